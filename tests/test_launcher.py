@@ -1,0 +1,872 @@
+"""The launcher as a job runs it: its text on standard input of a bare Python, with a real Hub's
+address, real servers, real signals. What takes minutes on a node has its constants shortened in
+the text. Nothing here waits for longer than PATIENCE.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner import launcher
+
+TEXT = Path(launcher.__file__).read_text()
+TOKEN = "0123456789abcdef-secret"
+PATIENCE = 30
+
+# Says that it runs, listens, and ends with status 7 on SIGTERM.
+LISTENING = """
+import os, signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+with socket.socket() as listener:
+    port = os.environ["JUPYTERHUB_SERVICE_URL"].split(":")[2].split("/")[0]
+    listener.bind(("127.0.0.1", int(port)))
+    listener.listen()
+    print("pid", os.getpid(), flush=True)
+    while True:
+        signal.pause()
+"""
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-S", "-c", code]
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE} s"
+        time.sleep(0.02)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def interpreters() -> Iterator[str]:
+    """The interpreters of this machine that a node might have, one of each version."""
+    yield sys.executable
+    for minor in range(6, 14):
+        path = shutil.which(f"python3.{minor}")
+        # A shim of pyenv is there for versions that cannot be run, too.
+        if minor != sys.version_info.minor and path:
+            if subprocess.run([path, "-I", "-c", ""], capture_output=True).returncode == 0:
+                yield path
+
+
+class Hub:
+    """Answers reports as told, the last answer for ever, and keeps them with their times."""
+
+    def __init__(self, port: int = 0, context: ssl.SSLContext | None = None) -> None:
+        self.answers: list[tuple[int, dict[str, str], dict[str, Any]]] = [(204, {}, {})]
+        self.reports: list[dict[str, Any]] = []
+        self.times: list[float] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                hub.answer(self)
+
+            do_GET = do_POST
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_port
+        scheme = "https" if context else "http"
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{self.port}/hub/api"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        status, headers, reply = self.answers[min(len(self.reports), len(self.answers) - 1)]
+        self.times.append(time.monotonic())
+        self.reports.append(
+            {
+                "request": f"{request.command} {request.path}",
+                "authorization": request.headers["Authorization"],
+                "body": json.loads(body),
+            }
+        )
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        text = b"" if status == 204 else json.dumps(reply).encode()
+        request.send_header("Content-Length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Job:
+    """A launcher that runs in a process group of its own, as a scheduler would start it."""
+
+    def __init__(self, process: "subprocess.Popen[str]", out: Path, err: Path) -> None:
+        self.process, self.out, self.err = process, out, err
+
+    @property
+    def stdout(self) -> str:
+        return self.out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self.err.read_text()
+
+    def status(self) -> int:
+        return self.process.wait(PATIENCE)
+
+    def wait_for_output(self, pattern: str) -> str:
+        def seen() -> "re.Match[str] | None":
+            return re.search(pattern, self.stdout + self.stderr)
+
+        return str(wait_for(seen, pattern)[1])
+
+    def server_pid(self) -> int:
+        return int(self.wait_for_output(r"pid (\d+)\n"))
+
+
+Launch = Callable[..., Job]
+Environment = dict[str, str]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    hub = Hub()
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def environment(hub: Hub) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "JUPYTERHUB_API_URL": hub.url,
+        "JUPYTERHUB_API_TOKEN": TOKEN,
+        "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:0/user/alice/",
+    }
+
+
+@pytest.fixture
+def launch(tmp_path: Path, environment: Environment) -> Iterator[Launch]:
+    """launch(command, *options, interpreter=, NAME=value of a constant...) -> Job"""
+    jobs = []
+
+    def launch(
+        command: list[str], *options: str, interpreter: str = sys.executable, **constants: float
+    ) -> Job:
+        text = TEXT
+        for name, value in constants.items():
+            text, replaced = re.subn(rf"^{name} = .*", f"{name} = {value}", text, flags=re.M)
+            assert 1 == replaced, name
+        (tmp_path / "launcher").write_text(text)
+        out, err = tmp_path / f"out{len(jobs)}", tmp_path / f"err{len(jobs)}"
+        options = options if "--host" in options else ("--host", "literal:node7", *options)
+        with (tmp_path / "launcher").open() as stdin, out.open("w") as o, err.open("w") as e:
+            process = subprocess.Popen(
+                [interpreter, "-I", "-", *options, "--", *command],
+                stdin=stdin, stdout=o, stderr=e, env=environment, start_new_session=True,
+            )  # fmt: skip
+        jobs.append(Job(process, out, err))
+        return jobs[-1]
+
+    yield launch
+    for job in jobs:
+        with suppress(ProcessLookupError):
+            os.killpg(job.process.pid, signal.SIGKILL)
+        job.status()
+
+
+@contextmanager
+def listener(port: int = 0) -> Iterator[int]:
+    """A stranger's socket: this process is none of the launcher's."""
+    with socket.create_server(("127.0.0.1", port)) as stranger:
+        yield stranger.getsockname()[1]
+
+
+def free_port() -> int:
+    with listener() as port:
+        return port
+
+
+# --- the whole way ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interpreter", list(interpreters()))
+def test_reports_a_server_that_listens(hub: Hub, launch: Launch, interpreter: str) -> None:
+    """On each Python a node may have: one report, with the server's token and port; the
+    launcher stays while the server lives and ends with its status."""
+    job = launch(python(LISTENING), interpreter=interpreter)
+    job.wait_for_output("(reported node7:.* to the Hub)")
+
+    [report] = hub.reports
+    assert "POST /hub/api/unispawner/report" == report["request"]
+    assert f"token {TOKEN}" == report["authorization"]
+    assert {"host", "port"} == set(report["body"])
+    assert "node7" == report["body"]["host"]
+    socket.create_connection(("127.0.0.1", report["body"]["port"]), PATIENCE).close()
+
+    job.process.send_signal(signal.SIGTERM)
+    assert 7 == job.status()
+    assert 1 == len(hub.reports)
+
+
+def test_runs_from_a_here_document(hub: Hub, environment: Environment, tmp_path: Path) -> None:
+    """The text survives a quoted here-document in a script of sh, whose exit status is ours."""
+    script = tmp_path / "script"
+    script.write_text(
+        f"{sys.executable} -I - --host literal:node7 -- sh -c 'exit 3' <<'UNISPAWNER'\n"
+        f"{TEXT}\nUNISPAWNER\n"
+    )
+    done = subprocess.run(["sh", script], env=environment, timeout=PATIENCE)
+    assert 3 == done.returncode
+
+
+def test_is_small_and_needs_nothing() -> None:
+    """It fits into a job's script and parses as Python 3.6, without our package or a `__file__`."""
+    assert len(TEXT.encode()) < 32 * 1024
+    assert "__file__" not in TEXT
+    assert not re.search(r"^\s*(from|import) (unispawner|jupyter)", TEXT, re.M)
+
+
+# --- the server's process ---------------------------------------------------------------------
+
+
+def test_environment_is_untouched(launch: Launch, environment: Environment) -> None:
+    """Only the port in JUPYTERHUB_SERVICE_URL changes; not even LC_CTYPE comes in, which Python
+    sets for itself where no locale is set, and odd values stay as they are."""
+    environment.update({"BASH_FUNC_f%%": "() {  echo\n}", "ODD": "a=b\udcff", "EMPTY": ""})
+    job = launch(["env", "-0"])
+    assert 0 == job.status()
+    got = dict(entry.split("=", 1) for entry in os.fsdecode(job.out.read_bytes()).split("\0")[:-1])
+
+    url = got.pop("JUPYTERHUB_SERVICE_URL")
+    assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+/user/alice/", url)
+    expected = dict(environment)
+    del expected["JUPYTERHUB_SERVICE_URL"]
+    assert expected == got
+
+
+def test_stdin_is_dev_null(launch: Launch) -> None:
+    """The server cannot read the launcher's text."""
+    job = launch(["readlink", "/proc/self/fd/0"])
+    job.status()
+    assert "/dev/null\n" == job.stdout
+
+
+def test_signals_are_as_the_job_had_them(launch: Launch) -> None:
+    """No mask and no ignored signal of the launcher's, or of Python's, is left to the server."""
+    command = ["grep", "^Sig[BI]", "/proc/self/status"]
+    job = launch(command)
+    job.status()
+    assert subprocess.run(command, capture_output=True, text=True).stdout == job.stdout
+
+
+def test_port_is_put_in_the_arguments(launch: Launch) -> None:
+    """Servers that do not read JUPYTERHUB_SERVICE_URL get the port where `{port}` stands."""
+    code = "echo $JUPYTERHUB_SERVICE_URL; printf '%s|' \"$@\""
+    job = launch(["sh", "-c", code, "sh", "--port={port}", "{port}:{port}", "{}{other}", "a b"])
+    job.status()
+    url, arguments = job.stdout.split("\n")
+    port = url.split(":")[2].split("/")[0]
+    assert f"--port={port}|{port}:{port}|{{}}{{other}}|a b|" == arguments
+
+
+def test_ipv6_service_url(launch: Launch, environment: Environment) -> None:
+    """A Hub with `ip = "::"` gives a bracketed address, which stays so."""
+    if not os.path.exists("/proc/net/if_inet6"):
+        pytest.skip("no IPv6 here")
+    environment["JUPYTERHUB_SERVICE_URL"] = "http://[::]:0/user/alice/"
+    job = launch(["sh", "-c", "echo $JUPYTERHUB_SERVICE_URL"])
+    job.status()
+    assert re.fullmatch(r"http://\[::\]:[1-9]\d+/user/alice/\n", job.stdout)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "status"),
+    [(None, 0, 127), ("#!/no/such/interpreter\n", 0o755, 127), ("#!/bin/sh\n", 0o644, 126)],
+)
+def test_command_that_cannot_be_started(
+    launch: Launch, tmp_path: Path, content: str | None, mode: int, status: int
+) -> None:
+    """Says so by name, with the status a shell would give."""
+    command = tmp_path / "my-server"
+    if content is not None:
+        command.write_text(content)
+        command.chmod(mode)
+    job = launch([str(command)])
+    assert status == job.status()
+    assert f"cannot start {command}: " in job.stderr
+
+
+def test_shell_script_as_server(hub: Hub, launch: Launch, tmp_path: Path) -> None:
+    """A script found on PATH, whose child is what listens: the port is still the server's, and
+    SIGTERM, which the shell dies of, does not leave the child behind."""
+    script = tmp_path / "my-server"
+    script.write_text(f"#!/bin/sh\n{sys.executable} -S -c '{LISTENING}'\ntrue\n")
+    script.chmod(0o755)
+    job = launch(["env", f"PATH={tmp_path}:{os.environ['PATH']}", "my-server"])
+    wait_for(lambda: hub.reports, "report")
+    pid = job.server_pid()
+    job.process.send_signal(signal.SIGTERM)
+    assert 128 + signal.SIGTERM == job.status()
+    assert not alive(pid)
+
+
+def test_daemon_below_the_server(hub: Hub, launch: Launch) -> None:
+    """A listener that left its parent and session by a double fork is the server's, too, and
+    ends with it even if it does not heed SIGTERM."""
+    daemon = (
+        "import os, signal, sys\n"
+        "if os.fork():\n    os.wait()\n    sys.stdin.read()\n    signal.pause()\n"
+        "os.setsid()\n"
+        "if os.fork():\n    os._exit(0)\n"
+    )
+    stubborn = LISTENING.replace("lambda *_: sys.exit(7)", "signal.SIG_IGN")
+    job = launch(python(daemon + stubborn), TERM_GRACE=1)
+    wait_for(lambda: hub.reports, "report")
+    pid = job.server_pid()
+    job.process.send_signal(signal.SIGTERM)
+    assert 128 + signal.SIGTERM == job.status()
+    assert not alive(pid)
+
+
+# --- ports ------------------------------------------------------------------------------------
+
+
+def test_ports_are_of_the_range(launch: Launch) -> None:
+    """Of `--ports` only a free one is taken."""
+    with ExitStack() as taken:
+        low = next(p for p in range(20000, 60000, 3) if all_free(p, p + 1, p + 2))
+        taken.enter_context(listener(low))
+        taken.enter_context(listener(low + 2))
+        for _ in range(4):
+            job = launch(["echo", "{port}"], "--ports", f"{low}-{low + 2}")
+            job.status()
+            assert f"{low + 1}\n" == job.stdout
+
+
+def all_free(*ports: int) -> bool:
+    try:
+        with ExitStack() as stack:
+            for port in ports:
+                stack.enter_context(listener(port))
+    except OSError:
+        return False
+    return True
+
+
+def test_no_port_is_free(launch: Launch) -> None:
+    """Nothing is started when all ports allowed are taken."""
+    with listener() as port:
+        job = launch(["echo", "started"], f"--ports={port}-{port}")
+        assert 1 == job.status()
+    assert "" == job.stdout
+    assert "no port is free" in job.stderr
+
+
+@pytest.mark.parametrize("ports", ["80-90", "9000", "9001-9000", "9000-70000", "a-b"])
+def test_ports_that_make_no_sense(launch: Launch, ports: str) -> None:
+    """Privileged or malformed ranges are refused before anything is started."""
+    job = launch(["echo", "started"], "--ports", ports)
+    assert 1 == job.status()
+    assert "" == job.stdout
+    assert "--ports takes LOW-HIGH" in job.stderr
+
+
+def test_stolen_port(hub: Hub, launch: Launch, tmp_path: Path) -> None:
+    """A server that ends because a stranger was faster is started again on another port."""
+    lost, stolen = tmp_path / "lost", tmp_path / "stolen"
+    slow = (
+        "import os, sys, time\n"
+        f"lost, stolen = {str(lost)!r}, {str(stolen)!r}\n"
+        "if not os.path.exists(lost):\n"
+        "    with open(lost + '.new', 'w') as file: file.write(sys.argv[1])\n"
+        "    os.rename(lost + '.new', lost)\n"
+        "    while not os.path.exists(stolen): time.sleep(0.02)\n"
+        "    sys.exit('Address already in use')\n"
+    )
+    job = launch([*python(slow + LISTENING), "{port}"])
+    wait_for(lost.exists, "first server")
+    with listener(int(lost.read_text())) as port:
+        stolen.touch()
+        wait_for(lambda: hub.reports, "report")
+        assert port != hub.reports[0]["body"]["port"]
+    assert f"somebody else has taken port {port}" in job.stderr
+
+
+def test_stolen_port_after_sigterm(launch: Launch) -> None:
+    """A server that was asked to end is not started again, whoever has its port."""
+    job = launch(["sh", "-c", "echo port {port}; exec sleep 60"])
+    port = int(job.wait_for_output(r"port (\d+)\n"))
+    with listener(port):
+        job.process.send_signal(signal.SIGTERM)
+        assert 128 + signal.SIGTERM == job.status()
+    assert "somebody else" not in job.stderr
+
+
+def test_gives_up_after_some_ports(hub: Hub, launch: Launch) -> None:
+    """A server that finds its port taken each time is not started for ever."""
+    # The end that closes a connection first keeps its port in TIME_WAIT.
+    loser = (
+        "import socket, sys\n"
+        f"socket.create_connection(('127.0.0.1', {hub.port}), 9, ('', int(sys.argv[1]))).close()\n"
+        "print('x')\n"
+        "sys.exit(4)\n"
+    )
+    job = launch([*python(loser), "{port}"], PORT_TRIES=3)
+    assert 4 == job.status()
+    assert "x\nx\nx\n" == job.stdout
+
+
+def test_server_that_fails(hub: Hub, launch: Launch) -> None:
+    """One that ends by itself while nobody has its port has failed: once, with its status."""
+    job = launch(["sh", "-c", "echo x; exit 3"])
+    assert 3 == job.status()
+    assert "x\n" == job.stdout
+    assert "ended with status 3 before it listened" in job.stderr
+    assert [] == hub.reports
+
+
+def test_fixed_port(hub: Hub, launch: Launch, environment: Environment) -> None:
+    """A port that JUPYTERHUB_SERVICE_URL fixes is the one used, whatever `--ports` says."""
+    port = free_port()
+    environment["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:{port}/"
+    launch(python(LISTENING), "--ports=20000-20001")
+    wait_for(lambda: hub.reports, "report")
+    assert port == hub.reports[0]["body"]["port"]
+
+
+def test_privileged_fixed_port(launch: Launch, environment: Environment) -> None:
+    """Ports below 1024 are refused; nothing is started."""
+    environment["JUPYTERHUB_SERVICE_URL"] = "http://127.0.0.1:80/"
+    job = launch(["echo", "started"])
+    assert 1 == job.status()
+    assert ("", True) == (job.stdout, "port 80 is not for users" in job.stderr)
+
+
+def test_foreign_listener(hub: Hub, launch: Launch, environment: Environment) -> None:
+    """A stranger that listens on the server's port is never reported; the log says why we wait,
+    and once the stranger is gone the server is reported."""
+    patient = (
+        "import socket, time, sys\n"
+        "def free():\n"
+        "    try: socket.create_server(('127.0.0.1', int(sys.argv[1]))).close()\n"
+        "    except OSError: return False\n"
+        "    return True\n"
+        "while not free(): time.sleep(0.02)\n"
+    )
+    with listener() as port:
+        environment["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:{port}/"
+        job = launch([*python(patient + LISTENING), "{port}"], NOTE_INTERVAL=0.5)
+        job.wait_for_output("(still waiting .* a process that is not the server's listens)")
+        assert [] == hub.reports
+    wait_for(lambda: hub.reports, "report")
+
+
+def test_stranger_beside_the_server(hub: Hub, launch: Launch, environment: Environment) -> None:
+    """The Hub might reach a stranger who listens on the same port of another address."""
+    with listener() as port:
+        environment["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.2:{port}/"
+        job = launch(python(LISTENING.replace("127.0.0.1", "127.0.0.2")), NOTE_INTERVAL=0.5)
+        job.wait_for_output("pid (.*)")
+        job.wait_for_output("(still waiting .* a process that is not the server's listens)")
+        assert [] == hub.reports
+
+
+# --- the report -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_hub_that_cannot_answer_now(hub: Hub, launch: Launch, status: int) -> None:
+    """Such answers are no refusal: tried again however little patience there is, and said once."""
+    hub.answers = [(status, {}, {"message": "come back"})] * 3 + [(200, {}, {})]
+    job = launch(python(LISTENING), REFUSAL_PATIENCE=0)
+    job.wait_for_output("(reported )")
+    assert 4 == len(hub.reports)
+    assert 1 == job.stderr.count(f"({status} come back)")
+
+
+def test_backoff_grows(hub: Hub, launch: Launch) -> None:
+    """Pauses double from 0.2 s, each shortened at random by up to a half."""
+    hub.answers = [(503, {}, {})]
+    launch(python(LISTENING))
+    wait_for(lambda: len(hub.times) >= 5, "five reports")
+    pauses = [later - sooner for sooner, later in zip(hub.times, hub.times[1:], strict=False)]
+    for pause, longest in zip(pauses, [0.2, 0.4, 0.8, 1.6], strict=False):
+        assert longest / 2 <= pause < longest + 1  # a busy machine may add to it
+
+
+def test_retry_after(hub: Hub, launch: Launch) -> None:
+    """The Hub can say when to come back."""
+    hub.answers = [(503, {"Retry-After": "2"}, {}), (204, {}, {})]
+    launch(python(LISTENING))
+    wait_for(lambda: len(hub.times) == 2, "second report")
+    assert 2 <= hub.times[1] - hub.times[0] < 3.5
+
+
+def test_retry_after_has_a_limit(hub: Hub, launch: Launch) -> None:
+    """No Hub makes a ready server wait for hours."""
+    assert "RETRY_AFTER_LIMIT = 0.2, 30, 60\n" in TEXT
+    hub.answers = [(503, {"Retry-After": "86400"}, {}), (204, {}, {})]
+    launch(python(LISTENING), **{"RETRY_FIRST, RETRY_LAST, RETRY_AFTER_LIMIT": "0.2, 30, 1"})
+    wait_for(lambda: len(hub.times) == 2, "second report")
+
+
+def test_hub_that_is_down(launch: Launch, environment: Environment) -> None:
+    """A Hub that restarts gets the report when it is back."""
+    port = free_port()
+    environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
+    job = launch(python(LISTENING))
+    job.wait_for_output("(Connection refused)")
+    hub = Hub(port)
+    wait_for(lambda: hub.reports, "report")
+    hub.close()
+
+
+def test_hub_that_hangs(launch: Launch, environment: Environment) -> None:
+    """A request that is not answered ends in time; the next one may be."""
+    with listener() as port:
+        environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
+        job = launch(python(LISTENING), REQUEST_TIMEOUT=0.5)
+        job.wait_for_output("(timed out)")
+        job.process.send_signal(signal.SIGTERM)
+        assert 7 == job.status()
+
+
+def test_end_during_a_request(launch: Launch, environment: Environment) -> None:
+    """A server that ends is noticed at once, also while a request waits for its answer."""
+    ends = LISTENING.replace("signal.pause()", "listener.accept(); sys.exit(5)")
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        hub.settimeout(PATIENCE)
+        environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{hub.getsockname()[1]}/hub/api"
+        job = launch(python(ends))
+        with hub.accept()[0] as request:
+            request.settimeout(PATIENCE)
+            text = b""
+            while b"}" not in text:
+                text += request.recv(65536)
+            port = json.loads(text.split(b"\r\n\r\n")[1])["port"]
+            start = time.monotonic()
+            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+            assert 5 == job.status()
+            assert time.monotonic() - start < launcher.REQUEST_TIMEOUT / 2
+
+
+def test_end_between_reports(hub: Hub, launch: Launch) -> None:
+    """A server that ends while its report waits for its next try ends the launcher at once."""
+    hub.answers = [(503, {"Retry-After": "60"}, {})]
+    job = launch(python(LISTENING))
+    wait_for(lambda: hub.reports, "report")
+    job.process.send_signal(signal.SIGTERM)
+    assert 7 == job.status()
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409])
+def test_refused_report(hub: Hub, launch: Launch, status: int) -> None:
+    """A Hub that does not know the server for some time: its words are in the log, the server is
+    ended. No redirect is followed."""
+    hub.answers = [(status, {"Location": "/elsewhere"}, {"message": "no such\nserver"})]
+    job = launch(python(LISTENING), REFUSAL_PATIENCE=1)
+    pid = job.server_pid()
+    assert 1 == job.status()
+    assert not alive(pid)
+    assert f"({status} no such server)" in job.stderr
+    assert "the Hub does not know this server (any more): ending it" in job.stderr
+    assert {"POST /hub/api/unispawner/report"} == {r["request"] for r in hub.reports}
+    assert 1 < len(hub.reports)
+
+
+def test_refused_stubborn_server(hub: Hub, launch: Launch) -> None:
+    """One that does not heed SIGTERM is killed."""
+    hub.answers = [(403, {}, {})]
+    stubborn = LISTENING.replace("lambda *_: sys.exit(7)", "signal.SIG_IGN")
+    job = launch(python(stubborn), REFUSAL_PATIENCE=0.5, TERM_GRACE=1)
+    pid = job.server_pid()
+    assert 1 == job.status()
+    assert not alive(pid)
+
+
+def test_refused_then_accepted(hub: Hub, launch: Launch) -> None:
+    """A Hub that is just starting may refuse at first, and patience begins anew after another
+    answer."""
+    refusal, busy = (403, {}, {}), (503, {"Retry-After": "1"}, {})
+    hub.answers = [refusal, busy, busy, refusal, (204, {}, {})]
+    job = launch(python(LISTENING), REFUSAL_PATIENCE=2)
+    job.wait_for_output("(reported )")
+    assert job.process.poll() is None
+
+
+def test_no_proxy(hub: Hub, launch: Launch, environment: Environment) -> None:
+    """The job's proxies are for the outer world."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+        environment[name] = "http://127.0.0.1:9"
+    launch(python(LISTENING))
+    wait_for(lambda: hub.reports, "report")
+
+
+def test_token_stays_secret(hub: Hub, launch: Launch) -> None:
+    """It is in no output, refused or not, and in no process's arguments."""
+    hub.answers = [(403, {}, {"message": "Forbidden"})] * 2 + [(204, {}, {})]
+    job = launch(python(LISTENING))
+    while "reported" not in job.stderr:
+        wait_for(lambda: hub.reports, "report")
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                assert TOKEN.encode() not in path.read_bytes()
+    assert TOKEN not in job.stdout + job.stderr
+
+
+@pytest.mark.parametrize("token", ["", "two words", f"{TOKEN}\nX: y"])
+def test_no_token(launch: Launch, environment: Environment, token: str) -> None:
+    """What cannot be a token is not tried, and not quoted."""
+    environment["JUPYTERHUB_API_TOKEN"] = token
+    job = launch(["echo", "started"])
+    assert 1 == job.status()
+    assert "" == job.stdout
+    assert "unispawner: JUPYTERHUB_API_TOKEN is missing or no token\n" == job.stderr
+
+
+@pytest.mark.parametrize("name", ["JUPYTERHUB_API_URL", "JUPYTERHUB_SERVICE_URL"])
+@pytest.mark.parametrize("url", ["", "http+unix://%2Fsock/x", "http://h:x/", "//h:1/"])
+def test_no_url(launch: Launch, environment: Environment, name: str, url: str) -> None:
+    """An environment that is not a server's is named before anything is started."""
+    environment[name] = url
+    job = launch(["echo", "started"])
+    assert 1 == job.status()
+    assert "" == job.stdout
+    assert f"{name} is no http or https URL" in job.stderr
+
+
+def test_internal_ssl(launch: Launch, environment: Environment, tmp_path: Path) -> None:
+    """With internal_ssl both sides show the certificates that JupyterHub made for them."""
+    certipy = pytest.importorskip("certipy").Certipy(store_dir=str(tmp_path))
+    for name in ("hub", "user"):
+        certipy.create_ca(f"{name}-ca")
+        certipy.create_signed_pair(name, f"{name}-ca", alt_names=["IP:127.0.0.1"])
+    files = {name: certipy.store.get_record(name)["files"] for name in certipy.store.store}
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files["user-ca"]["cert"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(files["hub"]["cert"], files["hub"]["key"])
+    hub = Hub(context=context)
+    environment.update(
+        JUPYTERHUB_API_URL=hub.url,
+        JUPYTERHUB_SSL_KEYFILE=files["user"]["key"],
+        JUPYTERHUB_SSL_CERTFILE=files["user"]["cert"],
+        JUPYTERHUB_SSL_CLIENT_CA=files["user-ca"]["cert"],
+    )
+    distrustful = launch(python(LISTENING))
+    distrustful.wait_for_output("(certificate verify failed)")
+    assert [] == hub.reports
+
+    environment["JUPYTERHUB_SSL_CLIENT_CA"] = files["hub-ca"]["cert"]
+    launch(python(LISTENING))
+    wait_for(lambda: hub.reports, "report")
+    hub.close()
+
+
+# --- signals and ends -------------------------------------------------------------------------
+
+RECORDING = """
+import os, signal, sys
+for number in map(int, sys.argv[1].split()):
+    signal.signal(number, lambda number, _: print("got", number, flush=True))
+print("pid", os.getpid(), flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_signals_are_passed_on(launch: Launch) -> None:
+    """Each of those a scheduler sends reaches the server, once, which decides what it means."""
+    names = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT", "XCPU")
+    numbers = [signal.Signals[f"SIG{name}"].value for name in names]
+    job = launch([*python(RECORDING), " ".join(map(str, numbers))])
+    pid = job.server_pid()
+    for number in numbers:
+        job.process.send_signal(number)
+        job.wait_for_output(rf"got ({number})\n")
+    os.kill(pid, signal.SIGKILL)
+    assert 128 + signal.SIGKILL == job.status()
+    assert numbers == [int(line.split()[1]) for line in job.stdout.splitlines()[1:]]
+
+
+def test_server_of_the_job_s_process_group(launch: Launch) -> None:
+    """The server is where the scheduler looks for the job's processes: in its group and session."""
+    job = launch([*python(RECORDING), ""])
+    pid = job.server_pid()
+    assert job.process.pid == os.getpgid(pid) == os.getsid(pid)
+
+
+def test_signal_to_the_whole_group(hub: Hub, launch: Launch) -> None:
+    """A scheduler that signals all processes of the job gets the server's own status."""
+    job = launch(python(LISTENING))
+    wait_for(lambda: hub.reports, "report")
+    os.killpg(job.process.pid, signal.SIGTERM)
+    assert 7 == job.status()
+
+
+def test_ignored_signals_stay_ignored(launch: Launch) -> None:
+    """What a job started under nohup ignores is nothing to the launcher or the server either."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        job = launch(["sh", "-c", "grep SigIgn /proc/self/status; echo pid $$; exec sleep 60"])
+        pid = job.server_pid()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    mask = int(job.wait_for_output(r"SigIgn:\s+(\w+)"), 16)
+    assert mask & 1 << signal.SIGHUP - 1
+    job.process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    assert alive(pid)
+
+
+def test_launcher_killed(hub: Hub, launch: Launch) -> None:
+    """SIGKILL leaves no server behind that nobody knows of."""
+    job = launch(python(LISTENING))
+    wait_for(lambda: hub.reports, "report")
+    pid = job.server_pid()
+    job.process.kill()
+    wait_for(lambda: not alive(pid), "the server's end")
+
+
+# --- the host ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "host"),
+    [
+        ("literal:login.example.org", "login.example.org"),
+        ("route", "127.0.0.1"),  # towards the Hub of these tests
+        ("interface:lo", "127.0.0.1"),
+        ("network:127.0.0.0/8", "127.0.0.1"),
+        ("short", socket.gethostname().split(".")[0]),
+    ],
+)
+def test_host(hub: Hub, launch: Launch, how: str, host: str) -> None:
+    """Each way to find it gives what the name says."""
+    launch(python(LISTENING), "--host", how)
+    wait_for(lambda: hub.reports, "report")
+    assert host == hub.reports[0]["body"]["host"]
+
+
+def test_fqdn_is_the_default(hub: Hub, environment: Environment, launch: Launch) -> None:
+    """Without --host the name is one that means this host elsewhere, or else an address."""
+    launch(python(LISTENING), "--host=fqdn", "--host", "fqdn")
+    wait_for(lambda: hub.reports, "report")
+    names = {socket.getfqdn(), socket.gethostname().split(".")[0], "127.0.0.1"}
+    assert hub.reports[0]["body"]["host"] in names
+    assert "fqdn" == launcher.parse_arguments(["server"])[0]
+
+
+@pytest.mark.parametrize(
+    ("fqdn", "short", "expected"),
+    [
+        ("good.example", "good", "good.example"),
+        ("localhost.localdomain", "good", "good"),
+        ("own.example", "own", "127.0.0.1"),  # 127.0.1.1 in /etc/hosts
+        ("nowhere.example", "nowhere", "127.0.0.1"),
+    ],
+)
+def test_fqdn_is_no_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: Environment,
+    fqdn: str,
+    short: str,
+    expected: str,
+) -> None:
+    """A name that means loopback, or nothing, is no use to the Hub: the short one, or the address
+    towards the Hub. (Resolution is replaced; it cannot be arranged without root.)"""
+    table = {
+        "good.example": "192.0.2.7",
+        "good": "192.0.2.7",
+        "127.0.0.1": "127.0.0.1",
+        "localhost.localdomain": "127.0.0.1",
+        "own.example": "127.0.1.1",
+        "own": "127.0.1.1",
+    }
+
+    def resolve(name: str, port: Any, *_: Any) -> list[Any]:
+        if name not in table:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", (table[name], port))]
+
+    monkeypatch.setattr(socket, "getfqdn", lambda: fqdn)
+    monkeypatch.setattr(socket, "gethostname", lambda: short)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert expected == launcher.find_host("fqdn", launcher.Hub())
+
+
+@pytest.mark.parametrize("how", ["interface:ib9", "network:203.0.113.0/24"])
+def test_host_that_is_not_there(launch: Launch, how: str) -> None:
+    """The error lists what there is, and comes before the server is started."""
+    job = launch(["echo", "started"], "--host", how)
+    assert 1 == job.status()
+    assert "" == job.stdout
+    assert f"--host {how}: there is no such address here" in job.stderr
+    assert "lo 127.0.0.1" in job.stderr
+
+
+@pytest.mark.parametrize("how", ["", "ip", "interface:", "literal:", "network:1.2.3"])
+def test_host_that_makes_no_sense(launch: Launch, how: str) -> None:
+    """A way that is not known is an error before the server is started."""
+    job = launch(["echo", "started"], "--host", how)
+    assert 1 == job.status()
+    assert "" == job.stdout
+    assert "--host" in job.stderr
+
+
+def test_local_addresses() -> None:
+    """They are those that `ip` shows, further ones of an interface and IPv6 included."""
+    if not shutil.which("ip"):
+        pytest.skip("no ip command here")
+    shown = subprocess.run(
+        ["ip", "-j", "address", "show", "up"], capture_output=True, text=True, check=True
+    )
+    expected = {
+        (link["ifname"], address["local"])
+        for link in json.loads(shown.stdout)
+        for address in link.get("addr_info", ())
+        if (address["family"], address["scope"]) != ("inet6", "link")
+    }
+    assert expected == set(launcher.local_addresses())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--"], ["--host"], ["--prot", "1", "server"]])
+def test_usage(arguments: list[str]) -> None:
+    """What cannot be understood says how it should be."""
+    with pytest.raises(launcher.Problem, match="usage: python3 -I -"):
+        launcher.parse_arguments(arguments)
+
+
+def test_server_s_own_options() -> None:
+    """Options after the command are the command's."""
+    assert ("short", range(9000, 9002), ["server", "--host", "x"]) == launcher.parse_arguments(
+        ["--host=short", "--ports", "9000-9001", "server", "--host", "x"]
+    )

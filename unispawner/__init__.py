@@ -1,0 +1,39 @@
+"""unispawner: a JupyterHub spawner for every cluster that has a batch scheduler.
+
+Names are imported when first asked for (PEP 562): the user's side imports this package, too, and
+must not pay for jupyterhub.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ._version import __version__
+
+_WHERE = {
+    "UniSpawner": ".spawner",
+    "JobInfo": ".job",
+    "JobSpec": ".job",
+    "JobState": ".job",
+    "ResourceSpec": ".job",
+    "UniSpawnerError": ".errors",
+    "InvalidJobError": ".errors",
+    "SubmitError": ".errors",
+    "CancelError": ".errors",
+    "JobEndedError": ".errors",
+    "SchedulerUnavailable": ".errors",
+    "AgentError": ".errors",
+}
+
+__all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604 (names that __getattr__ gives)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -1,0 +1,54 @@
+"""System accounts: which one a job runs under."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+import re
+from dataclasses import dataclass
+
+from .errors import AgentError
+
+# What sudo would read as an option, as "#uid", or as a group is no name, whatever NSS says.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,255}", re.ASCII)
+LOOKUP_TIMEOUT = 10.0
+"""Seconds: the directory service behind getpwnam may be slow."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A system account as the directory spells it."""
+
+    name: str
+    uid: int
+    home: str
+
+
+async def find_account(name: str, min_uid: int) -> Account:
+    """Return the account of that name, looked up off the event loop.
+
+    Raises
+    ------
+    AgentError
+        If there is none, it is root's, or its uid is below ``min_uid``.
+    """
+    try:
+        entry = await asyncio.wait_for(asyncio.to_thread(pwd.getpwnam, name), LOOKUP_TIMEOUT)
+    except asyncio.TimeoutError:
+        raise AgentError(
+            f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s; the "
+            "directory service may be slow. Try again."
+        ) from None
+    except (KeyError, ValueError):
+        raise AgentError(
+            f"There is no account {name!r} on the Hub's host. If accounts are named differently "
+            "from Hub users, the administrator sets c.UniSpawner.account_name."
+        ) from None
+    if not _NAME.fullmatch(entry.pw_name) or entry.pw_name.isdigit():
+        raise AgentError(f"The account name {entry.pw_name!r} can't be used.")
+    if entry.pw_uid == 0 or entry.pw_uid < min_uid:
+        raise AgentError(
+            f"The account {entry.pw_name} has uid {entry.pw_uid}; uid 0 and uids below "
+            f"c.UniSpawner.min_uid = {min_uid} don't run servers."
+        )
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_dir)

@@ -1,0 +1,156 @@
+"""What the agent can do, an action a function: ``action(request, the account's passwd entry)``.
+
+Each returns JSON-serialisable data or raises a UniSpawnerError.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import AgentError, UniSpawnerError
+from ..job import JobSpec
+from ..schedulers import Scheduler, get_scheduler
+from ..script import launcher_source, render_environment, render_script
+from .commands import login_umask, run
+from .files import StateDir, read_private, write_private
+
+Request = Mapping[str, Any]
+Account = pwd.struct_passwd
+
+STALE_AFTER = 600.0
+"""Seconds after which a job's left files are looked at: longer than any submission takes."""
+
+
+def submit(request: Request, account: Account) -> dict[str, str]:
+    """Submit a job: ``spec``, ``shell``. Returns ``job_id`` and ``log``."""
+    scheduler = get_scheduler(request["scheduler"])
+    spec = JobSpec.from_dict(request["spec"])
+    scheduler.check_supported(spec)
+    state = StateDir.open(request["state_dir"])
+    _sweep(state, scheduler)
+    try:
+        directory = state.create_job(spec.mark, render_environment(dict(spec.environment)))
+        spec = replace(
+            spec,
+            directory=spec.directory or account.pw_dir,
+            stdout_path=str(state.log(spec.mark)),
+        )
+        script = render_script(
+            spec,
+            scheduler,
+            shell=request["shell"],
+            environment_file=str(directory / "environment"),
+            standard_input=launcher_source(),
+        )
+        job_id = _executor(scheduler).submit_script(spec, script, directory)
+        write_private(directory / "job_id", job_id)
+    except OSError as error:
+        state.remove_job(spec.mark)
+        raise AgentError(
+            f"The job's files can't be written: {error.filename}: {error.strerror}. "
+            "Is the disk, or the user's quota, full? (c.UniSpawner.state_dir)"
+        ) from None
+    except UniSpawnerError:
+        state.remove_job(spec.mark)
+        state.log(spec.mark).unlink(missing_ok=True)
+        raise
+    return {"job_id": job_id, "log": spec.stdout_path}
+
+
+def cancel(request: Request, account: Account) -> dict[str, bool]:
+    """Cancel ``job_id``; ``force`` asks for no graceful end. A job that is gone is no error."""
+    scheduler = get_scheduler(request["scheduler"])
+    _executor(scheduler).cancel_id(_job_id(request, scheduler), force=bool(request.get("force")))
+    return {}
+
+
+def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
+    """Return what the scheduler tells its own user of ``job_ids``; the unknown are left out."""
+    scheduler = get_scheduler(request["scheduler"])
+    job_ids = [_check_id(str(job_id), scheduler) for job_id in request["job_ids"]]
+    answer = scheduler.read_status(run(scheduler.status_command(job_ids)))
+    return {job_id: answer[job_id].to_dict() for job_id in job_ids if job_id in answer}
+
+
+def find(request: Request, account: Account) -> dict[str, str]:
+    """Return the ``job_id`` of the job with ``mark``; empty if there is none.
+
+    For a submission whose answer was lost: the agent, sudo or the Hub died in the middle of it.
+    """
+    scheduler = get_scheduler(request["scheduler"])
+    mark = str(request["mark"])
+    written = read_private(StateDir.open(request["state_dir"]).job(mark) / "job_id")
+    if scheduler.job_id.fullmatch(written):
+        return {"job_id": written}
+    marks = scheduler.read_marks(run(scheduler.mark_command()))
+    return {"job_id": marks.get(mark, "")}
+
+
+def log(request: Request, account: Account) -> dict[str, str]:
+    """Return the ``path`` of a job's log and the last ``lines`` lines of it as ``tail``."""
+    state = StateDir.open(request["state_dir"])
+    mark = str(request["mark"])
+    return {"path": str(state.log(mark)), "tail": state.tail(mark, int(request["lines"]))}
+
+
+def cleanup(request: Request, account: Account) -> dict[str, str]:
+    """Remove the private files of the job with ``mark``; its log stays."""
+    StateDir.open(request["state_dir"]).remove_job(str(request["mark"]))
+    return {}
+
+
+def check(request: Request, account: Account) -> dict[str, Any]:
+    """Tell what ``unispawner doctor`` wants to know of the user's side."""
+    scheduler = get_scheduler(request["scheduler"])
+    return {
+        "account": account.pw_name,
+        "python": sys.executable,
+        "umask": f"{login_umask():03o}",
+        "groups": sorted(os.getgroups()),
+        "commands": {name: shutil.which(name) or "" for name in scheduler.commands},
+        "state_dir": str(StateDir.open(request["state_dir"]).path),
+    }
+
+
+ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
+    action.__name__: action for action in (submit, cancel, status, find, log, cleanup, check)
+}
+
+
+def _executor(scheduler: Scheduler) -> Any:
+    """Return the scheduler's PSI/J executor, importing PSI/J only now and only for this one."""
+    from .executors import get_executor
+
+    return get_executor(scheduler)
+
+
+def _job_id(request: Request, scheduler: Scheduler) -> str:
+    return _check_id(str(request["job_id"]), scheduler)
+
+
+def _check_id(job_id: str, scheduler: Scheduler) -> str:
+    if not scheduler.job_id.fullmatch(job_id):
+        raise AgentError(f"{job_id!r} is no job id of {scheduler.title}.")
+    return job_id
+
+
+def _sweep(state: StateDir, scheduler: Scheduler) -> None:
+    """Remove what jobs left that are no more: the Hub was not there to see them end."""
+    old = {directory.name: directory for directory in state.old_jobs(STALE_AFTER)}
+    ids = {mark: read_private(directory / "job_id") for mark, directory in old.items()}
+    known = [job_id for job_id in ids.values() if scheduler.job_id.fullmatch(job_id)]
+    try:
+        alive = scheduler.read_status(run(scheduler.status_command(known))) if known else {}
+        marks = scheduler.read_marks(run(scheduler.mark_command())) if len(known) < len(old) else {}
+    except UniSpawnerError:
+        return  # the next submission tries again
+    for mark, job_id in ids.items():
+        info = alive.get(job_id or marks.get(mark, ""))
+        if (info is None or info.state.final) and mark not in marks:
+            state.remove_job(mark)

@@ -1,0 +1,65 @@
+"""Processes of this host through PSI/J."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from psij.executors.local import LocalJobExecutor
+
+from ...errors import CancelError, SubmitError
+from ...job import JobSpec
+from ...schedulers import Scheduler
+from ...schedulers.local import start_time
+from ..commands import login_umask
+from ..files import write_private
+
+
+class Executor(LocalJobExecutor):
+    """PSI/J's executor, but for two things: a job outlives its submitter, and its output is kept.
+
+    PSI/J's own reads the job's output through a pipe, which breaks when the agent ends.
+    """
+
+    _NAME_ = "local"
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+
+    def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
+        """Start the script as the leader of a session of its own."""
+        path = directory / "script"
+        write_private(path, script)
+        shell = script.partition("\n")[0].removeprefix("#!").split(" ")
+        try:
+            with open(spec.stdout_path, "ab") as log:
+                process = subprocess.Popen(
+                    [*shell, str(path)],
+                    cwd=spec.directory,
+                    env={**os.environ, "UNISPAWNER_MARK": spec.mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    umask=login_umask(),
+                )
+        except OSError as error:
+            raise SubmitError(
+                f"The job could not be started: {error.filename}: {error.strerror}"
+            ) from None
+        return f"{process.pid}.{start_time(process.pid)}"
+
+    def cancel_id(self, job_id: str, *, force: bool) -> None:
+        """Signal the whole session, unless its leader's process id is another process by now."""
+        pid, _, start = job_id.partition(".")
+        if start_time(int(pid)) != start:
+            return
+        try:
+            os.killpg(int(pid), signal.SIGKILL if force else signal.SIGTERM)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise CancelError(f"The job {job_id} can't be signalled: {error.strerror}") from None

@@ -1,0 +1,128 @@
+"""The user's files: ``<state_dir>/jobs/<mark>/`` while a job lives, ``<state_dir>/logs/`` after.
+
+A directory is 0700, a file 0600, both the user's own, and none is reached through a symbolic link:
+``state_dir`` may lie below a directory that others can write to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import AgentError
+
+LOGS_KEPT = 20
+TAIL_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True)
+class StateDir:
+    """A user's state directory; ``path`` is absolute."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, text: str) -> StateDir:
+        """Make the directory and what belongs in it if need be.
+
+        Raises
+        ------
+        AgentError
+            If it can't be made, is a link, or is somebody else's.
+        """
+        path = Path(text).expanduser()
+        if not path.is_absolute():
+            raise AgentError(f"state_dir: {text!r} must be an absolute path or begin with ~")
+        try:
+            for directory in (path, path / "jobs", path / "logs"):
+                _own_directory(directory)
+        except OSError as error:
+            raise AgentError(
+                f"The user's files can't be kept in {error.filename or path}: {error.strerror}. "
+                "Is there room, and may the user write there? (c.UniSpawner.state_dir)"
+            ) from None
+        return cls(path)
+
+    def job(self, mark: str) -> Path:
+        """Return the directory of a job, which need not exist."""
+        return self.path / "jobs" / mark
+
+    def log(self, mark: str) -> Path:
+        """Return the path of a job's log, which need not exist."""
+        return self.path / "logs" / f"{mark}.log"
+
+    def create_job(self, mark: str, environment: str) -> Path:
+        """Make a job's directory, with its environment file, and an empty log; return the former."""
+        directory = self.job(mark)
+        directory.mkdir(mode=0o700)
+        write_private(directory / "environment", environment)
+        write_private(self.log(mark), "")
+        self._prune_logs()
+        return directory
+
+    def remove_job(self, mark: str) -> None:
+        """Remove a job's directory with its secrets; one that is gone already is fine."""
+        shutil.rmtree(self.job(mark), ignore_errors=True)
+
+    def old_jobs(self, seconds: float) -> Iterator[Path]:
+        """Yield the directories of jobs made more than that long ago."""
+        for directory in (self.path / "jobs").iterdir():
+            if time.time() - directory.lstat().st_mtime > seconds:
+                yield directory
+
+    def tail(self, mark: str, lines: int) -> str:
+        """Return the last lines of a job's log; empty if there is none."""
+        try:
+            descriptor = os.open(
+                self.log(mark), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            )
+        except OSError:
+            return ""
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return ""
+            file.seek(max(0, os.fstat(descriptor).st_size - TAIL_BYTES))
+            text = file.read(TAIL_BYTES).decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _prune_logs(self) -> None:
+        logs = sorted((self.path / "logs").glob("*.log"), key=lambda log: log.lstat().st_mtime)
+        for log in logs[:-LOGS_KEPT]:
+            log.unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Create a file of mode 0600; one that is there already is an error, a link too."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def read_private(path: Path) -> str:
+    """Return a small file's text without following a link; empty if it can't be read."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            return file.read(4096).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _own_directory(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.getuid():
+            raise AgentError(
+                f"{path} belongs to uid {status.st_uid}, not to uid {os.getuid()}: somebody else "
+                "made it. Remove it, or set c.UniSpawner.state_dir to another place."
+            )
+        if stat.S_IMODE(status.st_mode) != 0o700:
+            os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,356 @@
+"""A client that goes the way a browser goes: login form, cookies, progress stream, kernel.
+
+`unispawner demo --check` and the end-to-end tests use it. It needs nothing but tornado, which
+JupyterHub brings along. Every call is independent of the others, so that one client may start
+several named servers at once, and several clients are several users::
+
+    async with HubClient("http://127.0.0.1:8000") as alice:
+        await alice.login("alice", password)
+        await alice.start()
+        await alice.wait_ready(timeout=60)
+        assert "42" == await alice.run_cell("6*7")
+        await alice.stop()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from http.cookies import CookieError, Morsel, SimpleCookie
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httputil import HTTPHeaders
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+__all__ = ["CellError", "HubClient", "HubClientError", "StartError"]
+
+Event = dict[str, Any]
+
+# What the proxy says while no Hub is behind it; 599 is tornado's for a broken connection.
+_HUB_IS_AWAY = {502, 503, 504, 599}
+
+
+class HubClientError(Exception):
+    """The Hub or a server answered with an error: `status` and `body` are its answer's."""
+
+    def __init__(self, message: str, status: int = 0, body: str = "") -> None:
+        super().__init__(f"{message}: {status} {body}".rstrip() if status else message)
+        self.status = status
+        self.body = body
+
+
+class StartError(HubClientError):
+    """A server did not start: `event` is the last of its progress, `{}` if there was none."""
+
+    def __init__(self, message: str, event: Event | None = None) -> None:
+        super().__init__(message)
+        self.event = event or {}
+
+
+class CellError(HubClientError):
+    """A cell raised: the message is its traceback, `name` the exception's."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class _Cookies:
+    """Cookies by path: `_xsrf` is another at /hub/ and at each user's server."""
+
+    def __init__(self) -> None:
+        self._morsels: dict[tuple[str, str], Morsel[str]] = {}
+
+    def update(self, headers: HTTPHeaders) -> None:
+        for line in headers.get_list("Set-Cookie"):
+            try:
+                parsed = SimpleCookie(line)
+            except CookieError:
+                continue
+            for name, morsel in parsed.items():
+                self._morsels[morsel["path"] or "/", name] = morsel
+
+    def _matching(self, path: str) -> list[Morsel[str]]:
+        """The cookies a browser would send to `path`, the most specific first."""
+        found = [(at, morsel) for (at, _), morsel in self._morsels.items() if path.startswith(at)]
+        found.sort(key=lambda item: -len(item[0]))
+        return [morsel for _, morsel in found if morsel.value]  # one cleared has no value
+
+    def header(self, path: str) -> str:
+        return "; ".join(f"{m.key}={m.coded_value}" for m in self._matching(path))
+
+    def get(self, name: str, path: str) -> str:
+        return next((m.value for m in self._matching(path) if m.key == name), "")
+
+
+class HubClient:
+    """One user's browser. `base_url` is the Hub's public address, prefix included."""
+
+    def __init__(self, base_url: str, *, request_timeout: float = 60) -> None:
+        self.base_url = base_url.rstrip("/") + "/"
+        self.user = ""
+        self._request_timeout = request_timeout
+        self._cookies = _Cookies()
+        # Each open progress stream takes a connection: ten, the default, are soon used up.
+        self._http = AsyncHTTPClient(force_instance=True, max_clients=1000)
+
+    async def __aenter__(self) -> HubClient:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def url(self, path: str) -> str:
+        """The address of `path`, which is relative to the Hub's prefix."""
+        return urljoin(self.base_url, path.lstrip("/"))
+
+    async def request(
+        self, method: str, url: str, *, follow: bool = True, **options: Any
+    ) -> HTTPResponse:
+        """Send one request with the cookies of its path; any status is a plain answer.
+
+        `url` may be relative. Redirects are followed (OAuth is a chain of them) with their
+        cookies; `options` are those of tornado's `HTTPRequest`.
+        """
+        url = self.url(url) if "://" not in url else url
+        options.setdefault("request_timeout", self._request_timeout)
+        headers = options.pop("headers", {})
+        for _ in range(20):
+            path = urlsplit(url).path
+            xsrf = self._cookies.get("_xsrf", path)
+            sent = {"Cookie": self._cookies.header(path), "X-XSRFToken": xsrf, **headers}
+            response = await self._http.fetch(
+                HTTPRequest(url, method, headers=sent, follow_redirects=False, **options),
+                raise_error=False,
+            )
+            self._cookies.update(response.headers)
+            location = response.headers.get("Location")
+            if not (follow and response.code in {301, 302, 303, 307, 308} and location):
+                return response
+            url = urljoin(url, location)
+            if method not in {"GET", "HEAD"} and response.code in {301, 302, 303}:
+                method = "GET"
+                options.pop("body", None)
+        raise HubClientError(f"more than 20 redirects, the last to {url}")
+
+    async def _json(self, method: str, url: str, body: Any = None) -> Any:
+        """One request with JSON both ways. Raises HubClientError for a status of 400 and above."""
+        response = await self.request(
+            method,
+            url,
+            body=None if body is None else json.dumps(body),
+            allow_nonstandard_methods=True,
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        text = response.body.decode("utf-8", "replace") if response.body else ""
+        if response.code >= 400:
+            reason = text or str(response.error or response.reason)
+            raise HubClientError(f"{method} {urlsplit(url).path}", response.code, reason)
+        return json.loads(text) if text else None
+
+    async def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the Hub's REST API: `path` is below /hub/api/. Returns the decoded answer."""
+        return await self._json(method, self.url(f"hub/api/{path}"), body)
+
+    # -- the Hub ----------------------------------------------------------------------------
+
+    async def login(self, user: str, password: str) -> None:
+        """Fill in and send the login form. Raises HubClientError if the Hub refuses."""
+        page = self.url("hub/login")
+        await self.request("GET", page)
+        xsrf = self._cookies.get("_xsrf", urlsplit(page).path)
+        form = urlencode({"username": user, "password": password, "_xsrf": xsrf})
+        response = await self.request("POST", page, body=form, follow=False)
+        if response.code != 302:
+            raise HubClientError(f"login of {user} refused", response.code)
+        self.user = user
+        await self.request("GET", "hub/token")  # a page that never spawns: it renews `_xsrf`
+
+    def _server_path(self, server_name: str) -> str:
+        user = f"users/{quote(self.user, safe='')}"
+        return f"{user}/servers/{quote(server_name, safe='')}" if server_name else f"{user}/server"
+
+    async def start(self, server_name: str = "", options: Event | None = None) -> None:
+        """Ask for a server; `options` are its user_options. Returns when the Hub has agreed."""
+        await self.api("POST", self._server_path(server_name), options or {})
+
+    async def progress(self, server_name: str = "") -> AsyncIterator[Event]:
+        """The events of a start as the pending page gets them, until the last of them."""
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        rest = b""
+        closed = False
+
+        def received(chunk: bytes) -> None:
+            nonlocal rest
+            if closed:  # the one way to end a fetch of tornado's
+                raise HubClientError("nobody reads this progress stream any more")
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line.startswith(b"data:"):
+                    events.put_nowait(json.loads(line[len(b"data:") :]))
+
+        url = self.url(f"hub/api/{self._server_path(server_name)}/progress")
+        stream = asyncio.ensure_future(
+            self.request("GET", url, streaming_callback=received, request_timeout=0)
+        )
+        stream.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            response = stream.result()
+            if response.code >= 400:
+                raise HubClientError("progress", response.code, response.reason)
+        finally:
+            closed = True
+            stream.cancel()
+
+    async def wait_ready(
+        self,
+        server_name: str = "",
+        *,
+        timeout: float,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> Event:
+        """Follow the progress until the server is ready; returns that event (with its `url`).
+
+        Raises StartError when the start fails or takes over `timeout` seconds.
+        """
+        event: Event = {}
+
+        async def follow() -> bool:
+            nonlocal event
+            async for event in self.progress(server_name):
+                on_event(event)
+                if event.get("failed"):
+                    raise StartError(str(event.get("message")), event)
+                if event.get("ready"):
+                    return True
+            return False
+
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                if await asyncio.wait_for(follow(), deadline - time.monotonic()):
+                    return event
+            except (asyncio.TimeoutError, TimeoutError):
+                raise StartError(f"not ready after {timeout:g} s", event) from None
+            except HubClientError as error:
+                if error.status not in _HUB_IS_AWAY:
+                    raise
+            await asyncio.sleep(0.5)  # the stream broke off, as when the Hub restarts
+
+    async def stop(
+        self, server_name: str = "", *, remove: bool = False, timeout: float = 60
+    ) -> None:
+        """Stop a server and wait until it is gone; `remove` forgets a named one as well."""
+        body = {"remove": True} if remove else None
+        await self.api("DELETE", self._server_path(server_name), body)
+        deadline = time.monotonic() + timeout
+        while server_name in await self.servers():
+            if time.monotonic() > deadline:
+                raise HubClientError(f"server {server_name!r} still stops after {timeout:g} s")
+            await asyncio.sleep(0.2)
+
+    async def servers(self) -> dict[str, Any]:
+        """The user's servers that run, start or stop, by name ("" is the default server)."""
+        model = await self.api("GET", f"users/{quote(self.user, safe='')}")
+        return {
+            name: server
+            for name, server in model.get("servers", {}).items()
+            if server.get("ready") or server.get("pending")
+        }
+
+    # -- the user's server, through the proxy -----------------------------------------------
+
+    def server_url(self, server_name: str = "", owner: str = "") -> str:
+        """The address of a server, of another user's if `owner` is given."""
+        path = f"user/{quote(owner or self.user, safe='')}/"
+        return self.url(path + (f"{quote(server_name, safe='')}/" if server_name else ""))
+
+    async def run_cell(
+        self, code: str, server_name: str = "", *, owner: str = "", timeout: float = 60
+    ) -> str:
+        """Run `code` in a new kernel; returns what it prints and its result, in their order.
+
+        Raises CellError when the cell raises, HubClientError when the server refuses us or
+        does not answer within `timeout` seconds.
+        """
+        server = self.server_url(server_name, owner)
+        page = await self.request("GET", server)  # logs in to the server: its own cookies
+        if page.code >= 400:
+            raise HubClientError(f"GET {server}", page.code, page.reason)
+        kernels = urljoin(server, "api/kernels")
+        kernel = await self._json("POST", kernels, {})
+        try:
+            run = self._execute(server, kernel["id"], code)
+            return (await asyncio.wait_for(run, timeout)).strip()
+        except (asyncio.TimeoutError, TimeoutError):
+            raise HubClientError(f"the kernel gave no answer within {timeout:g} s") from None
+        finally:
+            await self._json("DELETE", f"{kernels}/{kernel['id']}")
+
+    async def _channels(self, server: str, kernel_id: str) -> WebSocketClientConnection:
+        xsrf = self._cookies.get("_xsrf", urlsplit(server).path)
+        query = urlencode({"session_id": kernel_id, "_xsrf": xsrf})
+        url = urljoin(server, f"api/kernels/{kernel_id}/channels?{query}")
+        headers = {
+            "Cookie": self._cookies.header(urlsplit(url).path),
+            "Sec-Fetch-Mode": "websocket",
+        }
+        ws_url = "ws" + url.removeprefix("http")
+        return await websocket_connect(HTTPRequest(ws_url, headers=headers))
+
+    async def _execute(self, server: str, kernel_id: str, code: str) -> str:
+        channels = await self._channels(server, kernel_id)
+        message_id = f"{kernel_id}-cell"
+        header = {"msg_id": message_id, "msg_type": "execute_request", "session": kernel_id}
+        content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
+        message = {
+            "header": {**header, "username": self.user, "version": "5.3"},
+            "parent_header": {},
+            "metadata": {},
+            "content": content,
+            "channel": "shell",
+            "buffers": [],
+        }
+        output = ""
+        try:
+            await channels.write_message(json.dumps(message))
+            while (raw := await channels.read_message()) is not None:
+                answer = json.loads(raw)
+                if answer["parent_header"].get("msg_id") != message_id:
+                    continue
+                if answer["content"].get("execution_state") == "idle":
+                    return output
+                output += _output_of(answer)
+        finally:
+            channels.close()
+        raise HubClientError("the connection to the kernel was closed")
+
+
+def _output_of(message: dict[str, Any]) -> str:
+    """The text of one of a kernel's messages. Raises CellError for an error."""
+    content = message["content"]
+    kind = message["header"]["msg_type"]
+    if kind == "stream":
+        return str(content["text"])
+    if kind in {"execute_result", "display_data"}:
+        return str(content["data"].get("text/plain", "")) + "\n"
+    if kind == "error":
+        raise CellError("\n".join(content["traceback"]), content["ename"])
+    return ""

@@ -1,0 +1,331 @@
+"""What a job is: plain data that crosses every boundary as JSON; standard library only.
+
+Field names are PSI/J's. Nothing here knows of JupyterHub, of PSI/J or of any scheduler.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+from .errors import InvalidJobError
+from .units import parse_duration, parse_memory
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
+"""Characters that no directive may hold: a line break would begin a directive of its own."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_ATTRIBUTE = re.compile(r"[A-Za-z_]+\.[A-Za-z0-9+][A-Za-z0-9_.+-]*", re.ASCII)
+_MARK = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_READ_ONLY_VARIABLES = {"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"}
+
+Attribute = str | int | float | bool | list[str | int | float]
+"""A custom attribute's value: True is a bare flag, False leaves it out, a list repeats it."""
+
+
+class JobState(str, Enum):
+    """The states of a job, whatever its scheduler calls them."""
+
+    QUEUED = "QUEUED"
+    HELD = "HELD"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def final(self) -> bool:
+        """True if a job in this state has ended for good."""
+        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELED)
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """What a scheduler tells of a job.
+
+    Attributes
+    ----------
+    owner
+        The account the scheduler says the job runs under; a job counts only if this is right.
+    state, native_state
+        Ours and the scheduler's own word.
+    message
+        Why the job waits or ended, in plain words; empty if the scheduler gives no reason.
+    exit_code
+        Of an ended job, if told.
+    exec_host
+        The scheduler's name of the (first) node, once there is one.
+    queue_position
+        1 for the next job to start among those waiting for the same queue.
+    estimated_start, estimated_end
+        Seconds since the epoch.
+    ending
+        The job is being taken down by the scheduler and won't run again by itself.
+    """
+
+    owner: str
+    state: JobState
+    message: str = ""
+    exit_code: int | None = None
+    exec_host: str = ""
+    queue_position: int | None = None
+    estimated_start: float | None = None
+    estimated_end: float | None = None
+    native_state: str = ""
+    ending: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-serialisable data."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+
+@dataclass(frozen=True)
+class ResourceSpec:
+    """What a job needs of the cluster. None leaves a thing to the site's default.
+
+    ``memory`` is in bytes, the total of the job, as PSI/J has it. ``gpu_cores_per_process`` is the
+    number of GPUs each process gets.
+
+    Raises
+    ------
+    InvalidJobError
+        For a number below one, or counts that contradict each other.
+    """
+
+    node_count: int | None = None
+    process_count: int | None = None
+    processes_per_node: int | None = None
+    cpu_cores_per_process: int | None = None
+    gpu_cores_per_process: int | None = None
+    memory: int | None = None
+    exclusive_node_use: bool = False
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            value = getattr(self, name)
+            lowest = 0 if name == "gpu_cores_per_process" else 1
+            if value is not None and not (_is_int(value) and lowest <= value < 2**53):
+                raise InvalidJobError(
+                    f"{name}: {value!r} must be a whole number of at least {lowest}"
+                )
+        if not isinstance(self.exclusive_node_use, bool):
+            raise InvalidJobError(
+                f"exclusive_node_use: {self.exclusive_node_use!r} must be True or False"
+            )
+        nodes, processes, per_node = self.node_count, self.process_count, self.processes_per_node
+        contradicts = (
+            processes != (nodes or processes // per_node) * per_node
+            if processes and per_node
+            else bool(processes and nodes and processes % nodes)
+        )
+        if contradicts:
+            raise InvalidJobError(
+                f"process_count: {processes} is not node_count ({nodes}) times "
+                f"processes_per_node ({per_node})"
+            )
+
+    @property
+    def nodes(self) -> int:
+        """The number of nodes, given or inferred from the processes; 1 by default."""
+        if self.node_count:
+            return self.node_count
+        if self.process_count and self.processes_per_node:
+            return self.process_count // self.processes_per_node
+        return 1
+
+    @property
+    def per_node(self) -> int:
+        """The number of processes on each node, given or inferred; 1 by default."""
+        if self.processes_per_node:
+            return self.processes_per_node
+        return (self.process_count or self.nodes) // self.nodes
+
+    @property
+    def processes(self) -> int:
+        """The number of processes in all, given or inferred; 1 by default."""
+        return self.process_count or self.nodes * self.per_node
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ResourceSpec:
+        """Make one from a configuration's or a request's mapping; ``memory`` may be ``"4G"``.
+
+        Raises
+        ------
+        InvalidJobError
+            For a key that is no field, naming those there are, and for a value that is no good.
+        """
+        _known_keys(cls, data, "resources")
+        values = dict(data)
+        if values.get("memory") is not None:
+            values["memory"] = parse_memory(values["memory"])
+        return cls(**values)
+
+
+_COUNTS = (
+    "node_count",
+    "process_count",
+    "processes_per_node",
+    "cpu_cores_per_process",
+    "gpu_cores_per_process",
+    "memory",
+)
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A job to submit.
+
+    ``environment`` holds secrets: it goes into a private file of the user's and nowhere else.
+    ``custom_attributes`` are ``{"slurm.qos": "high"}``: those of other schedulers are ignored, as
+    PSI/J does. ``prologue`` and ``epilogue`` are shell text, run before and after the server.
+    ``mark`` finds a job whose submission's answer was lost. An empty ``directory`` is the user's
+    home.
+
+    Raises
+    ------
+    InvalidJobError
+        For a value that no job script could carry, naming the field.
+    """
+
+    name: str = "jupyter"
+    executable: str = ""
+    arguments: tuple[str, ...] = ()
+    directory: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stdout_path: str = ""
+    resources: ResourceSpec = field(default_factory=ResourceSpec)
+    duration: timedelta | None = None
+    queue_name: str = ""
+    account: str = ""
+    reservation_id: str = ""
+    custom_attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    prologue: str = ""
+    epilogue: str = ""
+    mark: str = ""
+
+    def __post_init__(self) -> None:
+        for name in _LINES:
+            _check_line(name, getattr(self, name))
+        for name in ("prologue", "epilogue"):
+            _check_text(name, getattr(self, name))
+        for argument in self.arguments:
+            _check_text("arguments", argument)
+        if not self.name:
+            raise InvalidJobError("name: a job needs a name")
+        if self.mark and not _MARK.fullmatch(self.mark):
+            raise InvalidJobError(f"mark: {self.mark!r} must be 16 hexadecimal digits")
+        _check_environment(self.environment)
+        for key, value in self.custom_attributes.items():
+            _check_attribute(key, value)
+
+    def attributes_for(self, scheduler: str) -> list[tuple[str, Attribute]]:
+        """Return the custom attributes of one scheduler, without its prefix, flags expanded.
+
+        A list becomes several pairs of the same key; False and None are left out.
+        """
+        result: list[tuple[str, Attribute]] = []
+        for key, value in self.custom_attributes.items():
+            prefix, _, name = key.partition(".")
+            if prefix.lower() == scheduler and value is not False:
+                values = value if isinstance(value, list) else [value]
+                result += [(name, one) for one in values]
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-serialisable data; the environment, with its secrets, is part of it."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> JobSpec:
+        """Make one from :meth:`to_dict`'s data, checking every field again.
+
+        Raises
+        ------
+        InvalidJobError
+            For an unknown key or a wrong value.
+        """
+        _known_keys(cls, data, "job")
+        values = dict(data)
+        values["arguments"] = tuple(values.get("arguments") or ())
+        values["resources"] = ResourceSpec.from_dict(values.get("resources") or {})
+        if values.get("duration") is not None:
+            values["duration"] = parse_duration(timedelta(seconds=float(values["duration"])))
+        return cls(**values)
+
+
+_LINES = (
+    "name",
+    "executable",
+    "directory",
+    "stdout_path",
+    "queue_name",
+    "account",
+    "reservation_id",
+    "mark",
+)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, ResourceSpec):
+        return {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _known_keys(cls: type, data: Mapping[str, Any], what: str) -> None:
+    known = {f.name for f in fields(cls)}
+    unknown = sorted(str(key) for key in data if key not in known)
+    if unknown:
+        raise InvalidJobError(
+            f"{what}: no such field: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or "\x00" in value:
+        raise InvalidJobError(f"{name}: {value!r} must be text without NUL characters")
+
+
+def _check_line(name: str, value: object) -> None:
+    _check_text(name, value)
+    if CONTROL.search(str(value)):
+        raise InvalidJobError(f"{name}: {value!r} must not hold line breaks or control characters")
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(name) or name in _READ_ONLY_VARIABLES:
+            raise InvalidJobError(f"environment: {name!r} is no variable that a shell can set")
+        if not isinstance(value, str) or "\x00" in value:
+            # The value may be a secret: name the variable only.
+            raise InvalidJobError(f"environment: the value of {name} must be text without NUL")
+
+
+def _check_attribute(key: str, value: Attribute) -> None:
+    if not _ATTRIBUTE.fullmatch(key):
+        raise InvalidJobError(
+            f"custom_attributes: {key!r} must be a scheduler's name, a dot and an option's name, "
+            "like slurm.qos"
+        )
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str):
+            _check_line(f"custom_attributes[{key!r}]", one)
+        elif not isinstance(one, bool | int | float):
+            raise InvalidJobError(
+                f"custom_attributes[{key!r}]: {one!r} must be text, a number, True or False"
+            )

@@ -1,0 +1,333 @@
+"""Asks a scheduler once per interval about all jobs, and answers every poll from memory.
+
+A query that fails changes nothing. A job that is missing from an answer isn't gone for that: see
+:meth:`Monitor._missing`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from . import tasks
+from .agent_client import AgentClient
+from .errors import UniSpawnerError
+from .job import JobInfo, JobState
+from .schedulers import Scheduler
+from .schedulers.base import Reply
+from .submit_host import SubmitHost
+
+log = logging.getLogger("unispawner.monitor")
+
+FAST_INTERVAL = 1.0
+"""Seconds between queries while something starts or stops."""
+FAST_AFTER_SUBMIT = 60.0
+"""Seconds after a submission for which that holds."""
+LARGEST_SHARE = 0.1
+"""Of the interval, at most this part may be spent in queries: a slow scheduler is asked less."""
+QUERY_TIMEOUT = 30.0
+QUERY_LIMIT = 64 * 1024**2
+"""Bytes; a row has about a hundred."""
+DOUBT_LASTS = 600.0
+"""Seconds after which jobs that vanished together are asked for one by one, after all."""
+HIDDEN_INTERVAL = 5.0
+"""Seconds between queries for jobs that only their own user is shown, at the fastest."""
+
+
+@dataclass(eq=False)
+class TrackedJob:
+    """A job that the monitor follows.
+
+    Attributes
+    ----------
+    info
+        The last that is known; None before the first answer.
+    reported
+        True once its server has reported where it listens.
+    stopping
+        True once its end has been asked for.
+    on_change
+        Called with the job and what was known before, after ``info`` has changed.
+    """
+
+    job_id: str
+    client: AgentClient
+    info: JobInfo | None = None
+    reported: bool = False
+    stopping: bool = False
+    on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
+    fast_until: float = 0.0
+    _since: float = field(default_factory=time.monotonic)
+    _missed: int = 0
+    _hidden: bool = False
+    _asked: float = float("-inf")
+    _asking: bool = False
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def final(self) -> bool:
+        """True if the job has ended for good."""
+        return self.info is not None and self.info.state.final
+
+    @property
+    def fast(self) -> bool:
+        """True while somebody waits for the job to start, to report, or to stop."""
+        running = self.info is not None and self.info.state is JobState.RUNNING
+        return (
+            self.stopping or (running and not self.reported) or time.monotonic() < self.fast_until
+        )
+
+    async def wait_change(self, seconds: float | None = None) -> None:
+        """Return when something has changed, or after that many seconds."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
+    def notify(self) -> None:
+        """Wake everyone in :meth:`wait_change`."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def update(self, info: JobInfo) -> None:
+        """Take what a scheduler told, and tell others if it is new."""
+        before, self.info, self._missed = self.info, info, 0
+        if info != before:
+            if self.on_change is not None:
+                self.on_change(self, before)
+            self.notify()
+
+
+class Monitor:
+    """Follows the jobs of one scheduler.
+
+    Parameters
+    ----------
+    scheduler, host
+        What to ask and where.
+    environment
+        Of the query command; nothing else is in it.
+    status_interval
+        Seconds between queries when nothing starts or stops.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        host: SubmitHost,
+        environment: Mapping[str, str],
+        status_interval: float = 15.0,
+    ) -> None:
+        self.scheduler = scheduler
+        self.host = host
+        self.environment = dict(environment)
+        self.status_interval = status_interval
+        self.problem: UniSpawnerError | None = None
+        """Why the last query failed; None if it did not."""
+        self.queries = 0
+        """How many queries there have been."""
+        self._jobs: set[TrackedJob] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._failures = 0
+        self._doubted_since: float | None = None
+
+    @property
+    def jobs(self) -> frozenset[TrackedJob]:
+        """The jobs that are followed."""
+        return frozenset(self._jobs)
+
+    def track(self, job: TrackedJob, *, submitted: bool = False) -> None:
+        """Follow a job until it is final or :meth:`untrack` is called."""
+        if submitted:
+            job.fast_until = time.monotonic() + FAST_AFTER_SUBMIT
+        self._jobs.add(job)
+        self._wake.set()
+        if self._task is None or self._task.done():
+            self._wake = asyncio.Event()  # a task of an event loop that is no more may have had it
+            self._task = tasks.start(self._run(), f"monitor of {self.scheduler.title}")
+
+    def untrack(self, job: TrackedJob) -> None:
+        """Forget a job."""
+        self._jobs.discard(job)
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Ask as soon as may be: something is about to change."""
+        self._wake.set()
+
+    async def refresh(self, seconds: float) -> None:
+        """Return after the next answer, or after that many seconds."""
+        answered = self._answered
+        self.hurry()
+        try:
+            await asyncio.wait_for(answered.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
+    async def _run(self) -> None:
+        while self._jobs:
+            began = time.monotonic()
+            self._wake.clear()
+            await self._ask(began)
+            took = time.monotonic() - began
+            self._answered.set()
+            self._answered = asyncio.Event()
+            least = max(FAST_INTERVAL, took / LARGEST_SHARE)
+            # Not before `least` is over; after that, when it is time or somebody calls.
+            await asyncio.sleep(max(0.0, began + least - time.monotonic()))
+            rest = began + max(least, self._interval()) - time.monotonic()
+            if rest > 0 and self._jobs:
+                try:
+                    await asyncio.wait_for(self._wake.wait(), rest)
+                except asyncio.TimeoutError:
+                    pass
+
+    def _interval(self) -> float:
+        fast = any(job.fast for job in self._jobs)
+        if fast and self._failures:
+            return float(min(self.status_interval, FAST_INTERVAL * 2**self._failures))
+        return FAST_INTERVAL if fast else self.status_interval
+
+    async def _ask(self, began: float) -> None:
+        try:
+            answer = await self._query()
+        except UniSpawnerError as error:
+            self._failures = min(self._failures + 1, 10)
+            if self.problem is None:
+                log.warning("Jobs keep their last known state: %s", error)
+            self.problem = error
+            for job in self._jobs:
+                job.notify()
+            return
+        if self.problem is not None:
+            log.warning("%s answers again.", self.scheduler.title)
+        self.problem, self._failures = None, 0
+        self._apply(answer, began)
+
+    async def _query(self) -> dict[str, JobInfo]:
+        self.queries += 1
+        command = self.scheduler.status_command()
+        done = await self.host.run(
+            command,
+            environment=self.environment,
+            timeout=QUERY_TIMEOUT,
+            output_limit=QUERY_LIMIT,
+        )
+        return self.scheduler.read_status(
+            Reply(
+                tuple(command),
+                done.exit_status,
+                done.stdout.decode("utf-8", "replace"),
+                done.stderr.decode("utf-8", "replace"),
+            )
+        )
+
+    def _apply(self, answer: Mapping[str, JobInfo], began: float) -> None:
+        missing = []
+        for job in list(self._jobs):
+            info = answer.get(job.job_id)
+            if info is not None and info.owner == job.client.account.name:
+                job._hidden = False
+                job.update(info)
+            elif job._since < began:  # a job submitted after the question was asked isn't missing
+                missing.append(job)
+        self._missing(missing)
+        self._jobs = {job for job in self._jobs if not job.final}
+
+    def _missing(self, missing: Iterable[TrackedJob]) -> None:
+        """Find out what became of jobs that an answer lacks.
+
+        Absence alone is never "gone". One that two good answers lack is asked for by id, as its
+        user, who is shown it even where PrivateData hides it from the Hub; only the scheduler's
+        word that it knows no such job ends it. If over half of the jobs vanish in one answer, the
+        answer is what is wrong (a scheduler that lost its memory, another cluster's): for a
+        while nothing follows from it.
+        """
+        known = [job for job in missing if job.info is not None and not job._hidden]
+        visible = sum(job.info is not None and not job._hidden for job in self._jobs)
+        now = time.monotonic()
+        if len(known) > 1 and 2 * len(known) > visible:
+            if self._doubted_since is None:
+                self._doubted_since = now
+                log.error(
+                    "%d of %d jobs vanished from %s's answer at once: not believed.",
+                    len(known),
+                    visible,
+                    self.scheduler.title,
+                )
+            if now - self._doubted_since < DOUBT_LASTS:
+                missing = [job for job in missing if job not in known]
+        else:
+            self._doubted_since = None
+        doubtful: dict[str, list[TrackedJob]] = {}
+        for job in missing:
+            job._missed += 1
+            wait = HIDDEN_INTERVAL if job.fast else max(HIDDEN_INTERVAL, self.status_interval)
+            if job._missed >= 2 and not job._asking and now - job._asked >= wait:
+                doubtful.setdefault(job.client.account.name, []).append(job)
+        for name, jobs in doubtful.items():
+            tasks.start(self._confirm(jobs[0].client, jobs), f"asking as {name}")
+
+    async def _confirm(self, client: AgentClient, jobs: list[TrackedJob]) -> None:
+        """Ask for jobs by id, as their user."""
+        for job in jobs:
+            job._asking = True
+        try:
+            answer = await client.status([job.job_id for job in jobs])
+        except UniSpawnerError as error:
+            log.warning("Nothing learnt of %s's jobs: %s", client.account.name, error)
+            return
+        finally:
+            for job in jobs:
+                job._asking, job._asked = False, time.monotonic()
+        for job in jobs:
+            if job in self._jobs:
+                self._confirmed(job, answer.get(job.job_id))
+
+    def _confirmed(self, job: TrackedJob, info: JobInfo | None) -> None:
+        owner = job.client.account.name
+        if info is None:
+            info = JobInfo(
+                owner=owner,
+                state=JobState.COMPLETED,
+                message=f"{self.scheduler.title} does not know the job any more",
+            )
+        elif info.owner != owner:
+            log.error("Job %s is %r's, not %r's: not believed.", job.job_id, info.owner, owner)
+            return
+        elif not job._hidden:
+            job._hidden = True
+            log.warning(
+                "%s shows job %s to %s but not to the Hub, so the Hub has to ask as each user. "
+                "Give the Hub's account the right to see all jobs (docs/install.md).",
+                self.scheduler.title,
+                job.job_id,
+                owner,
+            )
+        job.update(info)
+        if job.final:
+            self._jobs.discard(job)
+
+
+_monitors: dict[tuple[object, ...], Monitor] = {}
+
+
+def get_monitor(
+    scheduler: Scheduler,
+    host: SubmitHost,
+    environment: Mapping[str, str],
+    status_interval: float,
+) -> Monitor:
+    """Return the one monitor of a scheduler, shared by all spawners that ask it the same way."""
+    key = (scheduler.name, host, tuple(sorted(environment.items())))
+    monitor = _monitors.setdefault(key, Monitor(scheduler, host, environment, status_interval))
+    monitor.status_interval = status_interval
+    return monitor
+
+
+__all__ = ["Monitor", "TrackedJob", "get_monitor"]

@@ -1,0 +1,208 @@
+"""What has to be written to teach unispawner a scheduler.
+
+A subclass says what to ask, how to read the answer, and how a job is written down. It runs nothing:
+commands are argument lists that others run, answers are :class:`Reply` values that others bring.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import ClassVar
+
+from ..errors import (
+    CancelError,
+    InvalidJobError,
+    SchedulerUnavailable,
+    SubmitError,
+    UniSpawnerError,
+)
+from ..job import JobInfo, JobSpec, JobState
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a command printed, and how it ended."""
+
+    command: tuple[str, ...]
+    exit_status: int
+    stdout: str
+    stderr: str = ""
+
+    @property
+    def text(self) -> str:
+        """Everything it printed, errors first: what a person would have seen."""
+        return "\n".join(part for part in (self.stderr.strip(), self.stdout.strip()) if part)
+
+
+class Meaning(Enum):
+    """What a failed command's text means."""
+
+    GONE = "the job has ended or never was"
+    DENIED = "the job is somebody else's"
+    UNAVAILABLE = "the scheduler can't be asked just now"
+    REFUSED = "the scheduler said no"
+
+
+class Scheduler(ABC):
+    """One scheduler's commands, words and job scripts.
+
+    A subclass writes four methods (:meth:`directives`, :meth:`status_command`,
+    :meth:`read_status`, :meth:`mark_command`) and the tables below.
+    """
+
+    name: ClassVar[str]
+    """As in ``c.UniSpawner.scheduler`` and before the dot of a custom attribute."""
+    title: ClassVar[str]
+    """As its makers write it, for messages."""
+    commands: ClassVar[tuple[str, ...]] = ()
+    """The commands a submit host must have."""
+    states: ClassVar[Mapping[str, JobState]]
+    """The scheduler's own words for states. What isn't here is UNKNOWN."""
+    job_id: ClassVar[re.Pattern[str]]
+    """What a job id looks like; anything else is refused before it reaches a command."""
+    supports: ClassVar[frozenset[str]]
+    """Fields of ResourceSpec and JobSpec that the scheduler can express."""
+    errors: ClassVar[tuple[tuple[str, Meaning], ...]] = ()
+    """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
+    loopback: ClassVar[bool] = False
+    """True if jobs run on the Hub's own host, so that loopback addresses are right."""
+
+    @abstractmethod
+    def directives(self, spec: JobSpec) -> list[str]:
+        """Return the lines of a job script that ask the scheduler for what ``spec`` says."""
+
+    @abstractmethod
+    def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
+        """Return the command that lists these jobs, or every user's jobs if None.
+
+        It asks for no field that a user can write, since a name can forge a row.
+        """
+
+    @abstractmethod
+    def read_status(self, reply: Reply) -> dict[str, JobInfo]:
+        """Return what an answer to :meth:`status_command` says of each job.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If it can't be read or is an error, other than of an unknown job.
+        """
+
+    @abstractmethod
+    def mark_command(self) -> list[str]:
+        """Return the command that lists the calling user's own jobs with their marks."""
+
+    def read_marks(self, reply: Reply) -> dict[str, str]:
+        """Return ``{mark: job id}`` from lines of ``<job id> … unispawner:<mark>``.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the command failed.
+        """
+        self.check_answered(reply)
+        pairs = re.findall(r"^(\S+)\b.*\bunispawner:([0-9a-f]{16})\b", reply.stdout, re.MULTILINE)
+        return {mark: job_id for job_id, mark in pairs if self.job_id.fullmatch(job_id)}
+
+    def state(self, word: str) -> JobState:
+        """Return the state that a word of the scheduler's stands for; UNKNOWN if it is new."""
+        return self.states.get(word, JobState.UNKNOWN)
+
+    def meaning(self, reply: Reply) -> Meaning:
+        """Return what a failed command means, by its text; REFUSED if no pattern fits."""
+        for pattern, meaning in self.errors:
+            if re.search(pattern, reply.text, re.IGNORECASE):
+                return meaning
+        return Meaning.REFUSED
+
+    def check_answered(self, reply: Reply) -> None:
+        """Raise SchedulerUnavailable unless a query succeeded."""
+        if reply.exit_status != 0:
+            raise SchedulerUnavailable(
+                f"{self.title} could not be asked about jobs.",
+                command=reply.command,
+                exit_status=reply.exit_status,
+                output=reply.text,
+            )
+
+    def submit_error(self, reply: Reply) -> UniSpawnerError:
+        """Return the error for a failed submission: refused, or not to be asked just now."""
+        if self.meaning(reply) is Meaning.UNAVAILABLE:
+            return self._error(
+                SchedulerUnavailable, f"{self.title} can't take jobs just now; try later.", reply
+            )
+        return self._error(SubmitError, f"{self.title} refused the job:", reply)
+
+    def cancel_error(self, reply: Reply) -> UniSpawnerError | None:
+        """Return the error for a failed cancellation; None if the job is gone anyway."""
+        meaning = self.meaning(reply)
+        if meaning is Meaning.GONE:
+            return None
+        if meaning is Meaning.UNAVAILABLE:
+            return self._error(
+                SchedulerUnavailable, f"{self.title} can't cancel jobs just now.", reply
+            )
+        return self._error(CancelError, f"{self.title} did not cancel the job:", reply)
+
+    def check_supported(self, spec: JobSpec) -> None:
+        """Refuse a job that asks for what the scheduler can't express; nothing is dropped.
+
+        Raises
+        ------
+        InvalidJobError
+            Naming the first such field.
+        """
+        asked = {
+            name: getattr(where, name)
+            for where in (spec, spec.resources)
+            for name in _ASKABLE
+            if hasattr(where, name)
+        }
+        for name, value in asked.items():
+            if value and name not in self.supports:
+                raise InvalidJobError(f"{name}: {self.title} can't be asked for this ({value!r})")
+
+    @staticmethod
+    def _error(cls: type[UniSpawnerError], message: str, reply: Reply) -> UniSpawnerError:
+        return cls(message, command=reply.command, exit_status=reply.exit_status, output=reply.text)
+
+
+_ASKABLE = (
+    "node_count",
+    "process_count",
+    "processes_per_node",
+    "cpu_cores_per_process",
+    "gpu_cores_per_process",
+    "memory",
+    "exclusive_node_use",
+    "duration",
+    "queue_name",
+    "account",
+    "reservation_id",
+)
+
+ALL_FIELDS = frozenset(_ASKABLE)
+"""Every field that a scheduler may or may not be able to express."""
+
+
+def number_waiting(
+    jobs: Mapping[str, JobInfo], rank: Callable[[str], tuple[str, Sequence[float]]]
+) -> dict[str, JobInfo]:
+    """Fill ``queue_position`` of the jobs that wait.
+
+    ``rank`` gives for a job id its queue and a sort key: the lowest key starts first.
+    """
+    waiting: dict[str, list[tuple[Sequence[float], str]]] = {}
+    for job_id, info in jobs.items():
+        if info.state is JobState.QUEUED:
+            queue, key = rank(job_id)
+            waiting.setdefault(queue, []).append((key, job_id))
+    result = dict(jobs)
+    for entries in waiting.values():
+        for position, (_, job_id) in enumerate(sorted(entries), start=1):
+            result[job_id] = replace(result[job_id], queue_position=position)
+    return result

@@ -1,0 +1,126 @@
+"""No scheduler: a job is a session of processes on the Hub's own host.
+
+For trying things out and for a Hub on one big machine. A job's id is the process id of the session's
+leader and its start time in clock ticks since boot, so that a reused process id is another job.
+``python -I -m unispawner.schedulers.local`` is what squeue is to Slurm.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import sys
+from collections.abc import Collection, Iterator
+from typing import ClassVar
+
+from ..errors import SchedulerUnavailable
+from ..job import JobInfo, JobSpec, JobState
+from .base import Meaning, Reply, Scheduler
+
+_ROW = re.compile(r"(\d+\.\d+)\|([^|]*)\|(\S)", re.ASCII)
+
+
+class Local(Scheduler):
+    """Processes; nothing is limited and nothing waits."""
+
+    name = "local"
+    title = "The local host"
+    commands = ()
+    job_id = re.compile(r"\d{1,10}\.\d{1,20}", re.ASCII)
+    supports: ClassVar = frozenset()
+    loopback = True
+    # proc(5), /proc/PID/stat, field 3. A zombie has ended.
+    states: ClassVar = {
+        "R": JobState.RUNNING,
+        "S": JobState.RUNNING,
+        "D": JobState.RUNNING,
+        "I": JobState.RUNNING,
+        "T": JobState.SUSPENDED,
+        "t": JobState.SUSPENDED,
+        "Z": JobState.COMPLETED,
+        "X": JobState.COMPLETED,
+    }
+    errors = ((r"No such process", Meaning.GONE), (r"not permitted", Meaning.DENIED))
+
+    def directives(self, spec: JobSpec) -> list[str]:
+        """Return nothing: there is nobody to ask."""
+        return []
+
+    def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
+        """Return this module as a command."""
+        return [sys.executable, "-I", "-m", __name__, *(job_ids or ())]
+
+    def read_status(self, reply: Reply) -> dict[str, JobInfo]:
+        """Read rows of ``id|owner|state``."""
+        self.check_answered(reply)
+        rows = [_ROW.fullmatch(line) for line in reply.stdout.splitlines()]
+        if None in rows:
+            raise SchedulerUnavailable(
+                "The list of processes could not be read.", command=reply.command, output=reply.text
+            )
+        return {
+            row[1]: JobInfo(
+                owner=row[2], state=self.state(row[3]), exec_host="localhost", native_state=row[3]
+            )
+            for row in rows
+            if row
+        }
+
+    def mark_command(self) -> list[str]:
+        """Return this module as a command, asking for the marks of the caller's own sessions."""
+        return [sys.executable, "-I", "-m", __name__, "--marks"]
+
+
+def start_time(pid: int) -> str:
+    """Return when a process started, in clock ticks since boot; empty if it is gone."""
+    try:
+        return _stat(pid)[19]
+    except OSError:
+        return ""
+
+
+def _stat(pid: int | str) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third on.
+
+    The second is the command's name in brackets, and may hold anything, brackets too.
+    """
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def sessions() -> Iterator[tuple[str, str, str]]:
+    """Yield ``(job id, owner, state)`` of every leader of a session on this host."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = _stat(pid)
+            owner = pwd.getpwuid(os.stat(f"/proc/{pid}").st_uid).pw_name
+        except (OSError, KeyError):
+            continue  # it has just ended, or belongs to nobody that could own a job
+        state, session, start = fields[0], fields[3], fields[19]
+        if session == pid:
+            yield f"{pid}.{start}", owner, state
+
+
+def _mark(job_id: str) -> str:
+    """Return the mark in a session's environment, which only its own user can read."""
+    try:
+        with open(f"/proc/{job_id.partition('.')[0]}/environ", "rb") as file:
+            match = re.search(rb"(?:^|\0)UNISPAWNER_MARK=([0-9a-f]{16})(?:\0|$)", file.read())
+    except OSError:
+        return ""
+    return match[1].decode() if match else ""
+
+
+def main(arguments: list[str]) -> None:
+    """Print the sessions, or those with the given ids; with ``--marks``, the caller's own marks."""
+    for job_id, owner, state in sessions():
+        if arguments == ["--marks"]:
+            if mark := _mark(job_id):
+                print(f"{job_id} unispawner:{mark}")
+        elif not arguments or job_id in arguments:
+            print(f"{job_id}|{owner}|{state}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

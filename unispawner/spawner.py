@@ -1,0 +1,484 @@
+"""UniSpawner: from a click to a job and back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from jupyterhub import orm
+from jupyterhub.spawner import Spawner
+from sqlalchemy.orm import object_session
+
+from . import handlers, progress, resume, tasks
+from .accounts import find_account
+from .agent_client import AgentClient
+from .errors import (
+    AgentError,
+    InvalidJobError,
+    JobEndedError,
+    SchedulerUnavailable,
+    UniSpawnerError,
+)
+from .failures import SpawnFailure
+from .hosts import check_host
+from .job import JobInfo, JobSpec, JobState
+from .monitor import FAST_INTERVAL, Monitor, TrackedJob, get_monitor
+from .run_as import get_run_as
+from .settings import JobSettings
+from .state import ServerState
+from .submit_host import SubmitHost
+
+_HOST = SubmitHost()
+_LONGEST_PAUSE = 60.0
+_LOG_LINES = 20
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class UniSpawner(JobSettings, Spawner):
+    """Runs each user's server as a job under the user's own account."""
+
+    state: ServerState
+    """What is saved of the server; empty if there is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.state = ServerState()
+        self.job: TrackedJob | None = None
+        self._submission: asyncio.Task[None] | None = None
+        self._attachment: asyncio.Task[None] | None = None
+        self._stop: asyncio.Task[None] | None = None
+        self._resumption: resume.Resumption | None = None
+        self._starting = False
+        self._restored = False
+        super().__init__(**kwargs)
+
+    # -- state ---------------------------------------------------------------------------------
+
+    @property
+    def token_id(self) -> int | None:
+        """The id of the server's API token; None if there is no server."""
+        return self.state.token_id
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what is saved: see :class:`unispawner.state.ServerState`."""
+        return {**super().get_state(), **self.state.to_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a server that was there when the Hub ended."""
+        super().load_state(state)
+        self.state = ServerState.from_dict(state)
+        self._restored = bool(self.state.mark)
+
+    def clear_state(self) -> None:
+        """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
+        if self.token_id is not None and (session := self._session()) is not None:
+            token = session.get(orm.APIToken, self.token_id)
+            if token is not None and token.user is self.user.orm_user:
+                session.delete(token)
+        if self.job is not None:
+            self._monitor().untrack(self.job)
+        self.state, self.job, self._submission, self._stop = ServerState(), None, None, None
+        self._restored, self._resumption = False, None
+        super().clear_state()
+
+    def commit(self) -> None:
+        """Save the state now: JupyterHub does so only after ``start()`` has returned."""
+        if (session := self._session()) is not None:
+            self.orm_spawner.state = self.get_state()
+            session.commit()
+
+    def _session(self) -> Any:
+        return None if self.orm_spawner is None else object_session(self.orm_spawner)
+
+    # -- start ---------------------------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Submit the job and wait until its server has reported; return the server's URL.
+
+        Cancelling this does not cancel the job: a Hub that shuts down does that, too.
+        """
+        self._starting = True
+        try:
+            await self._prepare()
+            self._submission = tasks.start(self._submit(), f"submission for {self._log_name}")
+            await asyncio.shield(self._submission)
+            return await self.wait_ready()
+        except UniSpawnerError as error:
+            self.log.warning("%s: %s", self._log_name, error)
+            raise SpawnFailure(error) from error
+        finally:
+            self._starting = False
+
+    async def _prepare(self) -> None:
+        """Save all that would be needed to find the job again, before there is one."""
+        if self.internal_ssl:
+            raise InvalidJobError(
+                "c.JupyterHub.internal_ssl: the certificates can't be brought to the nodes yet"
+            )
+        name = self._account_name()
+        account = await find_account(name, self.min_uid)
+        self._spec = self.job_spec(secrets.token_hex(8))
+        token = orm.APIToken.find(self._session(), self.api_token) if self._session() else None
+        self.state = ServerState(
+            scheduler=self.scheduler,
+            cluster=self.cluster,
+            account=account.name,
+            mark=self._spec.mark,
+            token_id=token.id if token else None,
+            submit_time=time.time(),
+        )
+        if self.server is not None:
+            self.server.ip, self.server.port = resume.DEAD_ADDRESS
+        self.commit()
+
+    def _account_name(self) -> str:
+        if self.account_name is not None:
+            name = self.account_name(self)
+        elif self.run_as == "same_user" and self.allow_shared_account:
+            name = _own_account()
+        else:
+            name = self.user.name
+        if not isinstance(name, str) or not name:
+            raise AgentError(f"c.UniSpawner.account_name gave {name!r}, which is no account's name")
+        return name
+
+    async def _submit(self) -> None:
+        """Submit, and save the job's id before anything else is awaited."""
+        client = await self._client()
+        try:
+            job_id = await client.submit(self._spec, self.job_shell)
+        except (AgentError, SchedulerUnavailable) as error:
+            # The answer is lost; the job need not be.
+            job_id = await self._find_lost(client)
+            if not job_id:
+                self._submission_failed(client)
+                raise error
+        except UniSpawnerError:
+            self._submission_failed(client)
+            raise
+        self._track(client, job_id, submitted=True)
+        self.state.job_id = job_id
+        self.commit()
+        self.log.info("%s: job %s on %s", self._log_name, job_id, self.get_scheduler().title)
+
+    async def _find_lost(self, client: AgentClient) -> str:
+        try:
+            return await client.find(self.state.mark)
+        except UniSpawnerError as error:
+            self.log.warning("%s: can't look for the job: %s", self._log_name, error)
+            return ""
+
+    def _submission_failed(self, client: AgentClient) -> None:
+        # A job that was submitted after all finds no environment and ends at once.
+        tasks.start(self._clean_up(client, self.state.mark), f"clean-up for {self._log_name}")
+        self.state.mark = ""
+        self.commit()
+
+    async def wait_ready(self) -> str:
+        """Return the server's URL when it has reported.
+
+        Raises
+        ------
+        JobEndedError
+            If the job ends first, or runs for ``report_timeout`` without a report.
+        """
+        deadline = self.state.submit_time + self.start_timeout
+        running_since: float | None = None
+        while self.job is None:
+            await asyncio.sleep(0.1)  # a restarted Hub is looking the job up
+        while not self.state.port:
+            job, now = self.job, time.monotonic()
+            if job.final:
+                raise await self.ended()
+            if self._restored and time.time() > deadline:
+                raise JobEndedError(f"The server did not start within {self.start_timeout} s.")
+            if job.info is None or job.info.state is not JobState.RUNNING:
+                running_since = None
+                await job.wait_change(30.0)
+                continue
+            running_since = running_since or now
+            left = running_since + self.report_timeout - now
+            if left <= 0:
+                raise await self._never_reported(job)
+            await job.wait_change(left)
+        return self._url()
+
+    async def ended(self) -> JobEndedError:
+        """Return the error that tells why the job is no more."""
+        assert self.job is not None
+        info = self.job.info
+        title = self.get_scheduler().title
+        words = f"{title} says {info.native_state}" if info and info.native_state else "It is gone"
+        reason = f": {info.message}" if info and info.message else ""
+        return JobEndedError(
+            f"The job {self.state.job_id} ended before its server was ready. {words}{reason}.",
+            output=await self._log_tail(),
+        )
+
+    async def _never_reported(self, job: TrackedJob) -> JobEndedError:
+        host = job.info.exec_host if job.info else ""
+        return JobEndedError(
+            f"The job {job.job_id} has run on {host} for {self.report_timeout:g} s, but its server "
+            "has not reported. Can the nodes reach the Hub at "
+            f"{self.get_env().get('JUPYTERHUB_API_URL')}? (c.JupyterHub.hub_connect_url, "
+            "c.UniSpawner.report_timeout)",
+            output=await self._log_tail(),
+        )
+
+    async def _log_tail(self) -> str:
+        """Return the end of the job's log, read as the user."""
+        try:
+            return await (await self._client()).log_tail(self.state.mark, _LOG_LINES)
+        except UniSpawnerError as error:
+            return f"(the job's log can't be read: {error.message})"
+
+    # -- the report ----------------------------------------------------------------------------
+
+    async def take_report(self, host: str, port: int) -> None:
+        """Take a job's word for where its server listens, if the scheduler's agrees.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If it isn't known yet where the job runs: the job should try again.
+        InvalidJobError
+            If the host isn't the job's.
+        """
+        job = self.job
+        if job is not None and _exec_host(job) is None:
+            await self._monitor().refresh(4 * FAST_INTERVAL)
+        exec_host = None if job is None else _exec_host(job)
+        if job is None or exec_host is None:
+            raise SchedulerUnavailable("It is not yet known on which host this job runs.")
+        mapped = self.host_map.get(exec_host, exec_host)
+        address = await check_host(host, mapped, loopback=self.get_scheduler().loopback)
+        if self.job is not job or _exec_host(job) != exec_host:
+            raise SchedulerUnavailable("The job has just moved.")
+        self.state.host, self.state.port = address, port
+        job.reported = True
+        self.commit()
+        job.notify()
+        if self.ready:
+            await resume.move_route(self, address, port)
+
+    def _job_changed(self, job: TrackedJob, before: JobInfo | None) -> None:
+        """Follow a job that is run again, and let the Hub know at once of one that has ended."""
+        if job is not self.job or job.info is None:
+            return
+        state = job.info.state
+        if self.state.port and state in (JobState.QUEUED, JobState.HELD):
+            self.log.warning("%s: job %s is queued again", self._log_name, job.job_id)
+            self.state.host, self.state.port, job.reported = "", 0, False
+            self.commit()
+            tasks.start(resume.move_route(self, *resume.DEAD_ADDRESS), f"route of {self._log_name}")
+        elif state.final and self._poll_callback is not None:
+            tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
+
+    def _url(self) -> str:
+        host = f"[{self.state.host}]" if ":" in self.state.host else self.state.host
+        return f"http://{host}:{self.state.port}"
+
+    # -- poll, stop ----------------------------------------------------------------------------
+
+    async def poll(self) -> int | None:
+        """Return None while there is a server, starting or running; else its exit status.
+
+        Answers from memory. Only the first time after a restart it waits, a few seconds at most,
+        for the scheduler to be heard.
+        """
+        if self._starting and not (self.job and self.job.final):
+            return None
+        if self._submission is not None and not self._submission.done():
+            return None
+        if not self.state.mark:
+            return 0
+        if self._restored and not (self.job and self.job.info):
+            await self._first_answer()
+        if self.job is None or not self.job.final:
+            return None
+        if self._restored and not self.state.stopping:
+            resume.tell(self, await self.ended())
+        self._job_is_final()
+        return _exit_status(self.job.info)
+
+    async def stop(self, now: bool = False) -> None:
+        """Cancel the job and return when the scheduler confirms that it has ended.
+
+        Tries until it succeeds and raises nothing: JupyterHub forgets a server whose stop has
+        returned or raised, and would leave the job to itself.
+        """
+        if self._resumption is not None:
+            await self._resumption.stopping()
+        if self._stop is None or self._stop.done():
+            self._stop = tasks.start(self._stop_job(), f"stop of {self._log_name}")
+        await asyncio.shield(self._stop)
+
+    async def _stop_job(self) -> None:
+        self.state.stopping = True
+        self.commit()
+        if self._submission is not None and not self._submission.done():
+            await asyncio.wait({self._submission})
+        if self.job is None and self.state.mark:
+            await self._attach()
+        job = self.job
+        if job is None:
+            return
+        job.stopping = True
+        self._monitor().track(job)
+        pause, attempts, accepted = 2.0, 0, False
+        while not (job.final or (accepted and job.info and job.info.ending)):
+            try:
+                await job.client.cancel(job.job_id, force=attempts > 2)
+                accepted = True
+            except UniSpawnerError as error:
+                self.log.warning("%s: not stopped yet: %s", self._log_name, error)
+            self._monitor().hurry()
+            attempts, until = attempts + 1, time.monotonic() + pause
+            while not job.final and time.monotonic() < until:
+                await job.wait_change(until - time.monotonic())
+                if accepted and job.info and job.info.ending:
+                    break
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        self._job_is_final()
+
+    def _job_is_final(self) -> None:
+        """Remove the job's private files, once."""
+        if self.job is not None and self.state.mark:
+            tasks.start(
+                self._clean_up(self.job.client, self.state.mark), f"clean-up for {self._log_name}"
+            )
+
+    async def _clean_up(self, client: AgentClient, mark: str) -> None:
+        try:
+            await client.cleanup(mark)
+        except UniSpawnerError as error:
+            self.log.warning("%s: files are left for later: %s", self._log_name, error)
+
+    # -- after a restart -----------------------------------------------------------------------
+
+    async def get_url(self) -> str:
+        """Return where the server is; after a restart, wait for one that has not reported yet."""
+        if self.state.port:
+            return self._url()
+        if not self._restored:
+            return str(await super().get_url())
+        self._resumption = resume.Resumption(self)
+        return await self._resumption.get_url()
+
+    def start_polling(self) -> None:
+        """Begin to poll: JupyterHub has found the server up."""
+        super().start_polling()
+        if self._resumption is not None:
+            self._resumption.ready()
+
+    async def _first_answer(self) -> None:
+        """Look the job of a restored server up, and wait a while for the scheduler's answer."""
+        if self._attachment is None:
+            self._attachment = tasks.start(self._attach(), f"return of {self._log_name}")
+        await asyncio.wait({self._attachment}, timeout=5.0)
+        until = time.monotonic() + 5.0
+        while self.job and not self.job.info and time.monotonic() < until:
+            await self.job.wait_change(until - time.monotonic())
+        if self.state.stopping and self.job and not self.job.final:
+            await self.stop()
+
+    async def _attach(self) -> None:
+        """Follow the job of a server that another Hub process has submitted.
+
+        Without an id, the Hub died in the middle of the submission: the job is looked for by its
+        mark, until no agent can be at work on it any more.
+        """
+        pause, deadline = 1.0, self.state.submit_time + self.agent_timeout + 30.0
+        while self.job is None:
+            try:
+                client = await self._client()
+                if not self.state.job_id:
+                    over = time.time() > deadline
+                    self.state.job_id = await client.find(self.state.mark)
+                    if over and not self.state.job_id:
+                        return self._never_submitted(client)
+                if self.state.job_id:
+                    self.commit()
+                    return self._track(client, self.state.job_id)
+            except UniSpawnerError as error:
+                self.log.warning("%s: can't be looked up yet: %s", self._log_name, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _never_submitted(self, client: AgentClient) -> None:
+        message = "the Hub was restarted before the job was submitted"
+        info = JobInfo(owner=client.account.name, state=JobState.FAILED, message=message)
+        self.job = TrackedJob(self.state.job_id, client, info=info)
+
+    # -- progress ------------------------------------------------------------------------------
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield what has changed: position, reason and estimated start; then the host."""
+        last = None
+        while True:
+            monitor = self._monitor()
+            event = progress.event(self.job, monitor.problem, self.get_scheduler().title)
+            if event != last:
+                yield event
+            last = event
+            if self.job is None:
+                await asyncio.sleep(0.1)
+            else:
+                await self.job.wait_change(60.0)
+
+    # -- what it is made of --------------------------------------------------------------------
+
+    def _track(self, client: AgentClient, job_id: str, *, submitted: bool = False) -> None:
+        self.job = TrackedJob(job_id, client, on_change=self._job_changed)
+        self.job.reported = bool(self.state.port)
+        self._monitor().track(self.job, submitted=submitted)
+
+    def _monitor(self) -> Monitor:
+        path = ":".join(part for part in (self.scheduler_path, _PATH) if part)
+        environment = {"PATH": path, "LANG": "C.UTF-8", **self.scheduler_environment}
+        return get_monitor(self.get_scheduler(), _HOST, environment, self.status_interval)
+
+    async def _client(self) -> AgentClient:
+        """Return the way to the agent of the account in the state."""
+        return AgentClient(
+            account=await find_account(self.state.account, self.min_uid),
+            scheduler=self.get_scheduler(),
+            run_as=get_run_as(
+                self.run_as,
+                agent_python=self.agent_python,
+                allow_shared_account=self.allow_shared_account,
+            ),
+            host=_HOST,
+            state_dir=self.state_dir.replace("{username}", self.state.account),
+            min_uid=self.min_uid,
+            scheduler_path=tuple(filter(None, self.scheduler_path.split(":"))),
+            scheduler_environment=self.scheduler_environment,
+            seconds=self.agent_timeout,
+        )
+
+    _spec: JobSpec
+
+
+def _exec_host(job: TrackedJob) -> str | None:
+    """Return the host a running job is on; None if it doesn't run or that isn't known."""
+    if job.info is None or job.info.state is not JobState.RUNNING or job.info.ending:
+        return None
+    return job.info.exec_host or None
+
+
+def _exit_status(info: JobInfo | None) -> int:
+    if info is None or info.exit_code is not None:
+        return 0 if info is None else int(info.exit_code or 0)
+    return 1 if info.state is JobState.FAILED else 0
+
+
+def _own_account() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+handlers.register()

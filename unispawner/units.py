@@ -1,0 +1,89 @@
+"""Memory and time as administrators and users write them; standard library only."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from .errors import InvalidJobError
+
+_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5}
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:I?B)?\s*", re.ASCII | re.IGNORECASE)
+_DURATION = re.compile(r"\s*(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d{1,2}){0,2})\s*", re.ASCII)
+_LONGEST = timedelta(days=10_000)
+
+
+def parse_memory(value: int | str, field: str = "memory") -> int:
+    """Return a number of bytes from ``4G``, ``512M``, ``4GiB``, ``1.5T`` or a number of bytes.
+
+    All units are binary (``G``, ``GB`` and ``GiB`` are 2**30), as with Slurm, PBS and JupyterHub.
+
+    Raises
+    ------
+    InvalidJobError
+        If it is none of these, or not above zero.
+    """
+    match = _MEMORY.fullmatch(str(value)) if not isinstance(value, bool) else None
+    size = int(float(match[1]) * _FACTORS[match[2].upper()]) if match and len(match[1]) < 20 else 0
+    if not 0 < size < 2**63:
+        raise InvalidJobError(
+            f"{field}: {value!r} is no amount of memory; write 4G, 512M, 4GiB, or a number of bytes"
+        )
+    return size
+
+
+def parse_duration(value: timedelta | int | str, field: str = "duration") -> timedelta:
+    """Return a length of time from ``8:00:00``, ``1-12:00:00``, minutes, or a timedelta.
+
+    A number, or a string with nothing but a number, is minutes. ``D-HH``, ``D-HH:MM`` and
+    ``D-HH:MM:SS`` are as Slurm's ``--time``. ``8:00`` is refused: eight hours to PBS and LSF, eight
+    minutes to Slurm.
+
+    Raises
+    ------
+    InvalidJobError
+        If it is none of these, or not above zero.
+    """
+    result = timedelta(0)
+    if isinstance(value, timedelta):
+        result = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        result = timedelta(minutes=value) if 0 < value < 10**8 else result
+    elif isinstance(value, str) and len(value) < 30 and (match := _DURATION.fullmatch(value)):
+        result = _from_clock(match["days"], [int(part) for part in match["clock"].split(":")])
+    if not timedelta(0) < result <= _LONGEST:
+        raise InvalidJobError(
+            f"{field}: {value!r} is no length of time; write HH:MM:SS, D-HH:MM:SS or minutes"
+        )
+    return result
+
+
+def _from_clock(days: str | None, parts: list[int]) -> timedelta:
+    if any(part > 10**8 for part in parts) or (days and len(days) > 6):
+        return timedelta(0)
+    if days is not None:  # D-HH[:MM[:SS]]
+        hours, minutes, seconds = (parts + [0, 0])[:3]
+        return timedelta(days=int(days), hours=hours, minutes=minutes, seconds=seconds)
+    if len(parts) == 1:
+        return timedelta(minutes=parts[0])
+    if len(parts) == 3:
+        return timedelta(hours=parts[0], minutes=parts[1], seconds=parts[2])
+    return timedelta(0)
+
+
+def format_duration(value: timedelta) -> str:
+    """Return ``HH:MM:SS`` with as many hours as it takes: every scheduler here reads it the same.
+
+    Parts of a second are rounded up, since a limit must not be shorter than what was asked for.
+    """
+    seconds = -int(-value.total_seconds() // 1)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def format_memory(size: int) -> str:
+    """Return a size in bytes as people write it: ``4 GiB``, ``1.5 GiB``, ``512 MiB``."""
+    for unit in ("PiB", "TiB", "GiB", "MiB", "KiB"):
+        factor = _FACTORS[unit[0]]
+        if size >= factor:
+            return f"{size / factor:.4g} {unit}"
+    return f"{size} bytes"
