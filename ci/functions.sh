@@ -18,7 +18,7 @@ is_root() { [ "$(id -u)" = 0 ]; }
 as() {
     local account=$1
     shift
-    setpriv --reuid="$account" --regid="$account" --init-groups --reset-env env LANG=C.UTF-8 "$@"
+    setpriv --reuid="$account" --regid="$(id -g "$account")" --init-groups --reset-env env LANG=C.UTF-8 "$@"
 }
 as_reader() { if [ "$reader" ]; then as "$reader" "$@"; else "$@"; fi; }
 

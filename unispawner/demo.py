@@ -307,7 +307,7 @@ def _check(options: argparse.Namespace) -> int:
             print(f"the Hub is up at {hub.url}", flush=True)
             try:
                 asyncio.run(_use(hub))
-            except HubClientError as error:
+            except (HubClientError, OSError) as error:
                 raise DemoError(str(error)) from error
     print(f"done after {time.monotonic() - started:.0f} s\nok", flush=True)
     return 0

@@ -1,7 +1,7 @@
 """The one place that turns our errors into what JupyterHub shows.
 
-JupyterHub shows a bare "500" for what leaves ``start()`` as anything but a ``tornado.web.HTTPError``,
-and takes the message for its pages from two attributes of the exception.
+JupyterHub shows a bare "500" for what leaves ``start()`` as anything but a
+``tornado.web.HTTPError``, and takes the message for its pages from two attributes of it.
 """
 
 from __future__ import annotations

@@ -51,9 +51,10 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
     both = sorted(addresses & wanted, key=lambda address: (address.version, int(address)))
     if not both:
         raise InvalidJobError(
-            f"host: the server reports {reported} ({_list(addresses)}), but the scheduler says that "
-            f"its job runs on {exec_host} ({_list(wanted)}). If both are right, the administrator "
-            "maps the one to the other in c.UniSpawner.host_map, or sets c.UniSpawner.report_host."
+            f"host: the server reports {reported} ({_list(addresses)}), but the scheduler says "
+            f"that its job runs on {exec_host} ({_list(wanted)}). If both are right, the "
+            "administrator maps the one to the other in c.UniSpawner.host_map, or sets "
+            "c.UniSpawner.report_host."
         )
     for address in both:
         if not loopback and (_never(address) or address in own):

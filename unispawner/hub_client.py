@@ -15,15 +15,16 @@ several named servers at once, and several clients are several users::
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from http.cookies import CookieError, Morsel, SimpleCookie
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httputil import HTTPHeaders
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
@@ -125,7 +126,8 @@ class HubClient:
         """Send one request with the cookies of its path; any status is a plain answer.
 
         `url` may be relative. Redirects are followed (OAuth is a chain of them) with their
-        cookies; `options` are those of tornado's `HTTPRequest`.
+        cookies; `options` are those of tornado's `HTTPRequest`. Raises OSError when nobody
+        listens, HubClientError of status 599 for a time-out or a broken connection.
         """
         url = self.url(url) if "://" not in url else url
         options.setdefault("request_timeout", self._request_timeout)
@@ -134,10 +136,11 @@ class HubClient:
             path = urlsplit(url).path
             xsrf = self._cookies.get("_xsrf", path)
             sent = {"Cookie": self._cookies.header(path), "X-XSRFToken": xsrf, **headers}
-            response = await self._http.fetch(
-                HTTPRequest(url, method, headers=sent, follow_redirects=False, **options),
-                raise_error=False,
-            )
+            request = HTTPRequest(url, method, headers=sent, follow_redirects=False, **options)
+            try:
+                response = await self._http.fetch(request, raise_error=False)
+            except HTTPClientError as error:
+                raise HubClientError(f"{method} {url}", error.code, error.message) from error
             self._cookies.update(response.headers)
             location = response.headers.get("Location")
             if not (follow and response.code in {301, 302, 303, 307, 308} and location):
@@ -159,8 +162,8 @@ class HubClient:
         )
         text = response.body.decode("utf-8", "replace") if response.body else ""
         if response.code >= 400:
-            reason = text or str(response.error or response.reason)
-            raise HubClientError(f"{method} {urlsplit(url).path}", response.code, reason)
+            path = urlsplit(url).path
+            raise HubClientError(f"{method} {path}", response.code, text or response.reason)
         return json.loads(text) if text else None
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
@@ -189,7 +192,7 @@ class HubClient:
         """Ask for a server; `options` are its user_options. Returns when the Hub has agreed."""
         await self.api("POST", self._server_path(server_name), options or {})
 
-    async def progress(self, server_name: str = "") -> AsyncIterator[Event]:
+    async def progress(self, server_name: str = "") -> AsyncGenerator[Event, None]:
         """The events of a start as the pending page gets them, until the last of them."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         rest = b""
@@ -234,12 +237,13 @@ class HubClient:
 
         async def follow() -> bool:
             nonlocal event
-            async for event in self.progress(server_name):
-                on_event(event)
-                if event.get("failed"):
-                    raise StartError(str(event.get("message")), event)
-                if event.get("ready"):
-                    return True
+            async with contextlib.aclosing(self.progress(server_name)) as events:
+                async for event in events:
+                    on_event(event)
+                    if event.get("failed"):
+                        raise StartError(str(event.get("message")), event)
+                    if event.get("ready"):
+                        return True
             return False
 
         deadline = time.monotonic() + timeout
@@ -249,8 +253,8 @@ class HubClient:
                     return event
             except (asyncio.TimeoutError, TimeoutError):
                 raise StartError(f"not ready after {timeout:g} s", event) from None
-            except HubClientError as error:
-                if error.status not in _HUB_IS_AWAY:
+            except (HubClientError, OSError) as error:
+                if isinstance(error, HubClientError) and error.status not in _HUB_IS_AWAY:
                     raise
             await asyncio.sleep(0.5)  # the stream broke off, as when the Hub restarts
 
@@ -302,7 +306,8 @@ class HubClient:
         except (asyncio.TimeoutError, TimeoutError):
             raise HubClientError(f"the kernel gave no answer within {timeout:g} s") from None
         finally:
-            await self._json("DELETE", f"{kernels}/{kernel['id']}")
+            with contextlib.suppress(HubClientError, OSError):  # the server may be gone
+                await self._json("DELETE", f"{kernels}/{kernel['id']}")
 
     async def _channels(self, server: str, kernel_id: str) -> WebSocketClientConnection:
         xsrf = self._cookies.get("_xsrf", urlsplit(server).path)

@@ -49,6 +49,8 @@ class TrackedJob:
         True once its server has reported where it listens.
     stopping
         True once its end has been asked for.
+    cancelled
+        True once the scheduler has taken that.
     on_change
         Called with the job and what was known before, after ``info`` has changed.
     """
@@ -58,6 +60,7 @@ class TrackedJob:
     info: JobInfo | None = None
     reported: bool = False
     stopping: bool = False
+    cancelled: bool = False
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
     fast_until: float = 0.0
     _since: float = field(default_factory=time.monotonic)
@@ -71,6 +74,14 @@ class TrackedJob:
     def final(self) -> bool:
         """True if the job has ended for good."""
         return self.info is not None and self.info.state.final
+
+    @property
+    def over(self) -> bool:
+        """True if the job has ended, or is being taken down after it was cancelled.
+
+        On a node that is gone, a job that is taken down would stay so for ever.
+        """
+        return self.final or bool(self.cancelled and self.info and self.info.ending)
 
     @property
     def fast(self) -> bool:
@@ -195,7 +206,7 @@ class Monitor:
 
     async def _ask(self, began: float) -> None:
         try:
-            answer = await self._query()
+            answer = await self.query()
         except UniSpawnerError as error:
             self._failures = min(self._failures + 1, 10)
             if self.problem is None:
@@ -209,7 +220,14 @@ class Monitor:
         self.problem, self._failures = None, 0
         self._apply(answer, began)
 
-    async def _query(self) -> dict[str, JobInfo]:
+    async def query(self) -> dict[str, JobInfo]:
+        """Ask once about all jobs.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the scheduler does not answer, or not legibly.
+        """
         self.queries += 1
         command = self.scheduler.status_command()
         done = await self.host.run(

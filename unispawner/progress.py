@@ -33,6 +33,24 @@ def event(job: TrackedJob | None, problem: UniSpawnerError | None, title: str) -
     return {"progress": 60, "message": f"Job {job.job_id} is {info.state.value.lower()}{reason}"}
 
 
+def ended(job: TrackedJob, title: str) -> str:
+    """Return why a job that was waited for is no more."""
+    info = job.info
+    words = f"{title} says {info.native_state}" if info and info.native_state else "It is gone"
+    reason = f": {info.message}" if info and info.message else ""
+    return f"The job {job.job_id} ended before its server was ready. {words}{reason}."
+
+
+def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
+    """Return what to look at when a job runs and its server is silent."""
+    host = job.info.exec_host if job.info else ""
+    return (
+        f"The job {job.job_id} has run on {host} for {seconds:g} s, but its server has not "
+        f"reported. Can the nodes reach the Hub at {url}? (c.JupyterHub.hub_ip, "
+        "c.Spawner.hub_connect_url, c.UniSpawner.report_timeout)"
+    )
+
+
 def _waiting(job_id: str, info: JobInfo) -> str:
     word = "held" if info.state is JobState.HELD else "queued"
     parts = [f"Job {job_id} is {word}"]

@@ -11,29 +11,100 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 from . import tasks
-from .errors import UniSpawnerError
+from .errors import JobEndedError, UniSpawnerError
 from .failures import SpawnFailure
+from .job import JobInfo, JobState
+from .monitor import TrackedJob
 
 if TYPE_CHECKING:
     from .spawner import UniSpawner
 
 DEAD_ADDRESS = ("127.0.0.1", 1)
 """Where nothing listens, and where no user could: port 1 of the Hub's own loopback."""
+_FIRST_ANSWER = 4.0
+_SUBMIT_MARGIN = 30.0
+_LONGEST_PAUSE = 60.0
+_DELETE_WAITS = 1.0
+"""Seconds between DELETE's cancelling the future and its stopping the server."""
 _CHECK_SECONDS = 2
 """How long JupyterHub waits for HTTP at the dead address once a start is over without a server."""
 
 
+async def attach(spawner: UniSpawner) -> None:
+    """Follow the job of a server that another Hub process has submitted.
+
+    Without an id, the Hub died in the middle of the submission: the job is looked for by its mark,
+    until no agent can be at work on it any more.
+    """
+    state = spawner.state
+    pause, deadline = 1.0, state.submit_time + spawner.agent_timeout + _SUBMIT_MARGIN
+    while spawner.job is None:
+        try:
+            client = await spawner.client()
+            over = time.time() > deadline
+            if not state.job_id:
+                state.job_id = await client.find(state.mark)
+                spawner.commit()
+            if state.job_id:
+                spawner.track(client, state.job_id)
+            elif over:
+                message = "the Hub was restarted before the job was submitted"
+                info = JobInfo(client.account.name, JobState.FAILED, message)
+                spawner.job = TrackedJob("", client, info=info)
+        except UniSpawnerError as error:
+            spawner.log.warning("%s can't be looked up yet: %s", spawner._log_name, error)
+        if spawner.job is None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def first_answer(spawner: UniSpawner) -> None:
+    """Give the scheduler a few seconds to tell of a restored server, so that the dead aren't tried.
+
+    A start that had not reported becomes a pending spawn here; a stop that the restart interrupted
+    goes on here, however long it takes.
+    """
+    first = spawner.attachment is None
+    if spawner.attachment is None:
+        if not spawner.state.port and not spawner.state.stopping:
+            spawner.resumption = Resumption(spawner)
+        what = f"return of {spawner._log_name}"
+        spawner.attachment = tasks.start(attach(spawner), what)
+    await asyncio.wait({spawner.attachment}, timeout=_FIRST_ANSWER)
+    until = time.monotonic() + _FIRST_ANSWER
+    while spawner.job and not spawner.job.info and time.monotonic() < until:
+        await spawner.job.wait_change(until - time.monotonic())
+    if spawner.state.stopping and spawner.job and not spawner.job.over:
+        await spawner.stop()
+    if first and spawner.resumption is not None and spawner.resumption.future.cancelled():
+        await spawner.resumption.stopped.wait()
+
+
 class Resumption:
-    """One interrupted start."""
+    """One interrupted start, made a pending spawn.
+
+    Attributes
+    ----------
+    future
+        What progress waits for and DELETE cancels.
+    stopped
+        Set when the spawner has forgotten the server.
+    """
 
     def __init__(self, spawner: UniSpawner) -> None:
         self.spawner = spawner
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.stopped = asyncio.Event()
         self._stops = 0
+        self._checking = False
         self._check_over = asyncio.Event()
+        spawner._spawn_future = self.future
+        spawner._spawn_pending = True
+        self.future.add_done_callback(self._cancelled)
 
     async def get_url(self) -> str:
         """Wait for the report; return the server's URL, or a dead one if there won't be any.
@@ -42,9 +113,7 @@ class Resumption:
         dead address JupyterHub's own check fails within seconds, and it cleans up.
         """
         spawner = self.spawner
-        spawner._spawn_future = self.future
-        spawner._spawn_pending = True
-        self.future.add_done_callback(self._cancelled)
+        self._checking = True
         waiting = tasks.start(self._wait(), f"resumed start of {spawner._log_name}")
         await asyncio.wait({waiting, self.future}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done() and (url := waiting.result()):
@@ -57,19 +126,26 @@ class Resumption:
         try:
             return await self.spawner.wait_ready()
         except UniSpawnerError as error:
-            tell(self.spawner, error, self.future)
+            tell(self.spawner, error, self)
             return ""
 
     def _cancelled(self, future: asyncio.Future[None]) -> None:
         """Let DELETE go on: it has cancelled the future, and stops one second later.
 
-        ``stop_single_user`` refuses while anything is pending, and ``user.stop`` asks a done future
-        for its exception, which raises for a cancelled one.
+        Not at once: progress, woken by the same future, would take a spawner with nothing pending
+        for one that is ready.
         """
         if future.cancelled():
-            self.spawner._spawn_pending = False
-            self.spawner._check_pending = False
-            self.spawner._spawn_future = None
+            asyncio.get_running_loop().call_later(_DELETE_WAITS / 2, self._clear_pending)
+
+    def _clear_pending(self) -> None:
+        """Let ``stop_single_user`` in, which refuses while anything is pending.
+
+        ``user.stop`` asks a done future for its exception, which raises for a cancelled one.
+        """
+        self.spawner._spawn_pending = False
+        self.spawner._check_pending = False
+        self.spawner._spawn_future = None
 
     async def stopping(self) -> None:
         """Let two stops end together: DELETE's and that of JupyterHub's own check.
@@ -77,11 +153,13 @@ class Resumption:
         The check fails at the dead address a second after DELETE has begun to stop. Were the server
         gone by then, and the user had started another, the check would stop that one.
         """
-        if not self.future.cancelled():
+        if not (self._checking and self.future.cancelled()):
             return
         self._stops += 1
         if self._stops > 1:
             self._check_over.set()
+            # JupyterHub would drop the spawner twice, but keeps one that has something to tell.
+            tell(self.spawner, JobEndedError("The start was cancelled."))
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._check_over.wait(), _CHECK_SECONDS + 3)
 
@@ -107,15 +185,14 @@ class Resumption:
                 self.future.set_result(None)
 
 
-def tell(
-    spawner: UniSpawner, error: UniSpawnerError, future: asyncio.Future[None] | None = None
-) -> None:
+def tell(spawner: UniSpawner, error: UniSpawnerError, resumption: Resumption | None = None) -> None:
     """Have JupyterHub's pages say why a server is gone: they show the last start's exception."""
-    if future is None:
-        future = asyncio.get_running_loop().create_future()
-    if not future.done():
-        future.set_exception(SpawnFailure(error))
-        future.exception()  # it is told on the page; asyncio need not say that nobody asked
+    if resumption is None or resumption.future.done():
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    else:
+        future = resumption.future
+    future.set_exception(SpawnFailure(error))
+    future.exception()  # it is told on the page; asyncio need not say that nobody asked
     spawner._spawn_future = future
     spawner._spawn_pending = False
 

@@ -19,7 +19,9 @@ _END = "END_OF_UNISPAWNER_LAUNCHER"
 # epilogue runs after the server's end. `wait` returns early for each signal that is trapped.
 _WITH_EPILOGUE = """\
 launcher=$!
-for signal in TERM INT HUP QUIT USR1 USR2; do trap "kill -$signal $launcher 2>/dev/null" $signal; done
+for signal in TERM INT HUP QUIT USR1 USR2; do
+  trap "kill -$signal $launcher 2>/dev/null" $signal
+done
 while :; do
   wait $launcher; status=$?
   kill -0 $launcher 2>/dev/null || break

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable as CallableType
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Callable
 from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode, Union, default
-from traitlets.config import LoggingConfigurable
 
 from .errors import InvalidJobError
 from .job import JobSpec, ResourceSpec
@@ -23,9 +23,9 @@ _WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (compared with, not bound 
 
 
 if TYPE_CHECKING:
-    _Base = Spawner
+    from jupyterhub.spawner import Spawner as _Base
 else:  # JupyterHub refuses a subclass of Spawner that can't start, stop and poll
-    _Base = LoggingConfigurable
+    from traitlets.config import LoggingConfigurable as _Base
 
 
 class JobSettings(_Base):
@@ -233,8 +233,8 @@ class JobSettings(_Base):
         """Return what is known of the configured scheduler."""
         return get_scheduler(self.scheduler)
 
-    def job_spec(self, mark: str = "") -> JobSpec:
-        """Return the job that a start would submit now.
+    def job_spec(self, mark: str, environment: Mapping[str, object]) -> JobSpec:
+        """Return the job that a start would submit now, with this environment.
 
         Raises
         ------
@@ -245,7 +245,7 @@ class JobSettings(_Base):
             name=self.job_name,
             executable=self.launcher_python,
             arguments=tuple(self._launcher_arguments()),
-            environment={name: str(value) for name, value in self.get_env().items()},
+            environment={name: str(value) for name, value in environment.items()},
             resources=self._resource_spec(),
             duration=None if self.duration is None else parse_duration(self.duration),
             queue_name=self.queue_name,
@@ -258,6 +258,11 @@ class JobSettings(_Base):
         )
         self.get_scheduler().check_supported(spec)
         return spec
+
+    def command_environment(self) -> dict[str, str]:
+        """Return the environment of the Hub's own queries; nothing of the Hub's is in it."""
+        path = ":".join(filter(None, (self.scheduler_path, "/usr/local/bin:/usr/bin:/bin")))
+        return {"PATH": path, "LANG": "C.UTF-8", **self.scheduler_environment}
 
     def _launcher_arguments(self) -> list[str]:
         how = self.report_host
@@ -280,7 +285,7 @@ class JobSettings(_Base):
             values["cpu_cores_per_process"] = math.ceil(cores)
         if self.get_scheduler().loopback and (memory or cores):
             raise InvalidJobError(
-                "mem_limit, mem_guarantee, cpu_limit, cpu_guarantee: the local host limits nothing; "
-                "leave them unset"
+                "mem_limit, mem_guarantee, cpu_limit, cpu_guarantee: the local host limits "
+                "nothing; leave them unset"
             )
         return ResourceSpec.from_dict(values)

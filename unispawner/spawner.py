@@ -14,8 +14,9 @@ from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
 
 from . import handlers, progress, resume, tasks
-from .accounts import find_account
+from .accounts import Account, find_account
 from .agent_client import AgentClient
+from .cancel import cancel_until_ended
 from .errors import (
     AgentError,
     InvalidJobError,
@@ -33,9 +34,7 @@ from .state import ServerState
 from .submit_host import SubmitHost
 
 _HOST = SubmitHost()
-_LONGEST_PAUSE = 60.0
 _LOG_LINES = 20
-_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class UniSpawner(JobSettings, Spawner):
@@ -48,11 +47,12 @@ class UniSpawner(JobSettings, Spawner):
         self.state = ServerState()
         self.job: TrackedJob | None = None
         self._submission: asyncio.Task[None] | None = None
-        self._attachment: asyncio.Task[None] | None = None
+        self.attachment: asyncio.Task[None] | None = None
         self._stop: asyncio.Task[None] | None = None
-        self._resumption: resume.Resumption | None = None
+        self.resumption: resume.Resumption | None = None
         self._starting = False
         self._restored = False
+        self._cleaned = False
         super().__init__(**kwargs)
 
     # -- state ---------------------------------------------------------------------------------
@@ -79,9 +79,12 @@ class UniSpawner(JobSettings, Spawner):
             if token is not None and token.user is self.user.orm_user:
                 session.delete(token)
         if self.job is not None:
-            self._monitor().untrack(self.job)
+            self.monitor().untrack(self.job)
+        if self.resumption is not None:
+            self.resumption.stopped.set()
         self.state, self.job, self._submission, self._stop = ServerState(), None, None, None
-        self._restored, self._resumption = False, None
+        self._restored, self._cleaned = False, False
+        self.attachment, self.resumption = None, None
         super().clear_state()
 
     def commit(self) -> None:
@@ -120,7 +123,7 @@ class UniSpawner(JobSettings, Spawner):
             )
         name = self._account_name()
         account = await find_account(name, self.min_uid)
-        self._spec = self.job_spec(secrets.token_hex(8))
+        self._spec = self.job_spec(secrets.token_hex(8), self.get_env())
         token = orm.APIToken.find(self._session(), self.api_token) if self._session() else None
         self.state = ServerState(
             scheduler=self.scheduler,
@@ -147,7 +150,7 @@ class UniSpawner(JobSettings, Spawner):
 
     async def _submit(self) -> None:
         """Submit, and save the job's id before anything else is awaited."""
-        client = await self._client()
+        client = await self.client()
         try:
             job_id = await client.submit(self._spec, self.job_shell)
         except (AgentError, SchedulerUnavailable) as error:
@@ -159,7 +162,7 @@ class UniSpawner(JobSettings, Spawner):
         except UniSpawnerError:
             self._submission_failed(client)
             raise
-        self._track(client, job_id, submitted=True)
+        self.track(client, job_id, submitted=True)
         self.state.job_id = job_id
         self.commit()
         self.log.info("%s: job %s on %s", self._log_name, job_id, self.get_scheduler().title)
@@ -187,8 +190,9 @@ class UniSpawner(JobSettings, Spawner):
         """
         deadline = self.state.submit_time + self.start_timeout
         running_since: float | None = None
-        while self.job is None:
-            await asyncio.sleep(0.1)  # a restarted Hub is looking the job up
+        if self.attachment is not None:  # a restarted Hub is looking the job up
+            await asyncio.wait({self.attachment})
+        assert self.job is not None
         while not self.state.port:
             job, now = self.job, time.monotonic()
             if job.final:
@@ -209,29 +213,18 @@ class UniSpawner(JobSettings, Spawner):
     async def ended(self) -> JobEndedError:
         """Return the error that tells why the job is no more."""
         assert self.job is not None
-        info = self.job.info
-        title = self.get_scheduler().title
-        words = f"{title} says {info.native_state}" if info and info.native_state else "It is gone"
-        reason = f": {info.message}" if info and info.message else ""
-        return JobEndedError(
-            f"The job {self.state.job_id} ended before its server was ready. {words}{reason}.",
-            output=await self._log_tail(),
-        )
+        message = progress.ended(self.job, self.get_scheduler().title)
+        return JobEndedError(message, output=await self._log_tail())
 
     async def _never_reported(self, job: TrackedJob) -> JobEndedError:
-        host = job.info.exec_host if job.info else ""
-        return JobEndedError(
-            f"The job {job.job_id} has run on {host} for {self.report_timeout:g} s, but its server "
-            "has not reported. Can the nodes reach the Hub at "
-            f"{self.get_env().get('JUPYTERHUB_API_URL')}? (c.JupyterHub.hub_connect_url, "
-            "c.UniSpawner.report_timeout)",
-            output=await self._log_tail(),
-        )
+        url = self.get_env().get("JUPYTERHUB_API_URL", "")
+        message = progress.never_reported(job, self.report_timeout, url)
+        return JobEndedError(message, output=await self._log_tail())
 
     async def _log_tail(self) -> str:
         """Return the end of the job's log, read as the user."""
         try:
-            return await (await self._client()).log_tail(self.state.mark, _LOG_LINES)
+            return await (await self.client()).log_tail(self.state.mark, _LOG_LINES)
         except UniSpawnerError as error:
             return f"(the job's log can't be read: {error.message})"
 
@@ -249,7 +242,7 @@ class UniSpawner(JobSettings, Spawner):
         """
         job = self.job
         if job is not None and _exec_host(job) is None:
-            await self._monitor().refresh(4 * FAST_INTERVAL)
+            await self.monitor().refresh(4 * FAST_INTERVAL)
         exec_host = None if job is None else _exec_host(job)
         if job is None or exec_host is None:
             raise SchedulerUnavailable("It is not yet known on which host this job runs.")
@@ -296,11 +289,13 @@ class UniSpawner(JobSettings, Spawner):
         if not self.state.mark:
             return 0
         if self._restored and not (self.job and self.job.info):
-            await self._first_answer()
-        if self.job is None or not self.job.final:
+            await resume.first_answer(self)
+            if not self.state.mark:  # it was stopped meanwhile
+                return 0
+        if self.job is None or not self.job.over:
             return None
         if self._restored and not self.state.stopping:
-            resume.tell(self, await self.ended())
+            resume.tell(self, await self.ended(), self.resumption)
         self._job_is_final()
         return _exit_status(self.job.info)
 
@@ -310,8 +305,8 @@ class UniSpawner(JobSettings, Spawner):
         Tries until it succeeds and raises nothing: JupyterHub forgets a server whose stop has
         returned or raised, and would leave the job to itself.
         """
-        if self._resumption is not None:
-            await self._resumption.stopping()
+        if self.resumption is not None:
+            await self.resumption.stopping()
         if self._stop is None or self._stop.done():
             self._stop = tasks.start(self._stop_job(), f"stop of {self._log_name}")
         await asyncio.shield(self._stop)
@@ -322,31 +317,19 @@ class UniSpawner(JobSettings, Spawner):
         if self._submission is not None and not self._submission.done():
             await asyncio.wait({self._submission})
         if self.job is None and self.state.mark:
-            await self._attach()
+            await resume.attach(self)
         job = self.job
         if job is None:
             return
         job.stopping = True
-        self._monitor().track(job)
-        pause, attempts, accepted = 2.0, 0, False
-        while not (job.final or (accepted and job.info and job.info.ending)):
-            try:
-                await job.client.cancel(job.job_id, force=attempts > 2)
-                accepted = True
-            except UniSpawnerError as error:
-                self.log.warning("%s: not stopped yet: %s", self._log_name, error)
-            self._monitor().hurry()
-            attempts, until = attempts + 1, time.monotonic() + pause
-            while not job.final and time.monotonic() < until:
-                await job.wait_change(until - time.monotonic())
-                if accepted and job.info and job.info.ending:
-                    break
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        self.monitor().track(job)
+        await cancel_until_ended(job, self.monitor())
         self._job_is_final()
 
     def _job_is_final(self) -> None:
         """Remove the job's private files, once."""
-        if self.job is not None and self.state.mark:
+        if self.job is not None and self.state.mark and not self._cleaned:
+            self._cleaned = True
             tasks.start(
                 self._clean_up(self.job.client, self.state.mark), f"clean-up for {self._log_name}"
             )
@@ -365,53 +348,14 @@ class UniSpawner(JobSettings, Spawner):
             return self._url()
         if not self._restored:
             return str(await super().get_url())
-        self._resumption = resume.Resumption(self)
-        return await self._resumption.get_url()
+        assert self.resumption is not None  # poll() comes first, and has made one
+        return await self.resumption.get_url()
 
     def start_polling(self) -> None:
         """Begin to poll: JupyterHub has found the server up."""
         super().start_polling()
-        if self._resumption is not None:
-            self._resumption.ready()
-
-    async def _first_answer(self) -> None:
-        """Look the job of a restored server up, and wait a while for the scheduler's answer."""
-        if self._attachment is None:
-            self._attachment = tasks.start(self._attach(), f"return of {self._log_name}")
-        await asyncio.wait({self._attachment}, timeout=5.0)
-        until = time.monotonic() + 5.0
-        while self.job and not self.job.info and time.monotonic() < until:
-            await self.job.wait_change(until - time.monotonic())
-        if self.state.stopping and self.job and not self.job.final:
-            await self.stop()
-
-    async def _attach(self) -> None:
-        """Follow the job of a server that another Hub process has submitted.
-
-        Without an id, the Hub died in the middle of the submission: the job is looked for by its
-        mark, until no agent can be at work on it any more.
-        """
-        pause, deadline = 1.0, self.state.submit_time + self.agent_timeout + 30.0
-        while self.job is None:
-            try:
-                client = await self._client()
-                if not self.state.job_id:
-                    over = time.time() > deadline
-                    self.state.job_id = await client.find(self.state.mark)
-                    if over and not self.state.job_id:
-                        return self._never_submitted(client)
-                if self.state.job_id:
-                    self.commit()
-                    return self._track(client, self.state.job_id)
-            except UniSpawnerError as error:
-                self.log.warning("%s: can't be looked up yet: %s", self._log_name, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def _never_submitted(self, client: AgentClient) -> None:
-        message = "the Hub was restarted before the job was submitted"
-        info = JobInfo(owner=client.account.name, state=JobState.FAILED, message=message)
-        self.job = TrackedJob(self.state.job_id, client, info=info)
+        if self.resumption is not None:
+            self.resumption.ready()
 
     # -- progress ------------------------------------------------------------------------------
 
@@ -419,7 +363,7 @@ class UniSpawner(JobSettings, Spawner):
         """Yield what has changed: position, reason and estimated start; then the host."""
         last = None
         while True:
-            monitor = self._monitor()
+            monitor = self.monitor()
             event = progress.event(self.job, monitor.problem, self.get_scheduler().title)
             if event != last:
                 yield event
@@ -431,20 +375,25 @@ class UniSpawner(JobSettings, Spawner):
 
     # -- what it is made of --------------------------------------------------------------------
 
-    def _track(self, client: AgentClient, job_id: str, *, submitted: bool = False) -> None:
+    def track(self, client: AgentClient, job_id: str, *, submitted: bool = False) -> None:
+        """Follow a job of ours from now on."""
         self.job = TrackedJob(job_id, client, on_change=self._job_changed)
         self.job.reported = bool(self.state.port)
-        self._monitor().track(self.job, submitted=submitted)
+        self.monitor().track(self.job, submitted=submitted)
 
-    def _monitor(self) -> Monitor:
-        path = ":".join(part for part in (self.scheduler_path, _PATH) if part)
-        environment = {"PATH": path, "LANG": "C.UTF-8", **self.scheduler_environment}
+    def monitor(self) -> Monitor:
+        """Return the monitor of the scheduler, which all its spawners share."""
+        environment = self.command_environment()
         return get_monitor(self.get_scheduler(), _HOST, environment, self.status_interval)
 
-    async def _client(self) -> AgentClient:
-        """Return the way to the agent of the account in the state."""
+    async def client(self) -> AgentClient:
+        """Return the way to the agent of the server's account."""
+        return self.agent_client(await find_account(self.state.account, self.min_uid))
+
+    def agent_client(self, account: Account) -> AgentClient:
+        """Return the way to an account's agent."""
         return AgentClient(
-            account=await find_account(self.state.account, self.min_uid),
+            account=account,
             scheduler=self.get_scheduler(),
             run_as=get_run_as(
                 self.run_as,
@@ -452,7 +401,7 @@ class UniSpawner(JobSettings, Spawner):
                 allow_shared_account=self.allow_shared_account,
             ),
             host=_HOST,
-            state_dir=self.state_dir.replace("{username}", self.state.account),
+            state_dir=self.state_dir.replace("{username}", account.name),
             min_uid=self.min_uid,
             scheduler_path=tuple(filter(None, self.scheduler_path.split(":"))),
             scheduler_environment=self.scheduler_environment,

@@ -62,7 +62,7 @@ def _from_clock(days: str | None, parts: list[int]) -> timedelta:
     if any(part > 10**8 for part in parts) or (days and len(days) > 6):
         return timedelta(0)
     if days is not None:  # D-HH[:MM[:SS]]
-        hours, minutes, seconds = (parts + [0, 0])[:3]
+        hours, minutes, seconds = [*parts, 0, 0][:3]
         return timedelta(days=int(days), hours=hours, minutes=minutes, seconds=seconds)
     if len(parts) == 1:
         return timedelta(minutes=parts[0])

@@ -57,7 +57,7 @@ class StateDir:
         return self.path / "logs" / f"{mark}.log"
 
     def create_job(self, mark: str, environment: str) -> Path:
-        """Make a job's directory, with its environment file, and an empty log; return the former."""
+        """Make a job's directory with its environment file, and an empty log."""
         directory = self.job(mark)
         directory.mkdir(mode=0o700)
         write_private(directory / "environment", environment)

@@ -1,7 +1,8 @@
 """No scheduler: a job is a session of processes on the Hub's own host.
 
-For trying things out and for a Hub on one big machine. A job's id is the process id of the session's
-leader and its start time in clock ticks since boot, so that a reused process id is another job.
+For trying things out and for a Hub on one big machine. A job's id is the process id of the
+session's leader and its start time in clock ticks since boot, so that a reused process id is
+another job.
 ``python -I -m unispawner.schedulers.local`` is what squeue is to Slurm.
 """
 

@@ -55,7 +55,7 @@ REASONS = {
     "SystemFailure": "the cluster failed",
     "TimeLimit": "the job's time was up",
 }
-"""squeue's reasons in plain words (``squeue(1)``, JOB REASON CODES); others are shown as they are."""
+"""Reasons in plain words (squeue(1), JOB REASON CODES); others are shown as they are."""
 
 
 class Slurm(Scheduler):

@@ -1,0 +1,286 @@
+"""One request in, one reply out: what the agent takes, whom it serves, what it leaves alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.agent import protocol
+
+ROOT = os.getuid() == 0
+NO_JSON = [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"{}", b'{"version": null}']
+
+
+def test_a_request_gets_its_reply(agent: Any) -> None:
+    """The account's own view of itself; nothing but the reply on standard output; status 0."""
+    done = agent.call("check")
+    assert 0 == done.status, done.stderr
+    assert agent.account.pw_name == done.result["account"]
+    assert str(agent.state_dir) == done.result["state_dir"]
+    assert sorted(set(done.result["groups"])) == sorted(
+        set(os.getgrouplist(agent.account.pw_name, agent.account.pw_gid))
+        if ROOT
+        else set(os.getgroups())
+    )
+    assert "" == done.stderr
+
+
+@pytest.mark.parametrize("raw", NO_JSON)
+def test_a_request_that_is_none(agent: Any, raw: bytes) -> None:
+    """Garbage gets an error as its reply, not a traceback."""
+    done = agent.send(raw)
+    assert (0, "AgentError") == (done.status, done.error["type"])
+    assert "Traceback" not in done.stderr
+
+
+def test_another_version_is_told_both_versions(agent: Any) -> None:
+    """agent_python may have an older unispawner than the Hub."""
+    error = agent.call("check", version=2).error
+    assert "version 2" in error["message"]
+    assert "version 1" in error["message"]
+
+
+def test_an_unknown_action_is_told(agent: Any) -> None:
+    """And no attribute of a module is taken for one."""
+    for action in ("no_such", "__import__", "_sweep", None):
+        assert f"There is no action {action!r}." == agent.call(action).error["message"]
+
+
+@pytest.mark.parametrize("missing", ["uid", "min_uid", "timeout", "scheduler_path", "action"])
+def test_a_request_that_lacks_something(agent: Any, missing: str) -> None:
+    """It is an error that names what is missing."""
+    request = agent.request("check")
+    del request[missing]
+    error = agent.send(json.dumps(request).encode()).error
+    assert "AgentError" == error["type"]
+    assert missing in error["message"]
+
+
+def test_an_oversized_request_is_refused(agent: Any) -> None:
+    """Before it is read into memory as a whole."""
+    done = agent.send(b" " * (protocol.REQUEST_LIMIT + 1))
+    assert "larger than" in done.error["message"]
+
+
+def test_a_request_of_the_largest_size_is_read(agent: Any) -> None:
+    """The limit is the limit."""
+    raw = json.dumps(agent.request("check")).encode()
+    assert agent.send(raw + b" " * (protocol.REQUEST_LIMIT - len(raw))).result
+
+
+# -- whom it serves -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root to be refused")
+def test_root_is_refused(agent: Any) -> None:
+    """Whatever the request says."""
+    request = {**agent.request("check"), "uid": 0, "account": "root", "min_uid": 0}
+    error = agent.send(json.dumps(request).encode(), as_root=True).error
+    assert "uid 0" in error["message"]
+    assert not agent.state_dir.exists()
+
+
+def test_another_account_is_refused(agent: Any) -> None:
+    """sudo, or a change of the directory, may have led to somebody else."""
+    error = agent.call("check", uid=agent.account.pw_uid + 1, account="eve").error
+    assert "eve" in error["message"]
+    assert not agent.state_dir.exists()
+
+
+@pytest.mark.parametrize("uid", ["1001", None, [1001], True])
+def test_a_uid_that_is_none(agent: Any, uid: Any) -> None:
+    """Text is no uid."""
+    assert "AgentError" == agent.call("check", uid=uid).error["type"]
+
+
+def test_a_uid_below_the_lowest_is_refused(agent: Any) -> None:
+    """On this side, too."""
+    error = agent.call("check", min_uid=agent.account.pw_uid + 1).error
+    assert f"min_uid = {agent.account.pw_uid + 1}" in error["message"]
+
+
+# -- its surroundings ---------------------------------------------------------------------------
+
+
+def test_what_others_print_is_no_reply(agent: Any) -> None:
+    """PSI/J prints, and so may a plugin of the scheduler's: it all goes to standard error."""
+    code = (
+        "import os, sys\n"
+        "from unispawner.agent import actions, protocol\n"
+        "def check(request, account):\n"
+        "    print('stray print')\n"
+        "    os.write(1, b'stray write\\n')\n"
+        "    os.system('echo stray command')\n"
+        "    return {'read': sys.stdin.read(), 'fds': sorted(os.listdir('/proc/self/fd'))}\n"
+        "actions.ACTIONS = {'check': check}\n"
+        "protocol.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=json.dumps(agent.request("check")).encode(),
+        capture_output=True,
+        cwd="/",
+        **agent.as_user(),
+    )
+    assert "" == json.loads(done.stdout)["result"]["read"]
+    for kind in (b"print", b"write", b"command"):
+        assert b"stray " + kind in done.stderr
+
+
+def test_no_child_can_write_the_reply(agent: Any) -> None:
+    """The reply's descriptor isn't passed on to what the agent starts."""
+    folder = agent.fake_command("squeue", "ls -l /proc/$$/fd >&2; echo '1|x' >&3; exit 1")
+    done = agent.call("status", scheduler="slurm", scheduler_path=[folder], job_ids=["1"])
+    assert "SchedulerUnavailable" == done.error["type"]
+    assert "3 ->" not in done.error["output"]
+
+
+def test_the_environment_is_clean(agent: Any) -> None:
+    """A command sees a login's basics, the administrator's variables, and nothing of the Hub's."""
+    folder = agent.fake_command("squeue", "env >&2; pwd >&2; umask >&2; exit 1")
+    request = agent.request(
+        "status",
+        scheduler="slurm",
+        scheduler_path=[folder, "/opt/x"],
+        scheduler_environment={"SLURM_CONF": "/etc/x.conf", "LANG": "C"},
+        job_ids=["1"],
+    )
+    done = agent.send(
+        json.dumps(request).encode(),
+        environment={"PATH": "/evil", "SECRET": "of the Hub", "LD_X": "1", "PYTHONPATH": "/evil"},
+    )
+    lines = done.error["output"].splitlines()
+    got = dict(line.split("=", 1) for line in lines if "=" in line)
+    for name in ("PWD", "OLDPWD", "SHLVL", "_"):  # the shell's own
+        got.pop(name, None)
+    entry = agent.account
+    assert {
+        "HOME": entry.pw_dir,
+        "LANG": "C",
+        "LOGNAME": entry.pw_name,
+        "PATH": f"{folder}:/opt/x:/usr/local/bin:/usr/bin:/bin",
+        "SHELL": entry.pw_shell or "/bin/sh",
+        "SLURM_CONF": "/etc/x.conf",
+        "USER": entry.pw_name,
+    } == got
+    assert {entry.pw_dir, "/"} & set(lines)
+
+
+def test_it_ends_by_its_own_alarm(agent: Any) -> None:
+    """A Hub that isn't root can't kill what sudo started."""
+    folder = agent.fake_command("squeue", "exec sleep 600")
+    done = agent.call(
+        "status", scheduler="slurm", scheduler_path=[folder], job_ids=["1"], timeout=0.5
+    )
+    assert "was not done within 0.5 s" in done.error["message"]
+
+
+@pytest.mark.xfail(reason="the sweep takes the alarm for a scheduler that doesn't answer")
+def test_the_alarm_ends_a_submission_that_sweeps(agent: Any) -> None:
+    """The time is up whatever the agent is at: no job is submitted after it."""
+    agent.call("check")  # makes the directories
+    stale = agent.state_dir / "jobs" / ("f" * 16)
+    stale.mkdir()
+    agent.own(stale)
+    os.utime(stale, (0, 0))
+    folder = agent.fake_command("squeue", "exec sleep 600")
+    agent.fake_command("sbatch", f"echo submitted >{agent.directory}/submitted; echo 1")
+    done = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder], timeout=1)
+    assert "was not done within" in done.reply.get("error", {}).get("message", "")
+    assert not (agent.directory / "submitted").exists()
+
+
+def test_a_command_that_is_missing_is_told_with_the_setting(agent: Any) -> None:
+    """The administrator reads which setting to look at."""
+    folder = agent.directory / "empty"
+    folder.mkdir()
+    done = agent.call("status", scheduler="slurm", job_ids=["1"], scheduler_path=[str(folder)])
+    if "error" in done.reply and "squeue: No such file" in done.error["message"]:
+        assert "c.UniSpawner.scheduler_path" in done.error["message"]
+    else:
+        assert Path("/usr/bin/squeue").exists() or Path("/usr/local/bin/squeue").exists()
+
+
+# -- what it costs ------------------------------------------------------------------------------
+
+
+def modules(agent: Any, action: str, **arguments: Any) -> set[str]:
+    """What one request makes the agent import (from -X importtime)."""
+    raw = json.dumps(agent.request(action, **arguments)).encode()
+    done = agent.send(raw, options=["-X", "importtime"])
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert "error" not in done.reply, done.reply
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [
+        ("check", {}),
+        ("status", {"job_ids": ["1.1"]}),
+        ("log", {"mark": "0123456789abcdef", "lines": 5}),
+        ("cleanup", {"mark": "0123456789abcdef"}),
+        ("find", {"mark": "0123456789abcdef"}),
+    ],
+)
+def test_only_submit_and_cancel_load_psij(
+    agent: Any, action: str, arguments: dict[str, Any]
+) -> None:
+    """It costs a third of a second; and none of it loads a Hub, or another scheduler."""
+    loaded = {module.partition(".")[0] for module in modules(agent, action, **arguments)}
+    assert set() == loaded & {"psij", "drmaa", "jupyterhub", "tornado", "traitlets", "sqlalchemy"}
+
+
+@pytest.mark.parametrize("action", ["submit", "cancel"])
+def test_submit_and_cancel_load_psij_and_no_hub(agent: Any, action: str) -> None:
+    """PSI/J submits and cancels; JupyterHub and other schedulers stay away."""
+    arguments = {
+        "submit": {"spec": agent.spec("").to_dict(), "shell": "/bin/sh"},
+        "cancel": {"job_id": "999999999.1"},
+    }[action]
+    loaded = modules(agent, action, **arguments)
+    top = {module.partition(".")[0] for module in loaded}
+    assert "psij" in top
+    assert set() == top & {"drmaa", "jupyterhub", "tornado", "traitlets", "sqlalchemy"}
+    assert {"unispawner.agent.executors.local", "unispawner.agent.executors.base"} >= {
+        module
+        for module in loaded
+        if module.startswith("unispawner.agent.executors.")
+    }
+    assert "unispawner.schedulers.slurm" not in loaded
+
+
+@pytest.mark.parametrize("module", ["unispawner.spawner", "unispawner"])
+def test_the_hub_loads_neither_psij_nor_drmaa(module: str) -> None:
+    """PSI/J runs descriptors off sys.path, and libdrmaa can abort the process."""
+    code = f"import sys, {module}; print({{'psij', 'drmaa'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "set()" == done.stdout.strip(), done.stderr
+
+
+def test_the_user_side_of_the_package_is_cheap() -> None:
+    """Importing unispawner alone imports no Hub: names come when they are asked for."""
+    code = "import sys, unispawner; print({'jupyterhub', 'tornado'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert "set()" == done.stdout.strip(), done.stderr
+
+
+def test_a_descriptor_in_the_current_directory_is_not_run(agent: Any) -> None:
+    """PSI/J runs psij-descriptors/*.py on sys.path: with -I, the user's own are not among them."""
+    folder = agent.directory / "psij-descriptors"
+    folder.mkdir()
+    (folder / "evil.py").write_text(f"open({str(agent.directory / 'ran')!r}, 'w')\n")
+    code = (
+        f"import os; os.chdir({str(agent.directory)!r})\n"
+        "import sys; print([p for p in sys.path if p in ('', '.')])\n"
+        "import psij\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd="/"
+    )
+    assert "[]" == done.stdout.strip(), done.stderr
+    assert not (agent.directory / "ran").exists()

@@ -1,0 +1,244 @@
+"""What holds for every scheduler there is: a new one is held to it without another line here."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.schedulers import NAMES, get_scheduler
+from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
+from unispawner.testing import FakeScheduler
+
+MARK = "0123456789abcdef"
+ASKED = {
+    "node_count": ResourceSpec(node_count=2),
+    "process_count": ResourceSpec(process_count=2),
+    "processes_per_node": ResourceSpec(processes_per_node=2),
+    "cpu_cores_per_process": ResourceSpec(cpu_cores_per_process=2),
+    "gpu_cores_per_process": ResourceSpec(gpu_cores_per_process=2),
+    "memory": ResourceSpec(memory=2**30),
+    "exclusive_node_use": ResourceSpec(exclusive_node_use=True),
+}
+
+
+@pytest.fixture(params=[*NAMES, "fake"])
+def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Scheduler:
+    return FakeScheduler(tmp_path) if request.param == "fake" else get_scheduler(request.param)
+
+
+def reply(stdout: str = "", stderr: str = "", status: int = 0) -> Reply:
+    return Reply(("query",), status, stdout, stderr)
+
+
+def spec_for(field: str) -> JobSpec:
+    if field in ASKED:
+        return JobSpec(resources=ASKED[field])
+    if field == "duration":
+        from datetime import timedelta
+
+        return JobSpec(duration=timedelta(hours=1))
+    return JobSpec(**{field: "something"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scheduler_is_found_by_its_name(name: str) -> None:
+    """The name in the configuration is the module's and the scheduler's own."""
+    assert name == get_scheduler(name).name
+    assert f"unispawner.schedulers.{name}" == type(get_scheduler(name)).__module__
+
+
+def test_an_unknown_name_is_told_with_those_there_are() -> None:
+    """A typing error is found without the manual."""
+    with pytest.raises(InvalidJobError, match=", ".join(NAMES)):
+        get_scheduler("slurmm")
+    with pytest.raises(InvalidJobError):
+        get_scheduler("../job")
+
+
+def test_tables_are_complete(scheduler: Scheduler) -> None:
+    """Everything that the base class asks for is there, and of the right kind."""
+    assert not inspect.isabstract(scheduler)
+    assert re.fullmatch(r"[a-z_]+", scheduler.name)
+    assert scheduler.title
+    assert all(isinstance(command, str) for command in scheduler.commands)
+    assert scheduler.supports <= ALL_FIELDS
+    assert isinstance(scheduler.loopback, bool)
+    for pattern, meaning in scheduler.errors:
+        re.compile(pattern)
+        assert isinstance(meaning, Meaning)
+
+
+def test_states_are_ours(scheduler: Scheduler) -> None:
+    """Its words stand for states of ours, none for UNKNOWN; there is one that runs and one final."""
+    states = set(scheduler.states.values())
+    assert states <= set(JobState) - {JobState.UNKNOWN}
+    assert JobState.RUNNING in states
+    assert any(state.final for state in states)
+
+
+def test_a_new_state_is_unknown(scheduler: Scheduler) -> None:
+    """A later release's word is no reason to lose a server."""
+    assert JobState.UNKNOWN is scheduler.state("BRAND_NEW_STATE")
+    assert not scheduler.state("BRAND_NEW_STATE").final
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["", " ", "1 2", "-f", "--me", "1\n2", "1\n", "\n1", "1;id", "1,2", "$1", "`1`", "*", "1|2"],
+)
+def test_no_job_id(scheduler: Scheduler, job_id: str) -> None:
+    """What isn't one job's id never reaches a command."""
+    assert not scheduler.job_id.fullmatch(job_id)
+
+
+def test_job_ids_are_bounded_and_ascii(scheduler: Scheduler) -> None:
+    """An id from the user's side goes into the database and into commands."""
+    assert not scheduler.job_id.fullmatch("1" * 300)
+    assert not scheduler.job_id.fullmatch("١٢٣")
+
+
+def test_status_commands_are_argument_lists(scheduler: Scheduler) -> None:
+    """No shell, no line of shell; a job's id is an argument, or a part of one, as it is."""
+    for command in (
+        scheduler.status_command(),
+        scheduler.status_command(["11", "22"]),
+        scheduler.mark_command(),
+    ):
+        assert isinstance(command, list)
+        assert all(isinstance(word, str) and word for word in command)
+        assert "-c" not in command
+        assert not re.search(r"[;&<>$`\n\0]", " ".join(command))
+    words = " ".join(scheduler.status_command(["11", "22"]))
+    assert re.search(r"\b11\b.*\b22\b", words)
+    assert scheduler.status_command() != scheduler.status_command(["11"])
+
+
+def test_a_failed_query_is_no_answer(scheduler: Scheduler) -> None:
+    """An error that names no job says nothing about any."""
+    with pytest.raises(SchedulerUnavailable) as caught:
+        scheduler.read_status(reply(stderr="Segmentation fault", status=139))
+    assert (139, ("query",)) == (caught.value.exit_status, caught.value.command)
+    assert "Segmentation fault" in caught.value.output
+
+
+@pytest.mark.parametrize(
+    "garbage", ["what?\n", "<html>503</html>\n", "1|alice\n", "\0\0\0\n", "�\n", "{", '{"1": 2}']
+)
+def test_garbage_is_no_answer(scheduler: Scheduler, garbage: str) -> None:
+    """Text that isn't the scheduler's own raises, whatever the exit status says."""
+    with pytest.raises(SchedulerUnavailable):
+        scheduler.read_status(reply(garbage))
+
+
+def test_failed_marks_are_no_answer(scheduler: Scheduler) -> None:
+    """A job isn't taken for never submitted because the scheduler was down."""
+    with pytest.raises(SchedulerUnavailable):
+        scheduler.read_marks(reply(f"1 unispawner:{MARK}", "down", 1))
+
+
+def test_marks_that_are_none_are_passed_over(scheduler: Scheduler) -> None:
+    """Comments are the user's own: only a whole mark and a real id count."""
+    text = "\n".join(
+        [
+            "(null)",
+            f"-f unispawner:{MARK}",
+            f"1 2unispawner:{MARK}",
+            f"1 unispawner:{MARK}0",
+            "1 unispawner:0123",
+            f"1;id unispawner:{MARK}",
+        ]
+    )
+    assert {} == scheduler.read_marks(reply(text))
+
+
+def test_directives_are_lines(scheduler: Scheduler) -> None:
+    """One directive a line, all of them comments to a shell."""
+    spec = JobSpec(
+        name="a b",
+        queue_name="q'\"$(id)",
+        account="`id`",
+        custom_attributes={f"{scheduler.name}.x": "$(id)\\", f"{scheduler.name}.flag": True},
+        mark=MARK,
+    )
+    for line in scheduler.directives(spec):
+        assert line.startswith("#")
+        assert "\n" not in line
+
+
+def test_directives_hold_no_environment(scheduler: Scheduler) -> None:
+    """The token goes by file only."""
+    spec = JobSpec(environment={"TOKEN": "topsecret"})
+    assert not any("topsecret" in line for line in scheduler.directives(spec))
+
+
+@pytest.mark.parametrize("field", sorted(ALL_FIELDS))
+def test_what_is_asked_for_is_written_or_refused(scheduler: Scheduler, field: str) -> None:
+    """Nothing that a job asks for is dropped in silence."""
+    spec = spec_for(field)
+    if field in scheduler.supports:
+        scheduler.check_supported(spec)
+        assert set(scheduler.directives(spec)) - set(scheduler.directives(JobSpec()))
+    else:
+        with pytest.raises(InvalidJobError, match=rf"^{field}: .*{re.escape(scheduler.title)}"):
+            scheduler.check_supported(spec)
+
+
+def test_a_refusal_is_told_in_the_schedulers_words(scheduler: Scheduler) -> None:
+    """Text that no pattern knows is a refusal, with the text."""
+    failed = reply(stderr="No thank you", status=1)
+    submit, cancel = scheduler.submit_error(failed), scheduler.cancel_error(failed)
+    assert (SubmitError, "No thank you") == (type(submit), submit.output)
+    assert isinstance(cancel, CancelError)
+    assert "No thank you" == cancel.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_importing_a_scheduler_is_cheap(name: str) -> None:
+    """Both sides import it: nothing but the standard library and our value types comes along."""
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        f"import unispawner.schedulers as s; s.get_scheduler({name!r})\n"
+        "new = {m for m in set(sys.modules) - before}\n"
+        "ours = sorted(m for m in new if m.startswith('unispawner'))\n"
+        "others = {m.partition('.')[0] for m in new} - sys.stdlib_module_names - {'unispawner'}\n"
+        "print(sorted(others), *ours)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    others, _, ours = done.stdout.strip().partition(" ")
+    assert "[]" == others, done.stderr
+    assert set(ours.split()) <= {
+        "unispawner",
+        "unispawner._version",
+        "unispawner.errors",
+        "unispawner.job",
+        "unispawner.units",
+        "unispawner.schedulers",
+        "unispawner.schedulers.base",
+        f"unispawner.schedulers.{name}",
+    }
+
+
+def test_the_fake_reads_what_it_writes(tmp_path: Path) -> None:
+    """FakeScheduler's status command is a real process, and what it prints is its queue."""
+    fake = FakeScheduler(tmp_path)
+    job_id = fake.submit("alice", MARK)
+    fake.change(job_id, JobState.RUNNING, exec_host="node1")
+
+    def ask(command: list[str]) -> Reply:
+        done = subprocess.run(command, capture_output=True, text=True)
+        return Reply(tuple(command), done.returncode, done.stdout, done.stderr)
+
+    expected = JobInfo("alice", JobState.RUNNING, exec_host="node1", native_state="RUNNING")
+    assert {job_id: expected} == fake.read_status(ask(fake.status_command()))
+    assert {MARK: job_id} == fake.read_marks(ask(fake.mark_command()))
+    fake.answer(stderr="fake does not answer", exit_status=3)
+    with pytest.raises(SchedulerUnavailable, match="does not answer"):
+        fake.read_status(ask(fake.status_command()))
+    fake.recover()
+    fake.forget(job_id)
+    assert {} == fake.read_status(ask(fake.status_command()))

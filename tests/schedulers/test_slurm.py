@@ -1,0 +1,475 @@
+"""Slurm: the script, and everything its commands have been seen to print (tests/outputs/slurm)."""
+
+import os
+import pwd
+import re
+import shlex
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.errors import CancelError, SchedulerUnavailable, SubmitError
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.schedulers import get_scheduler
+from unispawner.schedulers.base import Meaning, Reply
+from unispawner.schedulers.slurm import REASONS, Slurm
+from unispawner.script import render_script
+from unispawner.testing import read_saved_reply
+
+OUTPUTS = Path(__file__).parents[1] / "outputs" / "slurm"
+SLURM = get_scheduler("slurm")
+QUERY = tuple(SLURM.status_command())
+MARK = "0123456789abcdef"
+
+FULL = JobSpec(
+    name="my job",
+    executable="python3",
+    arguments=("-I", "-"),
+    directory="/home/ada/my work",
+    environment={"TOKEN": "topsecret"},
+    stdout_path="/home/ada/.unispawner/logs/%u.log",
+    resources=ResourceSpec(
+        node_count=2,
+        processes_per_node=4,
+        cpu_cores_per_process=3,
+        gpu_cores_per_process=1,
+        memory=8 * 1024**3 + 1,
+        exclusive_node_use=True,
+    ),
+    duration=timedelta(days=1, hours=12),
+    queue_name="gpu,debug",
+    account="ml",
+    reservation_id="class",
+    custom_attributes={
+        "slurm.qos": "high",
+        "slurm.constraint": "a100|v100",
+        "slurm.requeue": True,
+        "slurm.hold": False,
+        "slurm.mail-type": ["BEGIN", "END"],
+        "slurm.C": "x",
+        "slurm.H": True,
+        "slurm.nice": 10,
+        "pbs.W": "x",
+    },
+    prologue="module load python",
+    mark=MARK,
+)
+
+SCRIPT = """\
+#!/bin/bash -l
+#SBATCH --job-name="my job"
+#SBATCH --chdir="/home/ada/my work"
+#SBATCH --output=/home/ada/.unispawner/logs/%%u.log
+#SBATCH --open-mode=append
+#SBATCH --propagate=NONE
+#SBATCH --comment=unispawner:0123456789abcdef
+#SBATCH --nodes=2
+#SBATCH --ntasks=8
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=3
+#SBATCH --gpus-per-task=1
+#SBATCH --mem=4194305K
+#SBATCH --exclusive
+#SBATCH --time=36:00:00
+#SBATCH --partition=gpu,debug
+#SBATCH --account=ml
+#SBATCH --reservation=class
+#SBATCH --qos=high
+#SBATCH --constraint=a100|v100
+#SBATCH --requeue
+#SBATCH --mail-type=BEGIN
+#SBATCH --mail-type=END
+#SBATCH -C x
+#SBATCH -H
+#SBATCH --nice=10
+
+cd '/home/ada/my work' || exit 1
+. /home/ada/env || exit 1
+module load python
+exec python3 -I - <<'END_OF_UNISPAWNER_LAUNCHER'
+print()
+END_OF_UNISPAWNER_LAUNCHER
+"""
+
+
+def saved(name: str) -> Reply:
+    return read_saved_reply(OUTPUTS / name)
+
+
+def rows(*lines: str) -> Reply:
+    return Reply(QUERY, 0, "".join(f"{line}\n" for line in lines))
+
+
+def one(line: str) -> JobInfo:
+    (info,) = SLURM.read_status(rows(line)).values()
+    return info
+
+
+def epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+# -- the script ---------------------------------------------------------------------------------
+
+
+def test_the_script_of_a_full_job() -> None:
+    """Every field reaches the script, line by line, and no secret does."""
+    script = render_script(FULL, SLURM, environment_file="/home/ada/env", standard_input="print()")
+    assert SCRIPT.splitlines() == script.splitlines()
+
+
+def test_the_directives_of_an_empty_job() -> None:
+    """All that isn't asked for is left to the site."""
+    expected = [
+        "#SBATCH --job-name=jupyter",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --propagate=NONE",
+        "#SBATCH --nodes=1",
+        "#SBATCH --ntasks=1",
+    ]
+    assert expected == SLURM.directives(JobSpec())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"memory": 1}, "--mem=1K"),
+        ({"memory": 1024}, "--mem=1K"),
+        ({"memory": 1025}, "--mem=2K"),
+        ({"memory": 4 * 1024**3}, "--mem=4194304K"),
+        ({"memory": 4 * 1024**3, "node_count": 4}, "--mem=1048576K"),
+        ({"memory": 3 * 1024, "node_count": 2}, "--mem=2K"),
+    ],
+)
+def test_memory_is_by_node_and_rounded_up(given: dict[str, int], expected: str) -> None:
+    """PSI/J's memory is the job's; sbatch's --mem is each node's."""
+    spec = JobSpec(resources=ResourceSpec(**given))  # type: ignore[arg-type]
+    assert f"#SBATCH {expected}" in SLURM.directives(spec)
+
+
+def test_no_gpus_is_no_directive() -> None:
+    """Zero GPUs must not ask for a GPU node."""
+    spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=0))
+    assert not any("gpu" in line for line in SLURM.directives(spec))
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain",
+        "a b",
+        "it's",
+        'say "hi"',
+        "back\\slash",
+        "end\\",
+        "$HOME `id` $(id)",
+        "#hash # two",
+        "a;b&c|d",
+        "*?[x]",
+        "ünï",
+        "-x --uid=0",
+        "%u",
+        "'",
+        '"',
+        "\\\\",
+        " lead and trail ",
+    ],
+)
+def test_sbatch_reads_values_as_they_are(slurm: Any, tmp_path: Path, value: str) -> None:
+    """Quoting, held against sbatch's own reader: with --hold, scontrol tells what it understood."""
+    spec = JobSpec(name=value, custom_attributes={"slurm.hold": True, "slurm.comment": value})
+    account = pwd.getpwnam("alice") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+    done = subprocess.run(
+        ["sbatch", "--parsable", "--output=/dev/null", "--chdir=/"],
+        input=render_script(spec, SLURM) + "true\n",
+        capture_output=True,
+        text=True,
+        user=account.pw_uid if os.getuid() == 0 else None,
+        group=account.pw_gid if os.getuid() == 0 else None,
+        extra_groups=[] if os.getuid() == 0 else None,
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        cwd="/",
+    )
+    assert 0 == done.returncode, done.stderr
+    job_id = done.stdout.strip().partition(";")[0]
+    try:
+        shown = subprocess.run(
+            ["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%j\n%k"],
+            capture_output=True,
+            text=True,
+        ).stdout
+    finally:
+        subprocess.run(["scancel", job_id], check=True)
+    assert [value, value] == shown.split("\n")[:2]
+
+
+# -- queries ------------------------------------------------------------------------------------
+
+
+def test_the_bulk_query_asks_for_nothing_that_a_user_can_write() -> None:
+    """A job's name with a line break in it could forge another's row (FACTS, the boundary)."""
+    fields = re.findall(r"%\.?\d*(\w)", QUERY[QUERY.index("-o") + 1])
+    # squeue(1): comment, name, command, work directory, dependency, features, node list, licences.
+    written_by_users = set("kjoZEfnwW")
+    assert set() == set(fields) & written_by_users
+    assert {"i", "u", "T", "r", "B"} <= set(fields)
+
+
+def test_the_query_shows_all_partitions_users_and_states() -> None:
+    """Hidden partitions and jobs that have just ended, too."""
+    assert ("squeue", "-h", "-a", "-t", "all") == QUERY[:5]
+    assert [*QUERY, "-j", "1,2"] == SLURM.status_command(["1", "2"])
+
+
+def test_the_mark_query_asks_for_the_callers_own_jobs() -> None:
+    """Another user's comment can't claim a mark."""
+    assert "--me" in SLURM.mark_command()
+
+
+def test_marks_are_read() -> None:
+    """As squeue prints comments; a job without one has (null)."""
+    text = f"7 (null)\n8 unispawner:{MARK}\n9 unispawner:fedcba9876543210\n"
+    expected = {MARK: "8", "fedcba9876543210": "9"}
+    assert expected == SLURM.read_marks(Reply((), 0, text))
+
+
+# -- answers ------------------------------------------------------------------------------------
+
+SAME_FORMAT = [
+    path.name
+    for path in sorted(OUTPUTS.glob("squeue-*"))
+    if path.read_text().splitlines()[0].startswith("$ " + " ".join(QUERY))
+]
+
+
+@pytest.mark.parametrize("name", SAME_FORMAT)
+def test_every_saved_answer_is_read(name: str) -> None:
+    """Each row becomes a job with its owner and a known state; an error is an error."""
+    reply = saved(name)
+    if reply.exit_status and "Invalid job id" not in reply.stderr:
+        with pytest.raises(SchedulerUnavailable):
+            SLURM.read_status(reply)
+        return
+    jobs = SLURM.read_status(reply)
+    lines = [line.split("|") for line in reply.stdout.splitlines()]
+    assert [line[0] for line in lines] == list(jobs)
+    for job_id, owner, word, *_ in lines:
+        assert (owner, word) == (jobs[job_id].owner, jobs[job_id].native_state)
+        assert jobs[job_id].state is not JobState.UNKNOWN
+
+
+def test_there_are_saved_answers() -> None:
+    """The test above has something to read."""
+    assert len(SAME_FORMAT) >= 8
+
+
+def test_a_running_job() -> None:
+    """Host and expected end; no start, no position."""
+    assert JobInfo(
+        owner="alice",
+        state=JobState.RUNNING,
+        exec_host="node3",
+        estimated_end=epoch("2026-11-23T01:36:41"),
+        native_state="RUNNING",
+    ) == SLURM.read_status(saved("squeue-by-ids"))["17"]
+
+
+def test_a_waiting_job() -> None:
+    """Reason in plain words, estimated start and position; no host, no end."""
+    assert JobInfo(
+        owner="alice",
+        state=JobState.QUEUED,
+        message=REASONS["Resources"],
+        queue_position=1,
+        estimated_start=epoch("2026-11-23T01:25:24"),
+        native_state="PENDING",
+    ) == SLURM.read_status(saved("squeue-by-ids"))["15"]
+
+
+@pytest.mark.parametrize("text", ["N/A", "Unknown", "", "NONE", "0001-01-01T00:00:00", "9999-99"])
+def test_a_time_that_is_none(text: str) -> None:
+    """A start that isn't estimated is None, never an error."""
+    start = one(f"1|alice|PENDING|None|n/a|debug|1|{text}|{text}").estimated_start
+    assert start is None or start < 0
+
+
+def test_positions_follow_priority_within_a_partition() -> None:
+    """The highest priority starts first, the first submitted among equals; held jobs don't count."""
+    jobs = SLURM.read_status(
+        rows(
+            "9|bob|PENDING|Priority|n/a|debug|50|N/A|N/A",
+            "10|bob|PENDING|Priority|n/a|debug|50|N/A|N/A",
+            "11|eve|PENDING|Resources|n/a|debug|900|N/A|N/A",
+            "12|eve|PENDING|Priority|n/a|long|1|N/A|N/A",
+            "13|eve|PENDING|JobHeldUser|n/a|debug|1000|N/A|N/A",
+            "14|eve|RUNNING|None|node1|debug|5000|N/A|N/A",
+        )
+    )
+    positions = {job_id: info.queue_position for job_id, info in jobs.items()}
+    assert {"9": 2, "10": 3, "11": 1, "12": 1, "13": None, "14": None} == positions
+
+
+def test_an_odd_priority_is_no_error() -> None:
+    """Whatever stands there, the job is still told."""
+    assert 1 == one("1_[2-9%3]|alice|PENDING|None|n/a|debug|?|N/A|N/A").queue_position
+
+
+@pytest.mark.parametrize(
+    "reason", ["JobHeldUser", "JobHeldAdmin", "launch failed requeued held"]
+)
+def test_held_jobs(reason: str) -> None:
+    """Slurm calls a held job pending; its reason tells."""
+    info = one(f"1|alice|PENDING|{reason}|n/a|debug|0|N/A|N/A")
+    assert (JobState.HELD, REASONS[reason]) == (info.state, info.message)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("REQUEUE_HOLD", JobState.HELD),
+        ("CONFIGURING", JobState.QUEUED),
+        ("SUSPENDED", JobState.SUSPENDED),
+        ("COMPLETED", JobState.COMPLETED),
+        ("CANCELLED", JobState.CANCELED),
+        ("OUT_OF_MEMORY", JobState.FAILED),
+        ("TIMEOUT", JobState.FAILED),
+        ("NODE_FAIL", JobState.FAILED),
+        ("EXPEDITING", JobState.UNKNOWN),
+        ("", JobState.UNKNOWN),
+        ("pending", JobState.UNKNOWN),
+    ],
+)
+def test_states(word: str, expected: JobState) -> None:
+    """squeue(1)'s words; one that it adds later is UNKNOWN, and kept as it was said."""
+    info = one(f"1|alice|{word}|None|node1|debug|1|N/A|N/A")
+    assert (expected, word) == (info.state, info.native_state)
+
+
+def test_a_completing_job_is_not_over() -> None:
+    """A requeued job passes through COMPLETING, too; a new report mustn't count meanwhile."""
+    jobs = SLURM.read_status(saved("squeue-bulk-completing"))
+    assert (JobState.RUNNING, True) == (jobs["36"].state, jobs["36"].ending)
+    assert not one("1|alice|RUNNING|None|node1|debug|1|N/A|N/A").ending
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("None", ""),
+        ("PartitionTimeLimit", REASONS["PartitionTimeLimit"]),
+        ("ReqNodeNotAvail, UnavailableNodes:node4", REASONS["ReqNodeNotAvail"]),
+        ("QOSMaxJobsPerUserLimit", REASONS["QOSMaxJobsPerUserLimit"]),
+        ("AssocGrpJobsLimit", "AssocGrpJobsLimit"),
+        ("Some Brand New Reason, with:commas", "Some Brand New Reason, with:commas"),
+    ],
+)
+def test_reasons(reason: str, expected: str) -> None:
+    """Plain words for the common ones, Slurm's own for the others."""
+    assert expected == one(f"1|alice|PENDING|{reason}|n/a|debug|1|N/A|N/A").message
+
+
+@pytest.mark.xfail(reason="the reason for which a job once waited is told as that of its end")
+@pytest.mark.parametrize("reason", ["Resources", "Priority", "BeginTime", "JobHeldUser"])
+def test_a_job_that_has_ended_does_not_wait(reason: str) -> None:
+    """squeue keeps the last reason of a job cancelled in the queue: it isn't why it ended."""
+    assert "" == one(f"1|alice|CANCELLED|{reason}|n/a|debug|1|N/A|N/A").message
+
+
+@pytest.mark.parametrize("name", ["squeue-private-data-by-id", "squeue-unknown"])
+def test_an_unknown_id_is_simply_missing(name: str) -> None:
+    """squeue fails if it knows none of the ids: an answer, no error."""
+    assert {} == SLURM.read_status(saved(name))
+
+
+@pytest.mark.parametrize("name", ["squeue-ctld-down", "squeue-ctld-hangs"])
+def test_a_controller_that_is_down_is_no_answer(name: str) -> None:
+    """It says nothing about any job, and the error carries squeue's words."""
+    with pytest.raises(SchedulerUnavailable, match=r"slurm_load_jobs error: ") as caught:
+        SLURM.read_status(saved(name))
+    assert 1 == caught.value.exit_status
+    assert QUERY == caught.value.command
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "slurm_load_jobs error: x",
+        "1|alice|RUNNING|None|node1|debug|1|N/A",
+        "1|alice|RUNNING|None|node1|debug|1|N/A|N/A|more",
+        "1|alice|RUNNING|None|node1|debug|1|N/A|N/A\n2|al",
+        "135|alice|CANCELLED|Resources|n/a",
+    ],
+)
+def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
+    """A cut-off or garbled answer isn't read in part."""
+    with pytest.raises(SchedulerUnavailable):
+        SLURM.read_status(rows(text))
+
+
+def test_empty_answers() -> None:
+    """No job at all is an answer."""
+    assert {} == SLURM.read_status(saved("squeue-bulk-empty"))
+    assert {} == SLURM.read_status(rows("", "  "))
+
+
+# -- errors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", sorted(OUTPUTS.glob("sbatch-*")), ids=lambda path: str(path.name)
+)
+def test_every_saved_submission(path: Path) -> None:
+    """A controller that is down isn't a refusal; every refusal carries sbatch's own words."""
+    reply = read_saved_reply(path)
+    if reply.exit_status == 0:
+        assert SLURM.job_id.fullmatch(reply.stdout.strip())
+        return
+    error = SLURM.submit_error(reply)
+    expected = SchedulerUnavailable if "-ctld-" in path.name else SubmitError
+    assert (expected, reply.stderr.strip()) == (type(error), error.output)
+    assert reply.exit_status == error.exit_status
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("scancel-bad-id", None),
+        ("scancel-ctld-down", SchedulerUnavailable),
+        ("scancel-not-owner", CancelError),
+        ("scancel-other-user", CancelError),
+    ],
+)
+def test_every_saved_cancellation(name: str, expected: type[Exception] | None) -> None:
+    """A job that is gone is no error; another user's is one; so is a controller that is down."""
+    error = SLURM.cancel_error(saved(name))
+    assert expected is (None if error is None else type(error))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("slurm_load_jobs error: Invalid job id specified", Meaning.GONE),
+        ("Job/step already completing or completed", Meaning.GONE),
+        ("Kill job error on job id 15: Access/permission denied", Meaning.DENIED),
+        ("Unable to contact slurm controller (connect failure)", Meaning.UNAVAILABLE),
+        ("Socket timed out on send/recv operation", Meaning.UNAVAILABLE),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", Meaning.UNAVAILABLE),
+        ("Requested node configuration is not available", Meaning.REFUSED),
+        ("Invalid partition name specified", Meaning.REFUSED),
+        ("", Meaning.REFUSED),
+    ],
+)
+def test_what_errors_mean(text: str, expected: Meaning) -> None:
+    """By their texts: exit statuses don't tell them apart."""
+    assert expected is SLURM.meaning(Reply(("x",), 1, "", text))
+
+
+def test_the_scheduler_is_the_one_of_its_name() -> None:
+    """Its commands are what a submit host must have."""
+    assert isinstance(SLURM, Slurm)
+    assert ("sbatch", "squeue", "scancel") == SLURM.commands
+    assert "|" in shlex.join(QUERY)

@@ -1,0 +1,298 @@
+"""The main job and what goes wrong with it: a real Hub, npm's proxy, a real Slurm, two users.
+
+Each test has servers of its own name, so that none meets what another left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import os
+import pwd
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hub import RunningHub, Slurm, run, until
+
+from unispawner.hub_client import Event, HubClient, HubClientError, StartError
+
+pytestmark = [pytest.mark.slurm, pytest.mark.hub]
+
+HUB = {"config": "c.UniSpawner.status_interval = 2\n"}
+PATIENCE = 60
+"""Seconds for a start or a stop, several times what either takes."""
+
+WHERE_AM_I = """
+import json, os, socket
+print(json.dumps([socket.gethostname(), os.getuid(), os.environ["SLURM_JOB_ID"]]))
+"""
+
+
+@pytest.fixture(scope="module")
+async def alice(hub: RunningHub) -> HubClient:
+    return await hub.client("alice")
+
+
+@pytest.fixture(scope="module")
+async def bob(hub: RunningHub) -> HubClient:
+    return await hub.client("bob")
+
+
+async def start(client: HubClient, server_name: str = "") -> None:
+    await client.start(server_name)
+    await client.wait_ready(server_name, timeout=PATIENCE)
+
+
+async def failing_start(client: HubClient, server_name: str) -> Event:
+    """Start a server that must fail; return the progress's last event."""
+    try:
+        await client.start(server_name)
+    except HubClientError as error:  # it has failed within JupyterHub's slow_spawn_timeout
+        assert error.status < 500, error
+    return await failed_event(client, server_name)
+
+
+async def failed_event(client: HubClient, server_name: str) -> Event:
+    """Follow a start that must fail; return the progress's last event."""
+    with pytest.raises(StartError) as raised:
+        await client.wait_ready(server_name, timeout=PATIENCE)
+    assert raised.value.event.get("failed"), raised.value
+    return raised.value.event
+
+
+async def pending_page(client: HubClient, server_name: str) -> str:
+    """The page that a user who waits for a server sees."""
+    path = f"hub/spawn-pending/{client.user}/{server_name}".rstrip("/")
+    page = await client.request("GET", path)
+    return page.body.decode()
+
+
+def private_files(state: dict[str, Any]) -> list[str]:
+    """What there is of a job in its user's `state_dir`, besides the log."""
+    jobs = os.path.join(pwd.getpwnam(state["account"]).pw_dir, ".unispawner/jobs", state["mark"])
+    return sorted(os.listdir(jobs)) if os.path.isdir(jobs) else []
+
+
+def log_of(state: dict[str, Any]) -> str:
+    home = pwd.getpwnam(state["account"]).pw_dir
+    return os.path.join(home, ".unispawner/logs", f"{state['mark']}.log")
+
+
+async def nothing_left(slurm: Slurm, state: dict[str, Any]) -> None:
+    """Wait until a job neither waits nor runs and its private files are gone."""
+    await until(lambda: state["job_id"] not in slurm.active(), f"job {state['job_id']} is gone")
+    await until(lambda: not private_files(state), f"the files of job {state['job_id']} are gone")
+
+
+def job_folders(user: str) -> set[str]:
+    """The marks of a user's jobs that have private files."""
+    jobs = os.path.join(pwd.getpwnam(user).pw_dir, ".unispawner/jobs")
+    return set(os.listdir(jobs)) if os.path.isdir(jobs) else set()
+
+
+async def nothing_new(hub: RunningHub, slurm: Slurm, user: str, before: set[str]) -> None:
+    """Wait until no job of a user's waits or runs, and none but those of `before` has files."""
+    await until(lambda: not slurm.active(user=user, name=hub.job_name), f"{user} has no jobs")
+    await until(lambda: job_folders(user) <= before, f"{user}'s jobs have no files")
+
+
+async def test_two_users_at_once(
+    hub: RunningHub, slurm: Slurm, alice: HubClient, bob: HubClient
+) -> None:
+    """A kernel answers from inside a Slurm job on another host, under the user's own uid; neither
+    user reaches the other's server; after a stop, job and private files are gone and the log stays.
+    """
+    users = [alice, bob]
+    await asyncio.gather(*map(start, users))
+    states = [await hub.state(client.user) for client in users]
+    outputs = await asyncio.gather(*(client.run_cell(WHERE_AM_I) for client in users))
+
+    for client, output, state in zip(users, outputs, states, strict=True):
+        host, uid, job_id = json.loads(output)
+        job = slurm.job(job_id)
+        assert state["job_id"] == job_id
+        assert pwd.getpwnam(client.user).pw_uid == uid
+        assert f"{client.user}({uid})" == job["UserId"]
+        assert slurm.node(job["BatchHost"])["NodeHostName"] == host
+        assert socket.gethostname() != host
+        assert "RUNNING" == job["JobState"]
+        assert ["environment", "job_id"] == private_files(state)
+
+    await _bob_is_kept_out(alice, bob, states[0])
+
+    await asyncio.gather(*(client.stop() for client in users))
+    for state in states:
+        await nothing_left(slurm, state)
+        assert os.path.exists(log_of(state))
+    assert {"/"} == set(await hub.routes())
+
+
+async def _bob_is_kept_out(alice: HubClient, bob: HubClient, state: dict[str, Any]) -> None:
+    # Through the proxy, with bob's session: OAuth says no.
+    for path in ("", "lab", "api/kernels", "api/contents"):
+        answer = await bob.request("GET", bob.server_url(owner="alice") + path)
+        assert 403 == answer.code, path
+    with pytest.raises(HubClientError) as refused:
+        await bob.run_cell("6*7", owner="alice")
+    assert 403 == refused.value.status
+    # At the node's port, without a token.
+    node = f"http://{state['host']}:{state['port']}/user/alice/"
+    assert 403 == (await bob.request("GET", node + "api/contents", follow=False)).code
+    page = await bob.request("GET", node + "lab", follow=False)
+    assert 302 == page.code
+    assert "/hub/api/oauth2/authorize" == urlsplit(page.headers["Location"]).path
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("nowhere", {"queue_name": "nowhere"}, "Invalid partition name specified"),
+        (
+            "too-large",
+            {"resources": {"memory": "900G"}},
+            "Memory specification can not be satisfied",
+        ),
+    ],
+)
+async def test_refused_submission(
+    hub: RunningHub, slurm: Slurm, alice: HubClient, name: str, settings: Any, words: str
+) -> None:
+    """sbatch's own words are in the REST reply, with status 400, and on the page; no job, no file
+    is left."""
+    hub.set("alice", name, **settings)
+    with pytest.raises(HubClientError) as refused:
+        await alice.start(name)
+    assert 400 == refused.value.status
+    assert words in json.loads(refused.value.body)["message"]
+    page = await alice.request("GET", f"hub/spawn/alice/{name}")
+    assert words in html.unescape(page.body.decode())
+    assert words in html.unescape(await pending_page(alice, name))
+    assert name not in await alice.servers()
+    assert {} == await hub.state("alice", name)
+    assert set() == slurm.active(user="alice", name=hub.job_name)
+
+
+async def test_longer_than_the_partition_allows(
+    hub: RunningHub, slurm: Slurm, alice: HubClient
+) -> None:
+    """A job that can never start says so in plain words, and DELETE cancels it while it waits."""
+    hub.set("alice", "too-long", duration="3:00:00")
+    await alice.start("too-long")
+    state = await _waits_for(hub, alice, "too-long", "more time than the partition allows")
+    assert "PENDING" == slurm.job(state["job_id"])["JobState"]
+    await alice.stop("too-long")
+    assert "CANCELLED" == slurm.job(state["job_id"])["JobState"]
+    await nothing_left(slurm, state)
+
+
+async def _waits_for(
+    hub: RunningHub, client: HubClient, server_name: str, words: str
+) -> dict[str, Any]:
+    """Follow the progress until it gives a reason; return the server's state."""
+
+    async def follow() -> None:
+        async for event in client.progress(server_name):
+            if words in event["message"]:
+                return
+        raise AssertionError(f"the progress ended without {words!r}")
+
+    await asyncio.wait_for(follow(), PATIENCE)
+    return await hub.state(client.user, server_name)
+
+
+async def test_cancelled_while_running(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """The Hub notices soon that a job was cancelled at the command line, and nothing is left."""
+    await start(alice, "cancelled")
+    state = await hub.state("alice", "cancelled")
+    run("scancel", state["job_id"], user="alice")
+
+    async def gone() -> bool:
+        return "cancelled" not in await alice.servers()
+
+    await until(gone, "the Hub knows that the server is gone", 20)
+    await nothing_left(slurm, state)
+    assert "/user/alice/cancelled" not in await hub.routes()
+    assert {} == await hub.state("alice", "cancelled")
+
+
+async def test_cancelled_while_pending(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """A waiting user is told that the job was cancelled at the command line."""
+    hub.set("alice", "never", custom_attributes={"slurm.begin": "now+1hour"})
+    await alice.start("never")
+    state = await _waits_for(hub, alice, "never", "earliest start time has not come")
+    run("scancel", state["job_id"], user="alice")
+    event = await failed_event(alice, "never")
+    assert "Slurm says CANCELLED" in event["message"]
+    assert "Slurm says CANCELLED" in html.unescape(await pending_page(alice, "never"))
+    await nothing_left(slurm, state)
+
+
+async def test_job_that_dies_early(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """Its user sees the last state and the last lines of its log; what the log holds is no HTML of
+    ours."""
+    script = "<script>alert('x')</script>"
+    hub.set("alice", "dies", prologue=f'echo "{script}"; echo no such licence; exit 3')
+    before = job_folders("alice")
+    event = await failing_start(alice, "dies")
+    assert "Slurm says FAILED" in event["message"]
+    page = await pending_page(alice, "dies")
+    for text in (event["html_message"], page):
+        assert "Slurm says FAILED" in text
+        assert "no such licence" in text
+        assert html.escape(script) in text
+        assert script not in text
+    await nothing_new(hub, slurm, "alice", before)
+
+
+async def test_user_without_an_account(hub: RunningHub) -> None:
+    """Who has no system account is told so, and what an administrator can do about it."""
+    nobody = await hub.client("unispawner-stranger")
+    with pytest.raises(HubClientError) as refused:
+        await nobody.start()
+    message = json.loads(refused.value.body)["message"]
+    assert "There is no account 'unispawner-stranger' on the Hub's host" in message
+    assert "c.UniSpawner.account_name" in message
+    page = html.unescape(await pending_page(nobody, ""))
+    assert "There is no account 'unispawner-stranger'" in page
+
+
+async def test_system_account(hub: RunningHub) -> None:
+    """root and system accounts run no servers, whatever the Hub's authenticator says."""
+    for name in ("root", "daemon"):
+        client = await hub.client(name)
+        with pytest.raises(HubClientError) as refused:
+            await client.start()
+        message = json.loads(refused.value.body)["message"]
+        assert f"The account {name} has uid {pwd.getpwnam(name).pw_uid}" in message
+
+
+async def test_named_servers(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """Servers of one user are separate jobs, each at an address of its own; stopping one leaves the
+    other."""
+    names = ["one", "two"]
+    await asyncio.gather(*(start(alice, name) for name in names))
+    states = [await hub.state("alice", name) for name in names]
+    outputs = await asyncio.gather(*(alice.run_cell(WHERE_AM_I, name) for name in names))
+    assert [state["job_id"] for state in states] == [json.loads(text)[2] for text in outputs]
+    assert states[0]["job_id"] != states[1]["job_id"]
+
+    await alice.stop("one", remove=True)
+    await nothing_left(slurm, states[0])
+    assert ["two"] == list(await alice.servers())
+    assert states[1]["job_id"] == json.loads(await alice.run_cell(WHERE_AM_I, "two"))[2]
+    await alice.stop("two")
+    await nothing_left(slurm, states[1])
+
+
+async def test_server_that_never_reports(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """A job whose server never listens is cancelled, and the error names the address that nodes
+    must reach."""
+    hub.set("alice", "silent", report_timeout=3, cmd=["sleep", "1000"])
+    before = job_folders("alice")
+    event = await failing_start(alice, "silent")
+    assert "its server has not reported" in event["message"]
+    assert f"http://{hub.hub_ip}:{hub.hub_port}/hub/api" in event["message"]
+    await nothing_new(hub, slurm, "alice", before)

@@ -1,0 +1,67 @@
+"""The errors: the data they carry, and what becomes of forged ones."""
+
+import json
+from typing import Any
+
+import pytest
+
+from unispawner import errors
+from unispawner.errors import AgentError, SubmitError, UniSpawnerError, error_from_dict
+
+
+def tree(cls: type[UniSpawnerError] = UniSpawnerError) -> list[type[UniSpawnerError]]:
+    return [cls, *(each for sub in cls.__subclasses__() for each in tree(sub))]
+
+
+@pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
+def test_every_error_crosses_the_boundary(cls: type[UniSpawnerError]) -> None:
+    """Type, message, command, exit status and output arrive as they left."""
+    sent = cls("It failed.", command=("sbatch", "-p x"), exit_status=1, output=" why \n")
+    got = error_from_dict(json.loads(json.dumps(sent.to_dict())))
+    assert cls is type(got)
+    assert sent.to_dict() == got.to_dict()
+    assert ("sbatch", "-p x") == got.command
+    assert (1, "why") == (got.exit_status, got.output)
+
+
+def test_the_tree_is_drawn_at_the_top() -> None:
+    """The module's docstring names every error there is."""
+    assert errors.__doc__
+    for cls in tree():
+        assert cls.__name__ in errors.__doc__
+
+
+def test_text_is_message_and_output() -> None:
+    """The scheduler's own words follow ours, but are not said twice."""
+    assert "a\nb" == str(SubmitError("a", output="b"))
+    assert "a: b" == str(SubmitError("a: b", output="b"))
+    assert "a" == str(SubmitError("a"))
+
+
+def test_the_end_of_long_output_is_kept() -> None:
+    """The reason stands at the end."""
+    error = SubmitError("a", output="x" * 10_000 + "the reason")
+    assert errors.OUTPUT_LIMIT == len(error.output)
+    assert error.output.endswith("the reason")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"type": "KeyboardInterrupt", "message": "m"},
+        {"type": ["SubmitError"], "message": {"a": 1}, "command": "rm -rf", "exit_status": "0"},
+        {"type": None, "message": None, "command": None, "exit_status": None, "output": None},
+        {"type": {}, "message": [], "command": {"a": 1}, "exit_status": [], "output": [1]},
+        {"message": "m" * 10**6, "output": "o" * 10**6, "command": ["c" * 10**6] * 1000},
+    ],
+)
+def test_forged_errors_are_tamed(data: dict[str, Any]) -> None:
+    """What isn't of the right type is replaced, what is long is cut, no foreign type is made."""
+    error = error_from_dict(data)
+    assert AgentError is type(error)
+    assert 0 < len(error.message) <= errors.OUTPUT_LIMIT
+    assert len(error.output) <= errors.OUTPUT_LIMIT
+    assert sum(len(word) for word in error.command) <= 50 * 500
+    assert error.exit_status is None
+    assert all(isinstance(word, str) for word in error.command)

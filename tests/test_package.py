@@ -1,0 +1,179 @@
+"""What is released: the wheel, the sdist, and what `import unispawner` gives and costs."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import unispawner
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SOURCES = ("unispawner/", "legacy_templates/")
+
+
+def repository_files() -> list[str]:
+    """Return the paths of all files of the repository, with those that git doesn't know yet."""
+    git = ["git", "-c", "safe.directory=*", "-C", str(CHECKOUT)]
+    listing = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        output = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
+        found = {path for path in output.split("\0") if path}
+    except (OSError, subprocess.CalledProcessError):  # an unpacked sdist, a machine without git
+        found = {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.rglob("*")}
+    return sorted(
+        path
+        for path in found
+        if (CHECKOUT / path).is_file() and not {"__pycache__", ".git"} & {*Path(path).parts}
+    )
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    source = tmp_path_factory.mktemp("source")
+    for path in repository_files():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / path, source / path)
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> dict[str, str]:
+    """The text of each file in the wheel."""
+    (path,) = dist.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name).decode("utf-8", "replace") for name in archive.namelist()}
+
+
+def metadata_file(wheel: dict[str, str], name: str) -> str:
+    (path,) = [path for path in wheel if path.endswith(f".dist-info/{name}")]
+    return wheel[path]
+
+
+def test_wheel_has_every_file_of_the_package(wheel: dict[str, str]) -> None:
+    """Templates, styles and py.typed are in the wheel where code looks for them."""
+    files = [path for path in repository_files() if path.startswith(SOURCES)]
+    expected = {path.replace("legacy_templates/", "unispawner/legacy_templates/") for path in files}
+    assert {"unispawner/py.typed", "unispawner/legacy_templates/README.md"} <= expected
+    assert expected == {path for path in wheel if ".dist-info/" not in path}
+
+
+def test_wheel_has_only_our_package(wheel: dict[str, str]) -> None:
+    """Tests, CI and the like are installed on no one's machine."""
+    top = {PurePosixPath(path).parts[0] for path in wheel}
+    assert {"unispawner", f"unispawner-{unispawner.__version__}.dist-info"} == top
+
+
+def test_sdist_has_what_a_tester_needs(dist: Path) -> None:
+    """The sdist has the sources, the tests, CI and the documents; so it can be built and tested."""
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    folders = (*SOURCES, "tests/", "ci/")
+    expected = {path for path in repository_files() if path.startswith(folders)}
+    documents = {
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "pyproject.toml",
+        "setup.cfg",
+    }
+    assert set() == (expected | documents) - packed
+
+
+def test_entry_points(wheel: dict[str, str]) -> None:
+    """`spawner_class = "unispawner"` and the command `unispawner` lead to ours."""
+    parser = configparser.ConfigParser()
+    parser.read_string(metadata_file(wheel, "entry_points.txt"))
+    assert {"unispawner": "unispawner.spawner:UniSpawner"} == dict(parser["jupyterhub.spawners"])
+    assert {"unispawner": "unispawner.cli:main"} == dict(parser["console_scripts"])
+
+
+def test_metadata(wheel: dict[str, str]) -> None:
+    """Name, version, license, Python and the pinned PSI/J are as promised."""
+    lines = metadata_file(wheel, "METADATA").splitlines()
+    assert "Name: unispawner" in lines
+    assert f"Version: {unispawner.__version__}" in lines
+    (python,) = [line for line in lines if line.startswith("Requires-Python:")]
+    assert {">=3.10", "<3.14"} == {part.strip() for part in python.partition(":")[2].split(",")}
+    assert "Requires-Dist: psij-python==0.9.11" in [
+        line.replace(" (", "").rstrip(")") for line in lines
+    ]
+    license_files = [path for path in wheel if path.endswith("/LICENSE")]
+    assert 1 == len(license_files)
+    assert wheel[license_files[0]].startswith("BSD 3-Clause License")
+
+
+def test_setup_cfg_lists_every_package() -> None:
+    """A new folder of modules must be named in setup.cfg, or it would be missing in the wheel."""
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    listed = set(setup["options"]["packages"].split()) - {"unispawner.legacy_templates"}
+    modules = [Path(path) for path in repository_files() if path.startswith("unispawner/")]
+    folders = {".".join(path.parent.parts) for path in modules if path.suffix == ".py"}
+    assert folders == listed
+
+
+def test_what_is_tested_is_the_wheel() -> None:
+    """ci/test tests the installed wheel: what is only in the checkout must not help."""
+    if "UNISPAWNER_TEST_WHEEL" not in os.environ:
+        pytest.skip("not run by ci/test: the checkout may be what is tested")
+    assert CHECKOUT not in Path(unispawner.__file__).resolve().parents
+    assert str(CHECKOUT) not in sys.path
+
+
+def test_installed_entry_point_is_the_public_class() -> None:
+    """What JupyterHub finds under the name "unispawner" is `unispawner.UniSpawner`."""
+    (entry,) = importlib.metadata.entry_points(group="jupyterhub.spawners", name="unispawner")
+    assert unispawner.UniSpawner is entry.load()
+
+
+def test_import_is_cheap() -> None:
+    """`import unispawner` loads nothing heavy: the user's side and the command line import it."""
+    code = "import sys, unispawner; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    heavy = {
+        "jupyterhub",
+        "psij",
+        "drmaa",
+        "tornado",
+        "traitlets",
+        "sqlalchemy",
+        "jinja2",
+        "psutil",
+    }
+    assert set() == heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", unispawner.__all__)
+def test_public_names(name: str) -> None:
+    """Every public name can be had from the package itself."""
+    assert getattr(unispawner, name) is not None
+    assert name in dir(unispawner)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    """A misspelt name fails as it does in any module."""
+    with pytest.raises(AttributeError, match="UniSpawnr"):
+        unispawner.UniSpawnr  # noqa: B018 - the access is the test
+
+
+def test_no_file_names_the_place_it_was_written_at() -> None:
+    """Nothing in the repository depends on where one checkout of it happens to lie."""
+    place = str(CHECKOUT).encode()
+    guilty = [path for path in repository_files() if place in (CHECKOUT / path).read_bytes()]
+    assert [] == guilty

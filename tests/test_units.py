@@ -1,0 +1,134 @@
+"""Memory and time, every form that is taken and every one that isn't."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from unispawner.errors import InvalidJobError
+from unispawner.units import format_duration, format_memory, parse_duration, parse_memory
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1, 1),
+        (4 * GIB, 4 * GIB),
+        ("4294967296", 4 * GIB),
+        ("4G", 4 * GIB),
+        ("4g", 4 * GIB),
+        ("4GB", 4 * GIB),
+        ("4GiB", 4 * GIB),
+        ("4 GiB", 4 * GIB),
+        (" 4G ", 4 * GIB),
+        ("512M", 512 * MIB),
+        ("512MiB", 512 * MIB),
+        ("1.5G", 3 * GIB // 2),
+        ("64K", 64 * KIB),
+        ("2T", 2048 * GIB),
+        ("1P", 1024 * 1024 * GIB),
+        ("100B", 100),
+        ("100b", 100),
+    ],
+)
+def test_memory_is_read(value: Any, expected: int) -> None:
+    """Numbers are bytes, and every unit is binary, with or without B or iB, in either case."""
+    assert expected == parse_memory(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, -1, True, False, None, 2**63, [], {}),
+        *("", " ", "0", "0G", "-4G", "+4G", "four", "4X", "G", "4 4G", "4Gi4", "4G\nM", "4,5G"),
+        *("1e3", "nan", "inf", "0x10", "٤G", "9" * 30, "99999999P", "4G;", ".5G", "5.G"),
+    ],
+)
+def test_no_memory_is_refused(value: Any) -> None:
+    """What is no amount above zero is refused with the field, the value and what would be right."""
+    with pytest.raises(InvalidJobError) as caught:
+        parse_memory(value, "resources.memory")
+    assert caught.value.message.startswith(f"resources.memory: {value!r} ")
+    assert "4GiB" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (timedelta(minutes=90), timedelta(minutes=90)),
+        (90, timedelta(minutes=90)),
+        ("90", timedelta(minutes=90)),
+        (" 90 ", timedelta(minutes=90)),
+        ("8:00:00", timedelta(hours=8)),
+        ("08:00:00", timedelta(hours=8)),
+        ("100:00:00", timedelta(hours=100)),
+        ("0:00:30", timedelta(seconds=30)),
+        ("1:2:3", timedelta(hours=1, minutes=2, seconds=3)),
+        ("1-12:00:00", timedelta(days=1, hours=12)),
+        ("1-12:30", timedelta(days=1, hours=12, minutes=30)),
+        ("1-12", timedelta(days=1, hours=12)),
+        ("2-0", timedelta(days=2)),
+    ],
+)
+def test_duration_is_read(value: Any, expected: timedelta) -> None:
+    """A number is minutes; clocks and days are as Slurm's --time reads them."""
+    assert expected == parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, -1, True, None, 1.5, 10**9, timedelta(0), timedelta(-1), timedelta(days=20_000), []),
+        *("", "0", "0:00:00", "-5", "8h", "1-", "-1:00:00", "1:00:00:00", "1-1:1:1:1", "1:000:00"),
+        *("8:00:00\n9", "٨:00:00", "9" * 40, "9999999-00:00:00", "1.5", "nan", "00:10:00;", "1--2"),
+    ],
+)
+def test_no_duration_is_refused(value: Any) -> None:
+    """What is no length of time above zero is refused with the field, the value and the forms."""
+    with pytest.raises(InvalidJobError) as caught:
+        parse_duration(value, "options.duration")
+    assert caught.value.message.startswith(f"options.duration: {value!r} ")
+    assert "HH:MM:SS" in caught.value.message
+
+
+def test_ambiguous_duration_is_refused() -> None:
+    """``8:00`` is eight hours to PBS and eight minutes to Slurm, so it is neither here."""
+    with pytest.raises(InvalidJobError):
+        parse_duration("8:00")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (timedelta(minutes=10), "00:10:00"),
+        (timedelta(hours=8), "08:00:00"),
+        (timedelta(days=1, hours=12), "36:00:00"),
+        (timedelta(days=100), "2400:00:00"),
+        (timedelta(seconds=1.001), "00:00:02"),
+        (timedelta(seconds=59.5), "00:01:00"),
+    ],
+)
+def test_duration_is_written(value: timedelta, expected: str) -> None:
+    """Hours take as many digits as they need, and parts of a second round up."""
+    assert expected == format_duration(value)
+    assert value <= parse_duration(expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (1, "1 bytes"),
+        (1023, "1023 bytes"),
+        (KIB, "1 KiB"),
+        (512 * MIB, "512 MiB"),
+        (3 * GIB // 2, "1.5 GiB"),
+        (4 * GIB, "4 GiB"),
+        (2048 * GIB, "2 TiB"),
+        (1024**5, "1 PiB"),
+    ],
+)
+def test_memory_is_written(size: int, expected: str) -> None:
+    """Sizes are shown in the largest unit that they fill."""
+    assert expected == format_memory(size)

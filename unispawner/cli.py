@@ -1,0 +1,172 @@
+"""``unispawner demo | doctor | render``: what an administrator runs by hand."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+from .errors import UniSpawnerError
+
+if TYPE_CHECKING:  # jupyterhub costs a second: it is imported when it is needed
+    from .spawner import UniSpawner
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["demo"]:  # it has options of its own
+        from .demo import main as demo
+
+        return demo(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except UniSpawnerError as error:
+        print(f"unispawner: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="unispawner", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="demo | doctor | render")
+    commands.add_parser("demo", help="start a Hub on this machine, to try it out")
+    for name, command, text in (
+        ("doctor", doctor, "check a configuration on this host"),
+        ("render", render, "print the script of the job that a start would submit"),
+    ):
+        sub = commands.add_parser(name, help=text)
+        sub.add_argument(
+            "-f", "--config", default="jupyterhub_config.py", help="default: %(default)s"
+        )
+        sub.set_defaults(command=command)
+        if name == "doctor":
+            sub.add_argument("--account", help="also check what happens as this account")
+            sub.add_argument(
+                "--sudoers", action="store_true", help="print the line for /etc/sudoers.d, no more"
+            )
+            sub.add_argument(
+                "--group", default="jupyterhub-users", help="of the accounts; default: %(default)s"
+            )
+            sub.add_argument("--hub-account", help="what the Hub runs as; default: you")
+    return parser
+
+
+def _spawner(path: str) -> UniSpawner:
+    """Return a spawner that is configured as the Hub's would be, but belongs to nobody."""
+    from traitlets.config.loader import Config, PyFileConfigLoader
+
+    from .errors import InvalidJobError
+    from .spawner import UniSpawner
+
+    config = Config()
+    if Path(path).is_file():
+        config = PyFileConfigLoader(path).load_config()
+    elif path != "jupyterhub_config.py":
+        raise InvalidJobError(f"There is no file {path}")
+    try:
+        return UniSpawner(config=config)
+    except Exception as error:  # traitlets' own error, for a value that a trait refuses
+        raise InvalidJobError(f"{path}: {error}") from None
+
+
+def render(options: argparse.Namespace) -> int:
+    """Print a job's script. The environment is not in it, and neither is the launcher's text."""
+    from .script import render_script
+
+    spawner = _spawner(options.config)
+    spec = spawner.job_spec("0" * 16, environment={})
+    directory = f"{spawner.state_dir}/jobs/{spec.mark}"
+    script = render_script(
+        spec,
+        spawner.get_scheduler(),
+        shell=spawner.job_shell,
+        environment_file=f"{directory}/environment",
+        standard_input="# (the launcher)",
+    )
+    print(script, end="")
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Check one thing after the other; return 1 if any is wrong."""
+    from .run_as.sudo import Sudo
+
+    spawner = _spawner(options.config)
+    if options.sudoers:
+        hub_account = options.hub_account or getpass.getuser()
+        print(Sudo(spawner.agent_python).sudoers_line(hub_account, options.group))
+        return 0
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("job", lambda: _check_job(spawner)),
+        ("commands", lambda: _check_commands(spawner)),
+        ("query", lambda: asyncio.run(_check_query(spawner))),
+        ("agent_python", lambda: _check_python(spawner)),
+    ]
+    if options.account:
+        checks.append(("account", lambda: asyncio.run(_check_account(spawner, options.account))))
+    failed = 0
+    for name, check in checks:
+        try:
+            print(f"ok      {name}: {check()}")
+        except UniSpawnerError as error:
+            failed = 1
+            print(f"WRONG   {name}: {error}")
+    return failed
+
+
+def _check_job(spawner: UniSpawner) -> str:
+    spawner.job_spec("0" * 16, environment={})
+    return f"the settings make a job for {spawner.get_scheduler().title}"
+
+
+def _check_commands(spawner: UniSpawner) -> str:
+    from .errors import InvalidJobError
+
+    path = spawner.command_environment()["PATH"]
+    found = {name: shutil.which(name, path=path) for name in spawner.get_scheduler().commands}
+    missing = [name for name, where in found.items() if where is None]
+    if missing:
+        raise InvalidJobError(
+            f"{', '.join(missing)} not found in {path}: set c.UniSpawner.scheduler_path"
+        )
+    return ", ".join(str(where) for where in found.values()) or "none are needed"
+
+
+async def _check_query(spawner: UniSpawner) -> str:
+    jobs = await spawner.monitor().query()
+    owners = {info.owner for info in jobs.values()} - {getpass.getuser()}
+    return (
+        f"{len(jobs)} jobs of {len(owners)} other accounts are shown to {getpass.getuser()}. If "
+        "there should be more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
+    )
+
+
+def _check_python(spawner: UniSpawner) -> str:
+    from .errors import AgentError
+
+    directory = Path(spawner.agent_python).resolve()
+    for part in (directory, *directory.parents):
+        if not os.stat(part).st_mode & 0o005 == 0o005:
+            raise AgentError(
+                f"Users can't read {part}, so they can't run {spawner.agent_python}: make the "
+                "virtual environment elsewhere, with a Python of the system's"
+            )
+    return f"{spawner.agent_python} is readable by users"
+
+
+async def _check_account(spawner: UniSpawner, name: str) -> str:
+    from .accounts import find_account
+
+    account = await find_account(name, spawner.min_uid)
+    told = await spawner.agent_client(account).check()
+    return ", ".join(f"{key} {value}" for key, value in told.items())
