@@ -35,7 +35,7 @@ find_python() {
     local name path
     for name in python3 /usr/bin/python3 python3.13 python3.12 python3.11 python3.10; do
         path=$("$name" -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null) &&
-            as_reader "$path" -Ic 'import ensurepip, sys, venv
+            as_reader "$path" -Ic 'import ensurepip, sys, venv; ensurepip.version()
 sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' &>/dev/null &&
             echo "$path" && return
     done

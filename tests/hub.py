@@ -38,7 +38,7 @@ from unispawner.run_as.sudo import Sudo
 
 HUB_ACCOUNT = "jupyterhub"
 USER_GROUP = "hubusers"
-PASSWORD = "pw"
+PASSWORD = "of all users"
 START_SECONDS = 60
 LOG_LINES = 60
 
@@ -62,8 +62,8 @@ c.JupyterHub.cookie_secret_file = "{folder}/cookie_secret"
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = {proxy_api_url!r}
 c.ConfigurableHTTPProxy.auth_token = {proxy_token!r}
-c.JupyterHub.authenticator_class = "dummy"
-c.DummyAuthenticator.password = {password!r}
+c.JupyterHub.authenticator_class = "shared-password"
+c.SharedPasswordAuthenticator.user_password = {password!r}
 c.Authenticator.allow_all = True
 c.JupyterHub.services = [{{"name": "tests", "api_token": {api_token!r}}}]
 c.JupyterHub.load_roles = [

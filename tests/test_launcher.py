@@ -3,6 +3,7 @@ address, real servers, real signals. What takes minutes on a node has its consta
 the text. Nothing here waits for longer than PATIENCE.
 """
 
+import ast
 import json
 import os
 import re
@@ -28,10 +29,11 @@ TEXT = Path(launcher.__file__).read_text()
 TOKEN = "0123456789abcdef-secret"
 PATIENCE = 30
 
-# Says that it runs, listens, and ends with status 7 on SIGTERM.
+# Says that it runs, listens, and ends with status 7 on SIGTERM. By os._exit: while Python
+# finalises itself a second SIGTERM would kill it.
 LISTENING = """
 import os, signal, socket, sys
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
 with socket.socket() as listener:
     port = os.environ["JUPYTERHUB_SERVICE_URL"].split(":")[2].split("/")[0]
     listener.bind(("127.0.0.1", int(port)))
@@ -251,6 +253,7 @@ def test_is_small_and_needs_nothing() -> None:
     assert len(TEXT.encode()) < 32 * 1024
     assert "__file__" not in TEXT
     assert not re.search(r"^\s*(from|import) (unispawner|jupyter)", TEXT, re.M)
+    ast.parse(TEXT, feature_version=(3, 6))
 
 
 # --- the server's process ---------------------------------------------------------------------
@@ -346,7 +349,7 @@ def test_daemon_below_the_server(hub: Hub, launch: Launch) -> None:
         "os.setsid()\n"
         "if os.fork():\n    os._exit(0)\n"
     )
-    stubborn = LISTENING.replace("lambda *_: sys.exit(7)", "signal.SIG_IGN")
+    stubborn = LISTENING.replace("lambda *_: os._exit(7)", "signal.SIG_IGN")
     job = launch(python(daemon + stubborn), TERM_GRACE=1)
     wait_for(lambda: hub.reports, "report")
     pid = job.server_pid()
@@ -518,7 +521,7 @@ def test_backoff_grows(hub: Hub, launch: Launch) -> None:
     wait_for(lambda: len(hub.times) >= 5, "five reports")
     pauses = [later - sooner for sooner, later in zip(hub.times, hub.times[1:], strict=False)]
     for pause, longest in zip(pauses, [0.2, 0.4, 0.8, 1.6], strict=False):
-        assert longest / 2 <= pause < longest + 1  # a busy machine may add to it
+        assert longest / 2 <= pause < longest + 2  # a busy machine may add to it
 
 
 def test_retry_after(hub: Hub, launch: Launch) -> None:
@@ -526,7 +529,7 @@ def test_retry_after(hub: Hub, launch: Launch) -> None:
     hub.answers = [(503, {"Retry-After": "2"}, {}), (204, {}, {})]
     launch(python(LISTENING))
     wait_for(lambda: len(hub.times) == 2, "second report")
-    assert 2 <= hub.times[1] - hub.times[0] < 3.5
+    assert 2 <= hub.times[1] - hub.times[0] < 5
 
 
 def test_retry_after_has_a_limit(hub: Hub, launch: Launch) -> None:
@@ -604,7 +607,7 @@ def test_refused_report(hub: Hub, launch: Launch, status: int) -> None:
 def test_refused_stubborn_server(hub: Hub, launch: Launch) -> None:
     """One that does not heed SIGTERM is killed."""
     hub.answers = [(403, {}, {})]
-    stubborn = LISTENING.replace("lambda *_: sys.exit(7)", "signal.SIG_IGN")
+    stubborn = LISTENING.replace("lambda *_: os._exit(7)", "signal.SIG_IGN")
     job = launch(python(stubborn), REFUSAL_PATIENCE=0.5, TERM_GRACE=1)
     pid = job.server_pid()
     assert 1 == job.status()

@@ -149,15 +149,15 @@ async def test_queued_start_goes_on(hub: RunningHub, slurm: Slurm, alice: HubCli
     await alice.stop()
 
 
-async def test_report_while_the_hub_is_away(
+async def test_job_that_begins_while_the_hub_is_away(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
-    """A server that comes up while there is no Hub reports until there is one."""
+    """A job that begins while there is no Hub waits for one, and is served then."""
     job_id = await queued(hub, alice)
     hub.kill()
     run("scontrol", "release", job_id)
     log = f"/home/alice/.unispawner/logs/{slurm.job(job_id)['Comment'].partition(':')[2]}.log"
-    await until(lambda: "again" in Path(log).read_text(), "the launcher has tried", 30)
+    await until(lambda: "does not answer" in Path(log).read_text(), "the launcher looks for the Hub", 30)
 
     await hub.start()
 

@@ -13,7 +13,8 @@ cost more than a few milliseconds wait until the server is starting up itself.
 
 The server stays in the process group and session of the job: PBS and TORQUE account and kill by
 session, Grid Engine and some set-ups of Slurm by process group. A scheduler that signals the whole
-group thus reaches the server twice, once through us; Jupyter stops as gracefully on two SIGTERM.
+group thus reaches the server twice, once through us. Two SIGTERM are one to Jupyter 2.21; of two
+SIGINT (LSF's bkill) the second cuts its clean-up short, and its kernels' end is left to `sweep`.
 """
 
 import errno
@@ -37,6 +38,7 @@ POLL_FIRST, POLL_GROWTH, POLL_LAST = 0.02, 1.05, 0.5  # growth 1.05: at most 5 %
 NOTE_INTERVAL = 60
 REQUEST_TIMEOUT = 10
 RETRY_FIRST, RETRY_LAST, RETRY_AFTER_LIMIT = 0.2, 30, 60
+AWAIT_LAST = 5  # between looks for a Hub that is away
 REFUSAL_PATIENCE = 120  # a Hub that is starting may not know its servers yet
 TERM_GRACE = 10
 
@@ -96,6 +98,14 @@ class Hub:
         # Else http.client would refuse the header with an error that quotes the token.
         if not self.token or any(not "!" <= character <= "~" for character in self.token):
             raise Problem("JUPYTERHUB_API_TOKEN is missing or no token")
+
+    def answers(self) -> bool:
+        """Whether anything listens where the Hub should be."""
+        try:
+            socket.create_connection((self.host, self.port), REQUEST_TIMEOUT).close()
+            return True
+        except OSError:
+            return False
 
     def connect(self) -> "HTTPConnection":
         """A connection not yet open. http.client knows no proxies and follows no redirect."""
@@ -343,6 +353,23 @@ class Server:
         self.status: "Optional[int]" = None
         prctl(PR_SET_CHILD_SUBREAPER, 1)  # whoever loses a parent below us becomes our child
 
+    def await_hub(self, hub: Hub) -> bool:
+        """Waits for a Hub that is away; false if we are told to end meanwhile.
+
+        jupyterhub-singleuser ends when it finds no Hub as it starts, and a job that has come up in
+        the minute of a Hub's restart would be lost.
+        """
+        pause: float = RETRY_FIRST
+        while not hub.answers():
+            if pause == RETRY_FIRST:
+                say(f"{hub.name} does not answer; the server starts as soon as it does")
+            got = signal.sigtimedwait(self.signals - {signal.SIGCHLD}, pause)
+            if got is not None and got.si_signo in ENDING:
+                self.status = 128 + got.si_signo
+                return False
+            pause = min(2 * pause, AWAIT_LAST)
+        return True
+
     def start(self, command: "List[str]", environment: "Dict[bytes, bytes]") -> None:
         self.status = None
         launcher = os.getpid()
@@ -526,6 +553,8 @@ def main(arguments: "List[str]") -> int:
     host = find_host(how, hub)
     environment = given_environment()
     server = Server()
+    if not server.await_hub(hub):
+        return server.status or 0
     port = 0
     for port in islice(candidate_ports(service, allowed), PORT_TRIES):
         if port < 1024:

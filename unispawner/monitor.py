@@ -235,6 +235,7 @@ class Monitor:
             environment=self.environment,
             timeout=QUERY_TIMEOUT,
             output_limit=QUERY_LIMIT,
+            urgent=True,
         )
         return self.scheduler.read_status(
             Reply(

@@ -169,8 +169,9 @@ def _kill_jobs(directory: Path) -> None:
     """End what local jobs a test left: those whose script lies in its directory."""
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if str(directory).encode() in command.read_bytes():
-                os.kill(int(command.parent.name), signal.SIGKILL)
+            pid = int(command.parent.name)
+            if str(directory).encode() in command.read_bytes() and os.getsid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
 
 
 @pytest.fixture(name="wait_for")

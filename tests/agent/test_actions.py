@@ -1,0 +1,422 @@
+"""What the agent does, with real jobs of the local scheduler and with Slurm's saved words."""
+
+import json
+import os
+import pwd
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.job import JobState, ResourceSpec
+from unispawner.schedulers import get_scheduler
+from unispawner.schedulers.base import Reply
+from unispawner.schedulers.local import start_time
+from unispawner.testing import read_saved_reply
+
+ROOT = os.getuid() == 0
+MARK = "0123456789abcdef"
+OTHER = "fedcba9876543210"
+LOCAL = get_scheduler("local")
+OUTPUTS = Path(__file__).parents[1] / "outputs" / "slurm"
+WaitFor = Callable[[Callable[[], Any]], Any]
+
+
+def listed() -> dict[str, Any]:
+    """What `python -m unispawner.schedulers.local` says, run by whoever runs the tests."""
+    command = LOCAL.status_command()
+    done = subprocess.run(command, capture_output=True, text=True)
+    return LOCAL.read_status(Reply(tuple(command), done.returncode, done.stdout, done.stderr))
+
+
+def left(agent: Any) -> set[str]:
+    """The jobs and logs that are left."""
+    return {str(path.relative_to(agent.state_dir)) for path in agent.state_dir.glob("*/*")}
+
+
+def is_over(job_id: str) -> bool:
+    return job_id not in listed() or listed()[job_id].state.final
+
+
+# -- a job of the local scheduler ---------------------------------------------------------------
+
+
+def test_the_life_of_a_job(agent: Any, wait_for: WaitFor) -> None:
+    """Submitted, listed under its owner, found by its mark, cancelled, its files removed."""
+    spec = agent.spec("echo started; sleep 600", environment={"TOKEN": "topsecret"})
+    result = agent.submit(spec).result
+    job_id = result["job_id"]
+    assert agent.account.pw_name == listed()[job_id].owner
+    assert JobState.RUNNING is listed()[job_id].state
+    assert {"job_id": job_id} == agent.call("find", mark=MARK).result
+    assert wait_for(lambda: "started" in agent.call("log", mark=MARK, lines=5).result["tail"])
+    answer = agent.call("status", job_ids=[job_id, "999999999.1"]).result
+    assert ([job_id], "RUNNING") == (list(answer), answer[job_id]["state"])
+    assert {} == agent.call("cancel", job_id=job_id, force=False).result
+    wait_for(lambda: is_over(job_id))
+    assert {} == agent.call("cancel", job_id=job_id, force=False).result
+    assert {f"jobs/{MARK}", f"logs/{MARK}.log"} == left(agent)
+    agent.call("cleanup", mark=MARK)
+    assert {f"logs/{MARK}.log"} == left(agent)
+    assert result["log"] == str(agent.state_dir / "logs" / f"{MARK}.log")
+
+
+def test_the_files_of_a_job_are_private(agent: Any) -> None:
+    """The token is in one file of mode 0600 and in nobody's command line or environment listing."""
+    spec = agent.spec("sleep 600", environment={"TOKEN": "topsecret"})
+    job_id = agent.submit(spec).result["job_id"]
+    private = agent.state_dir / "jobs" / MARK
+    files = sorted(private.iterdir())
+    assert ["environment", "job_id", "script"] == [path.name for path in files]
+    assert [0o600] * 3 == [stat.S_IMODE(path.stat().st_mode) for path in files]
+    assert [agent.account.pw_uid] * 3 == [path.stat().st_uid for path in files]
+    assert "TOKEN" in (private / "environment").read_text()
+    assert "topsecret" not in (private / "script").read_text()
+    pid = job_id.partition(".")[0]
+    assert b"topsecret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_job_starts_from_a_clean_environment(agent: Any, wait_for: WaitFor) -> None:
+    """What the Hub or sudo had in its environment reaches no job; what the job asks for does."""
+    out = agent.directory / "out"
+    command = f"env -0 >{out}.new; umask >{out}.umask; pwd >{out}.pwd; mv {out}.new {out}"
+    spec = agent.spec(command, environment={"WANTED": 'a "b"\nc'})
+    request = agent.request(
+        "submit",
+        spec=spec.to_dict(),
+        shell="/bin/sh",
+        scheduler_environment={"SCHEDULER_SETTING": "1"},
+    )
+    agent.send(
+        json.dumps(request).encode(),
+        environment={"PATH": "/usr/bin:/bin", "HUB_SECRET": "x", "JUPYTERHUB_CRYPT_KEY": "y"},
+        prepare=lambda: os.umask(0o077) and None,
+    )
+    wait_for(out.exists)
+    got = dict(entry.split("=", 1) for entry in out.read_text().split("\0") if entry)
+    assert {"HUB_SECRET", "JUPYTERHUB_CRYPT_KEY"} & set(got) == set()
+    assert ('a "b"\nc', "1", MARK) == (
+        got["WANTED"],
+        got["SCHEDULER_SETTING"],
+        got["UNISPAWNER_MARK"],
+    )
+    assert agent.account.pw_dir == got["HOME"]
+    assert str(agent.directory) == Path(f"{out}.pwd").read_text().strip()
+    from unispawner.agent.commands import login_umask
+
+    assert login_umask() == int(Path(f"{out}.umask").read_text(), 8)
+
+
+def test_a_job_outlives_the_agent_and_keeps_its_log(agent: Any, wait_for: WaitFor) -> None:
+    """Its output goes to its own log, whoever has ended meanwhile."""
+    spec = agent.spec(f"until [ -e {agent.directory}/go ]; do sleep 0.05; done; echo late; echo e >&2")
+    job_id = agent.submit(spec).result["job_id"]
+    (agent.directory / "go").touch()
+    wait_for(lambda: is_over(job_id))
+    assert "late\ne" == agent.call("log", mark=MARK, lines=5).result["tail"]
+    assert "e" == agent.call("log", mark=MARK, lines=1).result["tail"]
+
+
+def test_force_ends_a_job_that_ignores_signals(agent: Any, wait_for: WaitFor) -> None:
+    """SIGTERM first; SIGKILL when that was not enough."""
+    ready = agent.directory / "ready"
+    job_id = agent.submit(agent.spec(f"trap '' TERM; touch {ready}; sleep 600")).result["job_id"]
+    wait_for(ready.exists)
+    assert {} == agent.call("cancel", job_id=job_id, force=False).result
+    assert not is_over(job_id)
+    assert {} == agent.call("cancel", job_id=job_id, force=True).result
+    wait_for(lambda: is_over(job_id))
+
+
+def test_a_reused_process_id_is_another_job(agent: Any) -> None:
+    """A process that has the job's id by chance is left alone."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True, **agent.as_user()) as process:
+        assert {} == agent.call("cancel", job_id=f"{process.pid}.1", force=True).result
+        assert None is process.poll()
+        process.kill()
+
+
+@pytest.mark.skipif(not ROOT, reason="needs somebody else's process")
+def test_somebody_elses_process_cannot_be_cancelled(agent: Any) -> None:
+    """And the answer is not that it is gone."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        job_id = f"{process.pid}.{start_time(process.pid)}"
+        error = agent.call("cancel", job_id=job_id, force=True).error
+        assert "CancelError" == error["type"]
+        assert None is process.poll()
+        process.kill()
+
+
+@pytest.mark.parametrize("job_id", ["-1.1", "1 2", "--marks", "1.1\n", "", "1", None, ["1.1"]])
+@pytest.mark.parametrize("action", ["cancel", "status"])
+def test_what_is_no_job_id_reaches_no_command(agent: Any, action: str, job_id: Any) -> None:
+    """It is an error before anything is run."""
+    arguments = {"job_id": job_id, "job_ids": [job_id], "force": False}
+    assert "AgentError" == agent.call(action, **arguments).error["type"]
+
+
+# -- submissions that fail ----------------------------------------------------------------------
+
+
+def test_a_directory_that_is_missing_is_told(agent: Any) -> None:
+    """With its name; nothing is left behind."""
+    error = agent.submit(agent.spec("", directory="/no/such/place")).error
+    assert "SubmitError" == error["type"]
+    assert "/no/such/place" in error["message"]
+    assert set() == left(agent)
+
+
+@pytest.mark.parametrize("shell", ["bash", "/bin/sh\nid", "/bin/sh -x -y"])
+def test_a_shell_that_is_none_is_told(agent: Any, shell: str) -> None:
+    """With the setting's name; nothing is left behind."""
+    error = agent.submit(agent.spec(""), shell=shell).error
+    assert ("InvalidJobError", True) == (error["type"], error["message"].startswith("job_shell"))
+    assert set() == left(agent)
+
+
+def test_what_the_scheduler_cannot_do_is_refused_on_this_side_too(agent: Any) -> None:
+    """Before any file is made."""
+    spec = agent.spec("", resources=ResourceSpec(memory=1))
+    assert "InvalidJobError" == agent.submit(spec).error["type"]
+    assert not agent.state_dir.exists()
+
+
+def test_a_wrong_job_is_refused_on_this_side_too(agent: Any) -> None:
+    """The request is checked as the configuration was."""
+    spec = {**agent.spec("").to_dict(), "name": "a\n#SBATCH --uid=0"}
+    assert "InvalidJobError" == agent.call("submit", spec=spec, shell="/bin/sh").error["type"]
+
+
+def no_room() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def test_no_room_for_the_files_is_told(agent: Any) -> None:
+    """As with a full disk or quota: an error that says where to look, and nothing left behind."""
+    request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
+    raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
+    error = agent.send(raw, prepare=no_room).error
+    assert "AgentError" == error["type"]
+    assert "quota" in error["message"]
+    assert "c.UniSpawner.state_dir" in error["message"]
+    assert not (agent.state_dir / "jobs" / MARK).exists()
+
+
+@pytest.mark.xfail(reason="an OSError of write() has no filename: the message says None")
+def test_no_room_is_told_with_the_place(agent: Any) -> None:
+    """The user reads which directory is full."""
+    request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
+    raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
+    assert str(agent.state_dir) in agent.send(raw, prepare=no_room).error["message"]
+
+
+@pytest.mark.parametrize("where", ["/proc/unispawner", "/dev/null/x", "relative"])
+def test_a_state_dir_that_cannot_be_is_told(agent: Any, where: str) -> None:
+    """With the setting's name."""
+    error = agent.submit(agent.spec(""), state_dir=where).error
+    assert "AgentError" == error["type"]
+    assert "state_dir" in error["message"]
+
+
+# -- what jobs leave ----------------------------------------------------------------------------
+
+
+def age(agent: Any, mark: str) -> Path:
+    directory = Path(agent.state_dir / "jobs" / mark)
+    os.utime(directory, (1, 1))
+    return directory
+
+
+def stale(agent: Any, mark: str, job_id: str = "") -> Path:
+    """A directory that an old job has left."""
+    agent.call("check")
+    directory = agent.state_dir / "jobs" / mark
+    directory.mkdir(mode=0o700)
+    agent.own(directory)
+    (directory / "environment").write_text("export TOKEN=x\n")
+    if job_id:
+        (directory / "job_id").write_text(job_id)
+        (directory / "job_id").chmod(0o644)
+    return age(agent, mark)
+
+
+def test_old_directories_of_dead_jobs_are_swept(agent: Any) -> None:
+    """The Hub may have been away when they ended; those of live jobs and new ones stay."""
+    live = "a" * 16
+    agent.submit(agent.spec("sleep 600", mark=live))
+    unheard = "b" * 16  # its submission's answer was lost before the id was written
+    agent.submit(agent.spec("sleep 600", mark=unheard))
+    (agent.state_dir / "jobs" / unheard / "job_id").unlink()
+    for mark in (live, unheard):
+        age(agent, mark)
+    stale(agent, "c" * 16, "999999999.1")
+    stale(agent, "d" * 16)
+    stale(agent, "e" * 16, "garbage; id")
+    new = "f" * 16
+    (agent.state_dir / "jobs" / new).mkdir()
+    agent.own(agent.state_dir / "jobs" / new)
+    agent.submit(agent.spec("sleep 600", mark=MARK))
+    assert {live, unheard, new, MARK} == {
+        path.name for path in (agent.state_dir / "jobs").iterdir()
+    }
+
+
+def test_nothing_is_swept_while_the_scheduler_is_down(agent: Any) -> None:
+    """Unknown is not gone, here either."""
+    directory = stale(agent, OTHER, "77")
+    folder = agent.fake_command("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    agent.fake_command("sbatch", "echo 1")
+    agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder])
+    assert (directory / "environment").exists()
+
+
+# -- Slurm's words ------------------------------------------------------------------------------
+
+
+def replay(agent: Any, command: str, name: str) -> str:
+    """Make a command that says what the real one has said."""
+    reply = read_saved_reply(OUTPUTS / name)
+    (agent.directory / "stdout").write_text(reply.stdout)
+    (agent.directory / "stderr").write_text(reply.stderr)
+    here = agent.directory
+    return str(
+        agent.fake_command(
+            command,
+            f"cp \"$2\" {here}/script 2>/dev/null; echo \"$@\" >{here}/arguments; umask >{here}/umask\n"
+            f"cat {here}/stdout; cat {here}/stderr >&2; exit {reply.exit_status}",
+        )
+    )
+
+
+def test_a_slurm_submission(agent: Any) -> None:
+    """One sbatch of our script, with the user's umask; the script's file is gone afterwards."""
+    folder = replay(agent, "sbatch", "sbatch-parsable")
+    spec = agent.spec("", resources=ResourceSpec(memory=2**30), queue_name="debug")
+    result = agent.submit(spec, scheduler="slurm", scheduler_path=[folder], shell="/bin/bash -l")
+    assert "9" == result.result["job_id"]
+    script = (agent.directory / "script").read_text()
+    assert script.startswith("#!/bin/bash -l\n#SBATCH --job-name=jupyter\n")
+    for line in ("--partition=debug", "--mem=1048576K", f"--comment=unispawner:{MARK}"):
+        assert f"#SBATCH {line}\n" in script
+    assert f"#SBATCH --output={agent.state_dir}/logs/{MARK}.log\n" in script
+    assert (agent.directory / "arguments").read_text().startswith("--parsable /")
+    assert {"environment", "job_id"} == {
+        path.name for path in (agent.state_dir / "jobs" / MARK).iterdir()
+    }
+    assert {"job_id": "9"} == agent.call(
+        "find", mark=MARK, scheduler="slurm", scheduler_path=[folder]
+    ).result
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [("9", "9"), ("9;cluster2", "9"), ("hello from a plugin\n9\n", "9"), ("9\nbye\n\n", "9")],
+)
+def test_the_job_id_is_found_among_what_a_site_prints(
+    agent: Any, printed: str, expected: str
+) -> None:
+    """Submit plugins are talkative; a cluster's name may follow the id."""
+    folder = agent.fake_command("sbatch", f"printf '%s\\n' '{printed}'")
+    result = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).result
+    assert expected == result["job_id"]
+
+
+def test_no_job_id_is_an_error(agent: Any) -> None:
+    """With what was printed instead."""
+    folder = agent.fake_command("sbatch", "echo welcome")
+    error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
+    assert ("SubmitError", "welcome") == (error["type"], error["output"])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sbatch-bad-partition", "SubmitError"),
+        ("sbatch-too-much-memory", "SubmitError"),
+        ("sbatch-ctld-down", "SchedulerUnavailable"),
+    ],
+)
+def test_what_sbatch_says_is_told(agent: Any, name: str, expected: str) -> None:
+    """In its own words, with its status."""
+    folder = replay(agent, "sbatch", name)
+    error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
+    reply = read_saved_reply(OUTPUTS / name)
+    assert (expected, reply.stderr.strip()) == (error["type"], error["output"])
+    assert reply.exit_status == error["exit_status"]
+    assert "sbatch" == error["command"][0]
+
+
+def test_a_refused_submission_leaves_nothing(agent: Any) -> None:
+    """No secret and no empty log."""
+    folder = replay(agent, "sbatch", "sbatch-bad-partition")
+    agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder])
+    assert set() == left(agent)
+
+
+@pytest.mark.xfail(reason="the environment is removed though the job may have been taken")
+def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Any) -> None:
+    """sbatch's answer may time out after slurmctld has taken the job, which the Hub then finds."""
+    folder = replay(agent, "sbatch", "sbatch-ctld-hangs")
+    agent.fake_command("squeue", f"echo '12 unispawner:{MARK}'")
+    slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
+    assert "SchedulerUnavailable" == agent.submit(agent.spec(""), **slurm).error["type"]
+    assert {"job_id": "12"} == agent.call("find", mark=MARK, **slurm).result
+    assert (agent.state_dir / "jobs" / MARK / "environment").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("scancel-cancelled", None),
+        ("scancel-unknown-id", None),
+        ("scancel-bad-id", None),
+        ("scancel-other-user", "CancelError"),
+        ("scancel-ctld-down", "SchedulerUnavailable"),
+    ],
+)
+def test_what_scancel_says_is_told(agent: Any, name: str, expected: str | None) -> None:
+    """A job that is gone is no error."""
+    folder = replay(agent, "scancel", name)
+    arguments = {"job_id": "15", "force": False, "scheduler": "slurm", "scheduler_path": [folder]}
+    reply = agent.call("cancel", **arguments).reply
+    assert expected == (reply["error"]["type"] if "error" in reply else None)
+    assert "15" == (agent.directory / "arguments").read_text().strip()
+
+
+def test_a_job_is_found_by_its_mark_alone(agent: Any) -> None:
+    """The agent may have died before it wrote the id down."""
+    folder = agent.fake_command("squeue", f"echo '11 (null)'; echo '12 unispawner:{MARK}'")
+    slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
+    assert {"job_id": "12"} == agent.call("find", mark=MARK, **slurm).result
+    assert {"job_id": ""} == agent.call("find", mark=OTHER, **slurm).result
+
+
+def test_not_finding_is_no_answer_while_the_scheduler_is_down(agent: Any) -> None:
+    """A job must not be taken for never submitted."""
+    folder = replay(agent, "squeue", "squeue-ctld-down")
+    error = agent.call("find", mark=MARK, scheduler="slurm", scheduler_path=[folder]).error
+    assert "SchedulerUnavailable" == error["type"]
+
+
+def test_psij_leaves_nothing_in_the_home(agent: Any) -> None:
+    """Its default work directory is not made."""
+    home = Path(agent.account.pw_dir)
+    before = sorted(home.glob(".psij*/**/*"))
+    folder = replay(agent, "sbatch", "sbatch-parsable")
+    agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder])
+    assert before == sorted(home.glob(".psij*/**/*"))
+
+
+def test_what_doctor_wants_to_know(agent: Any) -> None:
+    """Which commands there are, and where."""
+    folder = agent.fake_command("sbatch", "")
+    result = agent.call("check", scheduler="slurm", scheduler_path=[folder]).result
+    assert f"{folder}/sbatch" == result["commands"]["sbatch"]
+    assert {"sbatch", "squeue", "scancel"} == set(result["commands"])
+    assert sys.executable == result["python"]
+    assert pwd.getpwuid(agent.account.pw_uid).pw_name == result["account"]

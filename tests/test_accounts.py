@@ -1,0 +1,122 @@
+"""Accounts: whose servers may run, and which names never get as far as sudo."""
+
+import pwd
+import time
+from typing import Any
+
+import pytest
+
+from unispawner import accounts
+from unispawner.accounts import Account, find_account
+from unispawner.errors import AgentError
+
+
+def entry(name: str, uid: int) -> pwd.struct_passwd:
+    return pwd.struct_passwd((name, "x", uid, uid, "", f"/home/{name}", "/bin/sh"))
+
+
+@pytest.fixture
+def directory(monkeypatch: pytest.MonkeyPatch) -> dict[str, pwd.struct_passwd]:
+    """A directory service that gives what it is told to."""
+    known: dict[str, pwd.struct_passwd] = {}
+    monkeypatch.setattr(pwd, "getpwnam", known.__getitem__)
+    return known
+
+
+async def test_an_account_is_found() -> None:
+    """With its uid and home, from the real directory."""
+    ordinary = [each for each in pwd.getpwall() if each.pw_uid >= 1000]
+    if not ordinary:
+        pytest.skip("this host has no ordinary account")
+    found = ordinary[0]
+    expected = Account(found.pw_name, found.pw_uid, found.pw_dir)
+    assert expected == await find_account(found.pw_name, 1000)
+
+
+@pytest.mark.parametrize("name", ["#0", "#1001", "-x", "", "no such", "a\nb", "a\0b", "%wheel"])
+async def test_no_such_account(name: str) -> None:
+    """sudo would take some of these for a uid, an option or a group: they aren't names."""
+    with pytest.raises(AgentError, match="There is no account") as caught:
+        await find_account(name, 1000)
+    assert "c.UniSpawner.account_name" in caught.value.message
+    assert repr(name) in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["\udcff", "x" * 10_000])
+async def test_names_that_no_directory_takes(name: str) -> None:
+    """They are no accounts, and no crash."""
+    with pytest.raises(AgentError, match="There is no account"):
+        await find_account(name, 1000)
+
+
+@pytest.mark.parametrize(
+    "name", ["#0", "#1001", "-x", "--", "%wheel", "+x", "1001", "007", "a b", "a\nb", "ünï", "", "!x"]
+)
+async def test_names_that_sudo_would_misread(
+    directory: dict[str, pwd.struct_passwd], name: str
+) -> None:
+    """Even if the directory service knows them."""
+    directory["asked"] = entry(name, 2000)
+    with pytest.raises(AgentError, match="can't be used"):
+        await find_account("asked", 1000)
+
+
+@pytest.mark.parametrize("name", ["ada", "ada.lovelace", "EXAMPLE\\ada", "ada@example.org", "_a-1$"])
+async def test_names_as_directories_spell_them(
+    directory: dict[str, pwd.struct_passwd], name: str
+) -> None:
+    """The directory's spelling is what counts, not the one that was asked for."""
+    directory["Asked"] = entry(name, 2000)
+    assert Account(name, 2000, f"/home/{name}") == await find_account("Asked", 1000)
+
+
+async def test_root_is_refused(directory: dict[str, pwd.struct_passwd]) -> None:
+    """By its uid, whatever it is called, and however low the bound."""
+    for min_uid in (1000, 1, 0, -1):
+        with pytest.raises(AgentError, match="uid 0"):
+            directory["toor"] = entry("toor", 0)
+            await find_account("toor", min_uid)
+
+
+async def test_the_real_root_is_refused() -> None:
+    """The directory of this host says so, too."""
+    with pytest.raises(AgentError, match="root has uid 0"):
+        await find_account("root", 1)
+
+
+async def test_uids_below_the_lowest_are_refused(
+    directory: dict[str, pwd.struct_passwd],
+) -> None:
+    """System accounts own services, and sudoers may trust them."""
+    directory.update(daemon=entry("daemon", 999), ada=entry("ada", 1000))
+    with pytest.raises(AgentError, match="min_uid = 1000"):
+        await find_account("daemon", 1000)
+    assert 1000 == (await find_account("ada", 1000)).uid
+
+
+async def test_a_slow_directory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop isn't held up, and the user reads why."""
+
+    def slow(name: str) -> Any:
+        time.sleep(0.3)
+        raise KeyError
+
+    monkeypatch.setattr(accounts, "LOOKUP_TIMEOUT", 0.05)
+    monkeypatch.setattr(pwd, "getpwnam", slow)
+    with pytest.raises(AgentError, match="directory service may be slow"):
+        await find_account("ada", 1000)
+
+
+async def test_the_lookup_is_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory service over a network may take its time."""
+    import threading
+
+    threads = []
+
+    def note(name: str) -> Any:
+        threads.append(threading.current_thread())
+        return entry("ada", 2000)
+
+    monkeypatch.setattr(pwd, "getpwnam", note)
+    await find_account("ada", 1000)
+    assert [threading.main_thread()] != threads

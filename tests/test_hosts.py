@@ -1,0 +1,179 @@
+"""Is the host that a job reports its own? Literal addresses: no test here needs a name server."""
+
+import asyncio
+import socket
+
+import psutil
+import pytest
+
+from unispawner import hosts
+from unispawner.errors import InvalidJobError, SchedulerUnavailable
+from unispawner.hosts import check_host
+
+# RFC 5737 and 3849: addresses for documentation, nobody's own.
+NODE, OTHER, NODE6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"
+
+
+def own_addresses() -> list[str]:
+    return sorted(
+        entry.address.partition("%")[0]
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family in (socket.AF_INET, socket.AF_INET6)
+    )
+
+
+@pytest.mark.parametrize(
+    ("reported", "exec_host", "expected"),
+    [
+        (NODE, NODE, NODE),
+        (NODE6, NODE6, NODE6),
+        (NODE6, "2001:DB8:0:0:0:0:0:10", NODE6),
+        (f"::ffff:{NODE}", NODE, NODE),
+        (NODE, f"::ffff:{NODE}", NODE),
+    ],
+)
+async def test_the_jobs_own_host_is_taken(reported: str, exec_host: str, expected: str) -> None:
+    """And its address is what the Hub uses from then on, however it was written."""
+    assert expected == await check_host(reported, exec_host, loopback=False)
+
+
+async def test_names_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fully qualified and the short name of one host are the same; IPv4 comes first."""
+    known = {"node1.example": [NODE6, NODE], "node1": [NODE, NODE6], "node2": [OTHER]}
+    _resolve(monkeypatch, known)
+    assert NODE == await check_host("node1.example", "node1", loopback=False)
+    with pytest.raises(InvalidJobError, match=rf"node2 .*{OTHER}.*node1"):
+        await check_host("node2", "node1", loopback=False)
+
+
+def _resolve(monkeypatch: pytest.MonkeyPatch, known: dict[str, list[str]]) -> None:
+    async def getaddrinfo(self: object, host: str, port: object, **_: object) -> list[object]:
+        return [(0, 0, 0, "", (address, 0)) for address in known[host]]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+
+
+async def test_another_host_is_refused() -> None:
+    """The error names both and the two settings that could be wrong."""
+    with pytest.raises(InvalidJobError, match=rf"{OTHER}.*{NODE}") as caught:
+        await check_host(OTHER, NODE, loopback=False)
+    assert "c.UniSpawner.host_map" in caught.value.message
+    assert "c.UniSpawner.report_host" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.8.8.8",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:7f00:1",
+        "localhost",
+        "0.0.0.0",
+        "::",
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "fe80::1",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+        "240.0.0.1",
+    ],
+)
+async def test_addresses_that_no_server_may_have(address: str) -> None:
+    """Loopback, link-local, unspecified, multicast and reserved ones, in whatever spelling.
+
+    Even where the scheduler's name of the node resolves to them.
+    """
+    with pytest.raises(InvalidJobError, match="^host: "):
+        await check_host(address, address, loopback=False)
+
+
+@pytest.mark.parametrize("address", own_addresses())
+async def test_the_hubs_own_addresses_are_refused(address: str) -> None:
+    """The proxy would reach the Hub's own services for the user."""
+    with pytest.raises(InvalidJobError, match="^host: "):
+        await check_host(address, address, loopback=False)
+
+
+async def test_one_bad_address_among_good_ones_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name that is both the node and this host would be reached as either."""
+    _resolve(monkeypatch, {"node1": [NODE, "127.0.0.1"]})
+    with pytest.raises(InvalidJobError, match=r"127\.0\.0\.1"):
+        await check_host("node1", "node1", loopback=False)
+
+
+async def test_only_what_both_names_share_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of the user's own making adds no address."""
+    _resolve(monkeypatch, {"mine": [OTHER, NODE], "node1": [NODE]})
+    assert NODE == await check_host("mine", "node1", loopback=False)
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        *("", " ", "-x", "a b", "a/b", "http://a", "node:80", "a\nb", "a\0", "[::1]", "user@a", "a;b"),
+        *("::1%eth0", "ünï", "\ud800", "a" * 300, "*", "$(id)", "a%00b"),
+    ],
+)
+async def test_no_host(reported: str) -> None:
+    """What is no name and no address is refused before anybody is asked for it."""
+    with pytest.raises(InvalidJobError, match="^host: "):
+        await check_host(reported, NODE, loopback=False)
+
+
+@pytest.mark.parametrize("name", ["a" * 64 + ".example", "a..b"])
+async def test_names_that_cannot_be_resolved_at_all(name: str) -> None:
+    """A label that is too long or empty; some systems refuse it, others don't find it."""
+    with pytest.raises((InvalidJobError, SchedulerUnavailable)):
+        await check_host(name, NODE, loopback=False)
+
+
+@pytest.mark.parametrize("error", [socket.EAI_NONAME, socket.EAI_AGAIN])
+@pytest.mark.parametrize("unknown", ["reported", "exec_host"])
+async def test_an_unresolvable_name_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, unknown: str, error: int
+) -> None:
+    """The name server may be away: the job tries again; the administrator reads of host_map."""
+
+    async def getaddrinfo(self: object, host: str, port: object, **_: object) -> list[object]:
+        if host == "node.invalid":
+            raise socket.gaierror(error, "Name or service not known")
+        return [(0, 0, 0, "", (NODE, 0))]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    pair = ("node.invalid", NODE) if unknown == "reported" else (NODE, "node.invalid")
+    with pytest.raises(SchedulerUnavailable, match=r"'node\.invalid'.*c\.UniSpawner\.host_map"):
+        await check_host(*pair, loopback=False)
+
+
+async def test_a_slow_name_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for it for ever."""
+
+    async def getaddrinfo(*_: object, **__: object) -> list[object]:
+        await asyncio.sleep(60)
+        return []
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(hosts, "RESOLVE_TIMEOUT", 0.05)
+    with pytest.raises(SchedulerUnavailable, match="took too long"):
+        await check_host("node1", "node1", loopback=False)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", *own_addresses()])
+async def test_local_jobs_are_on_the_hubs_own_host(address: str) -> None:
+    """Then, and only then, its addresses are right."""
+    assert await check_host(address, "localhost", loopback=True)
+
+
+async def test_local_jobs_are_nowhere_else() -> None:
+    """Another host's address is still refused."""
+    with pytest.raises(InvalidJobError):
+        await check_host(NODE, "localhost", loopback=True)

@@ -1,0 +1,197 @@
+"""Commands on this host: their ends, their limits, and that nothing of them is left behind."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.errors import AgentError, SchedulerUnavailable
+from unispawner.submit_host import STDERR_LIMIT, Finished, SubmitHost
+
+PATH = {"PATH": "/usr/bin:/bin"}
+PATIENCE = 30.0
+
+
+async def run(*command: str, host: SubmitHost | None = None, **options: Any) -> Finished:
+    defaults: dict[str, Any] = {"environment": PATH, "timeout": PATIENCE, "output_limit": 10_000}
+    return await (host or SubmitHost()).run(command, **{**defaults, **options})
+
+
+async def sh(text: str, **options: Any) -> Finished:
+    return await run("/bin/sh", "-c", text, **options)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+async def gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a process was left behind"
+        await asyncio.sleep(0.02)
+
+
+async def pids_in(path: Path, count: int) -> list[int]:
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists() or len(path.read_text().split()) < count:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    return [int(word) for word in path.read_text().split()]
+
+
+async def test_a_command_is_run_to_its_end() -> None:
+    """Exit status, both outputs and the input, byte for byte."""
+    data = bytes(range(256)) * 40
+    done = await sh("cat; echo oops >&2; exit 3", standard_input=data, output_limit=len(data))
+    assert Finished(3, data, b"oops\n") == done
+
+
+async def test_arguments_are_not_interpreted() -> None:
+    """There is no shell between us and the command."""
+    words = ["a b", "$HOME", "`id`", ";id", "*", "", "a\nb", "'\"\\"]
+    done = await run("printf", "%s\\0", *words)
+    assert "\0".join([*words, ""]).encode() == done.stdout
+
+
+async def test_the_environment_is_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the Hub's, and the root directory to start in."""
+    monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "secret")
+    done = await run("/usr/bin/env", environment={"A": "1"})
+    assert b"A=1\n" == done.stdout
+    assert b"/\n" == (await run("pwd")).stdout
+
+
+async def test_a_commands_death_by_signal_is_told() -> None:
+    """As a negative status."""
+    assert -9 == (await sh("kill -9 $$")).exit_status
+
+
+async def test_a_command_that_reads_nothing() -> None:
+    """A closed pipe is no error, however much was to be written."""
+    done = await run("true", standard_input=b"x" * 10**6)
+    assert (0, b"") == (done.exit_status, done.stdout)
+    done = await sh("exec <&-; echo read nothing", standard_input=b"x" * 10**6)
+    assert b"read nothing\n" == done.stdout
+
+
+async def test_much_input_and_much_output_at_once() -> None:
+    """Neither waits for the other."""
+    data = b"x" * 2_000_000
+    done = await run("cat", standard_input=data, output_limit=len(data))
+    assert data == done.stdout
+
+
+async def test_too_much_output_is_an_error() -> None:
+    """It is read to its end, so that the command ends, but not kept."""
+    with pytest.raises(AgentError, match="printed more than 1000 bytes") as caught:
+        await sh("head -c 1000000 /dev/zero", output_limit=1000)
+    assert "/bin/sh" == caught.value.command[0]
+    assert 1000 == len((await sh("head -c 1000 /dev/zero", output_limit=1000)).stdout)
+
+
+async def test_endless_output_is_ended(tmp_path: Path) -> None:
+    """By the time limit, without filling the memory."""
+    with pytest.raises(SchedulerUnavailable):
+        await sh(f"echo $$ >{tmp_path}/pids; exec cat /dev/zero", timeout=0.5)
+    await gone(await pids_in(tmp_path / "pids", 1))
+
+
+async def test_much_of_standard_error_is_cut() -> None:
+    """It is for messages only; the command isn't held up."""
+    done = await sh("head -c 1000000 /dev/zero >&2; echo done")
+    assert (STDERR_LIMIT, b"done\n") == (len(done.stderr), done.stdout)
+
+
+async def test_a_time_out_ends_the_command_and_its_children(tmp_path: Path) -> None:
+    """The whole process group; the error names command and limit."""
+    text = f"sleep 600 & echo $! $$ >{tmp_path}/pids; wait"
+    with pytest.raises(SchedulerUnavailable, match=r"^/bin/sh did not end within 0.5 s"):
+        await sh(text, timeout=0.5)
+    await gone(await pids_in(tmp_path / "pids", 2))
+
+
+@pytest.mark.xfail(reason="once the leader has ended, its group isn't killed")
+async def test_a_time_out_ends_children_that_outlive_the_command(tmp_path: Path) -> None:
+    """A child that keeps the output open would keep us waiting, and then go on for ever."""
+    with pytest.raises(SchedulerUnavailable):
+        await sh(f"sleep 600 & echo $! >{tmp_path}/pids", timeout=0.5)
+    pids = await pids_in(tmp_path / "pids", 1)
+    try:
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+        assert [] == [pid for pid in pids if alive(pid)]
+    finally:
+        for pid in filter(alive, pids):
+            os.kill(pid, 9)
+
+
+async def test_cancellation_ends_the_command(tmp_path: Path) -> None:
+    """A Hub that shuts down leaves no query behind."""
+    task = asyncio.create_task(sh(f"sleep 600 & echo $! $$ >{tmp_path}/pids; wait"))
+    pids = await pids_in(tmp_path / "pids", 2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await gone(pids)
+
+
+@pytest.mark.parametrize("command", ["no-such-command", "/", "/etc/passwd"])
+async def test_a_command_that_cannot_be_run(command: str) -> None:
+    """It is an error that names the command and the reason."""
+    with pytest.raises(AgentError, match=rf"^{command} can't be run: \w+") as caught:
+        await run(command)
+    assert (command,) == caught.value.command
+
+
+async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
+    """The others wait their turn, and all are served."""
+    host = SubmitHost(at_once=2)
+    text = f"touch {tmp_path}/$$; ls {tmp_path} | wc -l; sleep 0.05; rm {tmp_path}/$$"
+    done = await asyncio.gather(*(sh(text, host=host) for _ in range(10)))
+    assert [0] * 10 == [one.exit_status for one in done]
+    assert {1, 2} >= {int(one.stdout) for one in done}
+
+
+async def test_a_turn_is_given_back_whatever_happens() -> None:
+    """Time-outs, cancellations and missing commands don't use up the turns."""
+    host = SubmitHost(at_once=1)
+    for _ in range(2):
+        with pytest.raises(SchedulerUnavailable):
+            await run("sleep", "600", host=host, timeout=0.1)
+        with pytest.raises(AgentError):
+            await run("no-such-command", host=host)
+        task = asyncio.create_task(run("sleep", "600", host=host))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert 0 == (await run("true", host=host)).exit_status
+
+
+async def test_waiting_for_a_turn_does_not_count_as_time(tmp_path: Path) -> None:
+    """The limit begins with the command."""
+    host = SubmitHost(at_once=1)
+    first = asyncio.create_task(sh(f"until [ -e {tmp_path}/go ]; do sleep 0.02; done", host=host))
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(run("true", host=host, timeout=20.0))
+    (tmp_path / "go").touch()
+    assert [0, 0] == [one.exit_status for one in await asyncio.gather(first, second)]
+
+
+def test_a_host_serves_one_loop_after_another() -> None:
+    """Its turns belong to the loop that asks."""
+    host = SubmitHost(at_once=1)
+    for _ in range(2):
+        both = asyncio.run(_twice(host))
+        assert [0, 0] == [one.exit_status for one in both]
+
+
+async def _twice(host: SubmitHost) -> list[Finished]:
+    return list(await asyncio.gather(run("true", host=host), run("true", host=host)))
