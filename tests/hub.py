@@ -186,7 +186,7 @@ def why_no_slurm() -> str:
     except subprocess.TimeoutExpired:
         return "sinfo does not answer"
     if done.returncode:
-        return f"sinfo: {done.stderr.strip()}"
+        return f"sinfo: {done.stderr.strip().splitlines()[-1:]}"
     return "" if os.geteuid() == 0 else "its tests need root: they become several users"
 
 

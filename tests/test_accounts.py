@@ -50,7 +50,8 @@ async def test_names_that_no_directory_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["#0", "#1001", "-x", "--", "%wheel", "+x", "1001", "007", "a b", "a\nb", "ünï", "", "!x"]
+    "name",
+    ["#0", "#1001", "-x", "--", "%wheel", "+x", "1001", "007", "a b", "a\nb", "ünï", "", "!x"],
 )
 async def test_names_that_sudo_would_misread(
     directory: dict[str, pwd.struct_passwd], name: str
@@ -61,7 +62,9 @@ async def test_names_that_sudo_would_misread(
         await find_account("asked", 1000)
 
 
-@pytest.mark.parametrize("name", ["ada", "ada.lovelace", "EXAMPLE\\ada", "ada@example.org", "_a-1$"])
+@pytest.mark.parametrize(
+    "name", ["ada", "ada.lovelace", "EXAMPLE\\ada", "ada@example.org", "_a-1$"]
+)
 async def test_names_as_directories_spell_them(
     directory: dict[str, pwd.struct_passwd], name: str
 ) -> None:

@@ -119,7 +119,20 @@ async def test_only_what_both_names_share_counts(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "reported",
     [
-        *("", " ", "-x", "a b", "a/b", "http://a", "node:80", "a\nb", "a\0", "[::1]", "user@a", "a;b"),
+        *(
+            "",
+            " ",
+            "-x",
+            "a b",
+            "a/b",
+            "http://a",
+            "node:80",
+            "a\nb",
+            "a\0",
+            "[::1]",
+            "user@a",
+            "a;b",
+        ),
         *("::1%eth0", "ünï", "\ud800", "a" * 300, "*", "$(id)", "a%00b"),
     ],
 )

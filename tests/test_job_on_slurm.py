@@ -13,7 +13,7 @@ import pwd
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -257,12 +257,17 @@ async def test_directory_with_spaces(hub: RunningHub, slurm: Slurm, carol: str) 
 
 
 @pytest.fixture
-def carol() -> Iterator[str]:
+async def carol() -> AsyncIterator[str]:
     """A user whose home has a space in its name."""
     name = f"carol-{secrets.token_hex(3)}"
     run("useradd", "-m", "-d", f"/home/{name}'s home", "-G", "hubusers", "-s", "/bin/bash", name)
     yield name
-    run("userdel", "-r", name, check=False)
+
+    def deleted() -> bool:
+        run("userdel", "-r", name, check=False)  # refuses while a process of the user's runs
+        return run("getent", "passwd", name, check=False) == ""
+
+    await until(deleted, f"{name} is deleted")
 
 
 # -- as if the user had submitted it -----------------------------------------------------------

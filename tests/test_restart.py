@@ -157,7 +157,9 @@ async def test_job_that_begins_while_the_hub_is_away(
     hub.kill()
     run("scontrol", "release", job_id)
     log = f"/home/alice/.unispawner/logs/{slurm.job(job_id)['Comment'].partition(':')[2]}.log"
-    await until(lambda: "does not answer" in Path(log).read_text(), "the launcher looks for the Hub", 30)
+    await until(
+        lambda: "does not answer" in Path(log).read_text(), "the launcher looks for the Hub", 30
+    )
 
     await hub.start()
 
@@ -282,9 +284,7 @@ async def test_stop_outlasts_a_scheduler_that_is_down(
     await until(gone, "the Hub knows")
 
 
-async def test_shutdown_leaves_jobs_alone(
-    hub: RunningHub, slurm: Slurm, alice: HubClient
-) -> None:
+async def test_shutdown_leaves_jobs_alone(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """An ordinary shutdown with cleanup_servers off cancels start() but not the queued job."""
     job_id = await queued(hub, alice)
 

@@ -66,7 +66,7 @@ def test_the_order_of_things(tmp_path: Path) -> None:
     (home / "env").write_text("export A=1\n")
     spec = JobSpec(
         executable="sh",
-        arguments=("-c", "echo server $A $B; basename \"$PWD\""),
+        arguments=("-c", 'echo server $A $B; basename "$PWD"'),
         directory=str(home),
         prologue='B=$((A + 1)); export B; echo "prologue $A"',
         epilogue='echo "epilogue $A $B"',

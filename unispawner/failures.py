@@ -21,15 +21,16 @@ from .errors import (
 )
 
 # A status of 500 and above counts towards Spawner.consecutive_failure_limit, which ends the Hub:
-# what is the user's doing, or the scheduler's, must not.
+# neither a user's own doing, nor one missing account, nor an hour without scheduler must do that.
+# 424 is "failed dependency".
 STATUS: dict[type[UniSpawnerError], int] = {
     InvalidJobError: 400,
     SubmitError: 400,
     CancelError: 409,
     JobEndedError: 424,
-    SchedulerUnavailable: 503,
-    AgentError: 500,
-    UniSpawnerError: 500,
+    SchedulerUnavailable: 424,
+    AgentError: 424,
+    UniSpawnerError: 424,
 }
 
 

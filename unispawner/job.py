@@ -210,9 +210,13 @@ class JobSpec:
     mark: str = ""
 
     def __post_init__(self) -> None:
+        for name in (*_LINES, *_TEXTS):
+            if getattr(self, name) is None:  # as PSI/J writes what isn't set
+                object.__setattr__(self, name, "")
+        object.__setattr__(self, "arguments", tuple(self.arguments))
         for name in _LINES:
             _check_line(name, getattr(self, name))
-        for name in ("prologue", "epilogue"):
+        for name in _TEXTS:
             _check_text(name, getattr(self, name))
         for argument in self.arguments:
             _check_text("arguments", argument)
@@ -252,7 +256,6 @@ class JobSpec:
         """
         _known_keys(cls, data, "job")
         values = dict(data)
-        values["arguments"] = tuple(values.get("arguments") or ())
         values["resources"] = ResourceSpec.from_dict(values.get("resources") or {})
         if values.get("duration") is not None:
             values["duration"] = parse_duration(timedelta(seconds=float(values["duration"])))
@@ -269,6 +272,9 @@ _LINES = (
     "reservation_id",
     "mark",
 )
+
+
+_TEXTS = ("prologue", "epilogue")
 
 
 def _is_int(value: object) -> bool:

@@ -61,15 +61,18 @@ class JobSettings(_Base):
     ).tag(config=True)
 
     queue_name = Unicode(
+        allow_none=True,
         help="""The queue (Slurm: partition) to submit to; empty (the default) is the scheduler's
         default.""",
     ).tag(config=True)
 
     account = Unicode(
+        allow_none=True,
         help="""The account or project that pays for the job; empty is the user's default.""",
     ).tag(config=True)
 
     reservation_id = Unicode(
+        allow_none=True,
         help="""The advance reservation to run in; empty (the default) is none.""",
     ).tag(config=True)
 
@@ -248,9 +251,9 @@ class JobSettings(_Base):
             environment={name: str(value) for name, value in environment.items()},
             resources=self._resource_spec(),
             duration=None if self.duration is None else parse_duration(self.duration),
-            queue_name=self.queue_name,
-            account=self.account,
-            reservation_id=self.reservation_id,
+            queue_name=self.queue_name or "",
+            account=self.account or "",
+            reservation_id=self.reservation_id or "",
             custom_attributes=self.custom_attributes,
             prologue=self.prologue,
             epilogue=self.epilogue,

@@ -114,7 +114,9 @@ def test_a_job_starts_from_a_clean_environment(agent: Any, wait_for: WaitFor) ->
 
 def test_a_job_outlives_the_agent_and_keeps_its_log(agent: Any, wait_for: WaitFor) -> None:
     """Its output goes to its own log, whoever has ended meanwhile."""
-    spec = agent.spec(f"until [ -e {agent.directory}/go ]; do sleep 0.05; done; echo late; echo e >&2")
+    spec = agent.spec(
+        f"until [ -e {agent.directory}/go ]; do sleep 0.05; done; echo late; echo e >&2"
+    )
     job_id = agent.submit(spec).result["job_id"]
     (agent.directory / "go").touch()
     wait_for(lambda: is_over(job_id))
@@ -287,7 +289,7 @@ def replay(agent: Any, command: str, name: str) -> str:
     return str(
         agent.fake_command(
             command,
-            f"cp \"$2\" {here}/script 2>/dev/null; echo \"$@\" >{here}/arguments; umask >{here}/umask\n"
+            f'cp "$2" {here}/script 2>/dev/null; echo "$@" >{here}/arguments; umask >{here}/umask\n'
             f"cat {here}/stdout; cat {here}/stderr >&2; exit {reply.exit_status}",
         )
     )

@@ -247,9 +247,7 @@ def test_submit_and_cancel_load_psij_and_no_hub(agent: Any, action: str) -> None
     assert "psij" in top
     assert set() == top & {"drmaa", "jupyterhub", "tornado", "traitlets", "sqlalchemy"}
     assert {"unispawner.agent.executors.local", "unispawner.agent.executors.base"} >= {
-        module
-        for module in loaded
-        if module.startswith("unispawner.agent.executors.")
+        module for module in loaded if module.startswith("unispawner.agent.executors.")
     }
     assert "unispawner.schedulers.slurm" not in loaded
 

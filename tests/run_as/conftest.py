@@ -45,7 +45,9 @@ def fake_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: Account)
         return AgentClient(
             account=account,
             scheduler=get_scheduler("slurm"),
-            run_as=get_run_as("sudo", agent_python="/opt/py/bin/python", allow_shared_account=False),
+            run_as=get_run_as(
+                "sudo", agent_python="/opt/py/bin/python", allow_shared_account=False
+            ),
             host=SubmitHost(),
             seconds=seconds,
         )

@@ -269,25 +269,31 @@ def test_there_are_saved_answers() -> None:
 
 def test_a_running_job() -> None:
     """Host and expected end; no start, no position."""
-    assert JobInfo(
-        owner="alice",
-        state=JobState.RUNNING,
-        exec_host="node3",
-        estimated_end=epoch("2026-11-23T01:36:41"),
-        native_state="RUNNING",
-    ) == SLURM.read_status(saved("squeue-by-ids"))["17"]
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.RUNNING,
+            exec_host="node3",
+            estimated_end=epoch("2026-11-23T01:36:41"),
+            native_state="RUNNING",
+        )
+        == SLURM.read_status(saved("squeue-by-ids"))["17"]
+    )
 
 
 def test_a_waiting_job() -> None:
     """Reason in plain words, estimated start and position; no host, no end."""
-    assert JobInfo(
-        owner="alice",
-        state=JobState.QUEUED,
-        message=REASONS["Resources"],
-        queue_position=1,
-        estimated_start=epoch("2026-11-23T01:25:24"),
-        native_state="PENDING",
-    ) == SLURM.read_status(saved("squeue-by-ids"))["15"]
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.QUEUED,
+            message=REASONS["Resources"],
+            queue_position=1,
+            estimated_start=epoch("2026-11-23T01:25:24"),
+            native_state="PENDING",
+        )
+        == SLURM.read_status(saved("squeue-by-ids"))["15"]
+    )
 
 
 @pytest.mark.parametrize("text", ["N/A", "Unknown", "", "NONE", "0001-01-01T00:00:00", "9999-99"])
@@ -318,9 +324,7 @@ def test_an_odd_priority_is_no_error() -> None:
     assert 1 == one("1_[2-9%3]|alice|PENDING|None|n/a|debug|?|N/A|N/A").queue_position
 
 
-@pytest.mark.parametrize(
-    "reason", ["JobHeldUser", "JobHeldAdmin", "launch failed requeued held"]
-)
+@pytest.mark.parametrize("reason", ["JobHeldUser", "JobHeldAdmin", "launch failed requeued held"])
 def test_held_jobs(reason: str) -> None:
     """Slurm calls a held job pending; its reason tells."""
     info = one(f"1|alice|PENDING|{reason}|n/a|debug|0|N/A|N/A")
@@ -419,9 +423,7 @@ def test_empty_answers() -> None:
 # -- errors -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path", sorted(OUTPUTS.glob("sbatch-*")), ids=lambda path: str(path.name)
-)
+@pytest.mark.parametrize("path", sorted(OUTPUTS.glob("sbatch-*")), ids=lambda path: str(path.name))
 def test_every_saved_submission(path: Path) -> None:
     """A controller that is down isn't a refusal; every refusal carries sbatch's own words."""
     reply = read_saved_reply(path)

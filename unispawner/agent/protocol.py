@@ -16,6 +16,7 @@ import sys
 from typing import Any, NoReturn
 
 from ..errors import AgentError, UniSpawnerError
+from .commands import login_language
 
 VERSION = 1
 REQUEST_LIMIT = 8 * 1024**2
@@ -110,7 +111,7 @@ def _clean_environment(entry: pwd.struct_passwd, request: dict[str, Any]) -> Non
     os.environ.update(
         {
             "HOME": entry.pw_dir,
-            "LANG": "C.UTF-8",
+            "LANG": login_language(),
             "LOGNAME": entry.pw_name,
             "PATH": ":".join(path),
             "SHELL": entry.pw_shell or "/bin/sh",

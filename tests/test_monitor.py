@@ -1,0 +1,628 @@
+"""One query for all jobs, by a real command; and what follows from its answers, or doesn't."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner import monitor as module
+from unispawner.errors import AgentError, SchedulerUnavailable
+from unispawner.job import JobInfo, JobState
+from unispawner.monitor import Monitor, TrackedJob, get_monitor
+from unispawner.submit_host import Finished, SubmitHost
+from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
+
+PATIENCE = 60.0
+IDLE = 300.0
+"""Seconds between queries that nobody asks for: longer than any test takes."""
+
+
+class Host(SubmitHost):
+    """The real thing, which keeps count; with a gate, each answer waits to be let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[tuple[float, float]] = []
+        self.at_work = 0
+        self.most_at_work = 0
+        self.gate: asyncio.Semaphore | None = None
+        self.waiting = asyncio.Event()
+
+    async def run(self, command: Any, **options: Any) -> Finished:
+        self.at_work += 1
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        began = time.monotonic()
+        try:
+            done = await super().run(command, **options)
+            if self.gate is not None:
+                self.waiting.set()
+                await self.gate.acquire()
+                self.waiting.clear()
+            return done
+        finally:
+            self.at_work -= 1
+            self.spans.append((began, time.monotonic()))
+
+
+@dataclass
+class Lab:
+    """A fake scheduler, its monitor, and jobs by their owners."""
+
+    scheduler: FakeScheduler
+    side: FakeUserSide
+    host: Host
+    monitor: Monitor
+    changes: list[tuple[str, JobInfo | None]] = field(default_factory=list)
+
+    def track(self, owner: str = "alice", *, submitted: bool = False) -> TrackedJob:
+        """Submit a job and follow it."""
+        job = self.job(owner)
+        self.monitor.track(job, submitted=submitted)
+        return job
+
+    def job(self, owner: str = "alice") -> TrackedJob:
+        def changed(job: TrackedJob, before: JobInfo | None) -> None:
+            self.changes.append((job.job_id, before))
+
+        client = fake_client(self.scheduler, owner, self.side)
+        return TrackedJob(self.scheduler.submit(owner), client, on_change=changed)
+
+    async def answers(self, count: int = 1) -> None:
+        """Wait for that many answers to questions asked from now on."""
+        until = self.monitor.queries + count + (1 if self.host.at_work else 0)
+        while self.monitor.queries < until:
+            await self.monitor.refresh(PATIENCE)
+
+    async def eventually(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about"
+            await asyncio.sleep(0.01)
+
+    @property
+    def asked_for(self) -> list[tuple[str, list[str]]]:
+        """Who was asked about which jobs, by id."""
+        return [(one["account"], one["job_ids"]) for one in self.side.asked("status")]
+
+
+@pytest.fixture
+async def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
+    monkeypatch.setattr(module, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(module, "HIDDEN_INTERVAL", 0.0)
+    scheduler = FakeScheduler(tmp_path)
+    host = Host()
+    found = Lab(scheduler, FakeUserSide(scheduler), host, Monitor(scheduler, host, {}, IDLE))
+    yield found
+    await close(found.monitor)
+
+
+async def close(monitor: Monitor) -> None:
+    for job in monitor.jobs:
+        monitor.untrack(job)
+    if monitor._task is not None:
+        monitor._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await monitor._task
+
+
+def messages(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("unispawner") and record.levelno >= level
+    ]
+
+
+# -- the ordinary way ---------------------------------------------------------------------------
+
+
+async def test_a_job_is_followed_to_its_end(lab: Lab) -> None:
+    """Each change is told once, with what was known before; a final job is followed no more."""
+    job = lab.track()
+    await lab.answers()
+    assert (JobState.QUEUED, None) == (job.info and job.info.state, lab.changes[0][1])
+    await lab.answers(2)
+    assert 1 == len(lab.changes)
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
+    await lab.answers()
+    assert job.info
+    assert "node1" == job.info.exec_host
+    lab.scheduler.change(job.job_id, JobState.FAILED, exit_code=3)
+    await lab.answers()
+    assert (True, 3) == (job.final, job.info.exit_code)
+    assert frozenset() == lab.monitor.jobs
+    befores = [before and before.state for _, before in lab.changes]
+    assert [None, JobState.QUEUED, JobState.RUNNING] == befores
+
+
+async def test_a_change_wakes_who_waits_for_it(lab: Lab) -> None:
+    """And only a change does."""
+    job = lab.track()
+    await lab.answers()
+    waiter = asyncio.create_task(job.wait_change(PATIENCE))
+    await lab.answers(2)
+    assert not waiter.done()
+    lab.scheduler.change(job.job_id, JobState.RUNNING)
+    await lab.answers()
+    await waiter
+    assert job.info
+    assert JobState.RUNNING is job.info.state
+
+
+async def test_a_thousand_jobs_are_one_query(lab: Lab) -> None:
+    """One command a round, however many jobs and users there are, and nobody is asked alone."""
+    client = fake_client(lab.scheduler, "alice", lab.side)
+    lab.scheduler.jobs = {
+        str(i): JobInfo("alice", JobState.RUNNING, exec_host=f"node{i}") for i in range(1000)
+    }
+    lab.scheduler.submit("alice")
+    jobs = [TrackedJob(str(i), client, reported=True) for i in range(1000)]
+    for job in jobs:
+        lab.monitor.track(job)
+    await lab.monitor.refresh(PATIENCE)
+    assert 1 == lab.monitor.queries
+    assert [f"node{i}" for i in range(1000)] == [job.info and job.info.exec_host for job in jobs]
+    assert [] == lab.asked_for
+
+
+async def test_never_two_queries_at_once(lab: Lab) -> None:
+    """However many call for one."""
+    for _ in range(5):
+        lab.track(submitted=True)
+
+    async def nag() -> None:
+        for _ in range(20):
+            lab.monitor.hurry()
+            lab.track()
+            await asyncio.sleep(0.002)
+
+    await asyncio.gather(*(nag() for _ in range(5)), lab.answers(5))
+    assert 1 == lab.host.most_at_work
+
+
+async def test_the_task_ends_when_nothing_is_followed(lab: Lab) -> None:
+    """A Hub without servers asks nothing; the next job begins it anew."""
+    job = lab.track()
+    await lab.answers()
+    task = lab.monitor._task
+    assert task
+    lab.monitor.untrack(job)
+    await asyncio.wait_for(task, PATIENCE)
+    queries = lab.monitor.queries
+    again = lab.track()
+    await lab.answers()
+    assert again.info is not None
+    assert lab.monitor.queries > queries
+
+
+async def test_another_owners_row_does_not_count(lab: Lab) -> None:
+    """A job id that the user's side made up may be somebody else's job."""
+    theirs = lab.scheduler.submit("bob")
+    lab.scheduler.change(theirs, JobState.RUNNING, exec_host="node9")
+    job = TrackedJob(theirs, fake_client(lab.scheduler, "alice", lab.side))
+    lab.monitor.track(job)
+    await lab.answers()
+    assert None is job.info
+
+
+# -- unknown is not gone ------------------------------------------------------------------------
+
+TROUBLE: dict[str, Callable[[FakeScheduler], None]] = {
+    "error": lambda scheduler: scheduler.answer(stderr="does not answer", exit_status=1),
+    "garbage": lambda scheduler: scheduler.answer("<html>"),
+    "cut off": lambda scheduler: scheduler.answer('{"1": {"owner": "al'),
+    "silence": lambda scheduler: scheduler.hang(),
+    "nothing": lambda scheduler: scheduler.answer(""),
+    "missing command": lambda scheduler: (scheduler.directory / "status").unlink(),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+async def test_a_query_that_fails_changes_nothing(
+    lab: Lab,
+    trouble: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The last state stays, for however long; the log says so once, and once when it is over."""
+    monkeypatch.setattr(module, "QUERY_TIMEOUT", 0.3 if trouble == "silence" else PATIENCE)
+    caplog.set_level(logging.INFO)
+    job = lab.track()
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
+    await lab.answers()
+    before = job.info
+    TROUBLE[trouble](lab.scheduler)
+    await lab.answers(3)
+    assert before is job.info
+    assert {job} == lab.monitor.jobs
+    assert lab.monitor.problem is not None
+    assert [] == lab.asked_for
+    assert 1 == len(messages(caplog, logging.WARNING))
+    lab.scheduler.recover()
+    await lab.answers(2)
+    assert None is lab.monitor.problem
+    assert before == job.info
+    expected = ["Jobs keep their last known state: ", "The fake scheduler answers again."]
+    got = messages(caplog, logging.WARNING)
+    assert 2 == len(got)
+    assert all(line.startswith(text) for line, text in zip(got, expected, strict=True))
+
+
+async def test_a_failed_query_wakes_who_waits(lab: Lab) -> None:
+    """The user is told that the scheduler doesn't answer."""
+    job = lab.track()
+    await lab.answers()
+    lab.scheduler.answer(stderr="does not answer", exit_status=1)
+    waiter = asyncio.create_task(job.wait_change(PATIENCE))
+    await lab.answers(2)
+    await waiter
+    assert isinstance(lab.monitor.problem, SchedulerUnavailable)
+
+
+async def test_missing_once_is_nothing(lab: Lab) -> None:
+    """Nobody is asked, nothing changes; and it counts anew from the next answer that has it."""
+    job, other = lab.track(), lab.track()
+    await lab.answers()
+    for _ in range(3):
+        lab.scheduler.hide(job.job_id)
+        await lab.answers()
+        lab.scheduler.show(job.job_id)
+        await lab.answers()
+    assert [] == lab.asked_for
+    assert {job, other} == lab.monitor.jobs
+
+
+async def test_failed_queries_between_do_not_count(lab: Lab) -> None:
+    """Only good answers can lack a job."""
+    job = lab.track()
+    lab.track()
+    await lab.answers()
+    lab.scheduler.hide(job.job_id)
+    lab.scheduler.answer(stderr="does not answer", exit_status=1)
+    await lab.answers(4)
+    assert [] == lab.asked_for
+
+
+async def test_missing_twice_is_asked_for_as_its_user(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that its user still sees is hidden from the Hub (PrivateData): kept, and told once."""
+    job = lab.track()
+    other = lab.track("bob")
+    await lab.answers()
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
+    lab.scheduler.hide(job.job_id)
+    await lab.answers(2)
+    await lab.eventually(lambda: lab.asked_for)
+    assert ("alice", [job.job_id]) == lab.asked_for[0]
+    await lab.eventually(lambda: job.info and job.info.state is JobState.RUNNING)
+    await lab.answers(3)
+    assert {job, other} == lab.monitor.jobs
+    assert {("alice", (job.job_id,))} == {(who, tuple(ids)) for who, ids in lab.asked_for}
+    assert 1 == len([line for line in messages(caplog, logging.WARNING) if "to the Hub" in line])
+
+
+async def test_a_hidden_job_is_followed_as_its_user(lab: Lab) -> None:
+    """To its end."""
+    job = lab.track()
+    await lab.answers()
+    lab.scheduler.hide(job.job_id)
+    await lab.answers(2)
+    await lab.eventually(lambda: lab.asked_for)
+    lab.scheduler.change(job.job_id, JobState.COMPLETED)
+    while lab.monitor.jobs:
+        await lab.answers()
+    assert job.info
+    assert JobState.COMPLETED is job.info.state
+    assert "COMPLETED" == job.info.native_state
+
+
+async def test_one_that_its_user_does_not_see_has_ended(lab: Lab) -> None:
+    """Only the scheduler's word that it knows no such job ends it."""
+    job, other = lab.track(), lab.track("bob")
+    await lab.answers()
+    lab.scheduler.forget(job.job_id)
+    await lab.answers(2)
+    await lab.eventually(lambda: job.final)
+    assert {other} == lab.monitor.jobs
+    assert job.info
+    assert "does not know the job any more" in job.info.message
+    assert [("alice", [job.job_id])] == lab.asked_for
+
+
+@pytest.mark.parametrize("error", [AgentError("sudo"), SchedulerUnavailable("down")])
+async def test_no_answer_from_its_user_is_not_gone_either(lab: Lab, error: AgentError) -> None:
+    """Whatever is wrong on the user's side, the job stays, and is asked for again."""
+    job = lab.track()
+    lab.track("bob")
+    await lab.answers()
+    before = job.info
+    lab.scheduler.forget(job.job_id)
+    lab.side.error = error
+    while len(lab.asked_for) < 3:
+        await lab.answers()
+    assert before is job.info
+    lab.side.error = None
+    while not job.final:
+        await lab.answers()
+
+
+async def test_its_users_word_for_anothers_job_does_not_count(lab: Lab) -> None:
+    """The user's side can be forged: an owner that isn't the account's is not believed."""
+    job = lab.track()
+    lab.track("bob")
+    await lab.answers()
+    before = job.info
+
+    class Forger(FakeUserSide):
+        def _status(self, owner: str, request: Any) -> dict[str, dict[str, Any]]:
+            info = JobInfo("bob", JobState.RUNNING, exec_host="node9")
+            return {job_id: info.to_dict() for job_id in request["job_ids"]}
+
+    forger = Forger(lab.scheduler)
+    object.__setattr__(job.client, "run_as", forger)
+    lab.scheduler.hide(job.job_id)
+    while not forger.asked("status"):
+        await lab.answers()
+    await lab.answers()
+    assert before is job.info
+
+
+async def test_the_jobs_of_one_user_are_one_question(lab: Lab) -> None:
+    """And each user is asked about their own only."""
+    jobs = [lab.track(owner) for owner in ("alice", "alice", "bob")]
+    for _ in range(6):
+        lab.track("carol")
+    await lab.answers()
+    lab.scheduler.forget(*(job.job_id for job in jobs))
+    while not all(job.final for job in jobs):
+        await lab.answers()
+    asked = sorted((who, sorted(ids)) for who, ids in lab.asked_for)
+    assert [("alice", ["1", "2"]), ("bob", ["3"])] == asked
+
+
+async def test_over_half_vanishing_is_not_believed(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A scheduler that lost its memory, or another cluster's answer, must not empty a Hub."""
+    jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
+    await lab.answers()
+    lab.scheduler.forget(*(job.job_id for job in jobs[:3]))
+    await lab.answers(5)
+    assert [] == lab.asked_for
+    assert not any(job.final for job in jobs)
+    assert set(jobs) == lab.monitor.jobs
+    assert 1 == len(messages(caplog, logging.ERROR))
+    assert "3 of 4 jobs vanished" in messages(caplog, logging.ERROR)[0]
+
+
+async def test_the_others_are_followed_meanwhile(lab: Lab) -> None:
+    """A doubtful answer's good rows still count."""
+    jobs = [lab.track() for _ in range(4)]
+    await lab.answers()
+    lab.scheduler.forget(*(job.job_id for job in jobs[:3]))
+    lab.scheduler.change(jobs[3].job_id, JobState.RUNNING)
+    await lab.answers(2)
+    assert jobs[3].info
+    assert JobState.RUNNING is jobs[3].info.state
+
+
+async def test_doubt_ends_when_they_are_back(lab: Lab) -> None:
+    """Then, missing again, they are counted from the start."""
+    jobs = [lab.track() for _ in range(4)]
+    await lab.answers()
+    for _ in range(2):
+        lab.scheduler.hide(*(job.job_id for job in jobs))
+        await lab.answers(2)
+        lab.scheduler.show(*(job.job_id for job in jobs))
+        await lab.answers(1)
+    assert [] == lab.asked_for
+    assert None is lab.monitor._doubted_since
+
+
+async def test_doubt_does_not_last_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while they are asked for as their users, after all."""
+    jobs = [lab.track() for _ in range(4)]
+    await lab.answers()
+    lab.scheduler.forget(*(job.job_id for job in jobs))
+    await lab.answers(2)
+    monkeypatch.setattr(module, "DOUBT_LASTS", 0.0)
+    while lab.monitor.jobs:
+        await lab.answers()
+    assert all(job.final for job in jobs)
+
+
+@pytest.mark.xfail(reason="jobs that no answer has had yet aren't counted as vanished")
+async def test_a_wrong_view_right_after_a_restart_is_not_believed(lab: Lab) -> None:
+    """A Hub that comes back with a wrong SLURM_CONF sees none of its jobs, on neither side."""
+    jobs = [lab.job(owner) for owner in ("alice", "bob", "carol", "dora")]
+    lab.scheduler.forget(*(job.job_id for job in jobs))
+    for job in jobs:
+        lab.monitor.track(job)
+    await lab.answers(4)
+    await asyncio.sleep(0.1)
+    assert not any(job.final for job in jobs)
+
+
+async def test_a_job_submitted_during_a_query_is_not_missing(lab: Lab) -> None:
+    """The answer is older than the job."""
+    lab.host.gate = asyncio.Semaphore(0)
+    lab.track("bob")
+    await lab.host.waiting.wait()  # the first answer is there, and held back
+    job = lab.job()
+    lab.scheduler.hide(job.job_id)
+    lab.monitor.track(job)
+    for expected in (0, 0, 1):  # older than the job; missing once; missing twice
+        lab.host.gate.release()
+        await lab.monitor.refresh(PATIENCE)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        assert expected == len(lab.asked_for)
+        if not expected:
+            await asyncio.wait_for(lab.host.waiting.wait(), PATIENCE)
+    lab.host.gate = None
+
+
+# -- when it asks -------------------------------------------------------------------------------
+
+
+def interval(lab: Lab, *jobs: TrackedJob) -> float:
+    lab.monitor._jobs = set(jobs)
+    return lab.monitor._interval()
+
+
+def tracked(lab: Lab, state: JobState | None, **fields: Any) -> TrackedJob:
+    info = None if state is None else JobInfo("alice", state)
+    return TrackedJob("1", fake_client(lab.scheduler, "alice", lab.side), info=info, **fields)
+
+
+async def test_the_interval(lab: Lab) -> None:
+    """Short while somebody waits: after a submission, for a report, for an end. Else long."""
+    soon = time.monotonic() + 1000
+    fast = [
+        tracked(lab, None, fast_until=soon),
+        tracked(lab, JobState.QUEUED, fast_until=soon),
+        tracked(lab, JobState.RUNNING, reported=False),
+        tracked(lab, JobState.RUNNING, reported=True, stopping=True),
+        tracked(lab, JobState.QUEUED, stopping=True),
+    ]
+    slow = [
+        tracked(lab, None),
+        tracked(lab, JobState.QUEUED),
+        tracked(lab, JobState.HELD),
+        tracked(lab, JobState.RUNNING, reported=True),
+        tracked(lab, JobState.UNKNOWN),
+    ]
+    assert [module.FAST_INTERVAL] * 5 == [interval(lab, *slow, job) for job in fast]
+    assert [IDLE] * 5 == [interval(lab, job) for job in slow]
+    assert IDLE == interval(lab, *slow)
+    lab.monitor._jobs = set()
+
+
+async def test_a_submission_is_followed_closely(lab: Lab) -> None:
+    """Only one that has just been submitted, not one that a restart found."""
+    before = time.monotonic()
+    job, old = lab.track(submitted=True), lab.track()
+    assert job.fast
+    assert not old.fast
+    assert job.fast_until >= before + module.FAST_AFTER_SUBMIT
+
+
+async def test_it_asks_by_itself_while_somebody_waits(lab: Lab) -> None:
+    """And leaves it when nobody does."""
+    job = lab.track()
+    lab.scheduler.change(job.job_id, JobState.RUNNING)
+    await lab.eventually(lambda: lab.monitor.queries >= 4)
+    job.reported = True
+    await lab.eventually(lambda: lab.host.at_work == 0)
+    await lab.answers()
+    queries = lab.monitor.queries
+    await asyncio.sleep(0.3)
+    assert queries == lab.monitor.queries
+
+
+async def test_a_new_job_is_asked_for_at_once(lab: Lab) -> None:
+    """Not when the long interval is over."""
+    lab.track()
+    await lab.answers()
+    job = lab.track()
+    await lab.eventually(lambda: job.info is not None)
+
+
+async def test_a_slow_scheduler_is_asked_less(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most a tenth of the time goes into queries, whoever calls for more."""
+    monkeypatch.setattr(module, "LARGEST_SHARE", 0.1)
+    lab.scheduler._write_answer(f"sleep 0.05; cat {lab.scheduler.directory}/queue")
+    lab.track(submitted=True)
+    while len(lab.host.spans) < 3:
+        lab.monitor.hurry()
+        await asyncio.sleep(0.01)
+    for (began, ended), (following, _) in zip(lab.host.spans, lab.host.spans[1:], strict=False):
+        assert following - began >= 10 * (ended - began)
+
+
+async def test_a_failing_scheduler_is_asked_less_and_less(lab: Lab) -> None:
+    """Up to the ordinary interval; and often again once it answers."""
+    lab.monitor.status_interval = 0.15
+    lab.scheduler.answer(stderr="does not answer", exit_status=1)
+    job = lab.track(submitted=True)
+    await lab.eventually(lambda: len(lab.host.spans) >= 5)
+    starts = [began for began, _ in lab.host.spans]
+    gaps = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    for failures, gap in enumerate(gaps[:4], start=1):
+        assert gap >= min(0.15, module.FAST_INTERVAL * 2**failures)
+    lab.scheduler.recover()
+    await lab.eventually(lambda: job.info is not None)
+    assert module.FAST_INTERVAL == lab.monitor._interval()
+
+
+async def test_refresh_comes_back_though_there_is_no_answer(lab: Lab) -> None:
+    """A report must not hang with the scheduler."""
+    lab.scheduler.hang()
+    lab.track()
+    await asyncio.wait_for(lab.monitor.refresh(0.1), PATIENCE)
+
+
+# -- what could break it ------------------------------------------------------------------------
+
+
+@pytest.mark.xfail(reason="the monitor's task ends with what on_change raises")
+async def test_an_error_in_a_callback_does_not_end_it(lab: Lab) -> None:
+    """A database that is locked for one server must not lose sight of all the others."""
+
+    def broken(job: TrackedJob, before: JobInfo | None) -> None:
+        raise RuntimeError("database is locked")
+
+    bad, good = lab.job(), lab.track()
+    bad.on_change = broken
+    lab.monitor.track(bad)
+    await lab.monitor.refresh(1.0)
+    lab.scheduler.change(good.job_id, JobState.RUNNING)
+    for _ in range(3):
+        await lab.monitor.refresh(1.0)
+    assert good.info
+    assert JobState.RUNNING is good.info.state
+
+
+def test_a_monitor_works_in_one_loop_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first loop may have been closed in the middle of a query, or of a wait for an answer."""
+    monkeypatch.setattr(module, "FAST_INTERVAL", 0.02)
+    scheduler = FakeScheduler(tmp_path)
+    side = FakeUserSide(scheduler)
+    monitor = Monitor(scheduler, SubmitHost(), {}, IDLE)
+
+    async def follow() -> JobInfo | None:
+        job = TrackedJob(scheduler.submit("alice"), fake_client(scheduler, "alice", side))
+        monitor.track(job)
+        await monitor.refresh(PATIENCE)
+        return job.info
+
+    async def give_up() -> None:
+        scheduler.hang()
+        monitor.track(TrackedJob(scheduler.submit("alice"), fake_client(scheduler, "alice", side)))
+        await monitor.refresh(0.1)
+        scheduler.recover()
+
+    assert asyncio.run(follow())
+    assert asyncio.run(follow())
+    asyncio.run(give_up())
+    assert asyncio.run(follow())
+
+
+def test_one_monitor_for_all_that_ask_alike(tmp_path: Path) -> None:
+    """Several clusters in one Hub each have one of their own."""
+    scheduler, host = FakeScheduler(tmp_path), SubmitHost()
+    first = get_monitor(scheduler, host, {"A": "1", "B": "2"}, 15.0)
+    assert first is get_monitor(scheduler, host, {"B": "2", "A": "1"}, 20.0)
+    assert 20.0 == first.status_interval
+    assert first is not get_monitor(scheduler, host, {"A": "2"}, 15.0)
+    assert first is not get_monitor(scheduler, SubmitHost(), {"A": "1", "B": "2"}, 15.0)
