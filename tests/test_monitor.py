@@ -74,9 +74,9 @@ class Lab:
         return TrackedJob(self.scheduler.submit(owner), client, on_change=changed)
 
     async def answers(self, count: int = 1) -> None:
-        """Wait for that many answers to questions asked from now on."""
+        """Wait for that many answers to questions asked from now on, or until nobody asks."""
         until = self.monitor.queries + count + (1 if self.host.at_work else 0)
-        while self.monitor.queries < until:
+        while self.monitor.queries < until and self.monitor.jobs:
             await self.monitor.refresh(PATIENCE)
 
     async def eventually(self, condition: Callable[[], Any]) -> None:
@@ -310,7 +310,8 @@ async def test_missing_twice_is_asked_for_as_its_user(
 
 
 async def test_a_hidden_job_is_followed_as_its_user(lab: Lab) -> None:
-    """To its end."""
+    """To its end, at the ordinary interval."""
+    lab.monitor.status_interval = 0.05
     job = lab.track()
     await lab.answers()
     lab.scheduler.hide(job.job_id)
@@ -340,6 +341,7 @@ async def test_one_that_its_user_does_not_see_has_ended(lab: Lab) -> None:
 @pytest.mark.parametrize("error", [AgentError("sudo"), SchedulerUnavailable("down")])
 async def test_no_answer_from_its_user_is_not_gone_either(lab: Lab, error: AgentError) -> None:
     """Whatever is wrong on the user's side, the job stays, and is asked for again."""
+    lab.monitor.status_interval = 0.05
     job = lab.track()
     lab.track("bob")
     await lab.answers()

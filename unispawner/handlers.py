@@ -11,6 +11,7 @@ from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
 from .errors import InvalidJobError, SchedulerUnavailable
+from .report import take_report
 
 if TYPE_CHECKING:
     from .spawner import UniSpawner
@@ -33,7 +34,7 @@ class ReportHandler(APIHandler):
         spawner = self._spawner()
         host, port = self._read_body()
         try:
-            await spawner.take_report(host, port)
+            await take_report(spawner, host, port)
         except InvalidJobError as error:
             self.log.warning("%s: report refused: %s", spawner._log_name, error)
             raise web.HTTPError(409, str(error)) from None

@@ -317,8 +317,11 @@ class Monitor:
                 message=f"{self.scheduler.title} does not know the job any more",
             )
         elif info.owner != owner:
-            log.error("Job %s is %r's, not %r's: not believed.", job.job_id, info.owner, owner)
-            return
+            # A forged reply of the user's own agent, or a cluster that began to count anew. A job
+            # of theirs that should run all the same ends itself: the Hub refuses its report.
+            log.error("Job %s is %r's, not %r's.", job.job_id, info.owner, owner)
+            message = f"{self.scheduler.title} says that job {job.job_id} is somebody else's"
+            info = JobInfo(owner=owner, state=JobState.FAILED, message=message)
         elif not job._hidden:
             job._hidden = True
             log.warning(

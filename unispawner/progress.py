@@ -34,11 +34,12 @@ def event(job: TrackedJob | None, problem: UniSpawnerError | None, title: str) -
 
 
 def ended(job: TrackedJob, title: str) -> str:
-    """Return why a job that was waited for is no more."""
+    """Return why a job is no more."""
     info = job.info
     words = f"{title} says {info.native_state}" if info and info.native_state else "It is gone"
     reason = f": {info.message}" if info and info.message else ""
-    return f"The job {job.job_id} ended before its server was ready. {words}{reason}."
+    when = "" if job.reported else " before its server was ready"
+    return f"The job {job.job_id} ended{when}. {words}{reason}."
 
 
 def never_reported(job: TrackedJob, seconds: float, url: str) -> str:

@@ -23,8 +23,6 @@ from .monitor import TrackedJob
 if TYPE_CHECKING:
     from .spawner import UniSpawner
 
-DEAD_ADDRESS = ("127.0.0.1", 1)
-"""Where nothing listens, and where no user could: port 1 of the Hub's own loopback."""
 _FIRST_ANSWER = 4.0
 _SUBMIT_MARGIN = 30.0
 _LONGEST_PAUSE = 60.0
@@ -82,6 +80,8 @@ async def first_answer(spawner: UniSpawner) -> None:
         await spawner.stop()
     if first and spawner.resumption is not None and spawner.resumption.future.cancelled():
         await spawner.resumption.stopped.wait()
+    elif first and spawner.job and spawner.job.over and not spawner.state.stopping:
+        tell(spawner, await spawner.ended(), spawner.resumption)
 
 
 class Resumption:
@@ -195,17 +195,3 @@ def tell(spawner: UniSpawner, error: UniSpawnerError, resumption: Resumption | N
     future.exception()  # it is told on the page; asyncio need not say that nobody asked
     spawner._spawn_future = future
     spawner._spawn_pending = False
-
-
-async def move_route(spawner: UniSpawner, host: str, port: int) -> None:
-    """Send a ready server's users to another address at once.
-
-    For a job that the scheduler runs again: its old address may be another user's by now.
-    """
-    server = spawner.server
-    if server is None:
-        return
-    server.ip, server.port = host, port
-    spawner.commit()
-    if spawner.ready:
-        await spawner.user.settings["proxy"].add_user(spawner.user, spawner.name)

@@ -13,7 +13,7 @@ from jupyterhub import orm
 from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
 
-from . import handlers, progress, resume, tasks
+from . import handlers, progress, report, resume, tasks
 from .accounts import Account, find_account
 from .agent_client import AgentClient
 from .cancel import cancel_until_ended
@@ -25,9 +25,8 @@ from .errors import (
     UniSpawnerError,
 )
 from .failures import SpawnFailure
-from .hosts import check_host
 from .job import JobInfo, JobSpec, JobState
-from .monitor import FAST_INTERVAL, Monitor, TrackedJob, get_monitor
+from .monitor import Monitor, TrackedJob, get_monitor
 from .run_as import get_run_as
 from .settings import JobSettings
 from .state import ServerState
@@ -110,7 +109,6 @@ class UniSpawner(JobSettings, Spawner):
             await asyncio.shield(self._submission)
             return await self.wait_ready()
         except UniSpawnerError as error:
-            self.log.warning("%s: %s", self._log_name, error)
             raise SpawnFailure(error) from error
         finally:
             self._starting = False
@@ -134,12 +132,17 @@ class UniSpawner(JobSettings, Spawner):
             submit_time=time.time(),
         )
         if self.server is not None:
-            self.server.ip, self.server.port = resume.DEAD_ADDRESS
+            self.server.ip, self.server.port = report.DEAD_ADDRESS
         self.commit()
 
     def _account_name(self) -> str:
         if self.account_name is not None:
-            name = self.account_name(self)
+            try:
+                name = self.account_name(self)
+            except Exception as error:  # the administrator's own function: whatever it raises
+                raise AgentError(
+                    f"c.UniSpawner.account_name failed: {type(error).__name__}: {error}"
+                ) from error
         elif self.run_as == "same_user" and self.allow_shared_account:
             name = _own_account()
         else:
@@ -208,7 +211,7 @@ class UniSpawner(JobSettings, Spawner):
             if left <= 0:
                 raise await self._never_reported(job)
             await job.wait_change(left)
-        return self._url()
+        return report.url(self.state)
 
     async def ended(self) -> JobEndedError:
         """Return the error that tells why the job is no more."""
@@ -227,52 +230,6 @@ class UniSpawner(JobSettings, Spawner):
             return await (await self.client()).log_tail(self.state.mark, _LOG_LINES)
         except UniSpawnerError as error:
             return f"(the job's log can't be read: {error.message})"
-
-    # -- the report ----------------------------------------------------------------------------
-
-    async def take_report(self, host: str, port: int) -> None:
-        """Take a job's word for where its server listens, if the scheduler's agrees.
-
-        Raises
-        ------
-        SchedulerUnavailable
-            If it isn't known yet where the job runs: the job should try again.
-        InvalidJobError
-            If the host isn't the job's.
-        """
-        job = self.job
-        if job is not None and _exec_host(job) is None:
-            await self.monitor().refresh(4 * FAST_INTERVAL)
-        exec_host = None if job is None else _exec_host(job)
-        if job is None or exec_host is None:
-            raise SchedulerUnavailable("It is not yet known on which host this job runs.")
-        mapped = self.host_map.get(exec_host, exec_host)
-        address = await check_host(host, mapped, loopback=self.get_scheduler().loopback)
-        if self.job is not job or _exec_host(job) != exec_host:
-            raise SchedulerUnavailable("The job has just moved.")
-        self.state.host, self.state.port = address, port
-        job.reported = True
-        self.commit()
-        job.notify()
-        if self.ready:
-            await resume.move_route(self, address, port)
-
-    def _job_changed(self, job: TrackedJob, before: JobInfo | None) -> None:
-        """Follow a job that is run again, and let the Hub know at once of one that has ended."""
-        if job is not self.job or job.info is None:
-            return
-        state = job.info.state
-        if self.state.port and state in (JobState.QUEUED, JobState.HELD):
-            self.log.warning("%s: job %s is queued again", self._log_name, job.job_id)
-            self.state.host, self.state.port, job.reported = "", 0, False
-            self.commit()
-            tasks.start(resume.move_route(self, *resume.DEAD_ADDRESS), f"route of {self._log_name}")
-        elif state.final and self._poll_callback is not None:
-            tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
-
-    def _url(self) -> str:
-        host = f"[{self.state.host}]" if ":" in self.state.host else self.state.host
-        return f"http://{host}:{self.state.port}"
 
     # -- poll, stop ----------------------------------------------------------------------------
 
@@ -294,10 +251,17 @@ class UniSpawner(JobSettings, Spawner):
                 return 0
         if self.job is None or not self.job.over:
             return None
-        if self._restored and not self.state.stopping:
-            resume.tell(self, await self.ended(), self.resumption)
         self._job_is_final()
         return _exit_status(self.job.info)
+
+    def _job_changed(self, job: TrackedJob, before: JobInfo | None) -> None:
+        """Follow a job that is run again, and let the Hub know at once of one that has ended."""
+        if job is not self.job or job.info is None:
+            return
+        if self.state.port and not job.stopping and report.has_moved(before, job.info):
+            report.forget_address(self, job)
+        elif job.info.state.final and self._poll_callback is not None:
+            tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job and return when the scheduler confirms that it has ended.
@@ -345,7 +309,7 @@ class UniSpawner(JobSettings, Spawner):
     async def get_url(self) -> str:
         """Return where the server is; after a restart, wait for one that has not reported yet."""
         if self.state.port:
-            return self._url()
+            return report.url(self.state)
         if not self._restored:
             return str(await super().get_url())
         assert self.resumption is not None  # poll() comes first, and has made one
@@ -409,13 +373,6 @@ class UniSpawner(JobSettings, Spawner):
         )
 
     _spec: JobSpec
-
-
-def _exec_host(job: TrackedJob) -> str | None:
-    """Return the host a running job is on; None if it doesn't run or that isn't known."""
-    if job.info is None or job.info.state is not JobState.RUNNING or job.info.ending:
-        return None
-    return job.info.exec_host or None
 
 
 def _exit_status(info: JobInfo | None) -> int:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from .errors import UniSpawnerError
+
 log = logging.getLogger("unispawner")
 
 _running: set[asyncio.Task[Any]] = set()
@@ -25,5 +27,9 @@ def start(work: Coroutine[Any, Any, Any], what: str) -> asyncio.Task[Any]:
 
 def _done(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    if isinstance(error, UniSpawnerError):  # it says all there is to say
+        log.warning("%s failed: %s", task.get_name(), error)
+    else:
         log.error("%s failed: %s", task.get_name(), error, exc_info=error)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import resource
 import signal
 import sys
 from typing import Any, NoReturn
@@ -70,6 +71,8 @@ def _serve(request: dict[str, Any]) -> Any:
     _limit_time(float(request["timeout"]))
     _clean_environment(entry, request)
     os.umask(0o077)
+    # As at a login, whatever the Hub's limit is: neither we nor a job leave memory in files.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     from .actions import ACTIONS
 
     action = ACTIONS.get(request["action"])

@@ -101,7 +101,8 @@ class Slurm(Scheduler):
         (
             r"Unable to contact slurm|Connection refused|timed out|Zero Bytes|"
             r"temporarily un|not currently|Communication|communications|try again|"
-            r"Resource temporarily unavailable|in standby|Protocol authentication error",
+            r"Resource temporarily unavailable|in standby|configuration source|"
+            r"Protocol authentication error",
             Meaning.UNAVAILABLE,
         ),
     )
@@ -116,8 +117,9 @@ class Slurm(Scheduler):
             ("output", _pattern(spec.stdout_path)),
             # A requeued job adds to its log: its first life is what one wants to read about.
             ("open-mode", "append"),
-            # The Hub's own limits are none of the job's business; sbatch would pass them on.
-            ("propagate", "NONE"),
+            # The Hub's own limits are none of the job's business; sbatch would pass them on. But
+            # slurmd has raised that of core files for itself: the agent's is a login's, 0.
+            ("propagate", "CORE"),
             ("comment", f"unispawner:{spec.mark}" if spec.mark else ""),
             ("nodes", resources.nodes),
             ("ntasks", resources.processes),
@@ -167,14 +169,19 @@ class Slurm(Scheduler):
         return JobInfo(
             owner=owner,
             state=state,
-            # A reason may go on after a comma: "ReqNodeNotAvail, UnavailableNodes:node[1-2]".
-            message=REASONS.get(reason, REASONS.get(reason.split(",")[0], reason)),
+            message="" if state is JobState.CANCELED else _words(reason),
             exec_host="" if waits or host == "n/a" else host,
             estimated_start=_time(start) if waits else None,
             estimated_end=None if waits or state.final else _time(end),
             native_state=word,
             ending=word == "COMPLETING",
         )
+
+
+def _words(reason: str) -> str:
+    """Say a reason plainly. A cancelled job keeps the one for which it waited: not told then."""
+    # One may go on after a comma: "ReqNodeNotAvail, UnavailableNodes:node[1-2]".
+    return REASONS.get(reason, REASONS.get(reason.split(",")[0], reason))
 
 
 def _rank(row: Sequence[str]) -> tuple[float, ...]:
