@@ -56,10 +56,14 @@ PROBE = """
 import json, os, resource
 umask = os.umask(0)
 os.umask(umask)
-limits = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+limits = {name: resource.getrlimit(getattr(resource, name)) for name in names}
+# Jupyter raises its soft limit of open files to 4096; su's PAM session may have set it to 1024.
+for name in ("RLIMIT_NOFILE", "RLIMIT_OFILE"):
+    limits[name] = [limits[name][0] > 512, limits[name][1]]
 print(json.dumps({
     "umask": oct(umask),
-    "limits": {name: resource.getrlimit(getattr(resource, name)) for name in limits},
+    "limits": limits,
     "uid": os.getresuid(),
     "gid": os.getresgid(),
     "groups": sorted(os.getgroups()),
@@ -277,7 +281,9 @@ async def test_like_a_plain_sbatch(alice: HubClient, notebook: dict[str, Any]) -
     """Umask, limits, groups, PATH and `module` are those of a plain sbatch from a login shell, not
     the Hub's."""
     script = f"#!/bin/bash -l\ndeclare -f module\npython3 - <<'EOF'\n{PROBE}\nEOF\n"
-    submit = "cat > plain && sbatch -W -Q -o plain.out plain && cat plain.out; rm plain plain.out"
+    submit = (
+        "cat > plain && sbatch -c 2 -W -Q -o plain.out plain && cat plain.out; rm plain plain.out"
+    )
     printed = await asyncio.to_thread(run, "bash", "-c", submit, user="alice", stdin=script)
     module, _, plain = printed.rpartition("\n")
     assert json.loads(plain) == await cell(alice, PROBE)
@@ -372,6 +378,8 @@ async def test_requeued_job_is_followed(hub: RunningHub, slurm: Slurm, alice: Hu
         return "http://127.0.0.1:1" == (await hub.routes()).get(path)
 
     await until(route_is_dead, "the route goes nowhere")
+    job_id = state["job_id"]
+    await until(lambda: slurm.job(job_id)["JobState"] == "PENDING", "the job waits again")
     # Slurm would let it wait for two minutes.
     update = ("scontrol", "update", f"JobId={state['job_id']}", "StartTime=now")
     await until(lambda: not run(*update, check=False), "the job may start again")

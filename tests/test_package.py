@@ -82,7 +82,7 @@ def test_sdist_has_what_a_tester_needs(dist: Path) -> None:
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
-    folders = (*SOURCES, "tests/", "ci/")
+    folders = (*SOURCES, "tests/", "ci/", "docs/")
     expected = {path for path in repository_files() if path.startswith(folders)}
     documents = {
         "LICENSE",

@@ -17,8 +17,9 @@ from ..errors import AgentError, UniSpawnerError
 from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
 from ..script import launcher_source, render_environment, render_script
-from .commands import login_umask, run
+from .commands import run
 from .files import StateDir, read_private, write_private
+from .login import login_umask
 
 Request = Mapping[str, Any]
 Account = pwd.struct_passwd

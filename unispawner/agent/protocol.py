@@ -17,7 +17,7 @@ import sys
 from typing import Any, NoReturn
 
 from ..errors import AgentError, UniSpawnerError
-from .commands import login_language
+from .login import login_language
 
 VERSION = 1
 REQUEST_LIMIT = 8 * 1024**2

@@ -120,7 +120,6 @@ class Slurm(Scheduler):
             # The Hub's own limits are none of the job's business; sbatch would pass them on. But
             # slurmd has raised that of core files for itself: the agent's is a login's, 0.
             ("propagate", "CORE"),
-            ("comment", f"unispawner:{spec.mark}" if spec.mark else ""),
             ("nodes", resources.nodes),
             ("ntasks", resources.processes),
             ("ntasks-per-node", resources.processes_per_node),
@@ -134,7 +133,11 @@ class Slurm(Scheduler):
             ("account", spec.account),
             ("reservation", spec.reservation_id),
         ]
-        options += spec.attributes_for(self.name)
+        own = spec.attributes_for(self.name)
+        comments = [str(value) for key, value in own if key == "comment"]
+        comments += [f"unispawner:{spec.mark}"] if spec.mark else []
+        options += [(key, value) for key, value in own if key != "comment"]
+        options += [("comment", " ".join(comments))]
         return [_directive(key, value) for key, value in options if value not in (None, "")]
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:

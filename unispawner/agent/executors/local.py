@@ -13,8 +13,8 @@ from ...errors import CancelError, SubmitError
 from ...job import JobSpec
 from ...schedulers import Scheduler
 from ...schedulers.local import start_time
-from ..commands import login_umask
 from ..files import write_private
+from ..login import login_umask
 
 
 class Executor(LocalJobExecutor):
