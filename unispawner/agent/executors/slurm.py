@@ -17,14 +17,8 @@ class Executor(BatchExecutor, SlurmJobExecutor):
     config_class = SlurmExecutorConfig
 
     def get_submit_command(self, job: PsijJob, submit_file_path: Path) -> list[str]:
-        """Return the sbatch command. Left alone, sbatch would hand the Hub's own limits on."""
-        propagate = ",".join(self.limits) or "NONE"
-        return [
-            "sbatch",
-            "--parsable",
-            f"--propagate={propagate}",
-            str(submit_file_path.absolute()),
-        ]
+        """Return the sbatch command."""
+        return ["sbatch", "--parsable", str(submit_file_path.absolute())]
 
     def get_cancel_command(self, native_id: str) -> list[str]:
         """Return the scancel command; PSI/J's has ``-Q``, which hides the reason of a refusal."""
