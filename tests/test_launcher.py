@@ -542,13 +542,38 @@ def test_retry_after_has_a_limit(hub: Hub, launch: Launch) -> None:
 
 def test_hub_that_is_down(launch: Launch, environment: Environment) -> None:
     """A Hub that restarts gets the report when it is back."""
-    port = free_port()
-    environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
-    job = launch(python(LISTENING))
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        first.settimeout(PATIENCE)
+        port = first.getsockname()[1]
+        environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
+        job = launch(python(LISTENING))
+        first.accept()[0].close()  # the launcher has seen that there is a Hub
     job.wait_for_output("(Connection refused)")
     hub = Hub(port)
     wait_for(lambda: hub.reports, "report")
     hub.close()
+
+
+def test_hub_that_is_away_at_first(launch: Launch, environment: Environment) -> None:
+    """The server is not started before there is a Hub: jupyterhub-singleuser would end at once."""
+    port = free_port()
+    environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
+    job = launch(python(LISTENING))
+    job.wait_for_output("(does not answer; the server starts as soon as it does)")
+    children = Path(f"/proc/{job.process.pid}/task/{job.process.pid}/children")
+    assert "" == children.read_text()
+    hub = Hub(port)
+    wait_for(lambda: hub.reports, "report")
+    hub.close()
+
+
+def test_end_while_the_hub_is_away(launch: Launch, environment: Environment) -> None:
+    """A job that is cancelled while it waits for a Hub ends at once, and has started no server."""
+    environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{free_port()}/hub/api"
+    job = launch(python(LISTENING))
+    job.wait_for_output("(does not answer)")
+    job.process.send_signal(signal.SIGTERM)
+    assert 128 + signal.SIGTERM == job.status()
 
 
 def test_hub_that_hangs(launch: Launch, environment: Environment) -> None:
@@ -568,11 +593,14 @@ def test_end_during_a_request(launch: Launch, environment: Environment) -> None:
         hub.settimeout(PATIENCE)
         environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{hub.getsockname()[1]}/hub/api"
         job = launch(python(ends))
+        hub.accept()[0].close()  # the launcher has seen that there is a Hub
         with hub.accept()[0] as request:
             request.settimeout(PATIENCE)
             text = b""
             while b"}" not in text:
-                text += request.recv(65536)
+                received = request.recv(65536)
+                assert received, "the request ended early"
+                text += received
             port = json.loads(text.split(b"\r\n\r\n")[1])["port"]
             start = time.monotonic()
             socket.create_connection(("127.0.0.1", port), PATIENCE).close()

@@ -594,31 +594,54 @@ async def test_an_error_in_a_callback_does_not_end_it(lab: Lab) -> None:
     assert JobState.RUNNING is good.info.state
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "answered",
+        "asking",
+        pytest.param(
+            "waiting", marks=pytest.mark.xfail(reason="refresh's event belongs to the closed loop")
+        ),
+    ],
+)
 def test_a_monitor_works_in_one_loop_after_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     """Its first loop may have been closed in the middle of a query, or of a wait for an answer."""
     monkeypatch.setattr(module, "FAST_INTERVAL", 0.02)
     scheduler = FakeScheduler(tmp_path)
-    side = FakeUserSide(scheduler)
     monitor = Monitor(scheduler, SubmitHost(), {}, IDLE)
 
-    async def follow() -> JobInfo | None:
-        job = TrackedJob(scheduler.submit("alice"), fake_client(scheduler, "alice", side))
-        monitor.track(job)
-        await monitor.refresh(PATIENCE)
-        return job.info
+    def job() -> TrackedJob:
+        return TrackedJob(scheduler.submit("alice"), fake_client(scheduler, "alice"))
 
-    async def give_up() -> None:
-        scheduler.hang()
-        monitor.track(TrackedJob(scheduler.submit("alice"), fake_client(scheduler, "alice", side)))
-        await monitor.refresh(0.1)
-        scheduler.recover()
+    async def before() -> None:
+        if first != "answered":
+            scheduler.hang()
+        monitor.track(job())
+        if first == "asking":
+            await asyncio.sleep(0.3)
+        else:
+            await monitor.refresh(0.3)
+        assert monitor._task
+        monitor._task.cancel()  # as JupyterHub does with every task when it ends
+        await asyncio.sleep(0.5)
 
-    assert asyncio.run(follow())
-    assert asyncio.run(follow())
-    asyncio.run(give_up())
-    assert asyncio.run(follow())
+    async def after() -> None:
+        found = job()
+        monitor.track(found)
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while found.info is None:
+                assert time.monotonic() < deadline
+                await monitor.refresh(1.0)
+        finally:
+            await asyncio.sleep(0.3)  # a query that has begun, let it end
+            await close(monitor)
+
+    asyncio.run(before())
+    scheduler.recover()
+    asyncio.run(after())
 
 
 def test_one_monitor_for_all_that_ask_alike(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.hub]
 WRAPPER = """\
 #!/bin/sh
 here=$(dirname "$0")
-if [ -e "$here/fail-{name}" ]; then echo "{name}: Unable to contact slurm controller" >&2; exit 1; fi
+if [ -e "$here/fail-{name}" ]; then echo "Unable to contact slurm controller" >&2; exit 1; fi
 {command} "$@"; status=$?
 while [ -e "$here/hang-{name}" ]; do sleep 0.1; done
 exit $status

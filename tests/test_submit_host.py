@@ -1,8 +1,11 @@
 """Commands on this host: their ends, their limits, and that nothing of them is left behind."""
 
 import asyncio
+import gc
 import os
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,15 @@ from unispawner.submit_host import STDERR_LIMIT, Finished, SubmitHost
 
 PATH = {"PATH": "/usr/bin:/bin"}
 PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect what a test has left now, so that no later test is blamed for it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 async def run(*command: str, host: SubmitHost | None = None, **options: Any) -> Finished:
@@ -103,6 +115,21 @@ async def test_endless_output_is_ended(tmp_path: Path) -> None:
     await gone(await pids_in(tmp_path / "pids", 1))
 
 
+@pytest.mark.xfail(reason="a command that is ended in the middle of its output leaves its pipe")
+async def test_a_command_that_was_ended_leaves_no_descriptor() -> None:
+    """A Hub lives for months, and a scheduler that hangs does so every few seconds."""
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            with pytest.raises(SchedulerUnavailable):
+                await run("cat", "/dev/zero", timeout=0.1)
+        await asyncio.sleep(0.5)
+        assert before == len(os.listdir("/proc/self/fd"))
+    finally:
+        gc.enable()
+
+
 async def test_much_of_standard_error_is_cut() -> None:
     """It is for messages only; the command isn't held up."""
     done = await sh("head -c 1000000 /dev/zero >&2; echo done")
@@ -140,6 +167,19 @@ async def test_cancellation_ends_the_command(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await gone(pids)
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+async def test_cancellation_while_a_command_is_being_started(turns: int) -> None:
+    """At whatever moment: JupyterHub waits for every task it has cancelled, for ever."""
+    task = asyncio.create_task(run("sleep", "0.2"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=3)
+    task.cancel()  # a second time, should it hang
+    await asyncio.wait({task}, timeout=3)
+    assert {task} == done
 
 
 @pytest.mark.parametrize("command", ["no-such-command", "/", "/etc/passwd"])

@@ -11,6 +11,7 @@ from .errors import AgentError
 
 # What sudo would read as an option, as "#uid", or as a group is no name, whatever NSS says.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,255}", re.ASCII)
+_NOBODY = {65534, 2**32 - 2}
 LOOKUP_TIMEOUT = 10.0
 """Seconds: the directory service behind getpwnam may be slow."""
 
@@ -24,8 +25,14 @@ class Account:
     home: str
 
 
-async def find_account(name: str, min_uid: int) -> Account:
+async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> Account:
     """Return the account of that name, looked up off the event loop.
+
+    Parameters
+    ----------
+    same_name
+        Refuse an account that the directory spells otherwise than in upper or lower case: two Hub
+        users (``bob@a.example``, ``bob@b.example``) must not become one account unnoticed.
 
     Raises
     ------
@@ -46,6 +53,13 @@ async def find_account(name: str, min_uid: int) -> Account:
         ) from None
     if not _NAME.fullmatch(entry.pw_name) or entry.pw_name.isdigit():
         raise AgentError(f"The account name {entry.pw_name!r} can't be used.")
+    if same_name and entry.pw_name.lower() != name.lower():
+        raise AgentError(
+            f"The directory knows the Hub user {name!r} as {entry.pw_name!r}. If that is right, "
+            "the administrator says so with c.UniSpawner.account_name."
+        )
+    if entry.pw_uid in _NOBODY:
+        raise AgentError(f"The account {entry.pw_name} is nobody's and runs no servers.")
     if entry.pw_uid == 0 or entry.pw_uid < min_uid:
         raise AgentError(
             f"The account {entry.pw_name} has uid {entry.pw_uid}; uid 0 and uids below "

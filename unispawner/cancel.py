@@ -8,7 +8,7 @@ import time
 from .errors import UniSpawnerError
 from .monitor import Monitor, TrackedJob
 
-log = logging.getLogger("unispawner")
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0

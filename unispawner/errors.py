@@ -14,11 +14,16 @@ boundary as plain data (:meth:`UniSpawnerError.to_dict`, :func:`error_from_dict`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 OUTPUT_LIMIT = 4000
 """Characters of a command's output that an error keeps: the end of it, where the reason stands."""
+
+
+# Foreign text may hold what moves a terminal's cursor, or looks like lines of the log's own.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class UniSpawnerError(Exception):
@@ -44,11 +49,12 @@ class UniSpawnerError(Exception):
         exit_status: int | None = None,
         output: str = "",
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _CONTROL.sub(" ", message)
+        super().__init__(self.message)
         self.command = tuple(command)
         self.exit_status = exit_status
-        self.output = output.strip()[-OUTPUT_LIMIT:]
+        # Line breaks may stay: the log indents them.
+        self.output = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", output.strip()[-OUTPUT_LIMIT:])
 
     def __str__(self) -> str:
         if self.output and self.output not in self.message:

@@ -7,9 +7,11 @@ proxy can reach.
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
@@ -18,6 +20,11 @@ from .errors import InvalidJobError, SchedulerUnavailable
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 RESOLVE_TIMEOUT = 5.0
 """Seconds."""
+
+# A name that a user made up may take its time. Its thread can't be stopped: they get threads of
+# their own, so that nobody else's start waits for them.
+_OURS = ThreadPoolExecutor(4, "unispawner-resolve")
+_THEIRS = ThreadPoolExecutor(4, "unispawner-resolve-reported")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -43,8 +50,11 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
     """
     if not _HOST.fullmatch(reported):
         raise InvalidJobError(f"host: {reported[:300]!r} is no host name and no address")
-    addresses = await _addresses(reported)
-    wanted = await _addresses(exec_host)
+    wanted = await _addresses(exec_host, _OURS)
+    if _first_label(reported) == _first_label(exec_host):
+        addresses = wanted  # a full and a short name: what the scheduler says is resolved
+    else:
+        addresses = await _addresses(reported, _THEIRS)
     own = _own_addresses()
     if loopback:
         wanted |= own
@@ -65,12 +75,11 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
     return str(both[0])
 
 
-async def _addresses(host: str) -> set[Address]:
+async def _addresses(host: str, threads: ThreadPoolExecutor) -> set[Address]:
     loop = asyncio.get_running_loop()
+    resolve = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.wait_for(
-            loop.getaddrinfo(host, None, type=socket.SOCK_STREAM), RESOLVE_TIMEOUT
-        )
+        found = await asyncio.wait_for(loop.run_in_executor(threads, resolve), RESOLVE_TIMEOUT)
     except socket.gaierror as error:
         raise SchedulerUnavailable(
             f"The Hub's host can't resolve {host!r} ({error.strerror}); the administrator can map "
@@ -83,6 +92,11 @@ async def _addresses(host: str) -> set[Address]:
     # A scope ("fe80::1%eth0") is no part of the address proper.
     texts = {str(entry[4][0]).partition("%")[0] for entry in found}
     return {_unmapped(ipaddress.ip_address(text)) for text in texts}
+
+
+def _first_label(host: str) -> str:
+    """Return ``node1`` of ``node1.cluster.example``, and the whole of an address."""
+    return host if re.fullmatch(r"[0-9.]+|.*:.*", host) else host.partition(".")[0].lower()
 
 
 def _own_addresses() -> set[Address]:

@@ -63,8 +63,8 @@ class JobInfo:
         The scheduler's name of the (first) node, once there is one.
     queue_position
         1 for the next job to start among those waiting for the same queue.
-    estimated_start, estimated_end
-        Seconds since the epoch.
+    estimated_start, start_time, estimated_end
+        Seconds since the epoch: the first while the job waits, the others while it runs.
     ending
         The job is being taken down by the scheduler and won't run again by itself.
     """
@@ -76,6 +76,7 @@ class JobInfo:
     exec_host: str = ""
     queue_position: int | None = None
     estimated_start: float | None = None
+    start_time: float | None = None
     estimated_end: float | None = None
     native_state: str = ""
     ending: bool = False

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import tasks
 from .agent_client import AgentClient
@@ -20,7 +20,7 @@ from .schedulers import Scheduler
 from .schedulers.base import Reply
 from .submit_host import SubmitHost
 
-log = logging.getLogger("unispawner.monitor")
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 FAST_INTERVAL = 1.0
 """Seconds between queries while something starts or stops."""
@@ -33,6 +33,8 @@ QUERY_LIMIT = 64 * 1024**2
 """Bytes; a row has about a hundred."""
 DOUBT_LASTS = 600.0
 """Seconds after which jobs that vanished together are asked for one by one, after all."""
+HOSTS_INTERVAL = 600.0
+"""Seconds for which the list of the cluster's nodes is believed."""
 HIDDEN_INTERVAL = 5.0
 """Seconds between queries for jobs that only their own user is shown, at the fastest."""
 
@@ -51,6 +53,8 @@ class TrackedJob:
         True once its end has been asked for.
     cancelled
         True once the scheduler has taken that.
+    being_reported
+        True while a report is looked at: one at a time.
     on_change
         Called with the job and what was known before, after ``info`` has changed.
     """
@@ -61,6 +65,7 @@ class TrackedJob:
     reported: bool = False
     stopping: bool = False
     cancelled: bool = False
+    being_reported: bool = False
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
     fast_until: float = 0.0
     _since: float = field(default_factory=time.monotonic)
@@ -107,9 +112,12 @@ class TrackedJob:
         """Take what a scheduler told, and tell others if it is new."""
         before, self.info, self._missed = self.info, info, 0
         if info != before:
-            if self.on_change is not None:
-                self.on_change(self, before)
             self.notify()
+            if self.on_change is not None:
+                try:
+                    self.on_change(self, before)
+                except Exception:  # a locked database must not end the monitor
+                    log.exception("Job %s has changed, and that could not be followed", self.job_id)
 
 
 class Monitor:
@@ -146,6 +154,8 @@ class Monitor:
         self._answered = asyncio.Event()
         self._failures = 0
         self._doubted_since: float | None = None
+        self._hosts: frozenset[str] = frozenset()
+        self._hosts_asked = float("-inf")
 
     @property
     def jobs(self) -> frozenset[TrackedJob]:
@@ -229,7 +239,11 @@ class Monitor:
             If the scheduler does not answer, or not legibly.
         """
         self.queries += 1
-        command = self.scheduler.status_command()
+        reply = await self._run_command(self.scheduler.status_command())
+        # Off the loop: fifty thousand rows take most of a second.
+        return await asyncio.to_thread(self.scheduler.read_status, reply)
+
+    async def _run_command(self, command: list[str]) -> Reply:
         done = await self.host.run(
             command,
             environment=self.environment,
@@ -237,14 +251,20 @@ class Monitor:
             output_limit=QUERY_LIMIT,
             urgent=True,
         )
-        return self.scheduler.read_status(
-            Reply(
-                tuple(command),
-                done.exit_status,
-                done.stdout.decode("utf-8", "replace"),
-                done.stderr.decode("utf-8", "replace"),
-            )
+        return Reply(
+            tuple(command),
+            done.exit_status,
+            done.stdout.decode("utf-8", "replace"),
+            done.stderr.decode("utf-8", "replace"),
         )
+
+    async def _is_node(self, host: str) -> bool:
+        """Return whether a host is one of the cluster's, by the Hub's own question."""
+        now, command = time.monotonic(), self.scheduler.hosts_command()
+        if command and now - self._hosts_asked > HOSTS_INTERVAL:
+            self._hosts = self.scheduler.read_hosts(await self._run_command(command))
+            self._hosts_asked = now
+        return host in self._hosts
 
     def _apply(self, answer: Mapping[str, JobInfo], began: float) -> None:
         missing = []
@@ -298,6 +318,9 @@ class Monitor:
             job._asking = True
         try:
             answer = await client.status([job.job_id for job in jobs])
+            for job_id, info in answer.items():
+                if info.exec_host and not await self._is_node(info.exec_host):
+                    answer[job_id] = replace(info, exec_host="")
         except UniSpawnerError as error:
             log.warning("Nothing learnt of %s's jobs: %s", client.account.name, error)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import tasks
-from .errors import InvalidJobError, SchedulerUnavailable
+from .errors import SchedulerUnavailable
 from .hosts import check_host
 from .job import JobInfo, JobState
 from .monitor import FAST_INTERVAL, TrackedJob
@@ -33,14 +33,17 @@ async def take_report(spawner: UniSpawner, host: str, port: int) -> None:
     job = spawner.job
     if job is None:
         raise SchedulerUnavailable("The job is still being submitted.")
-    if _exec_host(job) is None:
-        await spawner.monitor().refresh(_PATIENCE)
+    if job.being_reported:
+        raise SchedulerUnavailable("Another report of this server is being looked at.")
+    job.being_reported = True
     try:
+        if _exec_host(job) is None or spawner.state.port:
+            # It isn't known where the job runs, or that is of before it was run again: such a
+            # change is to be noticed before the report that follows from it is taken.
+            await spawner.monitor().refresh(_PATIENCE)
         address = await _check(spawner, job, host)
-    except InvalidJobError:
-        # What is known may be of before the job was run again, on another host.
-        await spawner.monitor().refresh(_PATIENCE)
-        address = await _check(spawner, job, host)
+    finally:
+        job.being_reported = False
     spawner.state.host, spawner.state.port = address, port
     job.reported = True
     spawner.commit()
@@ -71,7 +74,8 @@ def has_moved(before: JobInfo | None, now: JobInfo) -> bool:
     """Return whether a server that was somewhere is there no more."""
     waits = now.state in (JobState.QUEUED, JobState.HELD)
     elsewhere = bool(before and before.exec_host and now.exec_host not in ("", before.exec_host))
-    return waits or elsewhere or now.ending
+    anew = bool(before and before.start_time and now.start_time not in (None, before.start_time))
+    return waits or elsewhere or anew or now.ending
 
 
 def forget_address(spawner: UniSpawner, job: TrackedJob) -> None:

@@ -120,7 +120,8 @@ class UniSpawner(JobSettings, Spawner):
                 "c.JupyterHub.internal_ssl: the certificates can't be brought to the nodes yet"
             )
         name = self._account_name()
-        account = await find_account(name, self.min_uid)
+        same_name = self.account_name is None
+        account = await find_account(name, self.min_uid, same_name=same_name)
         self._spec = self.job_spec(secrets.token_hex(8), self.get_env())
         token = orm.APIToken.find(self._session(), self.api_token) if self._session() else None
         self.state = ServerState(
@@ -179,7 +180,7 @@ class UniSpawner(JobSettings, Spawner):
 
     def _submission_failed(self, client: AgentClient) -> None:
         # A job that was submitted after all finds no environment and ends at once.
-        tasks.start(self._clean_up(client, self.state.mark), f"clean-up for {self._log_name}")
+        self._start_clean_up(client)
         self.state.mark = ""
         self.commit()
 
@@ -251,7 +252,7 @@ class UniSpawner(JobSettings, Spawner):
                 return 0
         if self.job is None or not self.job.over:
             return None
-        self._job_is_final()
+        self._start_clean_up(self.job.client)
         return _exit_status(self.job.info)
 
     def _job_changed(self, job: TrackedJob, before: JobInfo | None) -> None:
@@ -288,17 +289,17 @@ class UniSpawner(JobSettings, Spawner):
         job.stopping = True
         self.monitor().track(job)
         await cancel_until_ended(job, self.monitor())
-        self._job_is_final()
+        await self._clean_up(job.client, self.state.mark)
 
-    def _job_is_final(self) -> None:
-        """Remove the job's private files, once."""
-        if self.job is not None and self.state.mark and not self._cleaned:
+    def _start_clean_up(self, client: AgentClient) -> None:
+        """Remove the job's private files in the background, once."""
+        if not self._cleaned:
             self._cleaned = True
-            tasks.start(
-                self._clean_up(self.job.client, self.state.mark), f"clean-up for {self._log_name}"
-            )
+            what = f"clean-up for {self._log_name}"
+            tasks.start(self._clean_up(client, self.state.mark), what)
 
     async def _clean_up(self, client: AgentClient, mark: str) -> None:
+        self._cleaned = True
         try:
             await client.cleanup(mark)
         except UniSpawnerError as error:

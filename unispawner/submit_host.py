@@ -16,8 +16,10 @@ from weakref import WeakKeyDictionary
 
 from .errors import AgentError, SchedulerUnavailable
 
+GROUP_AT_ONCE = 2
+"""Commands of one group (see :meth:`SubmitHost.run`)."""
 STDERR_LIMIT = 64 * 1024
-"""Bytes of standard error that are kept; the rest is read and dropped."""
+"""Bytes of standard error."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class SubmitHost:
 
     def __init__(self, at_once: int | None = None) -> None:
         self.at_once = at_once or max(4, 2 * (os.cpu_count() or 1))
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = (
             WeakKeyDictionary()
         )
+        self._unfinished: dict[str, list[asyncio.subprocess.Process]] = {}
 
     async def run(
         self,
@@ -54,6 +57,7 @@ class SubmitHost:
         output_limit: int,
         standard_input: bytes = b"",
         urgent: bool = False,
+        group: str = "",
     ) -> Finished:
         """Run a command to its end.
 
@@ -65,6 +69,9 @@ class SubmitHost:
             Bytes of standard output; more of it is an error.
         urgent
             Don't wait for a turn: for the monitor's query, which twenty starts at once wait for.
+        group
+            Whose command it is, if it may hang by their doing (their agent, their home): of one
+            group at most ``GROUP_AT_ONCE`` run at a time, and none while as many can't be ended.
 
         Raises
         ------
@@ -73,8 +80,10 @@ class SubmitHost:
         SchedulerUnavailable
             If it has not ended in time; it is killed, as far as this process may.
         """
-        turns = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.at_once))
-        async with contextlib.nullcontext() if urgent else turns:
+        turns = contextlib.nullcontext() if urgent else self._turn("", self.at_once)
+        # First a turn of the group's: who waits for that holds nobody else up.
+        async with self._turn(group, GROUP_AT_ONCE) if group else contextlib.nullcontext(), turns:
+            self._check_unfinished(group, command)
             process = await self._start(command, environment)
             try:
                 return await asyncio.wait_for(
@@ -86,6 +95,25 @@ class SubmitHost:
                 ) from None
             finally:
                 _kill(process)
+                if group and process.returncode is None:
+                    self._unfinished.setdefault(group, []).append(process)
+
+    def _turn(self, group: str, at_once: int) -> asyncio.Semaphore:
+        """Return the semaphore of a group in the running event loop; "" is everybody."""
+        turns = self._turns.setdefault(asyncio.get_running_loop(), {})
+        return turns.setdefault(group, asyncio.Semaphore(at_once))
+
+    def _check_unfinished(self, group: str, command: Sequence[str]) -> None:
+        """Refuse a group whose earlier commands hang: each holds memory and a process."""
+        left = [one for one in self._unfinished.pop(group, []) if one.returncode is None]
+        if left:
+            self._unfinished[group] = left
+        if len(left) >= GROUP_AT_ONCE:
+            raise SchedulerUnavailable(
+                f"{len(left)} earlier commands for {group} hang and can't be ended. Does the "
+                "user's home directory answer?",
+                command=command,
+            )
 
     @staticmethod
     async def _start(
@@ -119,19 +147,26 @@ async def _communicate(
 
     assert process.stdout
     assert process.stderr
-    _, stdout, stderr = await asyncio.gather(
-        feed(), _read(process.stdout, output_limit + 1), _read(process.stderr, STDERR_LIMIT)
-    )
-    if len(stdout) > output_limit:
-        raise AgentError(f"{command[0]} printed more than {output_limit} bytes.", command=command)
+    try:
+        _, stdout, stderr = await asyncio.gather(
+            feed(), _read(process.stdout, output_limit), _read(process.stderr, STDERR_LIMIT)
+        )
+    except _TooMuch as error:
+        message = f"{command[0]} printed more than {error} bytes."
+        raise AgentError(message, command=command) from None
     return Finished(await process.wait(), stdout, stderr)
 
 
+class _TooMuch(Exception):
+    """A command prints more than it may."""
+
+
 async def _read(stream: asyncio.StreamReader, limit: int) -> bytes:
-    """Read to the end, keeping at most ``limit`` bytes."""
     kept = bytearray()
     while chunk := await stream.read(65536):
-        kept += chunk[: limit - len(kept)]
+        kept += chunk
+        if len(kept) > limit:
+            raise _TooMuch(limit)
     return bytes(kept)
 
 
@@ -139,8 +174,12 @@ def _kill(process: asyncio.subprocess.Process) -> None:
     """Make sure that a command has ended, or will.
 
     What sudo started can't be killed by a Hub that is no root: the agent has a limit of its own.
-    asyncio's child watcher takes its exit status whenever it comes.
+    asyncio's child watcher takes its exit status whenever it comes; the pipes are closed now, one
+    by one, since closing the transport as a whole ends where the kill is refused (Python 3.11).
     """
     if process.returncode is None:
+        for number in range(3):
+            if (pipe := process._transport.get_pipe_transport(number)) is not None:  # type: ignore[attr-defined]
+                pipe.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import UniSpawnerError
 
-log = logging.getLogger("unispawner")
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 _running: set[asyncio.Task[Any]] = set()
 

@@ -1,18 +1,22 @@
 """The user's files: ``<state_dir>/jobs/<mark>/`` while a job lives, ``<state_dir>/logs/`` after.
 
-A directory is 0700, a file 0600, both the user's own, and none is reached through a symbolic link:
-``state_dir`` may lie below a directory that others can write to.
+A directory is 0700, a file 0600, both the user's own, and none is reached through a symbolic link.
+Whoever can rename a directory above them could put their own in its place, and the job would run
+what is in it: so everything above must be root's or the user's, and closed to others.
 """
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import AgentError
 
@@ -39,6 +43,9 @@ class StateDir:
         if not path.is_absolute():
             raise AgentError(f"state_dir: {text!r} must be an absolute path or begin with ~")
         try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in Path(os.path.realpath(path.parent), path.name).parents:
+                _check_above(directory)
             for directory in (path, path / "jobs", path / "logs"):
                 _own_directory(directory)
         except OSError as error:
@@ -77,16 +84,11 @@ class StateDir:
 
     def tail(self, mark: str, lines: int) -> str:
         """Return the last lines of a job's log; empty if there is none."""
-        try:
-            descriptor = os.open(
-                self.log(mark), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            )
-        except OSError:
+        file = _open_regular(self.log(mark))
+        if file is None:
             return ""
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return ""
-            file.seek(max(0, os.fstat(descriptor).st_size - TAIL_BYTES))
+        with file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
             text = file.read(TAIL_BYTES).decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
 
@@ -104,16 +106,51 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_private(path: Path) -> str:
-    """Return a small file's text without following a link; empty if it can't be read."""
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-            return file.read(4096).decode("utf-8", "replace")
-    except OSError:
+    """Return a small file's text; empty if it can't be read, or is a link or no file."""
+    file = _open_regular(path)
+    if file is None:
         return ""
+    with file:
+        return file.read(4096).decode("utf-8", "replace")
+
+
+def _open_regular(path: Path) -> BinaryIO | None:
+    """Open a regular file without following a link, or waiting for a pipe's other end."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except OSError:
+        return None
+    file = os.fdopen(descriptor, "rb")
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return file
+    file.close()
+    return None
+
+
+def _check_above(directory: Path) -> None:
+    """Refuse a directory in which others could rename ours."""
+    status = directory.stat()
+    mode, sticky = status.st_mode, status.st_mode & stat.S_ISVTX and status.st_uid == 0
+    others = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status.st_gid))
+    if status.st_uid not in (0, os.getuid()) or (others and not sticky):
+        raise AgentError(
+            f"{directory} can be changed by others than root and the user, so the user's private "
+            "files can't be kept below it: set c.UniSpawner.state_dir to another place, or make "
+            f"{directory} the user's own, with mode 0755 or less."
+        )
+
+
+def _own_group(gid: int) -> bool:
+    """Return whether a group is the user's alone, by its name, as most systems make them."""
+    try:
+        return gid == 0 or grp.getgrgid(gid).gr_name == pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return False
 
 
 def _own_directory(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)

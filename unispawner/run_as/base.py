@@ -74,6 +74,7 @@ class RunAs(ABC):
             timeout=seconds + _GRACE,
             output_limit=REPLY_LIMIT,
             standard_input=json.dumps({**request, "timeout": seconds}).encode(),
+            group=account.name,
         )
         reply = _parse(finished.stdout)
         if reply is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from ..accounts import Account
+from ..errors import AgentError
 from ..submit_host import Finished
 from .base import RunAs
 
@@ -17,6 +19,11 @@ class Sudo(RunAs):
 
     def command(self, account: Account) -> list[str]:
         """Return the sudo command for an account whose name getpwnam gave."""
+        if account.uid == os.getuid():
+            raise AgentError(
+                f"{account.name} is the Hub's own account: a server there could read all its "
+                "secrets. (A Hub for one person sets c.UniSpawner.run_as = 'same_user'.)"
+            )
         return ["sudo", "-n", "-H", "-u", account.name, "--", *self.agent]
 
     def explain(self, account: Account, finished: Finished) -> str:
@@ -40,5 +47,10 @@ class Sudo(RunAs):
             The group of the accounts that may have servers.
         """
         words = [str(Path(self.agent_python).absolute()), *self.agent[1:]]
-        command = " ".join(re.sub(r"([\\,:= *?\[\]!#\"])", r"\\\1", word) for word in words)
-        return f"{hub_account} ALL=(%{group}) NOPASSWD: {command}"
+        command = " ".join(map(_escape, words))
+        return f"{_escape(hub_account)} ALL=(%{_escape(group)}) NOPASSWD: {command}"
+
+
+def _escape(word: str) -> str:
+    """Escape what sudoers(5) would take for a separator, a wildcard or a comment."""
+    return re.sub(r"([\\,:= *?\[\]!#\"()@%])", r"\\\1", word)

@@ -96,6 +96,25 @@ class Scheduler(ABC):
     def mark_command(self) -> list[str]:
         """Return the command that lists the calling user's own jobs with their marks."""
 
+    def hosts_command(self) -> list[str]:
+        """Return the command that lists the cluster's nodes; an empty one if there is none.
+
+        Where jobs are hidden from the Hub, their user's word for a host counts only if it is one
+        of these.
+        """
+        return []
+
+    def read_hosts(self, reply: Reply) -> frozenset[str]:
+        """Return the nodes of an answer to :meth:`hosts_command`, one name a line.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the command failed.
+        """
+        self.check_answered(reply)
+        return frozenset(reply.stdout.split())
+
     def read_marks(self, reply: Reply) -> dict[str, str]:
         """Return ``{mark: job id}`` from lines of ``<job id> … unispawner:<mark>``.
 

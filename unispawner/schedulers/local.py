@@ -73,6 +73,9 @@ class Local(Scheduler):
         return [sys.executable, "-I", "-m", __name__, "--marks"]
 
 
+SCHEDULER = Local()
+
+
 def start_time(pid: int) -> str:
     """Return when a process started, in clock ticks since boot; empty if it is gone."""
     try:

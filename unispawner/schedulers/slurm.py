@@ -159,6 +159,10 @@ class Slurm(Scheduler):
         order = {row[0]: (row[5], _rank(row)) for row in rows}
         return number_waiting(jobs, order.__getitem__)
 
+    def hosts_command(self) -> list[str]:
+        """Return an sinfo that lists every node, of hidden partitions, too."""
+        return ["sinfo", "-h", "-a", "-N", "-o", "%N"]
+
     def mark_command(self) -> list[str]:
         """Return a squeue of the caller's own jobs: here, and only here, comments are asked for."""
         return ["squeue", "-h", "-a", "-t", "all", "--me", "-o", "%i %k"]
@@ -175,6 +179,7 @@ class Slurm(Scheduler):
             message="" if state is JobState.CANCELED else _words(reason),
             exec_host="" if waits or host == "n/a" else host,
             estimated_start=_time(start) if waits else None,
+            start_time=None if waits or state.final else _time(start),
             estimated_end=None if waits or state.final else _time(end),
             native_state=word,
             ending=word == "COMPLETING",

@@ -1,0 +1,398 @@
+"""Promise 5: what a job may say of itself, held against a real Hub's own application.
+
+The Hub has everything but a proxy: database, users, tokens and handlers, served on a free port of
+loopback. Its scheduler is the fake one; the status query is a real process.
+"""
+
+import asyncio
+import json
+import pwd
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from jupyterhub import orm
+from jupyterhub.app import JupyterHub
+from jupyterhub.roles import assign_default_roles
+from sqlalchemy.orm import close_all_sessions
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from traitlets.config import Config
+
+from unispawner import monitor as monitor_module
+from unispawner.accounts import Account
+from unispawner.agent_client import AgentClient
+from unispawner.failures import SpawnFailure
+from unispawner.handlers import BODY_LIMIT
+from unispawner.job import JobState
+from unispawner.spawner import UniSpawner
+from unispawner.submit_host import SubmitHost
+from unispawner.testing import FakeScheduler, FakeUserSide
+
+# RFC 5737: nobody's own.
+NODE, OTHER = "192.0.2.10", "192.0.2.11"
+PATIENCE = 60.0
+
+
+class FakeSpawner(UniSpawner):
+    """UniSpawner on the fake scheduler, for Hub users that need no account."""
+
+    fake: FakeScheduler
+    side: FakeUserSide
+
+    def get_scheduler(self) -> FakeScheduler:
+        return self.fake
+
+    def _account_name(self) -> str:
+        ordinary = [entry for entry in pwd.getpwall() if entry.pw_uid >= 1000]
+        return ordinary[0].pw_name
+
+    def agent_client(self, account: Account) -> AgentClient:
+        return AgentClient(account, self.fake, self.side, SubmitHost())
+
+
+class Hub:
+    """A Hub's application on a port, and requests to it."""
+
+    def __init__(self, app: JupyterHub, url: str) -> None:
+        self.app = app
+        self.url = url
+
+    def user(self, name: str) -> Any:
+        orm_user = orm.User.find(self.app.db, name)
+        if orm_user is None:
+            orm_user = orm.User(name=name)
+            self.app.db.add(orm_user)
+            self.app.db.commit()
+            assign_default_roles(self.app.db, entity=orm_user)
+        return self.app.users[orm_user.id]
+
+    async def post(self, body: Any, token: str | None, **headers: str) -> HTTPResponse:
+        if token is not None:
+            headers["Authorization"] = f"token {token}"
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await AsyncHTTPClient().fetch(
+            self.url, method="POST", body=raw, headers=headers, raise_error=False
+        )
+
+
+@pytest.fixture(scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
+    folder = tmp_path_factory.mktemp("hub")
+    FakeSpawner.fake = FakeScheduler(folder)
+    FakeSpawner.side = FakeUserSide(FakeSpawner.fake)
+    listener, port = bind_unused_port()
+    config = Config()
+    config.JupyterHub.spawner_class = FakeSpawner
+    config.JupyterHub.authenticator_class = "dummy"
+    config.JupyterHub.db_url = "sqlite:///:memory:"
+    config.JupyterHub.cookie_secret = b"x" * 32
+    config.ConfigurableHTTPProxy.auth_token = "unused"
+    config.Authenticator.allow_all = True
+    app = JupyterHub(config=config, hub_ip="127.0.0.1", hub_port=port, log_level=50)
+    await app.initialize([])
+    server = HTTPServer(app.tornado_application)
+    server.add_socket(listener)
+    yield Hub(app, f"http://127.0.0.1:{port}/hub/api/unispawner/report")
+    server.stop()
+    await server.close_all_connections()
+    for monitor in monitor_module._monitors.values():
+        for job in monitor.jobs:
+            monitor.untrack(job)
+    close_all_sessions()
+    app.db.get_bind().dispose()
+
+
+class Server:
+    """A server that is starting: its spawner, its token, its job."""
+
+    def __init__(self, spawner: FakeSpawner) -> None:
+        self.spawner = spawner
+        self.token = spawner.api_token = spawner.user.new_api_token(scopes=["users:activity!user"])
+        self.start = asyncio.ensure_future(spawner.start())
+
+    async def submitted(self) -> "Server":
+        while not self.spawner.state.job_id:
+            await asyncio.wait({self.start}, timeout=0.01)
+            if self.start.done():
+                self.start.result()
+        return self
+
+    def runs_on(self, host: str) -> None:
+        job_id = self.spawner.state.job_id
+        self.spawner.fake.change(job_id, JobState.RUNNING, exec_host=host)
+
+    async def running(self, host: str = NODE) -> "Server":
+        await self.submitted()
+        self.runs_on(host)
+        while not (self.spawner.job and self.spawner.job.info and self.spawner.job.info.exec_host):
+            await self.spawner.monitor().refresh(PATIENCE)
+        return self
+
+    @property
+    def where(self) -> tuple[str, int]:
+        return self.spawner.state.host, self.spawner.state.port
+
+
+@pytest.fixture
+async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    from unispawner import report
+
+    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(report, "_PATIENCE", 0.2)
+    if not any(entry.pw_uid >= 1000 for entry in pwd.getpwall()):
+        pytest.skip("this host has no ordinary account")
+    found = Server(hub.user("ada").spawners[""])
+    yield found
+    found.start.cancel()
+    await asyncio.wait({found.start})
+    await found.spawner.stop()
+    found.spawner.clear_state()
+
+
+# -- what is taken ------------------------------------------------------------------------------
+
+
+async def test_a_report_starts_the_server(hub: Hub, server: Server) -> None:
+    """Host and port are saved, and start() returns the URL at once."""
+    await server.running()
+    response = await hub.post({"host": NODE, "port": 1024}, server.token)
+    assert (200, {}) == (response.code, json.loads(response.body))
+    assert (NODE, 1024) == server.where
+    assert f"http://{NODE}:1024" == await asyncio.wait_for(server.start, PATIENCE)
+    saved = server.spawner.orm_spawner.state
+    assert (NODE, 1024) == (saved["host"], saved["port"])
+
+
+async def test_nothing_else_in_a_report_counts(hub: Hub, server: Server) -> None:
+    """batchspawner set any attribute that a job posted: exec_prefix made the Hub run commands."""
+    await server.running()
+    before = dict(server.spawner.state.to_dict())
+    traits = {name: getattr(server.spawner, name) for name in ("cmd", "notebook_dir", "run_as")}
+    extra = {"cmd": ["id"], "state": {}, "mark": "x", "account": "root", "notebook_dir": "/"}
+    body = {"host": NODE, "port": 65535, "run_as": "same_user", "job_id": "1;id", **extra}
+    assert 200 == (await hub.post(body, server.token)).code
+    assert {**before, "host": NODE, "port": 65535} == server.spawner.state.to_dict()
+    assert traits == {name: getattr(server.spawner, name) for name in traits}
+
+
+async def test_the_schedulers_name_is_mapped(hub: Hub, server: Server) -> None:
+    """host_map says what the Hub can reach; the scheduler's own name need not resolve."""
+    server.spawner.host_map = {"node17": NODE}
+    await server.running("node17")
+    assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    assert (NODE, 2000) == server.where
+    server.spawner.host_map = {}
+
+
+async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:
+    """From the same host, with another port: its launcher may have been run again."""
+    await server.running()
+    for port in (2000, 2001):
+        assert 200 == (await hub.post({"host": NODE, "port": port}, server.token)).code
+        assert (NODE, port) == server.where
+
+
+# -- not yet ------------------------------------------------------------------------------------
+
+
+async def test_while_the_host_is_not_known_the_answer_is_retry(hub: Hub, server: Server) -> None:
+    """A job is faster than the scheduler's answer."""
+    await server.submitted()
+    response = await hub.post({"host": NODE, "port": 2000}, server.token)
+    assert (503, "1") == (response.code, response.headers["Retry-After"])
+    assert ("", 0) == server.where
+    server.runs_on(NODE)
+    while response.code == 503:
+        response = await hub.post({"host": NODE, "port": 2000}, server.token)
+    assert (200, (NODE, 2000)) == (response.code, server.where)
+
+
+async def test_a_scheduler_that_is_down_is_no_refusal(hub: Hub, server: Server) -> None:
+    """Nothing is known, so nothing is believed; the job tries again."""
+    await server.submitted()
+    server.spawner.fake.answer(stderr="does not answer", exit_status=1)
+    try:
+        response = await hub.post({"host": NODE, "port": 2000}, server.token)
+        assert (503, ("", 0)) == (response.code, server.where)
+    finally:
+        server.spawner.fake.recover()
+
+
+async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: Server) -> None:
+    """Its host may be another's soon."""
+    await server.running()
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, ending=True)
+    while not server.spawner.job.info.ending:
+        await server.spawner.monitor().refresh(PATIENCE)
+    assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    assert ("", 0) == server.where
+
+
+# -- whose word ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", "0" * 32, "undefined"])
+async def test_without_the_token(hub: Hub, server: Server, token: str | None) -> None:
+    """Nobody's word counts."""
+    await server.running()
+    assert 403 == (await hub.post({"host": NODE, "port": 2000}, token)).code
+    assert ("", 0) == server.where
+
+
+@pytest.mark.parametrize("name", ["ada", "bob"])
+async def test_with_another_token_of_a_user(hub: Hub, server: Server, name: str) -> None:
+    """Not even the user's own, unless it is the very one that the server was given."""
+    await server.running()
+    token = hub.user(name).new_api_token(scopes=["self"])
+    assert 403 == (await hub.post({"host": NODE, "port": 2000}, token)).code
+    assert ("", 0) == server.where
+
+
+async def test_with_another_servers_token(hub: Hub, server: Server) -> None:
+    """Each server's token speaks for that server alone: of another user, or another name."""
+    await server.running()
+    bob = Server(hub.user("bob").spawners[""])
+    try:
+        await bob.running(OTHER)
+        assert 409 == (await hub.post({"host": NODE, "port": 2000}, bob.token)).code
+        assert (("", 0), ("", 0)) == (server.where, bob.where)
+        assert 200 == (await hub.post({"host": OTHER, "port": 2000}, bob.token)).code
+        assert (("", 0), (OTHER, 2000)) == (server.where, bob.where)
+    finally:
+        bob.start.cancel()
+        await asyncio.wait({bob.start})
+        await bob.spawner.stop()
+        bob.spawner.clear_state()
+
+
+async def test_the_token_of_a_server_that_is_gone(hub: Hub, server: Server) -> None:
+    """It is revoked with the server."""
+    await server.running()
+    server.start.cancel()
+    await server.spawner.stop()
+    server.spawner.clear_state()
+    assert 403 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+
+
+async def test_a_token_in_a_cookie_or_the_query_does_not_count(hub: Hub, server: Server) -> None:
+    """Only the header: a browser adds no header by itself."""
+    await server.running()
+    cookie = await hub.post({"host": NODE, "port": 2000}, None, Cookie=f"token={server.token}")
+    assert 403 == cookie.code
+    query = await AsyncHTTPClient().fetch(
+        f"{hub.url}?token={server.token}",
+        method="POST",
+        body=json.dumps({"host": NODE, "port": 2000}),
+        raise_error=False,
+    )
+    assert (403, ("", 0)) == (query.code, server.where)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+async def test_only_post(hub: Hub, server: Server, method: str) -> None:
+    """There is nothing to read there."""
+    await server.running()
+    response = await AsyncHTTPClient().fetch(
+        hub.url,
+        method=method,
+        body=b"{}" if method in ("PUT", "PATCH") else None,
+        headers={"Authorization": f"token {server.token}"},
+        raise_error=False,
+    )
+    assert response.code in (403, 404, 405)
+
+
+# -- what it says -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"hello", b"\xff\xfe", b"[" * 4000, b"null", b"[]", b'"x"', b"1"),
+        *({}, {"host": NODE}, {"port": 2000}, [NODE, 2000]),
+        *({"host": NODE, "port": port} for port in (True, False, "2000", 2000.0, None, [2000])),
+        *({"host": NODE, "port": port} for port in (0, -1, 22, 1023, 65536, 10**20)),
+        *({"host": host, "port": 2000} for host in (None, 1, "", "a" * 254, [NODE], {"a": 1})),
+    ],
+    ids=lambda body: str(body)[:40],
+)
+async def test_a_body_that_makes_no_sense(hub: Hub, server: Server, body: Any) -> None:
+    """It is refused as such, and nothing changes."""
+    await server.running()
+    assert 400 == (await hub.post(body, server.token)).code
+    assert ("", 0) == server.where
+
+
+async def test_a_body_that_is_too_large(hub: Hub, server: Server) -> None:
+    """Whatever is in it."""
+    await server.running()
+    body = {"host": NODE, "port": 2000, "padding": "x" * BODY_LIMIT}
+    assert 413 == (await hub.post(body, server.token)).code
+    assert ("", 0) == server.where
+
+
+@pytest.mark.parametrize(
+    "host",
+    [OTHER, "127.0.0.1", "localhost", "0.0.0.0", "169.254.169.254", "::1", "a b", "-x", "\ud800"],
+)
+async def test_a_host_that_is_not_the_jobs(hub: Hub, server: Server, host: str) -> None:
+    """The error says why; the server goes on waiting."""
+    await server.running()
+    response = await hub.post({"host": host, "port": 2000}, server.token)
+    assert (409, ("", 0)) == (response.code, server.where)
+    assert "host: " in json.loads(response.body)["message"]
+    assert not server.start.done()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
+async def test_the_schedulers_word_alone_does_not_make_loopback_right(
+    hub: Hub, server: Server, host: str
+) -> None:
+    """A node that the scheduler calls so would be this host, as seen from here."""
+    await server.running(host)
+    assert 409 == (await hub.post({"host": host, "port": 2000}, server.token)).code
+    assert ("", 0) == server.where
+
+
+async def test_the_host_of_another_users_row_does_not_count(hub: Hub, server: Server) -> None:
+    """Should the user's side have given another's job id."""
+    await server.submitted()
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=OTHER, owner="eve")
+    assert 503 == (await hub.post({"host": OTHER, "port": 2000}, server.token)).code
+    assert ("", 0) == server.where
+
+
+# -- and when a start fails ---------------------------------------------------------------------
+
+
+async def test_a_job_that_dies_tells_its_last_words(hub: Hub, server: Server) -> None:
+    """State, reason and the end of its log, escaped; the report that comes late is refused."""
+    await server.running()
+    server.spawner.side.log = "starting\n<b>no module</b>\n"
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.FAILED, message="it ended <badly>")
+    with pytest.raises(SpawnFailure) as caught:
+        await asyncio.wait_for(asyncio.shield(server.start), PATIENCE)
+    text, html = caught.value.jupyterhub_message, caught.value.jupyterhub_html_message
+    for words in (job_id, "FAILED", "it ended <badly>", "<b>no module</b>"):
+        assert words in text
+    assert "&lt;b&gt;no module&lt;/b&gt;" in html
+    assert "<b>" not in html
+    assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+
+
+def test_the_handler_is_there_once() -> None:
+    """However often the spawner is imported."""
+    from jupyterhub.apihandlers import default_handlers
+
+    from unispawner.handlers import register
+
+    register()
+    register()
+    paths = [entry[0] for entry in default_handlers]
+    assert 1 == paths.count(r"/api/unispawner/report")
