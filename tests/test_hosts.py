@@ -1,7 +1,7 @@
 """Is the host that a job reports its own? Literal addresses: no test here needs a name server."""
 
-import asyncio
 import socket
+import time
 
 import psutil
 import pytest
@@ -48,10 +48,10 @@ async def test_names_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _resolve(monkeypatch: pytest.MonkeyPatch, known: dict[str, list[str]]) -> None:
-    async def getaddrinfo(self: object, host: str, port: object, **_: object) -> list[object]:
+    def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
         return [(0, 0, 0, "", (address, 0)) for address in known[host]]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 async def test_another_host_is_refused() -> None:
@@ -156,12 +156,12 @@ async def test_an_unresolvable_name_says_what_to_do(
 ) -> None:
     """The name server may be away: the job tries again; the administrator reads of host_map."""
 
-    async def getaddrinfo(self: object, host: str, port: object, **_: object) -> list[object]:
+    def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
         if host == "node.invalid":
             raise socket.gaierror(error, "Name or service not known")
         return [(0, 0, 0, "", (NODE, 0))]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     pair = ("node.invalid", NODE) if unknown == "reported" else (NODE, "node.invalid")
     with pytest.raises(SchedulerUnavailable, match=r"'node\.invalid'.*c\.UniSpawner\.host_map"):
         await check_host(*pair, loopback=False)
@@ -170,11 +170,11 @@ async def test_an_unresolvable_name_says_what_to_do(
 async def test_a_slow_name_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits for it for ever."""
 
-    async def getaddrinfo(*_: object, **__: object) -> list[object]:
-        await asyncio.sleep(60)
+    def getaddrinfo(*_: object, **__: object) -> list[object]:
+        time.sleep(0.5)
         return []
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(hosts, "RESOLVE_TIMEOUT", 0.05)
     with pytest.raises(SchedulerUnavailable, match="took too long"):
         await check_host("node1", "node1", loopback=False)

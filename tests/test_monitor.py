@@ -107,6 +107,8 @@ async def close(monitor: Monitor) -> None:
     for job in monitor.jobs:
         monitor.untrack(job)
     if monitor._task is not None:
+        # By itself, if it can: cancelled while a command starts, Python 3.11 leaves its pipes open.
+        await asyncio.wait({monitor._task}, timeout=0.5)
         monitor._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await monitor._task
@@ -116,7 +118,7 @@ def messages(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.name.startswith("unispawner") and record.levelno >= level
+        if "unispawner" in record.name and record.levelno >= level
     ]
 
 
@@ -576,7 +578,6 @@ async def test_refresh_comes_back_though_there_is_no_answer(lab: Lab) -> None:
 # -- what could break it ------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="the monitor's task ends with what on_change raises")
 async def test_an_error_in_a_callback_does_not_end_it(lab: Lab) -> None:
     """A database that is locked for one server must not lose sight of all the others."""
 

@@ -298,6 +298,27 @@ async def test_shutdown_leaves_jobs_alone(hub: RunningHub, slurm: Slurm, alice: 
     await alice.stop()
 
 
+async def test_shutdown_that_ends_the_servers(slurm: Slurm) -> None:
+    """With cleanup_servers, JupyterHub's default, the Hub ends soon and leaves no job and no file:
+    it cancels what is still under way, and would wait for ever for what can't be."""
+    if reason := why_no_hub():
+        pytest.skip(f"no Hub: {reason}")
+    hub = RunningHub(hub_ip=slurm.hub_ip, config="c.JupyterHub.cleanup_servers = True\n")
+    try:
+        await hub.start()
+        alice = await hub.client("alice")
+        await alice.start()
+        await alice.wait_ready(timeout=60)
+        files = Path("/home/alice/.unispawner/jobs", (await hub.state("alice"))["mark"])
+        assert files.exists()
+        await hub.terminate()
+        assert set() == slurm.active(name=hub.job_name)
+        assert not files.exists()
+    finally:
+        await hub.close()
+        slurm.cancel_named(hub.job_name)
+
+
 async def test_hub_is_not_killed_by_a_vanished_account(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:

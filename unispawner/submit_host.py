@@ -19,7 +19,7 @@ from .errors import AgentError, SchedulerUnavailable
 GROUP_AT_ONCE = 2
 """Commands of one group (see :meth:`SubmitHost.run`)."""
 STDERR_LIMIT = 64 * 1024
-"""Bytes of standard error."""
+"""Bytes of standard error that are kept; sixteen times as much is an error."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,12 @@ async def _communicate(
     assert process.stderr
     try:
         _, stdout, stderr = await asyncio.gather(
-            feed(), _read(process.stdout, output_limit), _read(process.stderr, STDERR_LIMIT)
+            feed(), _read(process.stdout, output_limit), _read(process.stderr, STDERR_LIMIT * 16)
         )
     except _TooMuch as error:
         message = f"{command[0]} printed more than {error} bytes."
         raise AgentError(message, command=command) from None
-    return Finished(await process.wait(), stdout, stderr)
+    return Finished(await process.wait(), stdout, stderr[:STDERR_LIMIT])
 
 
 class _TooMuch(Exception):

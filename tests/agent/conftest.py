@@ -148,7 +148,9 @@ def _account() -> pwd.struct_passwd:
         with suppress(KeyError):
             return pwd.getpwnam(name)
     ordinary = [entry for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60_000]
-    return ordinary[0] if ordinary else pwd.getpwnam("nobody")
+    if not ordinary:
+        pytest.skip("this host has no ordinary account")
+    return ordinary[0]
 
 
 @pytest.fixture

@@ -26,7 +26,13 @@ def account() -> Account:
 
 
 @pytest.fixture
-def fake_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: Account) -> FakeSudo:
+def ada() -> Account:
+    """Another account, which need not exist."""
+    return Account("ada", os.getuid() + 12_345, "/home/ada")
+
+
+@pytest.fixture
+def fake_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ada: Account) -> FakeSudo:
     """Make a client whose sudo is a shell script: its arguments and input are kept in files."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -43,7 +49,7 @@ def fake_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: Account)
         )
         script.chmod(0o755)
         return AgentClient(
-            account=account,
+            account=ada,
             scheduler=get_scheduler("slurm"),
             run_as=get_run_as(
                 "sudo", agent_python="/opt/py/bin/python", allow_shared_account=False

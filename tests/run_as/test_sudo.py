@@ -22,7 +22,6 @@ from unispawner.errors import (
     InvalidJobError,
     SchedulerUnavailable,
     SubmitError,
-    UniSpawnerError,
 )
 from unispawner.job import JobInfo, JobSpec, JobState
 from unispawner.run_as import WAYS, base, get_run_as
@@ -44,16 +43,16 @@ def replies(result: Any) -> str:
 # -- what is sent -------------------------------------------------------------------------------
 
 
-async def test_the_command_line(fake_sudo: FakeSudo, tmp_path: Path, account: Account) -> None:
+async def test_the_command_line(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) -> None:
     """Exactly the one that sudoers allows: nothing of the user's or the job's in it, and no -E."""
     client = fake_sudo(replies({"job_id": "17"}))
     spec = JobSpec(name="secret name", environment={"TOKEN": "topsecret"}, mark=MARK)
     assert "17" == await client.submit(spec, "/bin/bash -l")
-    expected = ["-n", "-H", "-u", account.name, "--", "/opt/py/bin/python", "-I", "-m"]
+    expected = ["-n", "-H", "-u", ada.name, "--", "/opt/py/bin/python", "-I", "-m"]
     assert [*expected, "unispawner.agent"] == (tmp_path / "arguments").read_text().split("\n")[:-1]
 
 
-async def test_the_request(fake_sudo: FakeSudo, tmp_path: Path, account: Account) -> None:
+async def test_the_request(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) -> None:
     """It goes over standard input, and holds all that the agent checks."""
     client = fake_sudo(replies({"job_id": "17"}))
     spec = JobSpec(environment={"TOKEN": "topsecret"}, mark=MARK)
@@ -62,8 +61,8 @@ async def test_the_request(fake_sudo: FakeSudo, tmp_path: Path, account: Account
     assert {
         "version": 1,
         "action": "submit",
-        "account": account.name,
-        "uid": account.uid,
+        "account": ada.name,
+        "uid": ada.uid,
         "min_uid": 1000,
         "scheduler": "slurm",
         "scheduler_path": [],
@@ -100,11 +99,11 @@ async def test_nothing_of_the_hubs_environment_is_passed_on(
         "Sorry, user hub may not run sudo on vm.\n",
     ],
 )
-async def test_a_refusing_sudo(fake_sudo: FakeSudo, account: Account, text: str) -> None:
+async def test_a_refusing_sudo(fake_sudo: FakeSudo, ada: Account, text: str) -> None:
     """It is told from a failing agent, with the command that prints what sudoers needs."""
     with pytest.raises(AgentError) as caught:
         await fake_sudo(says("", 1, text)).cancel("17")
-    assert caught.value.message.startswith(f"sudo does not let the Hub act as {account.name}.")
+    assert caught.value.message.startswith(f"sudo does not let the Hub act as {ada.name}.")
     assert "unispawner doctor --sudoers" in caught.value.message
     assert text.strip() == caught.value.output
     assert 1 == caught.value.exit_status
@@ -285,15 +284,11 @@ async def test_forged_information(
     assert {"17": info} == await client.status(["17"])
 
 
-@pytest.mark.xfail(reason="a number beyond a float's range is an OverflowError")
 @pytest.mark.parametrize("field", ["exit_code", "queue_position", "estimated_start"])
 async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str) -> None:
     """JSON's numbers have no end."""
     client = fake_sudo(replies({"17": {**FORGED, field: 10**400}}))
-    try:
-        await client.status(["17"])
-    except UniSpawnerError:
-        pass
+    assert None is getattr((await client.status(["17"]))["17"], field)
 
 
 @pytest.mark.xfail(reason="a time beyond the calendar is an OverflowError where it is shown")
@@ -359,7 +354,11 @@ def test_the_sudoers_line() -> None:
         "/opt/a:b/python",
         "/opt/a=b/python",
         "/opt/a#b/python",
-        "/opt/a+b@c~d%e/python",
+        "/opt/a+b~c/python",
+        *(
+            pytest.param(f"/opt/a{sign}b/python", marks=pytest.mark.xfail(reason="no such escape"))
+            for sign in "@%()"
+        ),
     ],
 )
 def test_visudo_accepts_the_line(tmp_path: Path, python: str) -> None:
@@ -447,6 +446,13 @@ def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
     assert len(commands) - 1 == len(others)
     for command, (status, stdout, _) in zip(commands[1:], others, strict=True):
         assert (1, "") == (status, stdout), command
+
+
+def test_the_hubs_own_account_is_no_users(account: Account) -> None:
+    """A server of it could read the Hub's secrets."""
+    run_as = get_run_as("sudo", agent_python="/x", allow_shared_account=False)
+    with pytest.raises(AgentError, match="the Hub's own account"):
+        run_as.command(account)
 
 
 def test_the_ways_there_are() -> None:

@@ -1,0 +1,85 @@
+"""Every error of ours becomes something that JupyterHub shows, and none of it can hurt the page."""
+
+import importlib
+import pkgutil
+from html.parser import HTMLParser
+
+import pytest
+from tornado import web
+
+import unispawner
+from unispawner.errors import SubmitError, UniSpawnerError
+from unispawner.failures import STATUS, SpawnFailure
+
+for found in pkgutil.walk_packages(unispawner.__path__, "unispawner."):
+    # PSI/J stays on the user's side, and launcher.py and __main__ do their work when imported.
+    if ".executors" not in found.name and not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+
+
+def tree(cls: type[UniSpawnerError] = UniSpawnerError) -> list[type[UniSpawnerError]]:
+    return [cls, *(each for sub in cls.__subclasses__() for each in tree(sub))]
+
+
+NASTY = '<script>alert("x")</script>\n<b>\'&amp;</b> 100% {0} %s'
+
+
+class Text(HTMLParser):
+    """The text of a page, and the tags that are in it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
+def test_every_error_is_translated(cls: type[UniSpawnerError]) -> None:
+    """Whichever module of ours defines it: with a status, a message and a page."""
+    failure = SpawnFailure(cls("It failed.", output="because"))
+    assert isinstance(failure, web.HTTPError)
+    assert STATUS[cls] == failure.status_code
+    assert "It failed.\nbecause" == failure.jupyterhub_message
+    assert "It failed.\nbecause" == str(failure)
+    assert "because" in failure.jupyterhub_html_message
+
+
+@pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
+def test_no_failure_counts_towards_the_hubs_end(cls: type[UniSpawnerError]) -> None:
+    """Spawner.consecutive_failure_limit ends the Hub after so many of 500 and above."""
+    assert 400 <= STATUS[cls] < 500
+
+
+@pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
+def test_foreign_text_is_escaped(cls: type[UniSpawnerError]) -> None:
+    """The scheduler's words and the job's log hold what users wrote."""
+    page = Text(SpawnFailure(cls(NASTY, output=f"log: {NASTY}")).jupyterhub_html_message)
+    assert {"p", "pre"} == page.tags
+    assert NASTY + f"log: {NASTY}" == page.text
+
+
+def test_the_status_line_is_one_line() -> None:
+    """Foreign text in it would be a response of the attacker's own."""
+    failure = SpawnFailure(SubmitError("a\r\nSet-Cookie: x=y", output=NASTY))
+    assert "Spawn failed" == failure.reason
+
+
+def test_a_percent_sign_is_no_format() -> None:
+    """tornado formats an HTTPError's log message."""
+    failure = SpawnFailure(SubmitError("100% %s %d"))
+    assert failure.log_message
+    assert "100% %s %d" == failure.log_message % failure.args
+    assert "100% %s %d" == str(failure)
+
+
+def test_output_that_is_in_the_message_is_not_said_twice() -> None:
+    """The page has no empty box either."""
+    page = Text(SpawnFailure(SubmitError("It failed: why", output="why")).jupyterhub_html_message)
+    assert ({"p"}, "It failed: why") == (page.tags, page.text)
