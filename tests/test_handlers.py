@@ -30,6 +30,9 @@ from unispawner.spawner import UniSpawner
 from unispawner.submit_host import SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide
 
+# JupyterHub 5.3's own event schema, as newer releases of jupyter_events see it.
+pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+
 # RFC 5737: nobody's own.
 NODE, OTHER = "192.0.2.10", "192.0.2.11"
 PATIENCE = 60.0

@@ -44,9 +44,7 @@ def test_a_queued_job(tell: Any) -> None:
     """Position, reason and estimated start, as far as the scheduler tells."""
     assert "Job 17 is queued" == words(tell(JobState.QUEUED))
     start = time.time()
-    told = words(
-        tell(JobState.QUEUED, message="waiting", queue_position=3, estimated_start=start)
-    )
+    told = words(tell(JobState.QUEUED, message="waiting", queue_position=3, estimated_start=start))
     clock = time.strftime("%H:%M", time.localtime(start))
     assert told.startswith("Job 17 is queued, number 3 in its queue: waiting. Estimated start: ")
     assert clock in told

@@ -36,7 +36,8 @@ def test_nothing_is_known_from_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"), [("10.1.0.7", "http://10.1.0.7:2000"), ("fd00::7", "http://[fd00::7]:2000")]
+    ("host", "expected"),
+    [("10.1.0.7", "http://10.1.0.7:2000"), ("fd00::7", "http://[fd00::7]:2000")],
 )
 def test_the_url_of_an_address(host: str, expected: str) -> None:
     """IPv6 goes in brackets."""

@@ -111,19 +111,24 @@ class AgentClient:
         return JobInfo(
             owner=data["owner"],
             state=state,
-            message=str(data.get("message") or "")[:1000],
+            message=_text(data.get("message"), 1000),
             exit_code=_number(data.get("exit_code"), int),
-            exec_host=str(data.get("exec_host") or "")[:255],
+            exec_host=_text(data.get("exec_host"), 255),
             queue_position=_number(data.get("queue_position"), int),
             estimated_start=_number(data.get("estimated_start"), float),
             start_time=_number(data.get("start_time"), float),
             estimated_end=_number(data.get("estimated_end"), float),
-            native_state=str(data.get("native_state") or "")[:100],
+            native_state=_text(data.get("native_state"), 100),
             ending=data.get("ending") is True,
         )
 
     def _nonsense(self, what: str) -> AgentError:
         return AgentError(f"The user's side of {self.account.name} gave no sensible {what}.")
+
+
+def _text(value: object, limit: int) -> str:
+    """Return a short text that can be written anywhere: JSON can hold half a character."""
+    return str(value or "")[:limit].encode("utf-8", "replace").decode()
 
 
 def _number(value: object, kind: type) -> Any:

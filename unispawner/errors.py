@@ -23,7 +23,7 @@ OUTPUT_LIMIT = 4000
 
 
 # Foreign text may hold what moves a terminal's cursor, or looks like lines of the log's own.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UniSpawnerError(Exception):

@@ -303,8 +303,16 @@ def _known_keys(cls: type, data: Mapping[str, Any], what: str) -> None:
         )
 
 
+def _is_text(value: object) -> bool:
+    """Return whether a value can be written into a file, and read by a shell."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode()
+    except UnicodeEncodeError:  # bytes of the Hub's environment that are no UTF-8
+        return False
+
+
 def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or "\x00" in value:
+    if not _is_text(value):
         raise InvalidJobError(f"{name}: {value!r} must be text without NUL characters")
 
 
@@ -318,7 +326,7 @@ def _check_environment(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
         if not _VARIABLE.fullmatch(name) or name in _READ_ONLY_VARIABLES:
             raise InvalidJobError(f"environment: {name!r} is no variable that a shell can set")
-        if not isinstance(value, str) or "\x00" in value:
+        if not _is_text(value):
             # The value may be a secret: name the variable only.
             raise InvalidJobError(f"environment: the value of {name} must be text without NUL")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from . import tasks
@@ -169,7 +169,8 @@ class Monitor:
         self._jobs.add(job)
         self._wake.set()
         if self._task is None or self._task.done():
-            self._wake = asyncio.Event()  # a task of an event loop that is no more may have had it
+            # A task of an event loop that is no more may have waited for these.
+            self._wake, self._answered = asyncio.Event(), asyncio.Event()
             self._task = tasks.start(self._run(), f"monitor of {self.scheduler.title}")
 
     def untrack(self, job: TrackedJob) -> None:
@@ -278,39 +279,46 @@ class Monitor:
         self._missing(missing)
         self._jobs = {job for job in self._jobs if not job.final}
 
-    def _missing(self, missing: Iterable[TrackedJob]) -> None:
+    def _missing(self, missing: Collection[TrackedJob]) -> None:
         """Find out what became of jobs that an answer lacks.
 
         Absence alone is never "gone". One that two good answers lack is asked for by id, as its
         user, who is shown it even where PrivateData hides it from the Hub; only the scheduler's
-        word that it knows no such job ends it. If over half of the jobs vanish in one answer, the
-        answer is what is wrong (a scheduler that lost its memory, another cluster's): for a
-        while nothing follows from it.
+        word that it knows no such job ends it. If over half of the jobs are missing at once, the
+        answers are what is wrong (a scheduler that lost its memory, another cluster's): for a
+        while nothing follows from them.
         """
-        known = [job for job in missing if job.info is not None and not job._hidden]
-        visible = sum(job.info is not None and not job._hidden for job in self._jobs)
         now = time.monotonic()
-        if len(known) > 1 and 2 * len(known) > visible:
-            if self._doubted_since is None:
-                self._doubted_since = now
-                log.error(
-                    "%d of %d jobs vanished from %s's answer at once: not believed.",
-                    len(known),
-                    visible,
-                    self.scheduler.title,
-                )
-            if now - self._doubted_since < DOUBT_LASTS:
-                missing = [job for job in missing if job not in known]
-        else:
-            self._doubted_since = None
+        self._doubt([job for job in missing if not job._hidden and not job.stopping], now)
         doubtful: dict[str, list[TrackedJob]] = {}
         for job in missing:
             job._missed += 1
+            if self._in_doubt and job.info is not None and not job._hidden:
+                continue  # it was in view, as the others: asking a thousand users tells no more
             wait = HIDDEN_INTERVAL if job.fast else max(HIDDEN_INTERVAL, self.status_interval)
             if job._missed >= 2 and not job._asking and now - job._asked >= wait:
                 doubtful.setdefault(job.client.account.name, []).append(job)
         for name, jobs in doubtful.items():
             tasks.start(self._confirm(jobs[0].client, jobs), f"asking as {name}")
+
+    def _doubt(self, vanished: Collection[TrackedJob], now: float) -> None:
+        """Begin or end to doubt the answers. One job alone is no evidence of anything."""
+        visible = sum(not job._hidden and not job.stopping for job in self._jobs)
+        if not (len(vanished) > 1 and 2 * len(vanished) > visible):
+            self._doubted_since = None
+        elif self._doubted_since is None:
+            self._doubted_since = now
+            log.error(
+                "%d of %d jobs are missing from %s's answer at once: not believed.",
+                len(vanished),
+                visible,
+                self.scheduler.title,
+            )
+
+    @property
+    def _in_doubt(self) -> bool:
+        since = self._doubted_since
+        return since is not None and time.monotonic() - since < DOUBT_LASTS
 
     async def _confirm(self, client: AgentClient, jobs: list[TrackedJob]) -> None:
         """Ask for jobs by id, as their user."""
@@ -333,6 +341,8 @@ class Monitor:
 
     def _confirmed(self, job: TrackedJob, info: JobInfo | None) -> None:
         owner = job.client.account.name
+        if info is None and self._in_doubt and not job.stopping:
+            return
         if info is None:
             info = JobInfo(
                 owner=owner,

@@ -84,17 +84,20 @@ class SubmitHost:
         # First a turn of the group's: who waits for that holds nobody else up.
         async with self._turn(group, GROUP_AT_ONCE) if group else contextlib.nullcontext(), turns:
             self._check_unfinished(group, command)
-            process = await self._start(command, environment)
+            process, done = await self._start(command, environment), False
             try:
-                return await asyncio.wait_for(
+                finished = await asyncio.wait_for(
                     _communicate(process, standard_input, output_limit, command), timeout
                 )
+                done = True
+                return finished
             except asyncio.TimeoutError:
                 raise SchedulerUnavailable(
                     f"{command[0]} did not end within {timeout:g} s.", command=command
                 ) from None
             finally:
-                _kill(process)
+                if not done:
+                    _kill(process)
                 if group and process.returncode is None:
                     self._unfinished.setdefault(group, []).append(process)
 
@@ -171,15 +174,14 @@ async def _read(stream: asyncio.StreamReader, limit: int) -> bytes:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """Make sure that a command has ended, or will.
+    """Make sure that a command, and what it has left running, has ended, or will.
 
     What sudo started can't be killed by a Hub that is no root: the agent has a limit of its own.
     asyncio's child watcher takes its exit status whenever it comes; the pipes are closed now, one
     by one, since closing the transport as a whole ends where the kill is refused (Python 3.11).
     """
-    if process.returncode is None:
-        for number in range(3):
-            if (pipe := process._transport.get_pipe_transport(number)) is not None:  # type: ignore[attr-defined]
-                pipe.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+    for number in range(3):
+        if (pipe := process._transport.get_pipe_transport(number)) is not None:  # type: ignore[attr-defined]
+            pipe.close()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

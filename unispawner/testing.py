@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,6 +42,8 @@ class FakeScheduler(Scheduler):
     ----------
     directory
         Where its files go; it must exist and be its own.
+    nodes
+        The hosts it has.
     """
 
     name = "fake"
@@ -56,8 +58,13 @@ class FakeScheduler(Scheduler):
         (r"does not answer", Meaning.UNAVAILABLE),
     )
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        nodes: Sequence[str] = ("node1", "node2", "node3"),
+    ) -> None:
         self.directory = Path(directory)
+        self._write("nodes", "\n".join(nodes))
         self.jobs: dict[str, JobInfo] = {}
         """What the scheduler knows; change it with the methods below."""
         self.marks: dict[str, str] = {}
@@ -151,6 +158,10 @@ class FakeScheduler(Scheduler):
     def mark_command(self) -> list[str]:
         """Return a cat of the marks."""
         return ["/bin/cat", str(self.directory / "marks")]
+
+    def hosts_command(self) -> list[str]:
+        """Return a cat of the nodes."""
+        return ["/bin/cat", str(self.directory / "nodes")]
 
     # -- its files -----------------------------------------------------------------------------
 

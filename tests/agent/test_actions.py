@@ -209,7 +209,6 @@ def test_no_room_for_the_files_is_told(agent: Any) -> None:
     assert not (agent.state_dir / "jobs" / MARK).exists()
 
 
-@pytest.mark.xfail(reason="an OSError of write() has no filename: the message says None")
 def test_no_room_is_told_with_the_place(agent: Any) -> None:
     """The user reads which directory is full."""
     request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
@@ -360,7 +359,6 @@ def test_a_refused_submission_leaves_nothing(agent: Any) -> None:
     assert set() == left(agent)
 
 
-@pytest.mark.xfail(reason="the environment is removed though the job may have been taken")
 def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Any) -> None:
     """sbatch's answer may time out after slurmctld has taken the job, which the Hub then finds."""
     folder = replay(agent, "sbatch", "sbatch-ctld-hangs")

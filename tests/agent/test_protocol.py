@@ -179,7 +179,6 @@ def test_it_ends_by_its_own_alarm(agent: Any) -> None:
     assert "was not done within 0.5 s" in done.error["message"]
 
 
-@pytest.mark.xfail(reason="the sweep takes the alarm for a scheduler that doesn't answer")
 def test_the_alarm_ends_a_submission_that_sweeps(agent: Any) -> None:
     """The time is up whatever the agent is at: no job is submitted after it."""
     agent.call("check")  # makes the directories

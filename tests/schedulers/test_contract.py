@@ -74,7 +74,7 @@ def test_tables_are_complete(scheduler: Scheduler) -> None:
 
 
 def test_states_are_ours(scheduler: Scheduler) -> None:
-    """Its words stand for states of ours, none for UNKNOWN; there is one that runs and one final."""
+    """Its words stand for states of ours, none for UNKNOWN; some run, some are final."""
     states = set(scheduler.states.values())
     assert states <= set(JobState) - {JobState.UNKNOWN}
     assert JobState.RUNNING in states

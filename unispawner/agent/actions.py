@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import AgentError, UniSpawnerError
+from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
 from ..script import launcher_source, render_environment, render_script
@@ -54,9 +54,11 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     except OSError as error:
         state.remove_job(spec.mark)
         raise AgentError(
-            f"The job's files can't be written: {error.filename}: {error.strerror}. "
+            f"The job's files can't be written: {error.filename or state.path}: {error.strerror}. "
             "Is the disk, or the user's quota, full? (c.UniSpawner.state_dir)"
         ) from None
+    except SchedulerUnavailable:
+        raise  # it may have taken the job all the same: the Hub looks, and cleans up if not
     except UniSpawnerError:
         state.remove_job(spec.mark)
         state.log(spec.mark).unlink(missing_ok=True)

@@ -79,7 +79,7 @@ class StateDir:
     def old_jobs(self, seconds: float) -> Iterator[Path]:
         """Yield the directories of jobs made more than that long ago."""
         for directory in (self.path / "jobs").iterdir():
-            if time.time() - directory.lstat().st_mtime > seconds:
+            if time.time() - _modified(directory) > seconds:
                 yield directory
 
     def tail(self, mark: str, lines: int) -> str:
@@ -93,9 +93,19 @@ class StateDir:
         return "\n".join(text.splitlines()[-lines:])
 
     def _prune_logs(self) -> None:
-        logs = sorted((self.path / "logs").glob("*.log"), key=lambda log: log.lstat().st_mtime)
+        """Keep the last, and those of jobs that live, however little they write."""
+        logs = sorted((self.path / "logs").glob("*.log"), key=_modified)
         for log in logs[:-LOGS_KEPT]:
-            log.unlink(missing_ok=True)
+            if not self.job(log.stem).exists():
+                log.unlink(missing_ok=True)
+
+
+def _modified(path: Path) -> float:
+    """Return when a file was written last; the future if another agent has just removed it."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def write_private(path: Path, text: str) -> None:
@@ -121,10 +131,9 @@ def _open_regular(path: Path) -> BinaryIO | None:
         descriptor = os.open(path, flags)
     except OSError:
         return None
-    file = os.fdopen(descriptor, "rb")
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return file
-    file.close()
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
     return None
 
 

@@ -31,6 +31,8 @@ def main() -> None:
         reply = {"version": VERSION, "result": _serve(_read_request())}
     except UniSpawnerError as error:
         reply = {"version": VERSION, "error": error.to_dict()}
+    except _OutOfTime as error:
+        reply = {"version": VERSION, "error": AgentError(str(error)).to_dict()}
     except Exception as error:  # whatever it is, the Hub's side should be told, not left in silence
         failure = AgentError(f"The user's side failed: {type(error).__name__}: {error}")
         reply = {"version": VERSION, "error": failure.to_dict()}
@@ -97,11 +99,15 @@ def _check_account(request: dict[str, Any]) -> pwd.struct_passwd:
     return entry
 
 
+class _OutOfTime(BaseException):
+    """The time is up, whatever we are at: nothing that catches errors may go on after it."""
+
+
 def _limit_time(seconds: float) -> None:
     """End by ourselves: a Hub that is no root can't kill what sudo started."""
 
     def out_of_time(*_: Any) -> NoReturn:
-        raise AgentError(f"The user's side was not done within {seconds:g} s.")
+        raise _OutOfTime(f"The user's side was not done within {seconds:g} s.")
 
     signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -11,6 +11,8 @@ from ..errors import AgentError
 from ..submit_host import Finished
 from .base import RunAs
 
+_REFUSED = re.compile(r"^sudo: |may not run sudo|not allowed to (execute|run)", re.MULTILINE)
+
 
 class Sudo(RunAs):
     """``sudo -n -H -u ACCOUNT -- <one fixed command>``: no ``-E``, nothing of the user's in it."""
@@ -29,7 +31,7 @@ class Sudo(RunAs):
     def explain(self, account: Account, finished: Finished) -> str:
         """Tell a refusing sudo from an agent that failed."""
         text = finished.stderr.decode("utf-8", "replace")
-        if finished.exit_status == 1 and re.search(r"^sudo: |may not run sudo", text, re.MULTILINE):
+        if finished.exit_status == 1 and _REFUSED.search(text):
             return (
                 f"sudo does not let the Hub act as {account.name}. "
                 "The administrator runs `unispawner doctor --sudoers` for the line it needs."
@@ -53,4 +55,4 @@ class Sudo(RunAs):
 
 def _escape(word: str) -> str:
     """Escape what sudoers(5) would take for a separator, a wildcard or a comment."""
-    return re.sub(r"([\\,:= *?\[\]!#\"()@%])", r"\\\1", word)
+    return re.sub(r"([\\,:= *?\[\]!#\"])", r"\\\1", word)
