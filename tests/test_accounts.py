@@ -123,3 +123,15 @@ async def test_the_lookup_is_off_the_event_loop(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pwd, "getpwnam", note)
     await find_account("ada", 1000)
     assert [threading.main_thread()] != threads
+
+
+async def test_a_name_that_the_directory_spells_otherwise(
+    directory: dict[str, pwd.struct_passwd],
+) -> None:
+    """Two Hub users must not become one account unnoticed; upper and lower case are no matter."""
+    ada = entry("ada", 4000)
+    directory.update({"ada": ada, "Ada": ada, "ada@other.example": ada})
+    assert "ada" == (await find_account("Ada", 1000, same_name=True)).name
+    assert "ada" == (await find_account("ada@other.example", 1000)).name
+    with pytest.raises(AgentError, match=r"'ada@other\.example' as 'ada'.*account_name"):
+        await find_account("ada@other.example", 1000, same_name=True)

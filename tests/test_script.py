@@ -97,10 +97,6 @@ def test_without_its_files_a_job_ends(tmp_path: Path, lost: str) -> None:
     assert (1, "") == (done.returncode, done.stdout)
 
 
-# Not strict: one time in twenty, on a busy machine (Counter({9: 379, 138: 21})).
-@pytest.mark.xfail(
-    strict=False, reason="a server that ends while the trap runs leaves 128 + signal as the status"
-)
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
 def test_a_signal_reaches_the_server_and_the_epilogue_still_runs(tmp_path: Path, name: str) -> None:
     """Slurm signals the job's shell; the server ends in its own way, and then the epilogue runs."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from unispawner.errors import AgentError, SchedulerUnavailable
-from unispawner.submit_host import STDERR_LIMIT, Finished, SubmitHost
+from unispawner.submit_host import GROUP_AT_ONCE, STDERR_LIMIT, Finished, SubmitHost
 
 PATH = {"PATH": "/usr/bin:/bin"}
 PATIENCE = 30.0
@@ -236,3 +236,50 @@ def test_a_host_serves_one_loop_after_another() -> None:
 
 async def _twice(host: SubmitHost) -> list[Finished]:
     return list(await asyncio.gather(run("true", host=host), run("true", host=host)))
+
+
+async def test_one_groups_hanging_commands_hold_nobody_up(tmp_path: Path) -> None:
+    """A user who stops their own agents, or whose home hangs, waits for themselves alone."""
+    host = SubmitHost(at_once=GROUP_AT_ONCE + 1)
+    hanging = [
+        asyncio.ensure_future(sh("sleep 600", host=host, group="mallory"))
+        for _ in range(GROUP_AT_ONCE + 5)
+    ]
+    await asyncio.sleep(0.1)
+    assert b"ok\n" == (await sh("echo ok", host=host, group="alice")).stdout
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_commands_that_cannot_be_ended_are_not_added_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What sudo started can't be killed by a Hub that isn't root: of those there are only a few,
+    none keeps a descriptor, and their user is told; others go on, and so do they in the end."""
+
+    def refused(*_: int) -> None:
+        raise PermissionError
+
+    host = SubmitHost()
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as context:
+        context.setattr(os, "killpg", refused)
+        for _ in range(GROUP_AT_ONCE):
+            with pytest.raises(SchedulerUnavailable, match="did not end"):
+                await sh(
+                    f"echo $$ >>{tmp_path}/pids; exec sleep 600",
+                    host=host,
+                    group="mallory",
+                    timeout=0.3,
+                )
+    with pytest.raises(SchedulerUnavailable, match="earlier commands for mallory hang"):
+        await sh("true", host=host, group="mallory")
+    await sh("true", host=host, group="alice")
+    await asyncio.sleep(0.1)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2 * GROUP_AT_ONCE  # asyncio's pidfds
+    for pid in await pids_in(tmp_path / "pids", GROUP_AT_ONCE):
+        os.kill(pid, 9)
+    await gone(await pids_in(tmp_path / "pids", GROUP_AT_ONCE))
+    await asyncio.sleep(0.2)
+    await sh("true", host=host, group="mallory")

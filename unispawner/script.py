@@ -16,7 +16,8 @@ from .schedulers.base import Scheduler
 _END = "END_OF_UNISPAWNER_LAUNCHER"
 
 # A shell would die of a signal at once and leave the server behind: it waits on, so that the
-# epilogue runs after the server's end. `wait` returns early for each signal that is trapped.
+# epilogue runs after the server's end. `wait` returns early, with 128 and more, for each signal
+# that is trapped; asked again it gives the real status, or 127 if it had given that already.
 _WITH_EPILOGUE = """\
 launcher=$!
 for signal in TERM INT HUP QUIT USR1 USR2; do
@@ -26,6 +27,10 @@ while :; do
   wait $launcher; status=$?
   kill -0 $launcher 2>/dev/null || break
 done
+if [ $status -gt 128 ]; then
+  wait $launcher 2>/dev/null; again=$?
+  [ $again = 127 ] || status=$again
+fi
 trap - TERM INT HUP QUIT USR1 USR2
 """
 

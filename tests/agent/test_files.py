@@ -272,3 +272,35 @@ def test_a_log_that_is_no_file(state: StateDir, tmp_path: Path, kind: str) -> No
     elif kind == "fifo":
         os.mkfifo(log)
     assert "" == state.tail(MARK, 5)
+
+
+# -- above ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bits", "fits"),
+    [(0o755, True), (0o700, True), (0o777, False), (0o775, False), (0o1777, ROOT)],
+)
+def test_nobody_else_may_rename_what_is_above(tmp_path: Path, bits: int, fits: bool) -> None:
+    """Whoever can put a directory of their own in the place of ours has the job run what is in it;
+    a sticky directory of root's, such as /tmp, is safe from that."""
+    above = tmp_path / "scratch"
+    above.mkdir()
+    above.chmod(bits)
+    if bits & 0o020:
+        os.chown(above, -1, 12345 if ROOT else os.getgid())
+    if fits:
+        assert above / "alice" == StateDir.open(str(above / "alice")).path
+    elif bits & 0o002 or ROOT:
+        with pytest.raises(AgentError, match=f"{above} can be changed by others"):
+            StateDir.open(str(above / "alice"))
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root, to be somebody else")
+def test_somebody_elses_directory_above_is_refused(tmp_path: Path) -> None:
+    """Its owner made it first, in a place where everybody may."""
+    above = tmp_path / "alice"
+    above.mkdir()
+    os.chown(above, 12345, -1)
+    with pytest.raises(AgentError, match="can be changed by others"):
+        StateDir.open(str(above / "state"))
