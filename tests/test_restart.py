@@ -258,10 +258,13 @@ async def test_killed_before_the_submission(
     assert set() == slurm.active(name=hub.job_name)
 
 
+@pytest.mark.parametrize("how", ["killed", "shut down"])
 async def test_stop_outlasts_a_scheduler_that_is_down(
-    hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path
+    hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path, how: str
 ) -> None:
-    """A stop that the scheduler doesn't take goes on, over a restart of the Hub, until it does."""
+    """A stop that the scheduler doesn't take goes on, over a restart of the Hub, until it does.
+
+    A Hub that is shut down cancels the stop, and JupyterHub then forgets the server."""
     await alice.start()
     await alice.wait_ready(timeout=60)
     job_id = (await hub.state("alice"))["job_id"]
@@ -269,9 +272,14 @@ async def test_stop_outlasts_a_scheduler_that_is_down(
     try:
         stopping = asyncio.ensure_future(alice.api("DELETE", "users/alice/server"))
         stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await until(lambda: "is not cancelled yet" in hub.log(), "a cancellation failed")
+        failed = f"Job {job_id} is not cancelled yet"
+        await until(lambda: failed in hub.log(), "a cancellation failed")
         assert (await hub.state("alice"))["stopping"]
-        await restart(hub)
+        if how == "shut down":
+            await hub.terminate()
+            await hub.start()
+        else:
+            await restart(hub)
         assert {job_id} == slurm.active(name=hub.job_name)
     finally:
         (commands / "fail-scancel").unlink()

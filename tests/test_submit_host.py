@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -11,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from unispawner.command import STDERR_LIMIT, Finished
 from unispawner.errors import AgentError, SchedulerUnavailable
-from unispawner.submit_host import GROUP_AT_ONCE, STDERR_LIMIT, Finished, SubmitHost
+from unispawner.submit_host import GROUP_AT_ONCE, SubmitHost
 
 PATH = {"PATH": "/usr/bin:/bin"}
 PATIENCE = 30.0
@@ -181,6 +184,33 @@ async def test_cancellation_while_a_command_is_being_started(turns: int) -> None
     task.cancel()  # a second time, should it hang
     await asyncio.wait({task}, timeout=3)
     assert {task} == done
+
+
+SHUTDOWN = """
+import asyncio, os, sys
+from unispawner.submit_host import SubmitHost
+
+async def main():
+    run = SubmitHost().run(["/bin/true"], environment={}, timeout=30, output_limit=100)
+    task = asyncio.create_task(run)
+    for _ in range(int(sys.argv[1])):
+        await asyncio.sleep(0)
+    for each in asyncio.all_tasks() - {asyncio.current_task()}:
+        each.cancel()
+    _, pending = await asyncio.wait({task}, timeout=3)
+    print("stuck" if pending else "ended", flush=True)
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("turns", [2, 4, 6])
+def test_the_hub_can_end_while_a_command_is_being_started(turns: int) -> None:
+    """JupyterHub's shutdown cancels every task, asyncio's own too, and waits without a limit."""
+    command = [sys.executable, "-c", SHUTDOWN, str(turns)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert "ended" == done.stdout.strip(), done.stderr
 
 
 @pytest.mark.parametrize("command", ["no-such-command", "/", "/etc/passwd"])

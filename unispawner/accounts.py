@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import pwd
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .errors import AgentError
 
 # What sudo would read as an option, as "#uid", or as a group is no name, whatever NSS says.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,255}", re.ASCII)
+# A directory service that hangs keeps threads: these, and not those that others need.
+_THREADS = ThreadPoolExecutor(4, "unispawner-accounts")
 _NOBODY = {65534, 2**32 - 2}
 LOOKUP_TIMEOUT = 10.0
 """Seconds: the directory service behind getpwnam may be slow."""
@@ -18,11 +21,23 @@ LOOKUP_TIMEOUT = 10.0
 
 @dataclass(frozen=True)
 class Account:
-    """A system account as the directory spells it."""
+    """A system account as the directory spells it.
+
+    Attributes
+    ----------
+    uid_name
+        The name that the directory gives for the uid, and schedulers print; empty if it is
+        ``name``. The two differ where an account has several names.
+    """
 
     name: str
     uid: int
     home: str
+    uid_name: str = ""
+
+    def owns(self, owner: str) -> bool:
+        """Return whether a scheduler's word for a job's owner means this account."""
+        return owner in (self.name, self.uid_name or self.name)
 
 
 async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> Account:
@@ -40,7 +55,8 @@ async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> A
         If there is none, it is root's, or its uid is below ``min_uid``.
     """
     try:
-        entry = await asyncio.wait_for(asyncio.to_thread(pwd.getpwnam, name), LOOKUP_TIMEOUT)
+        lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
+        entry, uid_name = await asyncio.wait_for(lookup, LOOKUP_TIMEOUT)
     except asyncio.TimeoutError:
         raise AgentError(
             f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s; the "
@@ -65,4 +81,13 @@ async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> A
             f"The account {entry.pw_name} has uid {entry.pw_uid}; uid 0 and uids below "
             f"c.UniSpawner.min_uid = {min_uid} don't run servers."
         )
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_dir)
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_dir, uid_name)
+
+
+def _look_up(name: str) -> tuple[pwd.struct_passwd, str]:
+    entry = pwd.getpwnam(name)
+    try:
+        uid_name = pwd.getpwuid(entry.pw_uid).pw_name
+    except KeyError:
+        uid_name = entry.pw_name
+    return entry, "" if uid_name == entry.pw_name else uid_name

@@ -97,7 +97,7 @@ class AgentClient:
     def _job_id(self, result: Any, key: str) -> str:
         job_id = result.get(key) if isinstance(result, dict) else None
         if not isinstance(job_id, str) or not self.scheduler.job_id.fullmatch(job_id):
-            raise self._nonsense("a job id")
+            raise self._nonsense("job id")
         return job_id
 
     def _info(self, data: Any) -> JobInfo:

@@ -14,7 +14,7 @@ FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0
 """Seconds between attempts."""
 GENTLE_ATTEMPTS = 3
-"""After so many attempts a job that a signal could not end is killed."""
+"""After so many attempts ``force`` is asked for: without a scheduler, that kills."""
 
 
 async def cancel_until_ended(job: TrackedJob, monitor: Monitor) -> None:

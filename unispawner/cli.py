@@ -154,8 +154,9 @@ async def _check_query(spawner: UniSpawner) -> str:
 def _check_python(spawner: UniSpawner) -> str:
     from .errors import AgentError
 
-    directory = Path(spawner.agent_python).resolve()
-    for part in (directory, *directory.parents):
+    given = Path(os.path.abspath(spawner.agent_python))
+    real = given.resolve()
+    for part in (given, *given.parents, real, *real.parents):
         if not os.stat(part).st_mode & 0o005 == 0o005:
             raise AgentError(
                 f"Users can't read {part}, so they can't run {spawner.agent_python}: make the "

@@ -232,7 +232,7 @@ class JobSpec:
     def attributes_for(self, scheduler: str) -> list[tuple[str, Attribute]]:
         """Return the custom attributes of one scheduler, without its prefix, flags expanded.
 
-        A list becomes several pairs of the same key; False and None are left out.
+        A list becomes several pairs of the same key; False is left out.
         """
         result: list[tuple[str, Attribute]] = []
         for key, value in self.custom_attributes.items():
@@ -332,7 +332,7 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 
 
 def _check_attribute(key: str, value: Attribute) -> None:
-    if not _ATTRIBUTE.fullmatch(key):
+    if not isinstance(key, str) or not _ATTRIBUTE.fullmatch(key):
         raise InvalidJobError(
             f"custom_attributes: {key!r} must be a scheduler's name, a dot and an option's name, "
             "like slurm.qos"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from . import tasks
 from .agent_client import AgentClient
-from .errors import UniSpawnerError
+from .errors import SchedulerUnavailable, UniSpawnerError
 from .job import JobInfo, JobState
 from .schedulers import Scheduler
 from .schedulers.base import Reply
@@ -28,7 +28,8 @@ FAST_AFTER_SUBMIT = 60.0
 """Seconds after a submission for which that holds."""
 LARGEST_SHARE = 0.1
 """Of the interval, at most this part may be spent in queries: a slow scheduler is asked less."""
-QUERY_TIMEOUT = 30.0
+QUERY_TIMEOUT = 12.0
+"""Seconds; squeue gives up by itself after ten."""
 QUERY_LIMIT = 64 * 1024**2
 """Bytes; a row has about a hundred."""
 DOUBT_LASTS = 600.0
@@ -55,6 +56,9 @@ class TrackedJob:
         True once the scheduler has taken that.
     being_reported
         True while a report is looked at: one at a time.
+    reported_at, life
+        When it was reported, and the start time of the run that did so, as the first answer to a
+        question after that has it. Another start time is another run.
     on_change
         Called with the job and what was known before, after ``info`` has changed.
     """
@@ -66,6 +70,8 @@ class TrackedJob:
     stopping: bool = False
     cancelled: bool = False
     being_reported: bool = False
+    reported_at: float = float("-inf")
+    life: float | None = None
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
     fast_until: float = 0.0
     _since: float = field(default_factory=time.monotonic)
@@ -93,7 +99,9 @@ class TrackedJob:
         """True while somebody waits for the job to start, to report, or to stop."""
         running = self.info is not None and self.info.state is JobState.RUNNING
         return (
-            self.stopping or (running and not self.reported) or time.monotonic() < self.fast_until
+            self.stopping
+            or (running and not self.reported and not (self.info and self.info.ending))
+            or time.monotonic() < self.fast_until
         )
 
     async def wait_change(self, seconds: float | None = None) -> None:
@@ -108,9 +116,11 @@ class TrackedJob:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def update(self, info: JobInfo) -> None:
-        """Take what a scheduler told, and tell others if it is new."""
+    def update(self, info: JobInfo, asked: float) -> None:
+        """Take what a scheduler told when it was asked at that moment; tell others if it is new."""
         before, self.info, self._missed = self.info, info, 0
+        if self.reported and self.life is None and asked > self.reported_at:
+            self.life = info.start_time
         if info != before:
             self.notify()
             if self.on_change is not None:
@@ -218,11 +228,13 @@ class Monitor:
     async def _ask(self, began: float) -> None:
         try:
             answer = await self.query()
-        except UniSpawnerError as error:
+        except Exception as error:
             self._failures = min(self._failures + 1, 10)
             if self.problem is None:
-                log.warning("Jobs keep their last known state: %s", error)
-            self.problem = error
+                # Of what isn't ours, such as a bug in a parser, the place is of interest.
+                ours = isinstance(error, UniSpawnerError)
+                log.warning("Jobs keep their last known state: %s", error, exc_info=not ours)
+            self.problem = _as_problem(error, self.scheduler.title)
             for job in self._jobs:
                 job.notify()
             return
@@ -271,9 +283,9 @@ class Monitor:
         missing = []
         for job in list(self._jobs):
             info = answer.get(job.job_id)
-            if info is not None and info.owner == job.client.account.name:
+            if info is not None and job.client.account.owns(info.owner):
                 job._hidden = False
-                job.update(info)
+                job.update(info, began)
             elif job._since < began:  # a job submitted after the question was asked isn't missing
                 missing.append(job)
         self._missing(missing)
@@ -324,6 +336,7 @@ class Monitor:
         """Ask for jobs by id, as their user."""
         for job in jobs:
             job._asking = True
+        asked = time.monotonic()
         try:
             answer = await client.status([job.job_id for job in jobs])
             for job_id, info in answer.items():
@@ -337,9 +350,9 @@ class Monitor:
                 job._asking, job._asked = False, time.monotonic()
         for job in jobs:
             if job in self._jobs:
-                self._confirmed(job, answer.get(job.job_id))
+                self._confirmed(job, answer.get(job.job_id), asked)
 
-    def _confirmed(self, job: TrackedJob, info: JobInfo | None) -> None:
+    def _confirmed(self, job: TrackedJob, info: JobInfo | None, asked: float) -> None:
         owner = job.client.account.name
         if info is None and self._in_doubt and not job.stopping:
             return
@@ -349,7 +362,9 @@ class Monitor:
                 state=JobState.COMPLETED,
                 message=f"{self.scheduler.title} does not know the job any more",
             )
-        elif info.owner != owner:
+        elif info.owner.isdigit() or info.owner == "nobody":
+            return  # the directory service can't name a uid just now
+        elif not job.client.account.owns(info.owner):
             # A forged reply of the user's own agent, or a cluster that began to count anew. A job
             # of theirs that should run all the same ends itself: the Hub refuses its report.
             log.error("Job %s is %r's, not %r's.", job.job_id, info.owner, owner)
@@ -364,9 +379,15 @@ class Monitor:
                 job.job_id,
                 owner,
             )
-        job.update(info)
+        job.update(info, asked)
         if job.final:
             self._jobs.discard(job)
+
+
+def _as_problem(error: Exception, title: str) -> UniSpawnerError:
+    if isinstance(error, UniSpawnerError):
+        return error
+    return SchedulerUnavailable(f"{title}'s answer was not understood: {error!r}")
 
 
 _monitors: dict[tuple[object, ...], Monitor] = {}

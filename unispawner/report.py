@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from . import tasks
-from .errors import SchedulerUnavailable
+from .errors import InvalidJobError, SchedulerUnavailable
 from .hosts import check_host
 from .job import JobInfo, JobState
 from .monitor import FAST_INTERVAL, TrackedJob
@@ -37,15 +38,16 @@ async def take_report(spawner: UniSpawner, host: str, port: int) -> None:
         raise SchedulerUnavailable("Another report of this server is being looked at.")
     job.being_reported = True
     try:
-        if _exec_host(job) is None or spawner.state.port:
-            # It isn't known where the job runs, or that is of before it was run again: such a
-            # change is to be noticed before the report that follows from it is taken.
+        if _exec_host(job) is None:
             await spawner.monitor().refresh(_PATIENCE)
         address = await _check(spawner, job, host)
+    except InvalidJobError:
+        spawner.monitor().hurry()  # the job may have been run again elsewhere; it reports again
+        raise
     finally:
         job.being_reported = False
     spawner.state.host, spawner.state.port = address, port
-    job.reported = True
+    job.reported, job.reported_at, job.life = True, time.monotonic(), None
     spawner.commit()
     job.notify()
     if spawner.ready:
@@ -70,11 +72,15 @@ def url(state: ServerState) -> str:
     return f"http://{host}:{state.port}"
 
 
-def has_moved(before: JobInfo | None, now: JobInfo) -> bool:
-    """Return whether a server that was somewhere is there no more."""
+def has_moved(job: TrackedJob, before: JobInfo | None, now: JobInfo) -> bool:
+    """Return whether a server that was somewhere is there no more.
+
+    A run is told by its start time. That of the run that has reported is what answers since the
+    report say: what was known before may have been of an earlier run.
+    """
     waits = now.state in (JobState.QUEUED, JobState.HELD)
     elsewhere = bool(before and before.exec_host and now.exec_host not in ("", before.exec_host))
-    anew = bool(before and before.start_time and now.start_time not in (None, before.start_time))
+    anew = job.life is not None and now.start_time not in (None, job.life)
     return waits or elsewhere or anew or now.ending
 
 
@@ -82,6 +88,7 @@ def forget_address(spawner: UniSpawner, job: TrackedJob) -> None:
     """Send nobody to where the server was: its port may be another user's by now."""
     spawner.log.warning("%s: job %s is not where it was", spawner._log_name, job.job_id)
     spawner.state.host, spawner.state.port, job.reported = "", 0, False
+    spawner.state.waiting_since = time.time()
     spawner.commit()
     tasks.start(_move_route(spawner, *DEAD_ADDRESS), f"route of {spawner._log_name}")
 

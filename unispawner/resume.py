@@ -40,19 +40,22 @@ async def attach(spawner: UniSpawner) -> None:
     """
     state = spawner.state
     pause, deadline = 1.0, state.submit_time + spawner.agent_timeout + _SUBMIT_MARGIN
-    while spawner.job is None:
+    while spawner.job is None and spawner.state is state:
         try:
             client = await spawner.client()
             over = time.time() > deadline
             if not state.job_id:
                 state.job_id = await client.find(state.mark)
                 spawner.commit()
+            if spawner.state is not state:
+                return  # it was stopped meanwhile
             if state.job_id:
                 spawner.track(client, state.job_id)
             elif over:
                 message = "the Hub was restarted before the job was submitted"
                 info = JobInfo(client.account.name, JobState.FAILED, message)
                 spawner.job = TrackedJob("", client, info=info)
+                spawner.start_clean_up(client)
         except UniSpawnerError as error:
             spawner.log.warning("%s can't be looked up yet: %s", spawner._log_name, error)
         if spawner.job is None:
@@ -72,7 +75,8 @@ async def first_answer(spawner: UniSpawner) -> None:
             spawner.resumption = Resumption(spawner)
         what = f"return of {spawner._log_name}"
         spawner.attachment = tasks.start(attach(spawner), what)
-    await asyncio.wait({spawner.attachment}, timeout=_FIRST_ANSWER)
+    patience = None if spawner.state.stopping else _FIRST_ANSWER
+    await asyncio.wait({spawner.attachment}, timeout=patience)
     until = time.monotonic() + _FIRST_ANSWER
     while spawner.job and not spawner.job.info and time.monotonic() < until:
         await spawner.job.wait_change(until - time.monotonic())

@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.spawner import Spawner
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
 from . import handlers, progress, report, resume, tasks
@@ -52,6 +53,7 @@ class UniSpawner(JobSettings, Spawner):
         self._starting = False
         self._restored = False
         self._cleaned = False
+        self._base_url = ""
         super().__init__(**kwargs)
 
     # -- state ---------------------------------------------------------------------------------
@@ -70,9 +72,16 @@ class UniSpawner(JobSettings, Spawner):
         super().load_state(state)
         self.state = ServerState.from_dict(state)
         self._restored = bool(self.state.mark)
+        if self._restored:  # as they were for this server; its next start has new ones
+            self.scheduler = self.state.scheduler
+            self.scheduler_path = self.state.scheduler_path
+            self.scheduler_environment = self.state.scheduler_environment
+            self.state_dir = self.state.state_dir or self.state_dir
 
     def clear_state(self) -> None:
         """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
+        if self.state.stopping and not (self.job and self.job.over) and self.state.mark:
+            return self._leave_to_the_next_hub()
         if self.token_id is not None and (session := self._session()) is not None:
             token = session.get(orm.APIToken, self.token_id)
             if token is not None and token.user is self.user.orm_user:
@@ -86,11 +95,34 @@ class UniSpawner(JobSettings, Spawner):
         self.attachment, self.resumption = None, None
         super().clear_state()
 
-    def commit(self) -> None:
-        """Save the state now: JupyterHub does so only after ``start()`` has returned."""
-        if (session := self._session()) is not None:
+    def _leave_to_the_next_hub(self) -> None:
+        """Keep a server whose stop was cancelled before the scheduler confirmed it.
+
+        JupyterHub does that when it ends, and forgets the server. A Hub that starts asks only
+        about servers that have a row, so there must be one again.
+        """
+        session = self._session()
+        if session is not None and self.orm_spawner.server is None:
+            address, port = report.DEAD_ADDRESS
+            self.orm_spawner.server = orm.Server(base_url=self._base_url, ip=address, port=port)
+        self.commit()
+
+    def commit(self) -> bool:
+        """Save the state now: JupyterHub does so only after ``start()`` has returned.
+
+        False, with a line in the log, if the database refuses: what is under way goes on.
+        """
+        session = self._session()
+        if session is None:
+            return True
+        try:
             self.orm_spawner.state = self.get_state()
             session.commit()
+        except SQLAlchemyError as error:
+            session.rollback()
+            self.log.error("%s: the state can't be saved: %s", self._log_name, error)
+            return False
+        return True
 
     def _session(self) -> Any:
         return None if self.orm_spawner is None else object_session(self.orm_spawner)
@@ -110,6 +142,10 @@ class UniSpawner(JobSettings, Spawner):
             return await self.wait_ready()
         except UniSpawnerError as error:
             raise SpawnFailure(error) from error
+        except Exception as error:  # a bug, ours or the configuration's: no bare 500 for that
+            self.log.exception("%s: the start failed", self._log_name)
+            message = f"The start failed: {type(error).__name__}: {error}"
+            raise SpawnFailure(UniSpawnerError(message)) from error
         finally:
             self._starting = False
 
@@ -122,7 +158,13 @@ class UniSpawner(JobSettings, Spawner):
         name = self._account_name()
         same_name = self.account_name is None
         account = await find_account(name, self.min_uid, same_name=same_name)
-        self._spec = self.job_spec(secrets.token_hex(8), self.get_env())
+        try:
+            environment = self.get_env()
+        except Exception as error:  # c.Spawner.environment may hold the administrator's functions
+            raise InvalidJobError(
+                f"environment: {type(error).__name__}: {error} (c.Spawner.environment)"
+            ) from error
+        self._spec = self.job_spec(secrets.token_hex(8), environment)
         token = orm.APIToken.find(self._session(), self.api_token) if self._session() else None
         self.state = ServerState(
             scheduler=self.scheduler,
@@ -131,10 +173,15 @@ class UniSpawner(JobSettings, Spawner):
             mark=self._spec.mark,
             token_id=token.id if token else None,
             submit_time=time.time(),
+            waiting_since=time.time(),
+            scheduler_path=self.scheduler_path,
+            scheduler_environment=dict(self.scheduler_environment),
+            state_dir=self.state_dir,
         )
         if self.server is not None:
             self.server.ip, self.server.port = report.DEAD_ADDRESS
-        self.commit()
+        if not self.commit():
+            raise AgentError("The Hub's database takes no changes just now; try again.")
 
     def _account_name(self) -> str:
         if self.account_name is not None:
@@ -180,7 +227,7 @@ class UniSpawner(JobSettings, Spawner):
 
     def _submission_failed(self, client: AgentClient) -> None:
         # A job that was submitted after all finds no environment and ends at once.
-        self._start_clean_up(client)
+        self.start_clean_up(client)
         self.state.mark = ""
         self.commit()
 
@@ -192,7 +239,7 @@ class UniSpawner(JobSettings, Spawner):
         JobEndedError
             If the job ends first, or runs for ``report_timeout`` without a report.
         """
-        deadline = self.state.submit_time + self.start_timeout
+        deadline = self.state.waiting_since + self.start_timeout
         running_since: float | None = None
         if self.attachment is not None:  # a restarted Hub is looking the job up
             await asyncio.wait({self.attachment})
@@ -252,17 +299,18 @@ class UniSpawner(JobSettings, Spawner):
                 return 0
         if self.job is None or not self.job.over:
             return None
-        self._start_clean_up(self.job.client)
         return _exit_status(self.job.info)
 
     def _job_changed(self, job: TrackedJob, before: JobInfo | None) -> None:
         """Follow a job that is run again, and let the Hub know at once of one that has ended."""
         if job is not self.job or job.info is None:
             return
-        if self.state.port and not job.stopping and report.has_moved(before, job.info):
+        if job.info.state.final:
+            self.start_clean_up(job.client)
+            if self._poll_callback is not None:
+                tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
+        elif self.state.port and not job.stopping and report.has_moved(job, before, job.info):
             report.forget_address(self, job)
-        elif job.info.state.final and self._poll_callback is not None:
-            tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job and return when the scheduler confirms that it has ended.
@@ -278,6 +326,7 @@ class UniSpawner(JobSettings, Spawner):
 
     async def _stop_job(self) -> None:
         self.state.stopping = True
+        self._base_url = self.server.base_url if self.server else self._base_url
         self.commit()
         if self._submission is not None and not self._submission.done():
             await asyncio.wait({self._submission})
@@ -291,7 +340,7 @@ class UniSpawner(JobSettings, Spawner):
         await cancel_until_ended(job, self.monitor())
         await self._clean_up(job.client, self.state.mark)
 
-    def _start_clean_up(self, client: AgentClient) -> None:
+    def start_clean_up(self, client: AgentClient) -> None:
         """Remove the job's private files in the background, once."""
         if not self._cleaned:
             self._cleaned = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 VERSION = 1
@@ -19,8 +19,11 @@ class ServerState:
         Finds the job when the submission's answer was lost; empty means that there is no server.
     token_id
         The id, not the value, of the server's API token.
-    submit_time
-        Seconds since the epoch.
+    scheduler, scheduler_path, scheduler_environment, state_dir
+        As they were set for this server: a hook may have set them, and isn't run again.
+    submit_time, waiting_since
+        Seconds since the epoch: of the submission, and of when the server began to be waited for,
+        which is later if the job is run again.
     host, port
         Where the server has reported to be; 0 means not yet.
     stopping
@@ -34,6 +37,10 @@ class ServerState:
     mark: str = ""
     token_id: int | None = None
     submit_time: float = 0.0
+    waiting_since: float = 0.0
+    scheduler_path: str = ""
+    scheduler_environment: dict[str, str] = field(default_factory=dict)
+    state_dir: str = ""
     host: str = ""
     port: int = 0
     stopping: bool = False

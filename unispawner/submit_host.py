@@ -9,26 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from .errors import AgentError, SchedulerUnavailable
+from .command import Command, Finished
+from .errors import SchedulerUnavailable
 
 GROUP_AT_ONCE = 2
 """Commands of one group (see :meth:`SubmitHost.run`)."""
-STDERR_LIMIT = 64 * 1024
-"""Bytes of standard error that are kept; sixteen times as much is an error."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """How a command ended and what it printed."""
-
-    exit_status: int
-    stdout: bytes
-    stderr: bytes
 
 
 class SubmitHost:
@@ -38,7 +27,7 @@ class SubmitHost:
     ----------
     at_once
         How many commands may run at the same time; the others wait their turn. Each costs up to a
-        fifth of a second of processor time.
+        fifth of a second of processor time. Default: 4, or two for each core if that is more.
     """
 
     def __init__(self, at_once: int | None = None) -> None:
@@ -46,7 +35,7 @@ class SubmitHost:
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = (
             WeakKeyDictionary()
         )
-        self._unfinished: dict[str, list[asyncio.subprocess.Process]] = {}
+        self._unfinished: dict[str, list[Command]] = {}
 
     async def run(
         self,
@@ -84,22 +73,13 @@ class SubmitHost:
         # First a turn of the group's: who waits for that holds nobody else up.
         async with self._turn(group, GROUP_AT_ONCE) if group else contextlib.nullcontext(), turns:
             self._check_unfinished(group, command)
-            process, done = await self._start(command, environment), False
+            running = Command(command, environment, standard_input, output_limit, timeout)
             try:
-                finished = await asyncio.wait_for(
-                    _communicate(process, standard_input, output_limit, command), timeout
-                )
-                done = True
-                return finished
-            except asyncio.TimeoutError:
-                raise SchedulerUnavailable(
-                    f"{command[0]} did not end within {timeout:g} s.", command=command
-                ) from None
+                return await _in_thread(running)
             finally:
-                if not done:
-                    _kill(process)
-                if group and process.returncode is None:
-                    self._unfinished.setdefault(group, []).append(process)
+                running.kill()
+                if group and not running.ended:
+                    self._unfinished.setdefault(group, []).append(running)
 
     def _turn(self, group: str, at_once: int) -> asyncio.Semaphore:
         """Return the semaphore of a group in the running event loop; "" is everybody."""
@@ -108,7 +88,7 @@ class SubmitHost:
 
     def _check_unfinished(self, group: str, command: Sequence[str]) -> None:
         """Refuse a group whose earlier commands hang: each holds memory and a process."""
-        left = [one for one in self._unfinished.pop(group, []) if one.returncode is None]
+        left = [one for one in self._unfinished.pop(group, []) if not one.ended]
         if left:
             self._unfinished[group] = left
         if len(left) >= GROUP_AT_ONCE:
@@ -118,70 +98,34 @@ class SubmitHost:
                 command=command,
             )
 
-    @staticmethod
-    async def _start(
-        command: Sequence[str], environment: Mapping[str, str]
-    ) -> asyncio.subprocess.Process:
-        try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=dict(environment),
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise AgentError(
-                f"{command[0]} can't be run: {error.strerror}.", command=command
-            ) from None
 
+async def _in_thread(running: Command) -> Finished:
+    """Run a command in a thread of its own, which keeps no process from ending.
 
-async def _communicate(
-    process: asyncio.subprocess.Process, data: bytes, output_limit: int, command: Sequence[str]
-) -> Finished:
-    async def feed() -> None:
-        assert process.stdin
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(data)
-            await process.stdin.drain()
-        process.stdin.close()
-
-    assert process.stdout
-    assert process.stderr
-    try:
-        _, stdout, stderr = await asyncio.gather(
-            feed(), _read(process.stdout, output_limit), _read(process.stderr, STDERR_LIMIT * 16)
-        )
-    except _TooMuch as error:
-        message = f"{command[0]} printed more than {error} bytes."
-        raise AgentError(message, command=command) from None
-    return Finished(await process.wait(), stdout, stderr[:STDERR_LIMIT])
-
-
-class _TooMuch(Exception):
-    """A command prints more than it may."""
-
-
-async def _read(stream: asyncio.StreamReader, limit: int) -> bytes:
-    kept = bytearray()
-    while chunk := await stream.read(65536):
-        kept += chunk
-        if len(kept) > limit:
-            raise _TooMuch(limit)
-    return bytes(kept)
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """Make sure that a command, and what it has left running, has ended, or will.
-
-    What sudo started can't be killed by a Hub that is no root: the agent has a limit of its own.
-    asyncio's child watcher takes its exit status whenever it comes; the pipes are closed now, one
-    by one, since closing the transport as a whole ends where the kill is refused (Python 3.11).
+    Not by asyncio: its cancellation waits for the process, and for ever if it comes while the
+    pipes are connected (Python 3.11). JupyterHub cancels all there is when it ends.
     """
-    for number in range(3):
-        if (pipe := process._transport.get_pipe_transport(number)) is not None:  # type: ignore[attr-defined]
-            pipe.close()
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Finished] = loop.create_future()
+
+    def deliver(finished: Finished | None, error: BaseException | None) -> None:
+        if future.done():
+            return  # cancelled meanwhile
+        if error is not None:
+            future.set_exception(error)
+        elif finished is not None:
+            future.set_result(finished)
+
+    def work() -> None:
+        try:
+            outcome: tuple[Finished | None, BaseException | None] = running.run(), None
+        except Exception as error:  # whatever it is, it is raised where the command was run
+            outcome = None, error
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(deliver, *outcome)
+
+    threading.Thread(target=work, name=f"run {running.command[0]}", daemon=True).start()
+    return await future
+
+
+__all__ = ["GROUP_AT_ONCE", "Command", "Finished", "SubmitHost"]

@@ -331,7 +331,7 @@ def test_no_job_id_is_an_error(agent: Any) -> None:
     """With what was printed instead."""
     folder = agent.fake_command("sbatch", "echo welcome")
     error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
-    assert ("SubmitError", "welcome") == (error["type"], error["output"])
+    assert ("AgentError", "welcome") == (error["type"], error["output"])
 
 
 @pytest.mark.parametrize(

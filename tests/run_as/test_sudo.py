@@ -223,10 +223,10 @@ async def test_a_forged_job_id(fake_sudo: FakeSudo, action: str, job_id: Any) ->
         if job_id == "":
             assert "" == await client.find(MARK)
             return
-        with pytest.raises(AgentError, match="no sensible a job id"):
+        with pytest.raises(AgentError, match="no sensible job id"):
             await client.find(MARK)
         return
-    with pytest.raises(AgentError, match="no sensible a job id"):
+    with pytest.raises(AgentError, match="no sensible job id"):
         await client.submit(JobSpec(mark=MARK), "/bin/sh")
 
 

@@ -5,6 +5,7 @@ Each returns JSON-serialisable data or raises a UniSpawnerError.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -50,19 +51,20 @@ def submit(request: Request, account: Account) -> dict[str, str]:
             standard_input=launcher_source(),
         )
         job_id = _executor(scheduler).submit_script(spec, script, directory)
-        write_private(directory / "job_id", job_id)
     except OSError as error:
         state.remove_job(spec.mark)
         raise AgentError(
             f"The job's files can't be written: {error.filename or state.path}: {error.strerror}. "
             "Is the disk, or the user's quota, full? (c.UniSpawner.state_dir)"
         ) from None
-    except SchedulerUnavailable:
+    except (SchedulerUnavailable, AgentError):
         raise  # it may have taken the job all the same: the Hub looks, and cleans up if not
     except UniSpawnerError:
         state.remove_job(spec.mark)
         state.log(spec.mark).unlink(missing_ok=True)
         raise
+    with contextlib.suppress(OSError):  # there is a job: it can be found by its mark, too
+        write_private(directory / "job_id", job_id)
     return {"job_id": job_id, "log": spec.stdout_path}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import shutil
 import stat
 import time
@@ -20,6 +21,7 @@ from typing import BinaryIO
 
 from ..errors import AgentError
 
+_MARK = re.compile(r"[0-9a-f]{16}", re.ASCII)
 LOGS_KEPT = 20
 TAIL_BYTES = 16 * 1024
 
@@ -57,6 +59,8 @@ class StateDir:
 
     def job(self, mark: str) -> Path:
         """Return the directory of a job, which need not exist."""
+        if not _MARK.fullmatch(mark):
+            raise AgentError(f"{mark!r} is no mark of a job.")
         return self.path / "jobs" / mark
 
     def log(self, mark: str) -> Path:
@@ -96,7 +100,7 @@ class StateDir:
         """Keep the last, and those of jobs that live, however little they write."""
         logs = sorted((self.path / "logs").glob("*.log"), key=_modified)
         for log in logs[:-LOGS_KEPT]:
-            if not self.job(log.stem).exists():
+            if not (self.path / "jobs" / log.stem).exists():
                 log.unlink(missing_ok=True)
 
 

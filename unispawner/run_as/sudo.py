@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from ..accounts import Account
-from ..errors import AgentError
+from ..errors import AgentError, InvalidJobError
 from ..submit_host import Finished
 from .base import RunAs
 
@@ -48,6 +48,10 @@ class Sudo(RunAs):
         group
             The group of the accounts that may have servers.
         """
+        if re.search(r"[\\*?\[\]!\"]", self.agent_python):
+            raise InvalidJobError(
+                f"agent_python: sudoers can't name {self.agent_python!r}; use another path"
+            )
         words = [str(Path(self.agent_python).absolute()), *self.agent[1:]]
         command = " ".join(map(_escape, words))
         return f"{_escape(hub_account)} ALL=(%{_escape(group)}) NOPASSWD: {command}"

@@ -14,7 +14,13 @@ from .base import ALL_FIELDS, Meaning, Reply, Scheduler, number_waiting
 
 # None of these can be written by a user: no name, no comment, no work directory.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
-_HELD_REASONS = {"JobHeldUser", "JobHeldAdmin", "launch failed requeued held"}
+_HELD_REASONS = {
+    "JobHeldAdmin",
+    "JobHeldUser",
+    "JobHoldMaxRequeue",
+    "ReservationDeleted",
+    "launch failed requeued held",
+}
 
 REASONS = {
     "None": "",
@@ -29,6 +35,7 @@ REASONS = {
     "JobArrayTaskLimit": "as many tasks of the array run as may",
     "JobHeldAdmin": "an administrator holds the job",
     "JobHeldUser": "you hold the job (scontrol release lets it go on)",
+    "JobHoldMaxRequeue": "the job was run again too often and is held",
     "Licenses": "the job waits for a licence",
     "MaxCpuPerAccount": "your account's share of cores is in use",
     "NodeDown": "a node the job needs is down",
@@ -45,6 +52,7 @@ REASONS = {
     "QOSTimeLimit": "the job asks for more time than the quality of service allows",
     "ReqNodeNotAvail": "a node the job needs is not available, or is reserved for maintenance",
     "Reservation": "the job waits for its reservation",
+    "ReservationDeleted": "the reservation is gone, and the job is held",
     "Resources": "waiting for resources to become free",
     "WaitingForScheduling": "the scheduler has not looked at the job yet",
     "JobLaunchFailure": "the job could not be launched",

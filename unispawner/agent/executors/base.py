@@ -20,7 +20,7 @@ from psij.executors.batch.batch_scheduler_executor import (
     BatchSchedulerExecutorConfig,
 )
 
-from ...errors import SubmitError
+from ...errors import AgentError
 from ...job import JobSpec
 from ...schedulers.base import Reply, Scheduler
 from ..commands import run
@@ -77,7 +77,7 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
         return str(job.native_id)
 
     def cancel_id(self, job_id: str, *, force: bool) -> None:
-        """Cancel through PSI/J."""
+        """Cancel through PSI/J; the scheduler itself kills what doesn't end."""
         job = PsijJob()
         job._native_id = job_id  # attach() would do this and start polling
         self._cancelling = True
@@ -113,7 +113,8 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
             job_id = self.read_job_id(line.strip())
             if self.scheduler.job_id.fullmatch(job_id):
                 return job_id
-        raise SubmitError(f"{self.scheduler.title} gave no job id:", output=out)
+        # Not a SubmitError: there may well be a job, which the Hub then looks for.
+        raise AgentError(f"{self.scheduler.title} gave no job id:", output=out)
 
     def read_job_id(self, line: str) -> str:
         """Return the id in a line of the submit command's output; anything if there is none."""
