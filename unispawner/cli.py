@@ -70,9 +70,14 @@ def _spawner(path: str) -> UniSpawner:
 
     config = Config()
     if Path(path).is_file():
-        config = PyFileConfigLoader(path).load_config()
+        try:
+            config = PyFileConfigLoader(path).load_config()
+        except Exception as error:  # the file is a program: whatever it raises
+            raise InvalidJobError(f"{path}: {type(error).__name__}: {error}") from None
     elif path != "jupyterhub_config.py":
         raise InvalidJobError(f"There is no file {path}")
+    else:
+        print(f"There is no {path} here (-f names one): these are the defaults.", file=sys.stderr)
     try:
         return UniSpawner(config=config)
     except Exception as error:  # traitlets' own error, for a value that a trait refuses
@@ -107,6 +112,7 @@ def doctor(options: argparse.Namespace) -> int:
         print(Sudo(spawner.agent_python).sudoers_line(hub_account, options.group))
         return 0
     checks: list[tuple[str, Callable[[], str]]] = [
+        ("hub", lambda: _check_hub(spawner)),
         ("job", lambda: _check_job(spawner)),
         ("commands", lambda: _check_commands(spawner)),
         ("query", lambda: asyncio.run(_check_query(spawner))),
@@ -114,6 +120,8 @@ def doctor(options: argparse.Namespace) -> int:
     ]
     if options.account:
         checks.append(("account", lambda: asyncio.run(_check_account(spawner, options.account))))
+    else:
+        print("not checked: acting as a user; --account NAME does")
     failed = 0
     for name, check in checks:
         try:
@@ -122,6 +130,25 @@ def doctor(options: argparse.Namespace) -> int:
             failed = 1
             print(f"WRONG   {name}: {error}")
     return failed
+
+
+def _check_hub(spawner: UniSpawner) -> str:
+    from .errors import InvalidJobError
+
+    hub, unknown = spawner.config.JupyterHub, set(spawner.config.UniSpawner)
+    unknown -= set(spawner.class_trait_names(config=True))
+    if unknown:
+        raise InvalidJobError(f"c.UniSpawner has no {', '.join(sorted(unknown))}")
+    if "unispawner" not in str(hub.get("spawner_class", "")).lower():
+        raise InvalidJobError('c.JupyterHub.spawner_class is not "unispawner"')
+    address = str(hub.get("hub_connect_ip", "") or hub.get("hub_ip", "127.0.0.1"))
+    remote = not spawner.get_scheduler().loopback and spawner.hub_connect_url is None
+    if remote and address in ("127.0.0.1", "localhost", "::1") and "hub_bind_url" not in hub:
+        raise InvalidJobError(
+            f"The nodes can't reach the Hub's API at {address}: set c.JupyterHub.hub_ip to an "
+            "address of this host that they can reach"
+        )
+    return f"unispawner, the API at {address}"
 
 
 def _check_job(spawner: UniSpawner) -> str:
@@ -157,7 +184,11 @@ def _check_python(spawner: UniSpawner) -> str:
     given = Path(os.path.abspath(spawner.agent_python))
     real = given.resolve()
     for part in (given, *given.parents, real, *real.parents):
-        if not os.stat(part).st_mode & 0o005 == 0o005:
+        try:
+            readable = os.stat(part).st_mode & 0o005 == 0o005
+        except OSError:
+            readable = False  # not even by us
+        if not readable:
             raise AgentError(
                 f"Users can't read {part}, so they can't run {spawner.agent_python}: make the "
                 "virtual environment elsewhere, with a Python of the system's"
@@ -168,6 +199,8 @@ def _check_python(spawner: UniSpawner) -> str:
 async def _check_account(spawner: UniSpawner, name: str) -> str:
     from .accounts import find_account
 
+    if os.getuid() == 0:
+        print("        (you are root: run this as the Hub's account to see what sudo lets it do)")
     account = await find_account(name, spawner.min_uid)
     told = await spawner.agent_client(account).check()
     return ", ".join(f"{key} {value}" for key, value in told.items())

@@ -40,8 +40,8 @@ class JobSettings(_Base):
 
     cluster = Unicode(
         "",
-        help="""A name for the cluster, kept with each server's state and shown in messages. Only
-        needed where one Hub uses several.""",
+        help="""A name for the cluster, kept with each server's state. Only of use where one Hub has
+        several.""",
     ).tag(config=True)
 
     resources = Dict(

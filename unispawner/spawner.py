@@ -216,7 +216,8 @@ class UniSpawner(JobSettings, Spawner):
         self.track(client, job_id, submitted=True)
         self.state.job_id = job_id
         self.commit()
-        self.log.info("%s: job %s on %s", self._log_name, job_id, self.get_scheduler().title)
+        title, log = self.get_scheduler().title, f"{self.state_dir}/logs/{self.state.mark}.log"
+        self.log.info("%s: job %s on %s, its log: %s", self._log_name, job_id, title, log)
 
     async def _find_lost(self, client: AgentClient) -> str:
         try:
@@ -306,6 +307,9 @@ class UniSpawner(JobSettings, Spawner):
         if job is not self.job or job.info is None:
             return
         if job.info.state.final:
+            if not job.stopping:
+                title = self.get_scheduler().title
+                self.log.warning("%s: %s", self._log_name, progress.ended(job, title))
             self.start_clean_up(job.client)
             if self._poll_callback is not None:
                 tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
@@ -406,6 +410,11 @@ class UniSpawner(JobSettings, Spawner):
 
     def agent_client(self, account: Account) -> AgentClient:
         """Return the way to an account's agent."""
+        state_dir = self.state_dir.replace("{username}", account.name)
+        if "{" in state_dir:
+            raise InvalidJobError(
+                f"c.UniSpawner.state_dir: {self.state_dir!r}: only {{username}} is known in braces"
+            )
         return AgentClient(
             account=account,
             scheduler=self.get_scheduler(),
@@ -415,7 +424,7 @@ class UniSpawner(JobSettings, Spawner):
                 allow_shared_account=self.allow_shared_account,
             ),
             host=_HOST,
-            state_dir=self.state_dir.replace("{username}", account.name),
+            state_dir=state_dir,
             min_uid=self.min_uid,
             scheduler_path=tuple(filter(None, self.scheduler_path.split(":"))),
             scheduler_environment=self.scheduler_environment,

@@ -33,8 +33,9 @@ class Sudo(RunAs):
         text = finished.stderr.decode("utf-8", "replace")
         if finished.exit_status == 1 and _REFUSED.search(text):
             return (
-                f"sudo does not let the Hub act as {account.name}. "
-                "The administrator runs `unispawner doctor --sudoers` for the line it needs."
+                f"sudo does not let the Hub act as {account.name}. Is the account in the group of "
+                "the sudoers line, and does the line name the Python that the Hub uses? The "
+                "administrator sees the right line with `unispawner doctor --sudoers`."
             )
         return super().explain(account, finished)
 
