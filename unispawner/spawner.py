@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,19 +12,17 @@ from jupyterhub.spawner import Spawner
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
-from . import handlers, progress, report, resume, tasks
+from . import handlers, progress, report, resume, submission, tasks
 from .accounts import Account, find_account
 from .agent_client import AgentClient
 from .cancel import cancel_until_ended
 from .errors import (
-    AgentError,
     InvalidJobError,
     JobEndedError,
-    SchedulerUnavailable,
     UniSpawnerError,
 )
 from .failures import SpawnFailure
-from .job import JobInfo, JobSpec, JobState
+from .job import JobInfo, JobState
 from .monitor import Monitor, TrackedJob, get_monitor
 from .run_as import get_run_as
 from .settings import JobSettings
@@ -82,7 +78,7 @@ class UniSpawner(JobSettings, Spawner):
         """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
         if self.state.stopping and not (self.job and self.job.over) and self.state.mark:
             return self._leave_to_the_next_hub()
-        if self.token_id is not None and (session := self._session()) is not None:
+        if self.token_id is not None and (session := self.session()) is not None:
             token = session.get(orm.APIToken, self.token_id)
             if token is not None and token.user is self.user.orm_user:
                 session.delete(token)
@@ -101,7 +97,7 @@ class UniSpawner(JobSettings, Spawner):
         JupyterHub does that when it ends, and forgets the server. A Hub that starts asks only
         about servers that have a row, so there must be one again.
         """
-        session = self._session()
+        session = self.session()
         if session is not None and self.orm_spawner.server is None:
             address, port = report.DEAD_ADDRESS
             self.orm_spawner.server = orm.Server(base_url=self._base_url, ip=address, port=port)
@@ -112,7 +108,7 @@ class UniSpawner(JobSettings, Spawner):
 
         False, with a line in the log, if the database refuses: what is under way goes on.
         """
-        session = self._session()
+        session = self.session()
         if session is None:
             return True
         try:
@@ -124,7 +120,8 @@ class UniSpawner(JobSettings, Spawner):
             return False
         return True
 
-    def _session(self) -> Any:
+    def session(self) -> Any:
+        """Return the Hub's database session; None for a spawner that belongs to nobody."""
         return None if self.orm_spawner is None else object_session(self.orm_spawner)
 
     # -- start ---------------------------------------------------------------------------------
@@ -136,8 +133,9 @@ class UniSpawner(JobSettings, Spawner):
         """
         self._starting = True
         try:
-            await self._prepare()
-            self._submission = tasks.start(self._submit(), f"submission for {self._log_name}")
+            spec = await submission.prepare(self)
+            what = f"submission for {self._log_name}"
+            self._submission = tasks.start(submission.submit(self, spec), what)
             await asyncio.shield(self._submission)
             return await self.wait_ready()
         except UniSpawnerError as error:
@@ -148,89 +146,6 @@ class UniSpawner(JobSettings, Spawner):
             raise SpawnFailure(UniSpawnerError(message)) from error
         finally:
             self._starting = False
-
-    async def _prepare(self) -> None:
-        """Save all that would be needed to find the job again, before there is one."""
-        if self.internal_ssl:
-            raise InvalidJobError(
-                "c.JupyterHub.internal_ssl: the certificates can't be brought to the nodes yet"
-            )
-        name = self._account_name()
-        same_name = self.account_name is None
-        account = await find_account(name, self.min_uid, same_name=same_name)
-        try:
-            environment = self.get_env()
-        except Exception as error:  # c.Spawner.environment may hold the administrator's functions
-            raise InvalidJobError(
-                f"environment: {type(error).__name__}: {error} (c.Spawner.environment)"
-            ) from error
-        self._spec = self.job_spec(secrets.token_hex(8), environment)
-        token = orm.APIToken.find(self._session(), self.api_token) if self._session() else None
-        self.state = ServerState(
-            scheduler=self.scheduler,
-            cluster=self.cluster,
-            account=account.name,
-            mark=self._spec.mark,
-            token_id=token.id if token else None,
-            submit_time=time.time(),
-            waiting_since=time.time(),
-            scheduler_path=self.scheduler_path,
-            scheduler_environment=dict(self.scheduler_environment),
-            state_dir=self.state_dir,
-        )
-        if self.server is not None:
-            self.server.ip, self.server.port = report.DEAD_ADDRESS
-        if not self.commit():
-            raise AgentError("The Hub's database takes no changes just now; try again.")
-
-    def _account_name(self) -> str:
-        if self.account_name is not None:
-            try:
-                name = self.account_name(self)
-            except Exception as error:  # the administrator's own function: whatever it raises
-                raise AgentError(
-                    f"c.UniSpawner.account_name failed: {type(error).__name__}: {error}"
-                ) from error
-        elif self.run_as == "same_user" and self.allow_shared_account:
-            name = _own_account()
-        else:
-            name = self.user.name
-        if not isinstance(name, str) or not name:
-            raise AgentError(f"c.UniSpawner.account_name gave {name!r}, which is no account's name")
-        return name
-
-    async def _submit(self) -> None:
-        """Submit, and save the job's id before anything else is awaited."""
-        client = await self.client()
-        try:
-            job_id = await client.submit(self._spec, self.job_shell)
-        except (AgentError, SchedulerUnavailable) as error:
-            # The answer is lost; the job need not be.
-            job_id = await self._find_lost(client)
-            if not job_id:
-                self._submission_failed(client)
-                raise error
-        except UniSpawnerError:
-            self._submission_failed(client)
-            raise
-        self.track(client, job_id, submitted=True)
-        self.state.job_id = job_id
-        self.commit()
-        title, log = self.get_scheduler().title, f"{self.state_dir}/logs/{self.state.mark}.log"
-        self.log.info("%s: job %s on %s, its log: %s", self._log_name, job_id, title, log)
-
-    async def _find_lost(self, client: AgentClient) -> str:
-        try:
-            return await client.find(self.state.mark)
-        except UniSpawnerError as error:
-            self.log.warning("%s: can't look for the job: %s", self._log_name, error)
-            return ""
-
-    def _submission_failed(self, client: AgentClient) -> None:
-        # A job that was submitted after all finds no environment and ends at once.
-        self.start_clean_up(client)
-        self.state.mark = ""
-        self.commit()
 
     async def wait_ready(self) -> str:
         """Return the server's URL when it has reported.
@@ -342,16 +257,17 @@ class UniSpawner(JobSettings, Spawner):
         job.stopping = True
         self.monitor().track(job)
         await cancel_until_ended(job, self.monitor())
-        await self._clean_up(job.client, self.state.mark)
+        await self.clean_up(job.client, self.state.mark)
 
     def start_clean_up(self, client: AgentClient) -> None:
         """Remove the job's private files in the background, once."""
         if not self._cleaned:
             self._cleaned = True
             what = f"clean-up for {self._log_name}"
-            tasks.start(self._clean_up(client, self.state.mark), what)
+            tasks.start(self.clean_up(client, self.state.mark), what)
 
-    async def _clean_up(self, client: AgentClient, mark: str) -> None:
+    async def clean_up(self, client: AgentClient, mark: str) -> None:
+        """Remove a job's private files; what can't be removed now is swept later."""
         self._cleaned = True
         try:
             await client.cleanup(mark)
@@ -431,19 +347,11 @@ class UniSpawner(JobSettings, Spawner):
             seconds=self.agent_timeout,
         )
 
-    _spec: JobSpec
-
 
 def _exit_status(info: JobInfo | None) -> int:
     if info is None or info.exit_code is not None:
         return 0 if info is None else int(info.exit_code or 0)
     return 1 if info.state is JobState.FAILED else 0
-
-
-def _own_account() -> str:
-    import pwd
-
-    return pwd.getpwuid(os.getuid()).pw_name
 
 
 handlers.register()
