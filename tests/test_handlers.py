@@ -47,12 +47,13 @@ class FakeSpawner(UniSpawner):
     def get_scheduler(self) -> FakeScheduler:
         return self.fake
 
-    def _account_name(self) -> str:
-        ordinary = [entry for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60_000]
-        return ordinary[0].pw_name
-
     def agent_client(self, account: Account) -> AgentClient:
         return AgentClient(account, self.fake, self.side, SubmitHost())
+
+
+def _ordinary_account(_: Any) -> str:
+    ordinary = [entry for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60_000]
+    return ordinary[0].pw_name
 
 
 class Hub:
@@ -88,6 +89,7 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
     listener, port = bind_unused_port()
     config = Config()
     config.JupyterHub.spawner_class = FakeSpawner
+    config.FakeSpawner.account_name = _ordinary_account
     config.JupyterHub.authenticator_class = "dummy"
     config.JupyterHub.db_url = "sqlite:///:memory:"
     config.JupyterHub.cookie_secret = b"x" * 32

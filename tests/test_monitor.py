@@ -368,7 +368,7 @@ async def test_no_answer_from_its_user_is_not_gone_either(lab: Lab, error: Agent
     lab.side.error = error
     while len(lab.asked_for) < 3:
         await lab.answers()
-    assert before is job.info
+    assert before == job.info
     lab.side.error = None
     while not job.final:
         await lab.answers()
