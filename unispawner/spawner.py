@@ -25,6 +25,7 @@ from .failures import SpawnFailure
 from .job import JobInfo, JobState
 from .monitor import Monitor, TrackedJob, get_monitor
 from .run_as import get_run_as
+from .schedulers import NAMES
 from .settings import JobSettings
 from .state import ServerState
 from .submit_host import SubmitHost
@@ -67,6 +68,10 @@ class UniSpawner(JobSettings, Spawner):
         """Take up a server that was there when the Hub ended."""
         super().load_state(state)
         self.state = ServerState.from_dict(state)
+        if self.state.mark and self.state.scheduler not in NAMES:
+            # An exception here would end the Hub.
+            self.log.error("%s: no such scheduler: %r", self._log_name, self.state.scheduler)
+            self.state = ServerState()
         self._restored = bool(self.state.mark)
         if self._restored:  # as they were for this server; its next start has new ones
             self.scheduler = self.state.scheduler
@@ -282,7 +287,8 @@ class UniSpawner(JobSettings, Spawner):
             return report.url(self.state)
         if not self._restored:
             return str(await super().get_url())
-        assert self.resumption is not None  # poll() comes first, and has made one
+        if self.resumption is None:  # it had reported, and its job has just been queued again
+            self.resumption = resume.Resumption(self)
         return await self.resumption.get_url()
 
     def start_polling(self) -> None:

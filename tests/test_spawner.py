@@ -1,0 +1,79 @@
+"""UniSpawner by itself: what it keeps, and what it asks for. Its life is in test_restart.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from unispawner import InvalidJobError
+from unispawner.spawner import UniSpawner
+from unispawner.state import ServerState
+
+MARK = "0123456789abcdef"
+STATE = ServerState(
+    scheduler="local", account="alice", job_id="7.8", mark=MARK, state_dir="/scratch/{username}"
+)
+
+
+def test_a_server_is_taken_up_as_it_was_started() -> None:
+    """A hook that changed where its files are isn't run again after a restart of the Hub."""
+    spawner = UniSpawner()
+    spawner.load_state(STATE.to_dict())
+    assert STATE.to_dict() == spawner.get_state()
+    assert ("local", "/scratch/{username}") == (spawner.scheduler, spawner.state_dir)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"job_id": "7", "job_status": "RUNNING node1"},
+        {**STATE.to_dict(), "version": 99},
+        {**STATE.to_dict(), "scheduler": "gone"},
+    ],
+)
+async def test_what_is_no_state_of_ours_is_no_server(state: dict[str, object]) -> None:
+    """And no exception, which would keep the Hub from starting."""
+    spawner = UniSpawner()
+    spawner.load_state(state)
+    assert ({}, 0) == (spawner.get_state(), await spawner.poll())
+
+
+def test_jupyterhubs_own_limits_fill_what_is_unset() -> None:
+    """They are never ignored: a limit of cores is rounded up, ours goes first."""
+    spawner = UniSpawner(mem_limit="2G", cpu_guarantee=1.5)
+    spec = spawner.job_spec(MARK, {})
+    assert (2 * 1024**3, 2) == (spec.resources.memory, spec.resources.cpu_cores_per_process)
+    spawner.resources = {"memory": "1G"}
+    assert 1024**3 == spawner.job_spec(MARK, {}).resources.memory
+
+
+def test_limits_that_nobody_would_keep_are_refused() -> None:
+    """The local host limits nothing."""
+    with pytest.raises(InvalidJobError, match="mem_limit"):
+        UniSpawner(scheduler="local", mem_limit="2G").job_spec(MARK, {})
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "text"),
+    [
+        ("resources", {"cores": 1}, "no such field: cores"),
+        ("resources", {"memory": "4 gigs"}, "'4 gigs' is no amount of memory"),
+        ("duration", "8:00", "'8:00' is no length of time"),
+        ("queue_name", "a\nb", "queue_name: 'a\\\\nb' must not hold line breaks"),
+        ("custom_attributes", {"qos": "x"}, "'qos' must be a scheduler's name, a dot"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_named(trait: str, value: object, text: str) -> None:
+    """With its value and what would be right."""
+    with pytest.raises(InvalidJobError, match=text):
+        UniSpawner(**{trait: value}).job_spec(MARK, {})
+
+
+def test_the_launcher_reports_loopback_only_without_a_scheduler() -> None:
+    """Elsewhere it is what c.UniSpawner.report_host says."""
+    local = UniSpawner(scheduler="local", ip="127.0.0.1").job_spec(MARK, {}).arguments
+    assert ("--host", "literal:127.0.0.1") == local[2:4]
+    slurm = UniSpawner(report_host="interface:ib0", port_range="20000-20999").job_spec(MARK, {})
+    assert ("-I", "-", "--host", "interface:ib0", "--ports", "20000-20999", "--") == (
+        slurm.arguments[:7]
+    )
