@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from unispawner.errors import InvalidJobError
-from unispawner.units import format_duration, format_memory, parse_duration, parse_memory
+from unispawner.units import format_duration, parse_duration, parse_memory
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -114,21 +114,3 @@ def test_duration_is_written(value: timedelta, expected: str) -> None:
     """Hours take as many digits as they need, and parts of a second round up."""
     assert expected == format_duration(value)
     assert value <= parse_duration(expected)
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        (1, "1 bytes"),
-        (1023, "1023 bytes"),
-        (KIB, "1 KiB"),
-        (512 * MIB, "512 MiB"),
-        (3 * GIB // 2, "1.5 GiB"),
-        (4 * GIB, "4 GiB"),
-        (2048 * GIB, "2 TiB"),
-        (1024**5, "1 PiB"),
-    ],
-)
-def test_memory_is_written(size: int, expected: str) -> None:
-    """Sizes are shown in the largest unit that they fill."""
-    assert expected == format_memory(size)

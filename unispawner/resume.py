@@ -131,7 +131,11 @@ class Resumption:
             return await self.spawner.wait_ready()
         except UniSpawnerError as error:
             tell(self.spawner, error, self)
-            return ""
+        except Exception as error:  # raised from get_url(), it would end the Hub
+            self.spawner.log.exception("%s: the start can't go on", self.spawner._log_name)
+            message = f"The start can't go on: {type(error).__name__}: {error}"
+            tell(self.spawner, UniSpawnerError(message), self)
+        return ""
 
     def _cancelled(self, future: asyncio.Future[None]) -> None:
         """Let DELETE go on: it has cancelled the future, and stops one second later.

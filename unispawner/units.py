@@ -78,12 +78,3 @@ def format_duration(value: timedelta) -> str:
     """
     seconds = -int(-value.total_seconds() // 1)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-
-def format_memory(size: int) -> str:
-    """Return a size in bytes as people write it: ``4 GiB``, ``1.5 GiB``, ``512 MiB``."""
-    for unit in ("PiB", "TiB", "GiB", "MiB", "KiB"):
-        factor = _FACTORS[unit[0]]
-        if size >= factor:
-            return f"{size / factor:.4g} {unit}"
-    return f"{size} bytes"
