@@ -87,8 +87,12 @@ class AgentClient:
             "uid": self.account.uid,
             "min_uid": self.min_uid,
             "scheduler": self.scheduler.name,
+            "scheduler_options": self.scheduler.options,
             "scheduler_path": list(self.scheduler_path),
-            "scheduler_environment": dict(self.scheduler_environment),
+            "scheduler_environment": {
+                **self.scheduler.environment(),
+                **self.scheduler_environment,
+            },
             "state_dir": self.state_dir,
             **arguments,
         }
@@ -120,6 +124,7 @@ class AgentClient:
             estimated_end=_number(data.get("estimated_end"), float),
             native_state=_text(data.get("native_state"), 100),
             ending=data.get("ending") is True,
+            stuck=data.get("stuck") is True,
         )
 
     def _nonsense(self, what: str) -> AgentError:

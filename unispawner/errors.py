@@ -96,6 +96,13 @@ class AgentError(UniSpawnerError):
     """The user's side failed: a refusing sudo, a missing account, a crash, garbage or silence."""
 
 
+def as_unavailable(error: Exception, title: str) -> UniSpawnerError:
+    """Return a query's error as one of ours: a bug in a parser says nothing about any job."""
+    if isinstance(error, UniSpawnerError):
+        return error
+    return SchedulerUnavailable(f"{title}'s answer was not understood: {error!r}")
+
+
 _BY_NAME: Mapping[str, type[UniSpawnerError]] = {
     cls.__name__: cls
     for cls in (

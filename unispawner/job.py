@@ -67,6 +67,9 @@ class JobInfo:
         Seconds since the epoch: the first while the job waits, the others while it runs.
     ending
         The job is being taken down by the scheduler and won't run again by itself.
+    stuck
+        The job has an error and won't run unless somebody mends that, but the scheduler keeps it:
+        Grid Engine's Eqw, HTCondor's held. For a server that is a failure.
     """
 
     owner: str
@@ -80,6 +83,7 @@ class JobInfo:
     estimated_end: float | None = None
     native_state: str = ""
     ending: bool = False
+    stuck: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable data."""

@@ -14,10 +14,11 @@ from dataclasses import replace
 
 from . import tasks
 from .agent_client import AgentClient
-from .errors import SchedulerUnavailable, UniSpawnerError
+from .dialogue import hold_dialogue
+from .errors import UniSpawnerError, as_unavailable
+from .inventory import InventoryCache
 from .job import JobInfo, JobState
 from .schedulers import Scheduler
-from .schedulers.base import Reply
 from .submit_host import SubmitHost
 from .tracked_job import TrackedJob
 
@@ -29,14 +30,10 @@ FAST_AFTER_SUBMIT = 60.0
 """Seconds after a submission for which that holds."""
 LARGEST_SHARE = 0.1
 """Of the interval, at most this part may be spent in queries: a slow scheduler is asked less."""
-QUERY_TIMEOUT = 12.0
-"""Seconds; squeue gives up by itself after ten."""
-QUERY_LIMIT = 64 * 1024**2
-"""Bytes; a row has about a hundred."""
 DOUBT_LASTS = 600.0
 """Seconds after which jobs that vanished together are asked for one by one, after all."""
 HOSTS_INTERVAL = 600.0
-"""Seconds for which the list of the cluster's nodes is believed."""
+"""Seconds for which the list of the cluster's nodes is believed, for jobs that are hidden."""
 HIDDEN_INTERVAL = 5.0
 """Seconds between queries for jobs that only their own user is shown, at the fastest."""
 
@@ -75,8 +72,7 @@ class Monitor:
         self._answered = asyncio.Event()
         self._failures = 0
         self._doubted_since: float | None = None
-        self._hosts: frozenset[str] = frozenset()
-        self._hosts_asked = float("-inf")
+        self.inventory = InventoryCache(scheduler, host, self.environment)
 
     @property
     def jobs(self) -> frozenset[TrackedJob]:
@@ -145,7 +141,7 @@ class Monitor:
                 # Of what isn't ours, such as a bug in a parser, the place is of interest.
                 ours = isinstance(error, UniSpawnerError)
                 log.warning("Jobs keep their last known state: %s", error, exc_info=not ours)
-            self.problem = _as_problem(error, self.scheduler.title)
+            self.problem = as_unavailable(error, self.scheduler.title)
             for job in self._jobs:
                 job.notify()
             return
@@ -163,32 +159,7 @@ class Monitor:
             If the scheduler does not answer, or not legibly.
         """
         self.queries += 1
-        reply = await self._run_command(self.scheduler.status_command())
-        # Off the loop: fifty thousand rows take most of a second.
-        return await asyncio.to_thread(self.scheduler.read_status, reply)
-
-    async def _run_command(self, command: list[str]) -> Reply:
-        done = await self.host.run(
-            command,
-            environment=self.environment,
-            timeout=QUERY_TIMEOUT,
-            output_limit=QUERY_LIMIT,
-            urgent=True,
-        )
-        return Reply(
-            tuple(command),
-            done.exit_status,
-            done.stdout.decode("utf-8", "replace"),
-            done.stderr.decode("utf-8", "replace"),
-        )
-
-    async def _is_node(self, host: str) -> bool:
-        """Return whether a host is one of the cluster's, by the Hub's own question."""
-        now, command = time.monotonic(), self.scheduler.hosts_command()
-        if command and now - self._hosts_asked > HOSTS_INTERVAL:
-            self._hosts = self.scheduler.read_hosts(await self._run_command(command))
-            self._hosts_asked = now
-        return host in self._hosts
+        return await hold_dialogue(self.scheduler.query(), self.host, self.environment)
 
     def _apply(self, answer: Mapping[str, JobInfo], began: float) -> None:
         missing = []
@@ -243,6 +214,10 @@ class Monitor:
         since = self._doubted_since
         return since is not None and time.monotonic() - since < DOUBT_LASTS
 
+    async def _nodes(self) -> frozenset[str]:
+        """Return the cluster's hosts, by the Hub's own question."""
+        return (await self.inventory.get(HOSTS_INTERVAL)).hosts
+
     async def _confirm(self, client: AgentClient, jobs: list[TrackedJob]) -> None:
         """Ask for jobs by id, as their user."""
         for job in jobs:
@@ -251,7 +226,7 @@ class Monitor:
         try:
             answer = await client.status([job.job_id for job in jobs])
             for job_id, info in answer.items():
-                if info.exec_host and not await self._is_node(info.exec_host):
+                if info.exec_host and info.exec_host not in await self._nodes():
                     answer[job_id] = replace(info, exec_host="")
         except UniSpawnerError as error:
             log.warning("Nothing learnt of %s's jobs: %s", client.account.name, error)
@@ -295,12 +270,6 @@ class Monitor:
             self._jobs.discard(job)
 
 
-def _as_problem(error: Exception, title: str) -> UniSpawnerError:
-    if isinstance(error, UniSpawnerError):
-        return error
-    return SchedulerUnavailable(f"{title}'s answer was not understood: {error!r}")
-
-
 _monitors: dict[tuple[object, ...], Monitor] = {}
 
 
@@ -311,7 +280,7 @@ def get_monitor(
     status_interval: float,
 ) -> Monitor:
     """Return the one monitor of a scheduler, shared by all spawners that ask it the same way."""
-    key = (scheduler.name, host, tuple(sorted(environment.items())))
+    key = (scheduler, host, tuple(sorted(environment.items())))
     monitor = _monitors.setdefault(key, Monitor(scheduler, host, environment, status_interval))
     monitor.status_interval = status_interval
     return monitor

@@ -76,7 +76,8 @@ def render_script(
     # The launcher gets its text on standard input; the shell does not look into a quoted document.
     command = shlex.join([spec.executable, *spec.arguments])
     document = f"\n{standard_input.rstrip()}\n{_END}\n"
-    lines = [f"#!{shell}", *scheduler.directives(spec), ""]
+    directives = scheduler.directives(spec) if scheduler.directives_in_script else []
+    lines = [f"#!{shell}", *directives, ""]
     lines += [f"cd {shlex.quote(spec.directory)} || exit 1"] if spec.directory else []
     lines += [f". {shlex.quote(environment_file)} || exit 1"] if environment_file else []
     lines += [spec.prologue] if spec.prologue else []

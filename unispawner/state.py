@@ -19,7 +19,7 @@ class ServerState:
         Finds the job when the submission's answer was lost; empty means that there is no server.
     token_id
         The id, not the value, of the server's API token.
-    scheduler, scheduler_path, scheduler_environment, state_dir
+    scheduler, scheduler_options, scheduler_path, scheduler_environment, state_dir
         As they were set for this server: a hook may have set them, and isn't run again.
     submit_time, waiting_since
         Seconds since the epoch: of the submission, and of when the server began to be waited for,
@@ -38,6 +38,7 @@ class ServerState:
     token_id: int | None = None
     submit_time: float = 0.0
     waiting_since: float = 0.0
+    scheduler_options: dict[str, Any] = field(default_factory=dict)
     scheduler_path: str = ""
     scheduler_environment: dict[str, str] = field(default_factory=dict)
     state_dir: str = ""

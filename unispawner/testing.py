@@ -28,7 +28,8 @@ from .agent_client import AgentClient
 from .errors import AgentError, CancelError, SchedulerUnavailable, UniSpawnerError
 from .job import JobInfo, JobSpec, JobState
 from .run_as import RunAs
-from .schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
+from .schedulers.base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler
+from .schedulers.inventory import Inventory, Node, Queue
 from .submit_host import SubmitHost
 
 
@@ -159,9 +160,13 @@ class FakeScheduler(Scheduler):
         """Return a cat of the marks."""
         return ["/bin/cat", str(self.directory / "marks")]
 
-    def hosts_command(self) -> list[str]:
-        """Return a cat of the nodes."""
-        return ["/bin/cat", str(self.directory / "nodes")]
+    def inventory(self) -> Dialogue[Inventory]:
+        """Ask a cat for the nodes."""
+        reply = yield ["/bin/cat", str(self.directory / "nodes")]
+        self.check_answered(reply)
+        queues = frozenset({"default"})
+        nodes = tuple(Node(name, cores=8, queues=queues) for name in reply.stdout.split())
+        return Inventory((Queue("default", default=True),), nodes)
 
     # -- its files -----------------------------------------------------------------------------
 

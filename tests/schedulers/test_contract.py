@@ -219,6 +219,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
         "unispawner.units",
         "unispawner.schedulers",
         "unispawner.schedulers.base",
+        "unispawner.schedulers.inventory",
         f"unispawner.schedulers.{name}",
     }
 

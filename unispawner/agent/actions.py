@@ -18,7 +18,7 @@ from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
 from ..script import launcher_source, render_environment, render_script
-from .commands import run
+from .commands import hold_dialogue, run
 from .files import StateDir, read_private, write_private
 from .login import login_umask
 
@@ -31,7 +31,7 @@ STALE_AFTER = 600.0
 
 def submit(request: Request, account: Account) -> dict[str, str]:
     """Submit a job: ``spec``, ``shell``. Returns ``job_id`` and ``log``."""
-    scheduler = get_scheduler(request["scheduler"])
+    scheduler = _scheduler(request)
     spec = JobSpec.from_dict(request["spec"])
     scheduler.check_supported(spec)
     state = StateDir.open(request["state_dir"])
@@ -70,16 +70,16 @@ def submit(request: Request, account: Account) -> dict[str, str]:
 
 def cancel(request: Request, account: Account) -> dict[str, bool]:
     """Cancel ``job_id``; ``force`` asks for no graceful end. A job that is gone is no error."""
-    scheduler = get_scheduler(request["scheduler"])
+    scheduler = _scheduler(request)
     _executor(scheduler).cancel_id(_job_id(request, scheduler), force=bool(request.get("force")))
     return {}
 
 
 def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
     """Return what the scheduler tells its own user of ``job_ids``; the unknown are left out."""
-    scheduler = get_scheduler(request["scheduler"])
+    scheduler = _scheduler(request)
     job_ids = [_check_id(str(job_id), scheduler) for job_id in request["job_ids"]]
-    answer = scheduler.read_status(run(scheduler.status_command(job_ids)))
+    answer = hold_dialogue(scheduler.query(job_ids))
     return {job_id: answer[job_id].to_dict() for job_id in job_ids if job_id in answer}
 
 
@@ -88,7 +88,7 @@ def find(request: Request, account: Account) -> dict[str, str]:
 
     For a submission whose answer was lost: the agent, sudo or the Hub died in the middle of it.
     """
-    scheduler = get_scheduler(request["scheduler"])
+    scheduler = _scheduler(request)
     mark = str(request["mark"])
     written = read_private(StateDir.open(request["state_dir"]).job(mark) / "job_id")
     if scheduler.job_id.fullmatch(written):
@@ -112,7 +112,7 @@ def cleanup(request: Request, account: Account) -> dict[str, str]:
 
 def check(request: Request, account: Account) -> dict[str, Any]:
     """Tell what ``unispawner doctor`` wants to know of the user's side."""
-    scheduler = get_scheduler(request["scheduler"])
+    scheduler = _scheduler(request)
     return {
         "account": account.pw_name,
         "python": sys.executable,
@@ -128,8 +128,12 @@ ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
 }
 
 
+def _scheduler(request: Request) -> Scheduler:
+    return get_scheduler(request["scheduler"], request["scheduler_options"])
+
+
 def _executor(scheduler: Scheduler) -> Any:
-    """Return the scheduler's PSI/J executor, importing PSI/J only now and only for this one."""
+    """Return what submits and cancels, importing PSI/J only now and only for this scheduler."""
     from .executors import get_executor
 
     return get_executor(scheduler)
@@ -151,7 +155,7 @@ def _sweep(state: StateDir, scheduler: Scheduler) -> None:
     ids = {mark: read_private(directory / "job_id") for mark, directory in old.items()}
     known = [job_id for job_id in ids.values() if scheduler.job_id.fullmatch(job_id)]
     try:
-        alive = scheduler.read_status(run(scheduler.status_command(known))) if known else {}
+        alive = hold_dialogue(scheduler.query(known)) if known else {}
         marks = scheduler.read_marks(run(scheduler.mark_command())) if len(known) < len(old) else {}
     except UniSpawnerError:
         return  # the next submission tries again

@@ -1,13 +1,17 @@
-"""Runs a scheduler's command on the user's side: no shell, a time-out, capped output."""
+"""Runs a scheduler's commands on the user's side: no shell, a time-out, capped output."""
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from ..errors import AgentError, SchedulerUnavailable
-from ..schedulers.base import Reply
+from ..schedulers.base import Dialogue, Reply
 from .login import login_umask
+
+T = TypeVar("T")
 
 TIMEOUT = 30.0
 """Seconds for one command; the agent as a whole has a limit of its own."""
@@ -15,8 +19,23 @@ OUTPUT_LIMIT = 4 * 1024**2
 """Characters."""
 
 
-def run(command: Sequence[str]) -> Reply:
+def run(
+    command: Sequence[str],
+    *,
+    standard_input: str = "",
+    environment: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
+) -> Reply:
     """Run a command with the user's login umask and return what it said.
+
+    Parameters
+    ----------
+    standard_input
+        What it reads; empty is an empty file.
+    environment
+        Variables besides the agent's own.
+    timeout
+        Seconds.
 
     Raises
     ------
@@ -28,12 +47,13 @@ def run(command: Sequence[str]) -> Reply:
     try:
         done = subprocess.run(
             list(command),
-            stdin=subprocess.DEVNULL,
+            input=standard_input,
             capture_output=True,
-            timeout=TIMEOUT,
-            text=True,
+            timeout=timeout,
+            encoding="utf-8",
             errors="replace",
             umask=login_umask(),
+            env={**os.environ, **(environment or {})},
         )
     except (FileNotFoundError, PermissionError) as error:
         raise AgentError(
@@ -43,8 +63,19 @@ def run(command: Sequence[str]) -> Reply:
         ) from None
     except subprocess.TimeoutExpired:
         raise SchedulerUnavailable(
-            f"{command[0]} did not answer within {TIMEOUT:g} s.", command=command
+            f"{command[0]} did not answer within {timeout:g} s.", command=command
         ) from None
     return Reply(
         tuple(command), done.returncode, done.stdout[:OUTPUT_LIMIT], done.stderr[:OUTPUT_LIMIT]
     )
+
+
+def hold_dialogue(dialogue: Dialogue[T]) -> T:
+    """Run the commands that a scheduler's dialogue yields, and return its result."""
+    try:
+        command = next(dialogue)
+        while True:
+            command = dialogue.send(run(command))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

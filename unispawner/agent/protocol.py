@@ -1,8 +1,8 @@
 """The agent's end of the wire.
 
 A request is an object with ``version``, ``action``, ``account``, ``uid``, ``min_uid``,
-``scheduler``, ``scheduler_path``, ``scheduler_environment``, ``state_dir`` and ``timeout``
-(seconds), and what the action takes. A reply is ``{"version": 1, "result": …}`` or
+``scheduler``, ``scheduler_options``, ``scheduler_path``, ``scheduler_environment``, ``state_dir``
+and ``timeout`` (seconds), and what the action takes. A reply is ``{"version": 1, "result": …}`` or
 ``{"version": 1, "error": …}``, the error as :meth:`unispawner.errors.UniSpawnerError.to_dict`.
 """
 

@@ -6,7 +6,9 @@ defines one subclass of :class:`~unispawner.schedulers.base.Scheduler` and names
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 from ..errors import InvalidJobError
 from .base import Scheduler
@@ -15,8 +17,8 @@ NAMES = ("local", "slurm")
 """The schedulers there are, as ``c.UniSpawner.scheduler`` names them."""
 
 
-def get_scheduler(name: str) -> Scheduler:
-    """Return the scheduler of that name, importing only its own file.
+def scheduler_class(name: str) -> type[Scheduler]:
+    """Return the class of that name, importing only its own file.
 
     Raises
     ------
@@ -25,8 +27,24 @@ def get_scheduler(name: str) -> Scheduler:
     """
     if name not in NAMES:
         raise InvalidJobError(f"scheduler: {name!r} is none of {', '.join(NAMES)}")
-    scheduler: Scheduler = import_module(f".{name}", __name__).SCHEDULER
-    return scheduler
+    cls: type[Scheduler] = import_module(f".{name}", __name__).SCHEDULER
+    return cls
 
 
-__all__ = ["NAMES", "Scheduler", "get_scheduler"]
+def get_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
+    """Return the scheduler of that name, with settings of its own.
+
+    Two with the same name and settings are equal.
+
+    Raises
+    ------
+    InvalidJobError
+        If there is none of that name, or a setting is none of its.
+    """
+    try:
+        return scheduler_class(name)(**(options or {}))
+    except TypeError as error:
+        raise InvalidJobError(f"scheduler {name}: {error}") from None
+
+
+__all__ = ["NAMES", "Scheduler", "get_scheduler", "scheduler_class"]

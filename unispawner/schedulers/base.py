@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..errors import (
     CancelError,
@@ -21,6 +21,12 @@ from ..errors import (
     UniSpawnerError,
 )
 from ..job import JobInfo, JobSpec, JobState
+from .inventory import Inventory
+
+T = TypeVar("T")
+Dialogue = Generator[list[str], "Reply", T]
+"""A question that takes several commands: yields one, is sent its reply, and returns what it has
+learnt. Who drives it decides where and how commands run."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,10 @@ class Meaning(Enum):
 class Scheduler(ABC):
     """One scheduler's commands, words and job scripts.
 
-    A subclass writes four methods (:meth:`directives`, :meth:`status_command`,
-    :meth:`read_status`, :meth:`mark_command`) and the tables below.
+    A subclass is a frozen dataclass; its fields are the scheduler's own settings, each a trait of
+    the same name (see scheduler_settings.py). It writes five methods (:meth:`directives`,
+    :meth:`status_command`, :meth:`read_status`, :meth:`mark_command`, :meth:`inventory`) and the
+    tables below; more only where the scheduler is unlike others.
     """
 
     name: ClassVar[str]
@@ -60,6 +68,10 @@ class Scheduler(ABC):
     """As its makers write it, for messages."""
     commands: ClassVar[tuple[str, ...]] = ()
     """The commands a submit host must have."""
+    identify_command: ClassVar[tuple[str, ...]] = ()
+    """What prints the scheduler's name: several have a ``qstat``."""
+    identity: ClassVar[str] = ""
+    """A regular expression that only this scheduler's answer to that matches."""
     states: ClassVar[Mapping[str, JobState]]
     """The scheduler's own words for states. What isn't here is UNKNOWN."""
     job_id: ClassVar[re.Pattern[str]]
@@ -70,10 +82,25 @@ class Scheduler(ABC):
     """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
+    directives_in_script: ClassVar[bool] = True
+    """False if :meth:`directives` go beside the script: a submit description, options."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The scheduler's own settings: what :func:`~unispawner.schedulers.get_scheduler` takes."""
+        return asdict(self) if is_dataclass(self) else {}
+
+    def supported(self) -> frozenset[str]:
+        """Return the fields that can be expressed with the settings as they are."""
+        return self.supports
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the scheduler's commands need, by its own settings."""
+        return {}
 
     @abstractmethod
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return the lines of a job script that ask the scheduler for what ``spec`` says."""
+        """Return the lines that ask the scheduler for what ``spec`` says, in its own language."""
 
     @abstractmethod
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
@@ -92,28 +119,38 @@ class Scheduler(ABC):
             If it can't be read or is an error, other than of an unknown job.
         """
 
-    @abstractmethod
-    def mark_command(self) -> list[str]:
-        """Return the command that lists the calling user's own jobs with their marks."""
+    def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for these jobs, or for every user's if None.
 
-    def hosts_command(self) -> list[str]:
-        """Return the command that lists the cluster's nodes; an empty one if there is none.
-
-        Where jobs are hidden from the Hub, their user's word for a host counts only if it is one
-        of these.
-        """
-        return []
-
-    def read_hosts(self, reply: Reply) -> frozenset[str]:
-        """Return the nodes of an answer to :meth:`hosts_command`, one name a line.
+        Overridden where one command isn't enough: where jobs that have ended are asked for
+        elsewhere, or an older release needs another command. With ids it is asked as the jobs'
+        user, and an id that isn't in the result is one of which the scheduler itself said that it
+        knows no such job.
 
         Raises
         ------
         SchedulerUnavailable
-            If the command failed.
+            If the scheduler does not answer, or not legibly.
         """
-        self.check_answered(reply)
-        return frozenset(reply.stdout.split())
+        reply = yield self.status_command(job_ids)
+        return self.read_status(reply)
+
+    @abstractmethod
+    def mark_command(self) -> list[str]:
+        """Return the command that lists the calling user's own jobs with their marks."""
+
+    @abstractmethod
+    def inventory(self) -> Dialogue[Inventory]:
+        """Ask for the cluster's queues and nodes.
+
+        The nodes' names are those that ``exec_host`` gives: where jobs are hidden from the Hub,
+        their user's word for a host counts only if it is one of these.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or not legibly.
+        """
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
         """Return ``{mark: job id}`` from lines of ``<job id> … unispawner:<mark>``.
@@ -141,12 +178,14 @@ class Scheduler(ABC):
     def check_answered(self, reply: Reply) -> None:
         """Raise SchedulerUnavailable unless a query succeeded."""
         if reply.exit_status != 0:
-            raise SchedulerUnavailable(
-                f"{self.title} could not be asked about jobs.",
-                command=reply.command,
-                exit_status=reply.exit_status,
-                output=reply.text,
+            raise self._error(
+                SchedulerUnavailable, f"{self.title} could not be asked about jobs.", reply
             )
+
+    def unreadable(self, reply: Reply) -> UniSpawnerError:
+        """Return the error for an answer that isn't what the command should print."""
+        message = f"The answer of {self.title}'s {reply.command[0]} could not be read."
+        return self._error(SchedulerUnavailable, message, reply)
 
     def submit_error(self, reply: Reply) -> UniSpawnerError:
         """Return the error for a failed submission: refused, or not to be asked just now."""
@@ -181,8 +220,9 @@ class Scheduler(ABC):
             for name in _ASKABLE
             if hasattr(where, name)
         }
+        supported = self.supported()
         for name, value in asked.items():
-            if value and name not in self.supports:
+            if value and name not in supported and not (name in _COUNTS and value == 1):
                 raise InvalidJobError(f"{name}: {self.title} can't be asked for this ({value!r})")
 
     @staticmethod
@@ -190,10 +230,10 @@ class Scheduler(ABC):
         return cls(message, command=reply.command, exit_status=reply.exit_status, output=reply.text)
 
 
+_COUNTS = ("node_count", "process_count", "processes_per_node")
+"""Of these every job has one: to say so asks for nothing."""
 _ASKABLE = (
-    "node_count",
-    "process_count",
-    "processes_per_node",
+    *_COUNTS,
     "cpu_cores_per_process",
     "gpu_cores_per_process",
     "memory",

@@ -13,15 +13,18 @@ import pwd
 import re
 import sys
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
-from .base import Meaning, Reply, Scheduler
+from .base import Dialogue, Meaning, Reply, Scheduler
+from .inventory import Inventory, Node
 
 _ROW = re.compile(r"(\d+\.\d+)\|([^|]*)\|(\S)", re.ASCII)
 
 
+@dataclass(frozen=True)
 class Local(Scheduler):
     """Processes; nothing is limited and nothing waits."""
 
@@ -72,8 +75,20 @@ class Local(Scheduler):
         """Return this module as a command, asking for the marks of the caller's own sessions."""
         return [sys.executable, "-I", "-m", __name__, "--marks"]
 
+    def inventory(self) -> Dialogue[Inventory]:
+        """Ask how many processors there are and how much memory; what is idle nobody knows."""
+        reply = yield ["getconf", "-a"]
+        self.check_answered(reply)
+        numbers = dict(re.findall(r"^(\w+)\s+(\d+)$", reply.stdout, re.MULTILINE))
+        try:
+            cores = int(numbers["_NPROCESSORS_ONLN"])
+            memory = int(numbers["_PHYS_PAGES"]) * int(numbers["PAGESIZE"])
+        except KeyError:
+            raise self.unreadable(reply) from None
+        return Inventory(nodes=(Node("localhost", cores=cores, memory=memory),))
 
-SCHEDULER = Local()
+
+SCHEDULER = Local
 
 
 def start_time(pid: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import abc
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from psij import Job as PsijJob
 from psij import JobSpec as PsijJobSpec
@@ -22,20 +22,10 @@ from psij.executors.batch.batch_scheduler_executor import (
 
 from ...errors import AgentError
 from ...job import JobSpec
-from ...schedulers.base import Reply, Scheduler
+from ...schedulers import Scheduler
 from ..commands import run
 
 _NEVER = 10**6
-
-
-class ScriptExecutor(Protocol):
-    """What the agent needs of an executor."""
-
-    def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Submit a rendered script and return the job's id; ``directory`` is for its files."""
-
-    def cancel_id(self, job_id: str, *, force: bool) -> None:
-        """Cancel a job of the user's; one that is gone already is fine."""
 
 
 class RenderedJob(PsijJob):
@@ -95,8 +85,11 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
     def _create_script_context(self, job: PsijJob) -> dict[str, object]:
         return {}  # PSI/J would write its launcher's files into the user's directory here
 
+    standard_input = ""
+    """What the submit command reads."""
+
     def _run_command(self, cmd: list[str]) -> str:
-        reply = run(cmd)
+        reply = run(cmd, standard_input="" if self._cancelling else self.standard_input)
         if reply.exit_status:
             error = (
                 self.scheduler.cancel_error(reply)
@@ -121,4 +114,4 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
         return line
 
 
-__all__ = ["BatchExecutor", "RenderedJob", "Reply", "ScriptExecutor"]
+__all__ = ["BatchExecutor", "RenderedJob"]
