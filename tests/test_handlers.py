@@ -47,6 +47,9 @@ class FakeSpawner(UniSpawner):
     def get_scheduler(self) -> FakeScheduler:
         return self.fake
 
+    async def find_scheduler(self) -> None:
+        """There is the one."""
+
     def agent_client(self, account: Account) -> AgentClient:
         return AgentClient(account, self.fake, self.side, SubmitHost())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from unispawner import dialogue
 from unispawner import monitor as module
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
@@ -235,7 +236,7 @@ async def test_a_query_that_fails_changes_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The last state stays, for however long; the log says so once, and once when it is over."""
-    monkeypatch.setattr(module, "QUERY_TIMEOUT", 0.3 if trouble == "silence" else PATIENCE)
+    monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.3 if trouble == "silence" else PATIENCE)
     caplog.set_level(logging.INFO)
     job = lab.track()
     lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")

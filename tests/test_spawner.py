@@ -29,6 +29,9 @@ def test_a_server_is_taken_up_as_it_was_started() -> None:
         {"job_id": "7", "job_status": "RUNNING node1"},
         {**STATE.to_dict(), "version": 99},
         {**STATE.to_dict(), "scheduler": "gone"},
+        {**STATE.to_dict(), "scheduler": "auto"},
+        {**STATE.to_dict(), "scheduler": "gridengine", "scheduler_options": {"sge_cell": 7}},
+        {**STATE.to_dict(), "scheduler_options": {"no_such_setting": 7}},
     ],
 )
 async def test_what_is_no_state_of_ours_is_no_server(state: dict[str, object]) -> None:
@@ -40,7 +43,7 @@ async def test_what_is_no_state_of_ours_is_no_server(state: dict[str, object]) -
 
 def test_jupyterhubs_own_limits_fill_what_is_unset() -> None:
     """They are never ignored: a limit of cores is rounded up, ours goes first."""
-    spawner = UniSpawner(mem_limit="2G", cpu_guarantee=1.5)
+    spawner = UniSpawner(scheduler="slurm", mem_limit="2G", cpu_guarantee=1.5)
     spec = spawner.job_spec(MARK, {})
     assert (2 * 1024**3, 2) == (spec.resources.memory, spec.resources.cpu_cores_per_process)
     spawner.resources = {"memory": "1G"}
@@ -66,14 +69,16 @@ def test_limits_that_nobody_would_keep_are_refused() -> None:
 def test_a_setting_that_cannot_be_right_is_named(trait: str, value: object, text: str) -> None:
     """With its value and what would be right."""
     with pytest.raises(InvalidJobError, match=text):
-        UniSpawner(**{trait: value}).job_spec(MARK, {})
+        UniSpawner(scheduler="slurm", **{trait: value}).job_spec(MARK, {})
 
 
 def test_the_launcher_reports_loopback_only_without_a_scheduler() -> None:
     """Elsewhere it is what c.UniSpawner.report_host says."""
     local = UniSpawner(scheduler="local", ip="127.0.0.1").job_spec(MARK, {}).arguments
     assert ("--host", "literal:127.0.0.1") == local[2:4]
-    slurm = UniSpawner(report_host="interface:ib0", port_range="20000-20999").job_spec(MARK, {})
+    slurm = UniSpawner(
+        scheduler="slurm", report_host="interface:ib0", port_range="20000-20999"
+    ).job_spec(MARK, {})
     assert ("-I", "-", "--host", "interface:ib0", "--ports", "20000-20999", "--") == (
         slurm.arguments[:7]
     )

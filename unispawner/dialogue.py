@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import TypeVar
 
-from .schedulers.base import Dialogue, Reply
+from .errors import UniSpawnerError
+from .schedulers.base import Dialogue, Reply, advance
 from .submit_host import SubmitHost
 
 T = TypeVar("T")
@@ -18,51 +19,49 @@ QUERY_LIMIT = 64 * 1024**2
 
 
 async def hold_dialogue(
-    dialogue: Dialogue[T],
-    host: SubmitHost,
-    environment: Mapping[str, str],
-    *,
-    timeout: float = QUERY_TIMEOUT,
+    dialogue: Dialogue[T], host: SubmitHost, environment: Mapping[str, str]
 ) -> T:
     """Run the commands that a dialogue yields, and return its result.
-
-    Parameters
-    ----------
-    timeout
-        Seconds for each command.
 
     Raises
     ------
     UniSpawnerError
         If a command can't be run or does not end, or what the dialogue makes of its reply.
     """
-    reply: Reply | None = None
+    reply: Reply | UniSpawnerError | None = None
     while True:
         # Off the loop: to read fifty thousand rows takes most of a second.
         command, result = await asyncio.to_thread(_step, dialogue, reply)
         if command is None:
             assert result is not None
             return result[0]
-        done = await host.run(
-            command,
-            environment=environment,
-            timeout=timeout,
-            output_limit=QUERY_LIMIT,
-            urgent=True,
-        )
-        reply = Reply(
-            tuple(command),
-            done.exit_status,
-            done.stdout.decode("utf-8", "replace"),
-            done.stderr.decode("utf-8", "replace"),
-        )
+        try:
+            reply = await _run(command, host, environment)
+        except UniSpawnerError as error:
+            reply = error
+
+
+async def _run(command: list[str], host: SubmitHost, environment: Mapping[str, str]) -> Reply:
+    done = await host.run(
+        command,
+        environment=environment,
+        timeout=QUERY_TIMEOUT,
+        output_limit=QUERY_LIMIT,
+        urgent=True,
+    )
+    return Reply(
+        tuple(command),
+        done.exit_status,
+        done.stdout.decode("utf-8", "replace"),
+        done.stderr.decode("utf-8", "replace"),
+    )
 
 
 def _step(
-    dialogue: Dialogue[T], reply: Reply | None
+    dialogue: Dialogue[T], reply: Reply | UniSpawnerError | None
 ) -> tuple[list[str], None] | tuple[None, tuple[T]]:
     """Return the next command, or the result."""
     try:
-        return (next(dialogue) if reply is None else dialogue.send(reply)), None
+        return advance(dialogue, reply), None
     except StopIteration as stop:
         return None, (stop.value,)

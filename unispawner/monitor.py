@@ -36,6 +36,11 @@ HOSTS_INTERVAL = 600.0
 """Seconds for which the list of the cluster's nodes is believed, for jobs that are hidden."""
 HIDDEN_INTERVAL = 5.0
 """Seconds between queries for jobs that only their own user is shown, at the fastest."""
+NEW_JOB_GRACE = 30.0
+"""Seconds after its submission for which a job that was never seen isn't gone: LSF answers queries
+from a copy of its state that is some seconds old."""
+SAMPLE = 5
+"""Of jobs that vanished together, so many at a time are asked for by id."""
 
 
 class Monitor:
@@ -167,32 +172,60 @@ class Monitor:
             info = answer.get(job.job_id)
             if info is not None and job.client.account.owns(info.owner):
                 job._hidden = False
-                job.update(info, began)
+                self._seen(job, info, began)
             elif job._since < began:  # a job submitted after the question was asked isn't missing
                 missing.append(job)
         self._missing(missing)
         self._jobs = {job for job in self._jobs if not job.final}
+
+    def _seen(self, job: TrackedJob, info: JobInfo, began: float) -> None:
+        """Take what an answer says of a job; of one that is stuck, ask why before that."""
+        if info.stuck and not info.message:
+            if not (job.info and job.info.stuck):
+                if not job._asking:
+                    what = f"asking why job {job.job_id} is stuck"
+                    tasks.start(self._explain(job, info, began), what)
+                return
+            info = replace(info, message=job.info.message)
+        job.update(info, began)
+
+    async def _explain(self, job: TrackedJob, info: JobInfo, began: float) -> None:
+        """Ask for the reason of a job that is stuck, where the list of all jobs has none."""
+        job._asking = True
+        try:
+            told = (await job.client.status([job.job_id])).get(job.job_id)
+        except UniSpawnerError as error:
+            log.warning("Nothing learnt of job %s: %s", job.job_id, error)
+            told = None
+        finally:
+            job._asking = False
+        reason = told.message if told else ""
+        job.update(replace(info, message=reason or "it gives no reason"), began)
 
     def _missing(self, missing: Collection[TrackedJob]) -> None:
         """Find out what became of jobs that an answer lacks.
 
         Absence alone is never "gone". One that two good answers lack is asked for by id, as its
         user, who is shown it even where PrivateData hides it from the Hub; only the scheduler's
-        word that it knows no such job ends it. If over half of the jobs are missing at once, the
-        answers are what is wrong (a scheduler that lost its memory, another cluster's): for a
-        while nothing follows from them.
+        word that it has ended, or that it knows no such job, ends it. If over half of the jobs are
+        missing at once, the answers are what is wrong (a scheduler that lost its memory, another
+        cluster's): for a while, only its word that a job has ended counts, and a few are asked for.
         """
         now = time.monotonic()
         self._doubt([job for job in missing if not job._hidden and not job.stopping], now)
-        doubtful: dict[str, list[TrackedJob]] = {}
+        due: list[TrackedJob] = []
+        in_doubt: list[TrackedJob] = []
         for job in missing:
             job._missed += 1
-            if self._in_doubt and job.info is not None and not job._hidden:
-                continue  # it was in view, as the others: asking a thousand users tells no more
             wait = HIDDEN_INTERVAL if job.fast else max(HIDDEN_INTERVAL, self.status_interval)
             if job._missed >= 2 and not job._asking and now - job._asked >= wait:
-                doubtful.setdefault(job.client.account.name, []).append(job)
-        for name, jobs in doubtful.items():
+                vanished = job.info is not None and not job._hidden and not job.stopping
+                (in_doubt if vanished and self._in_doubt else due).append(job)
+        in_doubt.sort(key=lambda job: job._asked)
+        by_user: dict[str, list[TrackedJob]] = {}
+        for job in due + in_doubt[:SAMPLE]:
+            by_user.setdefault(job.client.account.name, []).append(job)
+        for name, jobs in by_user.items():
             tasks.start(self._confirm(jobs[0].client, jobs), f"asking as {name}")
 
     def _doubt(self, vanished: Collection[TrackedJob], now: float) -> None:
@@ -240,7 +273,8 @@ class Monitor:
 
     def _confirmed(self, job: TrackedJob, info: JobInfo | None, asked: float) -> None:
         owner = job.client.account.name
-        if info is None and self._in_doubt and not job.stopping:
+        young = job.info is None and asked - job._since < NEW_JOB_GRACE
+        if info is None and not job.stopping and (self._in_doubt or young):
             return
         if info is None:
             info = JobInfo(
@@ -248,6 +282,8 @@ class Monitor:
                 state=JobState.COMPLETED,
                 message=f"{self.scheduler.title} does not know the job any more",
             )
+            # In case it is wrong: nobody would look after a job that the Hub has given up.
+            tasks.start(job.client.cancel(job.job_id), f"cancelling job {job.job_id}, just in case")
         elif info.owner.isdigit() or info.owner == "nobody":
             return  # the directory service can't name a uid just now
         elif not job.client.account.owns(info.owner):
@@ -256,7 +292,7 @@ class Monitor:
             log.error("Job %s is %r's, not %r's.", job.job_id, info.owner, owner)
             message = f"{self.scheduler.title} says that job {job.job_id} is somebody else's"
             info = JobInfo(owner=owner, state=JobState.FAILED, message=message)
-        elif not job._hidden:
+        elif not job._hidden and not info.state.final:
             job._hidden = True
             log.warning(
                 "%s shows job %s to %s but not to the Hub, so the Hub has to ask as each user. "

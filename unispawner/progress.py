@@ -38,6 +38,8 @@ def ended(job: TrackedJob, title: str) -> str:
     info = job.info
     words = f"{title} says {info.native_state}" if info and info.native_state else "It is gone"
     reason = f": {info.message}" if info and info.message else ""
+    if info and info.stuck:
+        return f"The job {job.job_id} can't run. {words}{reason}."
     when = "" if job.reported else " before its server was ready"
     return f"The job {job.job_id} ended{when}. {words}{reason}."
 

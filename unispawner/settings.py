@@ -7,42 +7,36 @@ import sys
 from collections.abc import Callable as CallableType
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Callable
-from traitlets import Bool, Dict, Enum, Float, Instance, Integer, List, Unicode, Union, default
+from traitlets import (
+    Bool,
+    Dict,
+    Enum,
+    Float,
+    Instance,
+    Integer,
+    List,
+    TraitError,
+    Unicode,
+    Union,
+    default,
+)
+from traitlets.config import Config
 
 from .errors import InvalidJobError
 from .job import JobSpec, ResourceSpec
 from .run_as import WAYS
-from .schedulers import NAMES, Scheduler, get_scheduler
+from .scheduler_settings import SchedulerSettings
 from .units import parse_duration
 
 _WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (compared with, not bound to)
 
 
-if TYPE_CHECKING:
-    from jupyterhub.spawner import Spawner as _Base
-else:  # JupyterHub refuses a subclass of Spawner that can't start, stop and poll
-    from traitlets.config import LoggingConfigurable as _Base
-
-
-class JobSettings(_Base):
+class JobSettings(SchedulerSettings):
     """The traits of UniSpawner."""
-
-    scheduler = Enum(
-        NAMES,
-        default_value="slurm",
-        help="""The scheduler that runs the servers: "slurm", or "local" for processes on the Hub's
-        own host.""",
-    ).tag(config=True)
-
-    cluster = Unicode(
-        "",
-        help="""A name for the cluster, kept with each server's state. Only of use where one Hub has
-        several.""",
-    ).tag(config=True)
 
     resources = Dict(
         help="""What each job asks for: any of node_count, process_count, processes_per_node,
@@ -141,20 +135,6 @@ class JobSettings(_Base):
         it is every second, or less often if the scheduler is slow). Default: 15.""",
     ).tag(config=True)
 
-    scheduler_path = Unicode(
-        help="""Directories of the scheduler's commands, separated by colons, if they are not in
-        /usr/local/bin, /usr/bin or /bin: "/opt/slurm/bin". For the Hub's queries and for the
-        users' submissions alike.""",
-    ).tag(config=True)
-
-    scheduler_environment = Dict(
-        value_trait=Unicode(),
-        key_trait=Unicode(),
-        help="""Environment variables that the scheduler's commands need, for the Hub's queries
-        and for the users' submissions alike: {"SLURM_CONF": "/opt/slurm/etc/slurm.conf"}. Jobs
-        see them, too: no secrets.""",
-    ).tag(config=True)
-
     state_dir = Unicode(
         "~/.unispawner",
         help="""Where each user's private files go: the environment of running servers (mode 0600)
@@ -232,9 +212,23 @@ class JobSettings(_Base):
     def _default_agent_python(self) -> str:
         return sys.executable
 
-    def get_scheduler(self) -> Scheduler:
-        """Return what is known of the configured scheduler."""
-        return get_scheduler(self.scheduler)
+    @classmethod
+    async def check_config(cls, config: Config) -> None:
+        """Make sure that a configuration makes a job, before there is anybody to start one.
+
+        Raises
+        ------
+        InvalidJobError
+            If a setting can't be right, or asks for what the scheduler can't express.
+        SchedulerUnavailable
+            If the scheduler is to be found by itself and does not answer.
+        """
+        try:
+            spawner = cls(config=config)
+        except TraitError as error:
+            raise InvalidJobError(str(error)) from None
+        await spawner.find_scheduler()
+        spawner.job_spec("0" * 16, environment={})
 
     def job_spec(self, mark: str, environment: Mapping[str, object]) -> JobSpec:
         """Return the job that a start would submit now, with this environment.
@@ -261,11 +255,6 @@ class JobSettings(_Base):
         )
         self.get_scheduler().check_supported(spec)
         return spec
-
-    def command_environment(self) -> dict[str, str]:
-        """Return the environment of the Hub's own queries; nothing of the Hub's is in it."""
-        path = ":".join(filter(None, (self.scheduler_path, "/usr/local/bin:/usr/bin:/bin")))
-        return {"PATH": path, "LANG": "C.UTF-8", **self.scheduler_environment}
 
     def _launcher_arguments(self) -> list[str]:
         how = self.report_host

@@ -11,8 +11,9 @@ from jupyterhub import orm
 from jupyterhub.spawner import Spawner
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
+from traitlets import TraitError
 
-from . import handlers, progress, report, resume, submission, tasks
+from . import handlers, hub_start, progress, report, resume, submission, tasks
 from .accounts import Account, find_account
 from .agent_client import AgentClient
 from .cancel import cancel_until_ended
@@ -25,12 +26,10 @@ from .failures import SpawnFailure
 from .job import JobInfo, JobState
 from .monitor import Monitor, TrackedJob, get_monitor
 from .run_as import get_run_as
-from .schedulers import NAMES
+from .scheduler_settings import HOST
 from .settings import JobSettings
 from .state import ServerState
-from .submit_host import SubmitHost
 
-_HOST = SubmitHost()
 _LOG_LINES = 20
 
 
@@ -68,13 +67,17 @@ class UniSpawner(JobSettings, Spawner):
         """Take up a server that was there when the Hub ended."""
         super().load_state(state)
         self.state = ServerState.from_dict(state)
-        if self.state.mark and self.state.scheduler not in NAMES:
-            # An exception here would end the Hub.
-            self.log.error("%s: no such scheduler: %r", self._log_name, self.state.scheduler)
-            self.state = ServerState()
+        if self.state.mark:  # as they were for this server; its next start has new ones
+            try:
+                self.set_trait("scheduler", self.state.scheduler)
+                for name, value in self.state.scheduler_options.items():
+                    self.set_trait(name, value)
+                self.get_scheduler()
+            except (TraitError, UniSpawnerError) as error:  # anything else would end the Hub
+                self.log.error("%s: its scheduler is no more: %s", self._log_name, error)
+                self.state = ServerState()
         self._restored = bool(self.state.mark)
-        if self._restored:  # as they were for this server; its next start has new ones
-            self.scheduler = self.state.scheduler
+        if self._restored:
             self.scheduler_path = self.state.scheduler_path
             self.scheduler_environment = self.state.scheduler_environment
             self.state_dir = self.state.state_dir or self.state_dir
@@ -167,7 +170,7 @@ class UniSpawner(JobSettings, Spawner):
         assert self.job is not None
         while not self.state.port:
             job, now = self.job, time.monotonic()
-            if job.final:
+            if job.final or (job.info and job.info.stuck):
                 raise await self.ended()
             if self._restored and time.time() > deadline:
                 raise JobEndedError(f"The server did not start within {self.start_timeout} s.")
@@ -233,6 +236,13 @@ class UniSpawner(JobSettings, Spawner):
             self.start_clean_up(job.client)
             if self._poll_callback is not None:
                 tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
+        elif job.info.stuck and self.state.port and not job.stopping:
+            # Its server is no more and the job would stay for ever: it is as good as ended.
+            title = self.get_scheduler().title
+            self.log.warning("%s: %s", self._log_name, progress.ended(job, title))
+            report.forget_address(self, job)
+            if self._stop is None or self._stop.done():
+                self._stop = tasks.start(self._stop_job(), f"end of {self._log_name}")
         elif self.state.port and not job.stopping and report.has_moved(job, before, job.info):
             report.forget_address(self, job)
 
@@ -324,7 +334,7 @@ class UniSpawner(JobSettings, Spawner):
     def monitor(self) -> Monitor:
         """Return the monitor of the scheduler, which all its spawners share."""
         environment = self.command_environment()
-        return get_monitor(self.get_scheduler(), _HOST, environment, self.status_interval)
+        return get_monitor(self.get_scheduler(), HOST, environment, self.status_interval)
 
     async def client(self) -> AgentClient:
         """Return the way to the agent of the server's account."""
@@ -345,7 +355,7 @@ class UniSpawner(JobSettings, Spawner):
                 agent_python=self.agent_python,
                 allow_shared_account=self.allow_shared_account,
             ),
-            host=_HOST,
+            host=HOST,
             state_dir=state_dir,
             min_uid=self.min_uid,
             scheduler_path=tuple(filter(None, self.scheduler_path.split(":"))),
@@ -361,3 +371,4 @@ def _exit_status(info: JobInfo | None) -> int:
 
 
 handlers.register()
+hub_start.watch()

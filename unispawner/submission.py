@@ -30,11 +30,14 @@ async def prepare(spawner: UniSpawner) -> JobSpec:
         If a setting can't be right.
     AgentError
         If there is no account for it, or the database takes no changes.
+    SchedulerUnavailable
+        If the scheduler is to be found by itself and does not answer.
     """
     if spawner.internal_ssl:
         raise InvalidJobError(
             "c.JupyterHub.internal_ssl: the certificates can't be brought to the nodes yet"
         )
+    await spawner.find_scheduler()
     same_name = spawner.account_name is None
     account = await find_account(_account_name(spawner), spawner.min_uid, same_name=same_name)
     try:
@@ -47,7 +50,8 @@ async def prepare(spawner: UniSpawner) -> JobSpec:
     session = spawner.session()
     token = orm.APIToken.find(session, spawner.api_token) if session else None
     spawner.state = ServerState(
-        scheduler=spawner.scheduler,
+        scheduler=spawner.get_scheduler().name,
+        scheduler_options=spawner.get_scheduler().options,
         cluster=spawner.cluster,
         account=account.name,
         mark=spec.mark,

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ..errors import AgentError, SchedulerUnavailable
-from ..schedulers.base import Dialogue, Reply
+from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
+from ..schedulers.base import Dialogue, Reply, advance
 from .login import login_umask
 
 T = TypeVar("T")
@@ -72,10 +72,14 @@ def run(
 
 def hold_dialogue(dialogue: Dialogue[T]) -> T:
     """Run the commands that a scheduler's dialogue yields, and return its result."""
-    try:
-        command = next(dialogue)
-        while True:
-            command = dialogue.send(run(command))
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
+    reply: Reply | UniSpawnerError | None = None
+    while True:
+        try:
+            command = advance(dialogue, reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        try:
+            reply = run(command)
+        except UniSpawnerError as error:
+            reply = error

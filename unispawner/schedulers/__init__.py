@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InvalidJobError
 from .base import Scheduler
 
-NAMES = ("local", "slurm")
+NAMES = ("gridengine", "local", "slurm")
 """The schedulers there are, as ``c.UniSpawner.scheduler`` names them."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
@@ -26,7 +26,8 @@ from .inventory import Inventory
 T = TypeVar("T")
 Dialogue = Generator[list[str], "Reply", T]
 """A question that takes several commands: yields one, is sent its reply, and returns what it has
-learnt. Who drives it decides where and how commands run."""
+learnt. Who drives it decides where and how commands run. One that can't be run, or does not end in
+time, raises where it was yielded: a dialogue goes on without it if it catches UniSpawnerError."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,19 @@ class Reply:
         return "\n".join(part for part in (self.stderr.strip(), self.stdout.strip()) if part)
 
 
+def advance(dialogue: Dialogue[Any], reply: Reply | UniSpawnerError | None) -> list[str]:
+    """Return a dialogue's next command, given what came of the last; None begins it.
+
+    Raises
+    ------
+    StopIteration
+        With the result, when it is done.
+    """
+    if reply is None:
+        return next(dialogue)
+    return dialogue.throw(reply) if isinstance(reply, UniSpawnerError) else dialogue.send(reply)
+
+
 class Meaning(Enum):
     """What a failed command's text means."""
 
@@ -53,13 +67,30 @@ class Meaning(Enum):
     REFUSED = "the scheduler said no"
 
 
+def setting(default: T, help: str, choices: Sequence[T] = ()) -> T:
+    """Declare a setting of a scheduler's own: a field that administrators see as a trait.
+
+    Parameters
+    ----------
+    default
+        Its value where nothing is configured; its type is the setting's type.
+    help
+        What an administrator reads.
+    choices
+        The values there are; empty if any will do.
+    """
+    metadata = {"help": " ".join(help.split()), "choices": tuple(choices)}
+    value: T = field(default=default, metadata=metadata)
+    return value
+
+
 class Scheduler(ABC):
     """One scheduler's commands, words and job scripts.
 
-    A subclass is a frozen dataclass; its fields are the scheduler's own settings, each a trait of
-    the same name (see scheduler_settings.py). It writes five methods (:meth:`directives`,
-    :meth:`status_command`, :meth:`read_status`, :meth:`mark_command`, :meth:`inventory`) and the
-    tables below; more only where the scheduler is unlike others.
+    A subclass is a frozen dataclass; its fields, each made with :func:`setting`, are the
+    scheduler's own settings and become traits of the spawner. It writes five methods
+    (:meth:`directives`, :meth:`status_command`, :meth:`read_status`, :meth:`mark_command`,
+    :meth:`inventory`) and the tables below; more only where the scheduler is unlike others.
     """
 
     name: ClassVar[str]
@@ -84,6 +115,18 @@ class Scheduler(ABC):
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
     directives_in_script: ClassVar[bool] = True
     """False if :meth:`directives` go beside the script: a submit description, options."""
+
+    def __post_init__(self) -> None:
+        for one in self.settings():
+            value, choices = getattr(self, one.name), one.metadata["choices"]
+            if type(value) is not type(one.default) or (choices and value not in choices):
+                right = f"one of {', '.join(map(str, choices))}" if choices else "of another type"
+                raise InvalidJobError(f"{one.name}: {value!r} must be {right}")
+
+    @classmethod
+    def settings(cls) -> tuple[Field[Any], ...]:
+        """Return its own settings: fields with ``help`` and ``choices`` in their metadata."""
+        return fields(cls) if is_dataclass(cls) else ()
 
     @property
     def options(self) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""Which scheduler does this host have? Several have a ``qstat``: it is asked who it is."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from .dialogue import hold_dialogue
+from .errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
+from .schedulers import NAMES, Scheduler
+from .submit_host import SubmitHost
+
+IDENTIFY_TIMEOUT = 10.0
+"""Seconds."""
+_Key = tuple[tuple[str, str], ...]
+_known: dict[_Key, str] = {}
+
+SGE_ROOTS = (
+    *("/var/lib/gridengine", "/opt/sge", "/opt/gridengine", "/opt/uge", "/opt/univa", "/opt/ogs"),
+    *("/usr/share/gridengine", "/usr/local/sge", "/cm/shared/apps/sge/current", "/gridware/sge"),
+)
+"""Where Grid Engine's SGE_ROOT usually is; each has ``<cell>/common/act_qmaster``."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A scheduler whose command this host has.
+
+    Attributes
+    ----------
+    says
+        The first line of what the command says it is.
+    is_it
+        True if that is this scheduler, and not another with a command of the same name.
+    problem
+        Why it does not answer; empty if it does.
+    """
+
+    name: str
+    command: str
+    says: str = ""
+    is_it: bool = False
+    problem: str = ""
+
+    def __str__(self) -> str:
+        if self.is_it:
+            return f"{self.name} ({self.says}): {self.problem or 'answers'}"
+        return f"no {self.name}: {self.command} says {self.says or 'nothing'!r}"
+
+
+def known(environment: Mapping[str, str]) -> str:
+    """Return what :func:`find` has found with this environment.
+
+    Raises
+    ------
+    InvalidJobError
+        If it has found nothing yet.
+    """
+    try:
+        return _known[_key(environment)]
+    except KeyError:
+        raise InvalidJobError(
+            'scheduler: "auto", and it is not known yet which one there is; to be certain, set '
+            "c.UniSpawner.scheduler"
+        ) from None
+
+
+async def find(
+    host: SubmitHost, environment: Mapping[str, str], make: Callable[[str], Scheduler]
+) -> str:
+    """Return the name of the one scheduler that is here and answers; it is remembered.
+
+    Parameters
+    ----------
+    make
+        Gives a scheduler of a name, with the site's settings.
+
+    Raises
+    ------
+    InvalidJobError
+        If there is none, or several answer.
+    SchedulerUnavailable
+        If there are some and none answers just now.
+    """
+    if (key := _key(environment)) not in _known:
+        found = await look(host, environment, make)
+        _known[key] = _only(found, environment["PATH"])
+    return _known[key]
+
+
+async def look(
+    host: SubmitHost, environment: Mapping[str, str], make: Callable[[str], Scheduler]
+) -> list[Found]:
+    """Ask every scheduler whose command is on the path who it is, and then about its jobs."""
+    found = await asyncio.gather(
+        *(_look_for(make(name), host, environment) for name in NAMES if name != "local")
+    )
+    return [one for one in found if one is not None]
+
+
+async def _look_for(
+    scheduler: Scheduler, host: SubmitHost, environment: Mapping[str, str]
+) -> Found | None:
+    command = scheduler.identify_command
+    if shutil.which(command[0], path=environment["PATH"]) is None:
+        return None
+    surroundings = {**scheduler.environment(), **environment}
+    try:
+        done = await host.run(
+            command,
+            environment=surroundings,
+            timeout=IDENTIFY_TIMEOUT,
+            output_limit=64 * 1024,
+            urgent=True,
+        )
+    except UniSpawnerError as error:
+        return Found(scheduler.name, command[0], says=error.message)
+    text = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace").strip()
+    says = text.partition("\n")[0].strip()[:100]
+    if not re.search(scheduler.identity, text, re.MULTILINE):
+        return Found(scheduler.name, command[0], says)
+    try:
+        await hold_dialogue(scheduler.query(), host, surroundings)
+    except UniSpawnerError as error:
+        return Found(scheduler.name, command[0], says, is_it=True, problem=str(error))
+    return Found(scheduler.name, command[0], says, is_it=True)
+
+
+def _only(found: list[Found], path: str) -> str:
+    here = [one for one in found if one.is_it]
+    answering = [one for one in here if not one.problem]
+    if len(answering) == 1:
+        return answering[0].name
+    listing = "".join(f"\n  {one}" for one in found)
+    if answering:
+        raise InvalidJobError(
+            "scheduler: several answer on this host; set c.UniSpawner.scheduler to one of them:"
+            + listing
+        )
+    if here:
+        raise SchedulerUnavailable(
+            "scheduler: of those on this host none answers; set c.UniSpawner.scheduler, so that "
+            f"the Hub needs not look:{listing}"
+        )
+    raise InvalidJobError(
+        f"scheduler: no scheduler's commands were found in {path}. Set c.UniSpawner.scheduler_path "
+        'to where they are, or c.UniSpawner.scheduler = "local" for processes on this host.'
+        f"{' Found:' + listing if found else ''}"
+    )
+
+
+def _key(environment: Mapping[str, str]) -> _Key:
+    return tuple(sorted(environment.items()))
+
+
+def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scheduler's settings with those filled in that the host itself tells."""
+    result = dict(options)
+    if name == "gridengine" and not result["sge_root"]:
+        result["sge_root"] = sge_root(result["sge_cell"] or "default")
+    return result
+
+
+@cache
+def sge_root(cell: str) -> str:
+    """Return Grid Engine's root: the Hub's own SGE_ROOT, or where there is one; else empty."""
+    candidates = (os.environ.get("SGE_ROOT", ""), *SGE_ROOTS)
+    for root in filter(None, candidates):
+        if glob.glob(f"{glob.escape(root)}/{glob.escape(cell)}/common/act_qmaster"):
+            return root
+    return ""
