@@ -7,7 +7,8 @@
 
 min_node=20 # configurable-http-proxy 5 needs it
 # What the package is built from.
-sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE unispawner legacy_templates)
+sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE unispawner legacy_templates
+    psij-descriptors)
 
 say() { echo "${0##*/}: $*"; }
 fail() { echo "${0##*/}: $*" >&2; exit 1; }

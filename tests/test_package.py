@@ -17,7 +17,7 @@ import pytest
 import unispawner
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-SOURCES = ("unispawner/", "legacy_templates/")
+SOURCES = ("unispawner/", "legacy_templates/", "psij-descriptors/")
 
 
 def repository_files() -> list[str]:
@@ -72,9 +72,10 @@ def test_wheel_has_every_file_of_the_package(wheel: dict[str, str]) -> None:
 
 
 def test_wheel_has_only_our_package(wheel: dict[str, str]) -> None:
-    """Tests, CI and the like are installed on no one's machine."""
+    """Tests, CI and the like are installed on no one's machine; PSI/J's folder is."""
     top = {PurePosixPath(path).parts[0] for path in wheel}
-    assert {"unispawner", f"unispawner-{unispawner.__version__}.dist-info"} == top
+    ours = {"unispawner", f"unispawner-{unispawner.__version__}.dist-info"}
+    assert {*ours, "psij-descriptors"} == top
 
 
 def test_sdist_has_what_a_tester_needs(dist: Path) -> None:
@@ -122,7 +123,10 @@ def test_setup_cfg_lists_every_package() -> None:
     """A new folder of modules must be named in setup.cfg, or it would be missing in the wheel."""
     setup = configparser.ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")
-    listed = set(setup["options"]["packages"].split()) - {"unispawner.legacy_templates"}
+    listed = set(setup["options"]["packages"].split()) - {
+        "psij-descriptors",
+        "unispawner.legacy_templates",
+    }
     modules = [Path(path) for path in repository_files() if path.startswith("unispawner/")]
     folders = {".".join(path.parent.parts) for path in modules if path.suffix == ".py"}
     assert folders == listed

@@ -1,0 +1,62 @@
+"""HTCondor through our own PSI/J executor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+from psij import Job as PsijJob
+
+from ...errors import InvalidJobError
+from ...job import JobSpec
+from ...schedulers.htcondor import HTCondor
+from ..files import write_private
+from .base import BatchExecutor
+from .psij_htcondor import HTCondorExecutorConfig, HTCondorJobExecutor, read_job_id
+
+_LOGIN = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER")
+"""What a login sets and HTCondor doesn't; nothing of it is a secret."""
+
+
+class Executor(BatchExecutor, HTCondorJobExecutor):
+    """Our script, run where it lies; the submit description is gone once it is read."""
+
+    _NAME_ = "htcondor"
+    config_class = HTCondorExecutorConfig
+    _spec: JobSpec
+
+    def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
+        """Submit; the script's file is needed until the job is final."""
+        path = directory / "script"
+        write_private(path, script)
+        path.chmod(0o700)
+        self._spec = spec
+        return super().submit_script(spec, script, directory)
+
+    def generate_submit_script(
+        self, job: PsijJob, context: dict[str, object], submit_file: IO[str]
+    ) -> None:
+        """Write the submit description."""
+        assert isinstance(self.scheduler, HTCondor)
+        executable = self.scheduler.value(str(self.work_directory / "script"))
+        lines = [*self.scheduler.directives(self._spec), f"executable = {executable}"]
+        submit_file.write("\n".join([*lines, f"environment = {_environment()}", "queue", ""]))
+
+    def read_job_id(self, line: str) -> str:
+        """Return the cluster's number."""
+        return read_job_id(line)
+
+
+def _environment() -> str:
+    """Return a login's variables in the new syntax of condor_submit(1): '' and "" are quotes."""
+    variables = {name: os.environ[name] for name in _LOGIN if name in os.environ}
+    for name, value in variables.items():
+        if "\n" in value:
+            raise InvalidJobError(f"environment: {name} has a line break")
+    quoted = (f"{name}='{_double(value)}'" for name, value in variables.items())
+    return f'"{" ".join(quoted)}"'
+
+
+def _double(value: str) -> str:
+    return value.replace("'", "''").replace('"', '""').replace("$", "$(DOLLAR)")

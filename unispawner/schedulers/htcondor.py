@@ -1,0 +1,332 @@
+"""HTCondor (written against 23.9's manual and output).
+
+A job is a script and a submit description beside it. Its owner's session goes with neither: the
+environment of a login is set in the description, and holds nothing that is secret.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..errors import InvalidJobError, SchedulerUnavailable
+from ..job import Attribute, JobInfo, JobSpec, JobState
+from .base import Dialogue, Meaning, Reply, Scheduler, setting
+from .inventory import Inventory, Node
+
+# None of these can be written by a user, but for the reason, which is told to that user only.
+_FIELDS = (
+    *("ClusterId", "ProcId", "JobStatus", "Owner", "RemoteHost", "HoldReason", "HoldReasonCode"),
+    *("JobCurrentStartDate", "LastRejMatchReason", "ExitCode", "ExitBySignal", "ExitSignal"),
+    *("RemoveReason", "TransferringInput"),
+)
+_NODE_FIELDS = (
+    *("Machine", "State", "PartitionableSlot", "SlotType", "TotalSlotCpus", "Cpus"),
+    *("TotalSlotMemory", "Memory", "TotalSlotGPUs", "GPUs", "Offline"),
+)
+MARK = "UnispawnerMark"
+"""The attribute of a job by which its own user finds it again."""
+
+_WAITS = {
+    "": "waiting for a machine",
+    "no match found": "no machine has what the job asks for, or none is free",
+}
+
+
+@dataclass(frozen=True)
+class HTCondor(Scheduler):
+    """condor_submit, condor_q, condor_history and condor_rm."""
+
+    htcondor_pool: str = setting(
+        "",
+        """The central manager whose pool the inventory is of. Empty (the default): the
+        configured one.""",
+    )
+
+    name = "htcondor"
+    title = "HTCondor"
+    commands = ("condor_submit", "condor_q", "condor_history", "condor_rm", "condor_status")
+    identify_command = ("condor_version",)
+    identity = r"^\$CondorVersion: "
+    # A cluster's number: a server is the first and only process of its cluster.
+    job_id = re.compile(r"\d{1,10}", re.ASCII)
+    supports: ClassVar = frozenset(
+        {
+            "process_count",
+            "processes_per_node",
+            "cpu_cores_per_process",
+            "gpu_cores_per_process",
+            "memory",
+            "duration",
+            "account",
+        }
+    )
+    directives_in_script = False
+    # The job attribute JobStatus ("Job ClassAd Attributes" in the manual).
+    states: ClassVar = {
+        "1": JobState.QUEUED,
+        "2": JobState.RUNNING,
+        "3": JobState.CANCELED,
+        "4": JobState.COMPLETED,
+        "5": JobState.HELD,
+        "6": JobState.RUNNING,
+        "7": JobState.SUSPENDED,
+    }
+    errors = (
+        (r"Couldn't find/remove all jobs|not found|does not exist", Meaning.GONE),
+        (r"Permission denied|not authorized|Authorization fail", Meaning.DENIED),
+        (
+            r"Failed to (connect|fetch ads)|Can't find address|can't connect|You probably|"
+            r"Failed to (start|end) transaction|timed out|communication error|unable to connect",
+            Meaning.UNAVAILABLE,
+        ),
+    )
+
+    def check_supported(self, spec: JobSpec) -> None:
+        """Refuse more than one node, however it is said."""
+        super().check_supported(spec)
+        if spec.resources.nodes > 1:
+            raise InvalidJobError(
+                f"process_count, processes_per_node: {self.title} runs a job on one node, "
+                f"not on {spec.resources.nodes}"
+            )
+
+    def directives(self, spec: JobSpec) -> list[str]:
+        """Return the lines of a submit description, but for what to run and where it writes."""
+        resources = spec.resources
+        memory = resources.memory
+        cores = resources.processes * (resources.cpu_cores_per_process or 1)
+        gpus = resources.processes * (resources.gpu_cores_per_process or 0)
+        own = spec.attributes_for(self.name)
+        commands: list[tuple[str, Attribute | None]] = [
+            ("universe", "vanilla"),
+            ("batch_name", self.value(spec.name)),
+            ("initialdir", self.value(spec.directory)),
+            ("output", self.value(spec.stdout_path)),
+            ("error", self.value(spec.stdout_path)),
+            # Homes are shared, as for every scheduler here: nothing is copied.
+            ("should_transfer_files", "NO"),
+            ("notification", "never"),
+            ("request_cpus", cores),
+            # Without a unit it would be MiB; rounded up.
+            ("request_memory", f"{-(-memory // 1024)}KB" if memory else None),
+            ("request_gpus", gpus or None),
+            ("accounting_group", spec.account),
+            ("periodic_remove", _time_is_up(spec, own)),
+            (f"MY.{MARK}", f'"{spec.mark}"' if spec.mark else None),
+        ]
+        lines = [f"{key} = {value}" for key, value in commands if value not in (None, "")]
+        for key, value in own:
+            if key.lower() != "periodic_remove":
+                literal = _literal(value) if key.startswith("+") else _submit_value(value)
+                lines.append(f"{key} = {literal}")
+        return lines
+
+    @staticmethod
+    def value(text: str) -> str:
+        """Return text as a submit description carries it: no macro in it is expanded."""
+        if text.endswith("\\"):
+            raise InvalidJobError(
+                f"{text!r}: a submit description can't carry a backslash at the end of a line"
+            )
+        return text.replace("$", "$(DOLLAR)")
+
+    # -- queries -------------------------------------------------------------------------------
+
+    def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
+        """Return a condor_q of every user's jobs, or of these."""
+        command = ["condor_q", "-allusers", "-json", "-attributes", ",".join(_FIELDS)]
+        return command if job_ids is None else [*command, *job_ids]
+
+    def history_command(self, job_ids: Collection[str]) -> list[str]:
+        """Return a condor_history of jobs that have left the queue; it ends with the last found."""
+        command = ["condor_history", "-json", "-attributes", ",".join(_FIELDS)]
+        return [*command, "-limit", str(len(job_ids)), *job_ids]
+
+    def read_status(self, reply: Reply) -> dict[str, JobInfo]:
+        """Read the JSON of condor_q or condor_history; no job is no text at all."""
+        self.check_answered(reply)
+        jobs: dict[str, JobInfo] = {}
+        for row in self.read_rows(reply):
+            try:
+                job_id = str(int(row["ClusterId"]))
+                info = self._info(row)
+            except (KeyError, TypeError, ValueError):
+                raise self.unreadable(reply) from None
+            # Several processes of one cluster are no job of ours.
+            if row.get("ProcId", 0) == 0:
+                jobs.setdefault(job_id, info)
+        return jobs
+
+    def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
+        """Ask the queue; then the history for jobs that it does not hold any more."""
+        jobs = self.read_status((yield self.status_command(job_ids)))
+        missing = [job_id for job_id in job_ids or () if job_id not in jobs]
+        if missing:
+            try:  # it reads files, which may be large, elsewhere, or nobody else's business
+                jobs.update(self.read_status((yield self.history_command(missing))))
+            except SchedulerUnavailable:
+                pass
+        return jobs
+
+    def mark_command(self) -> list[str]:
+        """Return a condor_q of the caller's own jobs that have a mark."""
+        return ["condor_q", "-json", "-attributes", f"ClusterId,{MARK}"]
+
+    def read_marks(self, reply: Reply) -> dict[str, str]:
+        """Read the marks in the JSON of condor_q."""
+        self.check_answered(reply)
+        return {
+            row[MARK]: str(row["ClusterId"])
+            for row in self.read_rows(reply)
+            if isinstance(row.get(MARK), str)
+            and re.fullmatch(r"[0-9a-f]{16}", row[MARK])
+            and self.job_id.fullmatch(str(row.get("ClusterId")))
+        }
+
+    def inventory(self) -> Dialogue[Inventory]:
+        """Ask the collector for every slot; HTCondor has no queues."""
+        pool = ["-pool", self.htcondor_pool] if self.htcondor_pool else []
+        reply = yield ["condor_status", *pool, "-json", "-attributes", ",".join(_NODE_FIELDS)]
+        self.check_answered(reply)
+        nodes: dict[str, Node] = {}
+        for row in self.read_rows(reply):
+            if row.get("SlotType") != "Dynamic" and isinstance(row.get("Machine"), str):
+                node = _node(row)
+                nodes[node.name] = _together(nodes[node.name], node) if node.name in nodes else node
+        return Inventory(nodes=tuple(nodes.values()))
+
+    def read_rows(self, reply: Reply) -> list[dict[str, Any]]:
+        """Return the ClassAds of a command's JSON; zero bytes are none.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If it is something else.
+        """
+        if not reply.stdout.strip():
+            return []
+        try:
+            rows = json.loads(reply.stdout)
+        except ValueError:
+            raise self.unreadable(reply) from None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self.unreadable(reply)
+        return rows
+
+    def _info(self, row: Mapping[str, Any]) -> JobInfo:
+        word = str(row["JobStatus"])
+        state, message = self.state(word), ""
+        exit_code = _int(row.get("ExitCode"))
+        if state is JobState.COMPLETED and (exit_code or row.get("ExitBySignal")):
+            signal = _int(row.get("ExitSignal"))
+            state = JobState.FAILED
+            message = (
+                f"it was killed by signal {signal}"
+                if row.get("ExitBySignal")
+                else f"its exit status was {exit_code}"
+            )
+        elif state is JobState.CANCELED:
+            message = str(row.get("RemoveReason") or "")
+        elif state is JobState.HELD:
+            message = str(row.get("HoldReason") or "it gives no reason")
+        elif state is JobState.QUEUED:
+            reason = str(row.get("LastRejMatchReason") or "").strip()
+            message = _WAITS.get(reason, reason)
+        runs = state in (JobState.RUNNING, JobState.SUSPENDED)
+        start = row.get("JobCurrentStartDate")
+        return JobInfo(
+            owner=str(row["Owner"]),
+            state=state,
+            message=message,
+            exit_code=exit_code,
+            # slot1_1@node1; a pilot's job has another name in between
+            exec_host=str(row.get("RemoteHost") or "").rpartition("@")[2] if runs else "",
+            start_time=float(start) if runs and isinstance(start, int) else None,
+            native_state=_WORDS.get(word, word),
+            ending=word == "6",
+            stuck=state is JobState.HELD,
+        )
+
+
+_WORDS = {
+    "1": "idle",
+    "2": "running",
+    "3": "removed",
+    "4": "completed",
+    "5": "held",
+    "6": "transferring output",
+    "7": "suspended",
+}
+
+
+def _time_is_up(spec: JobSpec, own: list[tuple[str, Attribute]]) -> str:
+    """Return when a job is to be removed: after its time, or when the site's own rule says so."""
+    rules = [f"({value})" for key, value in own if key.lower() == "periodic_remove"]
+    if spec.duration:
+        seconds = -int(-spec.duration.total_seconds() // 1)
+        rules.append(f"(JobStatus == 2 && time() - JobCurrentStartDate > {seconds})")
+    return " || ".join(rules)
+
+
+def _submit_value(value: Attribute) -> str:
+    """Return the value of a command of the submit language, which is its own and taken as it is."""
+    return "true" if value is True else str(value)
+
+
+def _literal(value: Attribute) -> str:
+    """Return the value of a ``+Attribute``: text becomes a string, unless it is a literal."""
+    if value is True:
+        return "true"
+    text = str(value)
+    if not isinstance(value, str) or re.fullmatch(
+        r'"([^"\\]|\\.)*"|-?\d+(\.\d+)?|true|false|undefined', text, re.IGNORECASE
+    ):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _node(row: Mapping[str, Any]) -> Node:
+    partitionable = bool(row.get("PartitionableSlot"))
+    state = row.get("State")
+    available = state in ("Unclaimed", "Claimed", "Preempting", "Matched") and not row.get(
+        "Offline"
+    )
+    free = available and (partitionable or state == "Unclaimed")
+    cores, gpus = _int(row.get("TotalSlotCpus")) or 0, _int(row.get("TotalSlotGPUs")) or 0
+    memory = _int(row.get("TotalSlotMemory"))
+    return Node(
+        str(row["Machine"]),
+        available=available,
+        cores=cores,
+        idle_cores=_int(row.get("Cpus")) or 0 if free else 0,
+        gpus=gpus,
+        idle_gpus=_int(row.get("GPUs")) or 0 if free else 0,
+        memory=None if memory is None else memory * 2**20,
+        idle_memory=(_int(row.get("Memory")) or 0) * 2**20 if free else 0,
+    )
+
+
+def _together(one: Node, other: Node) -> Node:
+    """Return one machine of two slots."""
+    return Node(
+        one.name,
+        available=one.available or other.available,
+        cores=one.cores + other.cores,
+        idle_cores=(one.idle_cores or 0) + (other.idle_cores or 0),
+        gpus=one.gpus + other.gpus,
+        idle_gpus=(one.idle_gpus or 0) + (other.idle_gpus or 0),
+        memory=(one.memory or 0) + (other.memory or 0),
+        idle_memory=(one.idle_memory or 0) + (other.idle_memory or 0),
+    )
+
+
+def _int(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+SCHEDULER = HTCondor
