@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,10 @@ import pytest
 # With --import-mode=importlib, test modules don't find what lies beside them.
 sys.path.append(str(Path(__file__).parent))
 
-from hub import RunningHub, Slurm, why_no_hub, why_no_slurm
+from clusters import CLUSTERS, Cluster, Slurm
+from hub import RunningHub, running_hub
 
-SCHEDULERS: dict[str, Callable[[], str]] = {"slurm": why_no_slurm}
-"""For each real scheduler, what tells why it isn't here; empty if it is."""
+from unispawner.schedulers import NAMES
 
 _reasons: dict[str, str] = {}
 
@@ -22,22 +22,27 @@ _reasons: dict[str, str] = {}
 def why_not(name: str) -> str:
     """Why a scheduler is left out, asked once; empty if it is there."""
     if name not in _reasons:
-        _reasons[name] = SCHEDULERS[name]()
+        _reasons[name] = CLUSTERS[name].why_not()
     return _reasons[name]
 
 
 def pytest_report_header() -> list[str]:
-    return [f"scheduler {name}: {_live_or_not(name)}" for name in SCHEDULERS]
+    return [f"scheduler {name}: {live_or_saved(name)}" for name in NAMES]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for name in SCHEDULERS:
-        terminalreporter.write_line(f"scheduler {name}: {_live_or_not(name)}")
+    for name in NAMES:
+        terminalreporter.write_line(f"scheduler {name}: {live_or_saved(name)}")
 
 
-def _live_or_not(name: str) -> str:
+def live_or_saved(name: str) -> str:
+    """How a scheduler is tested: the real one, or what one has printed elsewhere."""
+    if name == "local":
+        return "live"
+    if name not in CLUSTERS:
+        return "saved output"
     reason = why_not(name)
-    return f"left out: {reason}" if reason else "live"
+    return f"saved output only: {reason}" if reason else "live, and saved output"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,24 +55,32 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+def cluster_of(name: str) -> Cluster:
+    """A real scheduler; the test is skipped if it isn't here."""
+    if reason := why_not(name):
+        pytest.skip(f"no {name}: {reason}")
+    return CLUSTERS[name]()
+
+
+EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS]
+
+
+@pytest.fixture(scope="module", params=EVERY_CLUSTER)
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Each of the real schedulers in turn."""
+    return cluster_of(request.param)
+
+
 @pytest.fixture(scope="session")
 def slurm() -> Slurm:
     """The real Slurm of ci/slurm."""
-    if reason := why_not("slurm"):
-        pytest.skip(f"no Slurm: {reason}")
-    return Slurm()
+    found = cluster_of("slurm")
+    assert isinstance(found, Slurm)
+    return found
 
 
 @pytest.fixture(scope="module")
 async def hub(request: pytest.FixtureRequest, slurm: Slurm) -> AsyncIterator[RunningHub]:
     """A Hub on Slurm, one for each module, with the module's HUB as its arguments."""
-    if reason := why_no_hub():
-        pytest.skip(f"no Hub: {reason}")
-    arguments = dict(getattr(request.module, "HUB", {}))
-    running = RunningHub(hub_ip=slurm.hub_ip, **arguments)
-    try:
-        await running.start()
+    async with running_hub(slurm, **getattr(request.module, "HUB", {})) as running:
         yield running
-    finally:
-        await running.close()
-        slurm.cancel_named(running.job_name)

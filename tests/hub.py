@@ -1,6 +1,6 @@
-"""A real JupyterHub for tests, run by an ordinary service user, with npm's proxy; and its Slurm.
+"""A real JupyterHub for tests, run by an ordinary service user, with npm's proxy.
 
-    hub = RunningHub(hub_ip="10.77.0.1", config='c.UniSpawner.scheduler = "slurm"')
+    hub = RunningHub(Slurm(), config="c.UniSpawner.status_interval = 2")
     await hub.start()
     alice = await hub.client("alice")
     hub.set("alice", queue_name="long")     # as an administrator's hook would: for her next start
@@ -16,12 +16,11 @@ The proxy is not the Hub's child, so that the Hub can be killed and started alon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pwd
-import re
 import secrets
-import shlex
 import shutil
 import signal
 import socket
@@ -29,9 +28,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+from clusters import Cluster
 
 from unispawner.hub_client import HubClient, HubClientError
 from unispawner.run_as.sudo import Sudo
@@ -75,6 +77,8 @@ c.JupyterHub.load_roles = [
 ]
 c.UniSpawner.cmd = [{singleuser!r}]
 c.UniSpawner.job_name = {job_name!r}
+c.UniSpawner.scheduler = {scheduler!r}
+c.UniSpawner.scheduler_path = {scheduler_path!r}
 c.UniSpawner.scheduler_environment = {scheduler_environment!r}
 
 
@@ -114,82 +118,6 @@ def free_ports(address: str, count: int) -> list[int]:
     return ports
 
 
-def run(*command: str, user: str = "", check: bool = True, stdin: str = "") -> str:
-    """Run a command, as another user from a clean login if one is given; return what it prints.
-
-    With `check`, an exit status other than 0 fails the test; else its words come back as well.
-    """
-    if user:
-        command = ("su", "-w", "SLURM_CONF", "-", user, "-c", shlex.join(command))
-    done = subprocess.run(
-        command,
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if check else subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=60,
-    )
-    assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stderr}"
-    return done.stdout.strip()
-
-
-class Slurm:
-    """The real Slurm, asked as root with Slurm's own commands."""
-
-    @property
-    def hub_ip(self) -> str:
-        """The address that nodes know this host by: slurmctld's."""
-        return self.config("SlurmctldHost[0]").rpartition("(")[2].rstrip(")")
-
-    def config(self, name: str) -> str:
-        """A setting as `scontrol show config` has it."""
-        match = re.search(rf"^{re.escape(name)}\s*=\s*(.*)$", self._show("config"), re.MULTILINE)
-        assert match, f"there is no {name} in scontrol show config"
-        return match[1].strip()
-
-    def job(self, job_id: str) -> dict[str, str]:
-        """What `scontrol show job` says, by field."""
-        return _fields(self._show("-o", "job", job_id))
-
-    def node(self, name: str) -> dict[str, str]:
-        """What `scontrol show node` says, by field."""
-        return _fields(self._show("-o", "node", name))
-
-    def _show(self, *what: str) -> str:
-        return run("scontrol", "show", *what)
-
-    def active(self, *, user: str = "", name: str = "") -> set[str]:
-        """The ids of jobs that wait or run; one that is being taken down does neither."""
-        chosen = [f"--user={user}"] if user else []
-        chosen += [f"--name={name}"] if name else []
-        states = "--states=PENDING,CONFIGURING,RUNNING,SUSPENDED,REQUEUED,SPECIAL_EXIT"
-        return set(run("squeue", "-h", states, "-o", "%i", *chosen).split())
-
-    def cancel_named(self, name: str) -> None:
-        """Cancel all jobs of that name, of whoever they are."""
-        run("scancel", f"--name={name}", check=False)
-
-
-def _fields(line: str) -> dict[str, str]:
-    """Read `Name=value Name=value`: a value goes on until the next name."""
-    pairs = re.findall(r"(?:^| )([A-Za-z][\w:/-]*)=(.*?)(?=(?: [A-Za-z][\w:/-]*=)|$)", line)
-    return {name: value.strip() for name, value in reversed(pairs)}
-
-
-def why_no_slurm() -> str:
-    """Why there is no Slurm for tests; empty if there is."""
-    if shutil.which("sinfo") is None:
-        return "there is no sinfo on PATH (sudo ci/slurm/up brings a Slurm up)"
-    try:
-        done = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, timeout=20)
-    except subprocess.TimeoutExpired:
-        return "sinfo does not answer"
-    if done.returncode:
-        return f"sinfo: {done.stderr.strip().splitlines()[-1:]}"
-    return "" if os.geteuid() == 0 else "its tests need root: they become several users"
-
-
 def find_program(name: str) -> str | None:
     """A program beside the Python that runs the tests, or on PATH."""
     beside = str(Path(sys.executable).parent)
@@ -206,7 +134,7 @@ def why_no_hub() -> str:
     try:
         pwd.getpwnam(HUB_ACCOUNT)
     except KeyError:
-        return f"there is no account {HUB_ACCOUNT}: ci/slurm/up makes one"
+        return f"there is no account {HUB_ACCOUNT}: ci/slurm/up and the others make one"
     return ""
 
 
@@ -228,8 +156,8 @@ class RunningHub:
 
     def __init__(
         self,
+        cluster: Cluster,
         *,
-        hub_ip: str,
         config: str = "",
         prefix: Sequence[str] = (),
         umask: int = 0o022,
@@ -238,8 +166,8 @@ class RunningHub:
 
         Parameters
         ----------
-        hub_ip
-            Where the Hub itself listens: nodes must reach it.
+        cluster
+            Where its servers run.
         config
             Lines for jupyterhub_config.py; those of the test come last, and so count.
         prefix
@@ -259,8 +187,9 @@ class RunningHub:
         self._clients: list[HubClient] = []
         self._api_token, self._proxy_token = secrets.token_hex(16), secrets.token_hex(16)
         port, self._proxy_port = free_ports("127.0.0.1", 2)
-        (self.hub_port,) = free_ports(hub_ip, 1)
-        self.hub_ip = hub_ip
+        self.cluster = cluster
+        self.hub_ip = cluster.hub_ip
+        (self.hub_port,) = free_ports(self.hub_ip, 1)
         self.url = f"http://127.0.0.1:{port}/"
         self._proxy_api_url = f"http://127.0.0.1:{self._proxy_port}"
         self._write_settings()
@@ -270,7 +199,6 @@ class RunningHub:
     # -- its files -----------------------------------------------------------------------------
 
     def _write_config(self, more: str) -> None:
-        conf = os.environ.get("SLURM_CONF")
         text = CONFIG.format(
             url=self.url,
             hub_ip=self.hub_ip,
@@ -282,7 +210,9 @@ class RunningHub:
             api_token=self._api_token,
             singleuser=find_program("jupyterhub-singleuser"),
             job_name=self.job_name,
-            scheduler_environment={"SLURM_CONF": conf} if conf else {},
+            scheduler=self.cluster.name,
+            scheduler_path=self.cluster.path,
+            scheduler_environment=self.cluster.environment,
         )
         self._write("jupyterhub_config.py", text + more)
 
@@ -468,3 +398,17 @@ class RunningHub:
         if response.code >= 400:
             raise HubClientError(f"{method} {url}", response.code, text)
         return json.loads(text) if text else None
+
+
+@contextlib.asynccontextmanager
+async def running_hub(cluster: Cluster, **arguments: Any) -> AsyncIterator[RunningHub]:
+    """A Hub on a cluster; none of its jobs is left."""
+    if reason := why_no_hub():
+        pytest.skip(f"no Hub: {reason}")
+    running = RunningHub(cluster, **arguments)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.close()
+        cluster.cancel_named(running.job_name)

@@ -1,4 +1,4 @@
-"""The main job and what goes wrong with it: a real Hub, npm's proxy, a real Slurm, two users.
+"""The main job and what goes wrong with it: a real Hub, npm's proxy, each scheduler, two users.
 
 Each test has servers of its own name, so that none meets what another left.
 """
@@ -11,24 +11,31 @@ import json
 import os
 import pwd
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hub import RunningHub, Slurm, run, until
+from clusters import CLUSTERS, Cluster
+from hub import RunningHub, running_hub, until
 
 from unispawner.hub_client import Event, HubClient, HubClientError, StartError
 
-pytestmark = [pytest.mark.slurm, pytest.mark.hub]
-
-HUB = {"config": "c.UniSpawner.status_interval = 2\n"}
+pytestmark = pytest.mark.hub
 PATIENCE = 60
 """Seconds for a start or a stop, several times what either takes."""
 
 WHERE_AM_I = """
 import json, os, socket
-print(json.dumps([socket.gethostname(), os.getuid(), os.environ["SLURM_JOB_ID"]]))
+print(json.dumps([socket.gethostname(), os.getuid(), os.environ.get(%r)]))
 """
+
+
+@pytest.fixture(scope="module")
+async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
+    """A Hub on each scheduler in turn."""
+    async with running_hub(cluster, config="c.UniSpawner.status_interval = 2\n") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +88,9 @@ def log_of(state: dict[str, Any]) -> str:
     return os.path.join(home, ".unispawner/logs", f"{state['mark']}.log")
 
 
-async def nothing_left(slurm: Slurm, state: dict[str, Any]) -> None:
+async def nothing_left(cluster: Cluster, state: dict[str, Any]) -> None:
     """Wait until a job neither waits nor runs and its private files are gone."""
-    await until(lambda: state["job_id"] not in slurm.active(), f"job {state['job_id']} is gone")
+    await until(lambda: state["job_id"] not in cluster.active(), f"job {state['job_id']} is gone")
     await until(lambda: not private_files(state), f"the files of job {state['job_id']} are gone")
 
 
@@ -93,39 +100,37 @@ def job_folders(user: str) -> set[str]:
     return set(os.listdir(jobs)) if os.path.isdir(jobs) else set()
 
 
-async def nothing_new(hub: RunningHub, slurm: Slurm, user: str, before: set[str]) -> None:
+async def nothing_new(hub: RunningHub, cluster: Cluster, user: str, before: set[str]) -> None:
     """Wait until no job of a user's waits or runs, and none but those of `before` has files."""
-    await until(lambda: not slurm.active(user=user, name=hub.job_name), f"{user} has no jobs")
+    await until(lambda: not cluster.active(user=user, name=hub.job_name), f"{user} has no jobs")
     await until(lambda: job_folders(user) <= before, f"{user}'s jobs have no files")
 
 
 async def test_two_users_at_once(
-    hub: RunningHub, slurm: Slurm, alice: HubClient, bob: HubClient
+    hub: RunningHub, cluster: Cluster, alice: HubClient, bob: HubClient
 ) -> None:
-    """A kernel answers from inside a Slurm job on another host, under the user's own uid; neither
-    user reaches the other's server; after a stop, job and private files are gone and the log stays.
-    """
+    """A kernel answers from inside a job on another host, under the user's own uid; neither user
+    reaches the other's server; after a stop, job and private files are gone and the log stays."""
     users = [alice, bob]
     await asyncio.gather(*map(start, users))
     states = [await hub.state(client.user) for client in users]
-    outputs = await asyncio.gather(*(client.run_cell(WHERE_AM_I) for client in users))
+    code = WHERE_AM_I % cluster.job_variable
+    outputs = await asyncio.gather(*(client.run_cell(code) for client in users))
 
     for client, output, state in zip(users, outputs, states, strict=True):
         host, uid, job_id = json.loads(output)
-        job = slurm.job(job_id)
-        assert state["job_id"] == job_id
+        assert (state["job_id"] if cluster.job_variable else None) == job_id
         assert pwd.getpwnam(client.user).pw_uid == uid
-        assert f"{client.user}({uid})" == job["UserId"]
-        assert slurm.node(job["BatchHost"])["NodeHostName"] == host
+        assert (client.user, host) == cluster.owner_and_host(state["job_id"])
         assert socket.gethostname() != host
-        assert "RUNNING" == job["JobState"]
-        assert ["environment", "job_id"] == private_files(state)
+        assert {state["job_id"]} == cluster.active(user=client.user, name=hub.job_name)
+        assert {"environment", "job_id"} == set(private_files(state)) - {"script"}
 
     await _bob_is_kept_out(alice, bob, states[0])
 
     await asyncio.gather(*(client.stop() for client in users))
     for state in states:
-        await nothing_left(slurm, state)
+        await nothing_left(cluster, state)
         assert os.path.exists(log_of(state))
     assert {"/"} == set(await hub.routes())
 
@@ -146,22 +151,20 @@ async def _bob_is_kept_out(alice: HubClient, bob: HubClient, state: dict[str, An
     assert "/hub/api/oauth2/authorize" == urlsplit(page.headers["Location"]).path
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "words"),
-    [
-        ("nowhere", {"queue_name": "nowhere"}, "Invalid partition name specified"),
-        (
-            "too-large",
-            {"resources": {"memory": "900G"}},
-            "Memory specification can not be satisfied",
-        ),
-    ],
-)
+REFUSED = [
+    pytest.param(name, server, marks=getattr(pytest.mark, name))
+    for name, cls in CLUSTERS.items()
+    for server in cls.refused
+]
+
+
+@pytest.mark.parametrize(("cluster", "name"), REFUSED, indirect=["cluster"], scope="module")
 async def test_refused_submission(
-    hub: RunningHub, slurm: Slurm, alice: HubClient, name: str, settings: Any, words: str
+    hub: RunningHub, cluster: Cluster, alice: HubClient, name: str
 ) -> None:
-    """sbatch's own words are in the REST reply, with status 400, and on the page; no job, no file
-    is left."""
+    """The scheduler's own words are in the REST reply, with status 400, and on the page; no job, no
+    file is left."""
+    settings, words = cluster.refused[name]
     hub.set("alice", name, **settings)
     with pytest.raises(HubClientError) as refused:
         await alice.start(name)
@@ -172,20 +175,34 @@ async def test_refused_submission(
     assert words in html.unescape(await pending_page(alice, name))
     assert name not in await alice.servers()
     assert {} == await hub.state("alice", name)
-    assert set() == slurm.active(user="alice", name=hub.job_name)
+    assert set() == cluster.active(user="alice", name=hub.job_name)
 
 
-async def test_longer_than_the_partition_allows(
-    hub: RunningHub, slurm: Slurm, alice: HubClient
+async def test_a_job_that_can_never_start(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """A job that can never start says so in plain words, and DELETE cancels it while it waits."""
-    hub.set("alice", "too-long", duration="3:00:00")
-    await alice.start("too-long")
-    state = await _waits_for(hub, alice, "too-long", "more time than the partition allows")
-    assert "PENDING" == slurm.job(state["job_id"])["JobState"]
-    await alice.stop("too-long")
-    assert "CANCELLED" == slurm.job(state["job_id"])["JobState"]
-    await nothing_left(slurm, state)
+    """It says so as far as the scheduler tells, and DELETE cancels it while it waits."""
+    settings, words = cluster.too_much
+    hub.set("alice", "too-much", **settings)
+    await alice.start("too-much")
+    state = await _waits_for(hub, alice, "too-much", words)
+    assert state["job_id"] in cluster.active(user="alice", name=hub.job_name)
+    await alice.stop("too-much")
+    await nothing_left(cluster, state)
+
+
+async def test_a_job_that_is_stuck(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """A job that the scheduler gives up but keeps is a failure at once, with its reason, and is
+    taken out of the queue."""
+    if cluster.stuck is None:
+        return  # there is no such thing with this scheduler
+    settings, words = cluster.stuck
+    hub.set("alice", "stuck", **settings)
+    before = job_folders("alice")
+    event = await failing_start(alice, "stuck")
+    assert words in event["message"]
+    assert words in html.unescape(await pending_page(alice, "stuck"))
+    await nothing_new(hub, cluster, "alice", before)
 
 
 async def _waits_for(
@@ -203,48 +220,49 @@ async def _waits_for(
     return await hub.state(client.user, server_name)
 
 
-async def test_cancelled_while_running(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+async def test_cancelled_while_running(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """The Hub notices soon that a job was cancelled at the command line, and nothing is left."""
     await start(alice, "cancelled")
     state = await hub.state("alice", "cancelled")
-    run("scancel", state["job_id"], user="alice")
+    cluster.cancel(state["job_id"], "alice")
 
     async def gone() -> bool:
         return "cancelled" not in await alice.servers()
 
     await until(gone, "the Hub knows that the server is gone", 20)
-    await nothing_left(slurm, state)
+    await nothing_left(cluster, state)
     assert "/user/alice/cancelled" not in await hub.routes()
     assert {} == await hub.state("alice", "cancelled")
 
 
-async def test_cancelled_while_pending(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+async def test_cancelled_while_pending(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """A waiting user is told that the job was cancelled at the command line."""
-    hub.set("alice", "never", custom_attributes={"slurm.begin": "now+1hour"})
+    settings, words = cluster.held
+    hub.set("alice", "never", **settings)
     await alice.start("never")
-    state = await _waits_for(hub, alice, "never", "earliest start time has not come")
-    run("scancel", state["job_id"], user="alice")
+    state = await _waits_for(hub, alice, "never", words)
+    cluster.cancel(state["job_id"], "alice")
     event = await failed_event(alice, "never")
-    assert "Slurm says CANCELLED" in event["message"]
-    assert "Slurm says CANCELLED" in html.unescape(await pending_page(alice, "never"))
-    await nothing_left(slurm, state)
+    assert cluster.cancelled in event["message"]
+    assert cluster.cancelled in html.unescape(await pending_page(alice, "never"))
+    await nothing_left(cluster, state)
 
 
-async def test_job_that_dies_early(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+async def test_job_that_dies_early(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """Its user sees the last state and the last lines of its log; what the log holds is no HTML of
     ours."""
     script = "<script>alert('x')</script>"
     hub.set("alice", "dies", prologue=f'echo "{script}"; echo no such licence; exit 3')
     before = job_folders("alice")
     event = await failing_start(alice, "dies")
-    assert "Slurm says FAILED" in event["message"]
+    assert cluster.died in event["message"]
     page = await pending_page(alice, "dies")
     for text in (event["html_message"], page):
-        assert "Slurm says FAILED" in text
+        assert cluster.died in text
         assert "no such licence" in text
         assert html.escape(script) in text
         assert script not in text
-    await nothing_new(hub, slurm, "alice", before)
+    await nothing_new(hub, cluster, "alice", before)
 
 
 async def test_user_without_an_account(hub: RunningHub) -> None:
@@ -269,25 +287,27 @@ async def test_system_account(hub: RunningHub) -> None:
         assert f"The account {name} has uid {pwd.getpwnam(name).pw_uid}" in message
 
 
-async def test_named_servers(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+async def test_named_servers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """Servers of one user are separate jobs, each at an address of its own; stopping one leaves the
     other."""
     names = ["one", "two"]
     await asyncio.gather(*(start(alice, name) for name in names))
     states = [await hub.state("alice", name) for name in names]
-    outputs = await asyncio.gather(*(alice.run_cell(WHERE_AM_I, name) for name in names))
-    assert [state["job_id"] for state in states] == [json.loads(text)[2] for text in outputs]
     assert states[0]["job_id"] != states[1]["job_id"]
+    answers = await asyncio.gather(*(alice.run_cell("6*7", name) for name in names))
+    assert ["42", "42"] == answers
 
     await alice.stop("one", remove=True)
-    await nothing_left(slurm, states[0])
+    await nothing_left(cluster, states[0])
     assert ["two"] == list(await alice.servers())
-    assert states[1]["job_id"] == json.loads(await alice.run_cell(WHERE_AM_I, "two"))[2]
+    assert "42" == await alice.run_cell("6*7", "two")
     await alice.stop("two")
-    await nothing_left(slurm, states[1])
+    await nothing_left(cluster, states[1])
 
 
-async def test_server_that_never_reports(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+async def test_server_that_never_reports(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
     """A job whose server never listens is cancelled, and the error names the address that nodes
     must reach."""
     hub.set("alice", "silent", report_timeout=3, cmd=["sleep", "1000"])
@@ -295,4 +315,4 @@ async def test_server_that_never_reports(hub: RunningHub, slurm: Slurm, alice: H
     event = await failing_start(alice, "silent")
     assert "its server has not reported" in event["message"]
     assert f"http://{hub.hub_ip}:{hub.hub_port}/hub/api" in event["message"]
-    await nothing_new(hub, slurm, "alice", before)
+    await nothing_new(hub, cluster, "alice", before)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub import RunningHub, Slurm, run, until
+from clusters import Slurm, run
+from hub import RunningHub, until
 
 from unispawner.hub_client import HubClient, HubClientError
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hub import RunningHub, Slurm, run, until, why_no_hub
+from clusters import Slurm, run
+from hub import RunningHub, until, why_no_hub
 
 pytestmark = [pytest.mark.slurm, pytest.mark.hub]
 
@@ -31,7 +32,7 @@ async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
     if "UNISPAWNER_SLURM_HUB_IP" not in os.environ:
         pytest.skip('this Slurm is not known to be that of ci/slurm: eval "$(ci/slurm/up)"')
     await bring_up("--accounting", "--private-data")
-    running = RunningHub(hub_ip=slurm.hub_ip, config="c.UniSpawner.status_interval = 2\n")
+    running = RunningHub(slurm, config="c.UniSpawner.status_interval = 2\n")
     try:
         await running.start()
         yield running

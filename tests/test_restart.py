@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub import RunningHub, Slurm, run, until, why_no_hub
+from clusters import Slurm, run
+from hub import RunningHub, until, why_no_hub
 
 from unispawner.hub_client import HubClient, HubClientError
 
@@ -51,7 +52,7 @@ async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
     """A Hub whose scheduler's commands are those of the fixture above."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
-    running = RunningHub(hub_ip=slurm.hub_ip, config=CONFIG.format(folder=str(commands)))
+    running = RunningHub(slurm, config=CONFIG.format(folder=str(commands)))
     try:
         await running.start()
         yield running
@@ -311,7 +312,7 @@ async def test_shutdown_that_ends_the_servers(slurm: Slurm) -> None:
     it cancels what is still under way, and would wait for ever for what can't be."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
-    hub = RunningHub(hub_ip=slurm.hub_ip, config="c.JupyterHub.cleanup_servers = True\n")
+    hub = RunningHub(slurm, config="c.JupyterHub.cleanup_servers = True\n")
     try:
         await hub.start()
         alice = await hub.client("alice")

@@ -68,7 +68,7 @@ class Agent:
             "uid": self.account.pw_uid,
             "min_uid": min(1000, self.account.pw_uid),
             "scheduler": "local",
-        "scheduler_options": {},
+            "scheduler_options": {},
             "scheduler_path": [],
             "scheduler_environment": {},
             "state_dir": str(self.state_dir),
