@@ -201,14 +201,23 @@ class GridEngine(Cluster):
     job_variable = "JOB_ID"
     refused: ClassVar = {
         "nowhere": ({"queue_name": "nowhere"}, '"nowhere"'),
-        "no-such-project": ({"account": "nobody-pays"}, "nobody-pays"),
+        "no-such-project": ({"account": "nobody-pays"}, '"nobody-pays" does not exist'),
+        "too-many-cores": ({"resources": {"cpu_cores_per_process": 64}}, "no suitable queues"),
     }
-    too_much: ClassVar = ({"duration": "3:00:00", "queue_name": "short.q"}, "is queued")
+    too_much: ClassVar = (
+        {
+            "duration": "3:00:00",
+            "queue_name": "short.q",
+            "custom_attributes": {"gridengine.w": "n"},
+        },
+        "is queued",
+    )
     held: ClassVar = ({"custom_attributes": {"gridengine.h": True}}, "the job is held")
-    cancelled = "it was deleted"
+    cancelled = "Grid Engine does not know the job any more"  # it has no account of its wait
     died = "its exit status was 3"
     stuck: ClassVar = (
-        {"custom_attributes": {"gridengine.wd": "/nowhere/at/all"}},
+        # With DRMAA a job whose start fails is no more, and the accounting knows why.
+        {"use_drmaa": False, "custom_attributes": {"gridengine.wd": "/nowhere/at/all"}},
         "can't chdir to /nowhere/at/all",
     )
 

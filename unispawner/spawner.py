@@ -365,9 +365,9 @@ class UniSpawner(JobSettings, Spawner):
 
 
 def _exit_status(info: JobInfo | None) -> int:
-    if info is None or info.exit_code is not None:
-        return 0 if info is None else int(info.exit_code or 0)
-    return 1 if info.state is JobState.FAILED else 0
+    """Return a job's exit status; one that failed before its script ran has none of its own."""
+    failed = info is not None and info.state is JobState.FAILED
+    return (info.exit_code if info else 0) or int(failed)
 
 
 handlers.register()

@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -131,6 +131,11 @@ class FakeScheduler(Scheduler):
         return info if info is not None and info.owner == owner else None
 
     # -- Scheduler -----------------------------------------------------------------------------
+
+    @property
+    def asked_as(self) -> Hashable:
+        """Return itself: each fake has a queue of its own."""
+        return self
 
     def directives(self, spec: JobSpec) -> list[str]:
         """Return a line for each thing that ``spec`` asks for."""

@@ -18,7 +18,7 @@ from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
 from ..script import launcher_source, render_environment, render_script
-from .commands import hold_dialogue, run
+from .commands import hold_dialogue
 from .files import StateDir, read_private, write_private
 from .login import login_umask
 
@@ -35,7 +35,7 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     spec = JobSpec.from_dict(request["spec"])
     scheduler.check_supported(spec)
     state = StateDir.open(request["state_dir"])
-    _sweep(state, scheduler)
+    _sweep(state, scheduler, account.pw_name)
     try:
         directory = state.create_job(spec.mark, render_environment(dict(spec.environment)))
         spec = replace(
@@ -93,7 +93,7 @@ def find(request: Request, account: Account) -> dict[str, str]:
     written = read_private(StateDir.open(request["state_dir"]).job(mark) / "job_id")
     if scheduler.job_id.fullmatch(written):
         return {"job_id": written}
-    marks = scheduler.read_marks(run(scheduler.mark_command()))
+    marks = hold_dialogue(scheduler.find_marks(account.pw_name))
     return {"job_id": marks.get(mark, "")}
 
 
@@ -149,14 +149,15 @@ def _check_id(job_id: str, scheduler: Scheduler) -> str:
     return job_id
 
 
-def _sweep(state: StateDir, scheduler: Scheduler) -> None:
+def _sweep(state: StateDir, scheduler: Scheduler, owner: str) -> None:
     """Remove what jobs left that are no more: the Hub was not there to see them end."""
     old = {directory.name: directory for directory in state.old_jobs(STALE_AFTER)}
     ids = {mark: read_private(directory / "job_id") for mark, directory in old.items()}
     known = [job_id for job_id in ids.values() if scheduler.job_id.fullmatch(job_id)]
     try:
         alive = hold_dialogue(scheduler.query(known)) if known else {}
-        marks = scheduler.read_marks(run(scheduler.mark_command())) if len(known) < len(old) else {}
+        fewer = len(known) < len(old)
+        marks = hold_dialogue(scheduler.find_marks(owner)) if fewer else {}
     except UniSpawnerError:
         return  # the next submission tries again
     for mark, job_id in ids.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
@@ -133,6 +133,11 @@ class Scheduler(ABC):
         """The scheduler's own settings: what :func:`~unispawner.schedulers.get_scheduler` takes."""
         return asdict(self) if is_dataclass(self) else {}
 
+    @property
+    def asked_as(self) -> Hashable:
+        """What a query depends on, besides its environment: those alike share one monitor."""
+        return self.name
+
     def supported(self) -> frozenset[str]:
         """Return the fields that can be expressed with the settings as they are."""
         return self.supports
@@ -181,6 +186,21 @@ class Scheduler(ABC):
     @abstractmethod
     def mark_command(self) -> list[str]:
         """Return the command that lists the calling user's own jobs with their marks."""
+
+    def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
+        """Ask for the marks of the calling user's own jobs; returns ``{mark: job id}``.
+
+        Parameters
+        ----------
+        owner
+            The caller's account.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or not legibly.
+        """
+        return self.read_marks((yield self.mark_command()))
 
     @abstractmethod
     def inventory(self) -> Dialogue[Inventory]:

@@ -130,6 +130,7 @@ class GridEngine(Scheduler):
     def directives(self, spec: JobSpec) -> list[str]:
         """Return qsub's options, one with its value a line, quoted as for a shell."""
         slots, memory, gpus = _slots(spec), spec.resources.memory, _gpus(spec)
+        own = spec.attributes_for(self.name)
         resources: dict[str, str] = {}
         if spec.duration:
             resources["h_rt"] = str(-int(-spec.duration.total_seconds() // 1))
@@ -154,7 +155,9 @@ class GridEngine(Scheduler):
             ("P", spec.account),
             ("ar", spec.reservation_id),
             ("ac", f"unispawner={spec.mark}" if spec.mark else ""),
-            *spec.attributes_for(self.name),
+            # Refuse what no host could ever run; DRMAA does so by itself.
+            ("w", "" if any(key == "w" for key, _ in own) else "e"),
+            *own,
         ]
         return [_option(key, value) for key, value in options if value != ""]
 
@@ -212,8 +215,15 @@ class GridEngine(Scheduler):
         return output.read_accounting(reply.stdout) if reply.exit_status == 0 else None
 
     def mark_command(self) -> list[str]:
-        """Return a qstat of the caller's own jobs in full, the context that we set among it."""
-        return ["qstat", "-j", "*", "-u", "$user"]
+        """Return a qstat of all jobs in full, the context that we set among it."""
+        return ["qstat", "-j", "*"]
+
+    def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
+        """Ask for the caller's jobs, and then for these in full: all users' might be very many."""
+        jobs = self.read_status((yield ["qstat", "-xml", "-u", owner]))
+        if not jobs:
+            return {}
+        return self.read_marks((yield self.status_command(jobs)))
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
         """Read the marks of the contexts."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -84,6 +84,11 @@ class HTCondor(Scheduler):
             Meaning.UNAVAILABLE,
         ),
     )
+
+    @property
+    def asked_as(self) -> Hashable:
+        """Return the pool, too: the inventory is its."""
+        return self.name, self.htcondor_pool
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse more than one node, however it is said."""
