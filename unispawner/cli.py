@@ -85,19 +85,27 @@ def _spawner(path: str) -> UniSpawner:
 
 
 def render(options: argparse.Namespace) -> int:
-    """Print a job's script. The environment is not in it, and neither is the launcher's text."""
+    """Print a job's script. The environment is not in it, and neither is the launcher's text.
+
+    What the scheduler is asked for beside the script comes first, as comments.
+    """
     from .script import render_script
 
     spawner = _spawner(options.config)
+    asyncio.run(spawner.find_scheduler())
+    scheduler = spawner.get_scheduler()
     spec = spawner.job_spec("0" * 16, environment={})
     directory = f"{spawner.state_dir}/jobs/{spec.mark}"
     script = render_script(
         spec,
-        spawner.get_scheduler(),
+        scheduler,
         shell=spawner.job_shell,
         environment_file=f"{directory}/environment",
         standard_input="# (the launcher)",
     )
+    if not scheduler.directives_in_script:
+        print(f"# {scheduler.title} is asked for this, beside the script:")
+        print("".join(f"#   {line}\n" for line in scheduler.directives(spec)))
     print(script, end="")
     return 0
 
@@ -112,6 +120,7 @@ def doctor(options: argparse.Namespace) -> int:
         print(Sudo(spawner.agent_python).sudoers_line(hub_account, options.group))
         return 0
     checks: list[tuple[str, Callable[[], str]]] = [
+        ("scheduler", lambda: asyncio.run(_check_scheduler(spawner))),
         ("hub", lambda: _check_hub(spawner)),
         ("job", lambda: _check_job(spawner)),
         ("commands", lambda: _check_commands(spawner)),
@@ -149,6 +158,13 @@ def _check_hub(spawner: UniSpawner) -> str:
             "address of this host that they can reach"
         )
     return f"unispawner, the API at {address}"
+
+
+async def _check_scheduler(spawner: UniSpawner) -> str:
+    await spawner.find_scheduler()
+    scheduler = spawner.get_scheduler()
+    how = " (found by itself)" if spawner.scheduler == "auto" else ""
+    return f"{scheduler.title}{how}"
 
 
 def _check_job(spawner: UniSpawner) -> str:

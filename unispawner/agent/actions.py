@@ -118,6 +118,7 @@ def check(request: Request, account: Account) -> dict[str, Any]:
         "python": sys.executable,
         "umask": f"{login_umask():03o}",
         "groups": sorted(os.getgroups()),
+        "executor": _executor(scheduler).check(),
         "commands": {name: shutil.which(name) or "" for name in scheduler.commands},
         "state_dir": str(StateDir.open(request["state_dir"]).path),
     }

@@ -5,7 +5,8 @@ otherwise), may block for as long as the qmaster does, and may abort the process
 this as it runs any command: with a time-out, and reading what it prints.
 
 Reads ``{"action": "submit", "template": {attribute: value}}`` or ``{"action": "cancel", "job_id":
-…}``, prints the job's id, or the library's own words and exits with status 1.
+…}`` or ``{"action": "check"}``. Prints the job's id, or the library's own words and exits with
+status 1.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ def _cancel(session: Any, request: dict[str, Any]) -> str:
     return str(request["job_id"])
 
 
-_ACTIONS = {"submit": _submit, "cancel": _cancel}
+def _check(session: Any, request: dict[str, Any]) -> str:
+    return str(session.drmsInfo)
+
+
+_ACTIONS = {"submit": _submit, "cancel": _cancel, "check": _check}
 
 
 if __name__ == "__main__":

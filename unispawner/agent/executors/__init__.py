@@ -22,6 +22,9 @@ class ScriptExecutor(Protocol):
     def cancel_id(self, job_id: str, *, force: bool) -> None:
         """Cancel a job of the user's; one that is gone already is fine."""
 
+    def check(self) -> str:
+        """Return what it works with, in a few words; raise AgentError if that is not to be had."""
+
 
 def get_executor(scheduler: Scheduler) -> ScriptExecutor:
     """Return the executor for a scheduler; this is what imports PSI/J."""

@@ -10,6 +10,7 @@ never gets to run: the agent has ended before its first turn.
 from __future__ import annotations
 
 import abc
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
@@ -72,6 +73,10 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
         job._native_id = job_id  # attach() would do this and start polling
         self._cancelling = True
         self.cancel(job)
+
+    def check(self) -> str:
+        """Return PSI/J's name and version."""
+        return f"PSI/J {version('psij-python')}"
 
     _cancelling = False
 

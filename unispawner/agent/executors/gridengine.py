@@ -65,6 +65,16 @@ class Executor:
         if reply.exit_status and (error := self.scheduler.cancel_error(reply)) is not None:
             raise error
 
+    def check(self) -> str:
+        """Return what the library says of itself, if it is used."""
+        if not self.scheduler.use_drmaa:
+            return "qsub"
+        reply = self._drmaa({"action": "check"})
+        if reply.exit_status:
+            message = "DRMAA does not work (c.UniSpawner.use_drmaa = False does without it):"
+            raise AgentError(message, command=reply.command, output=reply.text)
+        return f"DRMAA of {reply.stdout.strip()}"
+
     def _drmaa(self, request: dict[str, object]) -> Reply:
         """Run our process that talks to the library."""
         environment = {

@@ -52,6 +52,10 @@ class Executor(LocalJobExecutor):
             ) from None
         return f"{process.pid}.{start_time(process.pid)}"
 
+    def check(self) -> str:
+        """Return what starts the processes."""
+        return "PSI/J's local executor"
+
     def cancel_id(self, job_id: str, *, force: bool) -> None:
         """Signal the whole session, unless its leader's process id is another process by now."""
         pid, _, start = job_id.partition(".")
