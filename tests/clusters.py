@@ -267,7 +267,7 @@ class HTCondor(Cluster):
     refused: ClassVar = {
         "no-such-command": (
             {"custom_attributes": {"htcondor.requirements": "((("}},
-            "requirements",
+            "Parse error in expression",
         ),
     }
     too_much: ClassVar = (

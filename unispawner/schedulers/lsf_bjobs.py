@@ -86,7 +86,7 @@ def read_records(text: str, state: State) -> dict[str, JobInfo] | None:
 def _infos(records: list[Any], state: State) -> Iterator[Found]:
     now = time.time()
     for record in records:
-        if isinstance(record, dict) and _NEEDED <= set(record):
+        if isinstance(record, dict) and set(record) >= _NEEDED:
             values = {key: str(value).strip() for key, value in record.items()}
             if _ID.fullmatch(values["JOBID"]) and values["USER"]:
                 yield values["JOBID"], values["QUEUE"], _info(values, state, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from .inventory import Node, Queue
@@ -16,8 +16,8 @@ _HEADING = re.compile(r"\s*(?:[A-Z]+LIMIT\s*)+")
 _VALUES = {
     "CPULIMIT": r"\s*[\d.]+ min(?: of \S+)?",
     "RUNLIMIT": r"\s*([\d.]+) min(?: of \S+)?",
-    "PROCLIMIT": r"(?:\s+\d+){0,2}\s+(\d+)",
-    "TASKLIMIT": r"(?:\s+\d+){0,2}\s+(\d+)",
+    "PROCLIMIT": r"\s*(?:\d+\s+){0,2}(\d+)(?!\S)",
+    "TASKLIMIT": r"\s*(?:\d+\s+){0,2}(\d+)(?!\S)",
     "PROCESSLIMIT": r"\s*\d+",
     "THREADLIMIT": r"\s*\d+",
 }
@@ -26,14 +26,6 @@ _AMOUNT = r"\s*([\d.]+ ?[KMGTPE]?)(?=\s|$)"
 
 HostTerms = tuple[str, ...]
 """The words behind ``HOSTS:``; none is every host."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """A group of hosts, by its members' names."""
-
-    name: str
-    hosts: frozenset[str]
 
 
 def read_queues(text: str) -> list[tuple[Queue, HostTerms]]:
@@ -104,7 +96,7 @@ def read_nodes(
 
     ``queues`` are names of queues and of the hosts that each may use.
     """
-    built = {row["HOST_NAME"]: row for row in _table(static)}
+    built = {row["HOST_NAME"]: row for row in _table(static) if "HOST_NAME" in row}
     cards = read_gpus(gpus)
     allowed = list(queues)
     for row in _table(hosts):

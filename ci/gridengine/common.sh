@@ -1,0 +1,13 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # shares variables with those who source it
+# Sourced by up and down: settings both need, and what all clusters share.
+
+cluster=gridengine default_net=10.78.0 hub=sgehub bridge=usge0 veth=usg-
+nodes=(sgenode1 sgenode2)
+declare -A hostname_of=()
+profile=/etc/profile.d/unispawner-ci-gridengine.sh
+
+# shellcheck source=../cluster.sh
+. "$here/../cluster.sh"
+# Not Grid Engine's own ports: what forgets to pass these variables on shall fail.
+export SGE_ROOT=$dir/root SGE_CELL=default SGE_QMASTER_PORT=16444 SGE_EXECD_PORT=16445
+unset SGE_ARCH

@@ -1,0 +1,278 @@
+"""A configuration that can't work ends the Hub's start: real Hubs, each a process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import unispawner
+
+pytestmark = pytest.mark.hub
+
+PATIENCE = 60.0
+PACKAGE = Path(unispawner.__file__).parents[1]
+
+# A Hub that needs no proxy, no account and no file but its own.
+CONFIG = """
+from jupyterhub.proxy import Proxy
+
+class NoProxy(Proxy):
+    should_start = False
+    async def add_route(self, routespec, target, data): pass
+    async def delete_route(self, routespec): pass
+    async def get_all_routes(self): return {{}}
+
+c = get_config()
+c.JupyterHub.proxy_class = NoProxy
+c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
+c.JupyterHub.hub_port = {hub_port}
+c.JupyterHub.db_url = "sqlite:///:memory:"
+c.JupyterHub.cookie_secret = b"x" * 32
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.JupyterHub.spawner_class = "unispawner.spawner.UniSpawner"
+"""
+
+WRONG = """
+c.UniSpawner.scheduler = "local"
+c.UniSpawner.resources = {"memory": "1G"}
+"""
+
+BY_CLASS = """
+from unispawner import UniSpawner
+c.JupyterHub.spawner_class = UniSpawner
+"""
+
+BY_SUBCLASS = """
+from unispawner import UniSpawner
+class Ours(UniSpawner): pass
+c.JupyterHub.spawner_class = Ours
+"""
+
+INHERITED = BY_SUBCLASS + 'c.Ours.scheduler = "slurm"\nc.Ours.duration = "8:00"\n'
+
+
+class Hub:
+    """A Hub's process, its configuration and its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        port, self.port = (one.getsockname()[1] for one in ports)
+        for one in ports:
+            one.close()
+        self.config = CONFIG.format(port=port, hub_port=self.port)
+        self.python_path = [str(PACKAGE)]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, config: str) -> subprocess.Popen[bytes]:
+        (self.folder / "jupyterhub_config.py").write_text(self.config + config)
+        environment = {**os.environ, "PYTHONPATH": ":".join(self.python_path)}
+        with open(self.folder / "log", "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "-f", "jupyterhub_config.py"],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self.process
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def serves(self, config: str) -> str:
+        """Start it, wait until it answers, end it; return its log."""
+        process = self.start(config)
+        deadline = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+        self.end()
+        return self.log
+
+    def refuses(self, config: str) -> str:
+        """Start it and wait for its end, which is a failure before it served; return its log."""
+        process = self.start(config)
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None:
+            assert not self._answers(), self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+        assert 1 == process.returncode, self.log
+        return self.log
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/hub/api/", timeout=10) as it:
+                return it.status == 200
+        except urllib.error.URLError:
+            return False
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE)
+            finally:
+                self.process.kill()
+                self.process.wait()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    found = Hub(tmp_path)
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[[str, str], str]:
+    """Write commands that no other are beside; gives the lines that make them the path."""
+
+    def write(name: str, text: str) -> str:
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return f'c.UniSpawner.scheduler_environment = {{"PATH": "{path.parent}"}}\n'
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (WRONG, "memory: The local host can't be asked for this"),
+        (
+            'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.duration = "8:00"\n',
+            "duration: '8:00' is no length of time",
+        ),
+        (
+            'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.sge_memory_per = "host"\n',
+            "'sge_memory_per' trait of",
+        ),
+        (
+            'c.UniSpawner.scheduler_environment = {"PATH": "/no/such/directory"}\n',
+            "no scheduler's commands were found in /no/such/directory",
+        ),
+    ],
+)
+def test_what_cannot_work_ends_the_start(hub: Hub, config: str, text: str) -> None:
+    """With status 1, the field's name in the log, and nothing served before."""
+    log = hub.refuses(config)
+    (line,) = [line for line in log.splitlines() if "configuration of unispawner is wrong" in line]
+    assert text in line
+    assert "[C " in line
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("config", [BY_CLASS + WRONG, BY_SUBCLASS + WRONG, INHERITED])
+def test_however_the_spawner_is_named(hub: Hub, config: str) -> None:
+    """As a class, or as a site's own that inherits from ours, with settings of its own."""
+    assert "The configuration of unispawner is wrong" in hub.refuses(config)
+
+
+@pytest.mark.parametrize("name", ["unispawner", "unispawner.spawner.UniSpawner"])
+@pytest.mark.xfail(
+    strict=True,
+    reason="hub_start.watch: JupyterHub imports all entry points before there is an instance",
+)
+def test_an_installed_package(hub: Hub, tmp_path: Path, name: str) -> None:
+    """With an entry point, as pip installs it: JupyterHub imports the spawner earlier then."""
+    info = tmp_path / "site" / "unispawner-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: unispawner\nVersion: 0\n")
+    (info / "entry_points.txt").write_text(
+        "[jupyterhub.spawners]\nunispawner = unispawner.spawner:UniSpawner\n"
+    )
+    hub.python_path.insert(0, str(tmp_path / "site"))
+    config = f'c.JupyterHub.spawner_class = "{name}"\n{WRONG}'
+    assert "The configuration of unispawner is wrong" in hub.refuses(config)
+
+
+def test_a_good_configuration_starts(hub: Hub) -> None:
+    """And nothing is said of it."""
+    assert "unispawner is wrong" not in hub.serves('c.UniSpawner.scheduler = "local"\n')
+
+
+def test_a_scheduler_that_is_found_starts(hub: Hub, command: Callable[[str, str], str]) -> None:
+    """What is asked for is checked against the one that was found."""
+    text = '[ "$1" = --version ] && echo "slurm 22.05.8"\nexit 0'
+    config = command("squeue", text) + 'c.UniSpawner.resources = {"memory": "1G"}\n'
+    log = hub.serves(config)
+    assert ("unispawner is wrong" in log, "Nobody can start" in log) == (False, False)
+
+
+def test_a_scheduler_that_is_down_is_no_wrong_configuration(
+    hub: Hub, command: Callable[[str, str], str]
+) -> None:
+    """The Hub starts, and says so: who has a server can use it."""
+    text = (
+        '[ "$1" = --version ] && echo "slurm 22.05.8" && exit\necho "Unable to contact" >&2; exit 1'
+    )
+    log = hub.serves(command("squeue", text))
+    assert "Nobody can start a server just now: scheduler: of those on this host none" in log
+    assert "Unable to contact" in log
+    assert "unispawner is wrong" not in log
+
+
+def test_another_spawner_is_no_business_of_ours(hub: Hub) -> None:
+    """Though ours has been imported, and could not work."""
+    config = f"""
+import unispawner.spawner
+c.JupyterHub.spawner_class = "simple"
+{WRONG}"""
+    log = hub.serves(config)
+    assert "unispawner is wrong" not in log
+
+
+def test_a_bug_in_the_check_does_not_keep_the_hub_from_starting(hub: Hub) -> None:
+    """A site's own spawner class may do anything in it."""
+    config = """
+from unispawner import UniSpawner
+class Ours(UniSpawner):
+    @classmethod
+    async def check_config(cls, config): raise RuntimeError("a bug in the check")
+c.JupyterHub.spawner_class = Ours
+"""
+    assert "a bug in the check" in hub.serves(config)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "import jupyterhub.app",
+        "import jupyterhub.app; jupyterhub.app.JupyterHub()",
+        "import jupyterhub.app; jupyterhub.app.JupyterHub.instance()",
+        pytest.param(
+            "import jupyterhub.app; from traitlets.config import Application as A; "
+            "type('Kernel', (A,), {}).instance()",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="hub_start.watch: MultipleInstanceError of instance()",
+            ),
+        ),
+    ],
+)
+def test_the_import_alone_does_nothing(before: str) -> None:
+    """In a notebook, whose kernel is an application, too; in a script; in a test."""
+    code = f"{before}\nimport unispawner.spawner"
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert (0, "") == (done.returncode, done.stderr)

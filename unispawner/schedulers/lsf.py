@@ -1,0 +1,363 @@
+"""IBM Spectrum LSF, and what has the same commands: Platform LSF, OpenLava, Volclava.
+
+Written against IBM's manual pages of 10.1, the sources of OpenLava and Volclava, and the output of
+OpenLava 2.2. Two things are unlike other schedulers. LSF keeps a job's output to itself until the
+job ends, unless the site set LSB_STDOUT_DIRECT, and then writes a report with the whole script
+behind it; so the job writes its log itself (:meth:`Lsf.preamble`), and LSF's own goes nowhere. And
+``bjobs -l`` shows everybody the beginning of a job's script: that is where the mark stands.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import ClassVar
+
+from ..errors import InvalidJobError
+from ..job import Attribute, JobInfo, JobSpec, JobState
+from . import lsf_bjobs as bjobs
+from . import lsf_inventory as output
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting
+from .inventory import Inventory
+
+_UNITS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_PLAIN = re.compile(r"[\w.,:/=+@^~][\w.,:/=+@^~-]*", re.ASCII)
+_WRITTEN_BY_US = {"J", "o", "oo", "e", "eo", "I", "Ip", "Is", "IS", "ISp", "ISs", "IX", "K", "pack"}
+"""Options that would make it another kind of job, or take its log away."""
+
+
+@dataclass(frozen=True)
+class Lsf(Scheduler):
+    """bsub, bjobs and bkill.
+
+    ``duration`` is written as it is. LSF takes it for the time on its reference host and scales it
+    by the processors' speed (CPU factors), unless the site set ABS_RUNLIMIT.
+    """
+
+    lsf_unit_for_limits: str = setting(
+        "KB",
+        """The unit in which LSF counts memory: LSF_UNIT_FOR_LIMITS of the site's lsf.conf. "KB"
+        (the default) where that is not set: then limits (bsub -M) are in KB and reservations
+        (rusage[mem=…]) in MB, as with OpenLava. "explicit" writes the unit behind each number,
+        which LSF knows since 10.1.0.2, whatever lsf.conf says.""",
+        (*_UNITS, "explicit"),
+    )
+    lsf_memory_reserved_per: str = setting(
+        "host",
+        """What a reservation of memory (rusage[mem=…]) counts for: each "host" of the job (the
+        default), or each "task" where the site's lsb.params has RESOURCE_RESERVE_PER_TASK=Y; a
+        server has as many tasks as cores. It holds for the number of GPUs, too.""",
+        ("host", "task"),
+    )
+    lsf_memory_limit_per: str = setting(
+        "job",
+        """What a limit of memory (bsub -M) counts for: the whole "job" (the default; right with
+        LSB_JOB_MEMLIMIT=Y, and never too strict), or each "task", as where cgroups hold it
+        (LSB_RESOURCE_ENFORCE=memory).""",
+        ("job", "task"),
+    )
+
+    name = "lsf"
+    title = "LSF"
+    commands = ("bsub", "bjobs", "bkill")
+    identify_command = ("lsid",)
+    identity = r"^\s*(IBM (Spectrum|Platform) LSF|Platform LSF|(?i:openlava|volclava|lavalite))\b"
+    job_id = re.compile(r"\d{1,10}", re.ASCII)
+    supports = ALL_FIELDS
+    # bjobs(1), "Job status". UNKWN, a job on a host that LSF has lost sight of, is UNKNOWN.
+    states: ClassVar = {
+        "PEND": JobState.QUEUED,
+        "WAIT": JobState.QUEUED,
+        "PROV": JobState.QUEUED,
+        "PSUSP": JobState.HELD,
+        "RUN": JobState.RUNNING,
+        "ZOMBI": JobState.RUNNING,
+        "USUSP": JobState.SUSPENDED,
+        "SSUSP": JobState.SUSPENDED,
+        "DONE": JobState.COMPLETED,
+        "EXIT": JobState.FAILED,
+    }
+    # What comes last counts: "Please wait" may stand before any answer. Exit statuses are all 255.
+    errors = (
+        (
+            r"is not found|No matching job found|already finished|\bNo ([\w/]+ )?job found",
+            Meaning.GONE,
+        ),
+        (r"permission denied", Meaning.DENIED),
+        (
+            r"Please wait|still trying|\b(LSF|LIM|RES|daemon|mbatchd) is down|try (again )?later|"
+            r"not responding|Communication timeout|Timeout on connect|Connection refused|"
+            r"Unable to contact|Server is not connected|Failed in an LSF library call|"
+            r"A (connect|socket) |Batch (library|protocol|daemon) |Batch service not registered|"
+            r"batch daemon internal error|query limit exceeded|Cannot contact|Cannot connect|"
+            r"Failed in sending|sending/receiving|XDR|ls_getclustername",
+            Meaning.UNAVAILABLE,
+        ),
+    )
+
+    # -- submission ----------------------------------------------------------------------------
+
+    def directives(self, spec: JobSpec) -> list[str]:
+        """Return ``#BSUB`` lines; the site's defaults hold for all that ``spec`` leaves out.
+
+        An attribute takes the place of our option of the same name: an administrator who writes
+        ``lsf.W`` means it. ``lsf.R`` and ``lsf.gpu`` are joined to ours (OpenLava takes one -R).
+        """
+        resources = spec.resources
+        attributes = spec.attributes_for(self.name)
+        own = [(key, value) for key, value in attributes if key not in ("R", "gpu")]
+        given = {key for key, _ in own}
+        options: list[tuple[str, Attribute | None]] = [
+            ("J", _job_name(spec.name)),
+            ("o", "/dev/null" if spec.stdout_path else None),
+            ("n", self._slots(spec)),
+            ("R", self._requirements(spec, [str(v) for k, v in attributes if k == "R"])),
+            ("M", self._memory_limit(spec)),
+            ("gpu", self._gpus(spec, [str(v) for k, v in attributes if k == "gpu"])),
+            ("x", resources.exclusive_node_use or None),
+            ("W", _minutes(spec.duration) if spec.duration else None),
+            ("q", spec.queue_name),
+            ("P", spec.account),
+            ("U", spec.reservation_id),
+        ]
+        options = [(key, value) for key, value in options if key not in given]
+        options += own
+        # First of all: bjobs may show no more than the first 255 characters of a script.
+        lines = [f"# unispawner:{spec.mark}"] if spec.mark else []
+        return lines + [_directive(key, value) for key, value in options if value not in (None, "")]
+
+    def preamble(self, spec: JobSpec) -> list[str]:
+        """Return what the script has to do before anything else: write its own log."""
+        return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"] if spec.stdout_path else []
+
+    def check_supported(self, spec: JobSpec) -> None:
+        """Refuse what bsub's reader of ``#BSUB`` lines would take for something else.
+
+        Raises
+        ------
+        InvalidJobError
+            Naming the field.
+        """
+        super().check_supported(spec)
+        named = [(name, getattr(spec, name)) for name in ("queue_name", "account")]
+        named += [("reservation_id", spec.reservation_id)]
+        for key, value in spec.attributes_for(self.name):
+            if key in _WRITTEN_BY_US:
+                raise InvalidJobError(f"custom_attributes: lsf.{key} can't be set: it is ours")
+            if value is not True and (key, value) != ("gpu", "-"):
+                named.append((f"custom_attributes: lsf.{key}", str(value)))
+        for field, value in named:
+            if reason := _unwritable(value):
+                raise InvalidJobError(f"{field}: {value!r} can't be told to bsub: {reason}")
+
+    def _slots(self, spec: JobSpec) -> int:
+        return spec.resources.processes * (spec.resources.cpu_cores_per_process or 1)
+
+    def _requirements(self, spec: JobSpec, given: list[str]) -> str:
+        """Return the one ``-R``: what is given, and behind it ours.
+
+        A section that is given (``span[…]``) replaces ours, but a ``rusage[…]`` without memory
+        gets it.
+        """
+        theirs = " ".join(" ".join(given).split())
+        nodes, slots = spec.resources.nodes, self._slots(spec)
+        memory = self._reserved_memory(spec)
+        ours = []
+        if memory and "rusage[" not in theirs:
+            ours += [f"rusage[{memory}]"]
+        elif memory and not re.search(r"rusage\[[^]]*\bmem\s*=", theirs):
+            # Each alternative of "rusage[a=1 || b=1]" has to have it.
+            theirs = re.sub(
+                r"(?<=rusage\[)[^]]*",
+                lambda match: " || ".join(
+                    f"{memory},{part.strip()}" for part in match[0].split("||")
+                ),
+                theirs,
+            )
+        if slots > 1 and "span[" not in theirs:
+            ours += ["span[hosts=1]" if nodes == 1 else f"span[ptile={slots // nodes}]"]
+        return " ".join(filter(None, (theirs, *ours)))
+
+    def _reserved_memory(self, spec: JobSpec) -> str:
+        if not spec.resources.memory:
+            return ""
+        shares = spec.resources.nodes
+        if self.lsf_memory_reserved_per == "task":
+            shares = self._slots(spec)
+        # Where lsf.conf says nothing, reservations are in MB, though limits are in KB.
+        unit = "MB" if self.lsf_unit_for_limits == "KB" else self.lsf_unit_for_limits
+        return f"mem={_amount(spec.resources.memory, shares, unit)}"
+
+    def _memory_limit(self, spec: JobSpec) -> str:
+        if not spec.resources.memory:
+            return ""
+        shares = self._slots(spec) if self.lsf_memory_limit_per == "task" else 1
+        return _amount(spec.resources.memory, shares, self.lsf_unit_for_limits)
+
+    def _gpus(self, spec: JobSpec, given: list[str]) -> str:
+        """Return the GPUs of each host, and what else is given: ``mode=…``, ``gmodel=…``."""
+        theirs = ":".join(given)
+        count = (spec.resources.gpu_cores_per_process or 0) * spec.resources.per_node
+        if not count or theirs == "-" or re.search(r"(^|:)num=", theirs):
+            return theirs
+        per_host = "/host" if self.lsf_memory_reserved_per == "task" else ""
+        return ":".join(filter(None, (f"num={count}{per_host}", theirs)))
+
+    # -- status --------------------------------------------------------------------------------
+
+    def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
+        """Return bjobs with fields of our choice (LSF since 10.1.0.2)."""
+        # -X: hosts by their own names, not by those of condensed groups (bjobs(1)).
+        form = ["-X", "-o", " ".join(bjobs.FIELDS), "-json"]
+        return ["bjobs", *_whose(job_ids), "-a", *form, *(job_ids or ())]
+
+    def wide_status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
+        """Return bjobs with columns: what every release and relative has."""
+        return ["bjobs", *_whose(job_ids), "-a", "-w", *(job_ids or ())]
+
+    def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
+        """Ask with ``-json``; where that is refused, with columns and for the reasons apart."""
+        reply = yield self.status_command(job_ids)
+        if wide := self._read(reply) is None and _meaning(self, reply) is Meaning.REFUSED:
+            reply = yield self.wide_status_command(job_ids)
+        jobs = self.read_status(reply)
+        unaccounted = set(job_ids or ()) - set(jobs) - bjobs.read_not_found(reply.text)
+        if unaccounted:
+            raise self.unreadable(reply)  # bjobs said nothing of them, not even that they are gone
+        if wide and any(_unexplained(info) for info in jobs.values()):
+            reply = yield ["bjobs", *_whose(job_ids), "-p", *(job_ids or ())]
+            if reply.exit_status == 0:
+                jobs = _explained(jobs, bjobs.read_pending_reasons(reply.stdout))
+        return jobs
+
+    def read_status(self, reply: Reply) -> dict[str, JobInfo]:
+        """Read JSON or columns; bjobs fails if it knows none of the ids, or there are no jobs."""
+        meaning = _meaning(self, reply)
+        jobs = self._read(reply)
+        # Volclava fails in silence if there are no jobs.
+        if meaning is not Meaning.GONE and (jobs is None or reply.stderr.strip()):
+            self.check_answered(reply)
+        if jobs is None and not (meaning is Meaning.GONE and not reply.stdout.strip()):
+            raise self.unreadable(reply)
+        return jobs or {}
+
+    def _read(self, reply: Reply) -> dict[str, JobInfo] | None:
+        found = bjobs.read_records(reply.stdout, self.state)
+        return bjobs.read_rows(reply.stdout, self.state) if found is None else found
+
+    def mark_command(self) -> list[str]:
+        """Return the long list of the caller's own jobs, with the beginnings of their scripts."""
+        return ["bjobs", "-a", "-l"]
+
+    def read_marks(self, reply: Reply) -> dict[str, str]:
+        """Read the long list.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If bjobs failed for another reason than that there are no jobs.
+        """
+        if reply.exit_status and _meaning(self, reply) is Meaning.GONE:
+            return {}
+        self.check_answered(reply)
+        return bjobs.read_long_marks(reply.stdout)
+
+    # -- the cluster ---------------------------------------------------------------------------
+
+    def inventory(self) -> Dialogue[Inventory]:
+        """Ask for queues, hosts, what is built into them, GPUs, and groups of hosts if need be."""
+        reply = yield ["bqueues", "-l"]
+        self.check_answered(reply)
+        queues = output.read_queues(reply.stdout)
+        if not queues:
+            raise self.unreadable(reply)
+        hosts = yield ["bhosts", "-w", "-X"]  # by their own names, as in status_command
+        if hosts.exit_status and _meaning(self, hosts) is not Meaning.UNAVAILABLE:
+            hosts = yield ["bhosts", "-w"]
+        self.check_answered(hosts)
+        if not output.is_host_table(hosts.stdout):
+            raise self.unreadable(hosts)
+        static = yield ["lshosts", "-w"]
+        gpus = yield ["bhosts", "-gpu", "-w"]
+        names = frozenset(node.name for node in output.read_nodes(hosts.stdout, "", "", ()))
+        groups: dict[str, output.HostTerms] = {}
+        if output.needs_groups([terms for _, terms in queues], names):
+            reply = yield ["bmgroup", "-w"]
+            groups = output.read_groups(reply.stdout) if reply.exit_status == 0 else {}
+        allowed = [(queue.name, output.members(terms, names, groups)) for queue, terms in queues]
+        nodes = output.read_nodes(hosts.stdout, static.stdout, gpus.stdout, allowed)
+        found = [queue for queue, _ in queues]
+        if self.lsf_memory_limit_per == "task":
+            found = [output.without_memory(queue) for queue in found]
+        return Inventory(tuple(found), tuple(nodes))
+
+
+def _whose(job_ids: Collection[str] | None) -> list[str]:
+    return ["-u", "all"] if job_ids is None else []
+
+
+def _meaning(lsf: Lsf, reply: Reply) -> Meaning:
+    """Return what bjobs means, by its error stream alone: jobs' names are on the other."""
+    return lsf.meaning(replace(reply, stdout="") if reply.stderr.strip() else reply)
+
+
+def _unexplained(info: JobInfo) -> bool:
+    return info.native_state == "PEND" and not info.message
+
+
+def _explained(jobs: dict[str, JobInfo], reasons: dict[str, str]) -> dict[str, JobInfo]:
+    return {
+        job_id: replace(info, message=reasons.get(job_id, "")) if _unexplained(info) else info
+        for job_id, info in jobs.items()
+    }
+
+
+def _amount(memory: int, shares: int, unit: str) -> str:
+    """Return a share of so many bytes in LSF's unit, rounded up."""
+    size = _UNITS.get(unit, _UNITS["MB"]) * shares
+    return f"{-(-memory // size)}{'MB' if unit == 'explicit' else ''}"
+
+
+def _minutes(duration: timedelta) -> str:
+    """Return ``hours:minutes``, the latter rounded up."""
+    minutes = -int(-duration.total_seconds() // 60)
+    return f"{minutes // 60}:{minutes % 60:02d}"
+
+
+def _job_name(name: str) -> str:
+    """Return a name that is no array (``name[1-9]%2``), no group and no pattern to LSF."""
+    plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:128]
+    return re.sub(r"^[-.]", "_", plain)
+
+
+def _unwritable(value: str) -> str:
+    """Return why a value does not survive bsub's own reader of directives; empty if it does.
+
+    That reader (parseLine and getNextValueQ_ in OpenLava's sources, which came from LSF) knows
+    quotes around a value but no escapes, puts one blank where there are several, ends at a word
+    that begins with ``#``, and joins a line that ends with a backslash to the next.
+    """
+    reasons: Iterable[tuple[bool, str]] = (
+        ("\\" in value, "it has a backslash"),
+        ('"' in value and "'" in value, "it has both kinds of quotes"),
+        (value.startswith(("#", "-")), f"it begins with {value[:1]}"),
+        (value != " ".join(value.split()), "it has blanks around it, or several together"),
+    )
+    return next((reason for is_so, reason in reasons if is_so), "")
+
+
+def _directive(key: str, value: Attribute | None) -> str:
+    return f"#BSUB -{key}" if value is True else f"#BSUB -{key} {_quote(str(value))}"
+
+
+def _quote(value: str) -> str:
+    """Quote for bsub; what can't be (see :func:`_unwritable`) is refused before."""
+    if _PLAIN.fullmatch(value):
+        return value
+    return f"'{value}'" if '"' in value and "'" not in value else f'"{value}"'
+
+
+SCHEDULER = Lsf
