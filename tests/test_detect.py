@@ -113,12 +113,7 @@ SAYS: list[Any] = [
     ("gridengine", "UGE 8.6.18\nusage: qstat [options]", "", True),
     ("gridengine", "AGE 2023.1.1\nusage: qstat [options]", "", True),
     ("gridengine", "OGS/GE 2011.11\nusage: qstat [options]", "", True),
-    pytest.param(
-        *("gridengine", "Univa Grid Engine 8.5.4\nusage: qstat [options]", "", True),
-        marks=pytest.mark.xfail(
-            strict=True, reason="gridengine.py: identity lacks ' Engine' after 'Grid'"
-        ),
-    ),
+    ("gridengine", "Univa Grid Engine 8.5.4\nusage: qstat [options]", "", True),
     ("gridengine", PBS, "", False),
     ("gridengine", TORQUE, "", False),
     ("gridengine", SLURM_WRAPPER, "", False),
@@ -257,14 +252,11 @@ async def test_one_that_hangs_when_it_is_asked_who_it_is(
     monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
     bin.command("qstat", "exec /bin/sleep 60")
     (found,) = await look(bin)
-    assert (False, "qstat did not end within 0.3 s.") == (found.is_it, found.says)
+    assert (False, "qstat did not end within 0.3 s.") == (found.is_it, found.problem)
     bin.slurm()
     assert "slurm" == await find(bin)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="detect.py: who can't say who it is counts as absent, and ends the Hub"
-)
 @pytest.mark.parametrize("trouble", ["hangs", "configuration source"])
 async def test_who_cannot_say_who_it_is_just_now_is_not_absent(
     bin: Bin, monkeypatch: pytest.MonkeyPatch, trouble: str

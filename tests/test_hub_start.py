@@ -186,10 +186,6 @@ def test_however_the_spawner_is_named(hub: Hub, config: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["unispawner", "unispawner.spawner.UniSpawner"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="hub_start.watch: JupyterHub imports all entry points before there is an instance",
-)
 def test_an_installed_package(hub: Hub, tmp_path: Path, name: str) -> None:
     """With an entry point, as pip installs it: JupyterHub imports the spawner earlier then."""
     info = tmp_path / "site" / "unispawner-0.dist-info"
@@ -258,14 +254,8 @@ c.JupyterHub.spawner_class = Ours
         "import jupyterhub.app",
         "import jupyterhub.app; jupyterhub.app.JupyterHub()",
         "import jupyterhub.app; jupyterhub.app.JupyterHub.instance()",
-        pytest.param(
-            "import jupyterhub.app; from traitlets.config import Application as A; "
-            "type('Kernel', (A,), {}).instance()",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="hub_start.watch: MultipleInstanceError of instance()",
-            ),
-        ),
+        "import jupyterhub.app; from traitlets.config import Application as A; "
+        "type('Kernel', (A,), {}).instance()",
     ],
 )
 def test_the_import_alone_does_nothing(before: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from .dialogue import hold_dialogue
 from .errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from .schedulers import NAMES, Scheduler
+from .schedulers.base import Meaning, Reply
 from .submit_host import SubmitHost
 
 IDENTIFY_TIMEOUT = 10.0
@@ -40,7 +41,7 @@ class Found:
     is_it
         True if that is this scheduler, and not another with a command of the same name.
     problem
-        Why it does not answer; empty if it does.
+        Why it does not answer, or can't even say who it is just now; empty if it does.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Found:
     def __str__(self) -> str:
         if self.is_it:
             return f"{self.name} ({self.says}): {self.problem or 'answers'}"
+        if self.problem:
+            return f"perhaps {self.name}: {self.problem}"
         return f"no {self.name}: {self.command} says {self.says or 'nothing'!r}"
 
 
@@ -120,12 +123,17 @@ async def _look_for(
             output_limit=64 * 1024,
             urgent=True,
         )
+    except SchedulerUnavailable as error:
+        return Found(scheduler.name, command[0], problem=error.message)
     except UniSpawnerError as error:
         return Found(scheduler.name, command[0], says=error.message)
     text = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace").strip()
     says = text.partition("\n")[0].strip()[:100]
     if not re.search(scheduler.identity, text, re.MULTILINE):
-        return Found(scheduler.name, command[0], says)
+        # Slurm without a configuration file has even its version from slurmctld.
+        reply = Reply(tuple(command), done.exit_status, text)
+        away = done.exit_status and scheduler.meaning(reply) is Meaning.UNAVAILABLE
+        return Found(scheduler.name, command[0], says, problem=says if away else "")
     try:
         await hold_dialogue(scheduler.query(), host, surroundings)
     except UniSpawnerError as error:
@@ -134,7 +142,7 @@ async def _look_for(
 
 
 def _only(found: list[Found], path: str) -> str:
-    here = [one for one in found if one.is_it]
+    here = [one for one in found if one.is_it or one.problem]
     answering = [one for one in here if not one.problem]
     if len(answering) == 1:
         return answering[0].name

@@ -1,12 +1,15 @@
 """A configuration that can't work is told when the Hub starts, not to the first user.
 
-JupyterHub has no hook for that. It imports the spawner while it reads its configuration; from here
-we watch for the moment when it sets up its handlers, which is after that and before any server.
+JupyterHub has no hook for that: it knows its spawner as a class until somebody starts a server. It
+imports the class before there is an instance of itself, and before it has read its configuration.
+So we add to what it does once that is read: set up its handlers. This is the only place where
+something of JupyterHub's is replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
 from typing import Any
@@ -15,18 +18,23 @@ from .errors import InvalidJobError, UniSpawnerError
 
 
 def watch() -> None:
-    """Check the configuration when the Hub that imports us, if one does, is about to start."""
+    """Have a Hub of this process check its configuration before it serves."""
     module = sys.modules.get("jupyterhub.app")
-    if module is not None and module.JupyterHub.initialized():
-        hub = module.JupyterHub.instance()
-        if isinstance(hub, module.JupyterHub):
-            hub.observe(_check, "handlers")
+    hub_class = getattr(module, "JupyterHub", None)
+    original = getattr(hub_class, "init_handlers", None)
+    if hub_class is None or original is None or hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def init_handlers(hub: Any) -> None:
+        _check(hub)
+        original(hub)
+
+    hub_class.init_handlers = init_handlers
 
 
-def _check(change: Any) -> None:
+def _check(hub: Any) -> None:
     """Log what is wrong; end the Hub if it can't become right by itself."""
-    hub = change["owner"]
-    hub.unobserve(_check, "handlers")
     check = getattr(hub.spawner_class, "check_config", None)
     if check is None:
         return

@@ -84,7 +84,9 @@ class GridEngine(Scheduler):
     title = "Grid Engine"
     commands = ("qsub", "qstat", "qdel", "qacct", "qhost", "qconf")
     identify_command = ("qstat", "-help")
-    identity = r"^(SGE|GE|UGE|AGE|OGS/GE|OGE|N1GE|(Univa|Altair|Open|Sun|Son of) Grid) ?\S*\d"
+    identity = (
+        r"^(SGE|GE|UGE|AGE|OGS/GE|OGE|N1GE|(Univa|Altair|Open|Sun|Son of) Grid( Engine)?) ?\S*\d"
+    )
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports: ClassVar = ALL_FIELDS - {"node_count", "processes_per_node"}
     directives_in_script = False
