@@ -77,7 +77,7 @@ def render_script(
     command = shlex.join([spec.executable, *spec.arguments])
     document = f"\n{standard_input.rstrip()}\n{_END}\n"
     directives = scheduler.directives(spec) if scheduler.directives_in_script else []
-    lines = [f"#!{shell}", *directives, ""]
+    lines = [f"#!{shell}", *directives, "", *scheduler.preamble(spec)]
     lines += [f"cd {shlex.quote(spec.directory)} || exit 1"] if spec.directory else []
     lines += [f". {shlex.quote(environment_file)} || exit 1"] if environment_file else []
     lines += [spec.prologue] if spec.prologue else []

@@ -205,8 +205,10 @@ def test_a_live_jobs_log_is_kept(tmp_path: Path) -> None:
 
 
 def test_old_jobs_are_found(tmp_path: Path) -> None:
-    """By the age of their directories."""
+    """By the age of their directories. What a user has put beside them is none, and stays."""
     state = StateDir.open(str(tmp_path))
+    (state.path / "jobs" / "mine").mkdir()
+    os.utime(state.path / "jobs" / "mine", (1, 1))
     for name in marks(3):
         state.create_job(name, "")
     os.utime(state.job(marks(3)[1]), (1, 1))

@@ -81,9 +81,9 @@ class StateDir:
         shutil.rmtree(self.job(mark), ignore_errors=True)
 
     def old_jobs(self, seconds: float) -> Iterator[Path]:
-        """Yield the directories of jobs made more than that long ago."""
+        """Yield the directories of jobs made more than that long ago, and of nothing else."""
         for directory in (self.path / "jobs").iterdir():
-            if time.time() - _modified(directory) > seconds:
+            if _MARK.fullmatch(directory.name) and time.time() - _modified(directory) > seconds:
                 yield directory
 
     def tail(self, mark: str, lines: int) -> str:

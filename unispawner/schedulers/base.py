@@ -150,6 +150,13 @@ class Scheduler(ABC):
     def directives(self, spec: JobSpec) -> list[str]:
         """Return the lines that ask the scheduler for what ``spec`` says, in its own language."""
 
+    def preamble(self, spec: JobSpec) -> list[str]:
+        """Return what the job's script has to do before anything else, in shell lines.
+
+        For a scheduler that can't write a job's log while the job runs: the script opens it.
+        """
+        return []
+
     @abstractmethod
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the command that lists these jobs, or every user's jobs if None.

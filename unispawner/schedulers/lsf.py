@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import ClassVar
 
-from ..errors import InvalidJobError
+from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from . import lsf_bjobs as bjobs
 from . import lsf_inventory as output
@@ -228,9 +228,8 @@ class Lsf(Scheduler):
         if unaccounted:
             raise self.unreadable(reply)  # bjobs said nothing of them, not even that they are gone
         if wide and any(_unexplained(info) for info in jobs.values()):
-            reply = yield ["bjobs", *_whose(job_ids), "-p", *(job_ids or ())]
-            if reply.exit_status == 0:
-                jobs = _explained(jobs, bjobs.read_pending_reasons(reply.stdout))
+            text = yield from _told(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
+            jobs = _explained(jobs, bjobs.read_pending_reasons(text))
         return jobs
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
@@ -267,6 +266,11 @@ class Lsf(Scheduler):
 
     # -- the cluster ---------------------------------------------------------------------------
 
+    @property
+    def asked_as(self) -> Hashable:
+        """What a query depends on: a queue's limit of memory may not be one of a job."""
+        return (self.name, self.lsf_memory_limit_per)
+
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for queues, hosts, what is built into them, GPUs, and groups of hosts if need be."""
         reply = yield ["bqueues", "-l"]
@@ -280,15 +284,14 @@ class Lsf(Scheduler):
         self.check_answered(hosts)
         if not output.is_host_table(hosts.stdout):
             raise self.unreadable(hosts)
-        static = yield ["lshosts", "-w"]
-        gpus = yield ["bhosts", "-gpu", "-w"]
+        static = yield from _told(["lshosts", "-w"])
+        gpus = yield from _told(["bhosts", "-gpu", "-w"])
         names = frozenset(node.name for node in output.read_nodes(hosts.stdout, "", "", ()))
         groups: dict[str, output.HostTerms] = {}
         if output.needs_groups([terms for _, terms in queues], names):
-            reply = yield ["bmgroup", "-w"]
-            groups = output.read_groups(reply.stdout) if reply.exit_status == 0 else {}
+            groups = output.read_groups((yield from _told(["bmgroup", "-w"])))
         allowed = [(queue.name, output.members(terms, names, groups)) for queue, terms in queues]
-        nodes = output.read_nodes(hosts.stdout, static.stdout, gpus.stdout, allowed)
+        nodes = output.read_nodes(hosts.stdout, static, gpus, allowed)
         found = [queue for queue, _ in queues]
         if self.lsf_memory_limit_per == "task":
             found = [output.without_memory(queue) for queue in found]
@@ -297,6 +300,15 @@ class Lsf(Scheduler):
 
 def _whose(job_ids: Collection[str] | None) -> list[str]:
     return ["-u", "all"] if job_ids is None else []
+
+
+def _told(command: list[str]) -> Dialogue[str]:
+    """Ask for what one can do without; empty if it is not told."""
+    try:
+        reply = yield command
+    except UniSpawnerError:
+        return ""
+    return "" if reply.exit_status else reply.stdout
 
 
 def _meaning(lsf: Lsf, reply: Reply) -> Meaning:

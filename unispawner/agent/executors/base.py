@@ -53,7 +53,7 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
         self.scheduler = scheduler
         # The default work directory is that of the home which the process had when it imported
         # psij; submit_script sets the right one.
-        super().__init__(config=self.config_class(initial_queue_polling_delay=_NEVER))
+        super().__init__(url=None, config=self.config_class(initial_queue_polling_delay=_NEVER))
 
     config_class: type[BatchSchedulerExecutorConfig] = BatchSchedulerExecutorConfig
 

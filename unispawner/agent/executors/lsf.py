@@ -9,7 +9,6 @@ from psij import Job as PsijJob
 from psij.executors.batch.lsf import LsfExecutorConfig, LsfJobExecutor
 
 from ...job import JobSpec
-from ...schedulers.lsf import Lsf
 from .base import BatchExecutor
 
 
@@ -18,14 +17,11 @@ class Executor(BatchExecutor, LsfJobExecutor):
 
     _NAME_ = "lsf"
     config_class = LsfExecutorConfig
-    scheduler: Lsf
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Submit; the job is given its log (see :meth:`Lsf.preamble`)."""
-        directives, _, rest = script.partition("\n\n")  # the first empty line, which is ours
-        lines = [directives, "", *self.scheduler.preamble(spec), rest]
-        self.standard_input = "\n".join(lines)
-        return super().submit_script(spec, self.standard_input, directory)
+        """Submit."""
+        self.standard_input = script
+        return super().submit_script(spec, script, directory)
 
     def get_submit_command(self, job: PsijJob, submit_file_path: Path) -> list[str]:
         """Return the bsub command; PSI/J names the file, which bsub would run as a command."""

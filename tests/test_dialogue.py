@@ -1,0 +1,201 @@
+"""A scheduler's question of several commands, as the Hub asks it and as the user's side does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner import dialogue
+from unispawner.agent import commands
+from unispawner.errors import AgentError, InvalidJobError, SchedulerUnavailable, UniSpawnerError
+from unispawner.schedulers.base import Dialogue, Reply
+from unispawner.submit_host import SubmitHost
+
+Hold = Callable[[Dialogue[Any]], Any]
+BIN = {"PATH": "/usr/bin:/bin"}
+
+
+def _hub(question: Dialogue[Any]) -> Any:
+    return asyncio.run(dialogue.hold_dialogue(question, SubmitHost(), BIN))
+
+
+@pytest.fixture(params=[_hub, commands.hold_dialogue], ids=["hub", "agent"])
+def hold(request: pytest.FixtureRequest) -> Hold:
+    """Either side's way to hold a dialogue."""
+    found: Hold = request.param
+    return found
+
+
+def sh(text: str) -> list[str]:
+    return ["/bin/sh", "-c", text]
+
+
+def test_several_commands_and_a_result(hold: Hold) -> None:
+    """One after the other, each made of what the last has said."""
+
+    def question() -> Dialogue[list[str]]:
+        first = yield ["/bin/echo", "one"]
+        second = yield ["/bin/echo", first.stdout.strip(), "two"]
+        third = yield sh(f"echo {second.stdout.strip()} three")
+        return third.stdout.split()
+
+    assert ["one", "two", "three"] == hold(question())
+
+
+def test_a_question_that_takes_no_command(hold: Hold) -> None:
+    """What is asked about nothing is known without asking."""
+
+    def question() -> Dialogue[dict[str, str]]:
+        return {}
+        yield []
+
+    assert {} == hold(question())
+
+
+@pytest.mark.parametrize("result", [None, False, [], ""])
+def test_a_result_that_is_nothing_is_a_result(hold: Hold, result: object) -> None:
+    """It ends there and does not go on."""
+
+    def question() -> Dialogue[object]:
+        yield ["/bin/true"]
+        return result
+
+    assert result == hold(question())
+
+
+def test_all_that_a_command_says(hold: Hold) -> None:
+    """Command, exit status and both outputs: a failure is for the dialogue to judge."""
+
+    def question() -> Dialogue[Reply]:
+        return (yield sh("echo out; echo err >&2; exit 3"))
+
+    expected = Reply(tuple(sh("echo out; echo err >&2; exit 3")), 3, "out\n", "err\n")
+    assert expected == hold(question())
+
+
+def test_what_is_no_text_does_not_break_it(hold: Hold) -> None:
+    """A job's name may hold any bytes."""
+
+    def question() -> Dialogue[str]:
+        return (yield sh(r"printf 'a\377b'")).stdout
+
+    assert "a\N{REPLACEMENT CHARACTER}b" == hold(question())
+
+
+def test_a_command_that_cannot_be_run_raises_where_it_was_yielded(hold: Hold) -> None:
+    """A dialogue that can do without it catches that, and goes on with others."""
+
+    def question() -> Dialogue[tuple[str, str]]:
+        try:
+            yield ["/no/such/qacct", "-j", "1"]
+        except UniSpawnerError as error:
+            caught = error.message
+        reply = yield ["/bin/echo", "after"]
+        return caught, reply.stdout
+
+    caught, after = hold(question())
+    assert "/no/such/qacct" in caught
+    assert "after\n" == after
+
+
+def test_two_in_a_row_that_cannot_be_run(hold: Hold) -> None:
+    """The dialogue's answer to an error may be a command with another."""
+
+    def question() -> Dialogue[int]:
+        errors = 0
+        for _ in range(2):
+            try:
+                yield ["/no/such/command"]
+            except AgentError:
+                errors += 1
+        return errors
+
+    assert 2 == hold(question())
+
+
+def test_what_it_does_not_catch_comes_out(hold: Hold) -> None:
+    """With the command's name; what the dialogue has to clean up is done."""
+    cleaned: list[bool] = []
+
+    def question() -> Dialogue[None]:
+        try:
+            yield ["/no/such/squeue"]
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(AgentError, match="/no/such/squeue"):
+        hold(question())
+    assert [True] == cleaned
+
+
+@pytest.mark.parametrize("error", [InvalidJobError("no"), ZeroDivisionError("a bug")])
+def test_what_a_dialogue_raises_comes_out(hold: Hold, error: Exception) -> None:
+    """Ours and others', as they are."""
+
+    def question() -> Dialogue[None]:
+        yield ["/bin/true"]
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        hold(question())
+    assert error is caught.value
+
+
+def test_a_command_that_hangs(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a time of its own, and the next one another."""
+    monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.3)
+    run = commands.run
+    monkeypatch.setattr(commands, "run", lambda command: run(command, timeout=0.3))
+
+    def question() -> Dialogue[str]:
+        try:
+            yield ["/bin/sleep", "60"]
+        except SchedulerUnavailable as error:
+            caught = error.message
+        yield ["/bin/true"]
+        return caught
+
+    assert "/bin/sleep did not" in hold(question())
+
+
+async def test_the_loop_is_not_held_up_by_reading() -> None:
+    """Fifty thousand rows take a while: they are read in another thread."""
+    threads: list[threading.Thread] = []
+
+    def question() -> Dialogue[None]:
+        threads.append(threading.current_thread())
+        yield ["/bin/true"]
+        threads.append(threading.current_thread())
+
+    await dialogue.hold_dialogue(question(), SubmitHost(), BIN)
+    assert threading.current_thread() not in threads
+    assert 2 == len(threads)
+
+
+async def test_the_hubs_commands_have_the_given_environment_only() -> None:
+    """Nothing of the Hub's own, which has secrets."""
+
+    def question() -> Dialogue[str]:
+        return (yield ["/usr/bin/env"]).stdout
+
+    assert "A=1\n" == await dialogue.hold_dialogue(question(), SubmitHost(), {"A": "1"})
+
+
+def test_the_agents_commands_are_on_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is what the Hub has sent it."""
+    command = tmp_path / "squeue"
+    command.write_text("#!/bin/sh\necho here\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def question() -> Dialogue[str]:
+        return (yield ["squeue"]).stdout
+
+    assert "here\n" == commands.hold_dialogue(question())

@@ -1,0 +1,256 @@
+"""The settings that only one scheduler has: declared where it is described, set on the spawner."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from traitlets import TraitError
+from traitlets.config import Config
+
+from unispawner import detect
+from unispawner.errors import InvalidJobError
+from unispawner.monitor import get_monitor
+from unispawner.schedulers import NAMES, get_scheduler, scheduler_class
+from unispawner.spawner import UniSpawner
+from unispawner.state import ServerState
+from unispawner.submit_host import SubmitHost
+
+MARK = "0123456789abcdef"
+SETTINGS = [
+    pytest.param(name, setting, id=f"{name}-{setting.name}")
+    for name in NAMES
+    for setting in scheduler_class(name).settings()
+]
+
+
+def another(setting: Any) -> Any:
+    """A value that is right for a setting, and isn't its default."""
+    default, choices = setting.default, setting.metadata["choices"]
+    if choices:
+        return next(one for one in choices if one != default)
+    return {bool: not default, int: 17, str: "another"}[type(default)]
+
+
+def spawner(name: str, **settings: Any) -> UniSpawner:
+    """A spawner with a configuration, as an administrator writes it."""
+    config = Config()
+    config.UniSpawner.scheduler = name
+    config.UniSpawner.update(settings)
+    return UniSpawner(config=config)
+
+
+@pytest.fixture(autouse=True)
+def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Grid Engine this host has, none is found."""
+    monkeypatch.setattr(detect, "sge_root", lambda cell: "")
+
+
+# -- as traits ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_each_is_a_trait(name: str, setting: Any) -> None:
+    """Configurable, with the same default, and a help text that says whose it is."""
+    trait = UniSpawner.class_traits(config=True)[setting.name]
+    assert setting.default == trait.default_value == getattr(UniSpawner(), setting.name)
+    assert type(setting.default) is type(trait.default_value)
+    assert trait.help.startswith(setting.metadata["help"])
+    assert f"(scheduler: {name}" in trait.help
+
+
+def test_settings_of_one_name_are_alike() -> None:
+    """Schedulers that share a trait share its default and its values."""
+    seen: dict[str, Any] = {}
+    for name in NAMES:
+        for setting in scheduler_class(name).settings():
+            same = (setting.default, setting.metadata["choices"])
+            assert same == seen.setdefault(setting.name, same), f"{name}: {setting.name}"
+
+
+def test_none_hides_a_trait_of_jupyterhubs() -> None:
+    """A setting called ``cmd`` would take the command's place."""
+    from jupyterhub.spawner import Spawner
+
+    names = {setting.values[1].name for setting in SETTINGS}
+    assert set() == names & set(dir(Spawner))
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_each_reaches_the_scheduler(name: str, setting: Any) -> None:
+    """By the configuration, or set by a hook."""
+    value = another(setting)
+    configured = spawner(name, **{setting.name: value}).get_scheduler()
+    assert value == getattr(configured, setting.name)
+    hooked = spawner(name)
+    setattr(hooked, setting.name, value)
+    assert configured == hooked.get_scheduler()
+    assert configured != spawner(name).get_scheduler()
+
+
+def test_other_schedulers_settings_are_nothing_to_one() -> None:
+    """A configuration may hold those of several."""
+    given = {param.values[1].name: another(param.values[1]) for param in SETTINGS}
+    assert get_scheduler("slurm") == spawner("slurm", **given).get_scheduler()
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_a_wrong_value_is_refused_as_the_trait_that_it_is(name: str, setting: Any) -> None:
+    """The message names it."""
+    with pytest.raises(TraitError, match=setting.name):
+        spawner(name, **{setting.name: ["wrong"]})
+
+
+# -- of a scheduler by itself -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, 1.5, ["x"], b"x"])
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_a_value_of_another_type(name: str, setting: Any, value: object) -> None:
+    """It comes from the database or from the agent's request, too: where no trait has looked."""
+    with pytest.raises(InvalidJobError, match=f"^{setting.name}: .* must be "):
+        get_scheduler(name, {setting.name: value})
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_true_is_no_number(name: str, setting: Any) -> None:
+    """Though Python says so."""
+    if type(setting.default) is not bool:
+        with pytest.raises(InvalidJobError, match=f"^{setting.name}: True must be "):
+            get_scheduler(name, {setting.name: True})
+    else:
+        with pytest.raises(InvalidJobError, match=f"^{setting.name}: 1 must be "):
+            get_scheduler(name, {setting.name: 1})
+
+
+def test_a_value_that_is_none_of_the_choices() -> None:
+    """The choices are listed."""
+    with pytest.raises(InvalidJobError, match="sge_memory_per: 'host' must be one of slot, job"):
+        get_scheduler("gridengine", {"sge_memory_per": "host"})
+
+
+def test_a_setting_that_is_not_the_schedulers() -> None:
+    """Neither dropped nor a Python error."""
+    with pytest.raises(InvalidJobError, match=r"scheduler slurm: .*sge_cell"):
+        get_scheduler("slurm", {"sge_cell": "x"})
+
+
+def test_a_scheduler_that_is_not_there() -> None:
+    """Those there are are listed; no module of another name is imported."""
+    for name in ("nosuch", "base", "../cli", ""):
+        with pytest.raises(InvalidJobError, match="is none of .*slurm"):
+            get_scheduler(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_make_the_same_scheduler_again(name: str) -> None:
+    """Through JSON, as the state and the agent's request have them; a value can't be changed."""
+    given = {one.name: another(one) for one in scheduler_class(name).settings()}
+    made = get_scheduler(name, given)
+    again = get_scheduler(name, json.loads(json.dumps(made.options)))
+    assert (made, hash(made)) == (again, hash(again))
+    for setting in given:
+        with pytest.raises(AttributeError):
+            setattr(made, setting, None)
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_equal_settings_share_a_monitor(name: str, setting: Any) -> None:
+    """Spawners make schedulers again and again: one query for all of them, and no more."""
+    host = SubmitHost()
+
+    def monitor(**options: Any) -> Any:
+        return get_monitor(get_scheduler(name, options), host, {"A": "1"}, 15.0)
+
+    value = another(setting)
+    assert monitor() is monitor()
+    assert monitor(**{setting.name: value}) is monitor(**{setting.name: value})
+    assert monitor() is not monitor(**{setting.name: value})
+
+
+def test_other_schedulers_share_none() -> None:
+    """Though neither has a setting that differs."""
+    host = SubmitHost()
+    monitors = {id(get_monitor(get_scheduler(name), host, {}, 15.0)) for name in NAMES}
+    assert len(NAMES) == len(monitors)
+
+
+def test_spawners_share_a_monitor_by_what_they_are_set_to() -> None:
+    """The environment that the settings make is part of the question."""
+    first, second = spawner("gridengine"), spawner("gridengine")
+    assert first.monitor() is second.monitor()
+    second.sge_cell = "west"
+    assert first.monitor() is not second.monitor()
+    assert "west" == second.monitor().environment["SGE_CELL"]
+
+
+# -- in the state -------------------------------------------------------------------------------
+
+
+def saved(name: str, **settings: Any) -> dict[str, Any]:
+    """What the database has of a server that was started with these settings."""
+    one = spawner(name, **settings)
+    scheduler = one.get_scheduler()
+    one.state = ServerState(
+        scheduler=scheduler.name,
+        scheduler_options=scheduler.options,
+        account="alice",
+        job_id="7",
+        mark=MARK,
+    )
+    state: dict[str, Any] = json.loads(json.dumps(one.get_state()))
+    return state
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_each_comes_back_with_the_state(name: str, setting: Any) -> None:
+    """The server was started with it; what the configuration says by now is for the next."""
+    value = another(setting)
+    state = saved(name, **{setting.name: value})
+    assert value == state["scheduler_options"][setting.name]
+    for now in (spawner("slurm"), spawner(name), spawner("auto")):
+        now.load_state(state)
+        assert state == now.get_state()
+        assert spawner(name, **{setting.name: value}).get_scheduler() == now.get_scheduler()
+        assert value == getattr(now, setting.name)
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_a_default_comes_back_though_it_is_set_by_now(name: str, setting: Any) -> None:
+    """What was not configured then is as it was then."""
+    state = saved(name)
+    now = spawner(name, **{setting.name: another(setting)})
+    now.load_state(state)
+    assert spawner(name).get_scheduler() == now.get_scheduler()
+
+
+def test_the_root_that_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hub that finds another when it comes back asks about its jobs where they are."""
+    monkeypatch.setattr(detect, "sge_root", lambda cell: "/then")
+    state = saved("gridengine")
+    monkeypatch.setattr(detect, "sge_root", lambda cell: "/now")
+    now = spawner("gridengine")
+    assert "/now" == now.command_environment()["SGE_ROOT"]
+    now.load_state(state)
+    assert "/then" == now.command_environment()["SGE_ROOT"]
+
+
+def test_a_server_of_auto_comes_back_without_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scheduler's name is in the state: poll answers before anybody has looked."""
+    monkeypatch.setattr(detect, "_known", {})
+    now = spawner("auto")
+    with pytest.raises(InvalidJobError, match="not known yet"):
+        now.get_scheduler()
+    now.load_state(saved("slurm"))
+    assert get_scheduler("slurm") == now.get_scheduler()
+
+
+def test_a_setting_that_a_release_has_added_has_its_default() -> None:
+    """A state of an older release lacks it."""
+    state = saved("gridengine", sge_cell="west")
+    del state["scheduler_options"]["sge_gpus_per"]
+    now = spawner("gridengine")
+    now.load_state(state)
+    assert replace(get_scheduler("gridengine"), sge_cell="west") == now.get_scheduler()
