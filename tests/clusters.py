@@ -102,6 +102,18 @@ class Cluster(abc.ABC):
     def cancel_named(self, name: str) -> None:
         """Cancel all jobs of that name, of whoever they are."""
 
+    @property
+    def folder(self) -> str:
+        """Where ci/*/up keeps the daemons' files, the nodes' spool folders among them."""
+        return os.environ.get(
+            f"UNISPAWNER_{self.name.upper()}_DIR",
+            f"/var/tmp/unispawner-{self.name}",
+        )
+
+    @abc.abstractmethod
+    def listings(self, job_id: str) -> list[list[str]]:
+        """Every command that shows jobs, as it shows most; they need not succeed."""
+
     @abc.abstractmethod
     def owner_and_host(self, job_id: str) -> tuple[str, str]:
         """The account of a running job, and the short name of its (first) host."""
@@ -183,6 +195,22 @@ class Slurm(Cluster):
     def cancel_named(self, name: str) -> None:
         run("scancel", f"--name={name}", check=False)
 
+    def listings(self, job_id: str) -> list[list[str]]:
+        return [
+            ["scontrol", "show", "job", "-dd", job_id],
+            ["scontrol", "show", "step", job_id],
+            ["scontrol", "write", "batch_script", job_id, "-"],
+            ["scontrol", "listpids", job_id],
+            ["squeue", "--json"],
+            ["squeue", "-o", "%all"],
+            ["squeue", "-s", "-o", "%all"],
+            ["sstat", "-a", "-j", job_id],
+            ["sacct", "-a", "-l", "-P"],
+            ["sacct", "-j", job_id, "--batch-script"],
+            ["sacct", "-j", job_id, "--env-vars"],
+            ["sinfo", "-o", "%all"],
+        ]
+
     def owner_and_host(self, job_id: str) -> tuple[str, str]:
         job = self.job(job_id)
         return job["UserId"].partition("(")[0], self.node(job["BatchHost"])["NodeHostName"]
@@ -255,6 +283,22 @@ class GridEngine(Cluster):
         if jobs := self.active(name=name):
             run("qdel", *jobs, check=False)
 
+    def listings(self, job_id: str) -> list[list[str]]:
+        return [
+            ["qstat", "-j", job_id],
+            ["qstat", "-xml", "-j", job_id],
+            ["qstat", "-j", "*"],
+            ["qstat", "-ext", "-r", "-urg", "-pri", "-u", "*"],
+            ["qstat", "-xml", "-ext", "-r", "-u", "*"],
+            ["qstat", "-f", "-F", "-u", "*"],
+            ["qstat", "-g", "t", "-u", "*"],
+            ["qhost", "-j", "-F"],
+            ["qhost", "-xml", "-j"],
+            ["qacct", "-j", job_id],
+            ["qalter", "-verify", job_id],
+            ["qrdel", job_id],
+        ]
+
     def owner_and_host(self, job_id: str) -> tuple[str, str]:
         (job,) = [job for job in self._jobs() if job["JB_job_number"] == job_id]
         return job["JB_owner"], job["queue_name"].partition("@")[2].partition(".")[0]
@@ -321,6 +365,21 @@ class HTCondor(Cluster):
         for job in self._jobs():
             if job.get("JobBatchName") == name:
                 run("condor_rm", str(job["ClusterId"]), user=job["Owner"], check=False)
+
+    def listings(self, job_id: str) -> list[list[str]]:
+        return [
+            ["condor_q", "-l", job_id],
+            ["condor_q", "-allusers", "-l"],
+            ["condor_q", "-allusers", "-json"],
+            ["condor_q", "-allusers", "-run", "-nobatch"],
+            ["condor_q", "-better-analyze", job_id],
+            ["condor_history", "-l", "-limit", "5"],
+            ["condor_status", "-l"],
+            ["condor_status", "-schedd", "-l"],
+            ["condor_status", "-submitters", "-l"],
+            ["condor_ssh_to_job", job_id, "env"],
+            ["condor_tail", job_id],
+        ]
 
     def owner_and_host(self, job_id: str) -> tuple[str, str]:
         (job,) = [job for job in self._jobs() if str(job["ClusterId"]) == job_id]
