@@ -5,6 +5,8 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import NAMES, get_scheduler
 from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
-from unispawner.testing import FakeScheduler
+from unispawner.testing import FakeScheduler, read_saved_reply
 
 MARK = "0123456789abcdef"
 ASKED = {
@@ -246,3 +248,44 @@ def test_the_fake_reads_what_it_writes(tmp_path: Path) -> None:
     fake.recover()
     fake.forget(job_id)
     assert {} == fake.read_status(ask(fake.status_command()))
+
+
+OUTPUTS = Path(__file__).parent.parent / "outputs"
+
+
+def told(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:
+    """The fields of JobInfo that a scheduler fills from these answers, in one job or another."""
+    found: set[str] = set()
+    blank = JobInfo("", JobState.UNKNOWN)
+    for reply in replies:
+        try:
+            jobs = scheduler.read_status(reply)
+        except SchedulerUnavailable:
+            continue  # another command's, or a failure
+        for info in jobs.values():
+            found |= {
+                f.name for f in fields(info) if getattr(info, f.name) != getattr(blank, f.name)
+            }
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("local", "lsf")])
+def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
+    """Each word of the README's table stands for something that the scheduler has really printed.
+
+    What comes from a command of its own (an accounting, a history) is read by a method of its own.
+    """
+    scheduler = get_scheduler(name)
+    replies = [read_saved_reply(path) for path in sorted((OUTPUTS / name).iterdir())]
+    found = told(scheduler, replies)
+    if name == "gridengine":
+        from unispawner.schedulers.gridengine_output import read_accounting
+
+        ended = [read_accounting(reply.stdout) for reply in replies if "qacct" in reply.command]
+        found |= {"exit_code"} if any(info and info.exit_code for info in ended) else set()
+    assert set() == scheduler.tells - found
+
+
+def test_what_can_be_told_are_fields_of_a_job(scheduler: Scheduler) -> None:
+    """A misspelt word would make a row of the table that nothing fills."""
+    assert scheduler.tells <= {f.name for f in fields(JobInfo)}

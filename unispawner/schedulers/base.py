@@ -109,6 +109,8 @@ class Scheduler(ABC):
     """What a job id looks like; anything else is refused before it reaches a command."""
     supports: ClassVar[frozenset[str]]
     """Fields of ResourceSpec and JobSpec that the scheduler can express."""
+    tells: ClassVar[frozenset[str]] = frozenset()
+    """Fields of JobInfo that it can fill, besides owner and state: what users get to know."""
     errors: ClassVar[tuple[tuple[str, Meaning], ...]] = ()
     """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
     loopback: ClassVar[bool] = False

@@ -64,6 +64,7 @@ class HTCondor(Scheduler):
             "account",
         }
     )
+    tells: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
     directives_in_script = False
     # The job attribute JobStatus ("Job ClassAd Attributes" in the manual).
     states: ClassVar = {

@@ -33,6 +33,7 @@ class Local(Scheduler):
     commands = ()
     job_id = re.compile(r"\d{1,10}\.\d{1,20}", re.ASCII)
     supports: ClassVar = frozenset()
+    tells: ClassVar = frozenset(("exec_host",))
     loopback = True
     # proc(5), /proc/PID/stat, field 3. A zombie has ended.
     states: ClassVar = {

@@ -67,6 +67,12 @@ class Lsf(Scheduler):
     identity = r"^\s*(IBM (Spectrum|Platform) LSF|Platform LSF|(?i:openlava|volclava|lavalite))\b"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
+    tells: ClassVar = frozenset(
+        (
+            *("exec_host", "message", "queue_position", "estimated_start", "start_time"),
+            *("estimated_end", "exit_code"),
+        )
+    )
     # bjobs(1), "Job status". UNKWN, a job on a host that LSF has lost sight of, is UNKNOWN.
     states: ClassVar = {
         "PEND": JobState.QUEUED,

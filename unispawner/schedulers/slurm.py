@@ -86,6 +86,9 @@ class Slurm(Scheduler):
     identity = r"^slurm(-wlm)? \d"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
+    tells: ClassVar = frozenset(
+        ("exec_host", "message", "queue_position", "estimated_start", "start_time", "estimated_end")
+    )
     # squeue(1), JOB STATE CODES. COMPLETING is not final: a requeued job passes through it.
     states: ClassVar = {
         "PENDING": JobState.QUEUED,
