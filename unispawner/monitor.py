@@ -191,7 +191,7 @@ class Monitor:
 
     async def _explain(self, job: TrackedJob, info: JobInfo, began: float) -> None:
         """Ask for the reason of a job that is stuck, where the list of all jobs has none."""
-        job._asking = True
+        job._asking, before = True, job.info
         try:
             told = (await job.client.status([job.job_id])).get(job.job_id)
         except UniSpawnerError as error:
@@ -199,6 +199,8 @@ class Monitor:
             told = None
         finally:
             job._asking = False
+        if job.info != before:
+            return  # it was cancelled, or mended, meanwhile
         reason = told.message if told else ""
         job.update(replace(info, message=reason or "it gives no reason"), began)
 
@@ -215,6 +217,7 @@ class Monitor:
         self._doubt([job for job in missing if not job._hidden and not job.stopping], now)
         due: list[TrackedJob] = []
         in_doubt: list[TrackedJob] = []
+        room = max(0, SAMPLE - sum(job._asking for job in missing))
         for job in missing:
             job._missed += 1
             wait = HIDDEN_INTERVAL if job.fast else max(HIDDEN_INTERVAL, self.status_interval)
@@ -223,7 +226,7 @@ class Monitor:
                 (in_doubt if vanished and self._in_doubt else due).append(job)
         in_doubt.sort(key=lambda job: job._asked)
         by_user: dict[str, list[TrackedJob]] = {}
-        for job in due + in_doubt[:SAMPLE]:
+        for job in due + in_doubt[:room]:
             by_user.setdefault(job.client.account.name, []).append(job)
         for name, jobs in by_user.items():
             tasks.start(self._confirm(jobs[0].client, jobs), f"asking as {name}")
