@@ -413,16 +413,97 @@ async def test_the_jobs_of_one_user_are_one_question(lab: Lab) -> None:
 async def test_over_half_vanishing_is_not_believed(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A scheduler that lost its memory, or another cluster's answer, must not empty a Hub."""
+    """A scheduler that lost its memory, or another cluster's answer, must not empty a Hub.
+
+    That it doesn't know them, asked for by id, is the same answer once more.
+    """
+    lab.monitor.status_interval = 0.05
     jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
     await lab.answers()
+    before = [job.info for job in jobs]
     lab.scheduler.forget(*(job.job_id for job in jobs[:3]))
-    await lab.answers(5)
-    assert [] == lab.asked_for
-    assert not any(job.final for job in jobs)
+    await lab.eventually(lambda: len(lab.asked_for) > 6)
+    await lab.answers()
+    assert before == [job.info for job in jobs]
     assert set(jobs) == lab.monitor.jobs
+    assert [] == lab.side.asked("cancel")
     assert 1 == len(messages(caplog, logging.ERROR))
     assert "3 of 4 jobs are missing" in messages(caplog, logging.ERROR)[0]
+
+
+async def test_in_doubt_the_word_that_a_job_has_ended_counts(lab: Lab) -> None:
+    """A class that ends at once, where the scheduler lists no job that has ended."""
+    lab.monitor.status_interval = 0.05
+    jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
+    await lab.answers()
+    ends = [JobState.COMPLETED, JobState.FAILED, JobState.CANCELED]
+    for job, state in zip(jobs, ends, strict=False):
+        lab.scheduler.change(job.job_id, state)
+        lab.scheduler.hide(job.job_id)
+    await lab.eventually(lambda: all(job.final for job in jobs[:3]))
+    assert ends == [job.info.state for job in jobs[:3] if job.info]
+    assert {jobs[3]} == lab.monitor.jobs
+    assert [] == lab.side.asked("cancel"), "they have ended: there is nothing to make sure of"
+
+
+async def test_in_doubt_a_few_are_asked_for_at_a_time(lab: Lab) -> None:
+    """An agent's call costs a process: two hundred at once would be worse than not to know."""
+    lab.monitor.status_interval = 0.05
+    jobs = [lab.track(f"user{i}") for i in range(4 * module.SAMPLE)]
+    await lab.answers()
+    lab.scheduler.forget(*(job.job_id for job in jobs))
+    asked_by: list[int] = []
+    for _ in range(12):
+        await lab.answers()
+        await asyncio.sleep(0)
+        asked_by.append(len(lab.asked_for))
+    assert all(after - before <= module.SAMPLE for before, after in itertools.pairwise(asked_by))
+    await lab.eventually(lambda: len({who for who, _ in lab.asked_for}) == len(jobs))
+    turns = [who for who, _ in lab.asked_for[: len(jobs)]]
+    assert len(jobs) == len(set(turns)), "each has its turn before one is asked for again"
+    assert not any(job.final for job in jobs)
+
+
+class Slow(FakeUserSide):
+    """A user's side whose answers about jobs are held back until the gate is opened."""
+
+    def __init__(self, scheduler: FakeScheduler) -> None:
+        super().__init__(scheduler)
+        self.gate = asyncio.Event()
+        self.at_work = self.most_at_work = 0
+
+    async def call(self, host: Any, account: Any, request: Any, seconds: float) -> Any:
+        """Serve one request, later."""
+        if request["action"] == "status":
+            self.at_work += 1
+            self.most_at_work = max(self.most_at_work, self.at_work)
+            await self.gate.wait()
+            self.at_work -= 1
+        return await super().call(host, account, request, seconds)
+
+
+async def test_in_doubt_slow_answers_do_not_pile_up(lab: Lab) -> None:
+    """At a time, not a second: what has been asked and not answered counts."""
+    lab.monitor.status_interval = 0.05
+    lab.side = slow = Slow(lab.scheduler)
+    jobs = [lab.track(f"user{i}") for i in range(4 * module.SAMPLE)]
+    await lab.answers()
+    lab.scheduler.forget(*(job.job_id for job in jobs))
+    await lab.answers(8)
+    slow.gate.set()
+    assert module.SAMPLE == slow.most_at_work
+
+
+async def test_in_doubt_a_job_that_is_stopping_is_asked_for(lab: Lab) -> None:
+    """Who stops a server waits for its end: that it isn't known any more is what was wanted."""
+    jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
+    await lab.answers()
+    jobs[0].stopping = True
+    lab.scheduler.forget(*(job.job_id for job in jobs))
+    while not jobs[0].final:
+        await lab.answers()
+    assert lab.monitor._in_doubt
+    assert set(jobs[1:]) == lab.monitor.jobs
 
 
 async def test_the_others_are_followed_meanwhile(lab: Lab) -> None:
@@ -440,17 +521,20 @@ async def test_doubt_ends_when_they_are_back(lab: Lab) -> None:
     """Then, missing again, they are counted from the start."""
     jobs = [lab.track() for _ in range(4)]
     await lab.answers()
-    for _ in range(2):
+    for _ in range(3):
         lab.scheduler.hide(*(job.job_id for job in jobs))
-        await lab.answers(2)
+        await lab.answers(1)
+        assert lab.monitor._in_doubt
         lab.scheduler.show(*(job.job_id for job in jobs))
         await lab.answers(1)
+        assert not lab.monitor._in_doubt
     assert [] == lab.asked_for
     assert None is lab.monitor._doubted_since
 
 
 async def test_doubt_does_not_last_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while they are asked for as their users, after all."""
+    lab.monitor.status_interval = 0.05
     jobs = [lab.track() for _ in range(4)]
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs))
@@ -489,6 +573,214 @@ async def test_a_job_submitted_during_a_query_is_not_missing(lab: Lab) -> None:
         if not expected:
             await asyncio.wait_for(lab.host.waiting.wait(), PATIENCE)
     lab.host.gate = None
+
+
+# -- new jobs -----------------------------------------------------------------------------------
+
+
+async def test_a_new_job_that_was_never_seen_is_not_gone(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LSF answers from a copy that is some seconds old: it may not know the job yet."""
+    other, job = lab.track("bob"), lab.job()
+    lab.scheduler.forget(job.job_id)
+    lab.monitor.track(job, submitted=True)
+    await lab.eventually(lambda: len(lab.asked_for) > 5)
+    assert (None, {job, other}) == (job.info, lab.monitor.jobs)
+    assert [] == lab.side.asked("cancel")
+    monkeypatch.setattr(module, "NEW_JOB_GRACE", 0.0)
+    await lab.eventually(lambda: job.final)
+    assert {other} == lab.monitor.jobs
+
+
+async def test_a_new_job_is_followed_once_it_is_seen(lab: Lab) -> None:
+    """The scheduler's copy has caught up."""
+    lab.track("bob")
+    job = lab.job()
+    lab.scheduler.hide(job.job_id)
+    lab.scheduler.answer("{}")
+    lab.monitor.track(job, submitted=True)
+    await lab.answers(3)
+    lab.scheduler.recover()
+    lab.scheduler.show(job.job_id)
+    await lab.eventually(lambda: job.info and job.info.state is JobState.QUEUED)
+
+
+async def test_a_new_job_that_has_ended_is_over_at_once(lab: Lab) -> None:
+    """If the scheduler says so: a server that fails in its first second."""
+    lab.track("bob")
+    job = lab.job()
+    lab.scheduler.change(job.job_id, JobState.FAILED, exit_code=127)
+    lab.scheduler.hide(job.job_id)
+    lab.monitor.track(job, submitted=True)
+    await lab.eventually(lambda: job.final)
+    assert job.info
+    assert (JobState.FAILED, 127) == (job.info.state, job.info.exit_code)
+
+
+async def test_a_new_job_that_was_seen_has_no_grace(lab: Lab) -> None:
+    """What was known once and isn't any more has ended."""
+    lab.track("bob")
+    lab.track("carol")
+    job = lab.track(submitted=True)
+    await lab.answers()
+    assert job.info
+    lab.scheduler.forget(job.job_id)
+    await lab.eventually(lambda: job.final)
+
+
+async def test_a_new_job_that_is_stopping_has_no_grace(lab: Lab) -> None:
+    """Who stops it must not wait for half a minute; it is cancelled once more, in case."""
+    lab.track("bob")
+    job = lab.job()
+    job.stopping = True
+    lab.scheduler.forget(job.job_id)
+    lab.monitor.track(job, submitted=True)
+    await lab.eventually(lambda: job.final)
+
+
+# -- gone by absence ----------------------------------------------------------------------------
+
+
+async def test_a_job_that_is_gone_by_absence_is_cancelled_all_the_same(lab: Lab) -> None:
+    """Once: if the scheduler was wrong, nobody would look after the job."""
+    lab.monitor.status_interval = 0.05
+    job, other = lab.track(), lab.track("bob")
+    await lab.answers()
+    lab.scheduler.forget(job.job_id)
+    await lab.eventually(lambda: job.final)
+    await lab.eventually(lambda: lab.side.asked("cancel"))
+    await lab.answers(3)
+    cancelled = [(one["account"], one["job_id"]) for one in lab.side.asked("cancel")]
+    assert [("alice", job.job_id)] == cancelled
+    assert {other} == lab.monitor.jobs
+
+
+async def test_that_this_fails_is_no_harm(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """The job stays gone, and the others are followed."""
+
+    class Refusing(FakeUserSide):
+        def _cancel(self, owner: str, request: Any) -> dict[str, str]:
+            raise AgentError("no cancelling today")
+
+    lab.monitor.status_interval = 0.05
+    lab.side = Refusing(lab.scheduler)
+    job, other = lab.track(), lab.track("bob")
+    await lab.answers()
+    lab.scheduler.forget(job.job_id)
+    await lab.eventually(lambda: job.final)
+    await lab.eventually(lambda: "no cancelling today" in caplog.text)
+    lab.scheduler.change(other.job_id, JobState.RUNNING)
+    await lab.eventually(lambda: other.info and other.info.state is JobState.RUNNING)
+    assert job.final
+
+
+async def test_a_job_whose_end_was_told_is_not_cancelled(lab: Lab) -> None:
+    """There is nothing to be in doubt about."""
+    lab.monitor.status_interval = 0.05
+    job, _ = lab.track(), lab.track("bob")
+    await lab.answers()
+    lab.scheduler.change(job.job_id, JobState.COMPLETED)
+    await lab.eventually(lambda: job.final)
+    await lab.answers()
+    assert [] == lab.side.asked("cancel")
+
+
+# -- stuck --------------------------------------------------------------------------------------
+
+
+class Reasons(FakeUserSide):
+    """A user's side that knows why a job is stuck, where the list of all jobs doesn't."""
+
+    why = "can't chdir to /home/alice: No such file or directory"
+
+    def _status(self, owner: str, request: Any) -> dict[str, dict[str, Any]]:
+        return {
+            job_id: {**info, "message": self.why}
+            for job_id, info in super()._status(owner, request).items()
+        }
+
+
+async def test_a_stuck_job_is_asked_about_before_anybody_is_told(lab: Lab) -> None:
+    """It is a failure at once, and the user shall read why; as the user, and once."""
+    lab.side = Reasons(lab.scheduler)
+    job = lab.track(submitted=True)
+    await lab.answers()
+    lab.scheduler.change(job.job_id, JobState.HELD, stuck=True, native_state="Eqw")
+    await lab.eventually(lambda: job.info and job.info.stuck)
+    assert job.info
+    assert (Reasons.why, "Eqw", JobState.HELD) == (
+        *(job.info.message, job.info.native_state),
+        job.info.state,
+    )
+    before = job.info
+    await lab.answers(4)
+    assert before is job.info or before == job.info
+    assert Reasons.why == job.info.message, "later answers have none: it is kept"
+    assert [("alice", [job.job_id])] == lab.asked_for
+    assert [None, JobState.QUEUED] == [info and info.state for _, info in lab.changes]
+
+
+async def test_a_stuck_job_whose_reason_is_told_is_not_asked_about(lab: Lab) -> None:
+    """HTCondor has the reason in its list."""
+    job = lab.track()
+    await lab.answers()
+    lab.scheduler.change(job.job_id, JobState.HELD, stuck=True, message="no such file")
+    await lab.answers(2)
+    assert job.info
+    assert (True, "no such file") == (job.info.stuck, job.info.message)
+    assert [] == lab.asked_for
+
+
+@pytest.mark.parametrize("error", [AgentError("sudo"), SchedulerUnavailable("down")])
+async def test_a_stuck_job_is_told_though_nobody_says_why(lab: Lab, error: AgentError) -> None:
+    """The question fails: that it is stuck is known all the same."""
+    lab.side.error = error
+    job = lab.track(submitted=True)
+    await lab.answers()
+    lab.scheduler.change(job.job_id, JobState.HELD, stuck=True)
+    await lab.eventually(lambda: job.info and job.info.stuck)
+    await lab.answers(3)
+    assert job.info
+    assert "it gives no reason" == job.info.message
+    assert 1 == len(lab.asked_for)
+
+
+async def test_a_stuck_job_that_is_mended_is_followed(lab: Lab) -> None:
+    """An administrator cleared its error; stuck again, it is asked about again."""
+    lab.side = Reasons(lab.scheduler)
+    job = lab.track(submitted=True)
+    for expected in (1, 2):
+        lab.scheduler.change(job.job_id, JobState.HELD, stuck=True)
+        await lab.eventually(lambda: job.info and job.info.stuck)
+        assert expected == len(lab.asked_for)
+        lab.scheduler.change(job.job_id, JobState.RUNNING, stuck=False)
+        await lab.eventually(lambda: job.info and job.info.state is JobState.RUNNING)
+        assert job.info
+        assert "" == job.info.message
+
+
+@pytest.mark.parametrize("state", [JobState.CANCELED, JobState.RUNNING])
+async def test_a_late_reason_does_not_undo_what_came_after(lab: Lab, state: JobState) -> None:
+    """The job was cancelled, or mended, while its user's side took its time.
+
+    One that has ended is followed no more: stuck again, it would be so for ever.
+    """
+    lab.side = slow = Slow(lab.scheduler)
+    job = lab.track(submitted=True)
+    lab.track("bob")
+    await lab.answers()
+    lab.scheduler.change(job.job_id, JobState.HELD, stuck=True)
+    await lab.eventually(lambda: slow.at_work)
+    lab.scheduler.change(job.job_id, state, stuck=False)
+    await lab.eventually(lambda: job.info and job.info.state is state)
+    slow.gate.set()
+    await lab.eventually(lambda: not job._asking)
+    await lab.answers(2)
+    assert job.info
+    assert (state, False) == (job.info.state, job.info.stuck)
+    assert [] == [info for _, info in lab.changes if info and info.stuck], "not even for a moment"
+    lab.monitor.untrack(job)
 
 
 # -- when it asks -------------------------------------------------------------------------------

@@ -121,6 +121,26 @@ def test_why_a_job_is_no_more(tell: Any) -> None:
     assert "It is gone" in ended(tell(JobState.COMPLETED), "Slurm")
 
 
+@pytest.mark.parametrize("reported", [False, True])
+def test_why_a_job_is_stuck(tell: Any, reported: bool) -> None:
+    """It has not ended, and it is not said to have: it can't run, and why."""
+    fields = {"native_state": "Eqw", "message": "can't chdir to /home/alice", "stuck": True}
+    job = tell(JobState.HELD, reported=reported, **fields)
+    expected = "The job 17 can't run. Grid Engine says Eqw: can't chdir to /home/alice."
+    assert expected == ended(job, "Grid Engine")
+
+
+def test_a_stuck_job_of_which_nothing_more_is_known(tell: Any) -> None:
+    """Neither a word of the scheduler's nor a reason."""
+    assert "can't run" in ended(tell(JobState.HELD, stuck=True), "Grid Engine")
+
+
+def test_a_stuck_job_while_it_is_still_waited_for(tell: Any) -> None:
+    """Held, with the reason."""
+    job = tell(JobState.HELD, stuck=True, message="can't chdir to /home/alice")
+    assert "Job 17 is held: can't chdir to /home/alice" == words(job)
+
+
 def test_why_a_job_was_given_up(tell: Any) -> None:
     """Host, time, and the address that nodes must reach."""
     told = never_reported(tell(JobState.RUNNING, exec_host="n3"), 120, "http://hub:8081/hub/api")

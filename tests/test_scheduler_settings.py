@@ -12,8 +12,8 @@ from traitlets.config import Config
 
 from unispawner import detect
 from unispawner.errors import InvalidJobError
-from unispawner.monitor import get_monitor
-from unispawner.schedulers import NAMES, get_scheduler, scheduler_class
+from unispawner.monitor import Monitor, get_monitor
+from unispawner.schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
 from unispawner.spawner import UniSpawner
 from unispawner.state import ServerState
 from unispawner.submit_host import SubmitHost
@@ -156,18 +156,30 @@ def test_options_make_the_same_scheduler_again(name: str) -> None:
             setattr(made, setting, None)
 
 
+def monitor(scheduler: Scheduler, host: SubmitHost) -> Monitor:
+    return get_monitor(scheduler, host, {**scheduler.environment(), "A": "1"}, 15.0)
+
+
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_equal_settings_share_a_monitor(name: str, setting: Any) -> None:
     """Spawners make schedulers again and again: one query for all of them, and no more."""
     host = SubmitHost()
+    options = {setting.name: another(setting)}
+    one, same = get_scheduler(name, options), get_scheduler(name, options)
+    assert monitor(one, host) is monitor(same, host)
 
-    def monitor(**options: Any) -> Any:
-        return get_monitor(get_scheduler(name, options), host, {"A": "1"}, 15.0)
 
-    value = another(setting)
-    assert monitor() is monitor()
-    assert monitor(**{setting.name: value}) is monitor(**{setting.name: value})
-    assert monitor() is not monitor(**{setting.name: value})
+@pytest.mark.parametrize(("name", "setting"), SETTINGS)
+def test_other_questions_are_other_monitors(name: str, setting: Any) -> None:
+    """What is told to one must hold for the other: its jobs, and the form's inventory."""
+    host = SubmitHost()
+    one, other = get_scheduler(name), get_scheduler(name, {setting.name: another(setting)})
+
+    def questions(scheduler: Scheduler) -> Any:
+        return next(scheduler.query()), next(scheduler.inventory()), scheduler.environment()
+
+    shared = monitor(one, host) is monitor(other, host)
+    assert not (shared and questions(one) != questions(other))
 
 
 def test_other_schedulers_share_none() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import glob
 import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from .dialogue import hold_dialogue
@@ -172,15 +170,18 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a scheduler's settings with those filled in that the host itself tells."""
     result = dict(options)
     if name == "gridengine" and not result["sge_root"]:
+        result["sge_cell"] = result["sge_cell"] or os.environ.get("SGE_CELL", "")
         result["sge_root"] = sge_root(result["sge_cell"] or "default")
     return result
 
 
-@cache
 def sge_root(cell: str) -> str:
     """Return Grid Engine's root: the Hub's own SGE_ROOT, or where there is one; else empty."""
     candidates = (os.environ.get("SGE_ROOT", ""), *SGE_ROOTS)
     for root in filter(None, candidates):
-        if glob.glob(f"{glob.escape(root)}/{glob.escape(cell)}/common/act_qmaster"):
-            return root
+        try:  # Debian's package brings an empty one
+            if os.path.getsize(os.path.join(root, cell, "common", "act_qmaster")):
+                return root
+        except OSError:
+            continue
     return ""

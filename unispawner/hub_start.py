@@ -45,6 +45,8 @@ def _check(hub: Any) -> None:
             asyncio.run(check(hub.config))
         except UniSpawnerError as error:
             errors.append(error)
+        except Exception:  # a bug, ours or of a site's own class, is no reason not to start
+            hub.log.exception("The configuration of unispawner could not be checked")
 
     # In a loop of its own: the Hub's is busy starting, and serves nobody yet.
     thread = threading.Thread(target=work, name="check of the configuration", daemon=True)

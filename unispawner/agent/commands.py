@@ -55,7 +55,7 @@ def run(
             umask=login_umask(),
             env={**os.environ, **(environment or {})},
         )
-    except (FileNotFoundError, PermissionError) as error:
+    except OSError as error:
         raise AgentError(
             f"{command[0]}: {error.strerror}. If it is not on the usual path, set "
             "c.UniSpawner.scheduler_path to its directory.",

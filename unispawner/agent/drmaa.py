@@ -6,7 +6,7 @@ this as it runs any command: with a time-out, and reading what it prints.
 
 Reads ``{"action": "submit", "template": {attribute: value}}`` or ``{"action": "cancel", "job_id":
 …}`` or ``{"action": "check"}``. Prints the job's id, or the library's own words and exits with
-status 1.
+status 1; with 2 if there is no library to ask.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 
 def main() -> None:
@@ -25,14 +25,21 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         import drmaa
+    except ModuleNotFoundError:
+        _give_up("the Python package drmaa is not installed (pip install drmaa)")
     except (OSError, RuntimeError) as error:  # no library, or one that can't be loaded
-        sys.exit(f"libdrmaa can't be loaded: {error}")
+        _give_up(f"libdrmaa can't be loaded: {error}")
     try:
         with drmaa.Session() as session:
             result = _ACTIONS[request["action"]](session, request)
     except drmaa.errors.DrmaaException as error:
         sys.exit(f"{type(error).__name__}: {error}")
     os.write(answer, result.encode() + b"\n")
+
+
+def _give_up(why: str) -> NoReturn:
+    print(why, file=sys.stderr)
+    sys.exit(2)
 
 
 def _submit(session: Any, request: dict[str, Any]) -> str:

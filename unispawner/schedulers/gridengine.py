@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
-from ..job import JobInfo, JobSpec
+from ..job import JobInfo, JobSpec, JobState
 from . import gridengine_output as output
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting
 from .inventory import Inventory
@@ -89,6 +89,9 @@ class GridEngine(Scheduler):
     )
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports: ClassVar = ALL_FIELDS - {"node_count", "processes_per_node"}
+    tells: ClassVar = frozenset(
+        ("exec_host", "message", "queue_position", "start_time", "exit_code")
+    )
     directives_in_script = False
     states = output.STATES
     errors = (
@@ -102,10 +105,15 @@ class GridEngine(Scheduler):
             r"unable to (contact|send message to|connect to) qmaster|commlib error|got no |"
             r"can't (connect|find connection)|DrmCommunicationException|TryLaterException|"
             r"unable to receive|timeout|timed out|failed receiving gdi request|"
-            r"DefaultContactStringException|cell directory",
+            r"DefaultContactStringException|(cell|SGE_ROOT) directory",
             Meaning.UNAVAILABLE,
         ),
     )
+
+    @property
+    def asked_as(self) -> Hashable:
+        """The resources that the inventory counts, too."""
+        return self.name, self.sge_memory_resource, self.sge_gpu_resource, self.sge_gpus_per
 
     def environment(self) -> dict[str, str]:
         """Return SGE_ROOT and the like, as far as they are known."""
@@ -138,8 +146,8 @@ class GridEngine(Scheduler):
             resources["h_rt"] = str(-int(-spec.duration.total_seconds() // 1))
         if memory:  # "K" is 1024 bytes (sge_types(1)), and rounded up
             share = memory if self.sge_memory_per == "job" else -(-memory // slots)
-            for resource in self.sge_memory_resource.split(","):
-                resources[resource.strip()] = f"{-(-share // 1024)}K"
+            for resource in _resources(self.sge_memory_resource):
+                resources[resource] = f"{-(-share // 1024)}K"
         if gpus:
             per_slot = self.sge_gpus_per == "slot"
             resources[self.sge_gpu_resource] = str(gpus // slots if per_slot else gpus)
@@ -162,6 +170,10 @@ class GridEngine(Scheduler):
             *own,
         ]
         return [_option(key, value) for key, value in options if value != ""]
+
+    def state(self, word: str) -> JobState:
+        """Return the state that a word stands for: each of its letters says something."""
+        return output.read_state(word)
 
     # -- queries -------------------------------------------------------------------------------
 
@@ -189,23 +201,21 @@ class GridEngine(Scheduler):
         if job_ids is None:
             return jobs
         result = {job_id: jobs[job_id] for job_id in job_ids if job_id in jobs}
-        asked = [job_id for job_id in job_ids if job_id not in jobs or jobs[job_id].stuck]
-        if not asked:
-            return result
-        reply = yield self.status_command(asked)
-        if reply.exit_status and self.meaning(reply) is not Meaning.GONE:
-            self.check_answered(reply)
-        for job_id, reason in output.read_errors(reply.stdout).items():
-            if job_id in result:
-                result[job_id] = replace(result[job_id], message=reason)
-        unknown = output.read_unknown(reply.text)
-        for job_id in asked:
-            if job_id in result:
-                continue
-            if job_id not in unknown:  # it has come, or gone, between two commands
-                raise self.unreadable(reply)
-            if info := (yield from self._accounted(job_id)):
-                result[job_id] = info
+        if stuck := [job_id for job_id in result if result[job_id].stuck]:
+            reply = yield self.status_command(stuck)
+            for job_id, reason in output.read_errors(reply.stdout).items():
+                if job_id in result:
+                    result[job_id] = replace(result[job_id], message=reason)
+        # Asked for apart: qstat is silent on a job it doesn't know if it knows another.
+        if missing := [job_id for job_id in job_ids if job_id not in jobs]:
+            reply = yield self.status_command(missing)
+            if self.meaning(reply) is not Meaning.GONE:
+                self.check_answered(reply)
+            if not output.read_unknown(reply.text).issuperset(missing):
+                raise self.unreadable(reply)  # one has come, or gone, between two commands
+            for job_id in missing:
+                if info := (yield from self._accounted(job_id)):
+                    result[job_id] = info
         return result
 
     def _accounted(self, job_id: str) -> Dialogue[JobInfo | None]:
@@ -234,16 +244,31 @@ class GridEngine(Scheduler):
         return output.read_contexts(reply.stdout)
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask qhost for the hosts and what their queues have, and qconf for the queues' limits."""
-        wanted = ",".join(["num_proc", "mem_total", "mem_used", self.sge_gpu_resource])
+        """Ask qhost for the hosts and what is left on them, qconf for the queues' limits, and qstat
+        for what jobs have: qhost does not tell what there is in all."""
+        memory = _resources(self.sge_memory_resource)
+        wanted = ",".join([self.sge_gpu_resource, *memory])
         hosts = yield ["qhost", "-xml", "-q", "-F", wanted]
         self.check_answered(hosts)
         queues = yield ["qconf", "-sq", "*"]
         self.check_answered(queues)
-        inventory = output.read_inventory(hosts.stdout, queues.stdout, self.sge_gpu_resource)
+        jobs = yield ["qstat", "-xml", "-r", "-s", "rs", "-u", "*"]
+        self.check_answered(jobs)
+        inventory = output.read_inventory(
+            hosts.stdout,
+            queues.stdout,
+            jobs.stdout,
+            self.sge_gpu_resource,
+            self.sge_gpus_per == "slot",
+            memory,
+        )
         if inventory is None:
             raise self.unreadable(hosts)
         return inventory
+
+
+def _resources(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _slots(spec: JobSpec) -> int:
@@ -255,9 +280,10 @@ def _gpus(spec: JobSpec) -> int:
 
 
 def _job_name(name: str) -> str:
-    """Return a name that Grid Engine takes: none of sge_types(1)'s, and no digit to begin with."""
-    legal = re.sub(r"[\s/:@\\*?]", "_", name)
-    return f"j{legal}" if legal[:1].isdigit() else legal
+    """Return a name that Grid Engine takes (sge_types(1), object_name): the qmaster has no blanks
+    and nothing but ASCII either, no digit to begin with, and three words are its own."""
+    legal = re.sub(r"[^!-~]|[/:@\\*?]", "_", name)[:500]
+    return f"j{legal}" if re.match(r"\d|(template|all|none)$", legal, re.IGNORECASE) else legal
 
 
 def _option(key: str, value: object) -> str:

@@ -11,26 +11,21 @@ from ..job import JobInfo, JobState
 from .base import number_waiting
 from .inventory import Inventory, Node, Queue
 
-_WAITS = ("qw", "Rq", "Rqw", "hqw", "hRwq", "hRqw")
-_RUNS = ("r", "t", "Rr", "Rt")
-_SUSPENDED = ("s", "ts", "S", "tS", "T", "tT", "Rs", "Rts", "RS", "RtS", "RT", "RtT", "sS", "St")
-_ERRORS = ("Eqw", "Ehqw", "EhRqw", "ERqw", "Er", "Et")
-_DELETED = tuple(f"d{state}" for state in (*_RUNS, *_SUSPENDED, *_WAITS, *_ERRORS))
-
 STATES: Mapping[str, JobState] = {
-    **dict.fromkeys(_WAITS, JobState.QUEUED),
-    **dict.fromkeys(("hqw", "hRwq", "hRqw"), JobState.HELD),
-    **dict.fromkeys(_RUNS, JobState.RUNNING),
-    **dict.fromkeys(_SUSPENDED, JobState.SUSPENDED),
-    **dict.fromkeys(_ERRORS, JobState.HELD),
     # It is taken down, and gone from the list then.
-    **dict.fromkeys(_DELETED, JobState.RUNNING),
+    "d": JobState.RUNNING,
+    "E": JobState.HELD,
+    **dict.fromkeys("sST", JobState.SUSPENDED),
+    **dict.fromkeys("rt", JobState.RUNNING),
+    "h": JobState.HELD,
+    **dict.fromkeys("qw", JobState.QUEUED),
     # Of accounting.
     "done": JobState.COMPLETED,
     "failed": JobState.FAILED,
     "deleted": JobState.CANCELED,
 }
-"""qstat(1), "Job state", and what sge_status(5) makes of its letters."""
+"""The letters that qstat makes its words of (qstat(1), "state"), in whatever order: the first of
+ours that is there decides. R, rescheduled, says nothing more."""
 
 # accounting(5) and sge_status(5): the codes a job can end with after it has begun to run.
 _FAILED = {
@@ -38,6 +33,15 @@ _FAILED = {
     "100": "it was killed by a signal",
 }
 _LIMIT = r"h_rt|h_cpu|h_vmem|limit"
+_RUN_AGAIN = ("24", "25", "99")
+"""Not an end: the job was migrated or rescheduled."""
+
+
+def read_state(word: str) -> JobState:
+    """Return what ``qw``, ``hRwq``, ``SR`` and the like stand for."""
+    if word in STATES or not set(word) <= {*STATES, "R"}:
+        return STATES.get(word, JobState.UNKNOWN)
+    return next((state for one, state in STATES.items() if one in word), JobState.UNKNOWN)
 
 
 def read_jobs(text: str) -> dict[str, JobInfo] | None:
@@ -51,33 +55,28 @@ def read_jobs(text: str) -> dict[str, JobInfo] | None:
         job_id, word = _text(entry, "JB_job_number"), _text(entry, "state")
         if not re.fullmatch(r"\d+", job_id) or not word:
             return None
-        if job_id in jobs and jobs[job_id].state is JobState.RUNNING:
-            continue  # a line for each host of a parallel job: the first is its master
+        if job_id in jobs:
+            continue  # a line for each task of an array: those that run come first
         jobs[job_id] = _info(entry, word)
         order[job_id] = ("", (-_float(_text(entry, "JAT_prio")), float(job_id)))
     return number_waiting(jobs, order.__getitem__)
 
 
 def _info(entry: ElementTree.Element, word: str) -> JobInfo:
-    state = STATES.get(word, JobState.UNKNOWN)
+    state = read_state(word)
     host = _text(entry, "queue_name").partition("@")[2]
+    stuck = "E" in word
+    held = state is JobState.HELD and not stuck
     return JobInfo(
         owner=_text(entry, "JB_owner"),
         state=state,
-        message=_REASONS.get(word, ""),
+        message="the job is held (qrls lets it go on)" if held else "",
         exec_host=host,
         start_time=_time(_text(entry, "JAT_start_time")) if host else None,
         native_state=word,
-        ending=word.startswith("d"),
-        stuck="E" in word,
+        ending="d" in word,
+        stuck=stuck,
     )
-
-
-_REASONS = {
-    "hqw": "the job is held (qrls lets it go on)",
-    "hRwq": "the job was run again and is held",
-    "hRqw": "the job was run again and is held",
-}
 
 
 def read_errors(text: str) -> dict[str, str]:
@@ -120,7 +119,8 @@ def _sections(text: str) -> Iterator[tuple[str, str]]:
 def read_accounting(text: str) -> JobInfo | None:
     """Return how a job has ended, by the last of its records in ``qacct -j``; None if it is none.
 
-    A job that was run again has a record for each time.
+    A job that was run again has a record for each time; that of the last may come later, or never
+    if the job was deleted while it waited.
     """
     records = [dict(_pairs(record)) for record in re.split(r"^=+$", text, flags=re.MULTILINE)]
     records = [record for record in records if "jobnumber" in record]
@@ -129,6 +129,8 @@ def read_accounting(text: str) -> JobInfo | None:
     last = records[-1]
     code, _, words = last.get("failed", "0").partition(" ")
     words = words.strip(" :")
+    if code in _RUN_AGAIN:
+        return None
     status = int(_float(last.get("exit_status", "0").partition(" ")[0]))
     state, message = "done", ""
     if last.get("deleted_by", "NONE") not in ("NONE", "") or "qdel" in words:
@@ -156,47 +158,76 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 # -- the cluster ----------------------------------------------------------------------------------
 
 
-def read_inventory(hosts: str, queues: str, gpu_resource: str) -> Inventory | None:
-    """Read ``qhost -xml -q -F …`` and ``qconf -sq``; None if the first is something else."""
-    root = _parse(hosts, "qhost")
-    if root is None:
+def read_inventory(
+    hosts: str, queues: str, jobs: str, gpu_resource: str, gpus_per_slot: bool, memory: list[str]
+) -> Inventory | None:
+    """Read ``qhost -xml -q -F …``, ``qconf -sq`` and ``qstat -xml -r``; None if one is no answer.
+
+    qhost tells what is left of a resource. What there is in all is that and what jobs have.
+    """
+    root, running = _parse(hosts, "qhost"), _parse(jobs, "job_info")
+    if root is None or running is None:
         return None
-    nodes = []
+    taken: dict[str, int] = {}
+    for job in running.iter("job_list"):
+        slots = int(_float(_text(job, "slots"))) if gpus_per_slot else 1
+        for request in job.findall("hard_request"):
+            name = _text(job, "queue_name").partition("@")[2]
+            if name and request.get("name") == gpu_resource:
+                taken[name] = taken.get(name, 0) + slots * int(_float(request.text or ""))
+    nodes, available = [], set()
     for host in root.iter("host"):
         if host.get("name") != "global":
-            nodes.append(_node(host, gpu_resource))
-    limits = [_queue(section) for section in re.split(r"\n\s*\n", queues) if section.strip()]
-    served = {name for node in nodes for name in node.queues}
+            open_queues = _open_queues(host)
+            available |= open_queues
+            nodes.append(_node(host, gpu_resource, taken, memory, up=bool(open_queues)))
+    sections = [dict(_pairs(text)) for text in re.split(r"\n\s*\n", queues)]
     return Inventory(
-        tuple(queue for queue in limits if queue.name in served or queue.name), tuple(nodes)
+        tuple(_queue(values, available) for values in sections if "qname" in values), tuple(nodes)
     )
 
 
-def _node(host: ElementTree.Element, gpu_resource: str) -> Node:
+def _open_queues(host: ElementTree.Element) -> set[str]:
+    """Return the queues that can start a job there: qstat(1) knows no good state but none."""
     values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
-    resources = {
-        one.get("name", ""): (one.text or "").strip() for one in host.iter("resourcevalue")
-    }
+    if values.get("load_avg", "-") == "-":
+        return set()
     queues = [_values(queue) for queue in host.findall("queue")]
-    open_queues = [
-        queue for queue in queues if not set(queue.get("state_string", "")) & set("adDEusSC")
-    ]
-    up = values.get("load_avg", "-") != "-" and bool(open_queues)
+    return {queue["name"] for queue in queues if not queue.get("state_string")}
+
+
+def _node(
+    host: ElementTree.Element,
+    gpu_resource: str,
+    taken: Mapping[str, int],
+    memory_resources: list[str],
+    *,
+    up: bool,
+) -> Node:
+    name = host.get("name", "")
+    values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
+    left = {one.get("name", ""): (one.text or "").strip() for one in host.iter("resourcevalue")}
+    queues = [_values(queue) for queue in host.findall("queue")]
     # Queues on one host share its slots: the one with most of them tells.
     cores = max((int(_float(queue.get("slots", "0"))) for queue in queues), default=0)
     used = sum(int(_float(queue.get("slots_used", "0"))) for queue in queues)
-    memory, taken = read_size(values.get("mem_total", "")), read_size(values.get("mem_used", ""))
-    idle_gpus = int(_float(resources.get(gpu_resource, "0")))
+    memory, in_use = read_size(values.get("mem_total", "")), read_size(values.get("mem_used", ""))
+    idle_gpus = int(_float(left.get(gpu_resource, "0")))
+    idle_memory = 0
+    if memory and up:
+        sizes = [read_size(left.get(resource, "")) for resource in memory_resources]
+        known = [size for size in sizes if size is not None]
+        idle_memory = max(0, min([memory - (in_use or 0), *known]))
     return Node(
-        host.get("name", ""),
+        name,
         available=up,
         cores=cores,
         idle_cores=max(0, cores - used) if up else 0,
-        gpus=idle_gpus,
+        gpus=idle_gpus + taken.get(name, 0),
         idle_gpus=idle_gpus if up else 0,
         memory=memory,
-        idle_memory=max(0, memory - (taken or 0)) if memory and up else 0,
-        queues=frozenset(queue.get("name", "") for queue in queues),
+        idle_memory=idle_memory,
+        queues=frozenset(queue["name"] for queue in queues),
     )
 
 
@@ -205,10 +236,10 @@ def _values(queue: ElementTree.Element) -> dict[str, str]:
     return {**values, "name": queue.get("name", "")}
 
 
-def _queue(text: str) -> Queue:
-    values = dict(_pairs(text))
+def _queue(values: Mapping[str, str], available: set[str]) -> Queue:
     return Queue(
-        values.get("qname", ""),
+        values["qname"],
+        available=values["qname"] in available,
         max_duration=_duration(values.get("h_rt", "")),
         max_memory=read_size(values.get("h_vmem", "")),
     )

@@ -12,16 +12,15 @@ from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..errors import InvalidJobError, SchedulerUnavailable
+from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler, setting
 from .inventory import Inventory, Node
 
 # None of these can be written by a user, but for the reason, which is told to that user only.
 _FIELDS = (
-    *("ClusterId", "ProcId", "JobStatus", "Owner", "RemoteHost", "HoldReason", "HoldReasonCode"),
+    *("ClusterId", "ProcId", "JobStatus", "Owner", "RemoteHost", "HoldReason", "RemoveReason"),
     *("JobCurrentStartDate", "LastRejMatchReason", "ExitCode", "ExitBySignal", "ExitSignal"),
-    *("RemoveReason", "TransferringInput"),
 )
 _NODE_FIELDS = (
     *("Machine", "State", "PartitionableSlot", "SlotType", "TotalSlotCpus", "Cpus"),
@@ -29,6 +28,11 @@ _NODE_FIELDS = (
 )
 MARK = "UnispawnerMark"
 """The attribute of a job by which its own user finds it again."""
+
+_WRITTEN_BY_US = frozenset(
+    ("queue", "executable", "arguments", "args", "environment", "env", "output", "error")
+)
+_OURS = frozenset(f"{prefix}{MARK}".lower() for prefix in ("+", "MY."))
 
 _WAITS = {
     "": "waiting for a machine",
@@ -76,12 +80,19 @@ class HTCondor(Scheduler):
         "6": JobState.RUNNING,
         "7": JobState.SUSPENDED,
     }
+    # condor_rm tells the unknown from another's only if it is given a process: 12.0, not 12.
     errors = (
-        (r"Couldn't find/remove all jobs|not found|does not exist", Meaning.GONE),
-        (r"Permission denied|not authorized|Authorization fail", Meaning.DENIED),
+        (r"Job \d+\.\d+ (not found|already marked for removal)", Meaning.GONE),
         (
-            r"Failed to (connect|fetch ads)|Can't find address|can't connect|You probably|"
-            r"Failed to (start|end) transaction|timed out|communication error|unable to connect",
+            r"Permission denied to |Received \"DENIED\"|not authorized|Failed to authenticate|"
+            r"Authorization fail",
+            Meaning.DENIED,
+        ),
+        (
+            r"Failed to (connect|fetch ads|receive)|Can't (find address|connect)|unknown host|"
+            r"You probably saw this error|Unable to locate|communication error|timed out|"
+            r"Failed to (start|end|commit) transaction|unable to connect|No result found for job|"
+            r"(Read|Write) failure",
             Meaning.UNAVAILABLE,
         ),
     )
@@ -92,8 +103,11 @@ class HTCondor(Scheduler):
         return self.name, self.htcondor_pool
 
     def check_supported(self, spec: JobSpec) -> None:
-        """Refuse more than one node, however it is said."""
+        """Refuse more than one node, however it is said, and commands that are ours to write."""
         super().check_supported(spec)
+        for key, _ in spec.attributes_for(self.name):
+            if key.lower() in _WRITTEN_BY_US | _OURS:
+                raise InvalidJobError(f"custom_attributes: htcondor.{key} can't be set: it is ours")
         if spec.resources.nodes > 1:
             raise InvalidJobError(
                 f"process_count, processes_per_node: {self.title} runs a job on one node, "
@@ -120,25 +134,28 @@ class HTCondor(Scheduler):
             # Without a unit it would be MiB; rounded up.
             ("request_memory", f"{-(-memory // 1024)}KB" if memory else None),
             ("request_gpus", gpus or None),
-            ("accounting_group", spec.account),
-            ("periodic_remove", _time_is_up(spec, own)),
+            ("accounting_group", self.value(spec.account)),
+            ("periodic_remove", " || ".join(_removed_when(spec, own))),
+            ("MY.PeriodicRemoveReason", _why_removed(spec)),
             (f"MY.{MARK}", f'"{spec.mark}"' if spec.mark else None),
         ]
         lines = [f"{key} = {value}" for key, value in commands if value not in (None, "")]
-        for key, value in own:
-            if key.lower() != "periodic_remove":
-                literal = _literal(value) if key.startswith("+") else _submit_value(value)
-                lines.append(f"{key} = {literal}")
+        for key, values in _by_name(own).items():
+            if key.lower() == "periodic_remove":
+                continue
+            if key.lower().startswith(("+", "my.")):
+                literals = [_literal(value) for value in values]
+                text = literals[0] if len(literals) == 1 else f"{{{', '.join(literals)}}}"
+            else:
+                text = ", ".join(_submit_value(value) for value in values)
+            lines.append(f"{key} = {text}")
         return lines
 
     @staticmethod
     def value(text: str) -> str:
         """Return text as a submit description carries it: no macro in it is expanded."""
-        if text.endswith("\\"):
-            raise InvalidJobError(
-                f"{text!r}: a submit description can't carry a backslash at the end of a line"
-            )
-        return text.replace("$", "$(DOLLAR)")
+        _check_end(text)
+        return _no_macros(text)
 
     # -- queries -------------------------------------------------------------------------------
 
@@ -174,13 +191,18 @@ class HTCondor(Scheduler):
         if missing:
             try:  # it reads files, which may be large, elsewhere, or nobody else's business
                 jobs.update(self.read_status((yield self.history_command(missing))))
-            except SchedulerUnavailable:
+            except UniSpawnerError:
                 pass
         return jobs
 
     def mark_command(self) -> list[str]:
         """Return a condor_q of the caller's own jobs that have a mark."""
         return ["condor_q", "-json", "-attributes", f"ClusterId,{MARK}"]
+
+    def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
+        """Ask for the caller's own marks, also where CONDOR_Q_ONLY_MY_JOBS is off."""
+        mine = ["-constraint", f'Owner == "{owner}"']
+        return self.read_marks((yield [*self.mark_command(), *mine]))
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
         """Read the marks in the JSON of condor_q."""
@@ -237,6 +259,8 @@ class HTCondor(Scheduler):
             )
         elif state is JobState.CANCELED:
             message = str(row.get("RemoveReason") or "")
+            # Until its processes have ended it is in the queue and has its host.
+            state = JobState.RUNNING if row.get("RemoteHost") else state
         elif state is JobState.HELD:
             message = str(row.get("HoldReason") or "it gives no reason")
         elif state is JobState.QUEUED:
@@ -253,7 +277,7 @@ class HTCondor(Scheduler):
             exec_host=str(row.get("RemoteHost") or "").rpartition("@")[2] if runs else "",
             start_time=float(start) if runs and isinstance(start, int) else None,
             native_state=_WORDS.get(word, word),
-            ending=word == "6",
+            ending=word == "6" or (word == "3" and runs),
             stuck=state is JobState.HELD,
         )
 
@@ -269,22 +293,56 @@ _WORDS = {
 }
 
 
-def _time_is_up(spec: JobSpec, own: list[tuple[str, Attribute]]) -> str:
-    """Return when a job is to be removed: after its time, or when the site's own rule says so."""
-    rules = [f"({value})" for key, value in own if key.lower() == "periodic_remove"]
-    if spec.duration:
-        seconds = -int(-spec.duration.total_seconds() // 1)
-        rules.append(f"(JobStatus == 2 && time() - JobCurrentStartDate > {seconds})")
-    return " || ".join(rules)
+def _by_name(own: list[tuple[str, Attribute]]) -> dict[str, list[Attribute]]:
+    """Return the values of each attribute: of two lines of one name the last would count."""
+    result: dict[str, list[Attribute]] = {}
+    for key, value in own:
+        result.setdefault(key, []).append(value)
+    return result
+
+
+def _removed_when(spec: JobSpec, own: list[tuple[str, Attribute]]) -> list[str]:
+    """Return when a job is to be removed: when the site's own rule says so, or after its time."""
+    rules = [f"({_submit_value(value)})" for key, value in own if key.lower() == "periodic_remove"]
+    return [*rules, f"({_time_is_up(spec)})"] if spec.duration else rules
+
+
+def _why_removed(spec: JobSpec) -> str:
+    """Return what its user is told then; where it is undefined, HTCondor says which rule it was."""
+    if not spec.duration:
+        return ""
+    return f'ifThenElse({_time_is_up(spec)}, "it has run for as long as it may", undefined)'
+
+
+def _time_is_up(spec: JobSpec) -> str:
+    assert spec.duration
+    seconds = -int(-spec.duration.total_seconds() // 1)
+    return f"JobStatus == 2 && time() - JobCurrentStartDate > {seconds}"
 
 
 def _submit_value(value: Attribute) -> str:
     """Return the value of a command of the submit language, which is its own and taken as it is."""
-    return "true" if value is True else str(value)
+    text = "true" if value is True else str(value)
+    _check_end(text)
+    return text
+
+
+def _check_end(text: str) -> None:
+    if text.rstrip().endswith("\\"):
+        raise InvalidJobError(
+            f"{text!r}: a submit description can't carry a backslash at the end of a line"
+        )
+
+
+def _no_macros(text: str) -> str:
+    return text.replace("$", "$(DOLLAR)")
 
 
 def _literal(value: Attribute) -> str:
-    """Return the value of a ``+Attribute``: text becomes a string, unless it is a literal."""
+    """Return the value of a ``+Attribute``: text becomes a string, unless it is a literal.
+
+    A submit description has the old syntax of ClassAds: nothing but a quote is escaped.
+    """
     if value is True:
         return "true"
     text = str(value)
@@ -292,7 +350,7 @@ def _literal(value: Attribute) -> str:
         r'"([^"\\]|\\.)*"|-?\d+(\.\d+)?|true|false|undefined', text, re.IGNORECASE
     ):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = _no_macros(text).replace('"', '\\"')
     return f'"{escaped}"'
 
 

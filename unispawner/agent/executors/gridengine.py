@@ -71,19 +71,27 @@ class Executor:
             return "qsub"
         reply = self._drmaa({"action": "check"})
         if reply.exit_status:
-            message = "DRMAA does not work (c.UniSpawner.use_drmaa = False does without it):"
-            raise AgentError(message, command=reply.command, output=reply.text)
+            raise _broken(reply)
         return f"DRMAA of {reply.stdout.strip()}"
 
     def _drmaa(self, request: dict[str, object]) -> Reply:
-        """Run our process that talks to the library."""
+        """Run our process that talks to the library.
+
+        Raises
+        ------
+        AgentError
+            If there is no library, or it killed the process; there may be a job, then.
+        """
         environment = {
             "DRMAA_LIBRARY_PATH": self._library(),
             "LANG": "C.UTF-8",
             # The library's thread-local storage is larger than glibc reserves for late comers.
             "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=4096",
         }
-        return run(_DRMAA, standard_input=json.dumps(request), environment=environment)
+        reply = run(_DRMAA, standard_input=json.dumps(request), environment=environment)
+        if reply.exit_status not in (0, 1):
+            raise _broken(reply)
+        return reply
 
     def _library(self) -> str:
         """Return the library's path.
@@ -105,3 +113,10 @@ class Executor:
             "gridengine-drmaa1.0), say where it is with c.UniSpawner.drmaa_library_path, or do "
             "without it: c.UniSpawner.use_drmaa = False."
         )
+
+
+def _broken(reply: Reply) -> AgentError:
+    message = "DRMAA does not work (c.UniSpawner.use_drmaa = False does without it):"
+    return AgentError(
+        message, command=reply.command, exit_status=reply.exit_status, output=reply.text
+    )

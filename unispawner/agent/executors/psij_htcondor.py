@@ -122,8 +122,8 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
     # -- cancel --------------------------------------------------------------------------------
 
     def get_cancel_command(self, native_id: str) -> list[str]:
-        """Return a condor_rm."""
-        return ["condor_rm", native_id]
+        """Return a condor_rm; of a cluster it would not tell whether it is gone or another's."""
+        return ["condor_rm", f"{native_id}.0"]
 
     def process_cancel_command_output(self, exit_code: int, out: str) -> None:
         """Tell a job that has ended from a refusal."""

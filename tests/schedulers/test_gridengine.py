@@ -1,0 +1,919 @@
+"""Grid Engine: options, and everything its commands have been seen to print
+(tests/outputs/gridengine)."""
+
+import os
+import shlex
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.errors import (
+    AgentError,
+    CancelError,
+    InvalidJobError,
+    SchedulerUnavailable,
+    SubmitError,
+    UniSpawnerError,
+)
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.schedulers import gridengine_output as output
+from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.gridengine import GridEngine, template
+from unispawner.schedulers.inventory import Inventory, Queue
+from unispawner.testing import read_saved_reply
+
+OUTPUTS = Path(__file__).parents[1] / "outputs" / "gridengine"
+SGE = GridEngine()
+MARK = "0123456789abcdef"
+GIGABYTE = 1024**3
+NODE1, NODE2 = "sgenode1.cluster.example", "sgenode2.cluster.example"
+
+FULL = JobSpec(
+    name="my job",
+    executable="python3",
+    arguments=("-I", "-"),
+    directory="/home/ada/my work",
+    environment={"TOKEN": "topsecret"},
+    stdout_path="/home/ada/.unispawner/logs/it's a log",
+    resources=ResourceSpec(
+        process_count=2,
+        cpu_cores_per_process=3,
+        gpu_cores_per_process=3,
+        memory=8 * GIGABYTE + 1,
+        exclusive_node_use=True,
+    ),
+    duration=timedelta(days=1, hours=12, milliseconds=1),
+    queue_name="gpu.q,all.q@@big",
+    account="physics",
+    reservation_id="12",
+    custom_attributes={
+        "gridengine.l": ["arch=lx-amd64", "h=(node1|node2)"],
+        "gridengine.notify": True,
+        "gridengine.h": False,
+        "gridengine.p": -10,
+        "gridengine.pe": "mpi 4-8",
+        "gridengine.ac": "why=it is late",
+        "slurm.qos": "high",
+    },
+    mark=MARK,
+)
+
+OPTIONS = f"""\
+-N my_job
+-wd '/home/ada/my work'
+-o ':/home/ada/.unispawner/logs/it'"'"'s a log'
+-j y
+-pe smp 6
+-l h_rt=129601
+-l h_vmem=1398102K
+-l gpu=6
+-l exclusive=true
+-q gpu.q,all.q@@big
+-P physics
+-ar 12
+-ac unispawner={MARK}
+-w e
+-l arch=lx-amd64
+-l 'h=(node1|node2)'
+-notify
+-p -10
+-pe mpi 4-8
+-ac 'why=it is late'
+"""
+
+
+def saved(name: str) -> Reply:
+    return read_saved_reply(OUTPUTS / name)
+
+
+def jobs_of(name: str) -> dict[str, JobInfo]:
+    return SGE.read_status(saved(name))
+
+
+def listing(*entries: str) -> Reply:
+    """A qstat -xml of what is given of each job."""
+    jobs = "".join(f"<job_list>{entry}</job_list>" for entry in entries)
+    return Reply(("qstat",), 0, f"<job_info><queue_info>{jobs}</queue_info></job_info>")
+
+
+def job(word: str, number: int = 1, host: str = "node1") -> str:
+    return (
+        f"<JB_job_number>{number}</JB_job_number><JAT_prio>0.5</JAT_prio><JB_owner>ada</JB_owner>"
+        f"<state>{word}</state><queue_name>all.q@{host}</queue_name>"
+    )
+
+
+def epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def hold(question: Dialogue[Any], *answers: Reply | str | UniSpawnerError) -> tuple[Any, list[str]]:
+    """Hold a dialogue over saved replies; returns its result and the lines it asked."""
+    asked: list[str] = []
+    left = [saved(answer) if isinstance(answer, str) else answer for answer in answers]
+    reply: Reply | UniSpawnerError | None = None
+    while True:
+        try:
+            asked.append(shlex.join(advance(question, reply)))
+        except StopIteration as stop:
+            assert [] == left, "there was more to ask"
+            return stop.value, asked
+        assert left, f"not expected: {asked[-1]}"
+        reply = left.pop(0)
+
+
+# -- options ------------------------------------------------------------------------------------
+
+
+def test_the_options_of_a_full_job() -> None:
+    """Every field is among them, and no secret; an administrator's own come last and win."""
+    assert OPTIONS.splitlines() == SGE.directives(FULL)
+
+
+def test_the_options_of_an_empty_job() -> None:
+    """All that isn't asked for is left to the site, but a job that no host can run is refused."""
+    assert ["-N jupyter", "-j y", "-w e"] == SGE.directives(JobSpec())
+
+
+def test_an_own_w_takes_the_place_of_ours() -> None:
+    """-w n lets a job wait for a host that isn't there yet."""
+    options = SGE.directives(JobSpec(custom_attributes={"gridengine.w": "n"}))
+    assert ["-w n"] == [option for option in options if option.startswith("-w ")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ["h_vmem=683K"]),
+        ({"sge_memory_per": "job"}, ["h_vmem=2049K"]),
+        ({"sge_memory_resource": "mem_free, h_vmem"}, ["mem_free=683K", "h_vmem=683K"]),
+        ({"sge_memory_resource": "s_vmem,"}, ["s_vmem=683K"]),
+    ],
+)
+def test_memory(settings: dict[str, Any], expected: list[str]) -> None:
+    """The job's memory is divided by its slots, or not; rounded up to K, which is 1024 bytes."""
+    resources = ResourceSpec(memory=2 * 1024**2 + 1, cpu_cores_per_process=3)
+    options = GridEngine(**settings).directives(JobSpec(resources=resources))
+    assert expected == [option[3:] for option in options if option.startswith("-l ")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "expected"),
+    [
+        ({}, 4, ["gpu=4"]),
+        ({"sge_gpus_per": "slot"}, 4, ["gpu=2"]),
+        ({"sge_gpu_resource": "ngpus"}, 1, ["ngpus=1"]),
+        ({}, 0, []),
+    ],
+)
+def test_gpus(settings: dict[str, Any], gpus: int, expected: list[str]) -> None:
+    """Of the job, or of each of its slots; zero GPUs ask for no GPU host."""
+    resources = ResourceSpec(gpu_cores_per_process=gpus, cpu_cores_per_process=2)
+    options = GridEngine(**settings).directives(JobSpec(resources=resources))
+    assert expected == [option[3:] for option in options if option.startswith("-l ")]
+
+
+def test_gpus_that_cannot_be_shared_out() -> None:
+    """One GPU for two slots can't be written per slot."""
+    spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=1, cpu_cores_per_process=2))
+    SGE.check_supported(spec)
+    with pytest.raises(InvalidJobError, match=r"gpu_cores_per_process.*sge_gpus_per"):
+        GridEngine(sge_gpus_per="slot").check_supported(spec)
+
+
+@pytest.mark.parametrize("given", [{"node_count": 2}, {"processes_per_node": 2}])
+def test_what_slots_cannot_say(given: dict[str, int]) -> None:
+    """The parallel environment decides on hosts."""
+    with pytest.raises(InvalidJobError, match="Grid Engine can't be asked"):
+        SGE.check_supported(JobSpec(resources=ResourceSpec(**given)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("jupyter", "jupyter"),
+        ("a b", "a_b"),
+        ("a/b:c@d\\e*f?g", "a_b_c_d_e_f_g"),
+        ("1abc", "j1abc"),
+        ("Übergröße", "_bergr__e"),
+        ("None", "jNone"),
+        ("TEMPLATE", "jTEMPLATE"),
+        ("allin", "allin"),
+        ("x" * 600, "x" * 500),
+        ("it's<&>\"#$", "it's<&>\"#$"),
+    ],
+)
+def test_names(name: str, expected: str) -> None:
+    """What the qmaster does not take is replaced (qsub-bad-name and its like), the rest stays."""
+    assert shlex.join(["-N", expected]) == SGE.directives(JobSpec(name=name))[0]
+
+
+@pytest.mark.gridengine
+@pytest.mark.parametrize("name", ["ü b", "1/2:3", "None", "a'b\"c<d>&", "-x", "x" * 600, "[$({~`"])
+def test_the_qmaster_takes_every_name(gridengine: Any, name: str) -> None:
+    """Held against the real one."""
+    option = shlex.split(SGE.directives(JobSpec(name=name))[0])
+    command = ["qsub", "-terse", "-h", "-b", "y", *option, "true"]
+    shell = ["su", "-w", ",".join(gridengine.environment), "-", "alice", "-c", shlex.join(command)]
+    done = subprocess.run(shell, capture_output=True, text=True)
+    assert 0 == done.returncode, done.stderr
+    job_id = done.stdout.strip()
+    try:
+        assert job_id in SGE.read_status(Reply((), 0, subprocess.getoutput("qstat -xml -u '*'")))
+    finally:
+        subprocess.run(["qdel", job_id], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def gridengine() -> Any:
+    """The real Grid Engine of ci/gridengine."""
+    from conftest import cluster_of
+
+    return cluster_of("gridengine")
+
+
+# -- DRMAA --------------------------------------------------------------------------------------
+
+
+def test_the_template_of_a_full_job() -> None:
+    """What has an attribute of its own is there, as it is; the rest is the native specification."""
+    assert {
+        "joinFiles": True,
+        "jobName": "my_job",
+        "workingDirectory": "/home/ada/my work",
+        "outputPath": ":/home/ada/.unispawner/logs/it's a log",
+        "nativeSpecification": (
+            "-pe smp 6 -l h_rt=129601 -l h_vmem=1398102K -l gpu=6 -l exclusive=true "
+            f"-q gpu.q,all.q@@big -P physics -ar 12 -ac unispawner={MARK} -w e "
+            "-l arch=lx-amd64 -l h=(node1|node2) -notify -p -10 -pe mpi 4-8 "
+            '-ac "why=it is late"'
+        ),
+    } == template(SGE.directives(FULL))
+
+
+@pytest.mark.parametrize("value", ['say "hi" it\'s', "it's", "back\\slash", 'a"'])
+def test_what_drmaa_cannot_carry(value: str) -> None:
+    """The library's reader knows double quotes only and no escape: refused, with the way out."""
+    options = SGE.directives(JobSpec(custom_attributes={"gridengine.ac": f"why={value}"}))
+    with pytest.raises(InvalidJobError, match=r"use_drmaa = False can"):
+        template(options)
+
+
+def test_an_own_directory_takes_the_place_of_ours() -> None:
+    """As qsub takes the last of two."""
+    spec = JobSpec(directory="/home/ada", custom_attributes={"gridengine.wd": "/scratch"})
+    assert "/scratch" == template(SGE.directives(spec))["workingDirectory"]
+
+
+# -- the list of jobs ---------------------------------------------------------------------------
+
+
+LISTS = sorted({*OUTPUTS.glob("qstat-xml*"), *OUTPUTS.glob("qstat-[ru]*-xml*")})
+
+
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: str(path.name))
+def test_every_saved_list_is_read(path: Path) -> None:
+    """Each job has an owner and a known state; a host where it runs, else a place in the queue."""
+    reply = read_saved_reply(path)
+    for info in SGE.read_status(reply).values():
+        assert info.owner in ("alice", "bob")
+        assert info.state is not JobState.UNKNOWN
+        there = info.exec_host.partition(".")[0] in ("sgenode1", "sgenode2")
+        assert there == (info.start_time is not None)
+        assert there == (info.state in (JobState.RUNNING, JobState.SUSPENDED))
+        assert (info.queue_position is not None) == (info.state is JobState.QUEUED)
+
+
+def test_a_running_job() -> None:
+    """A parallel job has one row, with its master's host (qstat-g-t-xml)."""
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.RUNNING,
+            exec_host=NODE2,
+            start_time=epoch("2026-11-24T16:05:05"),
+            native_state="r",
+        )
+        == jobs_of("qstat-xml-states")["23"]
+    )
+
+
+def test_waiting_jobs() -> None:
+    """By priority; what is held or has an error is in nobody's way."""
+    positions = {
+        job_id: info.queue_position for job_id, info in jobs_of("qstat-xml-states").items()
+    }
+    waiting = {"27": 1, "28": 2, "21": 3}
+    others = dict.fromkeys(("22", "23", "32", "33", "25", "26", "24"), None)
+    assert {**waiting, **others} == positions
+
+
+def test_an_array_is_one_job() -> None:
+    """Its tasks that run come first and speak for it."""
+    jobs = SGE.read_status(listing(job("s"), job("r", host="node2"), job("qw", host="")))
+    assert (JobState.SUSPENDED, "node1") == (jobs["1"].state, jobs["1"].exec_host)
+
+
+@pytest.mark.parametrize(
+    ("name", "job_id", "word", "state"),
+    [
+        ("qstat-xml-states", "22", "dr", JobState.RUNNING),
+        ("qstat-xml-states", "23", "r", JobState.RUNNING),
+        ("qstat-xml-states", "32", "s", JobState.SUSPENDED),
+        ("qstat-xml-states", "27", "qw", JobState.QUEUED),
+        ("qstat-xml-states", "25", "Eqw", JobState.HELD),
+        ("qstat-xml-states", "21", "Rq", JobState.QUEUED),
+        ("qstat-xml-states", "24", "hqw", JobState.HELD),
+        ("qstat-xml-states-2", "21", "SR", JobState.SUSPENDED),
+        ("qstat-xml-states-2", "23", "S", JobState.SUSPENDED),
+        ("qstat-xml-states-2", "32", "Ss", JobState.SUSPENDED),
+        ("qstat-xml-states-2", "35", "t", JobState.RUNNING),
+        ("qstat-xml-odd-name", "21", "Rr", JobState.RUNNING),
+    ],
+)
+def test_states_that_were_seen(name: str, job_id: str, word: str, state: JobState) -> None:
+    """Each as it was printed."""
+    info = jobs_of(name)[job_id]
+    assert (word, state) == (info.native_state, info.state)
+    assert ("E" in word, "d" in word) == (info.stuck, info.ending)
+    assert ("qrls" in info.message) == (word == "hqw")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *((word, JobState.QUEUED) for word in ("qw", "Rq", "Rqw", "w")),
+        *((word, JobState.HELD) for word in ("hqw", "hRwq", "hRqw", "Ehqw", "EhRqw", "ERqw")),
+        *((word, JobState.RUNNING) for word in ("r", "t", "Rr", "Rt", "hr", "dr", "dt", "dRr")),
+        *((word, JobState.RUNNING) for word in ("ds", "dS", "dT", "dqw", "dEqw", "dhqw")),
+        *((word, JobState.SUSPENDED) for word in ("s", "ts", "S", "tS", "T", "RtT", "ST", "sR")),
+        *((word, JobState.UNKNOWN) for word in ("z", "x", "qwX", "R", "", "P", "running", "QW")),
+        ("done", JobState.COMPLETED),
+        ("failed", JobState.FAILED),
+        ("deleted", JobState.CANCELED),
+    ],
+)
+def test_states(word: str, expected: JobState) -> None:
+    """qstat(1): letters in whatever order; one that is added later makes the state UNKNOWN."""
+    assert expected is SGE.state(word)
+
+
+def test_an_unknown_state_is_kept_as_it_is() -> None:
+    """A later release's word loses no server."""
+    info = SGE.read_status(listing(job("Zr")))["1"]
+    assert (JobState.UNKNOWN, "Zr", False) == (info.state, info.native_state, info.ending)
+
+
+def test_a_name_forges_no_row() -> None:
+    """qstat escapes a name's markup, if oddly; no job comes of what is in one."""
+    reply = saved("qstat-xml-odd-name")
+    assert "<JB_name>a%lt;&amp;b</JB_name>" in reply.stdout
+    assert ["21", "23", "32", "36", "39", "40", "27", "28", "25", "26", "24"] == list(
+        SGE.read_status(reply)
+    )
+    nested = "<JB_name><job_list><state>r</state></job_list></JB_name>"
+    with pytest.raises(SchedulerUnavailable):
+        SGE.read_status(listing(job("r") + nested))
+
+
+def test_no_jobs_are_an_answer() -> None:
+    assert {} == jobs_of("qstat-xml-none")
+
+
+WHOLE = saved("qstat-xml-states").stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "error",
+        *(WHOLE[:length] for length in (100, 500, 2000, len(WHOLE) - 5)),
+        "<html><job_list/></html>",
+        '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><job_info>&b;</job_info>',
+        "<job_info><job_list><state>r</state></job_list></job_info>",
+        "<job_info><job_list><JB_job_number>1;2</JB_job_number><state>r</state></job_list>"
+        "</job_info>",
+    ],
+)
+def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
+    """Cut off, made of entities, or another program's: nothing is read of it."""
+    with pytest.raises(SchedulerUnavailable):
+        SGE.read_status(Reply(("qstat",), 0, text))
+
+
+@pytest.mark.parametrize("text", ["", "01/02/2026 10:00:00", "2026-99-99T00:00:00"])
+def test_a_time_that_is_none(text: str) -> None:
+    entry = job("r") + f"<JAT_start_time>{text}</JAT_start_time>"
+    assert SGE.read_status(listing(entry))["1"].start_time is None
+
+
+# -- one job in full ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "qstat-j-error-directory",
+            {"25": "can't chdir to /home/alice/nothere: No such file or directory"},
+        ),
+        (
+            "qstat-j-error-output",
+            {"26": 'can\'t open output file "/nowhere/log": No such file or directory'},
+        ),
+        ("qstat-j-running", {}),
+        ("qstat-j-held", {}),
+        ("qstat-j-unknown", {}),
+    ],
+)
+def test_why_a_job_is_stuck(name: str, expected: dict[str, str]) -> None:
+    """The shepherd's words, without its time and process."""
+    assert expected == output.read_errors(saved(name).stdout)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (saved("qstat-j-unknown").text, {"999999"}),
+        (saved("qstat-j-finished").text, {"37"}),
+        ("Following jobs do not exist: \n999998, 999999", {"999998", "999999"}),
+        (saved("qstat-j-two-one-unknown").text, set()),
+        (saved("qstat-j-running").text, set()),
+        (saved("qstat-j-qmaster-frozen").text, set()),
+    ],
+)
+def test_unknown_jobs(text: str, expected: set[str]) -> None:
+    """qstat names those it doesn't know only if it knows none of them."""
+    assert expected == output.read_unknown(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("qstat-j-context", {"00112233445566ff": "21"}),
+        ("qstat-j-not-owner", {"00112233445566ff": "21"}),
+        ("qstat-j-marks", {"0123456789abcdef": "13", "fedcba9876543210": "15"}),
+        ("qstat-j-held", {}),
+        ("qstat-j-unknown", {}),
+    ],
+)
+def test_marks(name: str, expected: dict[str, str]) -> None:
+    """From contexts, which may hold other things, too."""
+    assert expected == SGE.read_marks(saved(name))
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        (f"unispawner={MARK},why=it is late", {MARK: "7"}),
+        (f"a=b,unispawner={MARK}", {MARK: "7"}),
+        (f"unispawner={MARK}0", {}),
+        ("unispawner=0123", {}),
+    ],
+)
+def test_marks_among_others(context: str, expected: dict[str, str]) -> None:
+    text = f"{'=' * 62}\njob_number:                 7\ncontext:                    {context}\n"
+    assert expected == output.read_contexts(text)
+
+
+def test_no_marks_of_a_qmaster_that_does_not_answer() -> None:
+    with pytest.raises(SchedulerUnavailable):
+        SGE.read_marks(saved("qstat-j-qmaster-frozen"))
+
+
+# -- dialogues ----------------------------------------------------------------------------------
+
+LIST = "qstat -xml -u '*'"
+
+
+def test_all_jobs_are_one_question() -> None:
+    jobs, asked = hold(SGE.query(), "qstat-xml-states")
+    assert [LIST] == asked
+    assert 10 == len(jobs)
+
+
+def test_jobs_that_are_listed_need_no_more() -> None:
+    jobs, asked = hold(SGE.query(["23", "24"]), "qstat-xml-states")
+    assert ([LIST], {"23", "24"}) == (asked, set(jobs))
+
+
+def test_a_stuck_job_says_why() -> None:
+    """Asked for apart from one that has ended: qstat would be silent on that."""
+    jobs, asked = hold(
+        SGE.query(["37", "25"]),
+        *("qstat-xml-states", "qstat-j-error-directory", "qstat-j-finished", "qacct-ok"),
+    )
+    assert [LIST, "qstat -j 25", "qstat -j 37", "qacct -j 37"] == asked
+    assert "can't chdir to /home/alice/nothere: No such file or directory" == jobs["25"].message
+    assert jobs["25"].stuck
+    assert JobState.COMPLETED is jobs["37"].state
+
+
+def test_a_stuck_job_that_is_deleted_meanwhile() -> None:
+    """Its reason is an extra: without one it is as the list had it."""
+    jobs, _ = hold(SGE.query(["25"]), "qstat-xml-states", "qstat-j-unknown")
+    assert (True, "") == (jobs["25"].stuck, jobs["25"].message)
+
+
+def test_an_ended_job_is_in_the_accounting() -> None:
+    jobs, asked = hold(SGE.query(["38"]), "qstat-xml-states", _unknown("38"), "qacct-failed")
+    assert [LIST, "qstat -j 38", "qacct -j 38"] == asked
+    assert (JobState.FAILED, "alice", 3) == (
+        jobs["38"].state,
+        jobs["38"].owner,
+        jobs["38"].exit_code,
+    )
+
+
+def _unknown(*job_ids: str) -> Reply:
+    text = f"Following jobs do not exist: \n{', '.join(job_ids)}"
+    return Reply(("qstat",), 1, "", text)
+
+
+@pytest.mark.parametrize(
+    "accounting",
+    [
+        *("qacct-no-file", "qacct-unknown", "qacct-deleted-pending", "qacct-rescheduled"),
+        SchedulerUnavailable("qacct did not answer within 30 s."),
+        AgentError("qacct: No such file or directory"),
+    ],
+)
+def test_an_end_that_nobody_knows(accounting: str | UniSpawnerError) -> None:
+    """No accounting, none of this job, none in time: the job has ended, and that is all."""
+    jobs, _ = hold(SGE.query(["38"]), "qstat-xml-states", _unknown("38"), accounting)
+    assert {} == jobs
+
+
+def test_several_that_have_ended() -> None:
+    jobs, asked = hold(
+        SGE.query(["37", "38"]),
+        *("qstat-xml-none", _unknown("37", "38"), "qacct-ok", "qacct-failed"),
+    )
+    assert [LIST, "qstat -j 37,38", "qacct -j 37", "qacct -j 38"] == asked
+    assert [JobState.COMPLETED, JobState.FAILED] == [info.state for info in jobs.values()]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        *("qstat-j-two-one-unknown", "qstat-j-running", "qstat-j-qmaster-frozen"),
+        Reply(("qstat",), 0, ""),
+        SchedulerUnavailable("qstat did not answer within 30 s."),
+    ],
+)
+def test_a_job_that_comes_or_goes_in_between(second: str | Reply | UniSpawnerError) -> None:
+    """Only a qstat that says so makes a job unknown."""
+    with pytest.raises(SchedulerUnavailable):
+        hold(SGE.query(["21", "999999"]), "qstat-xml-none", second)
+
+
+@pytest.mark.parametrize("name", ["qstat-qmaster-down", "qstat-qmaster-frozen", "qstat-no-root"])
+def test_a_list_that_fails_says_nothing(name: str) -> None:
+    with pytest.raises(SchedulerUnavailable, match=r"error: "):
+        hold(SGE.query(["37"]), name)
+
+
+def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
+    """Another user's context can't claim a mark."""
+    marks, asked = hold(SGE.find_marks("alice"), "qstat-xml-bob", "qstat-j-marks")
+    numbers = ",".join(jobs_of("qstat-xml-bob"))
+    assert ["qstat -xml -u alice", f"qstat -j {numbers}"] == asked
+    assert {"0123456789abcdef": "13", "fedcba9876543210": "15"} == marks
+
+
+def test_no_jobs_have_no_marks() -> None:
+    """An empty list of ids would be a question about something else."""
+    assert ({}, ["qstat -xml -u alice"]) == hold(SGE.find_marks("alice"), "qstat-xml-none")
+
+
+def test_jobs_that_have_all_ended_meanwhile_have_no_marks() -> None:
+    marks, _ = hold(SGE.find_marks("alice"), "qstat-xml-states", _unknown("21"))
+    assert {} == marks
+
+
+# -- accounting ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "exit_code", "message"),
+    [
+        ("qacct-ok", JobState.COMPLETED, 0, ""),
+        ("qacct-failed", JobState.FAILED, 3, "its exit status was 3"),
+        ("qacct-not-owner", JobState.FAILED, 3, "its exit status was 3"),
+        ("qacct-time-limit", JobState.FAILED, 137, "it ran into a limit: time (h_rt)"),
+        ("qacct-too-much-memory", JobState.FAILED, 1, "its exit status was 1"),
+        ("qacct-qmaster-down", JobState.FAILED, 1, "its exit status was 1"),
+        ("qacct-deleted", JobState.FAILED, 137, "it was killed by a signal"),
+    ],
+)
+def test_how_jobs_end(name: str, state: JobState, exit_code: int, message: str) -> None:
+    """8.1.9 does not tell a deleted job from one that was killed otherwise."""
+    info = output.read_accounting(saved(name).stdout)
+    assert info is not None
+    assert (state, exit_code, "alice") == (info.state, info.exit_code, info.owner)
+    assert info.message.startswith(message)
+    assert bool(message) == bool(info.message)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["qacct-no-file", "qacct-unknown", "qacct-running", "qacct-deleted-pending"],
+)
+def test_no_record(name: str) -> None:
+    assert output.read_accounting(saved(name).stdout) is None
+
+
+def test_a_rescheduled_job() -> None:
+    """A record for each time: the last counts, and being run again is no end."""
+    again, ended = saved("qacct-rescheduled").stdout, saved("qacct-ok").stdout
+    info = output.read_accounting(f"{again}\n{ended}")
+    assert info is not None
+    assert JobState.COMPLETED is info.state
+    assert output.read_accounting(again) is None
+
+
+@pytest.mark.parametrize(
+    ("failed", "more", "state", "message"),
+    [
+        ("26  : opening input/output file", "", JobState.FAILED, "opening input/output file"),
+        ("19  : before writing exit_status", "", JobState.FAILED, "before writing exit_status"),
+        ("99  : rerun", "", None, ""),
+        ("100 : assumedly after job", "deleted_by   alice\n", JobState.CANCELED, "it was deleted"),
+        ("0", "deleted_by   NONE\n", JobState.COMPLETED, ""),
+    ],
+)
+def test_other_ends(failed: str, more: str, state: JobState | None, message: str) -> None:
+    """sge_status(5); deleted_by is Univa's."""
+    text = f"{'=' * 62}\nowner        alice\njobnumber    7\n{more}failed       {failed}\n"
+    info = output.read_accounting(f"{text}exit_status  0\n")
+    assert (state, message) == ((info.state, info.message) if info else (None, ""))
+
+
+# -- errors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(OUTPUTS.glob("qsub-*")), ids=lambda path: str(path.name))
+def test_every_saved_submission(path: Path) -> None:
+    """A qmaster that is down refuses nothing; every refusal carries qsub's own words."""
+    reply = read_saved_reply(path)
+    if reply.exit_status == 0:
+        return
+    error = SGE.submit_error(reply)
+    expected = SchedulerUnavailable if "-qmaster-" in path.name else SubmitError
+    assert (expected, reply.stderr.strip()) == (type(error), error.output)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("qdel-unknown", None),
+        ("qdel-finished", None),
+        ("qdel-bad-id", None),
+        ("qdel-not-owner", CancelError),
+        ("qdel-service-user", CancelError),
+        ("qdel-qmaster-down", SchedulerUnavailable),
+        ("qdel-qmaster-frozen", SchedulerUnavailable),
+    ],
+)
+def test_every_saved_cancellation(name: str, expected: type[Exception] | None) -> None:
+    """A job that is gone is no error; another user's is one."""
+    error = SGE.cancel_error(saved(name))
+    assert expected is (None if error is None else type(error))
+
+
+@pytest.mark.parametrize("name", ["qdel", "qdel-twice", "qdel-pending", "qdel-manager"])
+def test_cancellations_that_succeed(name: str) -> None:
+    assert 0 == saved(name).exit_status
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((f"{command}-qmaster-down", Meaning.UNAVAILABLE) for command in ("qstat", "qhost")),
+        *((f"{command}-qmaster-frozen", Meaning.UNAVAILABLE) for command in ("qstat", "qhost")),
+        ("qconf-qmaster-down", Meaning.UNAVAILABLE),
+        ("qconf-qmaster-frozen", Meaning.UNAVAILABLE),
+        ("qstat-j-qmaster-frozen", Meaning.UNAVAILABLE),
+        ("qstat-wrong-port", Meaning.UNAVAILABLE),
+        ("qstat-no-cell", Meaning.UNAVAILABLE),
+        ("qstat-no-root", Meaning.UNAVAILABLE),
+        ("qstat-j-unknown", Meaning.GONE),
+        ("qdel-unknown", Meaning.GONE),
+        ("qdel-twice", Meaning.GONE),
+        ("qdel-not-owner", Meaning.DENIED),
+        ("qdel-service-user", Meaning.DENIED),
+        ("qsub-impossible", Meaning.REFUSED),
+        ("qsub-no-submit-host", Meaning.REFUSED),
+    ],
+)
+def test_what_errors_mean(name: str, expected: Meaning) -> None:
+    """By their texts: nearly all end with 1."""
+    assert expected is SGE.meaning(saved(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("InvalidJobException: code 18: The job specified by the 'jobid'", Meaning.GONE),
+        ("AuthorizationException: code 4: not allowed", Meaning.DENIED),
+        ("DrmCommunicationException: code 2: unable to send message", Meaning.UNAVAILABLE),
+        ("TryLaterException: code 23: try later", Meaning.UNAVAILABLE),
+        ("DeniedByDrmException: code 17: error: no suitable queues", Meaning.REFUSED),
+        ("", Meaning.REFUSED),
+    ],
+)
+def test_what_drmaas_errors_mean(text: str, expected: Meaning) -> None:
+    """drmaa-python's exceptions, as our process prints them."""
+    assert expected is SGE.meaning(Reply(("drmaa",), 1, "", text))
+
+
+# -- the cluster --------------------------------------------------------------------------------
+
+HOSTS = saved("qhost-F-some-xml")
+QUEUES = Reply(
+    ("qconf",), 0, "\n\n".join(saved(f"qconf-sq-{name}").stdout for name in ("all.q", "short.q"))
+)
+
+
+def cluster(
+    hosts: str = HOSTS.stdout, jobs: str | Reply = "qstat-r-xml-states", **settings: Any
+) -> Inventory:
+    found, asked = hold(
+        GridEngine(**settings).inventory(), Reply(("qhost",), 0, hosts), QUEUES, jobs
+    )
+    resource = settings.get("sge_memory_resource", "h_vmem")
+    assert [
+        f"qhost -xml -q -F gpu,{resource}",
+        "qconf -sq '*'",
+        "qstat -xml -r -s rs -u '*'",
+    ] == asked
+    assert isinstance(found, Inventory)
+    return found
+
+
+def test_nodes() -> None:
+    """Slots of the largest queue, less what all queues use; memory that no job has asked for."""
+    one, two = cluster().nodes
+    assert (NODE1, 4, 3, 2, 2) == (one.name, one.cores, one.idle_cores, one.gpus, one.idle_gpus)
+    assert (NODE2, 4, 1, 0, 0) == (two.name, two.cores, two.idle_cores, two.gpus, two.idle_gpus)
+    assert (23.5 * GIGABYTE, 14 * GIGABYTE) == (one.memory, one.idle_memory)
+    assert (23.5 * GIGABYTE, 10 * GIGABYTE) == (two.memory, two.idle_memory)
+    assert one.available
+    assert {"all.q", "short.q"} == one.queues
+    assert {NODE1, NODE2} == cluster().hosts
+
+
+def test_memory_that_is_not_counted() -> None:
+    """Where no job is booked for it, what is in use counts."""
+    node = cluster(sge_memory_resource="s_vmem").nodes[0]
+    assert node.idle_memory == pytest.approx(23.5 * GIGABYTE - 400.4 * 1024**2, abs=1)
+
+
+@pytest.mark.parametrize(("per", "expected"), [("job", 3), ("slot", 4)])
+def test_gpus_that_jobs_have(per: str, expected: int) -> None:
+    """qhost tells what is left: the rest has been asked for by jobs that run."""
+    running = job("r", host=NODE1) + '<slots>2</slots><hard_request name="gpu">1</hard_request>'
+    waiting = job("qw", 2).replace("all.q@node1", "") + '<hard_request name="gpu">8</hard_request>'
+    node = cluster(jobs=listing(running, waiting), sge_gpus_per=per).nodes[0]
+    assert (expected, 2) == (node.gpus, node.idle_gpus)
+
+
+def test_queues() -> None:
+    """Limits of a job; none is the default, since Grid Engine looks for a queue by itself."""
+    assert (
+        Queue("all.q"),
+        Queue("short.q", max_duration=timedelta(minutes=10)),
+    ) == cluster().queues
+
+
+@pytest.mark.parametrize("state", ["d", "au", "E", "aS", "D", "C", "s", "c", "o"])
+def test_closed_queues(state: str) -> None:
+    """qstat(1): a letter means that nothing can start there."""
+    closed = HOSTS.stdout.replace(
+        "'state_string'></queuevalue>", f"'state_string'>{state}</queuevalue>"
+    )
+    found = cluster(closed)
+    assert [(False, 4, 0, 0)] * 2 == [
+        (node.available, node.cores, node.idle_cores, node.idle_memory) for node in found.nodes
+    ]
+    assert 2 == found.nodes[0].gpus
+    assert [False, False] == [queue.available for queue in found.queues]
+
+
+def test_one_closed_queue() -> None:
+    """The others' jobs may still start."""
+    line = "<queuevalue qname='short.q' name='state_string'></queuevalue>"
+    found = cluster(HOSTS.stdout.replace(line, line.replace("><", ">d<")))
+    assert [True, True] == [node.available for node in found.nodes]
+    assert [True, False] == [queue.available for queue in found.queues]
+
+
+def test_an_unheard_host() -> None:
+    """It has no load, whatever its queues say."""
+    found = cluster(HOSTS.stdout.replace(">0.46<", ">-<"))
+    assert [False, True] == [node.available for node in found.nodes]
+
+
+@pytest.mark.parametrize("text", ["", HOSTS.stdout[:700], "<job_info/>", "<!DOCTYPE x><qhost/>"])
+def test_hosts_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(SchedulerUnavailable, match="qhost"):
+        cluster(text)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ("qhost-qmaster-down",),
+        ("qhost-qmaster-frozen",),
+        (HOSTS, "qconf-qmaster-down"),
+        (HOSTS, QUEUES, "qstat-qmaster-frozen"),
+    ],
+)
+def test_a_cluster_that_does_not_answer(answers: tuple[str | Reply, ...]) -> None:
+    with pytest.raises(SchedulerUnavailable):
+        hold(SGE.inventory(), *answers)
+
+
+@pytest.mark.gridengine
+@pytest.mark.parametrize("user", ["bob", "jupyterhub"])
+def test_anybody_may_ask_for_the_cluster(gridengine: Any, user: str) -> None:
+    """The real one lets a user and the Hub's account, who are no managers, ask all of it."""
+    question, reply = SGE.inventory(), None
+    with pytest.raises(StopIteration) as stop:
+        while True:
+            command = advance(question, reply)
+            done = subprocess.run(
+                ["setpriv", "--reuid", user, "--regid", user, "--init-groups", *command],
+                capture_output=True,
+                text=True,
+                env={"PATH": os.environ["PATH"], **gridengine.environment},
+                timeout=30,
+            )
+            reply = Reply(tuple(command), done.returncode, done.stdout, done.stderr)
+    found = stop.value.value
+    assert {NODE1, NODE2} == found.hosts
+    assert [2, 0] == [node.gpus for node in found.nodes]
+    limits = {queue.name: queue.max_duration for queue in found.queues}
+    assert {"all.q": None, "short.q": timedelta(minutes=10)} == limits
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7.7G", int(7.7 * GIGABYTE)),
+        ("512.0M", 512 * 1024**2),
+        ("1g", 1000**3),
+        ("0.0", 0),
+        ("4G,[node1=8G]", 4 * GIGABYTE),
+        ("-", None),
+        ("INFINITY", None),
+        ("", None),
+    ],
+)
+def test_sizes(text: str, expected: int | None) -> None:
+    """sge_types(1): capital letters are binary."""
+    assert expected == output.read_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("00:10:00", timedelta(minutes=10)),
+        ("3600", timedelta(hours=1)),
+        ("48:0:0,[node1=1:0:0]", timedelta(days=2)),
+        ("INFINITY", None),
+        ("UNDEFINED", None),
+    ],
+)
+def test_time_limits(text: str, expected: timedelta | None) -> None:
+    """Those of all hosts; one host's own stands behind a comma."""
+    queue = f"qname q\nh_rt {text}\n"
+    found = output.read_inventory("<qhost/>", queue, "<job_info/>", "gpu", False, [])
+    assert found is not None
+    assert expected == found.queues[0].max_duration
+
+
+# -- who it is ----------------------------------------------------------------------------------
+
+
+def test_the_environment_of_commands() -> None:
+    """What is not set is left to what the Hub has, or to the commands' own places."""
+    full = GridEngine(
+        sge_root="/opt/sge", sge_cell="prod", sge_qmaster_port=6444, sge_execd_port=6445
+    )
+    expected = {
+        "SGE_ROOT": "/opt/sge",
+        "SGE_CELL": "prod",
+        "SGE_QMASTER_PORT": "6444",
+        "SGE_EXECD_PORT": "6445",
+    }
+    assert (expected, {}) == (full.environment(), SGE.environment())
+
+
+def test_a_setting_that_is_none() -> None:
+    with pytest.raises(InvalidJobError, match="sge_memory_per"):
+        GridEngine(sge_memory_per="host")

@@ -1,0 +1,895 @@
+"""PBS: the script, and what its commands print (tests/outputs/pbs: OpenPBS 23.06.06)."""
+
+import json
+import shlex
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.inventory import Node, Queue
+from unispawner.schedulers.pbs import Pbs
+from unispawner.schedulers.pbs_job import read_duration, read_size, read_time
+from unispawner.script import render_script
+from unispawner.testing import read_saved_reply
+
+OUTPUTS = Path(__file__).parents[1] / "outputs" / "pbs"
+PBS = Pbs()
+BULK = ("qstat", "-f", "-F", "json")
+MARK = "0123456789abcdef"
+
+FULL = JobSpec(
+    name="my job",
+    executable="python3",
+    arguments=("-I", "-"),
+    directory="/home/ada/my work",
+    environment={"TOKEN": "topsecret"},
+    stdout_path="/home/ada/.unispawner/my logs/x.log",
+    resources=ResourceSpec(
+        node_count=2,
+        processes_per_node=4,
+        cpu_cores_per_process=3,
+        gpu_cores_per_process=1,
+        memory=8 * 1024**3 + 1,
+        exclusive_node_use=True,
+    ),
+    duration=timedelta(days=1, hours=12),
+    queue_name="gpu",
+    account="ml proj",
+    reservation_id="R12.pbslab",
+    custom_attributes={
+        "pbs.l": ["software=matlab", "filesystems=home:eagle"],
+        "pbs.p": 10,
+        "pbs.h": True,
+        "pbs.r": False,
+        "pbs.M": "it's@x",
+        "pbs.W": "umask=022",
+        "pbs.group_list": "chem",
+        "pbs.v": "A=1,B='x y'",
+        "slurm.qos": "high",
+    },
+    prologue="module load python",
+    mark=MARK,
+)
+
+# Each directive's place in the PBS Professional Reference Guide is qsub(1B), "Options"; -l select
+# and place are "Requesting Resources and Placing Jobs" of the User's Guide.
+SCRIPT = """\
+#!/bin/bash -l
+#PBS -N my_job
+#PBS -j oe
+#PBS -o localhost:/dev/null
+#PBS -m n
+#PBS -q R12
+#PBS -A 'ml proj'
+#PBS -l select=2:ncpus=12:mpiprocs=4:mem=4194305kb:ngpus=4
+#PBS -l place=scatter:exclhost
+#PBS -l walltime=36:00:00
+#PBS -l software=matlab
+#PBS -l filesystems=home:eagle
+#PBS -p 10
+#PBS -h
+#PBS -M 'it'"'"'s@x'
+#PBS -W umask=022
+#PBS -W group_list=chem
+#PBS -v 'UNISPAWNER_MARK=0123456789abcdef,A=1,B='"'"'x y'"'"''
+
+exec >>'/home/ada/.unispawner/my logs/x.log' 2>&1
+cd '/home/ada/my work' || exit 1
+. /home/ada/env || exit 1
+module load python
+exec python3 -I - <<'END_OF_UNISPAWNER_LAUNCHER'
+print()
+END_OF_UNISPAWNER_LAUNCHER
+"""
+
+
+def saved(name: str) -> Reply:
+    return read_saved_reply(OUTPUTS / name)
+
+
+def listing(*jobs: tuple[str, dict[str, Any]], **header: Any) -> str:
+    """Write JSON as cJSON does; ids and names may come twice."""
+    first = {"timestamp": 1, "pbs_version": "23.06.06", "pbs_server": "pbslab", **header}
+    bodies = [
+        f"\t\t{json.dumps(job_id)}:\t" + _dump(attributes).replace("\n", "\n\t\t")
+        for job_id, attributes in jobs
+    ]
+    head = _dump(first)[:-2]
+    return f'{head},\n\t"Jobs":\t{{\n' + ",\n".join(bodies) + "\n\t}\n}\n"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent="\t", separators=(",", ":\t"))
+
+
+def job(state: str = "R", **attributes: Any) -> dict[str, Any]:
+    return {"Job_Owner": "alice@pbslab", "job_state": state, "queue": "workq", **attributes}
+
+
+def bulk(*jobs: tuple[str, dict[str, Any]]) -> dict[str, JobInfo]:
+    return PBS.read_status(Reply(BULK, 0, listing(*jobs)))
+
+
+def one(state: str, **attributes: Any) -> JobInfo:
+    return bulk(("1.pbslab", job(state, **attributes)))["1.pbslab"]
+
+
+def hold(
+    dialogue: Dialogue[Any], *answers: tuple[str, str, int] | Callable[[list[str]], str]
+) -> tuple[Any, list[list[str]]]:
+    """Hold a dialogue; return its result and the commands. Answers are stdout, stderr, status."""
+    commands: list[list[str]] = []
+    reply: Reply | None = None
+    left = list(answers)
+    try:
+        while True:
+            command = advance(dialogue, reply)
+            commands.append(command)
+            answer = left.pop(0)
+            stdout, stderr, status = (answer(command), "", 0) if callable(answer) else answer
+            reply = Reply(tuple(command), status, stdout, stderr)
+    except StopIteration as stop:
+        assert not left
+        return stop.value, commands
+
+
+def told(name: str) -> tuple[str, str, int]:
+    reply = saved(name)
+    return reply.stdout, reply.stderr, reply.exit_status
+
+
+def epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+# -- the script ---------------------------------------------------------------------------------
+
+
+def test_the_script_of_a_full_job() -> None:
+    """Every field reaches the script, line by line, and no secret does."""
+    script = render_script(FULL, PBS, environment_file="/home/ada/env", standard_input="print()")
+    assert SCRIPT.splitlines() == script.splitlines()
+
+
+def test_the_directives_of_an_empty_job() -> None:
+    """All that isn't asked for is left to the site."""
+    expected = ["#PBS -N jupyter", "#PBS -j oe", "#PBS -m n"]
+    assert expected == PBS.directives(JobSpec())
+    assert [] == PBS.preamble(JobSpec())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"memory": 1}, {"select": "1:mem=1kb"}),
+        ({"memory": 1025}, {"select": "1:mem=2kb"}),
+        ({"memory": 3 * 1024, "node_count": 2}, {"select": "2:mem=2kb", "place": "scatter"}),
+        ({"cpu_cores_per_process": 4}, {"select": "1:ncpus=4"}),
+        ({"processes_per_node": 4}, {"select": "1:ncpus=4:mpiprocs=4"}),
+        ({"process_count": 4, "node_count": 2}, {"select": "2:ncpus=2:mpiprocs=2"}),
+        ({"gpu_cores_per_process": 2}, {"select": "1:ngpus=2"}),
+        ({"gpu_cores_per_process": 0}, {}),
+        # "cannot have place w/o select" (pbs_error.h, 15111)
+        ({"exclusive_node_use": True}, {"select": "1", "place": "exclhost"}),
+    ],
+)
+def test_a_chunk_is_a_node(given: dict[str, Any], expected: dict[str, str]) -> None:
+    """Amounts in a chunk are its own; PSI/J's memory is the job's, its GPUs are a process's."""
+    resources = PBS.resources(JobSpec(resources=ResourceSpec(**given)))
+    assert expected.items() <= resources.items()
+    assert set(resources) <= {"select", "place"}
+
+
+def test_gpus_by_the_sites_name() -> None:
+    """A site may count them in a resource of its own."""
+    spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=2))
+    assert {"select": "1:ngpus_a100=2"} == Pbs(pbs_gpu_resource="ngpus_a100").resources(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("jupyter-ada", "jupyter-ada"),
+        ("0012", "j0012"),
+        ("a b,c/d:e", "a_b_c_d_e"),
+        ("ünï", "j_n_"),
+        ("-x", "j-x"),
+        ("a" * 300, "a" * 230),
+    ],
+)
+def test_a_name_that_qsub_takes(name: str, expected: str) -> None:
+    """ck_job_name.c: a letter first, then letters, digits and -_+, at most 230 (236 later)."""
+    assert f"#PBS -N {expected}" == PBS.directives(JobSpec(name=name))[0]
+
+
+@pytest.mark.parametrize(
+    ("queue", "reservation", "expected"),
+    [
+        ("gpu", "", "gpu"),
+        ("gpu", "R12.pbslab", "R12"),
+        ("", "S3", "S3"),
+        ("", "class.x", "class.x"),
+    ],
+)
+def test_a_reservation_is_the_queue(queue: str, reservation: str, expected: str) -> None:
+    """PBS reads one -q, and a reservation is a queue of its own."""
+    lines = PBS.directives(JobSpec(queue_name=queue, reservation_id=reservation))
+    assert [f"#PBS -q {expected}"] == [line for line in lines if line.startswith("#PBS -q")]
+
+
+def test_an_attribute_takes_the_place_of_ours() -> None:
+    """Who writes pbs.l=select means it; qsub would refuse two."""
+    spec = JobSpec(
+        queue_name="x",
+        duration=timedelta(hours=1),
+        resources=ResourceSpec(node_count=2, memory=1024),
+        custom_attributes={"pbs.l": "select=1:model=a+1:model=b,place=pack", "pbs.q": "y@z"},
+    )
+    lines = PBS.directives(spec)
+    assert ["walltime=1", "select=1:model=a+1:model=b,place=pack"] == [
+        line.split(" ")[2].replace("01:00:00", "1") for line in lines if " -l " in line
+    ]
+    assert ["#PBS -q y@z"] == [line for line in lines if " -q " in line]
+
+
+@pytest.mark.parametrize("key", ["I", "J", "V", "C", "z"])
+def test_options_that_make_another_job(key: str) -> None:
+    """-V would show the agent's environment to everybody; -I and -J are no batch job."""
+    with pytest.raises(InvalidJobError, match=f"pbs.{key} can't be set"):
+        PBS.check_supported(JobSpec(custom_attributes={f"pbs.{key}": True}))
+
+
+@pytest.mark.parametrize(
+    "value", ["a b", "it's", 'say "hi"', "end\\", "$HOME `id`", "a;b", "#x", "'\"\\'", "\\", "-x"]
+)
+def test_values_are_quoted_for_qsubs_reader(value: str) -> None:
+    """qsub.c, make_argv: quotes of both kinds, a backslash outside them; one at the end of a line
+    would join the next line to it."""
+    (line,) = [
+        line for line in PBS.directives(JobSpec(account=value)) if line.startswith("#PBS -A")
+    ]
+    assert ["#PBS", "-A", value] == shlex.split(line)
+    assert not line.endswith("\\")
+
+
+# -- answers ------------------------------------------------------------------------------------
+
+
+def test_all_jobs() -> None:
+    """One question, without the history and without the users' own limits on it."""
+    jobs, commands = hold(PBS.query(), told("qstat-f-json-all"))
+    assert [list(BULK)] == commands
+    assert [f"{number}.pbslab" for number in range(1, 11)] == list(jobs)
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.RUNNING,
+            exec_host="pbslab",
+            start_time=epoch("2026-11-22T19:32:18"),
+            estimated_end=epoch("2026-11-22T19:42:18"),
+            native_state="R",
+        )
+        == jobs["1.pbslab"]
+    )
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.QUEUED,
+            message="Not enough free nodes available",
+            queue_position=1,
+            native_state="Q",
+        )
+        == jobs["5.pbslab"]
+    )
+    assert [None] * 4 + [1, 2, 3, 4, 5, 6] == [info.queue_position for info in jobs.values()]
+
+
+def test_no_jobs() -> None:
+    """Of none there is no "Jobs" at all."""
+    text = _dump({"timestamp": 1, "pbs_version": "23.06.06", "pbs_server": "pbslab"}) + "\n"
+    assert {} == PBS.read_status(Reply(BULK, 0, text))
+
+
+def test_a_job_that_has_ended() -> None:
+    """By id PBS tells how; qdel's signal is a cancellation."""
+    jobs, commands = hold(PBS.query(["1.pbslab"]), told("qstat-f-json-x-finished"))
+    assert [[*BULK, "-x", "1.pbslab"]] == commands
+    assert JobInfo(owner="alice", state=JobState.CANCELED, native_state="F") == jobs["1.pbslab"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"Exit_status": 0, "substate": 92}, (JobState.COMPLETED, "", 0)),
+        ({"Exit_status": 3, "substate": 93}, (JobState.FAILED, "the job ended with an error", 3)),
+        ({"Exit_status": 0, "substate": 91}, (JobState.CANCELED, "", None)),
+        ({"Exit_status": 271, "substate": 92}, (JobState.CANCELED, "", None)),
+        ({"Exit_status": -29, "substate": 93}, (JobState.FAILED, "the job's time was up", None)),
+        (
+            {"Exit_status": -27},
+            (JobState.FAILED, "the job used more memory than it asked for", None),
+        ),
+        ({"Exit_status": -99}, (JobState.FAILED, "the job was ended (code -99)", None)),
+        ({"Exit_status": 265}, (JobState.FAILED, "the job was killed by signal 9", 137)),
+        ({"Exit_status": 137}, (JobState.FAILED, "the job was killed by signal 9", 137)),
+        ({"Exit_status": 255}, (JobState.FAILED, "the job ended with an error", 255)),
+        (
+            {
+                "Exit_status": 271,
+                "resources_used": {"walltime": "00:10:02"},
+                "Resource_List": {"walltime": "00:10:00"},
+            },
+            (JobState.FAILED, "the job's time was up", 143),
+        ),
+        ({"substate": 91}, (JobState.CANCELED, "", None)),
+        ({}, (JobState.CANCELED, "", None)),
+        ({"comment": "Not Running: x and terminated by a@b"}, (JobState.CANCELED, "", None)),
+        ({"substate": 93}, (JobState.FAILED, "", None)),
+    ],
+)
+def test_ends(attributes: dict[str, Any], expected: tuple[JobState, str, int | None]) -> None:
+    """Exit codes: the Reference Guide's table; 91 to 93 are job.h's."""
+    info = one("F", **attributes)
+    assert expected == (info.state, info.message, info.exit_code)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *(("Q", JobState.QUEUED), ("H", JobState.HELD), ("W", JobState.QUEUED)),
+        *(("T", JobState.QUEUED), ("M", JobState.QUEUED), ("R", JobState.RUNNING)),
+        *(("E", JobState.RUNNING), ("S", JobState.SUSPENDED), ("U", JobState.SUSPENDED)),
+        *(("?", JobState.UNKNOWN), ("q", JobState.UNKNOWN)),
+    ],
+)
+def test_states(word: str, expected: JobState) -> None:
+    """PBS's letters; one that it adds later is UNKNOWN, and kept as it was said."""
+    info = one(word)
+    assert (expected, word) == (info.state, info.native_state)
+
+
+def test_a_job_that_is_taken_down() -> None:
+    """E is the end, unless the job is run again (substates of job.h)."""
+    assert one("E", substate=50).ending
+    assert not one("E", substate=60).ending
+    assert not one("R").ending
+
+
+@pytest.mark.parametrize(
+    ("word", "attributes", "expected"),
+    [
+        ("Q", {"comment": "Not Running: Not enough free nodes"}, "Not enough free nodes"),
+        ("Q", {"comment": "Can Never Run: too much"}, "Can Never Run: too much"),
+        ("Q", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
+        ("R", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
+        ("H", {"Hold_Types": "u"}, "you hold the job (qrls lets it go on)"),
+        ("H", {"Hold_Types": "so", "comment": "Job held by root"}, "an operator holds the job"),
+        ("W", {}, "the job's earliest start time has not come"),
+        ("M", {}, "the job has moved to another server"),
+    ],
+)
+def test_reasons(word: str, attributes: dict[str, Any], expected: str) -> None:
+    """The scheduler's comment, without what is no reason."""
+    assert expected == one(word, **attributes).message
+
+
+def test_a_job_that_can_not_be_started_is_stuck() -> None:
+    """After twenty times PBS holds it, and nobody would ever know."""
+    info = one("H", Hold_Types="s", comment="job held, too many failed attempts to run")
+    assert (True, JobState.HELD) == (info.stuck, info.state)
+    assert "job held, too many failed attempts to run" == info.message
+
+
+def test_an_estimated_start() -> None:
+    """As qstat writes it, and not at all if PBS can't tell."""
+    estimated = {"exec_vnode": "(n1:ncpus=1)", "start_time": "Mon Nov  2 09:05:00 2026"}
+    assert epoch("2026-11-02T09:05") == one("Q", estimated=estimated).estimated_start
+    assert one("Q", estimated={"start_time": "UNKNOWN"}).estimated_start is None
+    assert one("R", estimated=estimated).estimated_start is None
+
+
+def test_positions_follow_priority_within_a_queue() -> None:
+    """The highest priority first, then who came first."""
+    at = "Sun Nov 22 19:32:1{} 2026"
+    jobs = bulk(
+        ("9.pbslab", job("Q", Priority=0, qtime=at.format(8))),
+        ("10.pbslab", job("Q", Priority=0, qtime=at.format(7))),
+        ("11.pbslab", job("Q", Priority=5, qtime=at.format(9))),
+        ("12.pbslab", job("Q", queue="long")),
+        ("13.pbslab", job("H", Priority=9)),
+    )
+    assert [3, 2, 1, 1, None] == [info.queue_position for info in jobs.values()]
+
+
+def test_the_first_host() -> None:
+    """A job on several hosts listens on the first."""
+    for text in ("n1/0*4+n2/0*4", "n1/1", "n1/0+n1/1"):
+        assert "n1" == one("R", exec_host=text).exec_host
+    assert "" == one("Q", exec_host="n1/0").exec_host
+
+
+# -- questions ----------------------------------------------------------------------------------
+
+
+def test_an_unknown_job_beside_another() -> None:
+    """The exit status is that of one of them; each is listed or named."""
+    jobs, commands = hold(PBS.query(["1.pbslab", "999999"]), told("qstat-two-one-unknown"))
+    assert (["1.pbslab"], 1) == (list(jobs), len(commands))
+
+
+@pytest.mark.parametrize("name", ["qstat-unknown", "qstat-finished-without-x"])
+def test_what_is_unknown_or_ended(name: str) -> None:
+    """The server says that there is no such job, or none any more: it isn't in the result."""
+    job_id = saved(name).stderr.split(".pbslab")[0].split()[-1] + ".pbslab"
+    jobs, _ = hold(PBS.query([job_id]), told(name))
+    assert {} == jobs
+
+
+def test_a_server_without_history() -> None:
+    """It exits with 0 and lists nothing, as if there were no such job: it is asked again."""
+    head = _dump({"timestamp": 1, "pbs_version": "20.0.1", "pbs_server": "pbslab"})
+    refusal = (head, "qstat: job_history_enable is set to false 1.pbslab\n", 0)
+    alive = (listing(("1.pbslab", job())), "", 0)
+    jobs, commands = hold(PBS.query(["1.pbslab"]), refusal, alive)
+    assert [[*BULK, "-x", "1.pbslab"], [*BULK, "1.pbslab"]] == commands
+    assert JobState.RUNNING is jobs["1.pbslab"].state
+
+
+def test_history_can_be_left_alone() -> None:
+    """A setting spares the question."""
+    jobs, commands = hold(
+        Pbs(job_history=False).query(["1.pbslab"]), told("qstat-finished-without-x")
+    )
+    assert ({}, [[*BULK, "1.pbslab"]]) == (jobs, commands)
+
+
+def test_a_qstat_that_lists_only_the_first() -> None:
+    """openpbs#2672: the others are asked for one by one, not taken for gone."""
+    first, second = ("10.lab", job()), ("11.lab", job("Q"))
+    jobs, commands = hold(
+        PBS.query(["10.lab", "11.lab", "12.lab"]),
+        (listing(first), "", 0),
+        (listing(second), "", 0),
+        ("", "qstat: Unknown Job Id 12.lab\n", 153),
+    )
+    assert ["10.lab", "11.lab"] == list(jobs)
+    assert [[*BULK, "-x", "11.lab"], [*BULK, "-x", "12.lab"]] == commands[1:]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ("", "qstat: cannot connect to server pbslab (errno=111)\n", 255),
+        (listing(), "", 0),
+        (listing(("11.lab", job())), "", 0),
+        (listing(("10.lab", job()), ("10.lab", job("F"))), "", 0),
+        (listing(("10.lab", {"job_state": "F"})), "", 0),
+        ("", "qstat: Unknown Job Id 11.lab\n", 153),
+        ("", "", 153),
+        ("what?", "", 0),
+    ],
+)
+def test_silence_is_no_answer(answer: tuple[str, str, int]) -> None:
+    """A job is gone only if the server says so of this job."""
+    with pytest.raises(SchedulerUnavailable):
+        hold(PBS.query(["10.lab"]), answer)
+
+
+def test_a_server_that_goes_away_between_two_jobs() -> None:
+    """The last status hides the first: 153, but nothing was said of the other job."""
+    errors = "qstat: cannot connect to server lab (errno=111)\nqstat: Unknown Job Id 11.lab\n"
+    with pytest.raises(SchedulerUnavailable):
+        hold(PBS.query(["10.lab", "11.lab"]), ("", errors, 153), ("", errors, 255))
+
+
+def test_ids_are_compared_by_their_numbers() -> None:
+    """The server's name may be longer on one side; the result has the ids as asked."""
+    jobs, _ = hold(
+        PBS.query(["10.lab", "11"]), (listing(("10.lab.x.org", job()), ("11.lab", job())), "", 0)
+    )
+    assert ["10.lab", "11"] == list(jobs)
+
+
+def test_marks() -> None:
+    """The caller's jobs, then these in full; another's mark counts for nothing."""
+    mine = job(Variable_List={"UNISPAWNER_MARK": MARK, "A": "1"})
+    other = {**job(Variable_List={"UNISPAWNER_MARK": "f" * 16}), "Job_Owner": "eve@lab"}
+    plain = job(Variable_List={"UNISPAWNER_MARK": "no"})
+    listed = listing(("7.lab", mine), ("8.lab", other), ("9.lab", plain))
+    marks, commands = hold(
+        PBS.find_marks("alice"), ("7.lab\n8.lab\n9.lab\n", "", 0), (listed, "", 0)
+    )
+    assert {MARK: "7.lab"} == marks
+    assert ["qselect", "-u", "alice"] == commands[0]
+    assert ({}, 1) == (lambda done: (done[0], len(done[1])))(
+        hold(PBS.find_marks("bob"), ("", "", 0))
+    )
+
+
+def test_a_mark_that_two_jobs_have_is_nobodys() -> None:
+    """A user may copy it; which one is ours can't be told."""
+    twin = job(Variable_List={"UNISPAWNER_MARK": MARK})
+    assert {} == PBS.read_marks(Reply(BULK, 0, listing(("7.lab", twin), ("8.lab", twin))))
+
+
+# -- what users put there on purpose --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'x","job_state":"F',
+        'x"}},"77.lab":{"Job_Owner":"bob@lab","job_state":"R"',
+        '\n\t\t},\n\t\t"77.lab":\t{\n\t\t\t"Job_Owner":\t"bob@lab",\n\t\t\t"job_state":\t"R"',
+        "\u2028\x0b\x1c",
+        {"Job_Owner": "bob", "job_state": "F", "x": [1, {"y": 2}]},
+        [["x"]],
+        True,
+        0,
+    ],
+)
+def test_a_value_forges_nothing(value: Any) -> None:
+    """cJSON escapes text; a value that is JSON itself becomes an object of its own (pbs_json.c)."""
+    jobs = bulk(
+        ("1.lab", job(Account_Name=value, Job_Name=value, Variable_List={"A": value})),
+        ("2.lab", job()),
+    )
+    assert {"1.lab": JobState.RUNNING, "2.lab": JobState.RUNNING} == {
+        job_id: info.state for job_id, info in jobs.items()
+    }
+
+
+def test_ids_and_attributes_that_come_twice_are_refused() -> None:
+    """Which one is true can't be told; the others are still read."""
+    text = listing(("1.lab", job()), ("1.lab", job("F")), ("2.lab", job()), ("3.lab", job()))
+    text = text.replace(
+        '"3.lab":\t{', '"3.lab":\t{\n\t\t\t"exec_host":\t"n9/0","exec_host":\t"n1/0",'
+    )
+    assert ["2.lab"] == list(PBS.read_status(Reply(BULK, 0, text)))
+
+
+def test_a_job_without_owner_or_state_is_passed_over() -> None:
+    """Nothing is said of it; the others are still read."""
+    assert ["3.lab"] == list(
+        bulk(("1.lab", {"job_state": "R"}), ("2.lab", {"Job_Owner": "a@b"}), ("3.lab", job()))
+    )
+
+
+def test_a_job_that_can_not_be_read_hides_no_other() -> None:
+    """A variable of two thousand brackets is more than json can read: job by job, then."""
+    text = listing(("1.lab", job(A="DEEP")), ("2.lab", job("Q")), ("3.lab", job()))
+    text = text.replace('"DEEP"', "[" * 100_000 + "]" * 100_000)
+    assert ["2.lab", "3.lab"] == list(PBS.read_status(Reply(BULK, 0, text)))
+    assert ["2.lab", "3.lab"] == list(PBS.read_status(Reply(BULK, 0, text.replace("[[", "\\[", 1))))
+
+
+@pytest.mark.parametrize("length", [1, 50, 2000, 9000, -3, -5])
+def test_a_cut_off_answer_is_no_answer(length: int) -> None:
+    """A job that is not there for that must not be missed."""
+    text = saved("qstat-f-json-all").stdout[:length]
+    with pytest.raises(SchedulerUnavailable):
+        PBS.read_status(Reply(BULK, 0, text))
+
+
+HANDMADE = """\
+{
+    "timestamp":1795375941,
+    "pbs_version":"19.1.3",
+    "pbs_server":"pbslab",
+    "Jobs":{
+        "1.pbslab":{
+            "Job_Name":0012,
+            "Job_Owner":"alice@pbslab",
+            "job_state":"R",
+            "Variable_List":{
+                "A":"it\\'s",
+                "x":1
+            }
+        },
+        "77.pbslab":{
+            "Job_Owner":"bob@pbslab",
+            "job_state":"R",
+            "Variable_List":{
+                "y":2
+            }
+        }
+    }
+}
+"""
+"""As pbs_json.c wrote it until 2023: here, one job with a variable's name of several lines."""
+
+
+def dsv(command: list[str], *jobs: dict[str, str]) -> str:
+    """Write what ``qstat -f -F dsv`` does (qstat.c, display_statjob and prt_attr)."""
+    delimiter = command[command.index("-D") + 1]
+    return "".join(
+        f"Job Id: {number}.pbslab"
+        + "".join(f"{delimiter}{name}={value}" for name, value in row.items())
+        + "\n"
+        for number, row in enumerate(jobs, 1)
+    )
+
+
+ROW = {
+    "Job_Owner": "alice@pbslab",
+    "job_state": "R",
+    "queue": "workq",
+    "exec_host": "n1/0",
+    "stime": "Sun Nov 22 19:32:18 2026",
+    "Resource_List.walltime": "00:10:00",
+    "Variable_List": f"A=it's\\, so=1,UNISPAWNER_MARK={MARK},B=x\\nJob Id: 77.pbslab",
+}
+
+
+def test_older_releases_are_asked_for_lines() -> None:
+    """Their JSON can be forged, so its jobs aren't looked at; nobody knows the delimiter."""
+    jobs, commands = hold(PBS.query(), (HANDMADE, "", 0), lambda command: dsv(command, ROW, ROW))
+    delimiter = commands[1][-1]
+    assert [list(BULK), ["qstat", "-f", "-F", "dsv", "-D", delimiter]] == commands
+    assert ["1.pbslab", "2.pbslab"] == list(jobs)
+    assert ("n1", epoch("2026-11-22T19:42:18")) == (
+        jobs["1.pbslab"].exec_host,
+        jobs["1.pbslab"].estimated_end,
+    )
+    _, again = hold(PBS.query(), (HANDMADE, "", 0), lambda command: dsv(command))
+    assert delimiter != again[1][-1]
+    with pytest.raises(SchedulerUnavailable):
+        PBS.read_status(Reply(BULK, 0, HANDMADE))
+
+
+def test_older_releases_by_id() -> None:
+    """Ids and the history are asked for, too, and marks are found."""
+    jobs, commands = hold(
+        PBS.query(["1.pbslab"]), (HANDMADE, "", 0), lambda command: dsv(command, ROW)
+    )
+    assert ["-x", "1.pbslab"] == commands[1][-2:]
+    assert ["1.pbslab"] == list(jobs)
+    marks, _ = hold(
+        PBS.find_marks("alice"),
+        ("1.pbslab\n", "", 0),
+        (HANDMADE, "", 0),
+        lambda command: dsv(command, ROW),
+    )
+    assert {MARK: "1.pbslab"} == marks
+
+
+@pytest.mark.parametrize("change", ["cut", "head", "twice"])
+def test_lines_of_another_shape(change: str) -> None:
+    """A cut-off answer is none; a job with an attribute twice is refused."""
+
+    def answer(command: list[str]) -> str:
+        text = dsv(command, ROW, ROW)
+        if change == "cut":
+            return text[:-1]
+        if change == "head":
+            return text + "what?\n"
+        return text.replace("exec_host=", "job_state=", 1)
+
+    if change == "twice":
+        jobs, _ = hold(PBS.query(), (HANDMADE, "", 0), answer)
+        assert ["2.pbslab"] == list(jobs)
+    else:
+        with pytest.raises(SchedulerUnavailable):
+            hold(PBS.query(), (HANDMADE, "", 0), answer)
+
+
+# -- errors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stderr", "status", "expected"),
+    [
+        ("qdel: Unknown Job Id 9.lab", 153, Meaning.GONE),
+        ("qdel: Job has finished 9.lab", 35, Meaning.GONE),
+        ("qdel: Request invalid for state of job 9.lab", 168, Meaning.GONE),
+        ("qdel: Server returned error 15001 for job 9.lab", 153, Meaning.GONE),
+        ("qdel: Unauthorized Request  1.pbslab", 159, Meaning.DENIED),
+        (
+            "Connection refused\nqstat: cannot connect to server lab (errno=111)",
+            255,
+            Meaning.UNAVAILABLE,
+        ),
+        ("Unknown Host.\nqsub: cannot connect to server x (errno=15008)", 1, Meaning.UNAVAILABLE),
+        ("pbs_iff: error returned: 15031\nNo Permission.\n", 255, Meaning.UNAVAILABLE),
+        ("qstat: Server returned error", 255, Meaning.UNAVAILABLE),
+        ("qsub: Job violates queue and/or server resource limits", 188, Meaning.REFUSED),
+        ("qsub: Unknown queue", 170, Meaning.REFUSED),
+        ("qsub: illegal -N value", 2, Meaning.REFUSED),
+    ],
+)
+def test_what_errors_mean(stderr: str, status: int, expected: Meaning) -> None:
+    """By their words, and by the server's error number modulo 256 where they say nothing."""
+    assert expected is PBS.meaning(Reply(("x",), status, "", stderr))
+
+
+def test_what_jobs_say_is_no_error() -> None:
+    """A comment may hold any word; the errors are elsewhere."""
+    text = listing(("1.lab", job(comment="Connection refused")))
+    assert Meaning.GONE is PBS.meaning(Reply(BULK, 153, text, "qstat: Unknown Job Id 9.lab"))
+
+
+def test_another_users_job() -> None:
+    """It can't be cancelled, and PBS's words say so."""
+    error = PBS.cancel_error(saved("qdel-not-owner"))
+    assert isinstance(error, CancelError)
+    assert "Unauthorized Request" in error.output
+    assert PBS.cancel_error(Reply(("qdel",), 153, "", "qdel: Unknown Job Id 9.lab")) is None
+
+
+def test_a_refused_submission() -> None:
+    """A server that is down isn't a refusal."""
+    assert SubmitError is type(PBS.submit_error(Reply(("qsub",), 170, "", "qsub: Unknown queue")))
+    down = Reply(("qsub",), 1, "", "qsub: cannot connect to server lab (errno=111)")
+    assert SchedulerUnavailable is type(PBS.submit_error(down))
+
+
+def test_who_is_it() -> None:
+    """TORQUE, Grid Engine and Slurm have a qstat, too."""
+    import re
+
+    assert re.search(PBS.identity, "pbs_version = 23.06.06\n", re.MULTILINE)
+    for other in (
+        "Version: 4.2.10\nCommit: x",
+        "SGE 8.1.9\nusage: qstat",
+        "Usage:\n    qstat [-f]",
+    ):
+        assert not re.search(PBS.identity, other, re.MULTILINE)
+
+
+# -- the cluster ----------------------------------------------------------------------------------
+
+# By hand, from qstat.c's display_statque, display_statserver and prt_attr, with the attributes of
+# the Reference Guide; values longer than a line go on behind a tab.
+QUEUES = """\
+Queue: workq
+    queue_type = Execution
+    total_jobs = 10
+    state_count = Transit:0 Queued:6 Held:1 Waiting:0 Running:4 Exiting:0 Begun
+\t:0
+    resources_max.walltime = 72:00:00
+    resources_max.mem = 64gb
+    hasnodes = False
+    enabled = True
+    started = True
+
+Queue: gpu
+    queue_type = Execution
+    state_count = Transit:0 Queued:0 Held:0 Waiting:0 Running:0 Exiting:0 Begun:0
+    resources_max.ngpus = 4
+    resources_max.ncpus = 64
+    resources_max.nodect = 2
+    hasnodes = True
+    enabled = True
+    started = False
+
+"""
+SERVER = """\
+Server: pbslab
+    server_state = Active
+    default_queue = workq
+    resources_max.ncpus = 128
+    pbs_version = 23.06.06
+
+"""
+# After openpbs#2715 and radical.saga#427, canu#166, which show real ones.
+NODES = """\
+n1
+     Mom = n1.x.org
+     ntype = PBS
+     state = job-busy
+     jobs = 1.pbslab/0, 2.pbslab/1
+     resources_available.host = n1
+     resources_available.mem = 24602260kb
+     resources_available.ncpus = 8
+     resources_assigned.mem = 1048576kb
+     resources_assigned.ncpus = 8
+
+uv
+     Mom = uv
+     state = free
+     resources_available.host = uv
+     resources_available.mem = 0kb
+     resources_available.ncpus = 0
+     queue = gpu
+
+uv[0]
+     Mom = uv
+     state = free
+     resources_available.host = uv
+     resources_available.mem = 1gb
+     resources_available.ncpus = 4
+     resources_available.ngpus = 2
+     resources_assigned.ncpus = 1
+     resources_assigned.ngpus = 1
+     queue = gpu
+
+uv[1]
+     Mom = uv
+     state = offline
+     resources_available.ncpus = 4
+     queue = gpu
+
+n3
+     Mom = n3
+     state = state-unknown,down
+     resources_available.ncpus = 16
+
+"""
+
+
+def test_the_inventory() -> None:
+    """Queues with their own limits or the server's; hosts, not vnodes; what is down is not idle."""
+    inventory, commands = hold(PBS.inventory(), (QUEUES, "", 0), (SERVER, "", 0), (NODES, "", 0))
+    assert [["qstat", "-Q", "-f"], ["qstat", "-B", "-f"], ["pbsnodes", "-a", "-v"]] == commands
+    assert (
+        Queue(
+            "workq",
+            default=True,
+            max_duration=timedelta(hours=72),
+            max_cores=128,
+            max_memory=64 * 1024**3,
+            waiting=7,
+            running=4,
+        ),
+        Queue("gpu", available=False, max_nodes=2, max_cores=64, max_gpus=4, waiting=0, running=0),
+    ) == inventory.queues
+    workq, gpu = frozenset({"workq"}), frozenset({"gpu"})
+    assert (
+        Node("n1", True, 8, 0, 0, 0, 24602260 * 1024, 0, workq),
+        Node("uv", True, 8, 3, 2, 1, 1024**3, 1024**3, gpu),
+        Node("n3", False, 16, 0, 0, 0, None, 0, workq),
+    ) == inventory.nodes
+
+
+def test_a_server_without_nodes() -> None:
+    """pbsnodes fails then; there are queues all the same."""
+    answers = [(QUEUES, "", 0), (SERVER, "", 0), ("", "pbsnodes: Server has no node list\n", 1)]
+    inventory, _ = hold(PBS.inventory(), *answers)
+    assert ((), 2) == (inventory.nodes, len(inventory.queues))
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_an_inventory_that_can_not_be_read(bad: int) -> None:
+    """An empty cluster isn't concluded from garbage."""
+    answers = [(QUEUES, "", 0), (SERVER, "", 0), (NODES, "", 0)]
+    for wrong in (("what is this?\n", "", 0), ("", "cannot connect to server\n", 255)):
+        with pytest.raises(SchedulerUnavailable):
+            hold(PBS.inventory(), *answers[:bad], wrong)
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("100mb", 100 * 1024**2), ("1kb", 1024), ("5", 5), ("5b", 5), ("2KB", 2048)),
+        *(("2w", 16), ("1kw", 8192), ("1tb", 1024**4), ("", None), ("-1kb", None), ("x", None)),
+    ],
+)
+def test_sizes(text: str, expected: int | None) -> None:
+    """pbs_resources(7B): bytes or words of eight, times 1024."""
+    assert expected == read_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("00:10:00", 600), ("100:00:01", 360001), ("90", 90), ("1:30", 90), ("x", None), ("", None)],
+)
+def test_durations(text: str, expected: int | None) -> None:
+    """[[HH:]MM:]SS."""
+    assert expected == ((found := read_duration(text)) and int(found.total_seconds()))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "UNKNOWN", "Sun Foo 22 19:32:18 2026", "Sun Feb 30 00:00:00 2026"]
+)
+def test_times_that_are_none(text: str) -> None:
+    """Never an error."""
+    assert read_time(text) is None

@@ -1,0 +1,471 @@
+"""TORQUE: the script, and what its commands print (tests/outputs/torque: TORQUE 4.2.10)."""
+
+import re
+import shlex
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pytest
+
+from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.inventory import Node, Queue
+from unispawner.schedulers.torque import Torque, read_xml
+from unispawner.script import render_script
+from unispawner.testing import read_saved_reply
+
+OUTPUTS = Path(__file__).parents[1] / "outputs" / "torque"
+TORQUE = Torque()
+MOAB = Torque(torque_gpus=True, torque_moab=True)
+MARK = "0123456789abcdef"
+
+FULL = JobSpec(
+    name="my job",
+    executable="python3",
+    arguments=("-I", "-"),
+    directory="/home/ada",
+    environment={"TOKEN": "topsecret"},
+    stdout_path="/home/ada/.unispawner/logs/x.log",
+    resources=ResourceSpec(
+        node_count=2,
+        processes_per_node=4,
+        cpu_cores_per_process=3,
+        gpu_cores_per_process=1,
+        memory=8 * 1024**3 + 1,
+        exclusive_node_use=True,
+    ),
+    duration=timedelta(days=1, hours=12),
+    queue_name="batch",
+    account="ml",
+    reservation_id="class.1",
+    custom_attributes={
+        "torque.l": "feature=fast",
+        "torque.W": ["x=QOS:high", "umask=022"],
+        "torque.h": True,
+        "pbs.p": 1,
+    },
+    mark=MARK,
+)
+
+# qsub(1B) of TORQUE; -W x= is "Resource Manager Extensions" of the Moab and Maui guides.
+SCRIPT = """\
+#!/bin/bash -l
+#PBS -N my_job
+#PBS -j oe
+#PBS -o /dev/null
+#PBS -m n
+#PBS -q batch
+#PBS -A ml
+#PBS -l nodes=2:ppn=12:gpus=4
+#PBS -l mem=8388609kb
+#PBS -l walltime=36:00:00
+#PBS -l feature=fast
+#PBS -W umask=022
+#PBS -h
+#PBS -W 'x=FLAGS:ADVRES:class.1;NACCESSPOLICY:SINGLEJOB;QOS:high'
+#PBS -v UNISPAWNER_MARK=0123456789abcdef
+
+exec >>/home/ada/.unispawner/logs/x.log 2>&1
+cd /home/ada || exit 1
+. /home/ada/env || exit 1
+exec python3 -I - <<'END_OF_UNISPAWNER_LAUNCHER'
+print()
+END_OF_UNISPAWNER_LAUNCHER
+"""
+
+
+def saved(name: str) -> Reply:
+    return read_saved_reply(OUTPUTS / name)
+
+
+def told(name: str) -> tuple[str, str, int]:
+    reply = saved(name)
+    return reply.stdout, reply.stderr, reply.exit_status
+
+
+def xml(*jobs: dict[str, Any]) -> str:
+    """Write jobs as qstat.c and MXML.c do: text is escaped, nothing else is."""
+    return "<Data>" + "".join(f"<Job>{_elements(job)}</Job>" for job in jobs) + "</Data>\n"
+
+
+def _elements(values: dict[str, Any]) -> str:
+    return "".join(
+        f"<{name}>{_elements(value) if isinstance(value, dict) else escape(value)}</{name}>"
+        for name, value in values.items()
+    )
+
+
+def job(number: str = "1", state: str = "R", **attributes: Any) -> dict[str, Any]:
+    row = {"Job_Id": number, "Job_Owner": "alice@lab", "job_state": state, "queue": "batch"}
+    return {**row, "server": "lab:15001", **attributes}
+
+
+def one(state: str, **attributes: Any) -> JobInfo:
+    return TORQUE.read_status(Reply(("qstat",), 0, xml(job("1", state, **attributes))))["1"]
+
+
+def hold(dialogue: Dialogue[Any], *answers: tuple[str, str, int]) -> tuple[Any, list[list[str]]]:
+    """Hold a dialogue; return its result and the commands. Answers are stdout, stderr, status."""
+    commands: list[list[str]] = []
+    reply: Reply | None = None
+    left = list(answers)
+    try:
+        while True:
+            commands.append(advance(dialogue, reply))
+            stdout, stderr, status = left.pop(0)
+            reply = Reply(tuple(commands[-1]), status, stdout, stderr)
+    except StopIteration as stop:
+        assert not left
+        return stop.value, commands
+
+
+# -- the script ---------------------------------------------------------------------------------
+
+
+def test_the_script_of_a_full_job() -> None:
+    """Every field reaches the script, line by line, and no secret does."""
+    script = render_script(FULL, MOAB, environment_file="/home/ada/env", standard_input="print()")
+    assert SCRIPT.splitlines() == script.splitlines()
+
+
+def test_the_directives_of_an_empty_job() -> None:
+    """All that isn't asked for is left to the site."""
+    assert ["#PBS -N jupyter", "#PBS -j oe", "#PBS -m n"] == TORQUE.directives(JobSpec())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"memory": 1025}, {"mem": "2kb"}),
+        ({"memory": 4096, "node_count": 2}, {"nodes": "2:ppn=1", "mem": "4kb"}),
+        ({"cpu_cores_per_process": 4}, {"nodes": "1:ppn=4"}),
+        ({"process_count": 4}, {"nodes": "1:ppn=4"}),
+        ({"gpu_cores_per_process": 2}, {"nodes": "1:ppn=1:gpus=2"}),
+        ({"gpu_cores_per_process": 0}, {}),
+    ],
+)
+def test_resources(given: dict[str, Any], expected: dict[str, str]) -> None:
+    """mem is the job's, as PSI/J's memory is; ppn counts cores."""
+    assert expected == TORQUE.resources(JobSpec(resources=ResourceSpec(**given)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "setting"),
+    [
+        (JobSpec(resources=ResourceSpec(gpu_cores_per_process=1)), "torque_gpus"),
+        (JobSpec(resources=ResourceSpec(exclusive_node_use=True)), "torque_moab"),
+        (JobSpec(reservation_id="x"), "torque_moab"),
+    ],
+)
+def test_what_plain_torque_can_not_do_is_refused(spec: JobSpec, setting: str) -> None:
+    """It would be passed over in silence; the message names the setting."""
+    with pytest.raises(InvalidJobError, match=f"c.UniSpawner.{setting} = True"):
+        TORQUE.check_supported(spec)
+    Torque(**{setting: True}).check_supported(spec)
+
+
+def test_values_are_quoted_for_qsubs_reader() -> None:
+    """As PBS's, of which it is a descendant."""
+    (line,) = [one for one in TORQUE.directives(JobSpec(account="a'b\\")) if " -A " in one]
+    assert ["#PBS", "-A", "a'b\\"] == shlex.split(line)
+
+
+# -- answers ------------------------------------------------------------------------------------
+
+
+def test_all_jobs() -> None:
+    """One question; jobs are known with and without the server's name."""
+    jobs, commands = hold(TORQUE.query(), told("qstat-x-all"))
+    assert [["qstat", "-x"]] == commands
+    numbers = [str(number) for number in range(2, 12)]
+    assert {*numbers, *(f"{number}.torquelab" for number in numbers)} == set(jobs)
+    assert jobs["2"] == jobs["2.torquelab"]
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.RUNNING,
+            exec_host="torquelab",
+            start_time=1795375950.0,
+            estimated_end=1795376550.0,
+            native_state="R",
+        )
+        == jobs["2"]
+    )
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.QUEUED,
+            message="Not enough of the right type of nodes are available",
+            queue_position=6,
+            native_state="Q",
+        )
+        == jobs["11"]
+    )
+
+
+def test_no_jobs() -> None:
+    """Of none qstat prints nothing at all."""
+    assert {} == TORQUE.read_status(Reply(("qstat",), 0, ""))
+
+
+def test_ids_that_two_jobs_share_are_nobodys() -> None:
+    """A job of another server may have come here with its number."""
+    jobs = TORQUE.read_status(Reply(("qstat",), 0, xml(job("5.lab"), job("5.other", server="x"))))
+    assert {"5.lab", "5.other", "5.x"} == set(jobs)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"exit_status": "0"}, (JobState.COMPLETED, "", 0)),
+        ({"exit_status": "3"}, (JobState.FAILED, "the job ended with an error", 3)),
+        ({"exit_status": "271"}, (JobState.CANCELED, "", None)),
+        ({"exit_status": "-11"}, (JobState.FAILED, "the job's time was up", None)),
+        (
+            {"exit_status": "-10"},
+            (JobState.FAILED, "the job used more memory than it asked for", None),
+        ),
+        (
+            {
+                "exit_status": "271",
+                "resources_used": {"walltime": "00:10:09"},
+                "Resource_List": {"walltime": "00:10:00"},
+            },
+            (JobState.FAILED, "the job's time was up", 143),
+        ),
+        ({}, (JobState.CANCELED, "", None)),
+    ],
+)
+def test_ends(attributes: dict[str, Any], expected: tuple[JobState, str, int | None]) -> None:
+    """The Administrator Guide's "Job exit status"."""
+    info = one("C", **attributes)
+    assert expected == (info.state, info.message, info.exit_code)
+
+
+def test_a_job_that_was_cancelled() -> None:
+    """It is listed for keep_completed, as real TORQUE does it."""
+    jobs, _ = hold(TORQUE.query(["2"]), told("qstat-x-finished"))
+    assert {"2": JobInfo(owner="alice", state=JobState.CANCELED, native_state="C")} == jobs
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *(("Q", JobState.QUEUED), ("H", JobState.HELD), ("W", JobState.QUEUED)),
+        *(("R", JobState.RUNNING), ("E", JobState.RUNNING), ("S", JobState.SUSPENDED)),
+        *(("F", JobState.UNKNOWN), ("c", JobState.UNKNOWN)),
+    ],
+)
+def test_states(word: str, expected: JobState) -> None:
+    """qstat(1B)'s letters; others are UNKNOWN."""
+    assert expected is one(word).state
+
+
+def test_several_ids() -> None:
+    """A document for each job there is, an error for each other (qstat.c, run_job_mode)."""
+    text = xml(job("1")) + xml(job("3", "C", exit_status="0"))
+    errors = "qstat: Unknown Job Id Error 2.lab\n"
+    jobs, commands = hold(TORQUE.query(["1.lab", "2.lab", "3"]), (text, errors, 153))
+    assert [["qstat", "-x", "1.lab", "2.lab", "3"]] == commands
+    assert ["1.lab", "3"] == list(jobs)
+
+
+def test_an_unknown_job() -> None:
+    """The server says so."""
+    assert {} == hold(TORQUE.query(["999999"]), told("qstat-unknown"))[0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ("", "", 0),
+        ("", "qstat: cannot connect to server lab (errno=111) Connection refused\n", 111),
+        ("", "qstat: Unknown Job Id Error 2.lab\n", 153),
+        (xml(job("2")), "", 0),
+        (xml(job("1"))[:-9], "", 0),
+    ],
+)
+def test_silence_is_no_answer(answer: tuple[str, str, int]) -> None:
+    """A job is gone only if the server says so of this job."""
+    with pytest.raises(SchedulerUnavailable):
+        hold(TORQUE.query(["1.lab"]), answer)
+
+
+def test_marks() -> None:
+    """In the list of variables, which everybody sees."""
+    variables = f"PBS_O_QUEUE=batch,UNISPAWNER_MARK={MARK},PBS_O_HOST=vm"
+    mine, other = job("7", Variable_List=variables), job("8", Variable_List="A=b")
+    marks, commands = hold(
+        TORQUE.find_marks("alice"), ("7.lab\n8.lab\n", "", 0), (xml(mine) + xml(other), "", 0)
+    )
+    assert ({MARK: "7.lab"}, ["qstat", "-x", "7.lab", "8.lab"]) == (marks, commands[1])
+
+
+# -- what users put there on purpose --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "</Variable_List><job_state>C</job_state><x>",
+        "</x></Job><Job><Job_Id>77</Job_Id><Job_Owner>bob@lab</Job_Owner><job_state>R</job_state>",
+        "&lt;Job&gt; &amp; &x;",
+        "<!DOCTYPE x [<!ENTITY a 'b'>]>&a;",
+        "\x00\x01\x1b[1m\x7f",
+        "\ufffe\ud800",
+        "line\nbreak\u2028",
+    ],
+)
+def test_a_value_forges_nothing_and_hides_nobody(value: str) -> None:
+    """Text is escaped; a control character, with which it is no XML, is replaced."""
+    text = xml(job("1", Variable_List=value), job("2", Account_Name=value, comment=value))
+    assert {"1": "R", "2": "R"} == {
+        job_id: row["job_state"] for job_id, row in (read_xml(text) or {}).items()
+    }
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<Job><Job_Id>1</Job_Id><x></Job>",
+        "<Job><Job_Id>1</Job_Id><x>&evil;</x></Job>",
+        "<Job><Job_Id>1</Job_Id><!DOCTYPE x></Job>",
+        "<Job><Job_Owner>alice@lab</Job_Owner><job_state>R</job_state></Job>",
+        "<Job><Job_Id>1</Job_Id><job_state>R</job_state><job_state>C</job_state></Job>",
+        "<Job><Job_Id>3</Job_Id><Job_Owner>alice@lab</Job_Owner><job_state>C</job_state></Job>"
+        "<Job><Job_Id>3</Job_Id><Job_Owner>alice@lab</Job_Owner><job_state>C</job_state></Job>",
+    ],
+)
+def test_a_job_that_can_not_be_read_hides_no_other(bad: str) -> None:
+    """Nor is one believed that comes twice, or that has an attribute twice."""
+    text = xml(job("2"), job("3") if "<Job_Id>3" not in bad else job("4"))
+    text = text.replace("<Data>", f"<Data>{bad}")
+    assert {"2", "3" if "<Job_Id>3" not in bad else "4"} == set(read_xml(text) or {})
+
+
+def test_a_resource_forges_no_job() -> None:
+    """A resource's name isn't escaped, but is written twice: the forged job comes twice."""
+    name = (
+        "x></x></Resource_List></Job><Job><Job_Id>77</Job_Id><Job_Owner>bob@lab</Job_Owner>"
+        "<job_state>R</job_state></Job><Job><Job_Id>78</Job_Id><Resource_List><y"
+    )
+    text = xml(job("1", Resource_List={name: "1"}), job("2"))
+    assert {"2"} <= set(read_xml(text) or {})
+    assert "77" not in (read_xml(text) or {})
+
+
+@pytest.mark.parametrize("length", [1, 50, 2000, -8, -12])
+def test_a_cut_off_answer_is_no_answer(length: int) -> None:
+    """A job that is not there for that must not be missed."""
+    with pytest.raises(SchedulerUnavailable):
+        TORQUE.read_status(Reply(("qstat",), 0, saved("qstat-x-all").stdout[:length]))
+
+
+# -- errors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stderr", "status", "expected"),
+    [
+        ("qdel: Unknown Job Id Error 9.lab", 153, Meaning.GONE),
+        (
+            "qdel: Request invalid for state of job MSG=invalid state for job - COMPLETE 2.lab",
+            170,
+            Meaning.GONE,
+        ),
+        ("qdel: Unauthorized Request  MSG=operation not permitted 3.lab", 159, Meaning.DENIED),
+        (
+            "qstat: cannot connect to server lab (errno=15137) could not connect to trqauthd",
+            33,
+            Meaning.UNAVAILABLE,
+        ),
+        ("socket_connect error (VERIFY THAT trqauthd IS RUNNING)", 1, Meaning.UNAVAILABLE),
+        ("qsub: submit error (Unknown queue MSG=cannot locate queue)", 1, Meaning.REFUSED),
+        ("qsub: submit error (Bad UID for job execution MSG=x)", 1, Meaning.REFUSED),
+    ],
+)
+def test_what_errors_mean(stderr: str, status: int, expected: Meaning) -> None:
+    """By their words, and by the server's error number modulo 256 where they say nothing."""
+    assert expected is TORQUE.meaning(Reply(("x",), status, "", stderr))
+
+
+def test_another_users_job() -> None:
+    """It can't be cancelled."""
+    reply = Reply(("qdel",), 159, "", "qdel: Unauthorized Request  MSG=x 3.lab")
+    assert CancelError is type(TORQUE.cancel_error(reply))
+
+
+def test_who_is_it() -> None:
+    """qstat.c, --version; PBS, Grid Engine and Slurm have a qstat, too."""
+    assert re.search(TORQUE.identity, "Version: 4.2.10\nCommit: abc\n", re.MULTILINE)
+    assert re.search(TORQUE.identity, "version: 2.4.16", re.MULTILINE)
+    for other in ("pbs_version = 23.06.06", "SGE 8.1.9\nusage: qstat", "Version: unknown"):
+        assert not re.search(TORQUE.identity, other, re.MULTILINE)
+
+
+# -- the cluster ----------------------------------------------------------------------------------
+
+# By hand, from the Administrator Guide's examples of qstat -Q -f, qstat -B -f and pbsnodes.
+QUEUES = """\
+Queue: batch
+    queue_type = Execution
+    total_jobs = 10
+    state_count = Transit:0 Queued:6 Held:0 Waiting:0 Running:4 Exiting:0 Complete:2
+    resources_max.walltime = 24:00:00
+    resources_max.nodect = 4
+    resources_default.nodes = 1
+    mtime = 1795375900
+    enabled = True
+    started = True
+
+Queue: gpu
+    queue_type = Execution
+    resources_default.neednodes = gpunode
+    enabled = True
+    started = True
+"""
+SERVER = "Server: torquelab\n    server_state = Active\n    default_queue = batch\n\n"
+NODES = """\
+n1
+     state = job-exclusive
+     power_state = Running
+     np = 2
+     ntype = cluster
+     jobs = 0/7.torquelab, 1/8.torquelab
+     status = rectime=1795375950,cpuclock=OnDemand,physmem=8009772kb,availmem=9kb,ncpus=2
+     mom_service_port = 15002
+     gpus = 0
+
+n2
+     state = free
+     np = 8
+     properties = gpunode,big
+     ntype = cluster
+     jobs = 0-2/9.torquelab,5/10.torquelab
+     gpus = 2
+
+n3
+     state = down
+     np = 8
+     gpus = 0
+"""
+
+
+def test_the_inventory() -> None:
+    """Queues bound to a property; GPUs that are idle are not told."""
+    inventory, commands = hold(TORQUE.inventory(), (QUEUES, "", 0), (SERVER, "", 0), (NODES, "", 0))
+    assert ["pbsnodes", "-a"] == commands[2]
+    day = timedelta(hours=24)
+    assert (
+        Queue("batch", default=True, max_duration=day, max_nodes=4, waiting=6, running=4),
+        Queue("gpu", waiting=0, running=0),
+    ) == inventory.queues
+    batch = frozenset({"batch"})
+    assert (
+        Node("n1", True, 2, 0, 0, 0, 8009772 * 1024, None, batch),
+        Node("n2", True, 8, 4, 2, None, None, None, batch | {"gpu"}),
+        Node("n3", False, 8, 0, 0, 0, None, 0, batch),
+    ) == inventory.nodes

@@ -1,0 +1,179 @@
+"""The queues and nodes of PBS and TORQUE, from the text that both print and no user can write to.
+
+``qstat -Q -f`` and ``qstat -B -f`` print ``Queue: name`` and below it indented ``name = value``;
+what is longer than 78 columns goes on behind a tab. ``pbsnodes`` prints the same, unbroken,
+below the bare name of each node.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from .base import Dialogue
+from .inventory import Node, Queue
+from .pbs_family import PbsFamily
+from .pbs_job import Row, read_duration, read_size
+
+Blocks = Mapping[str, Row]
+
+_AVAILABLE = {"free", "job-busy", "job-exclusive", "job-sharing", "resv-exclusive", "busy"}
+"""States of a node that is in order, whether it is in use or not."""
+_FULL = {"job-busy", "job-exclusive", "resv-exclusive", "busy"}
+"""Those in which nothing can start there now."""
+
+
+def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row, Blocks]]:
+    """Ask for the queues, the server and the nodes.
+
+    Raises
+    ------
+    SchedulerUnavailable
+        If the scheduler does not answer, or not legibly.
+    """
+    reply = yield ["qstat", "-Q", "-f"]
+    pbs.check_answered(reply)
+    queues = read_blocks(reply.stdout, "Queue: ")
+    if not queues:
+        raise pbs.unreadable(reply)
+    reply = yield ["qstat", "-B", "-f"]
+    pbs.check_answered(reply)
+    servers = read_blocks(reply.stdout, "Server: ")
+    if not servers:
+        raise pbs.unreadable(reply)
+    reply = yield nodes_command
+    if "no node list" in reply.stderr:
+        return queues, next(iter(servers.values())), {}
+    pbs.check_answered(reply)
+    nodes = read_blocks(reply.stdout, "")
+    if not nodes:
+        raise pbs.unreadable(reply)
+    return queues, next(iter(servers.values())), nodes
+
+
+def read_blocks(text: str, head: str) -> Blocks:
+    """Return the attributes by name of each block; none if a block begins otherwise."""
+    blocks: dict[str, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    for line in re.sub(r"\n\t", "", text).split("\n"):
+        if line[:1].isspace():
+            name, equals, value = line.strip().partition(" = ")
+            if equals:
+                current[name] = value.strip()
+        elif line.strip():
+            if not line.startswith(head) or (not head and re.search(r"\s", line.strip())):
+                return {}
+            current = blocks.setdefault(line[len(head) :].strip(), {})
+    return {name: row for name, row in blocks.items() if row}
+
+
+def read_queues(queues: Blocks, server: Row, *, gpus: str) -> Iterator[Queue]:
+    """Return the queues; the server's own limits hold where a queue has none.
+
+    Parameters
+    ----------
+    gpus
+        The resource that counts GPUs.
+    """
+    for name, row in queues.items():
+        limits = {
+            key.partition(".")[2]: value
+            for source in (server, row)
+            for key, value in source.items()
+            if key.startswith("resources_max.")
+        }
+        counts = dict(re.findall(r"(\w+):(\d+)", row.get("state_count", ""), re.ASCII))
+        yield Queue(
+            name,
+            default=server.get("default_queue", "").partition("@")[0] == name,
+            available=row.get("enabled") == "True" and row.get("started") == "True",
+            max_duration=read_duration(limits.get("walltime", "")),
+            max_nodes=_count(limits.get("nodect", "")),
+            max_cores=_count(limits.get("ncpus", limits.get("procct", ""))),
+            max_gpus=_count(limits.get(gpus, "")),
+            max_memory=read_size(limits.get("mem", "")),
+            waiting=sum(int(counts.get(state, 0)) for state in ("Queued", "Held", "Waiting")),
+            running=sum(int(counts.get(state, 0)) for state in ("Running", "Exiting")),
+        )
+
+
+def pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str) -> Iterator[Node]:
+    """Return the hosts: a job's exec_host names one, not those of its vnodes, ``host[0]``."""
+    hosts: dict[str, list[Row]] = {}
+    for name, row in nodes.items():
+        hosts.setdefault(name.partition("[")[0], []).append(row)
+    common = {name for name, row in queues.items() if row.get("hasnodes") != "True"}
+    for name, vnodes in hosts.items():
+        usable = [row for row in vnodes if _available(row)]
+        idle = [row for row in usable if not _FULL & _states(row)]
+        bound = {row["queue"] for row in vnodes if "queue" in row}
+        yield Node(
+            name,
+            available=bool(usable),
+            cores=_sum(vnodes, "resources_available.ncpus"),
+            idle_cores=_left(idle, "ncpus"),
+            gpus=_sum(vnodes, f"resources_available.{gpus}"),
+            idle_gpus=_left(idle, gpus),
+            memory=_sum(vnodes, "resources_available.mem") or None,
+            idle_memory=_left(idle, "mem"),
+            queues=frozenset(bound or common),
+        )
+
+
+def torque_nodes(nodes: Blocks, queues: Blocks) -> Iterator[Node]:
+    """Return the nodes; a queue may be bound to a property (resources_default.neednodes)."""
+    properties = {
+        name: {name, *re.findall(r"[^,\s]+", row.get("properties", ""))}
+        for name, row in nodes.items()
+    }
+    needed = {name: row.get("resources_default.neednodes", "") for name, row in queues.items()}
+    known = {one for some in properties.values() for one in some}
+    for name, row in nodes.items():
+        available = _available(row)
+        full = not available or bool(_FULL & _states(row))
+        cores = _count(row.get("np", "")) or 0
+        memory = re.search(r"(?:^|,)physmem=(\w+)", row.get("status", ""), re.ASCII)
+        count = _count(row.get("gpus", "")) or 0
+        yield Node(
+            name,
+            available=available,
+            cores=cores,
+            idle_cores=0 if full else max(0, cores - _slots(row.get("jobs", ""))),
+            gpus=count,
+            idle_gpus=0 if full or not count else None,
+            memory=read_size(memory[1]) if memory else None,
+            idle_memory=0 if not available else None,
+            queues=frozenset(
+                queue
+                for queue, need in needed.items()
+                if need not in known or need in properties[name]
+            ),
+        )
+
+
+def _states(row: Row) -> set[str]:
+    return {word.strip() for word in row.get("state", "").split(",")}
+
+
+def _available(row: Row) -> bool:
+    return _states(row) <= _AVAILABLE
+
+
+def _slots(jobs: str) -> int:
+    """Count the slots of ``0/7.server, 1/7.server`` (4.2) or ``0-3/7.server,5/8.server`` (5.0)."""
+    slots = re.findall(r"(\d+)(?:-(\d+))?", re.sub(r"/[^,\s]*", "", jobs), re.ASCII)
+    return sum(int(last or first) - int(first) + 1 for first, last in slots)
+
+
+def _left(rows: list[Row], resource: str) -> int:
+    """Return what of a resource no job has on these vnodes."""
+    there = _sum(rows, f"resources_available.{resource}")
+    return max(0, there - _sum(rows, f"resources_assigned.{resource}"))
+
+
+def _sum(rows: list[Row], name: str) -> int:
+    return sum(read_size(row.get(name, "")) or 0 for row in rows)
+
+
+def _count(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None

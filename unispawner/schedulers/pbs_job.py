@@ -1,0 +1,187 @@
+"""A job as PBS and TORQUE tell of it: the attributes of ``qstat -f``, whatever they came in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from ..job import JobInfo, JobState
+
+Row = Mapping[str, str]
+"""A job's attributes, those of resources as ``Resource_List.walltime``."""
+
+MARK_VARIABLE = "UNISPAWNER_MARK"
+"""Shown to everybody with the job's Variable_List, as a comment is by other schedulers."""
+
+TIME_IS_UP = "the job's time was up"
+TOO_MUCH_MEMORY = "the job used more memory than it asked for"
+COULD_NOT_START = "the job could not be started on its host"
+HOST_STARTED_ANEW = "the job's host was started anew"
+TOO_MUCH_PROCESSOR_TIME = "the job used more processor time than it may"
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
+_QDEL = 256 + 15
+"""A signal that killed the job is told as 256 and its number."""
+_RERUN = {"60", "61", "62", "63"}
+"""Substates (job.h) of a job that is taken down to run again."""
+_HOLDS = (
+    ("u", "you hold the job (qrls lets it go on)"),
+    ("o", "an operator holds the job"),
+    ("s", "the system holds the job"),
+    ("p", "the job is held for a bad password"),
+)
+
+
+def read_job(
+    row: Row, state_of: Callable[[str], JobState], exit_codes: Mapping[int, str]
+) -> JobInfo | None:
+    """Return what a row says; None if it lacks what every job has.
+
+    Parameters
+    ----------
+    state_of
+        Gives the state that a letter stands for.
+    exit_codes
+        What the scheduler's own negative exit codes mean.
+    """
+    owner, word = read_owner(row), row.get("job_state", "")
+    if not owner or not word:
+        return None
+    state, message, exit_code = state_of(word), "", None
+    if state.final:
+        state, message, exit_code = _end(row, exit_codes)
+    waits = state in (JobState.QUEUED, JobState.HELD)
+    stuck = state is JobState.HELD and "too many failed attempts" in row.get("comment", "")
+    if waits:
+        message = _reason(row, word, stuck)
+    runs = not waits and not state.final
+    start = read_time(row.get("stime", row.get("start_time", ""))) if runs else None
+    limit = read_duration(row.get("Resource_List.walltime", ""))
+    return JobInfo(
+        owner=owner,
+        state=state,
+        message=message,
+        exit_code=exit_code,
+        exec_host=_first_host(row.get("exec_host", "")) if runs else "",
+        estimated_start=read_time(row.get("estimated.start_time", "")) if waits else None,
+        start_time=start,
+        estimated_end=start + limit.total_seconds() if start and limit else None,
+        native_state=word,
+        ending=word == "E" and row.get("substate", "") not in _RERUN,
+        stuck=stuck,
+    )
+
+
+def read_owner(row: Row) -> str:
+    """Return the account that a job belongs to."""
+    return row.get("Job_Owner", "").partition("@")[0].strip()
+
+
+def read_marks(rows: Mapping[str, Row]) -> dict[str, str]:
+    """Return job ids by mark; a mark that several have is nobody's."""
+    found: dict[str, set[str]] = {}
+    for job_id, row in rows.items():
+        listed = re.search(rf"(?:^|,){MARK_VARIABLE}=([^,]*)", row.get("Variable_List", ""))
+        mark = row.get(f"Variable_List.{MARK_VARIABLE}", listed[1] if listed else "")
+        if re.fullmatch(r"[0-9a-f]{16}", mark):
+            found.setdefault(mark, set()).add(job_id)
+    return {mark: job_ids.pop() for mark, job_ids in found.items() if len(job_ids) == 1}
+
+
+def rank(job_id: str, row: Row) -> tuple[str, tuple[float, ...]]:
+    """Return a job's queue, and what goes first in it: priority, then who came first."""
+    priority = row.get("Priority", "")
+    number = re.match(r"\d{1,15}", job_id, re.ASCII)
+    return row.get("queue", ""), (
+        -float(priority) if re.fullmatch(r"-?\d{1,6}", priority, re.ASCII) else 0.0,
+        read_time(row.get("qtime", "")) or 0.0,
+        float(number[0]) if number else 0.0,
+    )
+
+
+def read_time(text: str) -> float | None:
+    """Return seconds since the epoch of ``Sun Nov 22 19:32:18 2026`` (ctime(3)) or of a number."""
+    if re.fullmatch(r"\d{9,11}", text, re.ASCII):
+        return float(text)
+    match = re.fullmatch(
+        r"\w{3} (\w{3}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\d{4})", text.strip(), re.ASCII
+    )
+    if match is None or match[1] not in _MONTHS:
+        return None
+    day, hour, minute, second, year = (int(part) for part in match.groups()[1:])
+    try:
+        moment = datetime(year, _MONTHS.index(match[1]) + 1, day, hour, minute, second)
+    except ValueError:
+        return None
+    return moment.timestamp()
+
+
+def read_duration(text: str) -> timedelta | None:
+    """Return the length of ``[[HH:]MM:]SS``; None if it isn't one."""
+    match = re.fullmatch(r"(?:(?:(\d{1,7}):)?(\d{1,9}):)?(\d{1,9})(?:\.\d+)?", text, re.ASCII)
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def read_size(text: str) -> int | None:
+    """Return the bytes of ``100mb``, ``4gw`` (words of 8 bytes) or ``1024``; None if it's none."""
+    match = re.fullmatch(r"(\d{1,18})([kmgtp]?)([bw]?)", text.lower(), re.ASCII)
+    if match is None:
+        return None
+    return int(match[1]) * _UNITS[match[2]] * (8 if match[3] == "w" else 1)
+
+
+def _end(row: Row, exit_codes: Mapping[int, str]) -> tuple[JobState, str, int | None]:
+    """Return how a job has ended: state, message and exit code."""
+    text = row.get("Exit_status", row.get("exit_status", ""))
+    code = int(text) if re.fullmatch(r"-?\d{1,6}", text, re.ASCII) else None
+    substate = row.get("substate", "")
+    # 91, "terminated", is a job that somebody deleted; 92 "finished"; 93 "failed" (job.h).
+    if substate == "91" or " terminated by " in row.get("comment", ""):
+        return JobState.CANCELED, "", None
+    if code is None:  # it never ran
+        ends = {"92": JobState.COMPLETED, "93": JobState.FAILED}
+        return ends.get(substate, JobState.CANCELED), "", None
+    if code == 0:
+        return JobState.COMPLETED, "", 0
+    if code < 0:
+        return JobState.FAILED, exit_codes.get(code, f"the job was ended (code {code})"), None
+    signal = code - 256 if code > 256 else code - 128 if 128 < code <= 192 else 0
+    if not signal:
+        return JobState.FAILED, "the job ended with an error", code
+    if _used_up(row):
+        return JobState.FAILED, TIME_IS_UP, 128 + signal
+    if code == _QDEL:
+        return JobState.CANCELED, "", None
+    return JobState.FAILED, f"the job was killed by signal {signal}", 128 + signal
+
+
+def _used_up(row: Row) -> bool:
+    """Return whether a job ran as long as it may: old releases tell only of the signal."""
+    used = read_duration(row.get("resources_used.walltime", ""))
+    limit = read_duration(row.get("Resource_List.walltime", ""))
+    return bool(used and limit and used >= limit)
+
+
+def _reason(row: Row, word: str, stuck: bool) -> str:
+    """Say why a job waits. Only the scheduler, and who runs it, can write a job's comment."""
+    comment = re.sub(r"^Not Running:?\s*", "", row.get("comment", "").strip())
+    if re.match(r"Job (run|started|was sent|held|has been requeued)\b", comment) and not stuck:
+        comment = ""  # of an earlier run, or of a hold: told below
+    if word == "H" and not stuck:
+        holds = row.get("Hold_Types", "")
+        return comment or next((words for letter, words in _HOLDS if letter in holds), "")
+    if word == "W":
+        return comment or "the job's earliest start time has not come"
+    if word == "M":
+        return "the job has moved to another server"
+    return comment
+
+
+def _first_host(text: str) -> str:
+    """Return the first host of ``node1/0*4+node2/1*4``, ``node1/0+node1/1`` or ``node1/0-3``."""
+    return re.split(r"[/+*:]", text, maxsplit=1)[0]

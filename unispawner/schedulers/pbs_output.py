@@ -1,0 +1,132 @@
+"""What PBS's qstat prints of jobs, read so that nobody can forge a job or an attribute.
+
+Anybody may put quotes, commas and line breaks into an attribute: a variable's name, an account.
+
+OpenPBS writes JSON with the library cJSON since 23.06 (openpbs#2604), which escapes all of it; such
+JSON is read as what it is. Before, since PBS 14, it wrote it by hand: values were not escaped, or
+not rightly, so that it is often no JSON at all (openpbs#1255, #2049, #2603), and names never were.
+Then the jobs are asked for in the format "dsv", a line each, with a delimiter that nobody knows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .pbs_job import Row
+
+_Pairs = Iterable[tuple[str, Any]]
+_JOB = re.compile(r'\t\t("(?:[^"\\]|\\.)*"):\t\{')
+
+
+def is_handmade(text: str) -> bool:
+    """Return whether this is JSON as PBS wrote it by itself: four blanks, none behind a colon."""
+    return re.match(r'\{\n {4}"[^"\n]*":\S', text) is not None
+
+
+def read_json(text: str) -> dict[str, Row] | None:
+    """Read ``qstat -f -F json``; None if it isn't that, or not all of it."""
+    try:
+        answer = _loads(text)
+    except (ValueError, RecursionError):
+        jobs = _split(text)
+    else:
+        jobs = _jobs(answer)
+    if jobs is None:
+        return None
+    return _once((job_id, _flatten(job)) for job_id, job in jobs)
+
+
+def read_dsv(text: str, delimiter: str) -> dict[str, Row] | None:
+    """Read ``qstat -f -F dsv -D delimiter``: ``Job Id: 1.server``, then ``name=value``; or None.
+
+    A line break in a value is written as ``\\n``.
+    """
+    lines = text.split("\n")
+    if lines.pop() or not all(line.startswith("Job Id: ") for line in lines if line):
+        return None
+    jobs = []
+    for line in filter(None, lines):
+        head, *parts = line.split(delimiter)
+        pairs = [part.partition("=") for part in parts if part]
+        jobs.append(
+            (head[len("Job Id: ") :], _flatten(tuple((key, value) for key, _, value in pairs)))
+        )
+    return _once(jobs)
+
+
+def _loads(text: str) -> Any:
+    """Read JSON; objects become tuples of pairs, in which a name that comes twice is seen."""
+    return json.loads(
+        text, object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str
+    )
+
+
+def _jobs(answer: Any) -> list[tuple[str, Any]] | None:
+    if not isinstance(answer, tuple) or "pbs_version" not in dict(answer):
+        return None
+    jobs = [value for name, value in answer if name == "Jobs"]
+    if not all(isinstance(value, tuple) for value in jobs):
+        return None
+    return [job for value in jobs for job in value]
+
+
+def _split(text: str) -> list[tuple[str, Any]] | None:
+    """Read job by job what can't be read as a whole: somebody may have nested a thousand brackets.
+
+    cJSON writes each of a job's lines with three tabs or more, and a line break in none.
+    """
+    lines = text.rstrip("\n").split("\n")
+    begin, end = '\t"Jobs":\t{', ("\t}", "\t},")
+    if (lines[0], lines[-1]) != ("{", "}") or begin not in lines:
+        return None
+    if not any(line.startswith('\t"pbs_version":\t"') for line in lines[:8]):
+        return None
+    jobs: list[tuple[str, Any]] = []
+    name, job = "", [""]
+    for line in lines[lines.index(begin) + 1 :]:
+        if not name and line in end:
+            return jobs
+        if match := None if name else _JOB.fullmatch(line):
+            name, job = _read_or_none(match[1]) or "", ["{"]
+        elif not name:
+            return None
+        elif line in ("\t\t}", "\t\t},"):
+            jobs.append((name, _read_or_none("\n".join([*job, "}"]))))
+            name = ""
+        else:
+            job.append(line)
+    return None
+
+
+def _read_or_none(text: str) -> Any:
+    try:
+        return _loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _flatten(job: Any) -> Row | None:
+    """Return a job's attributes; None if it is no object, or one comes twice."""
+    if not isinstance(job, tuple):
+        return None
+    row: dict[str, str] = {}
+    for name, value in job:
+        # The environment is the user's own: a variable may well be there twice.
+        inner: _Pairs = value if isinstance(value, tuple) else ()
+        pairs = [(f"{name}.{key}", one) for key, one in inner] or [(name, value)]
+        for key, one in pairs:
+            if key in row and name != "Variable_List":
+                return None
+            row[key] = str(one)
+    return row
+
+
+def _once(jobs: Iterable[tuple[str, Row | None]]) -> dict[str, Row]:
+    """Return the jobs that could be read and whose id comes once."""
+    found: dict[str, Row | None] = {}
+    for job_id, row in jobs:
+        found[job_id] = None if job_id in found else row
+    return {job_id: row for job_id, row in found.items() if row is not None}
