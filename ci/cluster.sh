@@ -133,10 +133,11 @@ _remove_network() {
 # -- daemons ------------------------------------------------------------------------------------
 
 # Is the daemon NAME running? It is the command's name, with what tells it from others after a hyphen
-# (slurmctld, slurmd-node1). The comparison guards against an id that another process now has.
+# (slurmctld, slurmd-node1). The comparison guards against an id that another process now has; what is
+# no more than a zombie has no program.
 alive() {
-    local pid
-    pid=$(cat "$dir/pids/$1" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "${1%%-*}" ]
+    local pid exe
+    pid=$(cat "$dir/pids/$1" 2>/dev/null) && exe=$(readlink "/proc/$pid/exe") && [ "${exe##*/}" = "${1%%-*}" ]
 }
 
 # start NAME COMMAND...: in the background, unless it is alive. COMMAND must end in an exec, so

@@ -14,12 +14,6 @@ root=$dir/root # what was in it
 bin=$root/usr/bin sbin=$root/usr/sbin
 PATH=$bin:$PATH
 
-# Like cluster.sh's, where a name has at most 15 characters. What is no more than a zombie is dead.
-alive() {
-    local pid
-    pid=$(cat "$dir/pids/$1" 2>/dev/null) && [ "$(readlink "/proc/$pid/exe")" = "$sbin/${1%%-*}" ]
-}
-
 # kill_all PROGRAM: those of this cluster.
 kill_all() {
     local exe pid
