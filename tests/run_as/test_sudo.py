@@ -65,6 +65,7 @@ async def test_the_request(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) ->
         "uid": ada.uid,
         "min_uid": 1000,
         "scheduler": "slurm",
+        "scheduler_options": {},
         "scheduler_path": [],
         "scheduler_environment": {},
         "state_dir": "~/.unispawner",
