@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -125,8 +126,9 @@ class HTCondor(Scheduler):
             ("universe", "vanilla"),
             ("batch_name", self.value(spec.name)),
             ("initialdir", self.value(spec.directory)),
-            ("output", self.value(spec.stdout_path)),
-            ("error", self.value(spec.stdout_path)),
+            # The job writes its log itself: HTCondor would empty it for a second run.
+            ("output", "/dev/null"),
+            ("error", "/dev/null"),
             # Homes are shared, as for every scheduler here: nothing is copied.
             ("should_transfer_files", "NO"),
             ("notification", "never"),
@@ -151,6 +153,10 @@ class HTCondor(Scheduler):
             lines.append(f"{key} = {text}")
         return lines
 
+    def preamble(self, spec: JobSpec) -> list[str]:
+        """Return the line that opens the log: a job that is run again adds to it."""
+        return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"] if spec.stdout_path else []
+
     @staticmethod
     def value(text: str) -> str:
         """Return text as a submit description carries it: no macro in it is expanded."""
@@ -173,10 +179,11 @@ class HTCondor(Scheduler):
         """Read the JSON of condor_q or condor_history; no job is no text at all."""
         self.check_answered(reply)
         jobs: dict[str, JobInfo] = {}
+        gone = "condor_history" in reply.command
         for row in self.read_rows(reply):
             try:
                 job_id = str(int(row["ClusterId"]))
-                info = self._info(row)
+                info = self._info(row, gone=gone)
             except (KeyError, TypeError, ValueError):
                 raise self.unreadable(reply) from None
             # Several processes of one cluster are no job of ours.
@@ -245,7 +252,7 @@ class HTCondor(Scheduler):
             raise self.unreadable(reply)
         return rows
 
-    def _info(self, row: Mapping[str, Any]) -> JobInfo:
+    def _info(self, row: Mapping[str, Any], *, gone: bool) -> JobInfo:
         word = str(row["JobStatus"])
         state, message = self.state(word), ""
         exit_code = _int(row.get("ExitCode"))
@@ -260,7 +267,7 @@ class HTCondor(Scheduler):
         elif state is JobState.CANCELED:
             message = str(row.get("RemoveReason") or "")
             # Until its processes have ended it is in the queue and has its host.
-            state = JobState.RUNNING if row.get("RemoteHost") else state
+            state = JobState.RUNNING if row.get("RemoteHost") and not gone else state
         elif state is JobState.HELD:
             message = str(row.get("HoldReason") or "it gives no reason")
         elif state is JobState.QUEUED:

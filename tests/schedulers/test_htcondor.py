@@ -1,0 +1,884 @@
+"""HTCondor: the submit description, and everything that its commands have been seen to print
+(tests/outputs/htcondor)."""
+
+import json
+import re
+import shlex
+from collections.abc import Generator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.errors import (
+    AgentError,
+    CancelError,
+    InvalidJobError,
+    SchedulerUnavailable,
+    SubmitError,
+    UniSpawnerError,
+)
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.htcondor import HTCondor
+from unispawner.schedulers.inventory import Node, Totals
+from unispawner.script import render_script
+from unispawner.testing import read_saved_reply
+
+OUTPUTS = Path(__file__).parents[1] / "outputs" / "htcondor"
+HTCONDOR = HTCondor()
+QUERY = tuple(HTCONDOR.status_command())
+MARK = "0123456789abcdef"
+HELD = "The job attribute PeriodicHold expression"
+
+FULL = JobSpec(
+    name='my "job" it\'s $HOME',
+    executable="python3",
+    arguments=("-I", "-"),
+    directory="/home/ada/my $work",
+    environment={"TOKEN": "topsecret"},
+    stdout_path=f"/home/ada/it's/logs/{MARK}.log",
+    resources=ResourceSpec(
+        process_count=2,
+        cpu_cores_per_process=3,
+        gpu_cores_per_process=1,
+        memory=8 * 1024**3 + 1,
+    ),
+    duration=timedelta(hours=1),
+    account="group_ml.$ada",
+    custom_attributes={
+        "htcondor.periodic_remove": ["NumJobStarts > 5", "JobStatus == 5"],
+        "htcondor.+Department": "physics",
+        "htcondor.requirements": 'Machine == "$(PREFERRED)"',
+        "htcondor.want_graceful_removal": True,
+        "htcondor.nice_user": False,
+        "htcondor.rank": 1.5,
+        "HTCondor.concurrency_limits": ["licence", "matlab:2"],
+        "slurm.qos": "high",
+    },
+    prologue="module load python",
+    mark=MARK,
+)
+
+SCHEDD_HANGS = Reply(
+    ("condor_q",),
+    1,
+    "",
+    "\n-- Failed to fetch ads from: <10.79.0.1:46631> : condorhub.cluster.example\n"
+    "SECMAN:2007:Read failure during security negotiation.\n",
+)
+RM_SCHEDD_HANGS = (
+    "SECMAN:2007:Read failure during security negotiation.\nNo result found for job 44.0\n"
+)
+TIME_IS_UP = "JobStatus == 2 && time() - JobCurrentStartDate > 3600"
+LINES = f"""\
+universe = vanilla
+batch_name = my "job" it's $(DOLLAR)HOME
+initialdir = /home/ada/my $(DOLLAR)work
+output = /dev/null
+error = /dev/null
+should_transfer_files = NO
+notification = never
+request_cpus = 6
+request_memory = 8388609KB
+request_gpus = 2
+accounting_group = group_ml.$(DOLLAR)ada
+periodic_remove = (NumJobStarts > 5) || (JobStatus == 5) || ({TIME_IS_UP})
+MY.PeriodicRemoveReason = ifThenElse({TIME_IS_UP}, "it has run for as long as it may", undefined)
+MY.UnispawnerMark = "0123456789abcdef"
++Department = "physics"
+requirements = Machine == "$(PREFERRED)"
+want_graceful_removal = true
+rank = 1.5
+concurrency_limits = licence, matlab:2
+"""
+
+
+def saved(name: str) -> Reply:
+    return read_saved_reply(OUTPUTS / name)
+
+
+def rows(*ads: dict[str, Any], command: str = "condor_q") -> Reply:
+    return Reply((command,), 0, json.dumps(list(ads)))
+
+
+def one(command: str = "condor_q", **ad: Any) -> JobInfo:
+    row = {"ClusterId": 7, "ProcId": 0, "Owner": "ada", "JobStatus": 1, **ad}
+    return HTCONDOR.read_status(rows(row, command=command))["7"]
+
+
+def own(**attributes: Any) -> list[str]:
+    """The lines of a job's own attributes; __ stands for the + before a name."""
+    given = {f"htcondor.{key.replace('__', '+')}": value for key, value in attributes.items()}
+    lines = HTCONDOR.directives(JobSpec(custom_attributes=given))
+    return lines[len(HTCONDOR.directives(JobSpec())) :]
+
+
+# -- the submit description -----------------------------------------------------------------------
+
+
+def test_the_description_of_a_full_job() -> None:
+    """Every field reaches it, line by line, and no secret does."""
+    HTCONDOR.check_supported(FULL)
+    assert LINES.splitlines() == HTCONDOR.directives(FULL)
+
+
+def test_the_description_of_an_empty_job() -> None:
+    """All that isn't asked for is left to the site."""
+    expected = [
+        "universe = vanilla",
+        "batch_name = jupyter",
+        "output = /dev/null",
+        "error = /dev/null",
+        "should_transfer_files = NO",
+        "notification = never",
+        "request_cpus = 1",
+    ]
+    assert expected == HTCONDOR.directives(JobSpec())
+
+
+def test_the_script_has_no_directives() -> None:
+    """They are beside it; the job opens its log itself, which HTCondor would empty for a rerun."""
+    script = render_script(FULL, HTCONDOR, environment_file="/home/ada/env")
+    log = shlex.quote(FULL.stdout_path)
+    expected = ["#!/bin/bash -l", "", f"exec >>{log} 2>&1", "cd '/home/ada/my $work' || exit 1"]
+    assert expected == script.splitlines()[:4]
+    assert [] == HTCONDOR.preamble(JobSpec())
+    assert "topsecret" not in script
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"), [(1, "1KB"), (1024, "1KB"), (1025, "2KB"), (4 * 2**30, "4194304KB")]
+)
+def test_memory_is_rounded_up(memory: int, expected: str) -> None:
+    """To whole KiB, with their unit: a bare number would be MiB."""
+    spec = JobSpec(resources=ResourceSpec(memory=memory))
+    assert f"request_memory = {expected}" in HTCONDOR.directives(spec)
+
+
+def test_no_gpus_is_no_line() -> None:
+    """request_gpus = 0 would still make HTCondor look at the machines' GPUs."""
+    spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=0))
+    assert not any("gpu" in line for line in HTCONDOR.directives(spec))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0.5, "> 1"), (60, "> 60"), (86400 * 30, "> 2592000")]
+)
+def test_a_time_limit(seconds: float, expected: str) -> None:
+    """HTCondor has none of its own: the job is removed, and its user told why."""
+    lines = HTCONDOR.directives(JobSpec(duration=timedelta(seconds=seconds)))
+    (rule,) = [line for line in lines if line.startswith("periodic_remove = ")]
+    condition = f"JobStatus == 2 && time() - JobCurrentStartDate {expected}"
+    assert f"periodic_remove = ({condition})" == rule
+    (reason,) = [line for line in lines if line.startswith("MY.PeriodicRemoveReason = ")]
+    assert f"ifThenElse({condition}, " in reason
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("JobStatus == 5", "(JobStatus == 5)"),
+        (["a", "b"], "(a) || (b)"),
+        (True, "(true)"),
+    ],
+)
+def test_the_sites_own_rule_of_removal(value: Any, expected: str) -> None:
+    """It stands alone where there is no time limit; its case does not matter."""
+    for key in ("periodic_remove", "Periodic_Remove"):
+        spec = JobSpec(custom_attributes={f"htcondor.{key}": value})
+        lines = [line for line in HTCONDOR.directives(spec) if "emove" in line]
+        assert [f"periodic_remove = {expected}"] == lines
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("physics", '"physics"'),
+        ("with space", '"with space"'),
+        ("", '""'),
+        ('say "hi"', r'"say \"hi\""'),
+        # ClassAds as submit descriptions have them escape nothing but a quote.
+        ("C:\\x", r'"C:\x"'),
+        ("end\\", '"end\\"'),
+        ("$HOME $(X)", '"$(DOLLAR)HOME $(DOLLAR)(X)"'),
+        ('"literal"', '"literal"'),
+        ('"one" "two"', r'"\"one\" \"two\""'),
+        ("3", "3"),
+        ("-1.5", "-1.5"),
+        ("TRUE", "TRUE"),
+        ("undefined", "undefined"),
+        ("x + 1", '"x + 1"'),
+        (3, "3"),
+        (2.5, "2.5"),
+        (True, "true"),
+        (["a", 1], '{"a", 1}'),
+        (["a"], '"a"'),
+    ],
+)
+def test_attributes_of_the_job(value: Any, expected: str) -> None:
+    """Text becomes a string, unless it is a literal; several values are a ClassAd's list."""
+    assert [f"+Name = {expected}"] == own(__Name=value)
+    spec = JobSpec(custom_attributes={"htcondor.MY.Name": value})
+    assert f"MY.Name = {expected}" == HTCONDOR.directives(spec)[-1]
+
+
+def test_an_attribute_that_is_false_is_left_out() -> None:
+    """As everywhere; the literal says it."""
+    assert [] == own(__Name=False)
+    assert ["+Name = false"] == own(__Name="false")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [('a $(b) "c"', 'a $(b) "c"'), (4, "4"), (True, "true"), (["a", "b"], "a, b")],
+)
+def test_commands_are_taken_as_they_are(value: Any, expected: str) -> None:
+    """The submit language is the administrator's to use."""
+    assert [f"rank = {expected}"] == own(rank=value)
+
+
+def test_an_attribute_takes_the_place_of_ours() -> None:
+    """Of two lines the last counts (condor_submit(1))."""
+    assert ["universe = docker"] == own(universe="docker")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        JobSpec(name="end\\"),
+        JobSpec(directory="/home/ada/end\\"),
+        JobSpec(account="end\\"),
+        JobSpec(custom_attributes={"htcondor.rank": "end\\"}),
+        JobSpec(custom_attributes={"htcondor.rank": ["a", "end\\ "]}),
+        JobSpec(custom_attributes={"htcondor.periodic_remove": "end\\"}),
+    ],
+)
+def test_a_backslash_at_the_end_is_refused(spec: JobSpec) -> None:
+    """It would join the next line to its own."""
+    with pytest.raises(InvalidJobError, match="backslash at the end of a line"):
+        HTCONDOR.directives(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (JobSpec(queue_name="q"), "queue_name"),
+        (JobSpec(reservation_id="r"), "reservation_id"),
+        (JobSpec(resources=ResourceSpec(exclusive_node_use=True)), "exclusive_node_use"),
+        (JobSpec(resources=ResourceSpec(node_count=2)), "node_count"),
+        (
+            JobSpec(resources=ResourceSpec(process_count=2, processes_per_node=1)),
+            "process_count, processes_per_node",
+        ),
+    ],
+)
+def test_what_it_cannot_be_asked_for(spec: JobSpec, field: str) -> None:
+    """It is refused by name; two nodes, however they are said."""
+    with pytest.raises(InvalidJobError, match=f"^{field}: HTCondor "):
+        HTCONDOR.check_supported(spec)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("queue", "Queue", "executable", "arguments", "args", "environment", "env", "output"),
+        *("error", "+UnispawnerMark", "MY.unispawnermark"),
+    ],
+)
+def test_commands_that_are_ours(key: str) -> None:
+    """Several jobs, another log, or what would not reach HTCondor since ours comes later."""
+    with pytest.raises(InvalidJobError, match=rf"htcondor\.{re.escape(key)} can't be set"):
+        HTCONDOR.check_supported(JobSpec(custom_attributes={f"htcondor.{key}": "x"}))
+
+
+# -- answers --------------------------------------------------------------------------------------
+
+LISTINGS = sorted(
+    path.name
+    for path in OUTPUTS.glob("condor_*")
+    if path.name.startswith(("condor_q-", "condor_history"))
+    and " -json " in path.read_text().splitlines()[0]
+    and {"Owner", "JobStatus"} <= set(re.findall(r"\w+", path.read_text().splitlines()[0]))
+)
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_every_saved_answer_is_read(name: str) -> None:
+    """Each ClassAd becomes a job with its owner and a known state; an error is an error."""
+    reply = saved(name)
+    if reply.exit_status:
+        with pytest.raises(SchedulerUnavailable):
+            HTCONDOR.read_status(reply)
+        return
+    jobs = HTCONDOR.read_status(reply)
+    expected = json.loads(reply.stdout or "[]")
+    assert [str(row["ClusterId"]) for row in expected] == list(jobs)
+    assert [row["Owner"] for row in expected] == [job.owner for job in jobs.values()]
+    assert JobState.UNKNOWN not in {job.state for job in jobs.values()}
+
+
+def test_there_are_saved_answers() -> None:
+    """The test above has something to read."""
+    assert len(LISTINGS) >= 15
+
+
+STATES = {
+    "1": (JobState.RUNNING, "running", ""),
+    "4": (JobState.QUEUED, "idle", "no machine has what the job asks for, or none is free"),
+    "5": (JobState.HELD, "held", "Failed to execute '/home/alice/w/gone'"),
+    "6": (JobState.HELD, "held", "via condor_hold (by user alice)"),
+    "7": (JobState.HELD, "held", HELD),
+    "8": (JobState.HELD, "held", "as standard output: Permission denied (errno 13)"),
+    "9": (JobState.HELD, "held", "submitted on hold at user's request"),
+    "10": (JobState.SUSPENDED, "suspended", ""),
+    "11": (JobState.HELD, "held", "Cannot access initial working directory"),
+    "13": (JobState.HELD, "held", "my own reason"),
+    "15": (JobState.QUEUED, "idle", "no machine has what the job asks for, or none is free"),
+}
+
+
+@pytest.mark.parametrize("job_id", STATES)
+def test_states_in_the_queue(job_id: str) -> None:
+    """With what their user is told; those that are held are stuck."""
+    info = HTCONDOR.read_status(saved("condor_q-states"))[job_id]
+    state, native, message = STATES[job_id]
+    assert (state, native) == (info.state, info.native_state)
+    assert message in info.message
+    assert bool(message) == bool(info.message)
+    assert (state is JobState.HELD, False) == (info.stuck, info.ending)
+
+
+def test_a_running_job() -> None:
+    """Host and start."""
+    assert (
+        JobInfo(
+            owner="alice",
+            state=JobState.RUNNING,
+            exec_host="condor2.cluster.example",
+            start_time=1795539319.0,
+            native_state="running",
+        )
+        == HTCONDOR.read_status(saved("condor_q-states"))["1"]
+    )
+
+
+def test_a_suspended_job_keeps_its_host() -> None:
+    """Its server is still there."""
+    info = HTCONDOR.read_status(saved("condor_q-states"))["10"]
+    assert ("condor1.cluster.example", 1795539320.0) == (info.exec_host, info.start_time)
+
+
+def test_a_held_job_has_no_host() -> None:
+    """It ran once."""
+    info = HTCONDOR.read_status(saved("condor_q-states"))["6"]
+    assert ("", None) == (info.exec_host, info.start_time)
+
+
+@pytest.mark.parametrize(
+    ("name", "job_id", "host"),
+    [
+        ("condor_q-removed-still-there", "40", "condor2.cluster.example"),
+        ("condor_q-node-down", "43", "condor1.cluster.example"),
+    ],
+)
+def test_a_removed_job_whose_processes_may_live(name: str, job_id: str, host: str) -> None:
+    """It is being ended, as long as it takes; it has not ended."""
+    info = HTCONDOR.read_status(saved(name))[job_id]
+    assert (JobState.RUNNING, True, host) == (info.state, info.ending, info.exec_host)
+    assert "removed" == info.native_state
+
+
+def test_a_removed_job_that_never_ran() -> None:
+    """It is over."""
+    info = one(JobStatus=3, RemoveReason="via condor_rm (by user ada)")
+    assert (JobState.CANCELED, False) == (info.state, info.ending)
+    assert "via condor_rm (by user ada)" == info.message
+
+
+def test_a_removed_job_in_the_history_is_over() -> None:
+    """Whatever its ClassAd says of a host."""
+    info = one("condor_history", JobStatus=3, RemoteHost="slot1@a")
+    assert (JobState.CANCELED, False, "") == (info.state, info.ending, info.exec_host)
+
+
+def test_output_on_its_way() -> None:
+    """The job's processes have ended."""
+    info = one(JobStatus=6, RemoteHost="slot1_1@a")
+    assert (JobState.RUNNING, True) == (info.state, info.ending)
+    assert "transferring output" == info.native_state
+
+
+def test_a_state_that_is_new() -> None:
+    """A later release's number is no reason to lose a server."""
+    info = one(JobStatus=8)
+    assert (JobState.UNKNOWN, "8", False) == (info.state, info.native_state, info.stuck)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (None, "waiting for a machine"),
+        ("no match found ", "no machine has what the job asks for, or none is free"),
+        ("insufficient priority", "insufficient priority"),
+        ("concurrency limit licence reached", "concurrency limit licence reached"),
+    ],
+)
+def test_why_a_job_waits(reason: str | None, expected: str) -> None:
+    """The negotiator's words, where there is nothing plainer."""
+    assert expected == one(**({"LastRejMatchReason": reason} if reason else {})).message
+
+
+def test_a_job_that_has_not_been_looked_at() -> None:
+    """The negotiator comes by now and then."""
+    info = HTCONDOR.read_status(saved("condor_q-after-forcex"))["41"]
+    assert (JobState.QUEUED, "waiting for a machine") == (info.state, info.message)
+
+
+def test_an_old_reason_is_not_told() -> None:
+    """Why it waited once says nothing about a job that runs."""
+    ads = json.loads(saved("condor_q-states").stdout)
+    assert "no match found " == ads[0]["LastRejMatchReason"]
+    assert "" == HTCONDOR.read_status(saved("condor_q-states"))["1"].message
+
+
+ENDS = {
+    "10": (JobState.CANCELED, None, "time for lunch (by user alice)"),
+    "6": (JobState.CANCELED, None, "via condor_rm (by user alice)"),
+    "26": (JobState.CANCELED, None, "via condor_rm (by user alice)"),
+    "24": (JobState.CANCELED, None, "reached its time limit"),
+    "23": (JobState.FAILED, None, "it was killed by signal 9"),
+    "22": (JobState.FAILED, 3, "its exit status was 3"),
+    "21": (JobState.COMPLETED, 0, ""),
+}
+
+
+@pytest.mark.parametrize("job_id", ENDS)
+def test_how_jobs_end(job_id: str) -> None:
+    """As the history has it, no host any more."""
+    info = HTCONDOR.read_status(saved("condor_history"))[job_id]
+    assert ENDS[job_id] == (info.state, info.exit_code, info.message)
+    assert ("", None, False) == (info.exec_host, info.start_time, info.ending)
+
+
+def test_a_rule_of_removal_without_a_reason() -> None:
+    """HTCondor tells the rule."""
+    info = HTCONDOR.read_status(saved("condor_history"))["27"]
+    assert JobState.CANCELED is info.state
+    assert "PeriodicRemove expression" in info.message
+
+
+@pytest.mark.parametrize("name", ["condor_q-empty", "condor_q-unknown", "condor_history-unknown"])
+def test_no_jobs_are_an_answer(name: str) -> None:
+    """Zero bytes, or an empty list."""
+    assert {} == HTCONDOR.read_status(saved(name))
+
+
+def test_an_answer_that_is_cut_off() -> None:
+    """Anywhere: it says nothing about the jobs that it lacks."""
+    text = saved("condor_q-by-ids").stdout.rstrip()
+    for length in range(1, len(text)):
+        with pytest.raises(SchedulerUnavailable):
+            HTCONDOR.read_status(Reply(QUERY, 0, text[:length]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "{}",
+        "null",
+        "[{}]",
+        '[{"ClusterId": 1, "JobStatus": 2}]',
+        '[{"ClusterId": 1, "Owner": "ada"}]',
+        '[{"ClusterId": "x", "JobStatus": 2, "Owner": "ada"}]',
+        '[{"ClusterId": null, "JobStatus": 2, "Owner": "ada"}]',
+        "-- Failed to fetch ads",
+    ],
+)
+def test_an_answer_of_another_shape(text: str) -> None:
+    """It is none."""
+    with pytest.raises(SchedulerUnavailable):
+        HTCONDOR.read_status(Reply(QUERY, 0, text))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"RemoteHost": None, "JobCurrentStartDate": None},
+        {"RemoteHost": "a", "JobCurrentStartDate": "\\/Expr(time())\\/"},
+        {"RemoteHost": "", "ExitCode": True},
+    ],
+)
+def test_values_of_another_kind(more: dict[str, Any]) -> None:
+    """What can't be read is not told; the job is."""
+    info = one(JobStatus=2, **more)
+    assert (JobState.RUNNING, None, None) == (info.state, info.start_time, info.exit_code)
+
+
+def test_names_of_slots() -> None:
+    """A pilot's job has another name in between."""
+    assert "node1" == one(JobStatus=2, RemoteHost="slot1_1@glidein_7@node1").exec_host
+
+
+def test_several_processes_of_a_cluster() -> None:
+    """They are no job of ours; the first is, if it is asked for."""
+    ad = {"ClusterId": 7, "Owner": "ada"}
+    second = {**ad, "ProcId": 1, "JobStatus": 5}
+    first = {**ad, "ProcId": 0, "JobStatus": 2}
+    (info,) = HTCONDOR.read_status(rows(second, first)).values()
+    assert JobState.RUNNING is info.state
+    assert {} == HTCONDOR.read_status(rows(second))
+
+
+# -- the dialogue ---------------------------------------------------------------------------------
+
+
+def hold(dialogue: Dialogue[Any], *answers: Reply | UniSpawnerError) -> tuple[list[list[str]], Any]:
+    """Hold a dialogue; return the commands, and the result."""
+    commands: list[list[str]] = []
+    reply: Reply | UniSpawnerError | None = None
+    left = list(answers)
+    assert isinstance(dialogue, Generator)
+    while True:
+        try:
+            commands.append(advance(dialogue, reply))
+        except StopIteration as stop:
+            assert [] == left
+            return commands, stop.value
+        reply = left.pop(0)
+
+
+def test_all_jobs_are_one_question() -> None:
+    """Also where there is none."""
+    commands, jobs = hold(HTCONDOR.query(), saved("condor_q-states"))
+    assert [list(QUERY)] == commands
+    assert 15 == len(jobs)
+    assert {} == hold(HTCONDOR.query(), saved("condor_q-empty"))[1]
+
+
+def test_jobs_in_the_queue_need_no_history() -> None:
+    """By their ids, with the same fields."""
+    commands, jobs = hold(HTCONDOR.query(["1", "5"]), saved("condor_q-by-ids"))
+    assert [[*QUERY, "1", "5"]] == commands
+    assert {"1", "5"} == set(jobs)
+
+
+def test_jobs_that_have_left_the_queue() -> None:
+    """The history is asked for these only, and ends when it has found them."""
+    commands, jobs = hold(
+        HTCONDOR.query(["1", "21", "22", "23", "24", "999999"]),
+        saved("condor_q-by-ids"),
+        saved("condor_history"),
+    )
+    history = ["condor_history", "-json", "-attributes", QUERY[-1], "-limit", "5"]
+    assert [*history, "21", "22", "23", "24", "999999"] == commands[1]
+    assert JobState.RUNNING is jobs["1"].state
+    for job_id in ("21", "22", "23", "24"):
+        assert ENDS[job_id] == (
+            jobs[job_id].state,
+            jobs[job_id].exit_code,
+            jobs[job_id].message,
+        )
+    assert "999999" not in jobs
+
+
+def test_an_end_that_nobody_knows() -> None:
+    """No error: a job that isn't in the result is one that HTCondor does not know."""
+    result = hold(
+        HTCONDOR.query(["999999"]), saved("condor_q-unknown"), saved("condor_history-unknown")
+    )
+    assert {} == result[1]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        Reply(("condor_history",), 1, "[\n", "Unable to locate remote schedd"),
+        Reply(("condor_history",), 0, "[\n{"),
+        SchedulerUnavailable("condor_history did not answer within 30 s."),
+        AgentError("condor_history: No such file or directory"),
+    ],
+)
+def test_a_history_that_fails(history: Reply | UniSpawnerError) -> None:
+    """What the queue says counts all the same."""
+    jobs = hold(HTCONDOR.query(["1", "999999"]), saved("condor_q-by-ids"), history)[1]
+    assert "1" in jobs
+    assert "999999" not in jobs
+
+
+@pytest.mark.parametrize("answer", [SCHEDD_HANGS, Reply(("condor_q",), 1, "", "unknown host x")])
+def test_a_queue_that_fails_says_nothing(answer: Reply) -> None:
+    """No history stands for it."""
+    with pytest.raises(SchedulerUnavailable):
+        hold(HTCONDOR.query(["1"]), answer)
+
+
+def test_the_query_asks_for_nothing_that_others_can_write() -> None:
+    """Names, directories, arguments and environments are users' own."""
+    written = {"JobBatchName", "Cmd", "Args", "Arguments", "Env", "Environment", "Iwd", "Out"}
+    assert set() == written & set(QUERY[-1].split(","))
+    assert "-allusers" in QUERY
+
+
+# -- marks ----------------------------------------------------------------------------------------
+
+
+def test_marks() -> None:
+    """As condor_q prints them; of several jobs with one mark, any."""
+    found = HTCONDOR.read_marks(saved("condor_q-mark"))
+    assert {MARK} == set(found)
+    assert found[MARK] in ("1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        (MARK, {MARK: "7"}),
+        ("ffff", {}),
+        (f"{MARK}0", {}),
+        (MARK.upper(), {}),
+        (7, {}),
+        (None, {}),
+    ],
+)
+def test_marks_that_are_none(mark: Any, expected: dict[str, str]) -> None:
+    """An attribute is its user's own: only a whole mark and a real id count."""
+    assert expected == HTCONDOR.read_marks(rows({"ClusterId": 7, "UnispawnerMark": mark}))
+    assert {} == HTCONDOR.read_marks(rows({"ClusterId": "1 -all", "UnispawnerMark": mark}))
+    assert {} == HTCONDOR.read_marks(rows({"UnispawnerMark": mark}))
+
+
+def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
+    """Another user's can't claim one, even where condor_q shows everybody's."""
+    commands, found = hold(HTCONDOR.find_marks("alice"), saved("condor_q-mark"))
+    assert ["-constraint", 'Owner == "alice"'] == commands[0][-2:]
+    assert "-allusers" not in commands[0]
+    assert {MARK} == set(found)
+
+
+def test_no_jobs_have_no_marks() -> None:
+    """Zero bytes again."""
+    assert {} == HTCONDOR.read_marks(Reply(("condor_q",), 0, ""))
+
+
+def test_no_marks_of_a_schedd_that_does_not_answer() -> None:
+    """A job isn't taken for never submitted."""
+    with pytest.raises(SchedulerUnavailable):
+        hold(HTCONDOR.find_marks("alice"), SCHEDD_HANGS)
+
+
+# -- the inventory --------------------------------------------------------------------------------
+
+
+def nodes(reply: Reply, pool: str = "") -> dict[str, Node]:
+    commands, inventory = hold(HTCondor(htcondor_pool=pool).inventory(), reply)
+    assert 1 == len(commands)
+    assert (["-pool", pool] if pool else []) == commands[0][1:3] * bool(pool)
+    assert () == inventory.queues
+    return {node.name: node for node in inventory.nodes}
+
+
+def with_gpus(reply: Reply) -> Reply:
+    """As condor_status prints it if it is asked for TotalSlotGPUs, too."""
+    ads = json.loads(reply.stdout)
+    for ad in ads:
+        ad["TotalSlotGPUs"] = ad["TotalGPUs"] if ad["SlotType"] == "Partitionable" else 0
+    return replace(reply, stdout=json.dumps(ads))
+
+
+def test_nodes_that_are_idle() -> None:
+    """A partitionable slot is its machine."""
+    found = nodes(with_gpus(saved("condor_status-idle")))
+    memory = 8000 * 2**20
+    empty = Node("", cores=4, idle_cores=4, idle_gpus=0, memory=memory, idle_memory=memory)
+    one, two = "condor1.cluster.example", "condor2.cluster.example"
+    expected = {
+        one: replace(empty, name=one, gpus=2, idle_gpus=2),
+        two: replace(empty, name=two),
+    }
+    assert expected == found
+
+
+def test_nodes_with_jobs() -> None:
+    """What is left of a partitionable slot is idle; what was cut out of it is not counted."""
+    found = nodes(with_gpus(saved("condor_status")))
+    (one, two) = found.values()
+    assert (True, 4, 1, 2, 2) == (
+        one.available,
+        one.cores,
+        one.idle_cores,
+        one.gpus,
+        one.idle_gpus,
+    )
+    assert (8000 * 2**20, 7616 * 2**20) == (one.memory, one.idle_memory)
+    assert (4, 2, 0) == (two.cores, two.idle_cores, two.idle_gpus)
+
+
+def test_a_node_that_is_down() -> None:
+    """The collector forgets it."""
+    assert ["condor2.cluster.example"] == list(nodes(saved("condor_status-node-down")))
+
+
+def test_static_slots() -> None:
+    """Several are one machine; one that is claimed is not idle."""
+    slot = {
+        "Machine": "a",
+        "SlotType": "Static",
+        "State": "Unclaimed",
+        "TotalSlotCpus": 2,
+        "Cpus": 2,
+        "TotalSlotMemory": 10,
+        "Memory": 10,
+    }
+    claimed = {**slot, "State": "Claimed"}
+    (node,) = nodes(rows(slot, claimed, {**slot, "TotalSlotGPUs": 1, "GPUs": 1})).values()
+    assert (
+        Node(
+            "a",
+            cores=6,
+            idle_cores=4,
+            gpus=1,
+            idle_gpus=1,
+            memory=30 * 2**20,
+            idle_memory=20 * 2**20,
+        )
+        == node
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"State": "Owner"}, {"State": "Drained"}, {"State": "Unclaimed", "Offline": True}, {}],
+)
+def test_a_node_that_takes_no_jobs(more: dict[str, Any]) -> None:
+    """Its owner is at it, it is drained, or switched off to save power."""
+    ad = {"Machine": "a", "PartitionableSlot": True, "TotalSlotCpus": 2, "Cpus": 2, **more}
+    (node,) = nodes(rows(ad)).values()
+    assert (False, 2, 0, 0) == (node.available, node.cores, node.idle_cores, node.idle_memory)
+
+
+def test_totals() -> None:
+    """Of the machines that are up."""
+    inventory = hold(HTCONDOR.inventory(), with_gpus(saved("condor_status")))[1]
+    assert Totals(2, 8, 3, 2, 2, 4, 8000 * 2**20) == inventory.totals()
+
+
+def test_another_pool() -> None:
+    """The setting names its central manager, and tells monitors apart."""
+    assert {} == nodes(Reply(("condor_status",), 0, ""), pool="cm.example")
+    assert HTCondor(htcondor_pool="cm.example").asked_as != HTCONDOR.asked_as
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        saved("condor_status-no-such-node"),
+        Reply(("condor_status",), 1, "", "Error: communication error\nCEDAR:6001:Failed to"),
+        Reply(("condor_status",), 0, "[{"),
+    ],
+)
+def test_a_collector_that_does_not_answer(answer: Reply) -> None:
+    """It has no empty cluster."""
+    with pytest.raises(SchedulerUnavailable):
+        hold(HTCONDOR.inventory(), answer)
+
+
+# -- errors ---------------------------------------------------------------------------------------
+
+REFUSED = [
+    *("bad-environment", "bad-initialdir", "bad-line", "bad-requirements", "bad-universe"),
+    *("empty", "missing-executable", "no-executable", "no-file", "no-queue", "root"),
+    *("syntax-error",),
+]
+MEANINGS = {
+    **{f"condor_submit-{name}": Meaning.REFUSED for name in REFUSED},
+    "condor_submit-service-user": Meaning.DENIED,
+    "condor_rm-finished": Meaning.GONE,
+    "condor_rm-unknown-proc": Meaning.GONE,
+    "condor_rm-twice": Meaning.GONE,
+    "condor_rm-service-user": Meaning.DENIED,
+    "condor_hold-not-owner": Meaning.DENIED,
+    # Of a cluster condor_rm does not tell whether it is gone or another's: it isn't asked so.
+    "condor_rm-not-owner": Meaning.REFUSED,
+    "condor_rm-unknown": Meaning.REFUSED,
+    "condor_rm-twice-cluster": Meaning.REFUSED,
+    "condor_rm-nonsense": Meaning.REFUSED,
+    "condor_rm-two-unknown": Meaning.REFUSED,
+    "condor_rm-two-one-not-owner": Meaning.REFUSED,
+    "condor_rm-forcex-not-removed": Meaning.REFUSED,
+}
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_what_errors_mean(name: str) -> None:
+    """Every saved failure of a command that we give, by its text: all end with 1."""
+    reply = saved(name)
+    assert reply.exit_status
+    assert MEANINGS[name] is HTCONDOR.meaning(reply)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for pattern in ("condor_submit*", "condor_rm*")
+        for path in sorted(OUTPUTS.glob(pattern))
+    ],
+    ids=lambda path: str(path.name),
+)
+def test_every_saved_failure_has_a_meaning(path: Path) -> None:
+    """A schedd that is down or hangs refuses nothing, and nothing else is taken for that."""
+    reply = read_saved_reply(path)
+    unavailable = HTCONDOR.meaning(reply) is Meaning.UNAVAILABLE
+    away = bool(re.search(r"schedd-(hangs|down|killed)|frozen", path.name))
+    assert unavailable == bool(away and reply.text and reply.exit_status)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Permission denied to remove job 78.0", Meaning.DENIED),
+        (RM_SCHEDD_HANGS, Meaning.UNAVAILABLE),
+        (SCHEDD_HANGS.stderr, Meaning.UNAVAILABLE),
+        ("condor_rm: unknown host nowhere", Meaning.UNAVAILABLE),
+        ("ERROR: Can't find address of local schedd", Meaning.UNAVAILABLE),
+        ("Error: communication error\nCEDAR:6001:Failed to connect to <x>", Meaning.UNAVAILABLE),
+        ("ERROR: Failed to connect to local queue manager", Meaning.UNAVAILABLE),
+        ("ERROR: Number of submitted jobs would exceed MAX_JOBS_SUBMITTED", Meaning.REFUSED),
+        ("ERROR: The following files: x: Permission denied", Meaning.REFUSED),
+        ("", Meaning.REFUSED),
+    ],
+)
+def test_what_other_errors_mean(text: str, expected: Meaning) -> None:
+    """As condor_rm, condor_submit and condor_status print them."""
+    assert expected is HTCONDOR.meaning(Reply((), 1, "", text))
+
+
+def test_submissions_that_fail() -> None:
+    """A refusal carries condor_submit's own words; a schedd that is down refuses nothing."""
+    error = HTCONDOR.submit_error(saved("condor_submit-bad-initialdir"))
+    assert SubmitError is type(error)
+    assert "No such directory: /home/alice/nowhere" in error.output
+    error = HTCONDOR.submit_error(saved("condor_submit-service-user"))
+    assert SubmitError is type(error)
+    down = Reply(("condor_submit",), 1, "", "ERROR: Can't find address of local schedd")
+    assert isinstance(HTCONDOR.submit_error(down), SchedulerUnavailable)
+
+
+def test_cancellations_that_fail() -> None:
+    """A job that is gone or going is no error; another user's is one."""
+    for name in ("finished", "unknown-proc", "twice"):
+        assert HTCONDOR.cancel_error(saved(f"condor_rm-{name}")) is None
+    denied = HTCONDOR.cancel_error(Reply((), 1, "", "\nPermission denied to remove job 78.0\n"))
+    assert isinstance(denied, CancelError)
+    assert "Permission denied to remove job 78.0" in denied.output
+    hangs = HTCONDOR.cancel_error(Reply((), 1, "", RM_SCHEDD_HANGS))
+    assert isinstance(hangs, SchedulerUnavailable)
+
+
+def test_who_it_is() -> None:
+    """condor_version's first line."""
+    assert re.search(HTCONDOR.identity, saved("condor_version").stdout, re.MULTILINE)
