@@ -491,10 +491,6 @@ def test_an_answer_that_is_cut_off() -> None:
         "{}",
         "null",
         "[{}]",
-        '[{"ClusterId": 1, "JobStatus": 2}]',
-        '[{"ClusterId": 1, "Owner": "ada"}]',
-        '[{"ClusterId": "x", "JobStatus": 2, "Owner": "ada"}]',
-        '[{"ClusterId": null, "JobStatus": 2, "Owner": "ada"}]',
         "-- Failed to fetch ads",
     ],
 )
@@ -502,6 +498,21 @@ def test_an_answer_of_another_shape(text: str) -> None:
     """It is none."""
     with pytest.raises(SchedulerUnavailable):
         HTCONDOR.read_status(Reply(QUERY, 0, text))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"ClusterId": 1, "JobStatus": 2},
+        {"ClusterId": 1, "Owner": "ada"},
+        {"ClusterId": "x", "JobStatus": 2, "Owner": "ada"},
+        {"ClusterId": None, "JobStatus": 2, "Owner": "ada"},
+    ],
+)
+def test_one_row_that_makes_no_sense_hides_no_other(row: dict[str, Any]) -> None:
+    """A user can write nonsense into a job of their own with condor_qedit."""
+    good = {"ClusterId": 7, "JobStatus": 1, "Owner": "bob"}
+    assert {"7"} == set(HTCONDOR.read_status(Reply(QUERY, 0, json.dumps([row, good]))))
 
 
 @pytest.mark.parametrize(
@@ -551,12 +562,53 @@ def hold(dialogue: Dialogue[Any], *answers: Reply | UniSpawnerError) -> tuple[li
         reply = left.pop(0)
 
 
+WHERE = "condor_status -constraint JobId isnt undefined -json -attributes Machine,JobId,RemoteOwner"
+NOWHERE = Reply(("condor_status",), 0, "")
+
+
 def test_all_jobs_are_one_question() -> None:
-    """Also where there is none."""
-    commands, jobs = hold(HTCONDOR.query(), saved("condor_q-states"))
-    assert [list(QUERY)] == commands
+    """And one more where they run, if any does."""
+    commands, jobs = hold(HTCONDOR.query(), saved("condor_q-states"), NOWHERE)
+    assert [" ".join(QUERY), WHERE] == [" ".join(command) for command in commands]
     assert 15 == len(jobs)
-    assert {} == hold(HTCONDOR.query(), saved("condor_q-empty"))[1]
+    assert ([list(QUERY)], {}) == hold(HTCONDOR.query(), saved("condor_q-empty"))
+
+
+def slot(machine: str, job_id: str, owner: str) -> dict[str, str]:
+    return {"Machine": machine, "JobId": job_id, "RemoteOwner": owner}
+
+
+@pytest.mark.parametrize(
+    ("slots", "expected"),
+    [
+        ([slot("node1", "5.0", "ada@x.example")], "node1"),
+        ([slot("node2", "5.0", "ada@x.example")], ""),
+        ([slot("node1", "5.1", "ada@x.example")], ""),
+        ([slot("node1", "55.0", "ada@x.example")], ""),
+        ([slot("node1", "5.0", "bob@x.example")], ""),
+        ([slot("node1", "6.0", "ada@x.example"), slot("node1", "5.0", "ada@y.example")], "node1"),
+        ([{"Machine": "node1"}], ""),
+        ([], ""),
+    ],
+)
+def test_a_host_counts_if_its_machine_says_so(slots: list[dict[str, str]], expected: str) -> None:
+    """A user can write any RemoteHost, and would have their route lead anywhere."""
+    job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada", "RemoteHost": "slot1_1@node1"}
+    queue = Reply(QUERY, 0, json.dumps([job]))
+    where = Reply(("condor_status",), 0, json.dumps(slots))
+    _, jobs = hold(HTCONDOR.query(), queue, where)
+    assert (JobState.RUNNING, expected) == (jobs["5"].state, jobs["5"].exec_host)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [SchedulerUnavailable("no answer"), Reply(("condor_status",), 1, "", "no"), NOWHERE],
+)
+def test_without_the_collector_jobs_are_followed_all_the_same(trouble: Any) -> None:
+    """Where they run isn't known, and nothing else is lost."""
+    job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada", "RemoteHost": "slot1_1@node1"}
+    _, jobs = hold(HTCONDOR.query(), Reply(QUERY, 0, json.dumps([job])), trouble)
+    assert (JobState.RUNNING, "") == (jobs["5"].state, jobs["5"].exec_host)
 
 
 def test_jobs_in_the_queue_need_no_history() -> None:

@@ -9,23 +9,20 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler, setting
-from .inventory import Inventory, Node
+from .htcondor_inventory import NODE_FIELDS, SLOT_FIELDS, as_int, read_nodes, read_slots
+from .inventory import Inventory
 
 # None of these can be written by a user, but for the reason, which is told to that user only.
 _FIELDS = (
     *("ClusterId", "ProcId", "JobStatus", "Owner", "RemoteHost", "HoldReason", "RemoveReason"),
     *("JobCurrentStartDate", "LastRejMatchReason", "ExitCode", "ExitBySignal", "ExitSignal"),
-)
-_NODE_FIELDS = (
-    *("Machine", "State", "PartitionableSlot", "SlotType", "TotalSlotCpus", "Cpus"),
-    *("TotalSlotMemory", "Memory", "TotalSlotGPUs", "GPUs", "Offline"),
 )
 MARK = "UnispawnerMark"
 """The attribute of a job by which its own user finds it again."""
@@ -180,20 +177,37 @@ class HTCondor(Scheduler):
         self.check_answered(reply)
         jobs: dict[str, JobInfo] = {}
         gone = "condor_history" in reply.command
-        for row in self.read_rows(reply):
+        rows = self.read_rows(reply)
+        for row in rows:
             try:
                 job_id = str(int(row["ClusterId"]))
                 info = self._info(row, gone=gone)
             except (KeyError, TypeError, ValueError):
-                raise self.unreadable(reply) from None
+                continue  # condor_qedit lets a user write nonsense: no other user's loss
             # Several processes of one cluster are no job of ours.
             if row.get("ProcId", 0) == 0:
                 jobs.setdefault(job_id, info)
+        if rows and not any("ClusterId" in row for row in rows):
+            raise self.unreadable(reply)
         return jobs
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
-        """Ask the queue; then the history for jobs that it does not hold any more."""
+        """Ask the queue; then the history for jobs that it does not hold any more.
+
+        A user can write any RemoteHost into a job of theirs (condor_qedit), and would have their
+        route lead there: so it counts only if that machine itself says that it has the job.
+        """
         jobs = self.read_status((yield self.status_command(job_ids)))
+        if job_ids is None and any(info.exec_host for info in jobs.values()):
+            try:
+                reply = yield self._collector_command(SLOT_FIELDS, "JobId isnt undefined")
+                self.check_answered(reply)
+                slots = read_slots(self.read_rows(reply))
+            except UniSpawnerError:
+                slots = set()  # where jobs run isn't known just now; the rest is
+            for job_id, info in jobs.items():
+                if info.exec_host and (job_id, info.owner, info.exec_host) not in slots:
+                    jobs[job_id] = replace(info, exec_host="")
         missing = [job_id for job_id in job_ids or () if job_id not in jobs]
         if missing:
             try:  # it reads files, which may be large, elsewhere, or nobody else's business
@@ -224,15 +238,14 @@ class HTCondor(Scheduler):
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask the collector for every slot; HTCondor has no queues."""
-        pool = ["-pool", self.htcondor_pool] if self.htcondor_pool else []
-        reply = yield ["condor_status", *pool, "-json", "-attributes", ",".join(_NODE_FIELDS)]
+        reply = yield self._collector_command(NODE_FIELDS)
         self.check_answered(reply)
-        nodes: dict[str, Node] = {}
-        for row in self.read_rows(reply):
-            if row.get("SlotType") != "Dynamic" and isinstance(row.get("Machine"), str):
-                node = _node(row)
-                nodes[node.name] = _together(nodes[node.name], node) if node.name in nodes else node
-        return Inventory(nodes=tuple(nodes.values()))
+        return Inventory(nodes=read_nodes(self.read_rows(reply)))
+
+    def _collector_command(self, attributes: Iterable[str], constraint: str = "") -> list[str]:
+        pool = ["-pool", self.htcondor_pool] if self.htcondor_pool else []
+        which = ["-constraint", constraint] if constraint else []
+        return ["condor_status", *pool, *which, "-json", "-attributes", ",".join(attributes)]
 
     def read_rows(self, reply: Reply) -> list[dict[str, Any]]:
         """Return the ClassAds of a command's JSON; zero bytes are none.
@@ -255,9 +268,9 @@ class HTCondor(Scheduler):
     def _info(self, row: Mapping[str, Any], *, gone: bool) -> JobInfo:
         word = str(row["JobStatus"])
         state, message = self.state(word), ""
-        exit_code = _int(row.get("ExitCode"))
+        exit_code = as_int(row.get("ExitCode"))
         if state is JobState.COMPLETED and (exit_code or row.get("ExitBySignal")):
-            signal = _int(row.get("ExitSignal"))
+            signal = as_int(row.get("ExitSignal"))
             state = JobState.FAILED
             message = (
                 f"it was killed by signal {signal}"
@@ -359,45 +372,6 @@ def _literal(value: Attribute) -> str:
         return text
     escaped = _no_macros(text).replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _node(row: Mapping[str, Any]) -> Node:
-    partitionable = bool(row.get("PartitionableSlot"))
-    state = row.get("State")
-    available = state in ("Unclaimed", "Claimed", "Preempting", "Matched") and not row.get(
-        "Offline"
-    )
-    free = available and (partitionable or state == "Unclaimed")
-    cores, gpus = _int(row.get("TotalSlotCpus")) or 0, _int(row.get("TotalSlotGPUs")) or 0
-    memory = _int(row.get("TotalSlotMemory"))
-    return Node(
-        str(row["Machine"]),
-        available=available,
-        cores=cores,
-        idle_cores=_int(row.get("Cpus")) or 0 if free else 0,
-        gpus=gpus,
-        idle_gpus=_int(row.get("GPUs")) or 0 if free else 0,
-        memory=None if memory is None else memory * 2**20,
-        idle_memory=(_int(row.get("Memory")) or 0) * 2**20 if free else 0,
-    )
-
-
-def _together(one: Node, other: Node) -> Node:
-    """Return one machine of two slots."""
-    return Node(
-        one.name,
-        available=one.available or other.available,
-        cores=one.cores + other.cores,
-        idle_cores=(one.idle_cores or 0) + (other.idle_cores or 0),
-        gpus=one.gpus + other.gpus,
-        idle_gpus=(one.idle_gpus or 0) + (other.idle_gpus or 0),
-        memory=(one.memory or 0) + (other.memory or 0),
-        idle_memory=(one.idle_memory or 0) + (other.idle_memory or 0),
-    )
-
-
-def _int(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 SCHEDULER = HTCondor

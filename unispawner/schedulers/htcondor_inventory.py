@@ -1,0 +1,80 @@
+"""What HTCondor's collector tells of the pool: its machines, and on which of them a job is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from .inventory import Node
+
+NODE_FIELDS = (
+    *("Machine", "State", "PartitionableSlot", "SlotType", "TotalSlotCpus", "Cpus"),
+    *("TotalSlotMemory", "Memory", "TotalSlotGPUs", "GPUs", "Offline"),
+)
+SLOT_FIELDS = ("Machine", "JobId", "RemoteOwner")
+"""Of a slot that is in use; the machine's own words, which no user can write."""
+
+Slot = tuple[str, str, str]
+"""A job's id, its owner, and the machine it is on."""
+
+
+def read_slots(rows: Collection[Mapping[str, Any]]) -> set[Slot]:
+    """Return which job is where."""
+    return {
+        (
+            str(row.get("JobId")).partition(".")[0],
+            str(row.get("RemoteOwner")).partition("@")[0],
+            str(row.get("Machine")),
+        )
+        for row in rows
+        if str(row.get("JobId")).endswith(".0")
+    }
+
+
+def read_nodes(rows: Collection[Mapping[str, Any]]) -> tuple[Node, ...]:
+    """Return the machines: a machine may have several slots, and those that jobs are cut from."""
+    nodes: dict[str, Node] = {}
+    for row in rows:
+        if row.get("SlotType") != "Dynamic" and isinstance(row.get("Machine"), str):
+            node = _node(row)
+            nodes[node.name] = _together(nodes[node.name], node) if node.name in nodes else node
+    return tuple(nodes.values())
+
+
+def _node(row: Mapping[str, Any]) -> Node:
+    partitionable = bool(row.get("PartitionableSlot"))
+    state = row.get("State")
+    available = state in ("Unclaimed", "Claimed", "Preempting", "Matched") and not row.get(
+        "Offline"
+    )
+    free = available and (partitionable or state == "Unclaimed")
+    cores, gpus = as_int(row.get("TotalSlotCpus")) or 0, as_int(row.get("TotalSlotGPUs")) or 0
+    memory = as_int(row.get("TotalSlotMemory"))
+    return Node(
+        str(row["Machine"]),
+        available=available,
+        cores=cores,
+        idle_cores=as_int(row.get("Cpus")) or 0 if free else 0,
+        gpus=gpus,
+        idle_gpus=as_int(row.get("GPUs")) or 0 if free else 0,
+        memory=None if memory is None else memory * 2**20,
+        idle_memory=(as_int(row.get("Memory")) or 0) * 2**20 if free else 0,
+    )
+
+
+def _together(one: Node, other: Node) -> Node:
+    """Return one machine of two slots."""
+    return Node(
+        one.name,
+        available=one.available or other.available,
+        cores=one.cores + other.cores,
+        idle_cores=(one.idle_cores or 0) + (other.idle_cores or 0),
+        gpus=one.gpus + other.gpus,
+        idle_gpus=(one.idle_gpus or 0) + (other.idle_gpus or 0),
+        memory=(one.memory or 0) + (other.memory or 0),
+        idle_memory=(one.idle_memory or 0) + (other.idle_memory or 0),
+    )
+
+
+def as_int(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
