@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -548,3 +548,19 @@ def test_no_job_has_no_mark() -> None:
     assert {} == LSF.read_marks(Reply((), 255, "", "No job found\n"))
     with pytest.raises(SchedulerUnavailable):
         LSF.read_marks(Reply((), 255, "", "LSF is down. Please wait ...\n"))
+
+
+def test_what_it_tells_can_be_told() -> None:
+    """Each word of the README's table, from a record as bjobs(1) describes it."""
+    infos = [
+        one(STAT="RUN", EXEC_HOST="n1", START_TIME="Nov 24 10:00", FINISH_TIME="Nov 24 18:00 L"),
+        one(STAT="PEND", PEND_REASON="Job is waiting", ESTIMATED_START_TIME="Nov 24 18:00"),
+        one(STAT="EXIT", EXIT_CODE="3", EXIT_REASON="TERM_RUNLIMIT: job killed"),
+    ]
+    blank = JobInfo("", JobState.UNKNOWN)
+    told = {
+        field.name
+        for field in fields(JobInfo)
+        if any(getattr(info, field.name) != getattr(blank, field.name) for info in infos)
+    }
+    assert set() == LSF.tells - told
