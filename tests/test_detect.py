@@ -75,6 +75,7 @@ def bin(tmp_path: Path) -> Bin:
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test has found is nothing to the next."""
     monkeypatch.setattr(detect, "_known", {})
+    monkeypatch.setattr(detect, "_roots", {})
 
 
 def make(name: str) -> Scheduler:

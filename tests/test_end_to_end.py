@@ -192,11 +192,18 @@ async def test_a_job_that_can_never_start(
     await nothing_left(cluster, state)
 
 
+STUCK = [
+    pytest.param(name, marks=getattr(pytest.mark, name))
+    for name, cls in CLUSTERS.items()
+    if cls.stuck is not None
+]
+
+
+@pytest.mark.parametrize("cluster", STUCK, indirect=True, scope="module")
 async def test_a_job_that_is_stuck(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """A job that the scheduler gives up but keeps is a failure at once, with its reason, and is
     taken out of the queue."""
-    if cluster.stuck is None:
-        return  # there is no such thing with this scheduler
+    assert cluster.stuck
     settings, words = cluster.stuck
     hub.set("alice", "stuck", **settings)
     before = job_folders("alice")

@@ -68,6 +68,13 @@ class Lab:
         self.monitor.track(job, submitted=submitted)
         return job
 
+    def track_hidden(self, owner: str = "alice") -> TrackedJob:
+        """Submit a job that its own user is shown, and nobody else; follow it."""
+        job = self.job(owner)
+        self.scheduler.hide(job.job_id)
+        self.monitor.track(job)
+        return job
+
     def job(self, owner: str = "alice") -> TrackedJob:
         def changed(job: TrackedJob, before: JobInfo | None) -> None:
             self.changes.append((job.job_id, before))
@@ -298,11 +305,10 @@ async def test_missing_twice_is_asked_for_as_its_user(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One that its user still sees is hidden from the Hub (PrivateData): kept, and told once."""
-    job = lab.track()
+    job = lab.track_hidden()
     other = lab.track("bob")
     await lab.answers()
     lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
-    lab.scheduler.hide(job.job_id)
     await lab.answers(2)
     await lab.eventually(lambda: lab.asked_for)
     assert ("alice", [job.job_id]) == lab.asked_for[0]
@@ -334,14 +340,44 @@ async def test_a_hidden_jobs_host_is_one_of_the_clusters(
     lab: Lab, host: str, expected: str
 ) -> None:
     """Its user's side can be forged, and a report would be taken from whatever host it names."""
-    job = lab.track()
+    job = lab.track_hidden()
     await lab.answers()
-    lab.scheduler.hide(job.job_id)
     lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host=host)
     await lab.answers(2)
     await lab.eventually(lambda: job.info and job.info.state is JobState.RUNNING)
     assert job.info
     assert expected == job.info.exec_host
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_its_users_word_counts_only_for_a_job_that_may_be_hidden(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    """It can be forged: a job that was in the list of all, or a scheduler that hides none, is
+    followed there; else a route could be led to any node, by a job that is not even there."""
+    monkeypatch.setattr(FakeScheduler, "may_hide_jobs", shown)
+    job = lab.track() if shown else lab.track_hidden()
+    lab.track("bob")
+    await lab.answers()
+    before = job.info
+    lab.scheduler.hide(job.job_id)
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node2")
+    await lab.eventually(lambda: lab.asked_for)
+    await lab.answers(3)
+    assert before is job.info
+    assert not job._hidden
+
+
+async def test_an_answer_to_an_older_question_says_nothing_of_a_job(lab: Lab) -> None:
+    """Its id may have been anybody's, or forged, when the question was asked."""
+    job = lab.job()
+    began = time.monotonic()
+    lab.monitor._jobs.add(job)
+    job._since = began + 1
+    ended = JobInfo("alice", JobState.FAILED)
+    lab.monitor._apply({job.job_id: ended}, began)
+    assert (None, {job}) == (job.info, lab.monitor.jobs)
+    lab.monitor.untrack(job)
 
 
 async def test_one_that_its_user_does_not_see_has_ended(lab: Lab) -> None:

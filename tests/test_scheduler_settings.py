@@ -26,6 +26,13 @@ SETTINGS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_grid_engine_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings would be taken for those that are left out."""
+    for name in ("SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def another(setting: Any) -> Any:
     """A value that is right for a setting, and isn't its default."""
     default, choices = setting.default, setting.metadata["choices"]
@@ -240,8 +247,10 @@ def test_a_default_comes_back_though_it_is_set_by_now(name: str, setting: Any) -
 
 def test_the_root_that_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hub that finds another when it comes back asks about its jobs where they are."""
+    monkeypatch.setattr(detect, "_roots", {})
     monkeypatch.setattr(detect, "sge_root", lambda cell: "/then")
     state = saved("gridengine")
+    monkeypatch.setattr(detect, "_roots", {})
     monkeypatch.setattr(detect, "sge_root", lambda cell: "/now")
     now = spawner("gridengine")
     assert "/now" == now.command_environment()["SGE_ROOT"]

@@ -30,8 +30,6 @@ def test_a_server_is_taken_up_as_it_was_started() -> None:
         {**STATE.to_dict(), "version": 99},
         {**STATE.to_dict(), "scheduler": "gone"},
         {**STATE.to_dict(), "scheduler": "auto"},
-        {**STATE.to_dict(), "scheduler": "gridengine", "scheduler_options": {"sge_cell": 7}},
-        {**STATE.to_dict(), "scheduler_options": {"no_such_setting": 7}},
     ],
 )
 async def test_what_is_no_state_of_ours_is_no_server(state: dict[str, object]) -> None:
@@ -39,6 +37,25 @@ async def test_what_is_no_state_of_ours_is_no_server(state: dict[str, object]) -
     spawner = UniSpawner()
     spawner.load_state(state)
     assert ({}, 0) == (spawner.get_state(), await spawner.poll())
+
+
+@pytest.mark.parametrize(
+    "options", [{"sge_cell": 7}, {"no_such_setting": 7}, {"sge_gpus_per": "moon", "sge_cell": "c"}]
+)
+def test_a_setting_of_another_release_loses_no_server(options: dict[str, object]) -> None:
+    """It is as it is configured now; the server, its job and its mark are kept."""
+    state = {**STATE.to_dict(), "scheduler": "gridengine", "scheduler_options": options}
+    spawner = UniSpawner()
+    spawner.load_state(state)
+    assert state == spawner.get_state()
+    assert ("gridengine", "job") == (spawner.get_scheduler().name, spawner.sge_gpus_per)
+
+
+async def test_progress_before_it_is_known_which_scheduler_there_is() -> None:
+    """A start that waits for "auto" to be looked up tells so, and does not fail for it."""
+    async for event in UniSpawner().progress():
+        assert "Submitting the job to the cluster" == event["message"]
+        break
 
 
 def test_jupyterhubs_own_limits_fill_what_is_unset() -> None:

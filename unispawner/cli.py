@@ -161,9 +161,13 @@ def _check_hub(spawner: UniSpawner) -> str:
 
 
 async def _check_scheduler(spawner: UniSpawner) -> str:
+    from . import detect
+    from .scheduler_settings import HOST
+
     await spawner.find_scheduler()
     scheduler = spawner.get_scheduler()
     how = " (found by itself)" if spawner.scheduler == "auto" else ""
+    await detect.check(scheduler, HOST, spawner.command_environment())
     return f"{scheduler.title}{how}"
 
 

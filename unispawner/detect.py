@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import tasks
 from .dialogue import hold_dialogue
 from .errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from .schedulers import NAMES, Scheduler
@@ -20,6 +23,11 @@ IDENTIFY_TIMEOUT = 10.0
 """Seconds."""
 _Key = tuple[tuple[str, str], ...]
 _known: dict[_Key, str] = {}
+_looking: dict[tuple[_Key, asyncio.AbstractEventLoop], asyncio.Task[list[Found]]] = {}
+_roots: dict[str, tuple[str, float]] = {}
+ROOT_PAUSE = 60.0
+"""Seconds after which Grid Engine's root is looked for again where there was none."""
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 SGE_ROOTS = (
     *("/var/lib/gridengine", "/opt/sge", "/opt/gridengine", "/opt/uge", "/opt/univa", "/opt/ogs"),
@@ -91,8 +99,17 @@ async def find(
         If there are some and none answers just now.
     """
     if (key := _key(environment)) not in _known:
-        found = await look(host, environment, make)
+        # However many start at once, it is looked up once.
+        turn = (key, asyncio.get_running_loop())
+        if turn not in _looking:
+            _looking[turn] = tasks.start(look(host, environment, make), "looking for a scheduler")
+        try:
+            found = await asyncio.shield(_looking[turn])
+        finally:
+            if (task := _looking.get(turn)) is not None and task.done():
+                del _looking[turn]
         _known[key] = _only(found, environment["PATH"])
+        log.info("scheduler: auto is %s of %s", _known[key], "; ".join(map(str, found)))
     return _known[key]
 
 
@@ -100,17 +117,43 @@ async def look(
     host: SubmitHost, environment: Mapping[str, str], make: Callable[[str], Scheduler]
 ) -> list[Found]:
     """Ask every scheduler whose command is on the path who it is, and then about its jobs."""
-    found = await asyncio.gather(
-        *(_look_for(make(name), host, environment) for name in NAMES if name != "local")
-    )
+    found = await asyncio.gather(*(_look_for(make(name), host, environment) for name in NAMES))
     return [one for one in found if one is not None]
+
+
+async def check(scheduler: Scheduler, host: SubmitHost, environment: Mapping[str, str]) -> None:
+    """Make sure that a scheduler's commands are here, are its own, and answer.
+
+    Raises
+    ------
+    InvalidJobError
+        If they are another scheduler's.
+    SchedulerUnavailable
+        If they are not here, or don't answer.
+    """
+    if not scheduler.identify_command:
+        return
+    found = await _look_for(scheduler, host, environment)
+    if found is None:
+        raise SchedulerUnavailable(
+            f"scheduler: {scheduler.title}'s {scheduler.identify_command[0]} is not found in "
+            f"{environment['PATH']} (c.UniSpawner.scheduler_path)"
+        )
+    if found.problem:
+        raise SchedulerUnavailable(f"scheduler: {scheduler.title} does not answer: {found.problem}")
+    if not found.is_it:
+        raise InvalidJobError(
+            f"scheduler: the {found.command} found is not {scheduler.title}'s; it says "
+            f"{found.says!r}. Set c.UniSpawner.scheduler to what is here, or "
+            "c.UniSpawner.scheduler_path to where the right one is"
+        )
 
 
 async def _look_for(
     scheduler: Scheduler, host: SubmitHost, environment: Mapping[str, str]
 ) -> Found | None:
     command = scheduler.identify_command
-    if shutil.which(command[0], path=environment["PATH"]) is None:
+    if not command or shutil.which(command[0], path=environment["PATH"]) is None:
         return None
     surroundings = {**scheduler.environment(), **environment}
     try:
@@ -170,9 +213,22 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a scheduler's settings with those filled in that the host itself tells."""
     result = dict(options)
     if name == "gridengine" and not result["sge_root"]:
-        result["sge_cell"] = result["sge_cell"] or os.environ.get("SGE_CELL", "")
-        result["sge_root"] = sge_root(result["sge_cell"] or "default")
+        if os.environ.get("SGE_ROOT"):  # settings.sh sets them all
+            result["sge_cell"] = result["sge_cell"] or os.environ.get("SGE_CELL", "")
+            for setting in ("sge_qmaster_port", "sge_execd_port"):
+                port = os.environ.get(setting.upper(), "")
+                result[setting] = result[setting] or (int(port) if port.isdigit() else 0)
+        result["sge_root"] = _remembered_root(result["sge_cell"] or "default")
     return result
+
+
+def _remembered_root(cell: str) -> str:
+    """Return what :func:`sge_root` has found; that it has found nothing holds for a while."""
+    root, when = _roots.get(cell, ("", float("-inf")))
+    if not root and time.monotonic() - when > ROOT_PAUSE:
+        root = sge_root(cell)
+        _roots[cell] = (root, time.monotonic())
+    return root
 
 
 def sge_root(cell: str) -> str:

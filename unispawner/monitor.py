@@ -170,8 +170,10 @@ class Monitor:
         missing = []
         for job in list(self._jobs):
             info = answer.get(job.job_id)
-            if info is not None and job.client.account.owns(info.owner):
-                job._hidden = False
+            told = info is not None and job.client.account.owns(info.owner)
+            # An answer to a question asked before the job was submitted can't be of this job.
+            if told and info is not None and job._since < began:
+                job._hidden, job._shown = False, True
                 self._seen(job, info, began)
             elif job._since < began:  # a job submitted after the question was asked isn't missing
                 missing.append(job)
@@ -296,6 +298,8 @@ class Monitor:
             log.error("Job %s is %r's, not %r's.", job.job_id, info.owner, owner)
             message = f"{self.scheduler.title} says that job {job.job_id} is somebody else's"
             info = JobInfo(owner=owner, state=JobState.FAILED, message=message)
+        elif not info.state.final and (job._shown or not self.scheduler.may_hide_jobs):
+            return  # the list of all jobs would have it: its user's own side says what it likes
         elif not job._hidden and not info.state.final:
             job._hidden = True
             log.warning(

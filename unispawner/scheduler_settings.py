@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, Dict, Enum, Integer, TraitType, Unicode
+from traitlets import Bool, Dict, Enum, Integer, TraitError, TraitType, Unicode
 
 from . import detect
 from .schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
@@ -105,6 +106,17 @@ class SchedulerSettings(_Base):
         """
         if self.scheduler == "auto":
             await detect.find(HOST, self.base_environment(), self.scheduler_named)
+
+    def take_options(self, options: Mapping[str, Any]) -> None:
+        """Set a scheduler's own settings as they were when a server was started.
+
+        One that another release had, or that doesn't fit any more, is as it is configured now.
+        """
+        for name, value in options.items():
+            try:
+                self.set_trait(name, value)
+            except TraitError as error:
+                self.log.warning("%s is as it is configured now: %s", name, error)
 
     def base_environment(self) -> dict[str, str]:
         """Return the environment of commands, whatever the scheduler: nothing is the Hub's own."""

@@ -27,13 +27,17 @@ from traitlets import (
 )
 from traitlets.config import Config
 
+from . import detect
 from .errors import InvalidJobError
 from .job import JobSpec, ResourceSpec
 from .run_as import WAYS
-from .scheduler_settings import SchedulerSettings
+from .scheduler_settings import HOST, SchedulerSettings
+from .schedulers import NAMES
 from .script import render_script
 from .units import parse_duration
 
+# PSI/J's own names, too: a configuration may serve both.
+_ATTRIBUTE_PREFIXES = {*NAMES, "pbs_classic", "cobalt", "flux", "rp", "template"}
 _WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (compared with, not bound to)
 
 
@@ -236,6 +240,7 @@ class JobSettings(SchedulerSettings):
             raise InvalidJobError(
                 f"state_dir: {spawner.state_dir!r}: only {{username}} is known in braces"
             )
+        await detect.check(spawner.get_scheduler(), HOST, spawner.command_environment())
 
     def job_spec(self, mark: str, environment: Mapping[str, object]) -> JobSpec:
         """Return the job that a start would submit now, with this environment.
@@ -245,6 +250,13 @@ class JobSettings(SchedulerSettings):
         InvalidJobError
             For the first setting that can't be right, naming it and its value.
         """
+        for key in self.custom_attributes:
+            scheduler = str(key).partition(".")[0].lower()
+            if "." in str(key) and scheduler not in _ATTRIBUTE_PREFIXES:
+                raise InvalidJobError(
+                    f"custom_attributes: {key!r}: there is no scheduler {scheduler!r}; there are "
+                    f"{', '.join(NAMES)}"
+                )
         spec = JobSpec(
             name=self.job_name,
             executable=self.launcher_python,

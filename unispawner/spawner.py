@@ -70,8 +70,7 @@ class UniSpawner(JobSettings, Spawner):
         if self.state.mark:  # as they were for this server; its next start has new ones
             try:
                 self.set_trait("scheduler", self.state.scheduler)
-                for name, value in self.state.scheduler_options.items():
-                    self.set_trait(name, value)
+                self.take_options(self.state.scheduler_options)
                 self.get_scheduler()
             except (TraitError, UniSpawnerError) as error:  # anything else would end the Hub
                 self.log.error("%s: its scheduler is no more: %s", self._log_name, error)
@@ -313,8 +312,11 @@ class UniSpawner(JobSettings, Spawner):
         """Yield what has changed: position, reason and estimated start; then the host."""
         last = None
         while True:
-            monitor = self.monitor()
-            event = progress.event(self.job, monitor.problem, self.get_scheduler().title)
+            if self.job is None:  # which scheduler "auto" is may not be known yet
+                event = progress.event(None, None, "the cluster")
+            else:
+                title = self.get_scheduler().title
+                event = progress.event(self.job, self.monitor().problem, title)
             if event != last:
                 yield event
             last = event

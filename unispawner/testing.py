@@ -52,6 +52,7 @@ class FakeScheduler(Scheduler):
     commands = ("/bin/sh",)
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
+    may_hide_jobs = True
     states: ClassVar = {state.value: state for state in JobState if state is not JobState.UNKNOWN}
     errors = (
         (r"no such job", Meaning.GONE),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .agent_client import AgentClient
 from .job import JobInfo, JobState
@@ -51,6 +51,7 @@ class TrackedJob:
     _since: float = field(default_factory=time.monotonic)
     _missed: int = 0
     _hidden: bool = False
+    _shown: bool = False
     _asked: float = float("-inf")
     _asking: bool = False
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,6 +93,7 @@ class TrackedJob:
 
     def update(self, info: JobInfo, asked: float) -> None:
         """Take what a scheduler told when it was asked at that moment; tell others if it is new."""
+        info = replace(info, message=_short(info.message), native_state=_short(info.native_state))
         before, self.info, self._missed = self.info, info, 0
         if self.reported and self.life is None and asked > self.reported_at:
             self.life = info.start_time
@@ -102,3 +104,8 @@ class TrackedJob:
                     self.on_change(self, before)
                 except Exception:  # a locked database must not end the monitor
                     log.exception("Job %s has changed, and that could not be followed", self.job_id)
+
+
+def _short(text: str) -> str:
+    """Return foreign text as one line of a log or a page: users have a hand in some of it."""
+    return " ".join(text.split())[:1000]

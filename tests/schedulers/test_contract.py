@@ -179,6 +179,22 @@ def test_directives_are_lines(scheduler: Scheduler) -> None:
         assert "\n" not in line
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "local"])
+def test_the_mark_is_with_the_job(name: str) -> None:
+    """By it a job is found whose submission's answer was lost."""
+    lines = get_scheduler(name).directives(JobSpec(mark=MARK))
+    assert 1 == sum(MARK in line for line in lines)
+
+
+def test_a_refused_option_is_told(scheduler: Scheduler) -> None:
+    """An array, an interactive job: nothing that a server could be."""
+    for key in scheduler.refused:
+        if re.fullmatch(r"[A-Za-z0-9+][\w.+-]*", key):
+            spec = JobSpec(custom_attributes={f"{scheduler.name}.{key}": "x"})
+            with pytest.raises(InvalidJobError, match=re.escape(f"{scheduler.name}.{key}")):
+                scheduler.check_supported(spec)
+
+
 def test_directives_hold_no_environment(scheduler: Scheduler) -> None:
     """The token goes by file only."""
     spec = JobSpec(environment={"TOKEN": "topsecret"})

@@ -488,6 +488,7 @@ def test_no_marks_of_a_qmaster_that_does_not_answer() -> None:
 # -- dialogues ----------------------------------------------------------------------------------
 
 LIST = "qstat -xml -u '*'"
+OWN = "qstat -xml -u '$user'"
 
 
 def test_all_jobs_are_one_question() -> None:
@@ -498,7 +499,7 @@ def test_all_jobs_are_one_question() -> None:
 
 def test_jobs_that_are_listed_need_no_more() -> None:
     jobs, asked = hold(SGE.query(["23", "24"]), "qstat-xml-states")
-    assert ([LIST], {"23", "24"}) == (asked, set(jobs))
+    assert ([OWN], {"23", "24"}) == (asked, set(jobs))
 
 
 def test_a_stuck_job_says_why() -> None:
@@ -507,7 +508,7 @@ def test_a_stuck_job_says_why() -> None:
         SGE.query(["37", "25"]),
         *("qstat-xml-states", "qstat-j-error-directory", "qstat-j-finished", "qacct-ok"),
     )
-    assert [LIST, "qstat -j 25", "qstat -j 37", "qacct -j 37"] == asked
+    assert [OWN, "qstat -j 25", "qstat -j 37", "qacct -j 37"] == asked
     assert "can't chdir to /home/alice/nothere: No such file or directory" == jobs["25"].message
     assert jobs["25"].stuck
     assert JobState.COMPLETED is jobs["37"].state
@@ -521,7 +522,7 @@ def test_a_stuck_job_that_is_deleted_meanwhile() -> None:
 
 def test_an_ended_job_is_in_the_accounting() -> None:
     jobs, asked = hold(SGE.query(["38"]), "qstat-xml-states", _unknown("38"), "qacct-failed")
-    assert [LIST, "qstat -j 38", "qacct -j 38"] == asked
+    assert [OWN, "qstat -j 38", "qacct -j 38"] == asked
     assert (JobState.FAILED, "alice", 3) == (
         jobs["38"].state,
         jobs["38"].owner,
@@ -553,7 +554,7 @@ def test_several_that_have_ended() -> None:
         SGE.query(["37", "38"]),
         *("qstat-xml-none", _unknown("37", "38"), "qacct-ok", "qacct-failed"),
     )
-    assert [LIST, "qstat -j 37,38", "qacct -j 37", "qacct -j 38"] == asked
+    assert [OWN, "qstat -j 37,38", "qacct -j 37", "qacct -j 38"] == asked
     assert [JobState.COMPLETED, JobState.FAILED] == [info.state for info in jobs.values()]
 
 

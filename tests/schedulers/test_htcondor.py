@@ -30,6 +30,7 @@ from unispawner.testing import read_saved_reply
 OUTPUTS = Path(__file__).parents[1] / "outputs" / "htcondor"
 HTCONDOR = HTCondor()
 QUERY = tuple(HTCONDOR.status_command())
+BY_IDS = tuple(HTCONDOR.status_command([]))
 MARK = "0123456789abcdef"
 HELD = "The job attribute PeriodicHold expression"
 
@@ -614,7 +615,7 @@ def test_without_the_collector_jobs_are_followed_all_the_same(trouble: Any) -> N
 def test_jobs_in_the_queue_need_no_history() -> None:
     """By their ids, with the same fields."""
     commands, jobs = hold(HTCONDOR.query(["1", "5"]), saved("condor_q-by-ids"))
-    assert [[*QUERY, "1", "5"]] == commands
+    assert [[*BY_IDS, "1", "5"]] == commands
     assert {"1", "5"} == set(jobs)
 
 
@@ -625,7 +626,7 @@ def test_jobs_that_have_left_the_queue() -> None:
         saved("condor_q-by-ids"),
         saved("condor_history"),
     )
-    history = ["condor_history", "-json", "-attributes", QUERY[-1], "-limit", "5"]
+    history = ["condor_history", "-json", "-attributes", BY_IDS[-1], "-limit", "5"]
     assert [*history, "21", "22", "23", "24", "999999"] == commands[1]
     assert JobState.RUNNING is jobs["1"].state
     for job_id in ("21", "22", "23", "24"):

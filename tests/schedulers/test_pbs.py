@@ -444,7 +444,7 @@ def test_a_server_without_history() -> None:
 def test_history_can_be_left_alone() -> None:
     """A setting spares the question."""
     jobs, commands = hold(
-        Pbs(job_history=False).query(["1.pbslab"]), told("qstat-finished-without-x")
+        Pbs(pbs_job_history=False).query(["1.pbslab"]), told("qstat-finished-without-x")
     )
     assert ({}, [[*BULK, "1.pbslab"]]) == (jobs, commands)
 

@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 TIMEOUT = 30.0
 """Seconds for one command; the agent as a whole has a limit of its own."""
-OUTPUT_LIMIT = 4 * 1024**2
-"""Characters."""
+OUTPUT_LIMIT = 32 * 1024**2
+"""Characters; more is an error, for what is cut can't be told from a whole answer."""
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
     Raises
     ------
     AgentError
-        If there is no such command.
+        If there is no such command, or it prints too much.
     SchedulerUnavailable
         If it doesn't end in time.
     """
@@ -65,9 +65,11 @@ def run(
         raise SchedulerUnavailable(
             f"{command[0]} did not answer within {timeout:g} s.", command=command
         ) from None
-    return Reply(
-        tuple(command), done.returncode, done.stdout[:OUTPUT_LIMIT], done.stderr[:OUTPUT_LIMIT]
-    )
+    if max(len(done.stdout), len(done.stderr)) > OUTPUT_LIMIT:
+        raise AgentError(
+            f"{command[0]} printed more than {OUTPUT_LIMIT} characters.", command=command
+        )
+    return Reply(tuple(command), done.returncode, done.stdout, done.stderr)
 
 
 def hold_dialogue(dialogue: Dialogue[T]) -> T:

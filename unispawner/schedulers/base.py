@@ -115,6 +115,11 @@ class Scheduler(ABC):
     """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
+    refused: ClassVar[frozenset[str]] = frozenset()
+    """Options that no custom attribute may be: those of another kind of job than a server is."""
+    may_hide_jobs: ClassVar[bool] = False
+    """True if a site can have the scheduler hide users' jobs from the Hub's account. Of a hidden
+    job its user's own side tells, which might tell anything."""
     directives_in_script: ClassVar[bool] = True
     """False if :meth:`directives` go beside the script: a submit description, options."""
 
@@ -292,6 +297,12 @@ class Scheduler(ABC):
             for name in _ASKABLE
             if hasattr(where, name)
         }
+        for key, _ in spec.attributes_for(self.name):
+            if key in self.refused:
+                raise InvalidJobError(
+                    f"custom_attributes: {self.name}.{key} can't be set: it would make another "
+                    "kind of job, or take its log or its environment away"
+                )
         supported = self.supported()
         for name, value in asked.items():
             if value and name not in supported and not (name in _COUNTS and value == 1):

@@ -92,6 +92,9 @@ class GridEngine(Scheduler):
     tells: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "start_time", "exit_code")
     )
+    refused: ClassVar = frozenset(
+        ("t", "tc", "sync", "V", "v", "b", "terse", "I", "shell", "o", "e", "j", "c", "sh", "@")
+    )
     directives_in_script = False
     states = output.STATES
     errors = (
@@ -197,9 +200,10 @@ class GridEngine(Scheduler):
         A job that has ended is gone from the list at once. What is known of its end is in the
         accounting, some seconds later, unless the site has none or keeps it elsewhere.
         """
-        jobs = self.read_status((yield self.status_command()))
         if job_ids is None:
-            return jobs
+            return self.read_status((yield self.status_command()))
+        # qstat(1): "$user" is whoever calls it. All users' jobs may be very many.
+        jobs = self.read_status((yield ["qstat", "-xml", "-u", "$user"]))
         result = {job_id: jobs[job_id] for job_id in job_ids if job_id in jobs}
         if stuck := [job_id for job_id in result if result[job_id].stuck]:
             reply = yield self.status_command(stuck)
@@ -213,18 +217,21 @@ class GridEngine(Scheduler):
                 self.check_answered(reply)
             if not output.read_unknown(reply.text).issuperset(missing):
                 raise self.unreadable(reply)  # one has come, or gone, between two commands
-            for job_id in missing:
-                if info := (yield from self._accounted(job_id)):
-                    result[job_id] = info
+            result.update((yield from self._accounted(missing)))
         return result
 
-    def _accounted(self, job_id: str) -> Dialogue[JobInfo | None]:
-        """Ask the accounting how a job has ended; None if it doesn't know, or there is none."""
-        try:
-            reply = yield ["qacct", "-j", job_id]
-        except UniSpawnerError:
-            return None
-        return output.read_accounting(reply.stdout) if reply.exit_status == 0 else None
+    def _accounted(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask the accounting how jobs have ended, as far as it knows, and if there is one."""
+        ended: dict[str, JobInfo] = {}
+        for job_id in job_ids:
+            try:
+                reply = yield ["qacct", "-j", job_id]
+            except UniSpawnerError:
+                break  # it is large, and the next would take as long
+            info = output.read_accounting(reply.stdout) if reply.exit_status == 0 else None
+            if info is not None:
+                ended[job_id] = info
+        return ended
 
     def mark_command(self) -> list[str]:
         """Return a qstat of all jobs in full, the context that we set among it."""
@@ -310,7 +317,7 @@ def template(options: list[str]) -> Mapping[str, object]:
     native: list[str] = []
     for option in options:
         words = shlex.split(option)
-        if words[0] in _ATTRIBUTES:
+        if words[0] in _ATTRIBUTES and len(words) == 2:
             attributes[_ATTRIBUTES[words[0]]] = words[1]
         elif option != "-j y":
             native += [_native(word) for word in words]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
@@ -283,10 +284,12 @@ def _text(entry: ElementTree.Element, tag: str) -> str:
 
 
 def _float(text: str) -> float:
+    """Return a number; 0 of what is none, or not finite: a user can ask for `nan`."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _time(text: str) -> float | None:

@@ -19,11 +19,15 @@ from .base import Dialogue, Meaning, Reply, Scheduler, setting
 from .htcondor_inventory import NODE_FIELDS, SLOT_FIELDS, as_int, read_nodes, read_slots
 from .inventory import Inventory
 
-# None of these can be written by a user, but for the reason, which is told to that user only.
-_FIELDS = (
-    *("ClusterId", "ProcId", "JobStatus", "Owner", "RemoteHost", "HoldReason", "RemoveReason"),
-    *("JobCurrentStartDate", "LastRejMatchReason", "ExitCode", "ExitBySignal", "ExitSignal"),
+# Who has the job, and its number, HTCondor itself writes; the rest its user can change with
+# condor_qedit, to nobody's harm but their own.
+_WRITABLE = (
+    *("JobStatus", "RemoteHost", "HoldReason", "JobCurrentStartDate", "LastRejMatchReason"),
+    *("ExitCode", "ExitBySignal", "ExitSignal", "RemoveReason"),
 )
+_FIELDS = ("ClusterId", "ProcId", "Owner", *_WRITABLE)
+_SANE = 4000
+"""Characters that a job's attributes have at most, together, to be among all users' jobs."""
 MARK = "UnispawnerMark"
 """The attribute of a job by which its own user finds it again."""
 
@@ -165,7 +169,12 @@ class HTCondor(Scheduler):
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return a condor_q of every user's jobs, or of these."""
         command = ["condor_q", "-allusers", "-json", "-attributes", ",".join(_FIELDS)]
-        return command if job_ids is None else [*command, *job_ids]
+        if job_ids is None:
+            # The schedd itself leaves out a job into which its user has written megabytes, or
+            # nested lists without end: nobody else's would be told otherwise.
+            sizes = " + ".join(f"size(unparse({name}))" for name in _WRITABLE)
+            return [*command, "-constraint", f"({sizes}) / {_SANE} is 0"]
+        return [*command, *job_ids]
 
     def history_command(self, job_ids: Collection[str]) -> list[str]:
         """Return a condor_history of jobs that have left the queue; it ends with the last found."""
@@ -259,7 +268,7 @@ class HTCondor(Scheduler):
             return []
         try:
             rows = json.loads(reply.stdout)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self.unreadable(reply) from None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise self.unreadable(reply)

@@ -67,6 +67,7 @@ class Lsf(Scheduler):
     identity = r"^\s*(IBM (Spectrum|Platform) LSF|Platform LSF|(?i:openlava|volclava|lavalite))\b"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
+    may_hide_jobs = True
     tells: ClassVar = frozenset(
         (
             *("exec_host", "message", "queue_position", "estimated_start", "start_time"),
@@ -230,6 +231,10 @@ class Lsf(Scheduler):
         if wide := self._read(reply) is None and _meaning(self, reply) is Meaning.REFUSED:
             reply = yield self.wide_status_command(job_ids)
         jobs = self.read_status(reply)
+        if wide and job_ids is None:
+            # A name may hold line breaks, and forge a row: that a job has ended is its own user's
+            # to ask.
+            jobs = {job_id: info for job_id, info in jobs.items() if not info.state.final}
         unaccounted = set(job_ids or ()) - set(jobs) - bjobs.read_not_found(reply.text)
         if unaccounted:
             raise self.unreadable(reply)  # bjobs said nothing of them, not even that they are gone

@@ -227,7 +227,7 @@ def _numbered(found: Iterable[Found]) -> dict[str, JobInfo]:
 
 def _records(text: str) -> list[Any] | None:
     """Return the records of a JSON answer; lines before it, "Please wait", are passed over."""
-    begin = re.search(r"^\s*\{", text, re.MULTILINE)
+    begin = re.search(r"^[ \t]*\{", text, re.MULTILINE)
     try:
         answer = json.loads(text[begin.start() :], object_pairs_hook=_object) if begin else None
     except ValueError:

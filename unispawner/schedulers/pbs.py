@@ -33,7 +33,7 @@ _RESERVATION = re.compile(r"([RSM]\d+)\..*")
 class Pbs(PbsFamily):
     """qsub, qstat, qdel, qselect and pbsnodes of PBS."""
 
-    job_history: bool = setting(
+    pbs_job_history: bool = setting(
         True,
         """Ask PBS how a job has ended (qstat -x). A server that keeps no history
         (job_history_enable) says so and is asked again without; False spares the first question.
@@ -139,7 +139,7 @@ class Pbs(PbsFamily):
         command = ["qstat", "-f", *_FORMAT]
         if job_ids is None:
             return command
-        return [*command, *(["-x"] if self.job_history else []), *job_ids]
+        return [*command, *(["-x"] if self.pbs_job_history else []), *job_ids]
 
     def ask(self, command: list[str]) -> Dialogue[Reply]:
         """Ask; without history where there is none, and line by line where JSON can be forged."""

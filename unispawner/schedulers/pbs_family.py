@@ -36,6 +36,7 @@ class PbsFamily(Scheduler):
     job_id = re.compile(r"\d{1,12}(\.[A-Za-z0-9][A-Za-z0-9._-]{0,200})?", re.ASCII)
     commands = ("qsub", "qstat", "qdel", "qselect", "pbsnodes")
     identify_command = ("qstat", "--version")
+    may_hide_jobs = True
     errors = (
         (
             r"cannot connect to server|Couldn't connect to|could not connect|Connection refused|"

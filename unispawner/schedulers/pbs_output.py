@@ -120,7 +120,7 @@ def _flatten(job: Any) -> Row | None:
         for key, one in pairs:
             if key in row and name != "Variable_List":
                 return None
-            row[key] = str(one)
+            row[key] = one if isinstance(one, str) else ""  # nothing is read that lies deeper
     return row
 
 

@@ -23,6 +23,8 @@ _NODE_FIELDS = (
 _WIDE = 400
 """Characters a column may have: sinfo cuts what is longer."""
 _AVAILABLE = {"idle", "mixed", "allocated", "completing", "planned"}
+_GIVEN_UP = {"JobHoldMaxRequeue", "launch failed requeued held"}
+"""Slurm has tried, and holds the job for somebody to look at."""
 _HELD_REASONS = {
     "JobHeldAdmin",
     "JobHeldUser",
@@ -83,6 +85,10 @@ class Slurm(Scheduler):
     title = "Slurm"
     commands = ("sbatch", "squeue", "scancel")
     identify_command = ("squeue", "--version")
+    may_hide_jobs = True
+    refused: ClassVar = frozenset(
+        ("array", "a", "wrap", "parsable", "test-only", "wait", "W", "output", "o", "error", "e")
+    )
     identity = r"^slurm(-wlm)? \d"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
@@ -209,6 +215,7 @@ class Slurm(Scheduler):
             estimated_end=None if waits or state.final else _time(end),
             native_state=word,
             ending=word == "COMPLETING",
+            stuck=state is JobState.HELD and reason in _GIVEN_UP,
         )
 
 

@@ -109,6 +109,10 @@ class Torque(PbsFamily):
                     f"{field}: TORQUE by itself can't be asked for this ({value!r}); where it can, "
                     f"set c.UniSpawner.{_SETTINGS[field]} = True"
                 )
+        if re.search(r"[;:,\s]", spec.reservation_id):  # what is behind would be more extensions
+            raise InvalidJobError(
+                f"reservation_id: {spec.reservation_id!r} is no reservation's name"
+            )
         super().check_supported(spec)
 
     def resources(self, spec: JobSpec) -> dict[str, str]:
