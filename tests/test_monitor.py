@@ -995,3 +995,15 @@ def test_one_monitor_for_all_that_ask_alike(tmp_path: Path) -> None:
     assert 20.0 == first.status_interval
     assert first is not get_monitor(scheduler, host, {"A": "2"}, 15.0)
     assert first is not get_monitor(scheduler, SubmitHost(), {"A": "1", "B": "2"}, 15.0)
+
+
+async def test_foreign_words_are_one_short_line(lab: Lab) -> None:
+    """Users have a hand in some reasons: none is pages long, or looks like lines of the log."""
+    job = lab.track(submitted=True)
+    await lab.answers()
+    reason = "first\nWARNING forged " + "x" * 5000
+    lab.scheduler.change(job.job_id, JobState.RUNNING, message=reason, native_state="a\nb")
+    await lab.eventually(lambda: job.info and job.info.state is JobState.RUNNING)
+    assert job.info
+    assert ("a b", 1000) == (job.info.native_state, len(job.info.message))
+    assert job.info.message.startswith("first WARNING forged xxx")

@@ -918,3 +918,9 @@ def test_the_environment_of_commands() -> None:
 def test_a_setting_that_is_none() -> None:
     with pytest.raises(InvalidJobError, match="sge_memory_per"):
         GridEngine(sge_memory_per="host")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "", "x"])
+def test_what_is_no_number_is_none(text: str) -> None:
+    """qsub takes `-l gpu=nan`, and lists it."""
+    assert 0.0 == output._float(text)

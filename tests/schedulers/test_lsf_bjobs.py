@@ -564,3 +564,14 @@ def test_what_it_tells_can_be_told() -> None:
         if any(getattr(info, field.name) != getattr(blank, field.name) for info in infos)
     }
     assert set() == LSF.tells - told
+
+
+def test_in_columns_an_end_is_its_own_users_to_ask() -> None:
+    """A job's name may hold a line break, and the line behind it be anybody's job, ended."""
+    refused = saved("bjobs-o-json")
+    rows = wide(
+        "7       ada     RUN   normal     vm          n1          x          Nov 24 10:00",
+        "8       bob     EXIT  normal     vm          n1          x          Nov 24 10:00",
+    )
+    assert {"7"} == set(hold(LSF.query(), refused, rows)[1])
+    assert JobState.FAILED is hold(LSF.query(["8"]), refused, rows)[1]["8"].state

@@ -893,3 +893,17 @@ def test_durations(text: str, expected: int | None) -> None:
 def test_times_that_are_none(text: str) -> None:
     """Never an error."""
     assert read_time(text) is None
+
+
+@pytest.mark.parametrize("depth", [10, 450, 700])
+def test_a_value_nested_without_end_hides_no_other_job(depth: int) -> None:
+    """An environment variable's value is the user's own, and some releases print it as JSON."""
+    deep = '{"a":' * depth + "1" + "}" * depth
+    job = '"Job_Owner": "{0}@h", "job_state": "R", "queue": "q"'
+    text = (
+        '{"timestamp": 1, "pbs_version": "23.06.06", "Jobs": {\n'
+        '"1.h": {' + job.replace("{0}", "ada") + ', "Variable_List": {"X": ' + deep + "}},\n"
+        '"2.h": {' + job.replace("{0}", "bob") + "}\n}}"
+    )
+    jobs = Pbs().read_status(Reply(("qstat",), 0, text))
+    assert "bob" == next(info.owner for key, info in jobs.items() if key.startswith("2"))

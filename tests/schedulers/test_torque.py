@@ -469,3 +469,10 @@ def test_the_inventory() -> None:
         Node("n2", True, 8, 4, 2, None, None, None, batch | {"gpu"}),
         Node("n3", False, 8, 0, 0, 0, None, 0, batch),
     ) == inventory.nodes
+
+
+@pytest.mark.parametrize("name", ["r;QOS:high", "r:x", "a b", "a,b"])
+def test_a_reservation_is_no_more_than_a_name(name: str) -> None:
+    """What is behind a semicolon would be Moab's to read."""
+    with pytest.raises(InvalidJobError, match="is no reservation's name"):
+        Torque(torque_moab=True).check_supported(JobSpec(reservation_id=name))
