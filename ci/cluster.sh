@@ -134,10 +134,10 @@ _remove_network() {
 
 # Is the daemon NAME running? It is the command's name, with what tells it from others after a hyphen
 # (slurmctld, slurmd-node1). The comparison guards against an id that another process now has; what is
-# no more than a zombie has no program.
+# no more than a zombie has no program. Debian's slurmd is a link to slurmd-wlm.
 alive() {
     local pid exe
-    pid=$(cat "$dir/pids/$1" 2>/dev/null) && exe=$(readlink "/proc/$pid/exe") && [ "${exe##*/}" = "${1%%-*}" ]
+    pid=$(cat "$dir/pids/$1" 2>/dev/null) && exe=$(readlink "/proc/$pid/exe") && [[ ${exe##*/} = "${1%%-*}"* ]]
 }
 
 # start NAME COMMAND...: in the background, unless it is alive. COMMAND must end in an exec, so

@@ -356,6 +356,7 @@ async def test_its_users_word_counts_only_for_a_job_that_may_be_hidden(
     """It can be forged: a job that was in the list of all, or a scheduler that hides none, is
     followed there; else a route could be led to any node, by a job that is not even there."""
     monkeypatch.setattr(FakeScheduler, "may_hide_jobs", shown)
+    lab.monitor.status_interval = 0.05
     job = lab.track() if shown else lab.track_hidden()
     lab.track("bob")
     await lab.answers()
