@@ -48,6 +48,8 @@ STATES = {
     # HTCondor would keep a held job for ever, and only its HoldReason tells what is wrong.
     OurState.HELD: JobState.FAILED,
 }
+TIMEOUT = 60.0
+"""Seconds for one command."""
 _HTCONDOR = HTCondor()
 
 
@@ -180,6 +182,18 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
         """Return the numbers of the clusters; no job is no text at all."""
         rows = _HTCONDOR.read_rows(Reply(("condor_q",), 0, out))
         return list(dict.fromkeys(str(row["ClusterId"]) for row in rows))
+
+    def _run_command(self, cmd: list[str]) -> str:
+        """Run a command as PSI/J does, but not for ever: a frozen schedd never answers."""
+        try:
+            done = subprocess.run(cmd, capture_output=True, text=True, timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            words = f"{cmd[0]} did not answer within {TIMEOUT:g} s"
+            raise subprocess.CalledProcessError(124, cmd, output=words) from None
+        if done.returncode:
+            words = "\n".join(filter(None, (done.stdout, done.stderr))) or "(it says nothing)"
+            raise subprocess.CalledProcessError(done.returncode, cmd, output=words)
+        return done.stdout
 
     def _clean_submit_script(self, job: Job) -> None:
         super()._clean_submit_script(job)
