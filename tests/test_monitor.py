@@ -898,6 +898,21 @@ async def test_a_slow_scheduler_is_asked_less(lab: Lab, monkeypatch: pytest.Monk
         assert following - began >= 10 * (ended - began)
 
 
+async def test_a_query_that_ran_out_of_time_is_not_taken_for_a_slow_scheduler(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hung for 12 seconds must not leave everybody without an answer for two minutes."""
+    monkeypatch.setattr(module, "LARGEST_SHARE", 0.01)
+    monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.5)
+    lab.scheduler.hang()
+    lab.track(submitted=True)
+    await lab.eventually(lambda: len(lab.host.spans) >= 1)
+    lab.scheduler.recover()
+    await lab.eventually(lambda: len(lab.host.spans) >= 2)
+    (began, ended), (following, _) = lab.host.spans[:2]
+    assert 2 * (ended - began) <= following - began < 20 * (ended - began)
+
+
 async def test_a_failing_scheduler_is_asked_less_and_less(lab: Lab) -> None:
     """Up to the ordinary interval; and often again once it answers."""
     lab.monitor.status_interval = 0.15

@@ -30,6 +30,9 @@ FAST_AFTER_SUBMIT = 60.0
 """Seconds after a submission for which that holds."""
 LARGEST_SHARE = 0.1
 """Of the interval, at most this part may be spent in queries: a slow scheduler is asked less."""
+LARGEST_SHARE_OF_FAILURES = 0.5
+"""The same for queries that failed: one that ran out of time says nothing of how long the next takes,
+and twenty starts may wait for that."""
 DOUBT_LASTS = 600.0
 """Seconds after which jobs that vanished together are asked for one by one, after all."""
 HOSTS_INTERVAL = 600.0
@@ -121,7 +124,8 @@ class Monitor:
             took = time.monotonic() - began
             self._answered.set()
             self._answered = asyncio.Event()
-            least = max(FAST_INTERVAL, took / LARGEST_SHARE)
+            share = LARGEST_SHARE_OF_FAILURES if self.problem else LARGEST_SHARE
+            least = max(FAST_INTERVAL, took / share)
             # Not before `least` is over; after that, when it is time or somebody calls.
             await asyncio.sleep(max(0.0, began + least - time.monotonic()))
             rest = began + max(least, self._interval()) - time.monotonic()
