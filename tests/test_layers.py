@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "job": {"errors", "units"},
     "schedulers": {"errors", "units", "job", "schedulers"},
     "script": {"errors", "job", "schedulers", "launcher"},
-    "agent": {"errors", "units", "job", "schedulers", "script", "agent"},
+    "templating": {"errors"},
+    "agent": {"errors", "units", "job", "schedulers", "script", "templating", "agent"},
     "__init__": {"_version"},
 }
 STANDARD_LIBRARY_ONLY = {"launcher", "_version", "errors", "units", "job", "schedulers", "script"}

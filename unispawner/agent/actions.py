@@ -21,12 +21,15 @@ from ..script import launcher_source, render_environment, render_script
 from .commands import hold_dialogue
 from .files import StateDir, read_private, write_private
 from .login import login_umask
+from .wrapper import write_wrapper
 
 Request = Mapping[str, Any]
 Account = pwd.struct_passwd
 
 STALE_AFTER = 600.0
 """Seconds after which a job's left files are looked at: longer than any submission takes."""
+ABANDONED_AFTER = 60 * 86400.0
+"""Seconds after which the files of a job that nobody can be asked about are removed."""
 
 
 def submit(request: Request, account: Account) -> dict[str, str]:
@@ -53,10 +56,7 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         job_id = _executor(scheduler).submit_script(spec, script, directory)
     except OSError as error:
         state.remove_job(spec.mark)
-        raise AgentError(
-            f"The job's files can't be written: {error.filename or state.path}: {error.strerror}. "
-            "Is the disk, or the user's quota, full? (c.UniSpawner.state_dir)"
-        ) from None
+        raise _not_written(error, state) from None
     except (SchedulerUnavailable, AgentError):
         raise  # it may have taken the job all the same: the Hub looks, and cleans up if not
     except UniSpawnerError:
@@ -66,6 +66,26 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     with contextlib.suppress(OSError):  # there is a job: it can be found by its mark, too
         write_private(directory / "job_id", job_id)
     return {"job_id": job_id, "log": spec.stdout_path}
+
+
+def stage(request: Request, account: Account) -> dict[str, str]:
+    """Write a job's private files, and submit nothing: the legacy classes' submission is a site's own.
+
+    Takes ``mark``, ``environment``, and ``python`` and ``options`` of the launcher. Returns
+    ``wrapper``, the path of what the job's script runs.
+    """
+    state = StateDir.open(request["state_dir"])
+    for directory in state.old_jobs(ABANDONED_AFTER):  # no scheduler can be asked about them
+        state.remove_job(directory.name)
+    mark = str(request["mark"])
+    environment = JobSpec(environment=dict(request["environment"])).environment
+    try:
+        directory = state.create_job(mark, render_environment(dict(environment)))
+        wrapper = write_wrapper(directory, str(request["python"]), list(request["options"]))
+    except OSError as error:
+        state.remove_job(mark)
+        raise _not_written(error, state) from None
+    return {"wrapper": str(wrapper)}
 
 
 def cancel(request: Request, account: Account) -> dict[str, bool]:
@@ -125,8 +145,15 @@ def check(request: Request, account: Account) -> dict[str, Any]:
 
 
 ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
-    action.__name__: action for action in (submit, cancel, status, find, log, cleanup, check)
+    action.__name__: action for action in (submit, stage, cancel, status, find, log, cleanup, check)
 }
+
+
+def _not_written(error: OSError, state: StateDir) -> AgentError:
+    return AgentError(
+        f"The job's files can't be written: {error.filename or state.path}: {error.strerror}. "
+        "Is the disk, or the user's quota, full? (c.UniSpawner.state_dir)"
+    )
 
 
 def _scheduler(request: Request) -> Scheduler:

@@ -1,0 +1,50 @@
+"""What ``{cmd}`` of a command template runs: a file in the job's private folder.
+
+The script around ``{cmd}`` is the site's, so that it can carry neither the launcher nor a secret.
+The wrapper reads the environment and starts the launcher from files beside it. It has the name of
+batchspawner's wrapper, in whose place it stands.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..script import launcher_source
+from .files import write_private
+
+NAME = "batchspawner-singleuser"
+
+_TEXT = """\
+#!/bin/sh
+# {name} SERVER-COMMAND ARGUMENTS...: starts one user's server, for one job.
+. {environment} || exit 1
+exec {python} -I {launcher} {options} -- "$@"
+"""
+
+
+def write_wrapper(directory: Path, python: str, options: Sequence[str]) -> Path:
+    """Write the wrapper and the launcher into a job's folder, and return the wrapper's path.
+
+    Parameters
+    ----------
+    directory
+        As :meth:`StateDir.create_job` made it, with the environment file.
+    python
+        The Python on the node, a name on the job's PATH or a path.
+    options
+        The launcher's, but for the server's command: that is the wrapper's arguments.
+    """
+    launcher, wrapper = directory / "launcher.py", directory / NAME
+    write_private(launcher, launcher_source())
+    text = _TEXT.format(
+        name=NAME,
+        environment=shlex.quote(str(directory / "environment")),
+        python=shlex.quote(python),
+        launcher=shlex.quote(str(launcher)),
+        options=shlex.join(options),
+    )
+    write_private(wrapper, text)
+    wrapper.chmod(0o700)
+    return wrapper
