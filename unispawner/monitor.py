@@ -31,8 +31,8 @@ FAST_AFTER_SUBMIT = 60.0
 LARGEST_SHARE = 0.1
 """Of the interval, at most this part may be spent in queries: a slow scheduler is asked less."""
 LARGEST_SHARE_OF_FAILURES = 0.5
-"""The same for queries that failed: one that ran out of time does not say how long the next takes, and
-twenty starts may wait for that."""
+"""The same for queries that failed: one that ran out of time does not say how long the next will
+take, and twenty starts may wait for that."""
 DOUBT_LASTS = 600.0
 """Seconds after which jobs that vanished together are asked for one by one, after all."""
 HOSTS_INTERVAL = 600.0

@@ -69,7 +69,7 @@ def submit(request: Request, account: Account) -> dict[str, str]:
 
 
 def stage(request: Request, account: Account) -> dict[str, str]:
-    """Write a job's private files, and submit nothing: the legacy classes' submission is a site's own.
+    """Write a job's private files, and submit nothing: of the legacy classes, that is the site's.
 
     Takes ``mark``, ``environment``, and ``python`` and ``options`` of the launcher. Returns
     ``wrapper``, the path of what the job's script runs.
