@@ -161,6 +161,7 @@ class RunningHub:
         config: str = "",
         prefix: Sequence[str] = (),
         umask: int = 0o022,
+        sudoers: str = "",
     ) -> None:
         """Nothing is started yet.
 
@@ -174,7 +175,11 @@ class RunningHub:
             A command that runs the Hub's command: `["prlimit", "--nofile=512"]`.
         umask
             The Hub's.
+        sudoers
+            The line that lets the Hub act as its users; by default that which administrators of
+            UniSpawner are told to use.
         """
+        self._sudoers_line = sudoers
         self.prefix, self.umask = list(prefix), umask
         mine = secrets.token_hex(4)
         self.job_name = f"jupyter-{mine}"
@@ -218,10 +223,10 @@ class RunningHub:
 
     def _write_sudoers(self) -> None:
         """Let the Hub act as its users, with the line that administrators are told to use."""
-        line = Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP) + "\n"
+        line = self._sudoers_line or Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
         # sudo reads no file with a dot in its name: it never sees half of one.
         draft = self._sudoers.with_name(self._sudoers.name + ".new")
-        draft.write_text(line)
+        draft.write_text(f"{line}\n")
         draft.chmod(0o440)
         subprocess.run(["visudo", "-cqf", draft], check=True)
         draft.rename(self._sudoers)

@@ -24,6 +24,20 @@ _WHERE = {
     "JobEndedError": ".errors",
     "SchedulerUnavailable": ".errors",
     "AgentError": ".errors",
+    # batchspawner's, under its names
+    "BatchSpawnerBase": ".legacy",
+    "BatchSpawnerRegexStates": ".legacy",
+    "CondorSpawner": ".legacy",
+    "GridengineSpawner": ".legacy",
+    "JobStatus": ".legacy",
+    "LsfSpawner": ".legacy",
+    "MoabSpawner": ".legacy",
+    "MultiSlurmSpawner": ".legacy",
+    "PBSSpawner": ".legacy",
+    "SlurmSpawner": ".legacy",
+    "TorqueSpawner": ".legacy",
+    "UserEnvMixin": ".legacy",
+    "format_template": ".templating",
 }
 
 __all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604 (names that __getattr__ gives)

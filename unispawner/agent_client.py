@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,21 @@ class AgentClient:
         """Submit a job and return its id."""
         result = await self._call("submit", spec=spec.to_dict(), shell=shell)
         return self._job_id(result, "job_id")
+
+    async def stage(
+        self, mark: str, environment: Mapping[str, str], *, python: str, options: Sequence[str]
+    ) -> str:
+        """Write a job's private files, and return the path of the wrapper that its script runs."""
+        result = await self._call(
+            "stage", mark=mark, environment=dict(environment), python=python, options=list(options)
+        )
+        path = result.get("wrapper") if isinstance(result, dict) else None
+        if not isinstance(path, str) or not re.fullmatch(r"/[\w@%+=:,./-]{1,1000}", path):
+            raise AgentError(
+                f"The private files of {self.account.name} lie at {path!r:.200}, which can't be "
+                "written in every script; set state_dir to a path of plain characters."
+            )
+        return path
 
     async def cancel(self, job_id: str, *, force: bool = False) -> None:
         """Ask the scheduler to end a job; one that is gone is no error."""

@@ -40,8 +40,10 @@ class Command:
         standard_input: bytes,
         output_limit: int,
         seconds: float,
+        directory: str = "/",
     ) -> None:
         self.command = tuple(command)
+        self._directory = directory
         self._environment = dict(environment)
         self._input = memoryview(standard_input)
         self._limits = {"stdout": output_limit, "stderr": STDERR_LIMIT * 16}
@@ -64,7 +66,7 @@ class Command:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=self._environment,
-                cwd="/",
+                cwd=self._directory,
                 start_new_session=True,
                 bufsize=0,
             )

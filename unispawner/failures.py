@@ -54,3 +54,7 @@ def _as_html(error: UniSpawnerError) -> str:
     if error.output and error.output not in error.message:
         parts.append(f'<pre class="text-start">{html.escape(error.output)}</pre>')
     return "".join(parts)
+
+
+class BatchFailure(SpawnFailure, RuntimeError):
+    """The same, from a legacy class: batchspawner's are RuntimeErrors, and sites catch these."""

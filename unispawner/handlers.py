@@ -2,39 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+import time
+from typing import Any, Protocol
 
 from jupyterhub import orm
 from jupyterhub.apihandlers import default_handlers
 from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
+from . import tasks
 from .errors import InvalidJobError, SchedulerUnavailable
-from .report import take_report
-
-if TYPE_CHECKING:
-    from .spawner import UniSpawner
+from .hosts import is_own
 
 BODY_LIMIT = 4096
 """Bytes."""
 LOWEST_PORT = 1024
+_PATIENCE = 120.0
+"""Seconds for which a port waits until the scheduler has said where its job runs."""
 
 
-class ReportHandler(APIHandler):
+class ReportTaker(Protocol):
+    """A spawner whose jobs report."""
+
+    _log_name: str
+    token_id: int | None
+
+    async def take_report(self, host: str | None, port: int, *, here: bool) -> None:
+        """Take where the server listens; see :func:`unispawner.report.take_report`."""
+
+
+class _Handler(APIHandler):
+    """Authenticated by a server's own token and by no other: 403."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Do nothing: only the token in the header counts, and a browser adds none by itself."""
+
+    def _spawner(self) -> ReportTaker:
+        """Return the spawner whose server has this very token."""
+        token = self.get_token()
+        if isinstance(token, orm.APIToken) and token.user is not None:
+            for spawner in self._user_from_orm(token.user).spawners.values():
+                if getattr(spawner, "token_id", None) == token.id:
+                    taker: ReportTaker = spawner
+                    return taker
+        raise web.HTTPError(403, "This is not the token of a server that is starting or running.")
+
+    def _read_body(self) -> dict[str, Any]:
+        if len(self.request.body) > BODY_LIMIT:
+            raise web.HTTPError(413, "The report is too large.")
+        try:
+            body: Any = json.loads(self.request.body)
+        except (ValueError, RecursionError):
+            raise web.HTTPError(400, "The report is no JSON.") from None
+        return body if isinstance(body, dict) else {}
+
+    def _read_port(self, body: dict[str, Any]) -> int:
+        port = body.get("port")
+        if type(port) is not int or not LOWEST_PORT <= port <= 65535:
+            raise web.HTTPError(400, f"port must be a number from {LOWEST_PORT} to 65535.")
+        return port
+
+    def _from_here(self) -> bool:
+        """Return whether a process of the Hub's own host sends this, and not by way of the proxy.
+
+        The proxy runs here, too, but says for whom it asks.
+        """
+        peer = self.request.connection.context.address
+        forwarded = any(name.startswith("X-Forwarded-") for name in self.request.headers)
+        return isinstance(peer, tuple) and not forwarded and is_own(str(peer[0]))
+
+
+class ReportHandler(_Handler):
     """``POST /hub/api/unispawner/report`` with ``{"host": …, "port": …}``; nothing else counts.
 
-    Authenticated by the server's own token and by no other: 403. Answers 200; 503 with Retry-After
-    while the scheduler has not yet told where the job runs; 400 for a body that makes no sense;
-    409 for a host that isn't the job's.
+    Answers 200; 503 with Retry-After while the scheduler has not yet told where the job runs; 400
+    for a body that makes no sense; 409 for a host that isn't the job's.
     """
 
     async def post(self) -> None:
         """Take a report."""
         spawner = self._spawner()
-        host, port = self._read_body()
+        body = self._read_body()
+        host = body.get("host")
+        if not isinstance(host, str) or not 0 < len(host) <= 253:
+            raise web.HTTPError(400, "host must be a name or an address.")
+        port = self._read_port(body)
         try:
-            await take_report(spawner, host, port)
+            await spawner.take_report(host, port, here=self._from_here())
         except InvalidJobError as error:
             self.log.warning("%s: report refused: %s", spawner._log_name, error)
             raise web.HTTPError(409, str(error)) from None
@@ -45,38 +101,42 @@ class ReportHandler(APIHandler):
             return
         self.finish("{}")
 
-    def check_xsrf_cookie(self) -> None:
-        """Do nothing: only the token in the header counts, and a browser adds none by itself."""
 
-    def _spawner(self) -> UniSpawner:
-        """Return the spawner whose server has this very token."""
-        from .spawner import UniSpawner
+class PortHandler(_Handler):
+    """``POST /hub/api/batchspawner`` with ``{"port": …}``; nothing else counts.
 
-        token = self.get_token()
-        if isinstance(token, orm.APIToken) and token.user is not None:
-            for spawner in self._user_from_orm(token.user).spawners.values():
-                if isinstance(spawner, UniSpawner) and spawner.token_id == token.id:
-                    return spawner
-        raise web.HTTPError(403, "This is not the token of a server that is starting or running.")
+    From nodes that run batchspawner-singleuser, which says this once, before its server listens,
+    and looks at no answer. The host is the scheduler's. Answers 201.
+    """
 
-    def _read_body(self) -> tuple[str, int]:
-        if len(self.request.body) > BODY_LIMIT:
-            raise web.HTTPError(413, "The report is too large.")
+    async def post(self) -> None:
+        """Take a port."""
+        spawner = self._spawner()
+        port = self._read_port(self._read_body())
+        what = f"port of {spawner._log_name}"
+        tasks.start(_take_when_known(spawner, port, here=self._from_here()), what)
+        self.set_status(201)
+        self.finish(json.dumps({"message": "BatchSpawner data configured"}))
+
+
+async def _take_when_known(spawner: ReportTaker, port: int, *, here: bool) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
         try:
-            body: Any = json.loads(self.request.body)
-        except (ValueError, RecursionError):
-            raise web.HTTPError(400, "The report is no JSON.") from None
-        host = body.get("host") if isinstance(body, dict) else None
-        port = body.get("port") if isinstance(body, dict) else None
-        if not isinstance(host, str) or not 0 < len(host) <= 253:
-            raise web.HTTPError(400, "host must be a name or an address.")
-        if type(port) is not int or not LOWEST_PORT <= port <= 65535:
-            raise web.HTTPError(400, f"port must be a number from {LOWEST_PORT} to 65535.")
-        return host, port
+            await spawner.take_report(None, port, here=here)
+            return
+        except SchedulerUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(1)
 
 
 def register() -> None:
-    """Make the handlers part of the Hub: called when the spawner is imported."""
-    path = r"/api/unispawner/report"
-    if path not in (entry[0] for entry in default_handlers):
-        default_handlers.append((path, ReportHandler))
+    """Make the handlers part of the Hub: called when a spawner is imported."""
+    known = {entry[0] for entry in default_handlers}
+    for path, handler in (
+        (r"/api/unispawner/report", ReportHandler),
+        (r"/api/batchspawner", PortHandler),
+    ):
+        if path not in known:
+            default_handlers.append((path, handler))

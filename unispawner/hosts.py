@@ -11,6 +11,7 @@ import functools
 import ipaddress
 import re
 import socket
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -66,13 +67,45 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
             "administrator maps the one to the other in c.UniSpawner.host_map, or sets "
             "c.UniSpawner.report_host."
         )
-    for address in both:
-        if not loopback and (_never(address) or address in own):
-            raise InvalidJobError(
-                f"host: {reported} is {address}, an address of the Hub's own host or one that is "
-                "not routed; no server may be there"
-            )
+    if not loopback:
+        _refuse_own(reported, both, own)
     return str(both[0])
+
+
+async def check_exec_host(exec_host: str, *, here: bool) -> str:
+    """Return the address of the host that the scheduler gives, whatever the job says.
+
+    Parameters
+    ----------
+    here
+        True if the job has shown that it runs on the Hub's own host.
+
+    Raises
+    ------
+    InvalidJobError
+        If no server may be there.
+    SchedulerUnavailable
+        If the name can't be resolved just now.
+    """
+    found = await _addresses(exec_host, _OURS)
+    if not here:
+        _refuse_own(exec_host, found, _own_addresses())
+    return str(min(found, key=lambda address: (address.version, int(address))))
+
+
+def is_own(address: str) -> bool:
+    """Return whether an address is one of this host's."""
+    parsed = _unmapped(ipaddress.ip_address(address.partition("%")[0]))
+    return parsed.is_loopback or parsed in _own_addresses()
+
+
+def _refuse_own(host: str, addresses: Iterable[Address], own: set[Address]) -> None:
+    for address in addresses:
+        if _never(address) or address in own:
+            raise InvalidJobError(
+                f"host: {host} is {address}, an address of the Hub's own host or one that is not "
+                "routed; no server may be there"
+            )
 
 
 async def _addresses(host: str, threads: ThreadPoolExecutor) -> set[Address]:

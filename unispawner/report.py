@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import tasks
 from .errors import InvalidJobError, SchedulerUnavailable
@@ -21,8 +21,13 @@ _PATIENCE = 4 * FAST_INTERVAL
 """Seconds that a report may wait for the scheduler's next answer."""
 
 
-async def take_report(spawner: UniSpawner, host: str, port: int) -> None:
+async def take_report(spawner: UniSpawner, host: str | None, port: int) -> None:
     """Save where a server listens.
+
+    Parameters
+    ----------
+    host
+        As its job says; None if it leaves that to the scheduler.
 
     Raises
     ------
@@ -51,16 +56,16 @@ async def take_report(spawner: UniSpawner, host: str, port: int) -> None:
     spawner.commit()
     job.notify()
     if spawner.ready:
-        await _move_route(spawner, address, port)
+        await move_route(spawner, address, port)
 
 
-async def _check(spawner: UniSpawner, job: TrackedJob, host: str) -> str:
+async def _check(spawner: UniSpawner, job: TrackedJob, host: str | None) -> str:
     """Return the address of a host that is the job's."""
     exec_host = _exec_host(job)
     if exec_host is None:
         raise SchedulerUnavailable("It is not yet known on which host this job runs.")
     mapped = spawner.host_map.get(exec_host, exec_host)
-    address = await check_host(host, mapped, loopback=spawner.get_scheduler().loopback)
+    address = await check_host(host or mapped, mapped, loopback=spawner.get_scheduler().loopback)
     if spawner.job is not job or _exec_host(job) != exec_host:
         raise SchedulerUnavailable("The job has just moved.")
     return address
@@ -90,10 +95,10 @@ def forget_address(spawner: UniSpawner, job: TrackedJob) -> None:
     spawner.state.host, spawner.state.port, job.reported = "", 0, False
     spawner.state.waiting_since = time.time()
     spawner.commit()
-    tasks.start(_move_route(spawner, *DEAD_ADDRESS), f"route of {spawner._log_name}")
+    tasks.start(move_route(spawner, *DEAD_ADDRESS), f"route of {spawner._log_name}")
 
 
-async def _move_route(spawner: UniSpawner, host: str, port: int) -> None:
+async def move_route(spawner: Any, host: str, port: int) -> None:
     """Send a ready server's users to another address at once."""
     server = spawner.server
     if server is None:

@@ -202,6 +202,10 @@ class UniSpawner(JobSettings, Spawner):
         except UniSpawnerError as error:
             return f"(the job's log can't be read: {error.message})"
 
+    async def take_report(self, host: str | None, port: int, *, here: bool) -> None:
+        """Take where the server listens: see :func:`unispawner.report.take_report`."""
+        await report.take_report(self, host, port)
+
     # -- poll, stop ----------------------------------------------------------------------------
 
     async def poll(self) -> int | None:

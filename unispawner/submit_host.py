@@ -47,6 +47,7 @@ class SubmitHost:
         standard_input: bytes = b"",
         urgent: bool = False,
         group: str = "",
+        directory: str = "/",
     ) -> Finished:
         """Run a command to its end.
 
@@ -61,6 +62,8 @@ class SubmitHost:
         group
             Whose command it is, if it may hang by their doing (their agent, their home): of one
             group at most ``GROUP_AT_ONCE`` run at a time, and none while as many can't be ended.
+        directory
+            Where it runs.
 
         Raises
         ------
@@ -73,7 +76,9 @@ class SubmitHost:
         # First a turn of the group's: who waits for that holds nobody else up.
         async with self._turn(group, GROUP_AT_ONCE) if group else contextlib.nullcontext(), turns:
             self._check_unfinished(group, command)
-            running = Command(command, environment, standard_input, output_limit, timeout)
+            running = Command(
+                command, environment, standard_input, output_limit, timeout, directory
+            )
             try:
                 return await _in_thread(running)
             finally:

@@ -20,6 +20,7 @@ _TEXT = """\
 #!/bin/sh
 # {name} SERVER-COMMAND ARGUMENTS...: starts one user's server, for one job.
 . {environment} || exit 1
+[ "$PWD" != / ] || cd
 exec {python} -I {launcher} {options} -- "$@"
 """
 
