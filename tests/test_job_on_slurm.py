@@ -381,8 +381,8 @@ async def test_requeued_job_is_followed(hub: RunningHub, slurm: Slurm, alice: Hu
     await until(route_is_dead, "the route goes nowhere")
     job_id = state["job_id"]
     await until(lambda: slurm.job(job_id)["JobState"] == "PENDING", "the job waits again")
-    # Slurm would let it wait for two minutes. What is left of its first run must not be taken for the
-    # second's end.
+    # Slurm would let it wait for two minutes. The end of its first run must not pass for that of
+    # the second.
     steps = ("pgrep", "-f", rf"slurmstepd: \[{job_id}\.")
     await until(lambda: not run(*steps, check=False), "its first run is over")
     update = ("scontrol", "update", f"JobId={state['job_id']}", "StartTime=now")

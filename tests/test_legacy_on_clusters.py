@@ -1,20 +1,18 @@
-"""batchspawner's classes on real schedulers, by a real Hub: what a site has that changed one word."""
+"""batchspawner's classes on real schedulers: what a site has that has changed one word."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pwd
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from clusters import VARIABLES, Cluster, run
+from clusters import VARIABLES, Cluster
 from hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, running_hub, until
 
-from unispawner.hub_client import HubClient, HubClientError, StartError
+from unispawner.hub_client import HubClient
 
 pytestmark = pytest.mark.hub
 PATIENCE = 60

@@ -111,12 +111,29 @@ class PortHandler(_Handler):
 
     async def post(self) -> None:
         """Take a port."""
-        spawner = self._spawner()
+        foreign = self._foreign_spawner()
+        spawner = None if foreign else self._spawner()
         port = self._read_port(self._read_body())
-        what = f"port of {spawner._log_name}"
-        tasks.start(_take_when_known(spawner, port, here=self._from_here()), what)
+        if spawner is None:
+            foreign.port = port
+        else:
+            what = f"port of {spawner._log_name}"
+            tasks.start(_take_when_known(spawner, port, here=self._from_here()), what)
         self.set_status(201)
         self.finish(json.dumps({"message": "BatchSpawner data configured"}))
+
+
+    def _foreign_spawner(self) -> Any:
+        """Return the spawner of this token if it is of batchspawner's own class, else None.
+
+        While a site moves, both may be there, and this handler is in the place of that one's.
+        """
+        token = self.get_token()
+        if isinstance(token, orm.APIToken) and token.user is not None:
+            for spawner in self._user_from_orm(token.user).spawners.values():
+                if not hasattr(spawner, "token_id") and token.match(spawner.api_token):
+                    return spawner
+        return None
 
 
 async def _take_when_known(spawner: ReportTaker, port: int, *, here: bool) -> None:
@@ -132,11 +149,10 @@ async def _take_when_known(spawner: ReportTaker, port: int, *, here: bool) -> No
 
 
 def register() -> None:
-    """Make the handlers part of the Hub: called when a spawner is imported."""
-    known = {entry[0] for entry in default_handlers}
-    for path, handler in (
-        (r"/api/unispawner/report", ReportHandler),
-        (r"/api/batchspawner", PortHandler),
-    ):
-        if path not in known:
-            default_handlers.append((path, handler))
+    """Make the handlers part of the Hub: called when a spawner is imported.
+
+    They come first: batchspawner, which a configuration may still import, has a handler that lets a
+    server's token set any attribute of its spawner.
+    """
+    ours = [(r"/api/unispawner/report", ReportHandler), (r"/api/batchspawner", PortHandler)]
+    default_handlers[:] = ours + [entry for entry in default_handlers if entry not in ours]

@@ -1,0 +1,271 @@
+"""What is better underneath than in batchspawner, where no Hub is needed to see it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import pytest
+from batch_dummy import HOST, JOB, PORT, TOKEN, Dummy, soon
+from tornado import web
+from traitlets import Unicode
+
+from unispawner import BatchSpawnerBase, GridengineSpawner, JobStatus, SlurmSpawner
+from unispawner.failures import BatchFailure
+
+pytestmark = pytest.mark.filterwarnings("ignore:Spawner.db is deprecated")
+
+
+async def test_a_failed_query_that_no_pattern_knows_is_unknown(new_spawner: Any) -> None:
+    """The scheduler's hiccup drops no server; what says that the job is gone, does."""
+    spawner = new_spawner()
+    await soon(spawner.start())
+    for text, expected in (
+        ("cannot connect to server", None),
+        ("", None),
+        ("qstat: Unknown Job Id 12345.server", 1),
+    ):
+        spawner.batch_query_cmd = f"echo '{text}' >&2; exit 3"
+        assert expected == await soon(spawner.poll()), text
+    assert {} == spawner.get_state()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "qstat: Unknown Job Id Error 999999.torquelab",  # TORQUE 4.2.10
+        "qstat: Unknown Job Id 999999.pbs",  # OpenPBS 23.06
+        "qstat: 1.pbs Job has finished, use -x or -H to obtain historical job information",
+        "slurm_load_jobs error: Invalid job id specified",  # Slurm 22.05
+        "Following jobs do not exist: 999999",  # Grid Engine 8.1.9
+        "Job <999999> is not found",  # LSF, OpenLava
+    ],
+)
+def test_words_for_a_job_that_is_gone(new_spawner: Any, words: str) -> None:
+    """Each scheduler's own, as they were seen."""
+    spawner = new_spawner()
+    spawner.job_id, spawner.job_status = JOB, words
+    assert JobStatus.NOTFOUND is spawner._judge(failed=True)
+
+
+async def test_a_query_that_hangs(new_spawner: Any) -> None:
+    """It is ended, and tells nothing."""
+    spawner = new_spawner(command_timeout=1)
+    await soon(spawner.start())
+    spawner.batch_query_cmd = "sleep 1000"
+    assert await soon(spawner.poll()) is None
+    assert f"RUN {HOST}" != spawner.job_status
+    assert JOB == spawner.job_id
+
+
+async def test_a_subclass_that_cannot_read_an_answer(new_spawner: Any) -> None:
+    """A parser that fails, ours or a site's, loses no server."""
+
+    class Site(Dummy):
+        def state_isrunning(self) -> bool:
+            return bool(self.job_status.split()[1])  # IndexError for a short answer
+
+    spawner = new_spawner(Site)
+    await soon(spawner.start())
+    spawner.batch_query_cmd = "echo short"
+    assert await soon(spawner.poll()) is None
+
+
+async def test_grid_engines_errors_are_no_xml(new_spawner: Any) -> None:
+    """batchspawner fails on them with a ParseError."""
+    spawner = new_spawner(GridengineSpawner)
+    spawner.job_id, spawner.job_status = JOB, "error: commlib error: got select error"
+    assert (False, False) == (spawner.state_isrunning(), spawner.state_ispending())
+    spawner.job_status = '<!DOCTYPE x [<!ENTITY a "b">]><job_info/>'
+    assert not spawner.state_isrunning()
+
+
+async def test_the_class_must_be_complete(new_spawner: Any) -> None:
+    """A site that forgets a method or a pattern is told so, as by batchspawner."""
+
+    class Site(BatchSpawnerBase):
+        exec_prefix = ""
+        batch_submit_cmd = Unicode("echo 1")
+        batch_query_cmd = Unicode("echo RUN")
+
+    with pytest.raises(NotImplementedError):
+        await soon(new_spawner(Site).start())
+    spawner = new_spawner(state_running_re="")
+    with pytest.raises(AssertionError, match="Misconfigured"):
+        await soon(spawner.start())
+
+
+# -- errors -----------------------------------------------------------------------------------
+
+
+async def test_what_the_submit_command_says_is_shown(new_spawner: Any) -> None:
+    """The scheduler's words reach JupyterHub's pages; sites may catch a RuntimeError, too."""
+    spawner = new_spawner()
+    spawner.batch_submit_cmd = "echo 'qsub: no such queue <b>x</b>' >&2; exit 2"
+    with pytest.raises(RuntimeError, match="no such queue") as raised:
+        await soon(spawner.start())
+    assert isinstance(raised.value, web.HTTPError)
+    assert 400 == raised.value.status_code
+    assert "&lt;b&gt;" in raised.value.jupyterhub_html_message
+    assert {} == spawner.get_state()
+
+
+async def test_a_submit_command_that_prints_no_id(new_spawner: Any) -> None:
+    """The error has batchspawner's words, names the trait and shows what was printed."""
+    spawner = new_spawner()
+    spawner.batch_submit_cmd = "cat > /dev/null; echo 'see you later; rm -rf ~'"
+    with pytest.raises(RuntimeError, match="no jobid in output") as raised:
+        await soon(spawner.start())
+    assert "c.Dummy.batch_submit_cmd" in str(raised.value)
+    assert "see you later; rm -rf ~" in str(raised.value)
+
+
+async def test_a_job_that_disappears(new_spawner: Any) -> None:
+    """batchspawner's message, and what the scheduler has said last."""
+    spawner = new_spawner()
+    spawner.batch_query_cmd = "echo FINISHED"
+    with pytest.raises(BatchFailure, match="has disappeared while pending") as raised:
+        await soon(spawner.start())
+    assert "FINISHED" in str(raised.value)
+    assert JobStatus.NOTFOUND is await spawner.query_job_status()
+
+
+async def test_an_unknown_field(new_spawner: Any) -> None:
+    """A template that can't be filled in: the trait, the field, the fields there are, the text."""
+    spawner = new_spawner(batch_query_cmd="qstat {jobid}")
+    with pytest.raises(RuntimeError, match="c.Dummy.batch_query_cmd: there is no field 'jobid'"):
+        await soon(spawner.start())
+    spawner = new_spawner(batch_script="{cmd} ${HOME}")
+    with pytest.raises(RuntimeError, match="c.Dummy.batch_script") as raised:
+        await soon(spawner.start())
+    assert "{cmd} ${HOME}" in str(raised.value)
+
+
+# -- who may see what -------------------------------------------------------------------------
+
+
+async def test_the_submit_command_has_no_secret(new_spawner: Any) -> None:
+    """Every name is in its environment, as "-v {keepvars}" needs it; no value that tells anything
+    is. Nor is it in the script."""
+    seen: dict[str, Any] = {}
+
+    class Site(Dummy):
+        async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
+            if env is not None:
+                seen.update(script=input, env=env)
+            return await super().run_command(cmd, input, env)
+
+    spawner = new_spawner(
+        Site,
+        batch_script="#PBS -v {keepvars}\n{cmd}",
+        environment={"LICENCE": TOKEN, "MODULEPATH": "/opt/modules"},
+        public_environment=["SITE"],
+    )
+    spawner.environment["SITE"] = "x"
+    await soon(spawner.start())
+    assert {"JUPYTERHUB_API_TOKEN": "", "JPY_API_TOKEN": "", "LICENCE": ""}.items() <= seen[
+        "env"
+    ].items()
+    assert {"MODULEPATH": "/opt/modules", "SITE": "x"}.items() <= seen["env"].items()
+    assert TOKEN not in f"{seen}"
+    names = seen["script"].splitlines()[0].removeprefix("#PBS -v ").split(",")
+    assert {"JUPYTERHUB_API_TOKEN", "LICENCE"} <= set(names) <= set(seen["env"])
+
+
+async def test_other_commands_do_not_see_the_hubs_secrets(
+    new_spawner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Query and cancel run as the user, who could read their environment."""
+    monkeypatch.setenv("CONFIGPROXY_AUTH_TOKEN", TOKEN)
+    monkeypatch.setenv("SLURM_JWT", TOKEN)
+    monkeypatch.setenv("SLURM_CONF", "/opt/slurm.conf")
+    spawner = new_spawner()
+    words = (await spawner.run_command("env")).splitlines()
+    assert "SLURM_CONF=/opt/slurm.conf" in words
+    assert f"PATH={os.environ['PATH']}" in words
+    assert TOKEN not in f"{words}"
+
+
+async def test_the_log_has_no_secret(new_spawner: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """batchspawner writes the whole environment there."""
+    caplog.set_level("DEBUG")
+    spawner = new_spawner()
+    spawner.log.propagate = True
+    await soon(spawner.start())
+    assert "Spawner submitting command" in caplog.text
+    assert TOKEN not in caplog.text
+
+
+async def test_a_forged_job_id_reaches_no_shell(new_spawner: Any) -> None:
+    """The submit command runs as the user, who could write into what it prints."""
+    spawner = new_spawner(batch_submit_cmd="cat > /dev/null; echo '1;touch$IFS/tmp/x'")
+    with pytest.raises(RuntimeError, match="no jobid"):
+        await soon(spawner.start())
+
+
+async def test_a_users_name_reaches_no_shell(new_spawner: Any) -> None:
+    """An authenticator may let people choose their names."""
+    spawner = new_spawner(req_username="$(id)", req_homedir="/")
+    spawner.exec_prefix = "echo {username};"
+    assert "echo '$(id)'; echo RUN userhost123" == spawner._command(
+        "batch_query_cmd", spawner.get_req_subvars()
+    )
+
+
+# -- submission and stop ----------------------------------------------------------------------
+
+
+async def test_poll_while_the_submission_is_under_way(new_spawner: Any) -> None:
+    """A server whose submit command takes its time is not taken for a dead one; and a start that is
+    cancelled meanwhile does not lose the job."""
+    go = asyncio.Event()
+
+    class Slow(Dummy):
+        async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
+            if env is not None:
+                await go.wait()
+            return await super().run_command(cmd, input, env)
+
+    spawner = new_spawner(Slow)
+    start = asyncio.ensure_future(spawner.start())
+    await asyncio.sleep(0.05)
+    assert await spawner.poll() is None
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    stop = asyncio.ensure_future(spawner.stop(now=True))
+    await asyncio.sleep(0.05)
+    go.set()
+    await soon(stop)
+    assert JOB == spawner.job_id
+
+
+async def test_stop_now(new_spawner: Any) -> None:
+    """It returns once the cancel command has run, without asking whether the job is gone."""
+    spawner = new_spawner()
+    assert (HOST, PORT) == await soon(spawner.start())
+    spawner.batch_query_cmd = "exit 7"
+    await soon(spawner.stop(now=True))
+    assert f"RUN {HOST}" == spawner.job_status
+
+
+async def test_progress(new_spawner: Any) -> None:
+    """batchspawner's messages."""
+    spawner = new_spawner()
+    events = spawner.progress()
+    assert {"message": "Unknown status..."} == await anext(events)
+    spawner.job_status = "PEND"
+    assert {"message": "Pending in queue..."} == await anext(events)
+    spawner.job_status = "RUN x"
+    assert ["Cluster job running... waiting to connect"] == [e["message"] async for e in events]
+
+
+def test_state_of_batchspawner_itself(new_spawner: Any) -> None:
+    """What its database has is taken over as it is."""
+    state = {"job_id": JOB, "job_status": "RUNNING node1"}
+    spawner = new_spawner(SlurmSpawner)
+    spawner.load_state(state)
+    assert state == spawner.get_state()
+    spawner.clear_state()
+    assert {} == spawner.get_state()

@@ -1,0 +1,74 @@
+"""What is wrong in a legacy configuration ends the Hub's start, with the trait's name and text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from traitlets import Unicode
+from traitlets.config import Config
+
+import unispawner
+from unispawner import TorqueSpawner
+from unispawner.errors import InvalidJobError
+
+CLASSES = (
+    *("TorqueSpawner", "MoabSpawner", "PBSSpawner", "SlurmSpawner", "MultiSlurmSpawner"),
+    *("GridengineSpawner", "CondorSpawner", "LsfSpawner"),
+)
+
+
+async def check(spawner_class: Any, **settings: Any) -> None:
+    await spawner_class.check_config(Config({spawner_class.__name__: settings}))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+async def test_defaults_are_right(name: str) -> None:
+    """Every class as it comes."""
+    await check(getattr(unispawner, name))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_script": "{cmd} {typo}"}, "batch_script: there is no field 'typo'; there are"),
+        ({"batch_script": "{cmd} ${HOME}"}, "batch_script: there is no field 'HOME'"),
+        ({"batch_script": "{cmd} {"}, "batch_script: ValueError"),
+        ({"batch_script": "{% if x %}{{cmd}}"}, "batch_script: TemplateSyntaxError"),
+        ({"batch_submit_cmd": "qsub {nope}"}, "batch_submit_cmd: there is no field 'nope'"),
+        ({"batch_query_cmd": "qstat {jobid}"}, "batch_query_cmd: there is no field 'jobid'"),
+        ({"exec_prefix": "sudo -u {user}"}, "exec_prefix: there is no field 'user'"),
+        ({"state_running_re": "R("}, "state_running_re: 'R\\(' is no regular expression"),
+        ({"state_exechost_re": "host"}, "state_exechost_re: 'host' needs a group"),
+        ({"state_exechost_exp": r"int-\2"}, "there is no group 2 in state_exechost_re"),
+        ({"command_timeout": 0}, "command_timeout"),
+    ],
+)
+async def test_what_can_be_known_at_the_start(settings: dict[str, Any], words: str) -> None:
+    """Which trait, what is wrong with it, and its text."""
+    with pytest.raises(InvalidJobError, match=words) as raised:
+        await check(TorqueSpawner, **settings)
+    for value in settings.values():
+        assert str(value) in str(raised.value).replace("\\\\", "\\")
+
+
+async def test_what_only_a_user_or_a_subclass_can_give() -> None:
+    """A field of a form, or one that a site's own method adds, may well be there later."""
+    await check(TorqueSpawner, batch_script="{cmd} {image}", options_form="<input name=image>")
+    await check(TorqueSpawner, batch_script="{cmd} {image}", user_option_keys=["image"])
+
+    class Site(TorqueSpawner):
+        req_image = Unicode("x")
+
+        def get_req_subvars(self) -> dict[str, Any]:
+            return {**super().get_req_subvars(), "more": "y"}
+
+    await check(Site, batch_script="{cmd} {image} {more}")
+
+    class Own(TorqueSpawner):
+        async def _get_batch_script(self, **subvars: Any) -> str:
+            return "its own"
+
+    await check(Own, batch_script="{nothing of this}")
+    with pytest.raises(InvalidJobError, match="batch_query_cmd"):
+        await check(Own, batch_query_cmd="{nothing}")

@@ -1,0 +1,62 @@
+"""Where the wrapper's path is put into a site's script, and what is saved of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from unispawner.errors import InvalidJobError
+from unispawner.legacy.private_files import SavedJob, run_wrapper
+from unispawner.schedulers.dialect import NAMES, read_dialect
+from unispawner.templating import format_template
+
+PATH = "/home/alice/.unispawner/legacy/jobs/0123456789abcdef/batchspawner-singleuser"
+CMD = "batchspawner-singleuser jupyterhub-singleuser --a"
+
+
+class Blank(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_scripts_that_come_with_us(name: str) -> None:
+    """In each the name is replaced, and nothing else."""
+    text = read_dialect(name).script
+    fields = Blank(cmd=CMD, srun="srun", homedir="/home/alice")
+    if "{{" not in text:
+        script = text.format_map(fields)
+    else:
+        script = format_template(text, **fields)
+    assert CMD in script
+    assert script.replace(CMD, f"{PATH} jupyterhub-singleuser --a") == run_wrapper(
+        script, PATH, CMD
+    )
+
+
+def test_a_wrapper_of_the_sites_own() -> None:
+    """batchspawner's, by its path on the nodes, runs behind ours, which brings the environment."""
+    command = "/opt/bin/batchspawner-singleuser jupyterhub-singleuser"
+    assert f"srun {PATH} {command}\n" == run_wrapper(f"srun {command}\n", PATH, command)
+
+
+def test_a_command_in_a_container() -> None:
+    """The name may stand anywhere."""
+    script = f"singularity exec x.sif {CMD}"
+    expected = f"singularity exec x.sif {PATH} jupyterhub-singleuser --a"
+    assert expected == run_wrapper(script, PATH, "singularity …")
+
+
+def test_a_script_that_runs_no_server() -> None:
+    """The trait is named and the script shown."""
+    with pytest.raises(InvalidJobError, match=r"batch_script must have \{cmd\}") as raised:
+        run_wrapper("#!/bin/sh\nsleep 10", PATH, CMD)
+    assert "sleep 10" in str(raised.value)
+
+
+def test_saved_state() -> None:
+    """It comes back as it went; batchspawner's own state has none."""
+    saved = SavedJob(mark="0123456789abcdef", account="alice", token_id=3, port=5000)
+    assert saved == SavedJob.from_dict(saved.to_dict())
+    assert {} == SavedJob().to_dict()
+    for other in (None, {}, {"version": 99, "mark": "x"}, "text"):
+        assert SavedJob() == SavedJob.from_dict(other)
