@@ -38,6 +38,9 @@ _WHERE = {
     "TorqueSpawner": ".legacy",
     "UserEnvMixin": ".legacy",
     "format_template": ".templating",
+    # wrapspawner's, under its names
+    "ProfilesSpawner": ".profiles_spawner",
+    "WrapSpawner": ".wrap_spawner",
 }
 
 __all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604 (names that __getattr__ gives)

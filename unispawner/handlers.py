@@ -15,6 +15,7 @@ from tornado import web
 from . import tasks
 from .errors import InvalidJobError, SchedulerUnavailable
 from .hosts import is_own
+from .wrapping import serving
 
 BODY_LIMIT = 4096
 """Bytes."""
@@ -43,7 +44,7 @@ class _Handler(APIHandler):
         """Return the spawner whose server has this very token."""
         token = self.get_token()
         if isinstance(token, orm.APIToken) and token.user is not None:
-            for spawner in self._user_from_orm(token.user).spawners.values():
+            for spawner in map(serving, self._user_from_orm(token.user).spawners.values()):
                 if getattr(spawner, "token_id", None) == token.id:
                     taker: ReportTaker = spawner
                     return taker
@@ -130,7 +131,7 @@ class PortHandler(_Handler):
         """
         token = self.get_token()
         if isinstance(token, orm.APIToken) and token.user is not None:
-            for spawner in self._user_from_orm(token.user).spawners.values():
+            for spawner in map(serving, self._user_from_orm(token.user).spawners.values()):
                 if not hasattr(spawner, "token_id") and token.match(spawner.api_token):
                     return spawner
         return None

@@ -18,6 +18,8 @@ log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 LIFETIME = 60.0
 """Seconds for which an answer is good enough for a form."""
+STALE = 600.0
+"""Seconds after which it is good for nothing."""
 PAUSE = 15.0
 """Seconds after a failure before it is tried again."""
 
@@ -52,12 +54,25 @@ class InventoryCache:
         """
         now = time.monotonic()
         if now - self.asked_at > lifetime and now - self._failed_at > PAUSE:
-            if self._task is None or self._task.done():
-                self._task = tasks.start(self._ask(), f"inventory of {self.scheduler.title}")
-            await asyncio.shield(self._task)
+            await asyncio.shield(self._begin())
         if self._last is None:
             raise self._error or SchedulerUnavailable("It is not known yet what the cluster has.")
         return self._last
+
+    def peek(self) -> Inventory | None:
+        """Return what is known without waiting, and see to it that it will be better known soon.
+
+        None if there is nothing, or it is too old to hold anybody to it.
+        """
+        age = time.monotonic() - self.asked_at
+        if age > LIFETIME and time.monotonic() - self._failed_at > PAUSE:
+            self._begin()
+        return self._last if age < STALE else None
+
+    def _begin(self) -> asyncio.Task[None]:
+        if self._task is None or self._task.done():
+            self._task = tasks.start(self._ask(), f"inventory of {self.scheduler.title}")
+        return self._task
 
     async def _ask(self) -> None:
         began = time.monotonic()

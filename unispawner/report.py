@@ -11,6 +11,7 @@ from .hosts import check_host
 from .job import JobInfo, JobState
 from .monitor import FAST_INTERVAL, TrackedJob
 from .state import ServerState
+from .wrapping import front
 
 if TYPE_CHECKING:
     from .spawner import UniSpawner
@@ -55,7 +56,7 @@ async def take_report(spawner: UniSpawner, host: str | None, port: int) -> None:
     job.reported, job.reported_at, job.life = True, time.monotonic(), None
     spawner.commit()
     job.notify()
-    if spawner.ready:
+    if front(spawner).ready:
         await move_route(spawner, address, port)
 
 
@@ -105,7 +106,7 @@ async def move_route(spawner: Any, host: str, port: int) -> None:
         return
     server.ip, server.port = host, port
     spawner.commit()
-    if spawner.ready:
+    if front(spawner).ready:
         await spawner.user.settings["proxy"].add_user(spawner.user, spawner.name)
 
 

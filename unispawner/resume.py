@@ -19,6 +19,7 @@ from .errors import JobEndedError, UniSpawnerError
 from .failures import SpawnFailure
 from .job import JobInfo, JobState
 from .monitor import TrackedJob
+from .wrapping import front
 
 if TYPE_CHECKING:
     from .spawner import UniSpawner
@@ -106,8 +107,9 @@ class Resumption:
         self._stops = 0
         self._checking = False
         self._check_over = asyncio.Event()
-        spawner._spawn_future = self.future
-        spawner._spawn_pending = True
+        self._known = front(spawner)
+        self._known._spawn_future = self.future
+        self._known._spawn_pending = True
         self.future.add_done_callback(self._cancelled)
 
     async def get_url(self) -> str:
@@ -123,7 +125,7 @@ class Resumption:
         if waiting.done() and (url := waiting.result()):
             return str(url)
         waiting.cancel()
-        spawner.http_timeout = _CHECK_SECONDS
+        self._known.http_timeout = _CHECK_SECONDS
         return str(spawner.server.url)
 
     async def _wait(self) -> str:
@@ -151,9 +153,9 @@ class Resumption:
 
         ``user.stop`` asks a done future for its exception, which raises for a cancelled one.
         """
-        self.spawner._spawn_pending = False
-        self.spawner._check_pending = False
-        self.spawner._spawn_future = None
+        self._known._spawn_pending = False
+        self._known._check_pending = False
+        self._known._spawn_future = None
 
     async def stopping(self) -> None:
         """Let two stops end together: DELETE's and that of JupyterHub's own check.
@@ -187,8 +189,8 @@ class Resumption:
         except Exception as error:  # the proxy isn't up yet: the Hub adds all routes when it is
             spawner.log.info("The route of %s is added later: %s", spawner._log_name, error)
         finally:
-            spawner._spawn_pending = False
-            spawner._spawn_future = None
+            self._known._spawn_pending = False
+            self._known._spawn_future = None
             if not self.future.done():
                 self.future.set_result(None)
 
@@ -201,5 +203,5 @@ def tell(spawner: UniSpawner, error: UniSpawnerError, resumption: Resumption | N
         future = resumption.future
     future.set_exception(SpawnFailure(error))
     future.exception()  # it is told on the page; asyncio need not say that nobody asked
-    spawner._spawn_future = future
-    spawner._spawn_pending = False
+    front(spawner)._spawn_future = future
+    front(spawner)._spawn_pending = False

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
 from .report import DEAD_ADDRESS
+from .wrapping import front
 
 
 def session(spawner: Any) -> Any:
@@ -25,7 +26,7 @@ def commit(spawner: Any) -> bool:
     if database is None:
         return True
     try:
-        spawner.orm_spawner.state = spawner.get_state()
+        spawner.orm_spawner.state = front(spawner).get_state()
         database.commit()
     except SQLAlchemyError as error:
         database.rollback()

@@ -29,6 +29,7 @@ from .run_as import get_run_as
 from .scheduler_settings import HOST
 from .settings import JobSettings
 from .state import ServerState
+from .wrapping import front
 
 _LOG_LINES = 20
 
@@ -119,7 +120,7 @@ class UniSpawner(JobSettings, Spawner):
         if session is None:
             return True
         try:
-            self.orm_spawner.state = self.get_state()
+            self.orm_spawner.state = front(self).get_state()
             session.commit()
         except SQLAlchemyError as error:
             session.rollback()
@@ -237,8 +238,8 @@ class UniSpawner(JobSettings, Spawner):
                 title = self.get_scheduler().title
                 self.log.warning("%s: %s", self._log_name, progress.ended(job, title))
             self.start_clean_up(job.client)
-            if self._poll_callback is not None:
-                tasks.start(self.poll_and_notify(), f"end of {self._log_name}")
+            if (known := front(self))._poll_callback is not None:
+                tasks.start(known.poll_and_notify(), f"end of {self._log_name}")
         elif job.info.stuck and self.state.port and not job.stopping:
             # Its server is no more and the job would stay for ever: it is as good as ended.
             title = self.get_scheduler().title

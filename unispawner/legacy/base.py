@@ -21,6 +21,7 @@ from ..failures import BatchFailure
 from ..hosts import check_exec_host
 from ..report import DEAD_ADDRESS, move_route
 from ..resume import Resumption
+from ..wrapping import front
 from . import private_files
 from .checks import check_config
 from .commands import BatchCommands, JobStatus
@@ -236,7 +237,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         self.port, self._reported_here = port, here
         self.saved.port = port
         saving.commit(self)
-        if self.ready:
+        if front(self).ready:
             tasks.start(self._follow(), f"route of {self._log_name}")
 
     async def _follow(self) -> None:
@@ -267,7 +268,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
             self.saved.stopping = False
             self.clear_state()
             return 1
-        if status is JobStatus.PENDING and self.saved.port and self.ready:
+        if status is JobStatus.PENDING and self.saved.port and front(self).ready:
             self.log.warning("%s: job %s waits again", self._log_name, self.job_id)
             self.saved.port = 0
             await move_route(self, *DEAD_ADDRESS)  # the port may be another user's by now

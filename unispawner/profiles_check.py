@@ -1,0 +1,90 @@
+"""Profiles that can't work are told when the Hub starts, each bound of theirs tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jupyterhub.spawner import Spawner
+from traitlets import TraitError
+from traitlets.config import Config
+
+from .errors import InvalidJobError, SchedulerUnavailable
+from .profiles import PROFILE, Profile, read_profiles
+from .spawner import UniSpawner
+
+if TYPE_CHECKING:
+    from .profiles_spawner import ProfilesSpawner
+
+
+async def check_config(cls: type[ProfilesSpawner], config: Config) -> None:
+    """Make sure that every profile makes a server, with its defaults and at each of its bounds.
+
+    What a function gives depends on the user, and is checked then.
+
+    Raises
+    ------
+    InvalidJobError
+        Naming the profile and what can't be right.
+    SchedulerUnavailable
+        If a scheduler does not answer, and all else is right.
+    """
+    try:
+        spawner = cls(config=config)
+    except TraitError as error:
+        raise InvalidJobError(str(error)) from None
+    if not isinstance(spawner.profiles, list):
+        return
+    unheard: SchedulerUnavailable | None = None
+    for profile in read_profiles(spawner.profiles):
+        try:
+            await check_profile(spawner, profile)
+        except InvalidJobError as error:
+            raise InvalidJobError(f"profile {profile.slug!r}: {error.message}") from None
+        except SchedulerUnavailable as error:
+            unheard = error
+    if unheard is not None:
+        raise unheard
+
+
+async def check_profile(spawner: ProfilesSpawner, profile: Profile) -> None:
+    """Make sure that one profile makes a server; raises as :func:`check_config` does."""
+    cls = spawner.class_of(profile)
+    unknown = sorted(set(profile.config) - set(cls.class_trait_names()))
+    if unknown and not profile.own_options:  # wrapspawner takes what is of no use
+        raise InvalidJobError(f"config: {cls.__name__} has no {', '.join(unknown)}")
+    if (profile.options or profile.resources) and not issubclass(cls, UniSpawner):
+        raise InvalidJobError(f"options, resources: {cls.__name__} is no UniSpawner")
+    child = make_child(spawner, profile, {PROFILE: profile.slug})
+    if (check := getattr(cls, "check_config", None)) is not None:
+        by_default = settings(spawner, profile, {PROFILE: profile.slug})
+        await check(merged(spawner.config, cls, by_default))
+    if isinstance(child, UniSpawner):
+        await child.find_scheduler()
+        for user_options in profile.variants():
+            make_child(spawner, profile, user_options).job_spec("0" * 16, environment={})
+
+
+def settings(
+    spawner: ProfilesSpawner, profile: Profile, user_options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the settings of a profile's spawner for a choice, without those it doesn't have."""
+    known = set(spawner.class_of(profile).class_trait_names())
+    found = spawner.config_of(profile, profile.check(user_options).fields)
+    return {name: value for name, value in found.items() if name in known}
+
+
+def make_child(spawner: ProfilesSpawner, profile: Profile, user_options: dict[str, Any]) -> Spawner:
+    """Return a profile's spawner as a choice would make it, that belongs to nobody."""
+    try:
+        return spawner.class_of(profile)(
+            config=spawner.config, **settings(spawner, profile, user_options)
+        )
+    except TraitError as error:
+        raise InvalidJobError(f"config: {error}") from None
+
+
+def merged(config: Config, cls: type[Spawner], more: dict[str, Any]) -> Config:
+    """Return a configuration in which a class has more settings."""
+    result = Config(config.copy())
+    result[cls.__name__] = Config({**config.get(cls.__name__, {}), **more})
+    return result

@@ -1,0 +1,373 @@
+"""ProfilesSpawner: users choose among profiles that an administrator offers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Awaitable, Mapping
+from contextvars import ContextVar
+from importlib.metadata import entry_points
+from inspect import isawaitable
+from typing import Any
+
+from jupyterhub.spawner import Spawner
+from jupyterhub.traitlets import Callable
+from jupyterhub.utils import maybe_future
+from traitlets import Any as AnyTrait
+from traitlets import List, Unicode, Union
+from traitlets.utils.importstring import import_item
+
+from . import profiles_check, profiles_form
+from .errors import InvalidJobError, UniSpawnerError
+from .failures import SpawnFailure
+from .options import DICTIONARIES, QUEUE
+from .profiles import PROFILE, Chosen, Profile, find_profile, read_form, read_profiles
+from .schedulers.inventory import Inventory
+from .spawner import UniSpawner
+from .wrap_spawner import WrapSpawner, copied
+
+_typed: ContextVar[Mapping[str, Any] | None] = ContextVar("typed", default=None)
+"""The fields of the request's form. After an error JupyterHub has the form rendered by the spawner
+of the default server, whichever the request was for."""
+
+_FORM = """<label for="profile">Select a job profile:</label>
+        <select class="form-control" name="profile" required autofocus>
+        {input_template}
+        </select>
+        """
+_INPUT = """
+        <option value="{key}" {first}>{display}</option>"""
+
+
+class ProfilesSpawner(WrapSpawner):
+    """Offers profiles, and runs a server by the spawner of the one that was chosen."""
+
+    profiles = Union(
+        [List(AnyTrait(), minlen=1), Callable()],
+        default_value=[{"display_name": "Notebook server", "slug": "default", "default": True}],
+        help="""What users may choose among: a list of dictionaries, or of wrapspawner's tuples
+        (display name, key, class, settings), or a function of the spawner that returns one, which
+        may be async. A dictionary has display_name and any of slug, description, default, groups,
+        users, config, resources, options, spawner: see docs/profiles.md. Example:
+        [{"display_name": "Large", "config": {"queue_name": "long"}, "options": {"memory": {"max":
+        "64G", "default": "8G"}}}]""",
+    ).tag(config=True)
+
+    form_template = Unicode(
+        _FORM,
+        help="""HTML of wrapspawner's form in place of ours: {input_template} stands for
+        input_template, once for each profile. It shows no options.""",
+    ).tag(config=True)
+
+    first_template = Unicode(
+        "selected",
+        help="""What {first} in input_template stands for in the profile that is chosen at
+        first.""",
+    ).tag(config=True)
+
+    input_template = Unicode(
+        _INPUT,
+        help="""HTML of one profile in wrapspawner's form, with {display}, {key}, {type} and
+        {first}.""",
+    ).tag(config=True)
+
+    child_profile = Unicode()
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._offered: list[Profile] | None = None
+        super().__init__(**kwargs)
+        if self.apply_user_options is None:  # type: ignore[has-type]
+            self.apply_user_options = _looked_at  # or JupyterHub warns that nobody does
+
+    @classmethod
+    async def check_config(cls, config: Any) -> None:
+        """Make sure that each profile makes a server, before there is anybody to start one.
+
+        Raises
+        ------
+        InvalidJobError
+            Naming the profile and what can't be right.
+        """
+        await profiles_check.check_config(cls, config)
+
+    # -- what is offered -----------------------------------------------------------------------
+
+    def offered(self) -> list[Profile] | Awaitable[list[Profile]]:
+        """Return the profiles that are offered to the user; something to wait for if it takes time.
+
+        Raises
+        ------
+        InvalidJobError
+            If they can't be right.
+        """
+        given = self.profiles
+        try:
+            given = given(self) if callable(given) else given
+        except Exception as error:  # the administrator's own function: whatever it raises
+            raise _failed(error) from error
+        return self._offered_later(given) if isawaitable(given) else self._take_offered(given)
+
+    async def _offered_later(self, given: Awaitable[Any]) -> list[Profile]:
+        try:
+            result = await given
+        except Exception as error:
+            raise _failed(error) from error
+        return self._take_offered(result)
+
+    def _take_offered(self, given: Any) -> list[Profile]:
+        groups = {group.name for group in self.user.groups} if self.user else set()
+        name = self.user.name if self.user else ""
+        self._offered = [one for one in read_profiles(given) if one.is_for(name, groups)]
+        return self._offered
+
+    # -- the form ------------------------------------------------------------------------------
+
+    def _options_form_default(self) -> Any:
+        offered = self.offered() if isinstance(self.profiles, list) else None
+        return self._form(offered) if isinstance(offered, list) else _form_later
+
+    async def get_options_form(self) -> str:
+        """Return the form, with what was typed or else chosen the last time.
+
+        A subclass's own ``options_form``, or a configured one, counts instead.
+        """
+        classes = type(self).__mro__
+        mine = classes[: classes.index(ProfilesSpawner)]
+        names = {name for cls in mine for name in vars(cls)} | set(self._configured())
+        if names & {"options_form", "_options_form_default"}:
+            return str(await super().get_options_form())
+        try:
+            return self._form(await maybe_future(self.offered()))
+        except UniSpawnerError as error:
+            raise SpawnFailure(error) from None
+
+    def _configured(self) -> set[str]:
+        return {name for cls in type(self).__mro__ for name in self.config.get(cls.__name__, {})}
+
+    def _form(self, offered: list[Profile]) -> str:
+        said = _typed.get() or self.user_options
+        if (self.form_template, self.input_template) != (_FORM, _INPUT):
+            return self._wrapspawner_form(offered, said)
+        own = {one.slug: form for one in offered if (form := self._own_form(one))}
+        return profiles_form.render_form(profiles_form.form_fields(offered, _single(said), own))
+
+    def _wrapspawner_form(self, offered: list[Profile], said: Mapping[str, Any]) -> str:
+        inputs = ""
+        for shown in profiles_form.form_fields(offered, _single(said)):
+            inputs += self.input_template.format(
+                display=html.escape(shown.profile.display_name),
+                key=html.escape(shown.profile.slug),
+                type=html.escape(str(shown.profile.spawner)),
+                first=self.first_template if shown.selected else "",
+            )
+        return self.form_template.format(input_template=inputs)
+
+    def _own_form(self, profile: Profile) -> str:
+        """Return the form of a profile's spawner that has one; not what all spawners have."""
+        child = self._unused_child(profile)
+        form = child.options_form
+        if profile.options or not form or form == self._trait_values.get("options_form"):
+            return ""
+        return str(form(child) if callable(form) else form)
+
+    def _unused_child(self, profile: Profile) -> Spawner:
+        cls, config = self.class_of(profile), copied(profile.config)
+        child = cls(config=self.config, user=self.user, **_known(cls, config))
+        child.wrapper = self
+        return child
+
+    # -- what was chosen -----------------------------------------------------------------------
+
+    def options_from_form(self, formdata: dict[str, Any]) -> Any:
+        """Return what was chosen in a form, checked: JSON to be saved.
+
+        It is something to wait for only if the profiles are, or a spawner's own form.
+        """
+        _typed.set(formdata)
+        try:
+            offered = self.offered()
+            if isinstance(offered, list):
+                return self._from_form(offered, formdata)
+        except UniSpawnerError as error:
+            raise SpawnFailure(error) from None
+        return self._from_form_later(offered, formdata)
+
+    async def _from_form_later(
+        self, offered: Awaitable[list[Profile]], formdata: dict[str, Any]
+    ) -> dict[str, Any]:
+        try:
+            chosen: dict[str, Any] = await maybe_future(self._from_form(await offered, formdata))
+        except UniSpawnerError as error:
+            raise SpawnFailure(error) from None
+        return chosen
+
+    def _from_form(self, offered: list[Profile], formdata: dict[str, Any]) -> Any:
+        profile, said = read_form(offered, formdata)
+        if self._own_form(profile):
+            child = self._unused_child(profile)
+            return _with_profile(profile, child.run_options_from_form(said))
+        if self._has_options_of_its_own(profile):  # a subclass may know more fields
+            return {PROFILE: profile.slug}
+        return profile.check_form(said, self._inventory(profile)).user_options
+
+    def options_from_query(self, query_data: dict[str, Any]) -> Any:
+        """Return what a link asks for; JupyterHub 5 leaves the prefix of ``?opt-…`` to us."""
+        return self.options_from_form(
+            {name.removeprefix("opt-"): values for name, values in query_data.items()}
+        )
+
+    def _has_options_of_its_own(self, profile: Profile) -> bool:
+        """Return whether it is for the profile's spawner to say what options there are."""
+        if profile.own_options and not issubclass(self.class_of(profile), UniSpawner):
+            return True
+        return bool(self._own_form(profile))
+
+    async def run_pre_spawn_hook(self) -> None:
+        """Run it for a user whose choice is offered: it may have come from anywhere."""
+        try:
+            offered = await maybe_future(self.offered())
+            if type(self).select_profile is ProfilesSpawner.select_profile:  # who else may know
+                self._choose(find_profile(offered, self.user_options))
+        except UniSpawnerError as error:
+            raise SpawnFailure(error) from None
+        await maybe_future(super().run_pre_spawn_hook())
+
+    def _choose(self, profile: Profile) -> Chosen | None:
+        """Return what was chosen of a profile, checked; None if its spawner is to do that."""
+        if self._has_options_of_its_own(profile):
+            return None
+        return profile.check(self.user_options, self._inventory(profile))
+
+    def select_profile(self, profile: str) -> None:
+        """Set the child's class and settings for a profile, and for what was chosen of it.
+
+        Raises
+        ------
+        InvalidJobError
+            If it isn't offered to the user, or not with these options.
+        """
+        offered = self._offered if self._offered is not None else self.offered()
+        if not isinstance(offered, list):
+            offered.close()  # type: ignore[attr-defined] # a coroutine of ours
+            raise InvalidJobError("profiles: it is not known yet which are offered")
+        found = find_profile(offered, {PROFILE: profile} if profile != "" else {})
+        chosen = None if self._loading else self._choose(found)
+        self.child_class = self.class_of(found)
+        self.child_config = self.config_of(found, chosen.fields if chosen else {})
+
+    def config_of(self, profile: Profile, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a child's settings: the profile's, and what options set on top of these.
+
+        What is a dictionary, such as ``resources``, adds to the one that is configured.
+        """
+        config = copied(profile.config)
+        merged = {name: fields[name] for name in DICTIONARIES if fields.get(name)}
+        if merged:
+            cls = self.class_of(profile)
+            configured = cls(config=self.config, **_known(cls, config))
+            for name, items in merged.items():
+                config[name] = {**getattr(configured, name, {}), **items}
+        return {**config, **{k: v for k, v in fields.items() if k not in DICTIONARIES}}
+
+    def class_of(self, profile: Profile) -> type[Spawner]:
+        """Return the class of the spawner that runs a profile's servers."""
+        return spawner_class(profile)
+
+    def _inventory(self, profile: Profile) -> Inventory | None:
+        """Return what is known of the cluster, if a profile has bounds that depend on it."""
+        if all(option.max != QUEUE for option in profile.options.values()):
+            return None
+        child = self._unused_child(profile)
+        try:
+            known: Inventory | None = child.monitor().inventory.peek()
+        except UniSpawnerError:  # which scheduler there is, is not known yet
+            return None
+        return known
+
+    # -- the child -----------------------------------------------------------------------------
+
+    def construct_child(self) -> Spawner:
+        """Return the spawner of the profile that ``user_options`` names, made now unless it is."""
+        if self.child_spawner is None and not self._loading:
+            profile = self.user_options.get(PROFILE, "")
+            self.child_profile = profile if isinstance(profile, str) else ""
+            self.select_profile(profile)
+        return super().construct_child()
+
+    def load_child_class(self, state: dict[str, Any]) -> None:
+        """Set class and settings by the profile, as it is now, for what the state doesn't say."""
+        self.child_profile = str(state.get(PROFILE) or "")
+        try:
+            self.select_profile(self.child_profile)
+        except InvalidJobError as error:  # no longer offered; the server that runs keeps it
+            if "child_class" not in state:
+                raise
+            self.log.info("%s: %s", self._log_name, error)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what is saved: the child's, and which profile it is of."""
+        state = super().get_state()
+        if self.child_spawner is not None:
+            state[PROFILE] = self.child_profile
+        return state
+
+    def clear_state(self) -> None:
+        """Forget the child and its profile, unless it has kept its server."""
+        super().clear_state()
+        self._offered = None
+        if self.child_spawner is None:
+            self.child_profile = ""
+
+
+def spawner_class(profile: Profile) -> type[Spawner]:
+    """Return the class of a profile's spawner, which may be given by its name.
+
+    Raises
+    ------
+    InvalidJobError
+        If there is none of that name, or it is something else.
+    """
+    named = profile.spawner or UniSpawner
+    if isinstance(named, str):
+        try:
+            (*_, entry) = [None, *entry_points(group="jupyterhub.spawners", name=named.lower())]
+            named = entry.load() if entry else import_item(named)
+        except (ImportError, AttributeError) as error:
+            raise InvalidJobError(f"profile {profile.slug!r}: {named}: {error}") from None
+    if not (isinstance(named, type) and issubclass(named, Spawner)):
+        raise InvalidJobError(f"profile {profile.slug!r}: {named!r} is no spawner's class")
+    return named
+
+
+def _known(cls: type[Spawner], config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if cls.class_traits().get(name)}
+
+
+def _single(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a form, which browsers send as lists, as user_options are."""
+    return {
+        name: value[0] if isinstance(value, list) and value else value
+        for name, value in said.items()
+    }
+
+
+def _with_profile(profile: Profile, options: Any) -> Any:
+    """Return a spawner's own options, which may have to be waited for, with the profile's name."""
+
+    async def later() -> dict[str, Any]:
+        return {**await options, PROFILE: profile.slug}
+
+    return later() if isawaitable(options) else {**options, PROFILE: profile.slug}
+
+
+def _failed(error: Exception) -> UniSpawnerError:
+    if isinstance(error, UniSpawnerError):
+        return error
+    return InvalidJobError(f"c.ProfilesSpawner.profiles failed: {type(error).__name__}: {error}")
+
+
+def _looked_at(spawner: Spawner, user_options: dict[str, Any]) -> None:
+    """Do nothing: they are applied when the child is made."""
+
+
+async def _form_later(spawner: ProfilesSpawner) -> str:
+    return await spawner.get_options_form()
