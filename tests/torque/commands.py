@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -I
 """qsub, qstat and qdel of a TORQUE that isn't there: jobs run on this host, as whoever submits.
 
-They answer as TORQUE 4.2.10 does, with the very text of tests/outputs/torque. One file under each of
+They answer as TORQUE 4.2.10 does, with the very text of tests/outputs/torque. One file by each of
 the names; what is known of jobs is in files beside them.
 """
 
