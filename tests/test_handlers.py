@@ -14,12 +14,14 @@ import pytest
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
 from jupyterhub.roles import assign_default_roles
+from jupyterhub.spawner import SimpleLocalProcessSpawner
 from sqlalchemy.orm import close_all_sessions
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
+from unispawner import TorqueSpawner
 from unispawner import monitor as monitor_module
 from unispawner.accounts import Account
 from unispawner.agent_client import AgentClient
@@ -75,12 +77,18 @@ class Hub:
             assign_default_roles(self.app.db, entity=orm_user)
         return self.app.users[orm_user.id]
 
-    async def post(self, body: Any, token: str | None, **headers: str) -> HTTPResponse:
+    @property
+    def report_url(self) -> str:
+        return f"{self.url}/unispawner/report"
+
+    async def post(
+        self, body: Any, token: str | None, path: str = "unispawner/report", **headers: str
+    ) -> HTTPResponse:
         if token is not None:
             headers["Authorization"] = f"token {token}"
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await AsyncHTTPClient().fetch(
-            self.url, method="POST", body=raw, headers=headers, raise_error=False
+            f"{self.url}/{path}", method="POST", body=raw, headers=headers, raise_error=False
         )
 
 
@@ -102,7 +110,7 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
     await app.initialize([])
     server = HTTPServer(app.tornado_application)
     server.add_socket(listener)
-    yield Hub(app, f"http://127.0.0.1:{port}/hub/api/unispawner/report")
+    yield Hub(app, f"http://127.0.0.1:{port}/hub/api")
     server.stop()
     await server.close_all_connections()
     for monitor in monitor_module._monitors.values():
@@ -295,7 +303,7 @@ async def test_a_token_in_a_cookie_or_the_query_does_not_count(hub: Hub, server:
     cookie = await hub.post({"host": NODE, "port": 2000}, None, Cookie=f"token={server.token}")
     assert 403 == cookie.code
     query = await AsyncHTTPClient().fetch(
-        f"{hub.url}?token={server.token}",
+        f"{hub.report_url}?token={server.token}",
         method="POST",
         body=json.dumps({"host": NODE, "port": 2000}),
         raise_error=False,
@@ -308,7 +316,7 @@ async def test_only_post(hub: Hub, server: Server, method: str) -> None:
     """There is nothing to read there."""
     await server.running()
     response = await AsyncHTTPClient().fetch(
-        hub.url,
+        hub.report_url,
         method=method,
         body=b"{}" if method in ("PUT", "PATCH") else None,
         headers={"Authorization": f"token {server.token}"},
@@ -407,3 +415,62 @@ def test_the_handler_is_there_once() -> None:
     register()
     paths = [entry[0] for entry in default_handlers]
     assert 1 == paths.count(r"/api/unispawner/report")
+
+
+# -- batchspawner's own report ------------------------------------------------------------------
+
+
+async def test_the_port_that_batchspawner_tells(hub: Hub, server: Server) -> None:
+    """It is taken as soon as the scheduler says where the job runs, and nothing else counts."""
+    await server.submitted()
+    before = server.spawner.state.to_dict()
+    body = {"port": 3000, "ip": OTHER, "host": OTHER, "run_as": "same_user", "cmd": ["id"]}
+    response = await hub.post(body, server.token, "batchspawner")
+    assert 201 == response.code
+    assert {"message": "BatchSpawner data configured"} == json.loads(response.body)
+    assert ("", 0) == server.where
+    server.runs_on(NODE)
+    assert f"http://{NODE}:3000" == await asyncio.wait_for(server.start, PATIENCE)
+    assert {**before, "host": NODE, "port": 3000} == server.spawner.state.to_dict()
+    assert ["jupyterhub-singleuser"] == server.spawner.cmd
+
+
+@pytest.mark.parametrize("port", [None, "3000", 1023, 65536, 3000.0, True])
+async def test_a_port_that_is_none(hub: Hub, server: Server, port: Any) -> None:
+    """As in a report."""
+    assert 400 == (await hub.post({"port": port}, server.token, "batchspawner")).code
+    assert 403 == (await hub.post({"port": 3000}, "0" * 32, "batchspawner")).code
+
+
+async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
+    """The port counts, whatever host it says: that is the scheduler's, by the site's patterns."""
+    user = hub.user("grace")
+    token = user.new_api_token(scopes=["users:activity!user"])
+    spawner = user._new_spawner("", spawner_class=TorqueSpawner)
+    user.spawners[""] = spawner
+    spawner.saved.mark = "0" * 16
+    spawner.saved.token_id = orm.APIToken.find(hub.app.db, token).id
+    for port, path in ((3000, "batchspawner"), (3001, "unispawner/report")):
+        body = {"port": port, "host": OTHER, "exec_prefix": "id;", "job_id": "9", "ip": OTHER}
+        assert (await hub.post(body, token, path)).code in (200, 201)
+        assert (port, port) == (spawner.port, spawner.saved.port)
+        assert spawner._reported_here  # this test is on the Hub's host
+    assert ("sudo -E -u {username}", "", "0.0.0.0") == (
+        spawner.exec_prefix,
+        spawner.job_id,
+        spawner.ip,
+    )
+    headers = {"X-Forwarded-For": "192.0.2.1"}
+    await hub.post({"port": 3002, "host": OTHER}, token, **headers)
+    assert (3002, False) == (spawner.port, spawner._reported_here)
+
+
+async def test_a_server_of_batchspawners_own_class(hub: Hub) -> None:
+    """While a site moves, both may be there: it gets its port, and no other attribute."""
+    user = hub.user("joan")
+    spawner = user._new_spawner("", spawner_class=SimpleLocalProcessSpawner)
+    user.spawners[""] = spawner
+    spawner.api_token = user.new_api_token(scopes=["users:activity!user"])
+    body = {"port": 3000, "cmd": ["id"]}
+    assert 201 == (await hub.post(body, spawner.api_token, "batchspawner")).code
+    assert (3000, ["jupyterhub-singleuser"]) == (spawner.port, spawner.cmd)

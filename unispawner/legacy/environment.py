@@ -54,9 +54,9 @@ def of_commands(public: Collection[str] = ()) -> dict[str, str]:
 def of_submission(environment: Mapping[str, str], public: Collection[str] = ()) -> dict[str, str]:
     """Return the environment of the submit command: every name, and the values of public ones.
 
-    What the scheduler's commands need is the Hub's own, unless the server is given it.
+    PATH, and what the scheduler's commands need, is the Hub's own, unless the server is given it.
     """
-    needed = {name: os.environ[name] for name in _SCHEDULERS if name in os.environ}
+    needed = {name: os.environ[name] for name in ("PATH", *_SCHEDULERS) if name in os.environ}
     known = {
         name: value if _is_public(name, public) else "" for name, value in environment.items()
     }
