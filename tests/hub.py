@@ -31,6 +31,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from clusters import Cluster
@@ -107,6 +108,14 @@ async def until(find: Callable[[], Any], what: str, seconds: float = 20, pause: 
             return found
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(pause)
+
+
+async def post_form(client: HubClient, path: str, fields: dict[str, str]) -> Any:
+    """Send a page's form, as a browser would; return the answer, redirections not followed."""
+    await client.request("GET", path)
+    xsrf = client._cookies.get("_xsrf", urlsplit(client.url("hub/")).path)
+    body = urlencode({**fields, "_xsrf": xsrf})
+    return await client.request("POST", path, body=body, follow=False)
 
 
 def free_ports(address: str, count: int) -> list[int]:

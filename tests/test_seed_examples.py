@@ -8,16 +8,18 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clusters import Cluster
-from hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, running_hub, until
+from hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, post_form, running_hub, until
+
+from unispawner.hub_client import HubClient, HubClientError
 
 pytestmark = pytest.mark.hub
 HERE = Path(__file__).parent
 PATIENCE = 60
-NODE = "int-torquelab.mesabi.xyz.edu"
+NODES = "int-torquelab.mesabi.xyz.edu in-torquelab.mesabi.xyz.edu torquelab"
+"""What the examples make of the node's name."""
 SUDOERS = f"""\
 Defaults:{HUB_ACCOUNT} !secure_path
 {HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"""
@@ -64,7 +66,9 @@ class ScriptedTorque(Cluster):
 
 @pytest.fixture(scope="module")
 def torque() -> Iterator[ScriptedTorque]:
-    """The commands, and a name that the node's stands for."""
+    """The commands, and names for the host that they run jobs on."""
+    if reason := ScriptedTorque.why_not():
+        pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="unispawner-torque-"))
     folder.chmod(0o755)
     (folder / "jobs").mkdir()
@@ -73,7 +77,7 @@ def torque() -> Iterator[ScriptedTorque]:
     for name in ("qsub", "qstat", "qdel"):
         shutil.copy(HERE / "torque/commands.py", folder / name)
         (folder / name).chmod(0o755)
-    entry = f"127.0.0.1 {NODE} # unispawner's tests\n"
+    entry = f"127.0.0.1 {NODES} # unispawner's tests\n"
     _edit_hosts(add=entry)
     yield ScriptedTorque(folder)
     _edit_hosts(remove=entry)
@@ -90,31 +94,83 @@ def _edit_hosts(add: str = "", remove: str = "") -> None:
         hosts.truncate()
 
 
-@pytest.fixture(scope="module")
-async def hub(torque: ScriptedTorque) -> AsyncIterator[RunningHub]:
-    if reason := torque.why_not():
-        pytest.skip(reason)
+@pytest.fixture(scope="module", params=["torque_config.py", "profiles_config.py"])
+async def hub(request: pytest.FixtureRequest, torque: ScriptedTorque) -> AsyncIterator[RunningHub]:
+    """A Hub with the one example or the other."""
     site = SITE.format(
         folder=str(torque.folder_of_commands), singleuser=find_program("jupyterhub-singleuser")
     )
-    example = (HERE / "torque/jupyterhub_config.py").read_text()
+    example = (HERE / "torque" / request.param).read_text()
     async with running_hub(torque, config=example + site, sudoers=SUDOERS) as running:
         yield running
 
 
+FIRST = pytest.mark.parametrize("hub", ["torque_config.py"], indirect=True)
+SECOND = pytest.mark.parametrize("hub", ["profiles_config.py"], indirect=True)
+
+
+async def _answers(hub: RunningHub, torque: ScriptedTorque, alice: HubClient, name: str) -> str:
+    """Wait for a server and for its kernel; return the job's number."""
+    await alice.wait_ready(name, timeout=PATIENCE)
+    assert "42" == await alice.run_cell("6*7", name)
+    state = await hub.state("alice", name)
+    job_id = str(state.get("child_state", state)["job_id"])  # a profile's server has its own
+    assert job_id.endswith(".torquelab")
+    number = job_id.partition(".")[0]
+    assert number in torque.active()
+    return number
+
+
+async def _stop(torque: ScriptedTorque, alice: HubClient, name: str, number: str) -> None:
+    await alice.stop(name)
+    await until(lambda: number not in torque.active(), "the job is gone")
+    Path(f"/home/alice/torque.o{number}").unlink()
+
+
+@FIRST
 async def test_the_first_example(hub: RunningHub, torque: ScriptedTorque) -> None:
     """A kernel answers; the server is at the name that state_exechost_exp makes of the node's."""
     alice = await hub.client("alice")
     await alice.start()
-    await alice.wait_ready(timeout=PATIENCE)
+    number = await _answers(hub, torque, alice, "")
+    assert "started at int-torquelab.mesabi.xyz.edu:" in hub.log()
+    assert "module: not found" in Path(f"/home/alice/torque.o{number}").read_text()
+    await _stop(torque, alice, "", number)
+
+
+@SECOND
+async def test_the_second_example(hub: RunningHub, torque: ScriptedTorque) -> None:
+    """The form has the five profiles; one that is chosen there starts with its own settings on top
+    of the general ones, and survives a restart of the Hub."""
+    alice = await hub.client("alice")
+    page = (await alice.request("GET", "hub/spawn/alice")).body.decode()
+    for text in ("Local server", "Mesabi - 12 cores, 128 GB, 4 hours", 'value="lab"'):
+        assert text in page
+    await post_form(alice, "hub/spawn/alice", {"profile": "mesabi128gb"})
+    number = await _answers(hub, torque, alice, "")
+    log = hub.log()
+    for line in ("-q ram256g@mesabi.xyz.edu", "-l walltime=4:00:00", "-l mem=125gb"):
+        assert f"#PBS {line}" in log
+    assert "started at in-torquelab.mesabi.xyz.edu:" in log
+    assert "mesabi128gb" == (await hub.state("alice"))["profile"]
+
+    hub.kill()
+    await hub.start()
     assert "42" == await alice.run_cell("6*7")
-    state: dict[str, Any] = await hub.state("alice")
-    assert f"started at {NODE}:" in hub.log()
-    assert state["job_id"].endswith(".torquelab")
-    number = state["job_id"].partition(".")[0]
-    assert {number} == torque.active()
-    log = Path(f"/home/alice/torque.o{number}")
-    assert "module: not found" in log.read_text()
-    await alice.stop()
-    await until(lambda: not torque.active(), "the job is gone")
-    log.unlink()
+    await _stop(torque, alice, "", number)
+    assert {} == await hub.state("alice")
+
+
+@SECOND
+async def test_a_profile_by_the_api(hub: RunningHub, torque: ScriptedTorque) -> None:
+    """As user_options; a missing or a crafted key is an error that names those there are."""
+    alice = await hub.client("alice")
+    await alice.start("lab", {"profile": "lab"})
+    number = await _answers(hub, torque, alice, "lab")
+    assert "started at torquelab:" in hub.log()
+    await _stop(torque, alice, "lab", number)
+    for options in ({"profile": "'; id"}, {"x": "y"}):
+        with pytest.raises(HubClientError) as refused:
+            await alice.start("wrong", options)
+        assert 400 == refused.value.status
+        assert "mesabi2c4g12h" in refused.value.body
