@@ -1,0 +1,243 @@
+"""Profiles without a Hub: what is offered, what is chosen, and what comes of it."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unispawner.errors import InvalidJobError
+from unispawner.job import JobSpec, ResourceSpec
+from unispawner.profiles import Profile, find_profile, read_form, read_profiles
+from unispawner.schedulers.inventory import Inventory, Node, Queue
+from unispawner.units import parse_duration
+
+GPU = {
+    "display_name": "GPU session",
+    "slug": "gpu",
+    "groups": ["gpu-users"],
+    "config": {"queue_name": "gpu", "account": "ml"},
+    "resources": {"memory": "32G"},
+    "options": {
+        "cpu_cores_per_process": {"display_name": "Cores", "min": 1, "max": 16, "default": 4},
+        "gpu_cores_per_process": {"choices": {"1": "one A100", "2": "two"}, "default": "1"},
+        "duration": {"min": "00:30:00", "max": "24:00:00", "default": "08:00:00"},
+        "account": {"pattern": "[a-z]+"},
+        "queue_name": {"default": "gpu", "locked": True},
+        "software": {
+            "choices": {
+                "plain": {"display_name": "System Python", "override": {"prologue": ""}},
+                "conda": {
+                    "display_name": "Conda",
+                    "override": {"prologue": "conda activate x", "resources": {"memory": "64G"}},
+                },
+            },
+            "default": "plain",
+        },
+        "memory": {"min": "1G", "max": "64G", "step": "1G", "when": {"software": "plain"}},
+    },
+}
+
+
+def profile(**changes: Any) -> Profile:
+    (found,) = read_profiles([{**GPU, **changes}])
+    return found
+
+
+def test_defaults_make_a_job() -> None:
+    """Nothing said is what the profile says: its resources, and its options' defaults."""
+    chosen = profile().check({"profile": "gpu"})
+    assert {
+        "resources": {"memory": "32G", "cpu_cores_per_process": 4, "gpu_cores_per_process": 1},
+        "duration": "08:00:00",
+        "queue_name": "gpu",
+        "prologue": "",
+    } == chosen.fields
+    assert {"profile": "gpu"} == chosen.user_options
+
+
+def test_a_choice() -> None:
+    """What was said, as JSON, and the fields that it sets; a menu's entry sets several."""
+    said = {"cpu_cores_per_process": "16", "duration": "1-00:00:00", "software": "conda"}
+    chosen = profile().check({"profile": "gpu", **said})
+    assert timedelta(days=1) == parse_duration(chosen.fields["duration"])
+    assert 16 == chosen.fields["resources"]["cpu_cores_per_process"]
+    assert "conda activate x" == chosen.fields["prologue"]
+    assert {"profile", *said} == set(chosen.user_options)
+    assert 16 == chosen.user_options["cpu_cores_per_process"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("cpu_cores_per_process", 17, "17 must be at most 16"),
+        ("cpu_cores_per_process", 0, "0 must be at least 1"),
+        ("cpu_cores_per_process", -1, "must be at least 1"),
+        ("cpu_cores_per_process", math.nan, "must be a whole number"),
+        ("cpu_cores_per_process", math.inf, "must be a whole number"),
+        ("cpu_cores_per_process", 1.5, "must be a whole number"),
+        ("cpu_cores_per_process", True, "must be a whole number"),
+        ("cpu_cores_per_process", None, "must be a whole number"),
+        ("cpu_cores_per_process", [4], "must be a whole number"),
+        ("cpu_cores_per_process", {"a": 1}, "must be a whole number"),
+        pytest.param("cpu_cores_per_process", 10**5000, "must be a whole number", id="huge"),
+        pytest.param("cpu_cores_per_process", "9" * 5000, "must be a whole number", id="digits"),
+        ("cpu_cores_per_process", "4\n", None),
+        ("gpu_cores_per_process", 3, "must be one of 1, 2"),
+        ("duration", "25:00:00", "must be at most 24:00:00"),
+        ("duration", "00:10:00", "must be at least"),
+        ("duration", "for ever", "duration"),
+        ("memory", "65G", "must be at most 64G"),
+        ("memory", "1.5G", "must be in steps of 1G"),
+        ("memory", "0.5T; id", "memory"),
+        ("account", "ML", r"must be like \[a-z\]\+"),
+        ("account", "a\n#SBATCH --uid=0", "must be text of one line"),
+        ("queue_name", "other", "can't be changed from gpu"),
+        ("software", "singularity", "must be one of plain, conda"),
+        ("prologue", "id", "there is no such option"),
+        ("executable", "/bin/sh", "there is no such option"),
+        ("resources", {"memory": "1T"}, "there is no such option"),
+    ],
+)
+def test_what_is_not_offered(option: str, value: Any, words: str | None) -> None:
+    """Whatever a hand-written request says, it is refused with the option's name and the reason."""
+    if words is None:
+        assert 4 == profile().check({option: value}).values[option]  # white space around a number
+        return
+    with pytest.raises(InvalidJobError, match=words) as raised:
+        profile().check({option: value})
+    assert str(raised.value).removeprefix("'").startswith(option)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["$(id)", "`id`", "a'b", 'a"b', "a b", "{x}", "#SBATCH", "-x", "", "é", "a/b"],
+)
+def test_names_are_names(text: str) -> None:
+    """Where the administrator gives no pattern, a queue or an account is of plain characters."""
+    with pytest.raises(InvalidJobError, match="account"):
+        profile(options={"account": {}}).check({"account": text})
+
+
+def test_an_option_that_depends_on_another() -> None:
+    """It is there only with that value: said without it, it is an error; in a form it is left
+    out, for a browser without JavaScript sends every field."""
+    said = {"software": "conda", "memory": "8G"}
+    with pytest.raises(InvalidJobError, match="memory: can only be set if software is plain"):
+        profile().check(said)
+    assert "memory" not in profile().check_form({k: [v] for k, v in said.items()}).values
+    assert 8 * 1024**3 == profile().check({"memory": "8G"}).values["memory"]
+
+
+def test_the_queues_limit() -> None:
+    """It is the scheduler's while the inventory isn't known, and checked once it is."""
+    one = profile(options={"cpu_cores_per_process": {"min": 1, "max": "queue"}})
+    assert 999 == one.check({"cpu_cores_per_process": 999}).values["cpu_cores_per_process"]
+    inventory = Inventory(
+        queues=(Queue("gpu", max_cores=64),),
+        nodes=(Node("n1", cores=32, queues=frozenset({"gpu"})),),
+    )
+    with pytest.raises(InvalidJobError, match="999 must be at most 32, the queue's limit"):
+        one.check({"cpu_cores_per_process": 999}, inventory)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"option": {}}, "option"),
+        ({"display_name": ""}, "display_name"),
+        ({"slug": "a--b"}, "slug"),
+        ({"resources": {"memori": "1G"}}, "memori"),
+        ({"options": {"executable": {"override": {"prologue": "x"}}}}, "can't be an option's name"),
+        ({"options": {"name": {}}}, "can't be an option's name"),
+        ({"options": {"own": {}}}, "must have an override"),
+        ({"options": {"own": {"override": {"executable": "x"}}}}, "can't be overridden"),
+        ({"options": {"own": {"override": {"stdout_path": "x"}}}}, "can't be overridden"),
+        ({"options": {"memory": {"min": "2G", "max": "1G"}}}, "is more than max"),
+        ({"options": {"memory": {"max": "much"}}}, "max"),
+        ({"options": {"memory": {"default": "2G", "max": "1G"}}}, "must be at most 1G"),
+        ({"options": {"account": {"max": 3}}}, "max: is for numbers"),
+        ({"options": {"account": {"pattern": "("}}}, "pattern"),
+        ({"options": {"memory": {"when": {"nothing": 1}}}}, "is no option before it"),
+        ({"options": {"memory": {"locked": True}}}, "there is no default"),
+    ],
+)
+def test_what_an_administrator_can_get_wrong(changes: dict[str, Any], words: str) -> None:
+    """It names the profile and the part, and is told when the Hub starts."""
+    with pytest.raises(InvalidJobError, match=words) as raised:
+        profile(**changes)
+    assert "profiles[0]" in str(raised.value)
+
+
+def test_who_is_offered_what() -> None:
+    """Members of the groups, and users by name; nothing said is everybody."""
+    assert not profile().is_for("alice", {"staff"})
+    assert profile().is_for("alice", {"gpu-users", "staff"})
+    assert profile(users=["alice"]).is_for("alice", set())
+    assert profile(groups=None).is_for("anybody", set())
+    assert not profile(groups=[]).is_for("anybody", {"gpu-users"})
+
+
+def test_wrapspawners_tuples() -> None:
+    """Display name, key, class and settings, whatever the key looks like."""
+    (one,) = read_profiles([("Lab, 2 cores", "lab 2--x", "some.Class", {"req_nprocs": "2"})])
+    expected = ("Lab, 2 cores", "lab 2--x", "some.Class", {"req_nprocs": "2"})
+    assert expected == (one.display_name, one.slug, one.spawner, one.config)
+    with pytest.raises(InvalidJobError, match="must be \\(display name, key, class"):
+        read_profiles([("too", "short")])
+    with pytest.raises(InvalidJobError, match="there is another profile 'gpu'"):
+        read_profiles([GPU, GPU])
+
+
+def test_finding_a_profile() -> None:
+    """A crafted or a missing key is an error that lists what there is."""
+    offered = read_profiles([GPU, {"display_name": "Small"}])
+    assert "small" == find_profile(offered, {"profile": "small"}).slug
+    for options in ({}, {"profile": "root"}, {"profile": ["gpu"]}, {"profile": None}):
+        with pytest.raises(InvalidJobError, match="there are: gpu, small"):
+            find_profile(offered, options)
+
+
+def test_fields_of_a_form() -> None:
+    """Those of other profiles, which a form has as well, do not count."""
+    offered = read_profiles([GPU, {"display_name": "Small", "options": {"memory": {}}}])
+    fields = {
+        "_xsrf": ["x"],
+        "profile": ["gpu"],
+        "gpu--account": ["ml"],
+        "small--memory": ["1G"],
+    }
+    found, said = read_form(offered, fields)
+    assert ("gpu", {"account": ["ml"]}) == (found.slug, said)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GPU["options"], "profile", "x"]) | st.text(), JSON))
+def test_nothing_unchecked_reaches_a_job(options: dict[str, Any]) -> None:
+    """Whatever is sent is refused with its reason, or makes a job within what is offered."""
+    try:
+        fields = dict(profile().check(options).fields)
+    except InvalidJobError:
+        return
+    assert set(fields) <= {"resources", "duration", "queue_name", "account", "prologue"}
+    resources = ResourceSpec.from_dict(fields.pop("resources"))
+    duration = parse_duration(fields.pop("duration"))
+    spec = JobSpec(resources=resources, duration=duration, **fields)
+    assert 1 <= (spec.resources.cpu_cores_per_process or 0) <= 16
+    assert spec.resources.gpu_cores_per_process in (1, 2)
+    assert (spec.resources.memory or 0) <= 64 * 1024**3
+    assert timedelta(minutes=30) <= duration <= timedelta(days=1)
+    assert "gpu" == spec.queue_name
+    assert spec.account == "" or spec.account.islower()
+    assert spec.prologue in ("", "conda activate x")
