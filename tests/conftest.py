@@ -39,6 +39,9 @@ def live_or_saved(name: str) -> str:
     """How a scheduler is tested: the real one, or what one has printed elsewhere."""
     if name == "local":
         return "live"
+    if name == "template":
+        live = [one for one in CLUSTERS if not why_not(one)]
+        return f"live with the sets {', '.join(live)}; saved output" if live else "saved output"
     if name not in CLUSTERS:
         return "saved output"
     reason = why_not(name)

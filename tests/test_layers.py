@@ -24,9 +24,10 @@ MAY_IMPORT = {
     "units": {"errors"},
     "job": {"errors", "units"},
     "schedulers": {"errors", "units", "job", "schedulers"},
-    "script": {"errors", "job", "schedulers", "launcher"},
     "templating": {"errors"},
-    "agent": {"errors", "units", "job", "schedulers", "script", "templating", "agent"},
+    "template_script": {"errors", "job", "schedulers", "templating"},
+    "script": {"errors", "job", "schedulers", "launcher", "template_script"},
+    "agent": {"errors", "units", "job", "schedulers", "script", "template_script", "agent"},
     "__init__": {"_version"},
 }
 STANDARD_LIBRARY_ONLY = {"launcher", "_version", "errors", "units", "job", "schedulers", "script"}

@@ -97,10 +97,13 @@ def test_sdist_has_what_a_tester_needs(dist: Path) -> None:
 
 
 def test_entry_points(wheel: dict[str, str]) -> None:
-    """`spawner_class = "unispawner"` and the command `unispawner` lead to ours."""
+    """`spawner_class = "unispawner"`, "unispawner-profiles" and the command lead to ours."""
     parser = configparser.ConfigParser()
     parser.read_string(metadata_file(wheel, "entry_points.txt"))
-    assert {"unispawner": "unispawner.spawner:UniSpawner"} == dict(parser["jupyterhub.spawners"])
+    assert {
+        "unispawner": "unispawner.spawner:UniSpawner",
+        "unispawner-profiles": "unispawner.profiles_spawner:ProfilesSpawner",
+    } == dict(parser["jupyterhub.spawners"])
     assert {"unispawner": "unispawner.cli:main"} == dict(parser["console_scripts"])
 
 

@@ -172,7 +172,10 @@ async def _check_scheduler(spawner: UniSpawner) -> str:
 
 
 def _check_job(spawner: UniSpawner) -> str:
-    spawner.job_spec("0" * 16, environment={})
+    from .script import render_script
+
+    spec = spawner.job_spec("0" * 16, environment={})
+    render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
     return f"the settings make a job for {spawner.get_scheduler().title}"
 
 
@@ -180,7 +183,9 @@ def _check_commands(spawner: UniSpawner) -> str:
     from .errors import InvalidJobError
 
     path = spawner.command_environment()["PATH"]
-    found = {name: shutil.which(name, path=path) for name in spawner.get_scheduler().commands}
+    found = {
+        name: shutil.which(name, path=path) for name in spawner.get_scheduler().needed_commands()
+    }
     missing = [name for name, where in found.items() if where is None]
     if missing:
         raise InvalidJobError(

@@ -127,10 +127,11 @@ async def check(scheduler: Scheduler, host: SubmitHost, environment: Mapping[str
     Raises
     ------
     InvalidJobError
-        If they are another scheduler's.
+        If they are another scheduler's, or what its settings name can't be right.
     SchedulerUnavailable
         If they are not here, or don't answer.
     """
+    scheduler.check_set_up()
     if not scheduler.identify_command:
         return
     found = await _look_for(scheduler, host, environment)

@@ -123,7 +123,6 @@ class PortHandler(_Handler):
         self.set_status(201)
         self.finish(json.dumps({"message": "BatchSpawner data configured"}))
 
-
     def _foreign_spawner(self) -> Any:
         """Return the spawner of this token if it is of batchspawner's own class, else None.
 

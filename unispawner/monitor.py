@@ -168,7 +168,8 @@ class Monitor:
             If the scheduler does not answer, or not legibly.
         """
         self.queries += 1
-        return await hold_dialogue(self.scheduler.query(), self.host, self.environment)
+        question = self.scheduler.query_tracked([job.job_id for job in self._jobs])
+        return await hold_dialogue(question, self.host, self.environment)
 
     def _apply(self, answer: Mapping[str, JobInfo], began: float) -> None:
         missing = []

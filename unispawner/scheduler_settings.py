@@ -49,8 +49,9 @@ class SchedulerSettings(_Base):
         ("auto", *NAMES),
         default_value="auto",
         help="""The scheduler that runs the servers: "gridengine", "htcondor", "lsf", "pbs",
-        "slurm", "torque", or "local" for processes on the Hub's own host. "auto" (the default) is
-        the one whose commands this host has, and which answers.""",
+        "slurm", "torque", "local" for processes on the Hub's own host, or "template" for what a
+        set of templates describes (see template). "auto" (the default) is the one whose commands
+        this host has, and which answers.""",
     ).tag(config=True)
 
     cluster = Unicode(

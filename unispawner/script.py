@@ -6,12 +6,16 @@ user (see docs/security.md), so the environment comes from a private file.
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from importlib.resources import files
 
 from .errors import InvalidJobError
 from .job import CONTROL, JobSpec
 from .schedulers.base import Scheduler
+from .schedulers.template import Template
+from .template_script import render_template
 
 _END = "END_OF_UNISPAWNER_LAUNCHER"
 
@@ -47,6 +51,8 @@ def render_script(
     shell: str = "/bin/bash -l",
     environment_file: str = "",
     standard_input: str = "",
+    username: str = "USER",
+    homedir: str = "/home/USER",
 ) -> str:
     """Return the script of a job.
 
@@ -62,12 +68,21 @@ def render_script(
         A file of ``export NAME='value'`` lines, read before the prologue.
     standard_input
         What the job's command reads: the launcher's own text.
+    username, homedir
+        Whose job it is; only a set of templates wants to know. It has a shell of its own, and what
+        it runs lies beside the environment file.
 
     Raises
     ------
     InvalidJobError
-        If the shell is not one absolute path with at most one argument.
+        If the shell is not one absolute path with at most one argument, or a set of templates can't
+        be filled in.
     """
+    if isinstance(scheduler, Template):
+        directory = re.sub("^~", homedir, os.path.dirname(environment_file))
+        return render_template(
+            spec, scheduler, directory=directory, username=username, homedir=homedir
+        )
     words = shell.split(" ")
     if not shell.startswith("/") or len(words) > 2 or CONTROL.search(shell):
         raise InvalidJobError(

@@ -37,7 +37,7 @@ from .script import render_script
 from .units import parse_duration
 
 # PSI/J's own names, too: a configuration may serve both.
-_ATTRIBUTE_PREFIXES = {*NAMES, "pbs_classic", "cobalt", "flux", "rp", "template"}
+_ATTRIBUTE_PREFIXES = {*NAMES, "pbs_classic", "cobalt", "flux", "rp"}
 _WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (compared with, not bound to)
 
 

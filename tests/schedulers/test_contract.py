@@ -6,15 +6,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers import NAMES, get_scheduler
+from unispawner.schedulers import NAMES, dialect, get_scheduler
 from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
+from unispawner.schedulers.template import Template
+from unispawner.script import render_script
 from unispawner.testing import FakeScheduler, read_saved_reply
 
 MARK = "0123456789abcdef"
@@ -29,9 +32,34 @@ ASKED = {
 }
 
 
-@pytest.fixture(params=[*NAMES, "fake"])
+EVERY = [name for name in NAMES if name != "template"]
+"""Those that are one scheduler each. The other is as many as there are sets of templates."""
+SETS = [f"template {name}" for name in dialect.NAMES]
+
+
+@pytest.fixture(params=[*EVERY, *SETS, "fake"])
 def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Scheduler:
-    return FakeScheduler(tmp_path) if request.param == "fake" else get_scheduler(request.param)
+    name, _, template = request.param.partition(" ")
+    if name == "fake":
+        return FakeScheduler(tmp_path)
+    return get_scheduler(name, {"template": template} if template else {})
+
+
+def written(scheduler: Scheduler, spec: JobSpec) -> list[str]:
+    """The directives of a job; a set of templates has them in its own script."""
+    if not isinstance(scheduler, Template):
+        return scheduler.directives(spec)
+    lines = render_script(spec, scheduler).splitlines()
+    return [line for line in lines if line.startswith(scheduler.dialect.directive)]
+
+
+def complete(scheduler: Scheduler, spec: JobSpec) -> JobSpec:
+    """A job with what the scheduler can't do without, and one of these sets can't."""
+    if not isinstance(scheduler, Template) or not scheduler.dialect.needs:
+        return spec
+    assert ("memory", "runtime") == scheduler.dialect.needs
+    resources = replace(spec.resources, memory=spec.resources.memory or 2**20)
+    return replace(spec, resources=resources, duration=spec.duration or timedelta(minutes=1))
 
 
 def reply(stdout: str = "", stderr: str = "", status: int = 0) -> Reply:
@@ -42,8 +70,6 @@ def spec_for(field: str) -> JobSpec:
     if field in ASKED:
         return JobSpec(resources=ASKED[field])
     if field == "duration":
-        from datetime import timedelta
-
         return JobSpec(duration=timedelta(hours=1))
     return JobSpec(**{field: "something"})
 
@@ -69,7 +95,8 @@ def test_tables_are_complete(scheduler: Scheduler) -> None:
     assert re.fullmatch(r"[a-z_]+", scheduler.name)
     assert scheduler.title
     assert all(isinstance(command, str) for command in scheduler.commands)
-    assert scheduler.supports <= ALL_FIELDS
+    assert scheduler.supported() <= ALL_FIELDS
+    assert set(scheduler.needed_commands()) >= set(scheduler.commands)
     assert isinstance(scheduler.loopback, bool)
     for pattern, meaning in scheduler.errors:
         re.compile(pattern)
@@ -107,17 +134,18 @@ def test_job_ids_are_bounded_and_ascii(scheduler: Scheduler) -> None:
 
 def test_status_commands_are_argument_lists(scheduler: Scheduler) -> None:
     """No shell, no line of shell; a job's id is an argument, or a part of one, as it is."""
-    for command in (
-        scheduler.status_command(),
-        scheduler.status_command(["11", "22"]),
-        scheduler.mark_command(),
-    ):
+    commands = [scheduler.status_command(), scheduler.status_command(["11", "22"])]
+    for command in (*commands, scheduler.mark_command()):
         assert isinstance(command, list)
         assert all(isinstance(word, str) and word for word in command)
         assert "-c" not in command
-        assert not re.search(r"[;&<>$`\n\0]", " ".join(command))
-    words = " ".join(scheduler.status_command(["11", "22"]))
-    assert re.search(r"\b11\b.*\b22\b", words)
+        assert not re.search(r"[;&<>$`\0]", " ".join(command))
+    words = " ".join(commands[1])
+    if isinstance(scheduler, Template):  # it asks for one after the other, or has a list
+        assert re.search(r"\b11\b", words) or "{job_id}" not in scheduler.dialect.query
+    else:
+        assert re.search(r"\b11\b.*\b22\b", words)
+        assert "\n" not in words
     assert scheduler.status_command() != scheduler.status_command(["11"])
 
 
@@ -170,20 +198,34 @@ def test_directives_are_lines(scheduler: Scheduler) -> None:
         mark=MARK,
     )
     try:
-        lines = scheduler.directives(spec)
+        lines = written(scheduler, spec)
     except InvalidJobError as error:  # what its language can't carry is refused
-        assert r"$(id)\\" in error.message
+        assert "$(id)" in error.message
         return
     for line in lines:
-        assert line.startswith("#") or not scheduler.directives_in_script
+        if isinstance(scheduler, Template):
+            assert "$(id)" not in line
+        else:
+            assert line.startswith("#") or not scheduler.directives_in_script
         assert "\n" not in line
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "local"])
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "local"])
 def test_the_mark_is_with_the_job(name: str) -> None:
     """By it a job is found whose submission's answer was lost."""
     lines = get_scheduler(name).directives(JobSpec(mark=MARK))
     assert 1 == sum(MARK in line for line in lines)
+
+
+@pytest.mark.parametrize("name", dialect.NAMES)
+def test_a_template_has_no_place_for_a_mark(name: str) -> None:
+    """It is found by the id that the agent has written down, or ends without its environment:
+    nothing is asked, and so nothing found that isn't this very job."""
+    scheduler = get_scheduler("template", {"template": name})
+    assert [] == scheduler.mark_command()
+    with pytest.raises(StopIteration) as done:
+        next(scheduler.find_marks("ada"))
+    assert {} == done.value.value
 
 
 def test_a_refused_option_is_told(scheduler: Scheduler) -> None:
@@ -198,16 +240,17 @@ def test_a_refused_option_is_told(scheduler: Scheduler) -> None:
 def test_directives_hold_no_environment(scheduler: Scheduler) -> None:
     """The token goes by file only."""
     spec = JobSpec(environment={"TOKEN": "topsecret"})
-    assert not any("topsecret" in line for line in scheduler.directives(spec))
+    assert not any("topsecret" in line for line in written(scheduler, spec))
 
 
 @pytest.mark.parametrize("field", sorted(ALL_FIELDS))
 def test_what_is_asked_for_is_written_or_refused(scheduler: Scheduler, field: str) -> None:
     """Nothing that a job asks for is dropped in silence."""
-    spec = spec_for(field)
-    if field in scheduler.supports:
+    spec = complete(scheduler, spec_for(field))
+    if field in scheduler.supported():
         scheduler.check_supported(spec)
-        assert set(scheduler.directives(spec)) - set(scheduler.directives(JobSpec()))
+        usual = written(scheduler, complete(scheduler, JobSpec()))
+        assert set(written(scheduler, spec)) - set(usual)
     else:
         with pytest.raises(InvalidJobError, match=rf"^{field}: .*{re.escape(scheduler.title)}"):
             scheduler.check_supported(spec)
@@ -237,11 +280,13 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
     others, _, ours = done.stdout.strip().partition(" ")
     assert "[]" == others, done.stderr
     # What one scheduler needs several files for begins with its name.
-    family = "pbs" if name == "torque" else name
+    family = {"torque": "pbs", "template": "dialect"}.get(name, name)
     own = {
         one
         for one in ours.split()
-        if one.startswith((f"unispawner.schedulers.{name}", f"unispawner.schedulers.{family}_"))
+        if f"{one}_".startswith(
+            (f"unispawner.schedulers.{name}", f"unispawner.schedulers.{family}_")
+        )
     }
     assert set(ours.split()) - own <= {
         "unispawner",
@@ -295,7 +340,7 @@ def told(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("local", "lsf")])
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("local", "lsf")])
 def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
     """Each word of the README's table stands for something that the scheduler has really printed.
 

@@ -17,7 +17,9 @@ from typing import Any
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
+from ..schedulers.template import Template
 from ..script import launcher_source, render_environment, render_script
+from ..template_script import has_log, launcher_options
 from .commands import hold_dialogue
 from .files import StateDir, read_private, write_private
 from .login import login_umask
@@ -52,7 +54,12 @@ def submit(request: Request, account: Account) -> dict[str, str]:
             shell=request["shell"],
             environment_file=str(directory / "environment"),
             standard_input=launcher_source(),
+            username=account.pw_name,
+            homedir=account.pw_dir,
         )
+        if isinstance(scheduler, Template):  # the script is the site's, and carries no launcher
+            log = "" if has_log(scheduler) else spec.stdout_path
+            write_wrapper(directory, spec.executable, launcher_options(spec)[0], log=log)
         job_id = _executor(scheduler).submit_script(spec, script, directory)
     except OSError as error:
         state.remove_job(spec.mark)
@@ -100,7 +107,12 @@ def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
     scheduler = _scheduler(request)
     job_ids = [_check_id(str(job_id), scheduler) for job_id in request["job_ids"]]
     answer = hold_dialogue(scheduler.query(job_ids))
-    return {job_id: answer[job_id].to_dict() for job_id in job_ids if job_id in answer}
+    # The answer about one job need not say whose it is: its user has asked.
+    known = {job_id: answer[job_id] for job_id in job_ids if job_id in answer}
+    return {
+        job_id: replace(info, owner=info.owner or account.pw_name).to_dict()
+        for job_id, info in known.items()
+    }
 
 
 def find(request: Request, account: Account) -> dict[str, str]:
@@ -139,7 +151,7 @@ def check(request: Request, account: Account) -> dict[str, Any]:
         "umask": f"{login_umask():03o}",
         "groups": sorted(os.getgroups()),
         "executor": _executor(scheduler).check(),
-        "commands": {name: shutil.which(name) or "" for name in scheduler.commands},
+        "commands": {name: shutil.which(name) or "" for name in scheduler.needed_commands()},
         "state_dir": str(StateDir.open(request["state_dir"]).path),
     }
 

@@ -12,20 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..script import launcher_source
+from ..template_script import WRAPPER
 from .files import write_private
 
-NAME = "batchspawner-singleuser"
+NAME = WRAPPER
 
 _TEXT = """\
 #!/bin/sh
 # {name} SERVER-COMMAND ARGUMENTS...: starts one user's server, for one job.
-. {environment} || exit 1
+{log}. {environment} || exit 1
 [ "$PWD" != / ] || cd
 exec {python} -I {launcher} {options} -- "$@"
 """
 
 
-def write_wrapper(directory: Path, python: str, options: Sequence[str]) -> Path:
+def write_wrapper(directory: Path, python: str, options: Sequence[str], *, log: str = "") -> Path:
     """Write the wrapper and the launcher into a job's folder, and return the wrapper's path.
 
     Parameters
@@ -36,11 +37,14 @@ def write_wrapper(directory: Path, python: str, options: Sequence[str]) -> Path:
         The Python on the node, a name on the job's PATH or a path.
     options
         The launcher's, but for the server's command: that is the wrapper's arguments.
+    log
+        A file that takes what the launcher and the server say; empty leaves it to the script.
     """
     launcher, wrapper = directory / "launcher.py", directory / NAME
     write_private(launcher, launcher_source())
     text = _TEXT.format(
         name=NAME,
+        log=f"exec >>{shlex.quote(log)} 2>&1\n" if log else "",
         environment=shlex.quote(str(directory / "environment")),
         python=shlex.quote(python),
         launcher=shlex.quote(str(launcher)),

@@ -57,9 +57,7 @@ def of_submission(environment: Mapping[str, str], public: Collection[str] = ()) 
     PATH, and what the scheduler's commands need, is the Hub's own, unless the server is given it.
     """
     needed = {name: os.environ[name] for name in ("PATH", *_SCHEDULERS) if name in os.environ}
-    known = {
-        name: value if _is_public(name, public) else "" for name, value in environment.items()
-    }
+    known = {name: value if _is_public(name, public) else "" for name, value in environment.items()}
     return {**needed, **known}
 
 

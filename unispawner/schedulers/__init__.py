@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InvalidJobError
 from .base import Scheduler
 
-NAMES = ("gridengine", "htcondor", "local", "lsf", "pbs", "slurm", "torque")
+NAMES = ("gridengine", "htcondor", "local", "lsf", "pbs", "slurm", "template", "torque")
 """The schedulers there are, as ``c.UniSpawner.scheduler`` names them."""
 
 

@@ -149,6 +149,19 @@ class Scheduler(ABC):
         """Return the fields that can be expressed with the settings as they are."""
         return self.supports
 
+    def needed_commands(self) -> tuple[str, ...]:
+        """Return the commands a submit host must have, with the settings as they are."""
+        return self.commands
+
+    def check_set_up(self) -> None:  # noqa: B027 - most have nothing to check
+        """Make sure that what the settings name is there and can be trusted; on the Hub's side.
+
+        Raises
+        ------
+        InvalidJobError
+            Naming the setting.
+        """
+
     def environment(self) -> dict[str, str]:
         """Return the variables that the scheduler's commands need, by its own settings."""
         return {}
@@ -196,6 +209,18 @@ class Scheduler(ABC):
         """
         reply = yield self.status_command(job_ids)
         return self.read_status(reply)
+
+    def query_tracked(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for every user's jobs, these among them: what the monitor asks, as the Hub.
+
+        Overridden where there may be no command for everybody's: only these are asked for then.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or not legibly.
+        """
+        return (yield from self.query())
 
     @abstractmethod
     def mark_command(self) -> list[str]:
