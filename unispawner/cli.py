@@ -1,4 +1,4 @@
-"""``unispawner demo | doctor | render``: what an administrator runs by hand."""
+"""``unispawner demo | doctor | render | migrate``: what an administrator runs by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="unispawner", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="demo | doctor | render")
+    commands = parser.add_subparsers(required=True, metavar="demo | doctor | render | migrate")
     commands.add_parser("demo", help="start a Hub on this machine, to try it out")
     for name, command, text in (
         ("doctor", doctor, "check a configuration on this host"),
@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
                 "--group", default="jupyterhub-users", help="of the accounts; default: %(default)s"
             )
             sub.add_argument("--hub-account", help="what the Hub runs as; default: you")
+    sub = commands.add_parser(
+        "migrate", help="write UniSpawner's configuration for one of batchspawner's"
+    )
+    sub.add_argument("config", nargs="?", default="jupyterhub_config.py", help="%(default)s")
+    sub.add_argument("-o", "--output", help="default: CONFIG.unispawner.py beside it; - prints it")
+    sub.add_argument("--force", action="store_true", help="replace a file that is there")
+    sub.set_defaults(command=migrate)
     return parser
 
 
@@ -82,6 +89,13 @@ def _spawner(path: str) -> UniSpawner:
         return UniSpawner(config=config)
     except Exception as error:  # traitlets' own error, for a value that a trait refuses
         raise InvalidJobError(f"{path}: {error}") from None
+
+
+def migrate(options: argparse.Namespace) -> int:
+    """Write UniSpawner's configuration for one of batchspawner's, and say what was done."""
+    from .migrate import migrate as write
+
+    return write(Path(options.config), options.output, force=options.force)
 
 
 def render(options: argparse.Namespace) -> int:
