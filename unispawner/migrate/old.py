@@ -224,4 +224,4 @@ class Settings:
 
     def default(self, name: str) -> Any:
         """Return batchspawner's default of a trait."""
-        return self.cls.class_traits()[name].default_value  # type: ignore[attr-defined]
+        return self.cls.class_traits()[name].default_value

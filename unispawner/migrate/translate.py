@@ -44,7 +44,7 @@ class _Translator:
         self.scheduler = SCHEDULERS[old.cls.__name__]
         self.title = scheduler_class(self.scheduler).title
         self.out = Translation()
-        traits = old.cls.class_traits()  # type: ignore[attr-defined]
+        traits = old.cls.class_traits()
         self.own = {name: found for name, found in old.own.items() if name in traits}
 
     def translate(self) -> Translation:

@@ -91,6 +91,6 @@ class Translation:
 
     def mentions(self, origin: str) -> bool:
         """Return whether it says what became of an old setting."""
-        told = [one.origins for one in self.settings.values()]
-        told += [one.origins for one in self.remarks]
+        told = [tuple(one.origins) for one in self.settings.values()]
+        told += [tuple(one.origins) for one in self.remarks]
         return origin in self.stays or any(origin in origins for origins in told)
