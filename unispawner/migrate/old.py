@@ -211,7 +211,7 @@ class Settings:
     def _add(self, into: dict[str, Found], found: Found) -> None:
         before = into.get(found.name)
         if isinstance(found.value, LazyConfigValue):  # c.SlurmSpawner.args.append(…)
-            trait = self.cls.class_traits().get(found.name)  # type: ignore[attr-defined]
+            trait = self.cls.class_traits().get(found.name)
             initial = before.value if before else trait.default() if trait else None
             found = replace(found, value=found.value.get_value(initial))
         elif before:
