@@ -194,7 +194,8 @@ class RunningHub:
         self.job_name = f"jupyter-{mine}"
         self.folder = Path(tempfile.mkdtemp(prefix="unispawner-hub-"))
         shutil.chown(self.folder, HUB_ACCOUNT, HUB_ACCOUNT)
-        self._sudoers = Path(f"/etc/sudoers.d/unispawner-tests-{mine}")
+        # Of two lines the last counts: a wider one, with SETENV, before what another Hub has left.
+        self._sudoers = Path(f"/etc/sudoers.d/unispawner-tests-{'z' if sudoers else ''}{mine}")
         self._settings: dict[str, dict[str, dict[str, Any]]] = {}
         self._hub: subprocess.Popen[bytes] | None = None
         self._proxy: subprocess.Popen[bytes] | None = None

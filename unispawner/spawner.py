@@ -7,13 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from jupyterhub import orm
 from jupyterhub.spawner import Spawner
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import object_session
 from traitlets import TraitError
 
-from . import handlers, hub_start, progress, report, resume, submission, tasks
+from . import handlers, hub_start, progress, report, resume, saving, submission, tasks
 from .accounts import Account, find_account
 from .agent_client import AgentClient
 from .cancel import cancel_until_ended
@@ -85,11 +82,8 @@ class UniSpawner(JobSettings, Spawner):
     def clear_state(self) -> None:
         """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
         if self.state.stopping and not (self.job and self.job.over) and self.state.mark:
-            return self._leave_to_the_next_hub()
-        if self.token_id is not None and (session := self.session()) is not None:
-            token = session.get(orm.APIToken, self.token_id)
-            if token is not None and token.user is self.user.orm_user:
-                session.delete(token)
+            return saving.leave_to_the_next_hub(self, self._base_url)
+        saving.revoke_token(self, self.token_id)
         if self.job is not None:
             self.monitor().untrack(self.job)
         if self.resumption is not None:
@@ -99,38 +93,13 @@ class UniSpawner(JobSettings, Spawner):
         self.attachment, self.resumption = None, None
         super().clear_state()
 
-    def _leave_to_the_next_hub(self) -> None:
-        """Keep a server whose stop was cancelled before the scheduler confirmed it.
-
-        JupyterHub does that when it ends, and forgets the server. A Hub that starts asks only
-        about servers that have a row, so there must be one again.
-        """
-        session = self.session()
-        if session is not None and self.orm_spawner.server is None:
-            address, port = report.DEAD_ADDRESS
-            self.orm_spawner.server = orm.Server(base_url=self._base_url, ip=address, port=port)
-        self.commit()
-
     def commit(self) -> bool:
-        """Save the state now: JupyterHub does so only after ``start()`` has returned.
-
-        False, with a line in the log, if the database refuses: what is under way goes on.
-        """
-        session = self.session()
-        if session is None:
-            return True
-        try:
-            self.orm_spawner.state = front(self).get_state()
-            session.commit()
-        except SQLAlchemyError as error:
-            session.rollback()
-            self.log.error("%s: the state can't be saved: %s", self._log_name, error)
-            return False
-        return True
+        """Save the state now; False, with a line in the log, if the database refuses."""
+        return saving.commit(self)
 
     def session(self) -> Any:
         """Return the Hub's database session; None for a spawner that belongs to nobody."""
-        return None if self.orm_spawner is None else object_session(self.orm_spawner)
+        return saving.session(self)
 
     # -- start ---------------------------------------------------------------------------------
 

@@ -8,9 +8,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from jupyterhub import orm
-
-from . import report
+from . import report, saving
 from .accounts import find_account
 from .agent_client import AgentClient
 from .errors import AgentError, InvalidJobError, SchedulerUnavailable, UniSpawnerError
@@ -47,15 +45,13 @@ async def prepare(spawner: UniSpawner) -> JobSpec:
             f"environment: {type(error).__name__}: {error} (c.Spawner.environment)"
         ) from error
     spec = spawner.job_spec(secrets.token_hex(8), environment)
-    session = spawner.session()
-    token = orm.APIToken.find(session, spawner.api_token) if session else None
     spawner.state = ServerState(
         scheduler=spawner.get_scheduler().name,
         scheduler_options=spawner.get_scheduler().options,
         cluster=spawner.cluster,
         account=account.name,
         mark=spec.mark,
-        token_id=token.id if token else None,
+        token_id=saving.token_id(spawner),
         submit_time=time.time(),
         waiting_since=time.time(),
         scheduler_path=spawner.scheduler_path,
