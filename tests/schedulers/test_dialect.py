@@ -1,10 +1,7 @@
-"""Sets of templates as they are read: those that come along, a site's own, and what can't be right."""
+"""Sets of templates as read: those that come along, a site's own, and what can't be right."""
 
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,18 +34,13 @@ site = lyon
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A good set, as an administrator would make it. Not tmp_path: others can't reach into that."""
-    made = Path(tempfile.mkdtemp(prefix="unispawner-set-"))
-    try:
-        (made / "dialect.ini").write_text(INI)
-        (made / "job.sh").write_text("#!/bin/sh\n#OAR -l mem={memory}\n{cmd}\n")
-        (made / "submit").write_text("#!/bin/sh\n")
-        for path in (made, made / "submit"):
-            path.chmod(0o755)
-        yield made
-    finally:
-        shutil.rmtree(made)
+def folder(empty_folder: Path) -> Path:
+    """A good set."""
+    (empty_folder / "dialect.ini").write_text(INI)
+    (empty_folder / "job.sh").write_text("#!/bin/sh\n#OAR -l mem={memory}\n{cmd}\n")
+    (empty_folder / "submit").write_text("#!/bin/sh\n")
+    (empty_folder / "submit").chmod(0o755)
+    return empty_folder
 
 
 def refusal(folder: Path) -> str:
