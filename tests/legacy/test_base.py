@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,13 @@ from batch_dummy import HOST, JOB, PORT, TOKEN, Dummy, soon
 from tornado import web
 from traitlets import Unicode
 
-from unispawner import BatchSpawnerBase, GridengineSpawner, JobStatus, SlurmSpawner
+from unispawner import (
+    BatchSpawnerBase,
+    GridengineSpawner,
+    JobStatus,
+    SlurmSpawner,
+    TorqueSpawner,
+)
 from unispawner.failures import BatchFailure
 
 pytestmark = pytest.mark.filterwarnings("ignore:Spawner.db is deprecated")
@@ -269,3 +276,18 @@ def test_state_of_batchspawner_itself(new_spawner: Any) -> None:
     assert state == spawner.get_state()
     spawner.clear_state()
     assert {} == spawner.get_state()
+
+
+@pytest.mark.parametrize("spawner_class", [TorqueSpawner, SlurmSpawner])
+def test_a_hosts_name_that_is_none(new_spawner: Any, spawner_class: type) -> None:
+    """batchspawner's own pattern would take longer than the universe lasts, on the event loop;
+    names that are some are found as ever."""
+    spawner = new_spawner(spawner_class)
+    for name in ("n1", "int-node_1.mesabi.xyz.edu", "node1."):
+        spawner.job_status = f"RUNNING {name}"
+        if spawner_class is TorqueSpawner:
+            spawner.job_status = f"<exec_host>{name}/0+{name}/1</exec_host>"
+        assert name == spawner.state_gethost()
+        assert name == re.search(spawner.state_exechost_re, spawner.job_status)[1]  # type: ignore[index]
+    spawner.job_status = f"RUNNING <exec_host>{'n' * 200}:"
+    assert spawner.state_gethost() is None

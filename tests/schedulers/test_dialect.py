@@ -2,14 +2,18 @@
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from unispawner.errors import InvalidJobError
+from unispawner.job import JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import dialect
+from unispawner.schedulers.base import Reply
 from unispawner.schedulers.dialect import check_trusted, read_dialect
 from unispawner.schedulers.template import Template
+from unispawner.script import render_script
 
 PAGE = Path(__file__).parents[2] / "docs" / "templates.md"
 INI = """\
@@ -68,7 +72,8 @@ def test_a_sites_own_folder(folder: Path) -> None:
 
 
 def test_the_example_of_the_page(folder: Path) -> None:
-    """docs/templates.md shows a set that is one, copied as it stands."""
+    """docs/templates.md shows a set that is one, copied as it stands: it makes a script, and reads
+    what its program prints."""
     page = PAGE.read_text(encoding="utf-8")
     script = re.search(r"```\n(#!/bin/bash\n.*?)```", page, re.DOTALL)
     ini = re.search(r"```ini\n(.*?)```", page, re.DOTALL)
@@ -76,9 +81,19 @@ def test_the_example_of_the_page(folder: Path) -> None:
     (folder / "job.sh").write_text(script[1])
     (folder / "dialect.ini").write_text(ini[1])
     (folder / "all-jobs").touch(0o755)
-    Template(template=str(folder)).check_set_up()
-    found = read_dialect(str(folder))
-    assert ["oarsub", "-S", "{script}"] == found.words(found.submit)
+    scheduler = Template(template=str(folder))
+    scheduler.check_set_up()
+    assert ["oarsub", "-S", "{script}"] == scheduler.dialect.words(scheduler.dialect.submit)
+    cores = ResourceSpec(cpu_cores_per_process=4)
+    spec = JobSpec(resources=cores, duration=timedelta(hours=12))
+    lines = render_script(spec, scheduler).splitlines()
+    assert "#OAR -l /nodes=1/core=4,walltime=12:00:00" in lines
+    assert not any("--project" in line for line in lines)
+    listing = "12 alice Running node1\n13 bob Waiting -\n14 bob Finishing node2\n"
+    jobs = scheduler.read_status(Reply(("all-jobs",), 0, listing))
+    assert ("alice", "node1") == (jobs["12"].owner, jobs["12"].exec_host)
+    expected = [JobState.RUNNING, JobState.QUEUED, JobState.UNKNOWN]
+    assert expected == [jobs[job_id].state for job_id in ("12", "13", "14")]
 
 
 @pytest.mark.parametrize(

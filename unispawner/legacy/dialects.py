@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import Dict, Unicode
 
-from ..schedulers.dialect import read_dialect
+from ..schedulers.dialect import linear, read_dialect
 from .base import BatchSpawnerBase
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class BatchSpawnerRegexStates(BatchSpawnerBase):
     def state_gethost(self) -> str | None:
         """Return the host that ``state_exechost_re`` finds in ``job_status``."""
         assert self.state_exechost_re, "Misconfigured: define state_exechost_re"
-        match = re.search(self.state_exechost_re, self.job_status)
+        match = re.search(linear(self.state_exechost_re), self.job_status)
         if not match:
             self.log.error("Spawner unable to match host addr in job status: %s", self.job_status)
             return None

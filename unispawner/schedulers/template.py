@@ -15,7 +15,7 @@ from typing import ClassVar
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler, setting
-from .dialect import Dialect, check_trusted, read_dialect
+from .dialect import Dialect, check_trusted, linear, read_dialect
 from .inventory import Inventory
 from .template_fields import CARRIES, OURS, asked, attributes, mentioned
 
@@ -295,7 +295,7 @@ class Template(Scheduler):
 
 
 def _group(pattern: str, text: str) -> str:
-    match = re.search(pattern, text, re.MULTILINE) if pattern else None
+    match = re.search(linear(pattern), text, re.MULTILINE) if pattern else None
     return (match[1] or "") if match else ""
 
 
