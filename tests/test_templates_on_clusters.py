@@ -74,15 +74,21 @@ async def stops(cluster: Cluster, alice: HubClient, name: str, state: dict[str, 
 
 
 async def test_a_kernel_answers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """From inside a job on another host, under the user's own account; a stop leaves nothing but
-    the log, in which the launcher has written."""
+    """From inside a job on another host, under the user's own account, and the launcher writes to
+    the log. That it is cancelled at the command line the Hub notices soon, and nothing is left."""
     hub.set("alice", "asks", **ASKS[cluster.name])
     state = await answers(hub, cluster, alice, "asks")
     assert "unispawner: reported" in Path(log_of(state)).read_text()
     if isinstance(cluster, Slurm):
         job = cluster.job(state["job_id"])
         assert ("2", "512M", "00:30:00") == (job["NumCPUs"], job["MinMemoryNode"], job["TimeLimit"])
-    await stops(cluster, alice, "asks", state)
+    cluster.cancel(state["job_id"], "alice")
+
+    async def gone() -> bool:
+        return "asks" not in await alice.servers()
+
+    await until(gone, "the Hub knows that the server is gone", PATIENCE)
+    await nothing_left(cluster, state)
 
 
 @pytest.mark.parametrize("cluster", [pytest.param("slurm", marks=pytest.mark.slurm)], indirect=True)
@@ -94,21 +100,6 @@ async def test_in_a_job_step(hub: RunningHub, cluster: Cluster, alice: HubClient
     step = await alice.run_cell("import os; print(os.environ['SLURM_STEP_ID'])", "step")
     assert "0" == step.strip()
     await stops(cluster, alice, "step", state)
-
-
-async def test_cancelled_at_the_command_line(
-    hub: RunningHub, cluster: Cluster, alice: HubClient
-) -> None:
-    """The Hub notices soon, and nothing is left."""
-    await start(alice, "cancelled")
-    state = await hub.state("alice", "cancelled")
-    cluster.cancel(state["job_id"], "alice")
-
-    async def gone() -> bool:
-        return "cancelled" not in await alice.servers()
-
-    await until(gone, "the Hub knows that the server is gone", PATIENCE)
-    await nothing_left(cluster, state)
 
 
 async def test_a_server_that_can_not_be_started(
@@ -131,7 +122,8 @@ async def test_another_user_sees_no_secret(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
     """Neither in what the scheduler's commands list, nor in a process, nor in any file: these
-    scripts are read from standard input, and their options name variables."""
+    scripts are read from standard input, and their options name variables. A stop leaves nothing
+    but the log."""
     await start(alice, "secret")
     state = await hub.state("alice", "secret")
     token = await alice.run_cell('import os; print(os.environ["JUPYTERHUB_API_TOKEN"])', "secret")

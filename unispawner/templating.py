@@ -18,7 +18,7 @@ def format_template(template: Any, *args: Any, **kwargs: Any) -> str:
     ----------
     template
         A ``jinja2.Template``, or a text: with Jinja if it has ``{{`` or ``{%`` in it, else by
-        ``str.format``, where a brace that is meant is written twice. One text can't be both.
+        ``str.format``, which then can't write an opening brace: twice, it would be Jinja's.
     """
     if isinstance(template, str) and not uses_jinja(template):
         return template.format(*args, **kwargs)

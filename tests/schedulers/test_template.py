@@ -1,6 +1,4 @@
-"""Sets of templates: what a job becomes in a script, and what answers mean."""
-
-from __future__ import annotations
+"""A set of templates as a scheduler: its script filled in, and what can't be asked for."""
 
 import re
 from datetime import timedelta
@@ -9,189 +7,208 @@ from typing import Any
 
 import pytest
 
-from unispawner.errors import InvalidJobError, SchedulerUnavailable
-from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers import get_scheduler
-from unispawner.schedulers.base import Dialogue, Reply
-from unispawner.schedulers.dialect import NAMES, read_dialect
-from unispawner.template_script import render_template
-from unispawner.testing import read_saved_reply
+from unispawner.errors import InvalidJobError
+from unispawner.job import JobSpec, ResourceSpec
+from unispawner.schedulers.template import Template
+from unispawner.script import render_script
 
-TOP = Path(__file__).parent.parent.parent
-OUTPUTS = TOP / "tests/outputs"
-SERVER = ("-I", "-", "--host", "fqdn", "--", "jupyterhub-singleuser", "--a=b c")
-
-
-def spec(**changes: Any) -> JobSpec:
-    return JobSpec(executable="python3", arguments=SERVER, mark="0" * 16, **changes)
-
-
-def script_of(template: str, job: JobSpec) -> str:
-    scheduler = get_scheduler("template", {"template": template})
-    scheduler.check_supported(job)
-    return render_template(
-        job, scheduler, directory="/home/al/x", username="al", homedir="/home/al"
-    )
-
-
-def ask(dialogue: Dialogue[Any], *replies: Reply) -> Any:
-    """Hold a dialogue whose commands are answered one after the other."""
-    answers = iter(replies)
-    try:
-        next(dialogue)
-        while True:
-            dialogue.send(next(answers))
-    except StopIteration as stop:
-        return stop.value
-
-
-CORES = ResourceSpec(cpu_cores_per_process=4)
-FULL: dict[str, Any] = {
-    "resources": ResourceSpec(cpu_cores_per_process=4, memory=4 * 1024**3),
-    "duration": timedelta(hours=12),
-    "queue_name": "mesabi",
-    "prologue": "module load python3",
-}
-
-
-def test_torques_script() -> None:
-    """Every field in TORQUE's own writing; what is empty leaves no half of a directive behind."""
-    script = script_of("torque", spec(**FULL, custom_attributes={"template.host": "m.xyz.edu"}))
-    for line in (
-        "#PBS -q mesabi@m.xyz.edu",
-        "#PBS -l walltime=12:00:00",
-        "#PBS -l nodes=1:ppn=4",
-        "#PBS -l mem=4096mb",
-        "module load python3",
-        "/home/al/x/batchspawner-singleuser jupyterhub-singleuser '--a=b c'",
-    ):
-        assert line in script.splitlines()
-    bare = script_of("torque", spec())
-    assert not re.search(r"^#PBS -q|^#PBS -l (mem|walltime)|@|^#PBS *$", bare, re.MULTILINE)
-    assert "#PBS -q mesabi\n" in script_of("torque", spec(queue_name="mesabi"))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_dropped(name: str) -> None:
-    """What a set's script has no field for is refused, and what it has one for is in the script."""
-    scheduler = get_scheduler("template", {"template": name})
-    asked = {
-        "queue_name": {"queue_name": "mesabi"},
-        "account": {"account": "mesabi"},
-        "duration": {"duration": timedelta(hours=17)},
-        "cpu_cores_per_process": {"resources": ResourceSpec(cpu_cores_per_process=17)},
-        "memory": {"resources": ResourceSpec(memory=17 * 1024**2)},
-        "gpu_cores_per_process": {"resources": ResourceSpec(gpu_cores_per_process=17)},
-        "node_count": {"resources": ResourceSpec(node_count=17)},
-    }
-    always: dict[str, Any] = {}  # what a script can't do without
-    if name in ("htcondor", "pbs"):
-        always = {"memory": 2**30, "cpu_cores_per_process": 1}
-    duration = {"duration": timedelta(hours=1)} if name == "pbs" else {}
-    for field, settings in asked.items():
-        resources = settings.get("resources", ResourceSpec())
-        filled = ResourceSpec(**{**always, **{k: v for k, v in vars(resources).items() if v}})
-        job = spec(**{**duration, **settings, "resources": filled})
-        if field in scheduler.supported():
-            assert re.search("mesabi|17", script_of(name, job)), field
-        else:
-            with pytest.raises(InvalidJobError, match=field):
-                script_of(name, job)
-
-
-@pytest.mark.parametrize(
-    "value", ["x; rm -rf ~", "$(id)", "a b", "x'y", "{cmd}", "{{cmd}}", "`id`"]
+SERVER = ("jupyterhub-singleuser", "--note=it's \"a $(b)")
+RESOURCES = ResourceSpec(
+    processes_per_node=2, cpu_cores_per_process=2, gpu_cores_per_process=1, memory=2**29 + 1
 )
-@pytest.mark.parametrize("name", ["torque", "slurm"])
-def test_a_value_cannot_break_out(name: str, value: str) -> None:
-    """A queue of a user's choice is one word of its directive, or it is refused."""
-    try:
-        script = script_of(name, spec(queue_name=value))
-    except InvalidJobError:
-        return
-    (line,) = [line for line in script.splitlines() if re.match(r"#PBS -q|#SBATCH --part", line)]
-    assert "'" in line
-    assert value.replace("'", "'\"'\"'") in line
-    rest = script.replace(line, "")
-    assert "rm -rf" not in rest
-    assert "$(id)" not in rest
+FULL = JobSpec(
+    name="notebook",
+    executable="python3",
+    arguments=("-I", "-", "--host", "fqdn", "--", *SERVER),
+    environment={"TOKEN": "topsecret"},
+    stdout_path="/home/ada/x.log",
+    resources=RESOURCES,
+    duration=timedelta(hours=30),
+    queue_name="batch",
+    account="ml",
+    reservation_id="class.1",
+    prologue="module load python",
+    epilogue="echo done",
+    custom_attributes={"template.site": "lyon", "template.options": "-m n -r y"},
+)
+INI = """\
+[script]
+file = job.sh
+directive = #B
 
+[commands]
+submit = submit
+query = query {job_id}
+cancel = cancel {job_id}
 
-def test_torques_answers() -> None:
-    """One query for all: state, owner and host of each; what is neither is unknown."""
-    scheduler = get_scheduler("template", {"template": "torque"})
-    jobs = ask(scheduler.query(), read_saved_reply(OUTPUTS / "torque/qstat-x-all"))
-    running = {number: info for number, info in jobs.items() if info.state is JobState.RUNNING}
-    assert running
-    assert {("alice", "torquelab")} == {(one.owner, one.exec_host) for one in running.values()}
-    assert JobState.QUEUED in {one.state for one in jobs.values()}
+[patterns]
+owner = ^owner=(\\S+)
 
-
-def test_what_is_unknown_and_what_is_gone() -> None:
-    """A failure of the query tells nothing; that there is no such job tells that it has ended."""
-    scheduler = get_scheduler("template", {"template": "torque"})
-    gone = read_saved_reply(OUTPUTS / "torque/qstat-unknown")
-    assert {} == ask(scheduler.query(["999999"]), gone)
-    down = Reply(("qstat", "-x"), 111, "", "qstat: cannot connect to server torquelab")
-    with pytest.raises(SchedulerUnavailable):
-        ask(scheduler.query(), down)
-    with pytest.raises(SchedulerUnavailable):
-        ask(scheduler.query(["1"]), Reply(("qstat", "-x", "1"), 3, "", "an odd word"))
+[fields]
+memory = {mebibytes}mb
+runtime = {minutes}
+gres = gpu:{gpus}
+colour = blue
+"""
+SCRIPT = """\
+#!/bin/sh
+#B -n {name} -q {queue}/{partition} -A {account} -R {reservation}
+#B -t {runtime} -c {nprocs} -m {memory} -g {ngpus} {gres}
+#B -o {log} -v {keepvars} {options}
+#B {site} {colour} {username} {homedir}
+{prologue}
+{cmd}
+{epilogue}
+"""
+FILLED = """\
+#!/bin/sh
+#B -n notebook -q batch/batch -A ml -R class.1
+#B -t 1800 -c 4 -m 513mb -g 2 gpu:2
+#B -o /home/ada/x.log -v HOME,LANG,LOGNAME,PATH,SHELL,USER -m n -r y
+#B lyon blue ada /home/ada
+. /home/ada/j/environment || exit 1
+module load python
+/home/ada/j/batchspawner-singleuser jupyterhub-singleuser '--note=it'"'"'s "a $(b)'
+echo done
+"""
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """The example of docs/templates.md as an administrator would copy it."""
-    text = (TOP / "docs/templates.md").read_text()
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    (script,) = [block for block in blocks if block.startswith("#!/bin/bash")]
-    (ini,) = [block for block in blocks if block.startswith("[script]")]
-    (tmp_path / "job.sh").write_text(script)
-    (tmp_path / "dialect.ini").write_text(ini)
-    return tmp_path
+def folder(empty_folder: Path) -> Path:
+    """A set of a site's own."""
+    (empty_folder / "dialect.ini").write_text(INI)
+    (empty_folder / "job.sh").write_text(SCRIPT)
+    return empty_folder
 
 
-def test_the_example_of_the_page(site: Path) -> None:
-    """It can be read, makes a script, and reads what its program prints."""
-    scheduler = get_scheduler("template", {"template": str(site)})
-    script = script_of(str(site), spec(**{**FULL, "resources": CORES}))
-    assert "#OAR -l /nodes=1/core=4,walltime=12:00:00" in script.splitlines()
-    assert "#OAR --project" not in script
-    listing = "12 alice Running node1\n13 bob Waiting -\n14 bob Finishing node2\n"
-    jobs: dict[str, JobInfo] = ask(scheduler.query(), Reply(("all-jobs",), 0, listing))
-    assert ("alice", JobState.RUNNING, "node1") == (
-        jobs["12"].owner,
-        jobs["12"].state,
-        jobs["12"].exec_host,
+def render(template: Path | str, spec: JobSpec) -> str:
+    scheduler = Template(template=str(template))
+    scheduler.check_supported(spec)
+    environment = "/home/ada/j/environment"
+    return render_script(
+        spec, scheduler, environment_file=environment, username="ada", homedir="/home/ada"
     )
-    states = [jobs[number].state for number in ("13", "14")]
-    assert [JobState.QUEUED, JobState.UNKNOWN] == states
+
+
+def refusal(template: Path | str, spec: JobSpec) -> str:
+    with pytest.raises(InvalidJobError) as caught:
+        render(template, spec)
+    return str(caught.value)
+
+
+# -- the script -----------------------------------------------------------------------------------
+
+
+def test_every_field(folder: Path) -> None:
+    """What a job asks for is in the words of the set; secrets are not in it."""
+    assert FILLED == render(folder, FULL)
+
+
+def test_jinja_has_the_same_fields(folder: Path) -> None:
+    """A script of Jinja's is filled in alike, and can ask whether a field is empty."""
+    text = SCRIPT.replace("{", "{{").replace("}", "}}")
+    (folder / "job.sh").write_text(text + "{% if not cluster %}echo ${HOME}{% endif %}\n")
+    assert f"{FILLED}echo ${{HOME}}\n" == render(folder, FULL)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("attributes", "queue", "line"),
     [
-        ("{nprocs}", "{nproc}", "nproc"),
-        (r"submitted = OAR_JOB_ID=(\d+)", "submitted = OAR", "needs a group"),
-        ("running = : Running", "running = (", "no regular expression"),
-        ("[patterns]", "[patern]", r"no section \[patern\]"),
-        ("not_found =", "notfound =", "has no notfound"),
-        ("cancel = oardel {job_id}", "", r"\[commands\] needs cancel"),
-        ("file = job.sh", "file = ../job.sh", "own folder"),
+        ({}, "", None),
+        ({}, "batch", "#PBS -q batch"),
+        ({"template.host": "srv"}, "batch", "#PBS -q batch@srv"),
+        ({"template.host": "srv"}, "", "#PBS -q @srv"),
     ],
 )
-def test_a_set_that_is_wrong(site: Path, old: str, new: str, words: str) -> None:
-    """The file is named and the text shown."""
-    for file in ("job.sh", "dialect.ini"):
-        text = (site / file).read_text()
-        (site / file).write_text(text.replace(old, new))
-    read_dialect.cache_clear()
-    with pytest.raises(InvalidJobError, match=words) as raised:
-        script_of(str(site), spec(queue_name="x"))
-    assert str(site) in str(raised.value)
+def test_no_half_directive(attributes: dict[str, Any], queue: str, line: str | None) -> None:
+    """A directive whose fields are all empty is left out, and "@" goes with an empty field:
+    TORQUE refuses the job otherwise."""
+    script = render("torque", JobSpec(queue_name=queue, custom_attributes=attributes))
+    found = [one for one in script.splitlines() if one.startswith("#PBS -q")]
+    assert ([line] if line else []) == found
+    directives = [one for one in script.splitlines() if one.startswith("#PBS")]
+    assert not any(re.search(r"=$|-\w$|PBS$", one.strip()) for one in directives)
 
 
-def test_a_set_that_there_is_not() -> None:
-    """The names there are."""
-    with pytest.raises(InvalidJobError, match="there are torque, moab, pbs"):
-        read_dialect("torqe")
+@pytest.mark.parametrize("template", ["torque", "slurm"])
+@pytest.mark.parametrize(
+    "value", ["a b", "-l", "$(id)", "`id`", "a;id", "a'b", 'a"b', "{cmd}", "{{cmd}}", "é"]
+)
+def test_a_value_stays_one_word(template: str, value: str) -> None:
+    """None becomes another option, shell text or a field, in either kind of template."""
+    assert refusal(template, JobSpec(queue_name=value)).startswith("queue_name: ")
+
+
+@pytest.mark.parametrize("value", ["a b", "-l", "$(id)", "{cmd}"])
+def test_a_custom_attribute_stays_one_word(folder: Path, value: str) -> None:
+    """And the setting's name is told; only options may be several words."""
+    spec = JobSpec(custom_attributes={"template.site": value})
+    assert f"template.site: {value!r} can't be written into a template" in refusal(folder, spec)
+
+
+def test_options_are_not_filled_in(folder: Path) -> None:
+    """Braces in a value are braces: what is written into a template is none itself."""
+    spec = JobSpec(custom_attributes={"template.options": "{cmd} {x}", "template.site": "lyon"})
+    assert "{cmd} {x}" in render(folder, spec)
+
+
+def test_the_command_in_a_submit_description() -> None:
+    """HTCondor's quotes are doubled, and "$(" begins no macro of its own."""
+    script = render(
+        "htcondor", JobSpec(arguments=FULL.arguments, resources=ResourceSpec(memory=2**30))
+    )
+    quoted = r"""'--note=it'"'"'s "a $(b)'""".replace("'", "''").replace('"', '""')
+    arguments = next(line for line in script.splitlines() if line.startswith("Arguments"))
+    command = "/home/ada/j/batchspawner-singleuser jupyterhub-singleuser"
+    quoted = quoted.replace("$", "$(DOLLAR)")
+    assert f"Arguments = \"-c 'exec {command} {quoted}'\"" == arguments
+
+
+# -- what can't be asked for ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "spec", "told"),
+    [
+        ("torque", JobSpec(account="ml"), "account: "),
+        ("gridengine", JobSpec(queue_name="q"), "queue_name: "),
+        ("lsf", JobSpec(resources=ResourceSpec(memory=2**30)), "memory: "),
+        ("torque", JobSpec(resources=ResourceSpec(node_count=2)), "node_count: "),
+        ("torque", JobSpec(name="mine"), "job_name: "),
+        ("htcondor", JobSpec(prologue="true"), "prologue: "),
+        ("torque", JobSpec(custom_attributes={"template.x": "1"}), "template.x: "),
+        ("pbs", JobSpec(duration=timedelta(hours=1)), "memory: "),
+    ],
+)
+def test_what_the_script_has_no_place_for(template: str, spec: JobSpec, told: str) -> None:
+    """It is refused with the setting's name and the script's path; nothing is dropped."""
+    said = refusal(template, spec)
+    assert told in said
+    assert f"legacy_templates/{template}/" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nprocs", "template.nprocs: this is what cpu_cores_per_process says"),
+        ("cmd", "template.cmd can't be set"),
+    ],
+)
+def test_what_is_said_elsewhere(name: str, told: str) -> None:
+    """An attribute takes no other setting's place, and never that of what is ours."""
+    assert told in refusal("slurm", JobSpec(custom_attributes={f"template.{name}": "4"}))
+
+
+def test_a_field_that_there_is_not(folder: Path) -> None:
+    """A misspelt field is told with its line, and with the fields there are."""
+    (folder / "job.sh").write_text("#!/bin/sh\n#B -q {queu}\n{cmd}\n")
+    said = refusal(folder, JobSpec())
+    assert f"template: {folder}/job.sh: there is no field 'queu', in '#B -q {{queu}}'; " in said
+    assert "there are account, cluster, cmd," in said
+
+
+@pytest.mark.parametrize("text", ["#B -q {queue\n{cmd}\n", "{% if queue %}{{cmd}}\n"])
+def test_a_brace_left_open(folder: Path, text: str) -> None:
+    """No template at all is an error with the file's name, not a traceback."""
+    (folder / "job.sh").write_text(text)
+    assert f"template: {folder}/job.sh: " in refusal(folder, JobSpec())

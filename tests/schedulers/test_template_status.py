@@ -1,0 +1,240 @@
+"""A set of templates as a scheduler: its commands' answers read.
+
+The answers are real ones (tests/outputs), but for Moab's. Where another command printed them than
+the set's own, their values are put into the form of its columns.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unispawner.errors import SchedulerUnavailable
+from unispawner.job import JobInfo, JobState
+from unispawner.schedulers.base import Dialogue, Reply, advance
+from unispawner.schedulers.template import Template
+from unispawner.testing import read_saved_reply
+
+OUTPUTS = Path(__file__).parents[1] / "outputs"
+INI = """\
+[script]
+file = job.sh
+
+[commands]
+submit = submit
+query = query {job_id}
+cancel = cancel {job_id}
+
+[patterns]
+owner = ^owner=(\\S+)
+running = RUN
+unknown = busy
+not_found = no such
+"""
+
+
+@pytest.fixture
+def folder(empty_folder: Path) -> Path:
+    """A set without a command for everybody's jobs."""
+    (empty_folder / "dialect.ini").write_text(INI)
+    (empty_folder / "job.sh").write_text("{cmd}\n")
+    return empty_folder
+
+
+# -- everybody's jobs -----------------------------------------------------------------------------
+
+
+def saved(name: str) -> Reply:
+    return read_saved_reply(OUTPUTS / name)
+
+
+def of_slurm() -> str:
+    rows = [row.split("|") for row in saved("slurm/squeue-all").stdout.splitlines()]
+    return "".join(f"{row[0]} {row[1]} {row[2]} {row[4]}\n" for row in rows)
+
+
+def of_htcondor() -> str:
+    jobs = json.loads(saved("htcondor/condor_q-by-ids").stdout)
+    keys = ("ClusterId", "Owner", "JobStatus", "RemoteHost")
+    return "".join(" ".join(str(job.get(key, "undefined")) for key in keys) + "\n" for job in jobs)
+
+
+def of_lsf() -> str:
+    rows = [row.split() for row in saved("openlava/bjobs-a-w-all-users").stdout.splitlines()[1:]]
+    return "".join(f"{row[0]:8}{row[1]:8}{row[2]:6}{row[5]}\n" for row in rows)
+
+
+def of_pbs() -> str:
+    """As ``qstat -f -F dsv`` writes them, an attribute after the other."""
+    names = ("pbs/qstat-fx-running", "pbs/qstat-fx-pending")
+    jobs = [saved(name).stdout.strip().split("\n    ") for name in names]
+    return "".join("|".join(line.replace(" = ", "=") for line in job) + "\n" for job in jobs)
+
+
+RUNNING, WAITING = JobState.RUNNING, JobState.QUEUED
+SEEN: dict[str, tuple[str, dict[str, tuple[JobState, str]]]] = {
+    "torque": (
+        saved("torque/qstat-x-all").stdout,
+        {"2": (RUNNING, "torquelab"), "11": (WAITING, "")},
+    ),
+    "pbs": (of_pbs(), {"1.pbslab": (RUNNING, "pbslab"), "10.pbslab": (WAITING, "")}),
+    "slurm": (of_slurm(), {"135": (WAITING, ""), "137": (RUNNING, "node3")}),
+    "gridengine": (
+        saved("gridengine/qstat-xml-all-users").stdout,
+        {"30": (RUNNING, "sgenode1")},
+    ),
+    "htcondor": (
+        of_htcondor(),
+        {"1": (RUNNING, "condor2.cluster.example"), "5": (JobState.HELD, "")},
+    ),
+    "lsf": (
+        of_lsf(),
+        {"104": (RUNNING, "vm"), "111": (WAITING, ""), "1": (JobState.COMPLETED, "")},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_everybodys_jobs(name: str) -> None:
+    """One answer tells each job's owner, state and, where it runs, its host."""
+    text, expected = SEEN[name]
+    jobs = Template(template=name).read_status(Reply(("list",), 0, text))
+    found = {job_id: (jobs[job_id].state, jobs[job_id].exec_host) for job_id in expected}
+    assert expected == found
+    assert {"alice"} == {jobs[job_id].owner for job_id in expected}
+
+
+@pytest.mark.parametrize("name", ["slurm", "htcondor", "lsf", "gridengine"])
+def test_nobody_has_a_job(name: str) -> None:
+    """An empty list is an answer: what was in it before is gone."""
+    text = saved("gridengine/qstat-xml-none").stdout if name == "gridengine" else ""
+    assert {} == Template(template=name).read_status(Reply(("list",), 0, text))
+
+
+def test_half_an_answer_is_none() -> None:
+    """Grid Engine's and TORQUE's answers have an end: what is cut off would lose jobs."""
+    for name in ("gridengine", "torque"):
+        text = SEEN[name][0].strip()
+        with pytest.raises(SchedulerUnavailable):
+            Template(template=name).read_status(Reply(("list",), 0, text[: len(text) // 2]))
+
+
+def test_a_job_that_comes_twice_is_nobodys() -> None:
+    """A row can be forged by a name with a line break in it: neither is believed."""
+    reply = Reply(("squeue",), 0, "7 ada RUNNING node1\n7 eve RUNNING node2\n8 ada PENDING n/a\n")
+    assert ["8"] == list(Template(template="slurm").read_status(reply))
+
+
+def test_grid_engines_error_state_is_stuck() -> None:
+    """Eqw waits until an administrator mends it."""
+    jobs = Template(template="gridengine").read_status(saved("gridengine/qstat-xml-states"))
+    stuck = [job for job in jobs.values() if job.stuck]
+    assert stuck
+    assert {JobState.HELD} == {job.state for job in stuck}
+
+
+# -- one job --------------------------------------------------------------------------------------
+
+
+def moab(state: str) -> Reply:
+    """As Moab's manual has mdiag -j --xml."""
+    text = f'<Data><job AllocNodeList="node7:1" JobID="9" State="{state}" User="ada"></job></Data>'
+    return Reply(("mdiag",), 0, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "reply", "state", "host"),
+    [
+        ("torque", saved("torque/qstat-x-one-pending"), WAITING, ""),
+        ("torque", saved("torque/qstat-x-one-running"), RUNNING, "torquelab"),
+        ("torque", saved("torque/qstat-x-finished"), JobState.COMPLETED, ""),
+        ("pbs", saved("pbs/qstat-fx-pending"), WAITING, ""),
+        ("pbs", saved("pbs/qstat-fx-running"), RUNNING, "pbslab"),
+        ("slurm", Reply(("squeue",), 0, "RUNNING node3\n"), RUNNING, "node3"),
+        ("htcondor", Reply(("condor_q",), 0, "2, slot1_1@condor2 \n"), RUNNING, "condor2"),
+        ("lsf", Reply(("bjobs",), 0, "RUN        4*node1:node2\n"), RUNNING, "node1"),
+        ("moab", moab("Idle"), WAITING, ""),
+        ("moab", moab("Running"), RUNNING, "node7"),
+        ("moab", moab("UserHold"), JobState.HELD, ""),
+        ("moab", moab("Completed"), JobState.COMPLETED, ""),
+        ("moab", moab("Migrated"), JobState.UNKNOWN, ""),
+    ],
+)
+def test_one_job(name: str, reply: Reply, state: JobState, host: str) -> None:
+    """A word that no pattern knows is unknown, which is no reason to lose a server."""
+    info = Template(template=name).read_job(reply)
+    assert info is not None
+    assert (state, host) == (info.state, info.exec_host)
+    assert ("ada" if name == "moab" else "") == info.owner
+
+
+@pytest.mark.parametrize(
+    ("name", "reply"),
+    [
+        ("torque", saved("torque/qstat-unknown")),
+        ("pbs", saved("pbs/qstat-unknown")),
+        ("slurm", saved("slurm/squeue-unknown")),
+        ("lsf", saved("openlava/bjobs-unknown")),
+        ("htcondor", saved("htcondor/condor_q-unknown")),
+    ],
+)
+def test_a_job_that_is_gone(name: str, reply: Reply) -> None:
+    """Only if the scheduler says that it knows no such job: HTCondor by saying nothing."""
+    assert Template(template=name).read_job(reply) is None
+
+
+@pytest.mark.parametrize("stderr", ["Segmentation fault", "slurm_load_jobs error: Unexpected"])
+def test_a_failure_is_not_the_jobs_end(stderr: str) -> None:
+    """A text that no pattern knows is no answer, and so changes nothing."""
+    with pytest.raises(SchedulerUnavailable, match=re.escape(stderr)):
+        Template(template="slurm").read_job(Reply(("squeue",), 1, "", stderr))
+    with pytest.raises(SchedulerUnavailable):
+        Template(template="slurm").read_job(saved("slurm/squeue-ctld-down"))
+
+
+# -- whose word counts ----------------------------------------------------------------------------
+
+
+def asked(dialogue: Dialogue[dict[str, JobInfo]], *answers: Reply) -> tuple[list[list[str]], Any]:
+    """Return the commands of a dialogue that gets these answers, and its result."""
+    commands, given = [], iter([None, *answers])
+    try:
+        while True:
+            commands.append(advance(dialogue, next(given)))
+    except StopIteration as done:
+        return commands, done.value
+
+
+def test_one_query_for_all() -> None:
+    """Where there is a list, it is asked for once, however many jobs there are. TORQUE's ids are
+    "2.server" when submitted and "2" in the list."""
+    answer = saved("torque/qstat-x-all")
+    dialogue = Template(template="torque").query_tracked(["2.torquelab", "11.torquelab", "999.x"])
+    commands, jobs = asked(dialogue, answer)
+    assert [["qstat", "-x"]] == commands
+    assert (RUNNING, WAITING) == (jobs["2.torquelab"].state, jobs["11.torquelab"].state)
+    assert "999.x" not in jobs
+
+
+def test_a_set_without_a_list(folder: Path) -> None:
+    """Each job is asked for; one of which nothing is learnt, or no owner, is left out."""
+    dialogue = Template(template=str(folder)).query_tracked(["1", "2", "3", "4"])
+    answers = [
+        ("owner=ada RUN\n", "", 0),
+        ("", "no such job", 1),
+        ("", "what?", 1),
+        ("RUN\n", "", 0),
+    ]
+    replies = [Reply(("query",), status, out, err) for out, err, status in answers]
+    commands, jobs = asked(dialogue, *replies)
+    assert [["query", one] for one in "1234"] == commands
+    assert {"1": ("ada", RUNNING)} == {name: (job.owner, job.state) for name, job in jobs.items()}
+
+
+def test_a_scheduler_that_is_away(folder: Path) -> None:
+    """Its words for that end the round: the others would wait as long."""
+    dialogue = Template(template=str(folder)).query_tracked(["1", "2"])
+    with pytest.raises(SchedulerUnavailable, match="busy"):
+        asked(dialogue, Reply(("query",), 1, "", "I am busy"))
