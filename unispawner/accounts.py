@@ -56,7 +56,10 @@ async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> A
     """
     try:
         lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
-        entry, uid_name = await asyncio.wait_for(lookup, LOOKUP_TIMEOUT)
+        await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)  # not wait_for: see tasks.py
+        if not lookup.done():
+            raise asyncio.TimeoutError
+        entry, uid_name = lookup.result()
     except asyncio.TimeoutError:
         raise AgentError(
             f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s; the "

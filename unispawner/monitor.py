@@ -111,10 +111,7 @@ class Monitor:
         """Return after the next answer, or after that many seconds."""
         answered = self._answered
         self.hurry()
-        try:
-            await asyncio.wait_for(answered.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass
+        await tasks.wait_for_event(answered, seconds)
 
     async def _run(self) -> None:
         while self._jobs:
@@ -130,10 +127,7 @@ class Monitor:
             await asyncio.sleep(max(0.0, began + least - time.monotonic()))
             rest = began + max(least, self._interval()) - time.monotonic()
             if rest > 0 and self._jobs:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), rest)
-                except asyncio.TimeoutError:
-                    pass
+                await tasks.wait_for_event(self._wake, rest)
 
     def _interval(self) -> float:
         fast = any(job.fast for job in self._jobs)

@@ -25,6 +25,20 @@ def start(work: Coroutine[Any, Any, Any], what: str) -> asyncio.Task[Any]:
     return task
 
 
+async def wait_for_event(event: asyncio.Event, seconds: float | None) -> None:
+    """Return when an event is set, or after that many seconds.
+
+    Not by ``asyncio.wait_for``: before Python 3.12 it swallows a cancellation that comes together
+    with the event, and JupyterHub, which cancels a start once when its time is up, would wait for
+    ever.
+    """
+    waiter = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({waiter}, timeout=seconds)
+    finally:
+        waiter.cancel()
+
+
 def _done(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if task.cancelled() or (error := task.exception()) is None:

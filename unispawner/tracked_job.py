@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from . import tasks
 from .agent_client import AgentClient
 from .job import JobInfo, JobState
 
@@ -81,10 +82,7 @@ class TrackedJob:
 
     async def wait_change(self, seconds: float | None = None) -> None:
         """Return when something has changed, or after that many seconds."""
-        try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass
+        await tasks.wait_for_event(self._changed, seconds)
 
     def notify(self) -> None:
         """Wake everyone in :meth:`wait_change`."""
