@@ -224,3 +224,39 @@ async def test_a_queued_start_outlives_the_hub(
     assert job_id == await hub.job_id("alice", "queued")
     await alice.stop("queued")
     await until(lambda: job_id not in cluster.active(), "the job is gone")
+
+
+@ON_SLURM
+async def test_a_requeued_job_is_followed(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """While it waits its route goes to where nothing listens; run again, a kernel answers. So too
+    after a restart of the Hub, for which it is a server like any."""
+    assert isinstance(cluster, Slurm)
+    hub.set("alice", "again", req_options="--job-name=legacy --requeue")
+    await start(alice, "again")
+    job_id = await hub.job_id("alice", "again")
+    hub.kill()
+    await hub.start()
+    assert "42" == await alice.run_cell("6*7", "again")
+    await asyncio.to_thread(run, "scontrol", "requeue", job_id)
+
+    async def route_is_dead() -> bool:
+        return "http://127.0.0.1:1" == (await hub.routes()).get("/user/alice/again")
+
+    await until(route_is_dead, "the route goes nowhere", 30)
+    await until(lambda: cluster.job(job_id)["JobState"] == "PENDING", "the job waits again")
+    steps = ("pgrep", "-f", rf"slurmstepd: \[{job_id}\.")
+    await until(lambda: not run(*steps, check=False), "its first run is over")
+    update = ("scontrol", "update", f"JobId={job_id}", "StartTime=now")
+    await until(lambda: not run(*update, check=False), "the job may start again")
+
+    async def answers() -> bool:
+        try:
+            return "42" == await alice.run_cell("6*7", "again")
+        except (HubClientError, OSError):
+            return False
+
+    await until(answers, "a kernel answers again", PATIENCE, pause=0.5)
+    assert job_id == await hub.job_id("alice", "again")
+    await alice.stop("again")

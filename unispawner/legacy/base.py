@@ -261,17 +261,18 @@ class BatchSpawnerBase(BatchCommands, Spawner):
             return None
         if self._restored and self.saved.stopping:
             await self.stop()
-        if self._restored and not self.saved.port and self.resumption is None:
-            self.resumption = Resumption(self)
         status = await self.query_job_status()
         if status is JobStatus.NOTFOUND:
             self.saved.stopping = False
             self.clear_state()
             return 1
-        if status is JobStatus.PENDING and self.saved.port and front(self).ready:
+        if status is JobStatus.PENDING and self.saved.port:
             self.log.warning("%s: job %s waits again", self._log_name, self.job_id)
             self.saved.port = 0
-            await move_route(self, *DEAD_ADDRESS)  # the port may be another user's by now
+            if front(self).ready:
+                await move_route(self, *DEAD_ADDRESS)  # the port may be another user's by now
+        if self._restored and not self.saved.port and self.resumption is None:
+            self.resumption = Resumption(self)
         return None
 
     async def stop(self, now: bool = False) -> None:
@@ -354,6 +355,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
     def start_polling(self) -> None:
         """Begin to poll: JupyterHub has found the server up."""
         super().start_polling()
+        self._restored = False
         if self.resumption is not None:
             self.resumption.ready()
 
