@@ -236,6 +236,7 @@ def test_totals() -> None:
         idle_gpus=1,
         largest_cores=64,
         largest_memory=32 * GIGABYTE,
+        idle_nodes=0,
     )
     assert expected == CLUSTER.totals()
     gpu = Totals(1, 64, 64, 4, 1, 64, 32 * GIGABYTE)

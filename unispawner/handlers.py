@@ -12,7 +12,7 @@ from jupyterhub.apihandlers import default_handlers
 from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
-from . import tasks
+from . import api, tasks
 from .errors import InvalidJobError, SchedulerUnavailable
 from .hosts import is_own
 from .wrapping import serving
@@ -154,5 +154,9 @@ def register() -> None:
     They come first: batchspawner, which a configuration may still import, has a handler that lets a
     server's token set any attribute of its spawner.
     """
-    ours = [(r"/api/unispawner/report", ReportHandler), (r"/api/batchspawner", PortHandler)]
+    ours = [
+        (r"/api/unispawner/report", ReportHandler),
+        (r"/api/batchspawner", PortHandler),
+        *api.HANDLERS,
+    ]
     default_handlers[:] = ours + [entry for entry in default_handlers if entry not in ours]

@@ -17,9 +17,9 @@ from .submit_host import SubmitHost
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 LIFETIME = 60.0
-"""Seconds for which an answer is good enough for a form."""
+"""Seconds for which an answer is good enough, unless somebody wants another."""
 STALE = 600.0
-"""Seconds after which it is good for nothing."""
+"""Seconds after which it is good for nothing, or three lifetimes if that is more."""
 PAUSE = 15.0
 """Seconds after a failure before it is tried again."""
 
@@ -59,15 +59,22 @@ class InventoryCache:
             raise self._error or SchedulerUnavailable("It is not known yet what the cluster has.")
         return self._last
 
-    def peek(self) -> Inventory | None:
+    def peek(self, lifetime: float = LIFETIME) -> Inventory | None:
         """Return what is known without waiting, and see to it that it will be better known soon.
 
         None if there is nothing, or it is too old to hold anybody to it.
         """
         age = time.monotonic() - self.asked_at
-        if age > LIFETIME and time.monotonic() - self._failed_at > PAUSE:
+        if age > lifetime and time.monotonic() - self._failed_at > PAUSE:
             self._begin()
-        return self._last if age < STALE else None
+        return self._last if age < max(STALE, 3 * lifetime) else None
+
+    @property
+    def as_of(self) -> float | None:
+        """When that which is known was asked for, in seconds since the epoch; None for never."""
+        if self._last is None:
+            return None
+        return time.time() - (time.monotonic() - self.asked_at)
 
     def _begin(self) -> asyncio.Task[None]:
         if self._task is None or self._task.done():

@@ -15,24 +15,26 @@ def find_queue(inventory: Inventory, name: str) -> Queue | None:
     return None
 
 
-def queue_limit(inventory: Inventory, name: str, field: str) -> int | timedelta | None:
-    """Return the most of a field that one job can have; None for no limit, or none that is told.
+def find_limits(inventory: Inventory, name: str) -> dict[str, int | timedelta]:
+    """Return the most that one job can have in a queue, by field; what isn't told is left out.
 
-    The cores of a process are of one node, whatever the queue says.
+    The cores of a process are of one node, whatever the queue says. A node that is down just now
+    counts: a job may wait for it.
     """
     queue = find_queue(inventory, name)
     if queue is None:
-        return None
-    node = inventory.totals(queue.name)
-    if field == "cpu_cores_per_process":
-        return _least(queue.max_cores, node.largest_cores)
-    return {
+        return {}
+    nodes = [node for node in inventory.nodes if queue.name in node.queues]
+    largest = max((node.cores for node in nodes), default=0)
+    limits = {
         "duration": queue.max_duration,
-        "node_count": _least(queue.max_nodes, node.nodes),
+        "node_count": _least(queue.max_nodes, len(nodes)),
         "process_count": queue.max_cores,
+        "cpu_cores_per_process": _least(queue.max_cores, largest),
         "gpu_cores_per_process": queue.max_gpus,
         "memory": queue.max_memory,
-    }.get(field)
+    }
+    return {field: limit for field, limit in limits.items() if limit is not None}
 
 
 def _least(*limits: int | None) -> int | None:

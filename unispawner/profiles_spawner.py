@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
-from importlib.metadata import entry_points
 from inspect import isawaitable
 from typing import Any
 
@@ -14,16 +13,17 @@ from jupyterhub.traitlets import Callable
 from jupyterhub.utils import maybe_future
 from traitlets import Any as AnyTrait
 from traitlets import List, Unicode, Union
-from traitlets.utils.importstring import import_item
 
 from . import profiles_check, profiles_form
+from .availability import Availability, availability
 from .errors import InvalidJobError, UniSpawnerError
 from .failures import SpawnFailure
-from .options import DICTIONARIES, QUEUE
+from .options import QUEUE
+from .profile_children import child_config, idle_child, spawner_class
 from .profiles import PROFILE, Chosen, Profile, find_profile, read_form, read_profiles
 from .schedulers.inventory import Inventory
 from .spawner import UniSpawner
-from .wrap_spawner import WrapSpawner, copied
+from .wrap_spawner import WrapSpawner
 
 _typed: ContextVar[Mapping[str, Any] | None] = ContextVar("typed", default=None)
 """The fields of the request's form. After an error JupyterHub has the form rendered by the spawner
@@ -71,6 +71,7 @@ class ProfilesSpawner(WrapSpawner):
     ).tag(config=True)
 
     child_profile = Unicode()
+    child_profile_name = Unicode()
 
     def __init__(self, **kwargs: Any) -> None:
         self._offered: list[Profile] | None = None
@@ -163,17 +164,11 @@ class ProfilesSpawner(WrapSpawner):
 
     def _own_form(self, profile: Profile) -> str:
         """Return the form of a profile's spawner that has one; not what all spawners have."""
-        child = self._unused_child(profile)
+        child = self._idle_child(profile)
         form = child.options_form
         if profile.options or not form or form == self._trait_values.get("options_form"):
             return ""
         return str(form(child) if callable(form) else form)
-
-    def _unused_child(self, profile: Profile) -> Spawner:
-        cls, config = self.class_of(profile), copied(profile.config)
-        child = cls(config=self.config, user=self.user, **_known(cls, config))
-        child.wrapper = self
-        return child
 
     # -- what was chosen -----------------------------------------------------------------------
 
@@ -203,11 +198,11 @@ class ProfilesSpawner(WrapSpawner):
     def _from_form(self, offered: list[Profile], formdata: dict[str, Any]) -> Any:
         profile, said = read_form(offered, formdata)
         if self._own_form(profile):
-            child = self._unused_child(profile)
+            child = self._idle_child(profile)
             return _with_profile(profile, child.run_options_from_form(said))
         if self._has_options_of_its_own(profile):  # a subclass may know more fields
             return {PROFILE: profile.slug}
-        return profile.check_form(said, self._inventory(profile)).user_options
+        return profile.check_form(said, *self._limits(profile)).user_options
 
     def options_from_query(self, query_data: dict[str, Any]) -> Any:
         """Return what a link asks for; JupyterHub 5 leaves the prefix of ``?opt-…`` to us."""
@@ -235,7 +230,7 @@ class ProfilesSpawner(WrapSpawner):
         """Return what was chosen of a profile, checked; None if its spawner is to do that."""
         if self._has_options_of_its_own(profile):
             return None
-        return profile.check(self.user_options, self._inventory(profile))
+        return profile.check(self.user_options, *self._limits(profile))
 
     def select_profile(self, profile: str) -> None:
         """Set the child's class and settings for a profile, and for what was chosen of it.
@@ -251,37 +246,31 @@ class ProfilesSpawner(WrapSpawner):
             raise InvalidJobError("profiles: it is not known yet which are offered")
         found = find_profile(offered, {PROFILE: profile} if profile != "" else {})
         chosen = None if self._loading else self._choose(found)
+        self.child_profile_name = found.display_name
         self.child_class = self.class_of(found)
         self.child_config = self.config_of(found, chosen.fields if chosen else {})
 
     def config_of(self, profile: Profile, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a child's settings: the profile's, and what options set on top of these.
-
-        What is a dictionary, such as ``resources``, adds to the one that is configured.
-        """
-        config = copied(profile.config)
-        merged = {name: fields[name] for name in DICTIONARIES if fields.get(name)}
-        if merged:
-            cls = self.class_of(profile)
-            configured = cls(config=self.config, **_known(cls, config))
-            for name, items in merged.items():
-                config[name] = {**getattr(configured, name, {}), **items}
-        return {**config, **{k: v for k, v in fields.items() if k not in DICTIONARIES}}
+        """Return a child's settings for a profile, and for what options set on top of it."""
+        return child_config(self, self.class_of(profile), profile, fields)
 
     def class_of(self, profile: Profile) -> type[Spawner]:
         """Return the class of the spawner that runs a profile's servers."""
         return spawner_class(profile)
 
-    def _inventory(self, profile: Profile) -> Inventory | None:
+    def _idle_child(self, profile: Profile) -> Spawner:
+        return idle_child(self, self.class_of(profile), profile)
+
+    def availability(self, profile: Profile) -> Availability | None:
+        """Return what is known of the cluster that a profile's servers run on, without waiting."""
+        return availability(self._idle_child(profile))
+
+    def _limits(self, profile: Profile) -> tuple[Inventory | None, str]:
         """Return what is known of the cluster, if a profile has bounds that depend on it."""
         if all(option.max != QUEUE for option in profile.options.values()):
-            return None
-        child = self._unused_child(profile)
-        try:
-            known: Inventory | None = child.monitor().inventory.peek()
-        except UniSpawnerError:  # which scheduler there is, is not known yet
-            return None
-        return known
+            return None, ""
+        found = self.availability(profile)
+        return (found.inventory, found.queue) if found else (None, "")
 
     # -- the child -----------------------------------------------------------------------------
 
@@ -315,31 +304,7 @@ class ProfilesSpawner(WrapSpawner):
         super().clear_state()
         self._offered = None
         if self.child_spawner is None:
-            self.child_profile = ""
-
-
-def spawner_class(profile: Profile) -> type[Spawner]:
-    """Return the class of a profile's spawner, which may be given by its name.
-
-    Raises
-    ------
-    InvalidJobError
-        If there is none of that name, or it is something else.
-    """
-    named = profile.spawner or UniSpawner
-    if isinstance(named, str):
-        try:
-            (*_, entry) = [None, *entry_points(group="jupyterhub.spawners", name=named.lower())]
-            named = entry.load() if entry else import_item(named)
-        except (ImportError, AttributeError) as error:
-            raise InvalidJobError(f"profile {profile.slug!r}: {named}: {error}") from None
-    if not (isinstance(named, type) and issubclass(named, Spawner)):
-        raise InvalidJobError(f"profile {profile.slug!r}: {named!r} is no spawner's class")
-    return named
-
-
-def _known(cls: type[Spawner], config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if cls.class_traits().get(name)}
+            self.child_profile = self.child_profile_name = ""
 
 
 def _single(said: Mapping[str, Any]) -> dict[str, Any]:

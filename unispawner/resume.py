@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import tasks
 from .errors import JobEndedError, UniSpawnerError
@@ -195,8 +195,13 @@ class Resumption:
                 self.future.set_result(None)
 
 
-def tell(spawner: UniSpawner, error: UniSpawnerError, resumption: Resumption | None = None) -> None:
-    """Have JupyterHub's pages say why a server is gone: they show the last start's exception."""
+def tell(
+    spawner: Any, error: UniSpawnerError, resumption: Resumption | None = None
+) -> asyncio.Future[None]:
+    """Have JupyterHub's pages say why a server is gone: they show the last start's exception.
+
+    Returns what stands for that start now.
+    """
     if resumption is None or resumption.future.done():
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     else:
@@ -205,3 +210,16 @@ def tell(spawner: UniSpawner, error: UniSpawnerError, resumption: Resumption | N
     future.exception()  # it is told on the page; asyncio need not say that nobody asked
     front(spawner)._spawn_future = future
     front(spawner)._spawn_pending = False
+    return future
+
+
+def tell_more(spawner: Any, told: asyncio.Future[None], error: UniSpawnerError) -> None:
+    """Have the pages say more, unless there has been another start since."""
+    if front(spawner)._spawn_future is told:
+        tell(spawner, error)
+
+
+def failure(spawner: Any) -> BaseException | None:
+    """Return why there is no server, if that was by a failure that JupyterHub's pages tell."""
+    known = front(spawner)
+    return known._spawn_future.exception() if known._failed and not known.active else None

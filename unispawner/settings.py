@@ -141,6 +141,21 @@ class JobSettings(SchedulerSettings):
         it is every second, or less often if the scheduler is slow). Default: 15.""",
     ).tag(config=True)
 
+    inventory_interval = Float(
+        60.0,
+        min=1.0,
+        help="""Seconds for which it is believed what the cluster has, and what of it is free: asked
+        for once for all users, when somebody looks at a form, and never while a page waits for it.
+        Default: 60.""",
+    ).tag(config=True)
+
+    end_warning = Float(
+        900.0,
+        min=0.0,
+        help="""Seconds before a job's time is up from which its user is warned, on the Hub's home
+        page and by its API. 0 is never. Default: 900.""",
+    ).tag(config=True)
+
     state_dir = Unicode(
         "~/.unispawner",
         help="""Where each user's private files go: the environment of running servers (mode 0600)

@@ -24,6 +24,7 @@ from .job import JobInfo, JobState
 from .monitor import Monitor, TrackedJob, get_monitor
 from .run_as import get_run_as
 from .scheduler_settings import HOST
+from .server_status import WithStatus
 from .settings import JobSettings
 from .state import ServerState
 from .wrapping import front
@@ -31,7 +32,7 @@ from .wrapping import front
 _LOG_LINES = 20
 
 
-class UniSpawner(JobSettings, Spawner):
+class UniSpawner(WithStatus, JobSettings, Spawner):
     """Runs each user's server as a job under the user's own account."""
 
     state: ServerState
@@ -158,17 +159,17 @@ class UniSpawner(JobSettings, Spawner):
         """Return the error that tells why the job is no more."""
         assert self.job is not None
         message = progress.ended(self.job, self.get_scheduler().title)
-        return JobEndedError(message, output=await self._log_tail())
+        return JobEndedError(message, output=await self._log_tail(self.state.mark))
 
     async def _never_reported(self, job: TrackedJob) -> JobEndedError:
         url = self.get_env().get("JUPYTERHUB_API_URL", "")
         message = progress.never_reported(job, self.report_timeout, url)
-        return JobEndedError(message, output=await self._log_tail())
+        return JobEndedError(message, output=await self._log_tail(self.state.mark))
 
-    async def _log_tail(self) -> str:
-        """Return the end of the job's log, read as the user."""
+    async def _log_tail(self, mark: str) -> str:
+        """Return the end of a job's log, read as the user."""
         try:
-            return await (await self.client()).log_tail(self.state.mark, _LOG_LINES)
+            return await (await self.client()).log_tail(mark, _LOG_LINES)
         except UniSpawnerError as error:
             return f"(the job's log can't be read: {error.message})"
 
@@ -207,8 +208,8 @@ class UniSpawner(JobSettings, Spawner):
                 title = self.get_scheduler().title
                 self.log.warning("%s: %s", self._log_name, progress.ended(job, title))
             self.start_clean_up(job.client)
-            if (known := front(self))._poll_callback is not None:
-                tasks.start(known.poll_and_notify(), f"end of {self._log_name}")
+            if front(self)._poll_callback is not None:
+                tasks.start(self._server_ended(job), f"end of {self._log_name}")
         elif job.info.stuck and self.state.port and not job.stopping:
             # Its server is no more and the job would stay for ever: it is as good as ended.
             title = self.get_scheduler().title
@@ -218,6 +219,19 @@ class UniSpawner(JobSettings, Spawner):
                 self._stop = tasks.start(self._stop_job(), f"end of {self._log_name}")
         elif self.state.port and not job.stopping and report.has_moved(job, before, job.info):
             report.forget_address(self, job)
+
+    async def _server_ended(self, job: TrackedJob) -> None:
+        """Let JupyterHub know that a job has ended, and its pages why unless it was by itself."""
+        known, title = front(self), self.get_scheduler().title
+        by_itself = job.info is None or job.info.state is JobState.COMPLETED
+        if job.stopping or by_itself or not known.ready:
+            await known.poll_and_notify()
+            return
+        message = progress.ended(job, title)
+        told = resume.tell(self, JobEndedError(message))
+        log_tail = tasks.start(self._log_tail(self.state.mark), f"log of {self._log_name}")
+        await known.poll_and_notify()
+        resume.tell_more(self, told, JobEndedError(message, output=await log_tail))
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job and return when the scheduler confirms that it has ended.

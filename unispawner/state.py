@@ -24,6 +24,8 @@ class ServerState:
     submit_time, waiting_since
         Seconds since the epoch: of the submission, and of when the server began to be waited for,
         which is later if the job is run again.
+    duration, summary
+        What the job was given: seconds, or None for no limit of ours, and all of it in words.
     host, port
         Where the server has reported to be; 0 means not yet.
     stopping
@@ -42,6 +44,8 @@ class ServerState:
     scheduler_path: str = ""
     scheduler_environment: dict[str, str] = field(default_factory=dict)
     state_dir: str = ""
+    duration: float | None = None
+    summary: str = ""
     host: str = ""
     port: int = 0
     stopping: bool = False

@@ -14,6 +14,7 @@ from .agent_client import AgentClient
 from .errors import AgentError, InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from .job import JobSpec
 from .state import ServerState
+from .summary import summary
 
 if TYPE_CHECKING:
     from .spawner import UniSpawner
@@ -57,6 +58,8 @@ async def prepare(spawner: UniSpawner) -> JobSpec:
         scheduler_path=spawner.scheduler_path,
         scheduler_environment=dict(spawner.scheduler_environment),
         state_dir=spawner.state_dir,
+        duration=spec.duration.total_seconds() if spec.duration else None,
+        summary=summary(spec),
     )
     if spawner.server is not None:
         spawner.server.ip, spawner.server.port = report.DEAD_ADDRESS

@@ -23,8 +23,10 @@ from jupyterhub.utils import maybe_future
 from traitlets import Dict, Instance, TraitError, Type
 from traitlets.utils.importstring import import_item
 
+from . import handlers
 from .errors import InvalidJobError, UniSpawnerError
 from .failures import SpawnFailure
+from .server_status import WithStatus
 
 _HOOKS = (
     "apply_user_options",
@@ -46,7 +48,7 @@ _TAKEN_BACK = ("api_token", "will_resume")
 """What a child that goes on where it was stopped tells JupyterHub."""
 
 
-class WrapSpawner(Spawner):
+class WrapSpawner(WithStatus, Spawner):
     """Runs a server by a spawner of ``child_class``, made at its start with ``child_config``.
 
     Subclasses and hooks may change both until then. One that changes ``child_class`` should set it
@@ -323,3 +325,6 @@ def _plain(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+handlers.register()

@@ -21,6 +21,7 @@ from ..failures import BatchFailure
 from ..hosts import check_exec_host
 from ..report import DEAD_ADDRESS, move_route
 from ..resume import Resumption
+from ..server_status import WithStatus
 from ..wrapping import front
 from . import private_files
 from .checks import check_config
@@ -38,7 +39,7 @@ _LONGEST_PAUSE = 60.0
 """Seconds between attempts to cancel a job."""
 
 
-class BatchSpawnerBase(BatchCommands, Spawner):
+class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
     """Runs each user's server as a batch job, by commands that are templates.
 
     A subclass gives ``batch_script``, ``batch_submit_cmd``, ``batch_query_cmd`` and

@@ -83,6 +83,8 @@ class Totals:
     largest_cores: int = 0
     largest_memory: int = 0
     """Of one node: what a job on a single node can have at most; memory in bytes."""
+    idle_nodes: int = 0
+    """Those that no job has a part of."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,12 @@ def _totals(nodes: Iterable[Node]) -> Totals:
         idle_gpus=sum(node.idle_gpus or 0 for node in chosen),
         largest_cores=max((node.cores for node in chosen), default=0),
         largest_memory=max((node.memory or 0 for node in chosen), default=0),
+        idle_nodes=sum(_is_idle(node) for node in chosen),
     )
+
+
+def _is_idle(node: Node) -> bool:
+    return node.idle_cores == node.cores > 0 and node.idle_gpus in (None, node.gpus)
 
 
 __all__ = ["Inventory", "Node", "Queue", "Totals"]
