@@ -283,6 +283,29 @@ def test_the_command_is_the_one_that_was_captured() -> None:
         assert tuple(command) == read_saved_reply(OUTPUTS / name).command
 
 
+def test_how_many_jobs_there_are() -> None:
+    """Of an array each one; one that may go to several partitions waits in each of them."""
+    dialogue = Slurm().inventory()
+    next(dialogue)
+    asked = dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
+    reply = read_saved_reply(OUTPUTS / "squeue-inventory")
+    assert tuple(asked) == reply.command
+    with pytest.raises(StopIteration) as ended:
+        dialogue.send(reply)
+    found = {queue.name: (queue.waiting, queue.running) for queue in ended.value.value.queues}
+    assert {"debug": (3, 0), "long": (3, 0), "small": (1, 1)} == found
+
+
+def test_nodes_are_known_without_the_jobs() -> None:
+    """A squeue that is refused costs the numbers of jobs, and nothing else."""
+    dialogue = Slurm().inventory()
+    next(dialogue)
+    dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
+    with pytest.raises(StopIteration) as ended:
+        dialogue.send(read_saved_reply(OUTPUTS / "squeue-ctld-down"))
+    assert read("sinfo-inventory") == ended.value.value
+
+
 @pytest.mark.parametrize("moment", ["", "-busy"])
 def test_nodes_are_as_scontrol_has_them(moment: str) -> None:
     """Cores, GPUs and memory, in all and idle; partitions; whether a job could start."""

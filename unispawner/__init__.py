@@ -7,6 +7,7 @@ must not pay for jupyterhub.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ._version import __version__
@@ -43,7 +44,10 @@ _WHERE = {
     "WrapSpawner": ".wrap_spawner",
 }
 
-__all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604 (names that __getattr__ gives)
+template_path = str(Path(__file__).parent / "templates")
+"""For c.JupyterHub.template_paths: our home, pending and failed pages."""
+
+__all__ = ["__version__", "template_path", *sorted(_WHERE)]  # noqa: PLE0604 (names that __getattr__ gives)
 
 
 def __getattr__(name: str) -> Any:

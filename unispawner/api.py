@@ -24,7 +24,7 @@ from .schema import options_schema
 from .server_status import server_status
 from .wrapping import serving
 
-ASSETS = Path(__file__).parent / "form" / "static"
+ASSETS = Path(__file__).parent / "static"
 
 
 class _Handler(APIHandler):

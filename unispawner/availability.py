@@ -45,12 +45,18 @@ class Availability:
         return _words(self.inventory, found) if self.inventory and found else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-serialisable data: times in seconds, memory in bytes."""
-        queues = self.inventory.queues if self.inventory else ()
+        """Return JSON-serialisable data: times in seconds, memory in bytes.
+
+        Where there is no default queue, the whole cluster is that without a name.
+        """
+        queues = list(self.inventory.queues) if self.inventory else []
+        default = find_queue(self.inventory, "") if self.inventory else None
+        if default is not None and default not in queues:
+            queues.append(default)
         return {
             "as_of": self.as_of,
             "stale": self.stale,
-            "default_queue": next((queue.name for queue in queues if queue.default), ""),
+            "default_queue": default.name if default else "",
             "queues": {queue.name: self._queue(self.inventory, queue) for queue in queues},
         }
 
@@ -113,10 +119,6 @@ def _words(inventory: Inventory, queue: Queue) -> str:
         if total
     ]
     words = f"Free: {', '.join(free)}." if free else "No node is up just now."
-    if queue.waiting is not None:
-        words += (
-            f" {count(queue.waiting, 'job waits', 'jobs wait')}."
-            if queue.waiting
-            else (" No job waits.")
-        )
+    if queue.waiting:  # none may mean that others' jobs are not shown to the Hub
+        words += f" {count(queue.waiting, 'job waits', 'jobs wait')}."
     return words

@@ -37,6 +37,9 @@ STATUS: dict[type[UniSpawnerError], int] = {
 class SpawnFailure(web.HTTPError):
     """What leaves a spawner: JupyterHub shows its message on the page and in the REST reply."""
 
+    was_running = False
+    """True if a server had been there, and this is why it is no more."""
+
     def __init__(self, error: UniSpawnerError) -> None:
         message = str(error)
         # The status line holds no line breaks and no foreign text.

@@ -8,11 +8,14 @@ from .schedulers.inventory import Inventory, Queue
 
 
 def find_queue(inventory: Inventory, name: str) -> Queue | None:
-    """Return a queue by its name; without one, that where a job goes which names none."""
+    """Return a queue by its name; without one, that where a job goes which names none.
+
+    Where there are no queues, or no default, that is the whole cluster: a queue without a name.
+    """
     for queue in inventory.queues:
         if queue.name == name or (not name and queue.default):
             return queue
-    return None
+    return None if name or not inventory.nodes else Queue("")
 
 
 def find_limits(inventory: Inventory, name: str) -> dict[str, int | timedelta]:
@@ -24,7 +27,7 @@ def find_limits(inventory: Inventory, name: str) -> dict[str, int | timedelta]:
     queue = find_queue(inventory, name)
     if queue is None:
         return {}
-    nodes = [node for node in inventory.nodes if queue.name in node.queues]
+    nodes = [node for node in inventory.nodes if not queue.name or queue.name in node.queues]
     largest = max((node.cores for node in nodes), default=0)
     limits = {
         "duration": queue.max_duration,

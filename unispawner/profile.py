@@ -46,6 +46,17 @@ class Chosen:
     values: dict[str, Value]
     fields: dict[str, Any]
 
+    def in_words(self) -> str:
+        """Return what was said of the options as people read it: "Cores: 4, Memory: 8G"."""
+        parts = []
+        for name in self.profile.options:
+            if name in self.user_options:
+                option, value = self.profile.options[name], self.values[name]
+                choice = option.choice(value)
+                shown = choice.display_name if choice else option.show(value)
+                parts.append(f"{option.label}: {shown}")
+        return ", ".join(parts)
+
 
 class Profile(BaseModel):
     """One kind of server that users can choose.

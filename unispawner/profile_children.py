@@ -63,3 +63,9 @@ def idle_child(spawner: Spawner, cls: type[Spawner], profile: Profile) -> Spawne
     child = cls(config=spawner.config, user=spawner.user, **known(cls, config))
     child.wrapper = spawner
     return child
+
+
+def asked_by_default(child: Spawner, profile: Profile) -> dict[str, Any]:
+    """Return the fields of a job that are configured: what it asks for if nothing is chosen."""
+    fields = {name: getattr(child, name, None) for name in ("duration", "queue_name")}
+    return {**fields, **getattr(child, "resources", {}), **profile.resources}

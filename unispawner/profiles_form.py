@@ -4,19 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from .availability import Availability
 from .errors import InvalidJobError
-from .options import QUEUE, Option
-from .profiles import PROFILE, Profile
+from .limits import find_limits
+from .option_fields import FIELDS, Value, read
+from .options import QUEUE, Choice, Option
+from .profiles import PROFILE, Profile, read_form
 
 _NAMED = re.compile(
     r"""(<(?:input|select|textarea|button)\b[^>]*?\sname\s*=\s*)(["']?)([^"'\s>]+)""", re.I
 )
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a form needs to know of one profile beyond its definition.
+
+    Attributes
+    ----------
+    own_form
+        HTML of a spawner that has a form of its own.
+    availability
+        What is known of the cluster.
+    fields
+        What a job asks for if nothing is chosen: those of the configuration and the profile.
+    """
+
+    own_form: str = ""
+    availability: Availability | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FormChoice:
+    """An entry of a menu; ``sets`` are the numbers, times and queue that it sets."""
+
+    value: str
+    label: str
+    description: str = ""
+    sets: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,38 +67,68 @@ class FormField:
     value
         What it shows: what was said before, or the default; empty for neither.
     choices
-        Of a select: value, label and description of each.
-    min, max, step
-        As people read them; None for no such bound.
+        Of a select.
+    bounds
+        ``min``, ``max`` and ``step`` as people read them, where there is such a bound.
+    numbers
+        The same as numbers: bytes, seconds. A ``max`` of ``"queue"`` is the chosen queue's.
     when
         What it depends on: names of fields, each with the values with which this one applies.
+    error
+        What is wrong with what was typed.
     """
 
     name: str
     option: Option
     widget: str
     value: str
-    choices: Sequence[tuple[str, str, str]]
-    min: Any
-    max: Any
-    step: Any
+    choices: Sequence[FormChoice]
+    bounds: Mapping[str, Any]
+    numbers: Mapping[str, Any]
     when: Mapping[str, Sequence[str]]
+    error: str = ""
+
+    @property
+    def hint(self) -> str:
+        """Return the bounds in words."""
+        low, high, step = (self.bounds.get(which) for which in ("min", "max", "step"))
+        if low is not None and high is not None:
+            words = f"{low} to {high}"
+        elif high is not None:
+            words = f"at most {high}"
+        else:
+            words = f"at least {low}" if low is not None else ""
+        if self.option.max == QUEUE:
+            limit = "the queue's limit"
+            words = f"{words}, {limit}" if high is not None else f"up to {limit}"
+        return f"{words}, in steps of {step}" if step is not None else words
 
 
 @dataclass(frozen=True)
 class FormProfile:
-    """A profile as a form has it; ``html`` is the form of its spawner's own, if it has one."""
+    """A profile as a form has it."""
 
     profile: Profile
     selected: bool
     fields: Sequence[FormField]
     html: str = ""
+    availability: Availability | None = None
+    queue: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    said: bool = False
+    """Its fields show what was said before, and not its defaults."""
+
+    @property
+    def words(self) -> str:
+        """What is free for it."""
+        return self.availability.words(self.queue) if self.availability else ""
 
 
-def form_fields(
+def form_profiles(
     profiles: Sequence[Profile],
     said: Mapping[str, Any],
-    own_forms: Mapping[str, str] | None = None,
+    surroundings: Mapping[str, Surroundings] | None = None,
+    typed: Mapping[str, Any] | None = None,
 ) -> list[FormProfile]:
     """Return what a form shows.
 
@@ -75,78 +138,169 @@ def form_fields(
         Those that are offered to the user.
     said
         What was typed, or chosen the last time: fields of the form, or user_options.
-    own_forms
-        HTML of spawners that have forms of their own, by slug.
+    surroundings
+        Of each profile, by slug.
+    typed
+        A form as it was sent, if something is wrong with it: the fields say what.
     """
-    forms = own_forms or {}
+    around = surroundings or {}
     slugs = [profile.slug for profile in profiles]
     selected = said.get(PROFILE)
     if selected not in slugs:
         selected = next((one.slug for one in profiles if one.default), slugs[0] if slugs else "")
+        typed = None
+    own = read_form(profiles, typed)[1] if typed else None
     return [
-        FormProfile(
+        _form_profile(
             profile,
-            profile.slug == selected,
-            [_field(profile, option, said) for option in profile.options.values()],
-            _NAMED.sub(rf"\1\2{re.escape(profile.slug)}--\3", forms.get(profile.slug, "")),
+            said,
+            around.get(profile.slug, Surroundings()),
+            own if profile.slug == selected else None,
+            selected=profile.slug == selected,
         )
         for profile in profiles
     ]
 
 
-def _field(profile: Profile, option: Option, said: Mapping[str, Any]) -> FormField:
+def _form_profile(
+    profile: Profile,
+    said: Mapping[str, Any],
+    around: Surroundings,
+    typed: Mapping[str, Any] | None,
+    *,
+    selected: bool,
+) -> FormProfile:
+    known = around.availability
+    inventory, otherwise = (known.inventory, known.queue) if known else (None, "")
+    queue = profile.queue(_chosen(profile, said), otherwise)
+    limits = find_limits(inventory, queue) if inventory else {}
+    errors = profile.complaints(typed, inventory, otherwise) if typed else {}
+    return FormProfile(
+        profile,
+        selected,
+        [
+            _field(profile, option, said, limits.get(option.name), errors.get(option.name, ""))
+            for option in profile.options.values()
+        ],
+        _NAMED.sub(rf"\1\2{re.escape(profile.slug)}--\3", around.own_form),
+        known,
+        queue,
+        measures(around.fields),
+        said.get(PROFILE) == profile.slug,
+    )
+
+
+def _chosen(profile: Profile, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that were chosen before, if all of that still holds."""
+    if said.get(PROFILE) != profile.slug:
+        said = {}
+    own = {name: said[name] for name in profile.options if name in said}
+    try:
+        return profile.check(own).fields
+    except InvalidJobError:
+        return {}
+
+
+def _field(
+    profile: Profile, option: Option, said: Mapping[str, Any], limit: Value | None, error: str
+) -> FormField:
     name = f"{profile.slug}--{option.name}"
     value = said.get(name, said.get(option.name) if said.get(PROFILE) == profile.slug else None)
     if option.locked or not isinstance(value, str | int):
         value = option.default
-    bounds = [option.bound(which) for which in ("min", "max", "step")]
-    low, high, step = (None if one is None else option.show(one) for one in bounds)
     kind = option.field.kind
-    choices = [(key, one.display_name, one.description) for key, one in option.choices.items()]
+    choices = [_choice(key, one) for key, one in option.choices.items()]
     if kind == "flag":
-        choices = [("true", "yes", ""), ("false", "no", "")]
-    if choices:
-        widget = "select"
-    else:
-        widget = "number" if kind == "count" else "text"
+        choices = [FormChoice("true", "yes"), FormChoice("false", "no")]
+    bounds = {which: option.bound(which, limit) for which in ("min", "max", "step")}
+    if kind == "count" and bounds["min"] is None:
+        bounds["min"] = option.field.lowest
+    known = {which: bound for which, bound in bounds.items() if bound is not None}
+    numbers = {which: _number(bound) for which, bound in known.items()}
+    if option.max == QUEUE:
+        numbers["max"] = QUEUE
     return FormField(
         name,
         option,
-        widget,
+        "select" if choices else "number" if kind == "count" else "text",
         "" if value is None else _text(option, value),
         choices,
-        option.field.lowest if kind == "count" and low is None else low,
-        "the queue's limit" if option.max == QUEUE else high,
-        step,
+        {} if choices else {which: option.show(bound) for which, bound in known.items()},
+        {} if choices else numbers,
         {
             f"{profile.slug}--{other}": [_text(profile.options[other], one) for one in values]
             for other, values in option.when.items()
         },
+        error,
     )
+
+
+def _choice(key: str, choice: Choice) -> FormChoice:
+    sets = {**choice.override, **choice.override.get("resources", {})}
+    return FormChoice(key, choice.display_name, choice.description, measures(sets))
+
+
+def measures(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a job's fields that a form sums up, in bytes and seconds."""
+    result = {}
+    for name, value in fields.items():
+        if name in FIELDS and value not in (None, ""):
+            result[name] = _number(read(FIELDS[name].kind, value, name))
+    return result
+
+
+def _number(value: Value) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _text(option: Option, value: Any) -> str:
     """Return a value as the field of a form has it: of a choice, its key."""
     try:
-        read = option.read(value)
+        given = option.read(value)
     except InvalidJobError:
         return str(value)  # what was typed stays, however wrong
     for key in option.choices:
-        if option.read(key) == read:
+        if option.read(key) == given:
             return key
-    return str(option.show(read)).lower() if isinstance(read, bool) else str(option.show(read))
+    return str(option.show(given)).lower() if isinstance(given, bool) else str(option.show(given))
 
 
-def render_form(profiles: Sequence[FormProfile]) -> str:
-    """Return the form's HTML, without the ``<form>`` that JupyterHub puts around it."""
-    return _environment().get_template("profiles.html").render(profiles=profiles)
+def as_fields(user_options: Mapping[str, Any]) -> dict[str, str]:
+    """Return user_options as a browser sends them."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in user_options.items()
+    }
+
+
+def render_form(profiles: Sequence[FormProfile], *, base_url: str, user: str) -> str:
+    """Return the form's HTML, without the ``<form>`` that JupyterHub puts around it.
+
+    Parameters
+    ----------
+    profiles
+        What it shows.
+    base_url
+        The Hub's, with a slash at its end.
+    user
+        Whose form it is: browsers remember what each has chosen.
+    """
+    template = _environment().get_template("profiles.html")
+    return template.render(profiles=profiles, base_url=base_url, user=user)
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("unispawner", "form"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["clock"] = _clock
+    return environment
+
+
+def _clock(moment: float) -> str:
+    """Return a moment as the Hub's host says it; with JavaScript it is as the browser does."""
+    return datetime.fromtimestamp(moment).astimezone().strftime("%H:%M %Z")

@@ -19,7 +19,7 @@ from .availability import Availability, availability
 from .errors import InvalidJobError, UniSpawnerError
 from .failures import SpawnFailure
 from .options import QUEUE
-from .profile_children import child_config, idle_child, spawner_class
+from .profile_children import asked_by_default, child_config, idle_child, spawner_class
 from .profiles import PROFILE, Chosen, Profile, find_profile, read_form, read_profiles
 from .schedulers.inventory import Inventory
 from .spawner import UniSpawner
@@ -145,15 +145,25 @@ class ProfilesSpawner(WrapSpawner):
         return {name for cls in type(self).__mro__ for name in self.config.get(cls.__name__, {})}
 
     def _form(self, offered: list[Profile]) -> str:
-        said = _typed.get() or self.user_options
+        typed = _typed.get()
+        said = _single(typed or self.user_options)
         if (self.form_template, self.input_template) != (_FORM, _INPUT):
             return self._wrapspawner_form(offered, said)
-        own = {one.slug: form for one in offered if (form := self._own_form(one))}
-        return profiles_form.render_form(profiles_form.form_fields(offered, _single(said), own))
+        around = {one.slug: self._surroundings(one) for one in offered}
+        shown = profiles_form.form_profiles(offered, said, around, typed)
+        base_url = self.hub.base_url if self.hub else "/hub/"
+        user = self.user.name if self.user else ""
+        return profiles_form.render_form(shown, base_url=base_url, user=user)
+
+    def _surroundings(self, profile: Profile) -> profiles_form.Surroundings:
+        child = self._idle_child(profile)
+        return profiles_form.Surroundings(
+            self._own_form(profile), availability(child), asked_by_default(child, profile)
+        )
 
     def _wrapspawner_form(self, offered: list[Profile], said: Mapping[str, Any]) -> str:
         inputs = ""
-        for shown in profiles_form.form_fields(offered, _single(said)):
+        for shown in profiles_form.form_profiles(offered, said):
             inputs += self.input_template.format(
                 display=html.escape(shown.profile.display_name),
                 key=html.escape(shown.profile.slug),
@@ -271,6 +281,33 @@ class ProfilesSpawner(WrapSpawner):
             return None, ""
         found = self.availability(profile)
         return (found.inventory, found.queue) if found else (None, "")
+
+    def _last_choice(self) -> Chosen | None:
+        """Return what was chosen the last time; None if it isn't offered any more, or not ours."""
+        try:
+            offered = self.offered() if self._offered is None else self._offered
+            if not isinstance(offered, list):
+                offered.close()  # type: ignore[attr-defined] # a coroutine of ours
+                return None
+            profile = find_profile(offered, self.user_options)
+            return None if self._own_form(profile) else profile.check(self.user_options)
+        except UniSpawnerError:
+            return None
+
+    def same_choice(self) -> dict[str, str]:
+        """Return the fields of a form that would choose the same again; empty if that can't be."""
+        last = self._last_choice()
+        return profiles_form.as_fields(last.user_options) if last else {}
+
+    def profile_title(self) -> str:
+        """Return what people call the profile that was chosen the last time."""
+        last = self._last_choice()
+        return last.profile.display_name if last else ""
+
+    def choice_in_words(self) -> str:
+        """Return what was chosen of its options the last time: "Cores: 4, Memory: 8G"."""
+        last = self._last_choice()
+        return last.in_words() if last else ""
 
     # -- the child -----------------------------------------------------------------------------
 

@@ -195,28 +195,36 @@ class Resumption:
                 self.future.set_result(None)
 
 
-def tell(
-    spawner: Any, error: UniSpawnerError, resumption: Resumption | None = None
-) -> asyncio.Future[None]:
-    """Have JupyterHub's pages say why a server is gone: they show the last start's exception.
-
-    Returns what stands for that start now.
-    """
+def tell(spawner: Any, error: UniSpawnerError, resumption: Resumption | None = None) -> None:
+    """Have JupyterHub's pages say why a server is gone: they show the last start's exception."""
     if resumption is None or resumption.future.done():
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     else:
         future = resumption.future
-    future.set_exception(SpawnFailure(error))
-    future.exception()  # it is told on the page; asyncio need not say that nobody asked
-    front(spawner)._spawn_future = future
-    front(spawner)._spawn_pending = False
+    _fail(spawner, future, SpawnFailure(error))
+
+
+def tell_end(
+    spawner: Any, error: UniSpawnerError, instead: asyncio.Future[None] | None = None
+) -> asyncio.Future[None]:
+    """Have JupyterHub's pages say why a server that was running is gone; return what tells it.
+
+    With ``instead``, which told it before, only if there has been no other start since.
+    """
+    if instead is not None and front(spawner)._spawn_future is not instead:
+        return instead
+    failure = SpawnFailure(error)
+    failure.was_running = True
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    _fail(spawner, future, failure)
     return future
 
 
-def tell_more(spawner: Any, told: asyncio.Future[None], error: UniSpawnerError) -> None:
-    """Have the pages say more, unless there has been another start since."""
-    if front(spawner)._spawn_future is told:
-        tell(spawner, error)
+def _fail(spawner: Any, future: asyncio.Future[None], failure: SpawnFailure) -> None:
+    future.set_exception(failure)
+    future.exception()  # it is told on the page; asyncio need not say that nobody asked
+    front(spawner)._spawn_future = future
+    front(spawner)._spawn_pending = False
 
 
 def failure(spawner: Any) -> BaseException | None:

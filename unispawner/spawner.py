@@ -228,10 +228,10 @@ class UniSpawner(WithStatus, JobSettings, Spawner):
             await known.poll_and_notify()
             return
         message = progress.ended(job, title)
-        told = resume.tell(self, JobEndedError(message))
+        told = resume.tell_end(self, JobEndedError(message))
         log_tail = tasks.start(self._log_tail(self.state.mark), f"log of {self._log_name}")
         await known.poll_and_notify()
-        resume.tell_more(self, told, JobEndedError(message, output=await log_tail))
+        resume.tell_end(self, JobEndedError(message, output=await log_tail), told)
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job and return when the scheduler confirms that it has ended.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -189,11 +190,20 @@ class Slurm(Scheduler):
         return number_waiting(jobs, order.__getitem__)
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask sinfo for every node in every partition, the hidden ones, too."""
+        """Ask sinfo for every node in every partition, the hidden, too, and squeue for the jobs."""
         fields = ",".join(f"{name}:{_WIDE}|" for name in _NODE_FIELDS)
         reply = yield ["sinfo", "-h", "-a", "-N", "-O", fields]
         self.check_answered(reply)
-        return read_inventory(self, reply)
+        inventory = read_inventory(self, reply)
+        jobs = yield ["squeue", "-h", "-a", "-r", "-t", "PENDING,RUNNING", "-o", "%P|%T"]
+        if jobs.exit_status != 0:  # the nodes are worth knowing by themselves
+            return inventory
+        waiting, running = count_jobs(jobs)
+        queues = [
+            replace(queue, waiting=waiting[queue.name], running=running[queue.name])
+            for queue in inventory.queues
+        ]
+        return Inventory(tuple(queues), inventory.nodes)
 
     def mark_command(self) -> list[str]:
         """Return a squeue of the caller's own jobs: here, and only here, comments are asked for."""
@@ -240,6 +250,20 @@ def read_inventory(slurm: Slurm, reply: Reply) -> Inventory:
         node = replace(known, queues=known.queues | {name}) if known else _node(row, name)
         nodes[node.name] = node
     return Inventory(tuple(queues.values()), tuple(nodes.values()))
+
+
+def count_jobs(reply: Reply) -> tuple[Counter[str], Counter[str]]:
+    """Read an squeue of partitions and states: how many jobs wait and run in each partition.
+
+    One that waits may name several, separated by commas, and waits in each.
+    """
+    waiting: Counter[str] = Counter()
+    running: Counter[str] = Counter()
+    for line in reply.stdout.splitlines():
+        partitions, _, state = line.partition("|")
+        counter = waiting if state == "PENDING" else running
+        counter.update(partitions.split(","))
+    return waiting, running
 
 
 def _node(row: Mapping[str, str], queue: str) -> Node:

@@ -1,0 +1,338 @@
+// The live parts of the form of profiles: fields that adapt, limits told before they are hit, what is
+// free, a summary in words, the last choice of each profile, and links that fill the form.
+// Nothing here decides anything: the Hub checks what is sent.
+"use strict";
+
+(() => {
+  const form = document.getElementById("unispawner-form");
+  if (!form) return;
+  const baseUrl = form.dataset.baseUrl;
+  const remembered = `unispawner ${baseUrl} ${form.dataset.user}`;
+  const cards = [...form.querySelectorAll("[data-profile]")].map(readCard);
+  let inventory = {};
+
+  function readCard(element) {
+    return {
+      element,
+      slug: element.dataset.profile,
+      radio: element.querySelector('input[name="profile"]'),
+      asked: JSON.parse(element.dataset.asked),
+      free: element.querySelector("[data-free]"),
+      box: element.querySelector(".unispawner-options"),
+      options: [...element.querySelectorAll("[data-option]")].map(readOption),
+    };
+  }
+
+  function readOption(element) {
+    const control = element.querySelector("input, select");
+    return {
+      element,
+      control,
+      name: element.dataset.option,
+      kind: element.dataset.kind,
+      numbers: JSON.parse(element.dataset.numbers),
+      when: JSON.parse(element.dataset.when),
+      locked: control.hasAttribute("data-locked"),
+      error: element.querySelector("[data-error]"),
+      description: element.querySelector("[data-choice-description]"),
+    };
+  }
+
+  const chosen = () => cards.find((card) => card.radio.checked);
+
+  // -- amounts of memory and lengths of time, as the Hub reads them --------------------------------
+
+  const FACTORS = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40, P: 2 ** 50 };
+
+  function read(kind, text) {
+    text = text.trim();
+    if (kind === "count") return /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+    if (kind === "memory") {
+      const match = /^(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:I?B)?$/i.exec(text);
+      return match ? Math.floor(Number(match[1]) * FACTORS[match[2].toUpperCase()]) || NaN : NaN;
+    }
+    const match = /^(?:(\d+)-)?(\d+)(?::(\d{1,2}))?(?::(\d{1,2}))?$/.exec(text);
+    if (!match) return NaN;
+    const [, days, first, second, third] = match;
+    let seconds = NaN;
+    if (days !== undefined) {
+      seconds = days * 86400 + first * 3600 + (second ?? 0) * 60 + Number(third ?? 0);
+    } else if (second === undefined) {
+      seconds = first * 60;
+    } else if (third !== undefined) {
+      seconds = first * 3600 + second * 60 + Number(third);
+    }
+    return seconds || NaN;
+  }
+
+  const WRONG = {
+    count: "must be a whole number",
+    memory: "must be an amount of memory, like 4G",
+    duration: "must be a length of time, like 08:00:00",
+  };
+
+  const plural = (number, one, several) => `${number} ${number === 1 ? one : (several ?? `${one}s`)}`;
+
+  function showMemory(bytes) {
+    const [unit, factor] = [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10], ["bytes", 1]]
+      .find(([, one]) => bytes >= one);
+    return `${Math.round((bytes / factor) * 10) / 10} ${unit}`;
+  }
+
+  function showDuration(seconds) {
+    const minutes = Math.max(1, Math.round(seconds / 60));
+    const parts = [[Math.floor(minutes / 1440), "day"], [Math.floor(minutes / 60) % 24, "hour"], [minutes % 60, "minute"]];
+    return parts.filter(([number]) => number).map(([number, unit]) => plural(number, unit)).join(" ");
+  }
+
+  const show = (kind, value) =>
+    kind === "memory" ? showMemory(value) : kind === "duration" ? showDuration(value) : String(value);
+
+  function showUntil(seconds) {
+    const then = new Date(Date.now() + seconds * 1000);
+    const today = then.toDateString() === new Date().toDateString();
+    const time = { hour: "2-digit", minute: "2-digit" };
+    return then.toLocaleString(undefined, today ? time : { weekday: "short", day: "numeric", month: "short", ...time });
+  }
+
+  // -- what a card asks for ------------------------------------------------------------------------
+
+  // Options that apply: those whose `when` holds for options before them that apply themselves.
+  function applying(card) {
+    const values = {};
+    return card.options.filter((option) => {
+      const applies = Object.entries(option.when).every(([name, wanted]) => wanted.includes(values[name]));
+      if (applies) values[option.control.name] = option.control.value;
+      return applies;
+    });
+  }
+
+  function fields(card) {
+    const result = { ...card.asked };
+    for (const option of applying(card)) {
+      const value = option.control.value;
+      if (!value) continue;
+      if (option.kind in WRONG) {
+        const number = read(option.kind, value);
+        if (!Number.isNaN(number)) result[option.name] = number;
+      } else if (option.kind === "flag") {
+        result[option.name] = value === "true";
+      } else if (option.kind === "name") {
+        result[option.name] = value;
+      }
+      const entry = option.control.selectedOptions?.[0];
+      Object.assign(result, JSON.parse(entry?.dataset.sets ?? "{}"));
+    }
+    return result;
+  }
+
+  function summary(asked) {
+    const nodes = asked.node_count ?? 1;
+    const processes = asked.process_count ?? nodes * (asked.processes_per_node ?? 1);
+    const parts = [];
+    if (nodes > 1) parts.push(plural(nodes, "node"));
+    if (asked.cpu_cores_per_process) parts.push(plural(asked.cpu_cores_per_process * processes, "core"));
+    else if (processes > 1) parts.push(plural(processes, "process", "processes"));
+    if (asked.gpu_cores_per_process) parts.push(plural(asked.gpu_cores_per_process * processes, "GPU"));
+    if (asked.memory) parts.push(showMemory(asked.memory));
+    if (asked.exclusive_node_use) parts.push("whole nodes");
+    if (asked.duration) parts.push(`until ${showUntil(asked.duration)} if it starts now`);
+    return parts.join(", ") || "what the cluster gives by default";
+  }
+
+  function queueOf(card) {
+    const cluster = inventory[card.element.dataset.cluster];
+    const name = fields(card).queue_name || card.element.dataset.queue || cluster?.default_queue;
+    return cluster?.queues[name];
+  }
+
+  // -- limits --------------------------------------------------------------------------------------
+
+  function complaint(card, option) {
+    const text = option.control.value.trim();
+    if (!(option.kind in WRONG) || option.control.tagName === "SELECT") return "";
+    if (!text && !option.control.validity.badInput) return "";
+    const value = read(option.kind, text);
+    if (Number.isNaN(value)) return WRONG[option.kind];
+    const { min, step } = option.numbers;
+    const ofQueue = option.numbers.max === "queue";
+    const max = ofQueue ? queueOf(card)?.limits[option.name] : option.numbers.max;
+    if (min !== undefined && value < min) return `must be at least ${show(option.kind, min)}`;
+    if (max !== undefined && value > max) {
+      return `must be at most ${show(option.kind, max)}${ofQueue ? ", the queue's limit" : ""}`;
+    }
+    if (step && (value - (min ?? 0)) % step) {
+      return `must be in steps of ${show(option.kind, step)}${min ? ` from ${show(option.kind, min)}` : ""}`;
+    }
+    return "";
+  }
+
+  function complain(option, words) {
+    option.control.setCustomValidity(words);
+    option.control.classList.toggle("is-invalid", Boolean(words));
+    if (words) option.control.setAttribute("aria-invalid", "true");
+    else option.control.removeAttribute("aria-invalid");
+    if (option.error.textContent !== words) option.error.textContent = words;
+  }
+
+  // -- what is shown -------------------------------------------------------------------------------
+
+  function update(changed) {
+    const current = chosen();
+    for (const card of cards) {
+      const here = card === current;
+      if (card.box) {
+        card.box.hidden = !here;
+        for (const control of card.box.querySelectorAll("input, select, textarea, button")) {
+          control.dataset.was ??= control.disabled ? "off" : "on"; // a form of a spawner's own
+          control.disabled = !here || control.dataset.was === "off";
+        }
+      }
+      const there = applying(card);
+      for (const option of card.options) {
+        const applies = there.includes(option);
+        option.element.hidden = !applies;
+        option.control.disabled = !here || !applies || option.locked;
+        option.description.textContent = option.control.selectedOptions?.[0]?.dataset.description ?? "";
+        // What the Hub found wrong stays until that is changed.
+        const told = option.element.dataset.told !== undefined && changed !== option.control;
+        if (!told) {
+          delete option.element.dataset.told;
+          complain(option, here && applies ? complaint(card, option) : "");
+        }
+      }
+      showFree(card);
+    }
+    if (current) form.querySelector("[data-summary]").textContent = summary(fields(current));
+  }
+
+  function showFree(card) {
+    const cluster = inventory[card.element.dataset.cluster];
+    if (!card.free || !cluster) return;
+    const queue = queueOf(card);
+    let words = queue ? queue.words : "It is not known just now what is free.";
+    if (queue && cluster.stale) {
+      const time = new Date(cluster.as_of * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+      words += ` As of ${time}: there is nothing newer.`;
+    }
+    if (card.free.textContent !== words) card.free.textContent = words;
+  }
+
+  async function refresh() {
+    let pause = 30;
+    if (!document.hidden) {
+      try {
+        const url = `${baseUrl}api/unispawner/inventory?user=${encodeURIComponent(form.dataset.user)}`;
+        const answer = await fetch(url, { headers: { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" } });
+        if (answer.ok) inventory = (await answer.json()).clusters;
+        if (Object.values(inventory).some((cluster) => cluster.stale)) pause = 3; // it is being asked for
+        update();
+      } catch (error) {
+        console.warn("What is free is not known:", error); // what was known stays
+      }
+    }
+    window.setTimeout(refresh, pause * 1000);
+  }
+
+  // -- filling the form ----------------------------------------------------------------------------
+
+  // Set options that are offered; return the names of those that aren't.
+  function fill(card, values) {
+    const unknown = [];
+    for (const [name, value] of Object.entries(values)) {
+      const option = card.options.find((one) => one.name === name);
+      if (!option) {
+        unknown.push(name);
+      } else if (!option.locked) {
+        const before = option.control.value;
+        option.control.value = value;
+        if (option.control.value !== value) {
+          option.control.value = before;
+          unknown.push(`${name}=${value}`);
+        }
+      }
+    }
+    return unknown;
+  }
+
+  function values(card) {
+    const said = applying(card).filter((option) => !option.locked && option.control.value);
+    return Object.fromEntries(said.map((option) => [option.name, option.control.value]));
+  }
+
+  function recall() {
+    let last = {};
+    try {
+      last = JSON.parse(window.localStorage.getItem(remembered)) ?? {};
+    } catch (error) {
+      console.warn("No choice is remembered:", error);
+    }
+    for (const card of cards) {
+      if (card.element.dataset.said === undefined && last[card.slug]) fill(card, last[card.slug]);
+    }
+    return last;
+  }
+
+  function remember() {
+    const card = chosen();
+    if (!card) return;
+    try {
+      const last = JSON.parse(window.localStorage.getItem(remembered)) ?? {};
+      window.localStorage.setItem(remembered, JSON.stringify({ ...last, [card.slug]: values(card) }));
+    } catch (error) {
+      console.warn("The choice is not remembered:", error);
+    }
+  }
+
+  // A link's fragment never reaches the Hub, so that nothing starts before somebody says so.
+  function followLink() {
+    const { profile, ...said } = Object.fromEntries(new URLSearchParams(window.location.hash.slice(1)));
+    if (profile === undefined) return;
+    const card = cards.find((one) => one.slug === profile);
+    const status = form.querySelector("[data-link-status]");
+    if (!card) {
+      status.textContent = `This link's profile, ${profile}, is not offered to you.`;
+      return;
+    }
+    card.radio.checked = true;
+    const unknown = fill(card, said);
+    status.textContent = unknown.length
+      ? `Of this link, this is not offered: ${unknown.join(", ")}.`
+      : "This is the choice of the link. Nothing has been started.";
+  }
+
+  async function copyLink() {
+    const card = chosen();
+    if (!card) return;
+    const hash = new URLSearchParams({ profile: card.slug, ...values(card) });
+    const url = `${window.location.origin}${baseUrl}spawn#${hash}`;
+    const status = form.querySelector("[data-link-status]");
+    try {
+      await navigator.clipboard.writeText(url);
+      status.textContent = "Copied. The link fills this form and starts nothing.";
+    } catch {
+      window.history.replaceState(null, "", `#${hash}`);
+      status.textContent = "The address of this page is that link now.";
+    }
+  }
+
+  // -- all of it -----------------------------------------------------------------------------------
+
+  for (const invalid of form.querySelectorAll('[aria-invalid="true"]')) {
+    invalid.closest("[data-option]").dataset.told = "";
+  }
+  recall();
+  followLink();
+  form.querySelector(".unispawner-live").hidden = false;
+  form.addEventListener("input", (event) => update(event.target));
+  form.addEventListener("change", (event) => update(event.target));
+  form.querySelector("[data-link]").addEventListener("click", copyLink);
+  form.form?.addEventListener("submit", remember);
+  window.addEventListener("hashchange", () => {
+    followLink();
+    update();
+  });
+  update();
+  form.querySelector('[aria-invalid="true"]')?.focus();
+  refresh();
+})();

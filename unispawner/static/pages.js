@@ -1,0 +1,130 @@
+// Keeps what our pages say of a server current. Elements with data-server hold the address of its
+// status at the Hub's API; what is shown of it stands in data-fact and the like.
+"use strict";
+
+(() => {
+  const headers = { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" };
+  const MINUTE = 60;
+
+  function showTime(element, moment) {
+    const then = new Date(moment);
+    const time = { hour: "2-digit", minute: "2-digit" };
+    const today = then.toDateString() === new Date().toDateString();
+    element.textContent = then.toLocaleString(
+      undefined, today ? time : { weekday: "short", day: "numeric", month: "short", ...time });
+  }
+
+  function showLeft(seconds) {
+    const minutes = Math.floor(seconds / MINUTE);
+    if (minutes < 1) return "less than a minute";
+    const parts = [[Math.floor(minutes / 1440), "day"], [Math.floor(minutes / 60) % 24, "hour"], [minutes % 60, "minute"]];
+    return parts.filter(([number]) => number).slice(0, 2)
+      .map(([number, unit]) => `${number} ${unit}${number === 1 ? "" : "s"}`).join(" ");
+  }
+
+  function showFact(place, name, value) {
+    const shown = value !== null && value !== "" && value !== undefined;
+    const fact = place.querySelector(`[data-fact="${name}"]`);
+    if (!fact) return;
+    fact.hidden = place.querySelector(`[data-fact-of="${name}"]`).hidden = !shown;
+    if (!shown) return;
+    if (["estimated_start", "waiting_since", "ends"].includes(name)) {
+      const time = document.createElement("time");
+      time.dateTime = value;
+      showTime(time, value);
+      fact.replaceChildren(time);
+    } else if (fact.textContent !== String(value)) {
+      fact.textContent = value;
+    }
+  }
+
+  function showStatus(place, status) {
+    const waits = ["queued", "held"].includes(status.state);
+    const job = status.job_id && status.scheduler ? `${status.job_id} on ${status.scheduler}` : status.job_id;
+    const facts = { ...status, job_id: job, profile_name: status.profile_name || status.profile };
+    for (const fact of place.querySelectorAll("[data-fact]")) {
+      const name = fact.dataset.fact;
+      showFact(place, name, name === "reason" && !waits ? "" : facts[name]);
+    }
+    const state = place.querySelector("[data-state]");
+    if (state) state.textContent = status.state;
+    const unheard = place.querySelector("[data-unheard]");
+    if (unheard) unheard.hidden = status.heard;
+    place.endsAt = status.time_left === null ? null : Date.now() + status.time_left * 1000;
+    const warning = place.querySelector("[data-warning]");
+    if (warning) warning.hidden = !status.ending_soon;
+    tick(place);
+  }
+
+  function tick(place) {
+    if (place.endsAt === undefined) return;
+    const left = place.endsAt === null ? null : Math.max(0, (place.endsAt - Date.now()) / 1000);
+    for (const [selector, before, after] of [["[data-time-left]", ", ", " left"], ["[data-left]", "", ""]]) {
+      const element = place.querySelector(selector);
+      const words = left === null ? "" : `${before}${showLeft(left)}${after}`;
+      if (element && element.textContent !== words) element.textContent = words;
+    }
+  }
+
+  async function ask(place) {
+    try {
+      const answer = await fetch(place.dataset.server, { headers });
+      if (answer.ok) showStatus(place, await answer.json());
+    } catch (error) {
+      console.warn("The server's status is not known:", error); // what was known stays
+    }
+  }
+
+  // The Hub's event stream tells when something is new; the status is asked for then, and never else.
+  function followProgress(place) {
+    const events = new EventSource(place.dataset.progress);
+    const bar = document.getElementById("progress-bar");
+    const log = document.getElementById("progress-log");
+    events.onmessage = ({ data }) => {
+      const event = JSON.parse(data);
+      if (event.progress !== undefined) {
+        bar.setAttribute("aria-valuenow", event.progress);
+        bar.style.width = `${event.progress}%`;
+        document.getElementById("sr-progress").textContent = `${event.progress}%`;
+      }
+      const words = event.message ?? "";
+      document.getElementById("progress-message").textContent = words;
+      log.append(Object.assign(document.createElement("div"), { textContent: words }));
+      // Cancelled, a start is told as ready, too: then the Hub's home page is next.
+      if (place.cancelled) return;
+      if (event.failed) bar.classList.add("bg-danger");
+      if (event.ready || event.failed) {
+        events.close();
+        window.location.reload(); // the Hub knows the way to the server, or why there is none
+      } else {
+        ask(place);
+      }
+    };
+  }
+
+  async function cancel(place, button) {
+    const status = place.querySelector("[data-cancel-status]");
+    place.cancelled = button.disabled = true;
+    status.textContent = "Cancelling …";
+    try {
+      const answer = await fetch(place.dataset.cancel, { method: "DELETE", headers });
+      if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message ?? answer.statusText);
+      window.location = place.dataset.home;
+    } catch (error) {
+      status.textContent = `It could not be cancelled: ${error.message}. Try again.`;
+      place.cancelled = button.disabled = false;
+    }
+  }
+
+  for (const time of document.querySelectorAll("time[datetime]")) showTime(time, time.dateTime);
+  for (const place of document.querySelectorAll("[data-server]")) {
+    ask(place);
+    if (place.dataset.progress !== undefined) followProgress(place);
+    window.setInterval(() => tick(place), 10_000);
+    if (place.dataset.again !== undefined) {
+      window.setInterval(() => document.hidden || ask(place), MINUTE * 1000);
+    }
+    const button = place.querySelector("#cancel-server");
+    button?.addEventListener("click", () => cancel(place, button));
+  }
+})();
