@@ -49,6 +49,16 @@ def _parser() -> argparse.ArgumentParser:
             "-f", "--config", default="jupyterhub_config.py", help="default: %(default)s"
         )
         sub.set_defaults(command=command)
+        if name == "render":
+            sub.add_argument("--profile", metavar="SLUG", help="default: the one shown at first")
+            sub.add_argument(
+                "--option",
+                metavar="KEY=VALUE",
+                type=_option,
+                action="append",
+                default=[],
+                help="what a user would choose of the profile's options; may be repeated",
+            )
         if name == "doctor":
             sub.add_argument("--account", help="also check what happens as this account")
             sub.add_argument(
@@ -68,29 +78,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _spawner(path: str) -> UniSpawner:
-    """Return a spawner that is configured as the Hub's would be, but belongs to nobody."""
-    from traitlets.config.loader import Config, PyFileConfigLoader
-
-    from .errors import InvalidJobError
-    from .spawner import UniSpawner
-
-    config = Config()
-    if Path(path).is_file():
-        try:
-            config = PyFileConfigLoader(path).load_config()
-        except Exception as error:  # the file is a program: whatever it raises
-            raise InvalidJobError(f"{path}: {type(error).__name__}: {error}") from None
-    elif path != "jupyterhub_config.py":
-        raise InvalidJobError(f"There is no file {path}")
-    else:
-        print(f"There is no {path} here (-f names one): these are the defaults.", file=sys.stderr)
-    try:
-        return UniSpawner(config=config)
-    except Exception as error:  # traitlets' own error, for a value that a trait refuses
-        raise InvalidJobError(f"{path}: {error}") from None
-
-
 def migrate(options: argparse.Namespace) -> int:
     """Write UniSpawner's configuration for one of batchspawner's, and say what was done."""
     from .migrate import migrate as write
@@ -99,36 +86,26 @@ def migrate(options: argparse.Namespace) -> int:
 
 
 def render(options: argparse.Namespace) -> int:
-    """Print a job's script. The environment is not in it, and neither is the launcher's text.
+    """Print the script of the job that a start would submit."""
+    from .render import run
 
-    What the scheduler is asked for beside the script comes first, as comments.
-    """
-    from .script import render_script
+    return run(options)
 
-    spawner = _spawner(options.config)
-    asyncio.run(spawner.find_scheduler())
-    scheduler = spawner.get_scheduler()
-    spec = spawner.job_spec("0" * 16, environment={})
-    directory = f"{spawner.state_dir}/jobs/{spec.mark}"
-    script = render_script(
-        spec,
-        scheduler,
-        shell=spawner.job_shell,
-        environment_file=f"{directory}/environment",
-        standard_input="# (the launcher)",
-    )
-    if not scheduler.directives_in_script:
-        print(f"# {scheduler.title} is asked for this, beside the script:")
-        print("".join(f"#   {line}\n" for line in scheduler.directives(spec)))
-    print(script, end="")
-    return 0
+
+def _option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} must be KEY=VALUE")
+    return key, value
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Check one thing after the other; return 1 if any is wrong."""
     from .run_as.sudo import Sudo
+    from .site_config import load_config, spawner_for_nobody
+    from .spawner import UniSpawner
 
-    spawner = _spawner(options.config)
+    spawner = spawner_for_nobody(UniSpawner, load_config(options.config), options.config)
     if options.sudoers:
         hub_account = options.hub_account or getpass.getuser()
         print(Sudo(spawner.agent_python).sudoers_line(hub_account, options.group))
