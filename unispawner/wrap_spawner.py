@@ -304,7 +304,7 @@ class WrapSpawner(Spawner):
             self.child_spawner.start_polling()
 
     async def apply_group_overrides(self) -> None:
-        """Leave them to the child, which has all of the settings."""
+        """Leave them to the child, which has all of the settings: after the wrapper's hooks."""
 
     async def run_auth_state_hook(self, auth_state: Any) -> None:
         """Run it, and keep what it is about for a hook of the child's own."""
