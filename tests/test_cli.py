@@ -60,6 +60,127 @@ def test_render_needs_no_psij(config: Path) -> None:
     assert 0 == subprocess.run(command, stdout=subprocess.DEVNULL, timeout=60).returncode
 
 
+PROFILES = """
+c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
+c.ProfilesSpawner.profiles = [
+    ("On the Hub", "local", "jupyterhub.spawner.LocalProcessSpawner", {}),
+    {
+        "display_name": "GPU session",
+        "slug": "gpu",
+        "default": True,
+        "groups": ["gpu-users"],
+        "config": {"queue_name": "gpu"},
+        "options": {
+            "cpu_cores_per_process": {"min": 1, "max": 16, "default": 4},
+            "software": {
+                "choices": {
+                    "plain": {"display_name": "Python", "override": {"prologue": ""}},
+                    "conda": {"display_name": "Conda", "override": {"prologue": "load conda"}},
+                },
+                "default": "plain",
+            },
+        },
+    },
+    {"display_name": "Small", "resources": {"memory": "1G"}},
+]
+"""
+
+
+def test_render_of_a_profile(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its settings, and what options set, on top of what is configured for all."""
+    config.write_text(GOOD + PROFILES)
+    options = ["--option", "cpu_cores_per_process=16", "--option", "software=conda"]
+    assert 0 == main(["render", "-f", str(config), "--profile", "gpu", *options])
+    out, err = capsys.readouterr()
+    wanted = ("--partition=gpu", "--cpus-per-task=16", "--mem=4194304K", "--time=08:00:00")
+    assert [] == [line for line in wanted if f"#SBATCH {line}" not in out.splitlines()]
+    assert "load conda" in out.splitlines()
+    assert "" == err
+
+
+def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that a form shows at first; which there are is said beside the script."""
+    config.write_text(GOOD + PROFILES)
+    assert 0 == main(["render", "-f", str(config), "--option", "cpu_cores_per_process=2"])
+    out, err = capsys.readouterr()
+    assert "#SBATCH --cpus-per-task=2" in out.splitlines()
+    assert "This is profile 'gpu'; --profile names another of local, gpu, small\n" == err
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments", "text"),
+    [
+        (PROFILES, ["--profile", "large"], "'large' is not offered; there are: local, gpu, small"),
+        (
+            PROFILES,
+            ["--option", "cpu_cores_per_process=17"],
+            "profile 'gpu': cpu_cores_per_process: 17 must be at most 16",
+        ),
+        (PROFILES, ["--option", "cores=2"], "profile 'gpu': 'cores': there is no such option"),
+        (
+            PROFILES,
+            ["--profile", "local"],
+            "profile 'local': its spawner is LocalProcessSpawner: only the job of a UniSpawner",
+        ),
+        (
+            PROFILES + 'c.ProfilesSpawner.profiles[2]["config"] = {"queue": "x"}',
+            ["--profile", "small"],
+            "profile 'small': config: UniSpawner has no queue",
+        ),
+        ("", ["--profile", "gpu"], "spawner_class is UniSpawner, which has no profiles"),
+        ("", ["--option", "memory=1G"], "spawner_class is UniSpawner, which has no profiles"),
+        (
+            'c.JupyterHub.spawner_class = "unispawner.SlurmSpawner"',
+            [],
+            "spawner_class is SlurmSpawner: only the job of a UniSpawner",
+        ),
+        (
+            PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: [spawner.user.name]",
+            [],
+            "c.ProfilesSpawner.profiles is a function, and fails for a spawner that belongs to",
+        ),
+        (PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: []", [], "there are none"),
+        (PROFILES + "c.ProfilesSpawner.profiles = 7", [], "jupyterhub_config.py: "),
+    ],
+)
+def test_render_says_what_is_wrong(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: str,
+    arguments: list[str],
+    text: str,
+) -> None:
+    """In one line, with status 1 and without a script."""
+    config.write_text(f"{GOOD}\n{more}\n")
+    assert 1 == main(["render", "-f", str(config), *arguments])
+    out, err = capsys.readouterr()
+    assert "" == out
+    line = err.splitlines()[-1]
+    assert line.startswith("unispawner: ")
+    assert text in line
+
+
+def test_an_option_is_key_and_value(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is a mistake in the command line, with argparse's status."""
+    with pytest.raises(SystemExit) as raised:
+        main(["render", "-f", str(config), "--option", "memory"])
+    assert 2 == raised.value.code
+    assert "'memory' must be KEY=VALUE" in capsys.readouterr().err
+
+
+def test_render_of_a_subclass(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A site's own class has a section of its own."""
+    own = """
+from unispawner import UniSpawner
+class Ours(UniSpawner): pass
+c.JupyterHub.spawner_class = Ours
+c.Ours.queue_name = "ours"
+"""
+    config.write_text(GOOD + own)
+    assert 0 == main(["render", "-f", str(config)])
+    assert "#SBATCH --partition=ours" in capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize(
     ("line", "check", "text"),
     [

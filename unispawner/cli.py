@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import getpass
-import os
-import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .errors import UniSpawnerError
-
-if TYPE_CHECKING:  # jupyterhub costs a second: it is imported when it is needed
-    from .spawner import UniSpawner
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +41,16 @@ def _parser() -> argparse.ArgumentParser:
             "-f", "--config", default="jupyterhub_config.py", help="default: %(default)s"
         )
         sub.set_defaults(command=command)
+        if name == "render":
+            sub.add_argument("--profile", metavar="SLUG", help="default: the one shown at first")
+            sub.add_argument(
+                "--option",
+                metavar="KEY=VALUE",
+                type=_option,
+                action="append",
+                default=[],
+                help="what a user would choose of the profile's options; may be repeated",
+            )
         if name == "doctor":
             sub.add_argument("--account", help="also check what happens as this account")
             sub.add_argument(
@@ -68,29 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _spawner(path: str) -> UniSpawner:
-    """Return a spawner that is configured as the Hub's would be, but belongs to nobody."""
-    from traitlets.config.loader import Config, PyFileConfigLoader
-
-    from .errors import InvalidJobError
-    from .spawner import UniSpawner
-
-    config = Config()
-    if Path(path).is_file():
-        try:
-            config = PyFileConfigLoader(path).load_config()
-        except Exception as error:  # the file is a program: whatever it raises
-            raise InvalidJobError(f"{path}: {type(error).__name__}: {error}") from None
-    elif path != "jupyterhub_config.py":
-        raise InvalidJobError(f"There is no file {path}")
-    else:
-        print(f"There is no {path} here (-f names one): these are the defaults.", file=sys.stderr)
-    try:
-        return UniSpawner(config=config)
-    except Exception as error:  # traitlets' own error, for a value that a trait refuses
-        raise InvalidJobError(f"{path}: {error}") from None
-
-
 def migrate(options: argparse.Namespace) -> int:
     """Write UniSpawner's configuration for one of batchspawner's, and say what was done."""
     from .migrate import migrate as write
@@ -99,147 +78,21 @@ def migrate(options: argparse.Namespace) -> int:
 
 
 def render(options: argparse.Namespace) -> int:
-    """Print a job's script. The environment is not in it, and neither is the launcher's text.
+    """Print the script of the job that a start would submit."""
+    from .render import run
 
-    What the scheduler is asked for beside the script comes first, as comments.
-    """
-    from .script import render_script
+    return run(options)
 
-    spawner = _spawner(options.config)
-    asyncio.run(spawner.find_scheduler())
-    scheduler = spawner.get_scheduler()
-    spec = spawner.job_spec("0" * 16, environment={})
-    directory = f"{spawner.state_dir}/jobs/{spec.mark}"
-    script = render_script(
-        spec,
-        scheduler,
-        shell=spawner.job_shell,
-        environment_file=f"{directory}/environment",
-        standard_input="# (the launcher)",
-    )
-    if not scheduler.directives_in_script:
-        print(f"# {scheduler.title} is asked for this, beside the script:")
-        print("".join(f"#   {line}\n" for line in scheduler.directives(spec)))
-    print(script, end="")
-    return 0
+
+def _option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} must be KEY=VALUE")
+    return key, value
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Check one thing after the other; return 1 if any is wrong."""
-    from .run_as.sudo import Sudo
+    from .doctor import run
 
-    spawner = _spawner(options.config)
-    if options.sudoers:
-        hub_account = options.hub_account or getpass.getuser()
-        print(Sudo(spawner.agent_python).sudoers_line(hub_account, options.group))
-        return 0
-    checks: list[tuple[str, Callable[[], str]]] = [
-        ("scheduler", lambda: asyncio.run(_check_scheduler(spawner))),
-        ("hub", lambda: _check_hub(spawner)),
-        ("job", lambda: _check_job(spawner)),
-        ("commands", lambda: _check_commands(spawner)),
-        ("query", lambda: asyncio.run(_check_query(spawner))),
-        ("agent_python", lambda: _check_python(spawner)),
-    ]
-    if options.account:
-        checks.append(("account", lambda: asyncio.run(_check_account(spawner, options.account))))
-    else:
-        print("not checked: acting as a user; --account NAME does")
-    failed = 0
-    for name, check in checks:
-        try:
-            print(f"ok      {name}: {check()}")
-        except UniSpawnerError as error:
-            failed = 1
-            print(f"WRONG   {name}: {error}")
-    return failed
-
-
-def _check_hub(spawner: UniSpawner) -> str:
-    from .errors import InvalidJobError
-
-    hub, unknown = spawner.config.JupyterHub, set(spawner.config.UniSpawner)
-    unknown -= set(spawner.class_trait_names(config=True))
-    if unknown:
-        raise InvalidJobError(f"c.UniSpawner has no {', '.join(sorted(unknown))}")
-    if "unispawner" not in str(hub.get("spawner_class", "")).lower():
-        raise InvalidJobError('c.JupyterHub.spawner_class is not "unispawner"')
-    address = str(hub.get("hub_connect_ip", "") or hub.get("hub_ip", "127.0.0.1"))
-    remote = not spawner.get_scheduler().loopback and spawner.hub_connect_url is None
-    if remote and address in ("127.0.0.1", "localhost", "::1") and "hub_bind_url" not in hub:
-        raise InvalidJobError(
-            f"The nodes can't reach the Hub's API at {address}: set c.JupyterHub.hub_ip to an "
-            "address of this host that they can reach"
-        )
-    return f"unispawner, the API at {address}"
-
-
-async def _check_scheduler(spawner: UniSpawner) -> str:
-    from . import detect
-    from .scheduler_settings import HOST
-
-    await spawner.find_scheduler()
-    scheduler = spawner.get_scheduler()
-    how = " (found by itself)" if spawner.scheduler == "auto" else ""
-    await detect.check(scheduler, HOST, spawner.command_environment())
-    return f"{scheduler.title}{how}"
-
-
-def _check_job(spawner: UniSpawner) -> str:
-    from .script import render_script
-
-    spec = spawner.job_spec("0" * 16, environment={})
-    render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
-    return f"the settings make a job for {spawner.get_scheduler().title}"
-
-
-def _check_commands(spawner: UniSpawner) -> str:
-    from .errors import InvalidJobError
-
-    path = spawner.command_environment()["PATH"]
-    found = {
-        name: shutil.which(name, path=path) for name in spawner.get_scheduler().needed_commands()
-    }
-    missing = [name for name, where in found.items() if where is None]
-    if missing:
-        raise InvalidJobError(
-            f"{', '.join(missing)} not found in {path}: set c.UniSpawner.scheduler_path"
-        )
-    return ", ".join(str(where) for where in found.values()) or "none are needed"
-
-
-async def _check_query(spawner: UniSpawner) -> str:
-    jobs = await spawner.monitor().query()
-    owners = {info.owner for info in jobs.values()} - {getpass.getuser()}
-    return (
-        f"{len(jobs)} jobs of {len(owners)} other accounts are shown to {getpass.getuser()}. If "
-        "there should be more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
-    )
-
-
-def _check_python(spawner: UniSpawner) -> str:
-    from .errors import AgentError
-
-    given = Path(os.path.abspath(spawner.agent_python))
-    real = given.resolve()
-    for part in (given, *given.parents, real, *real.parents):
-        try:
-            readable = os.stat(part).st_mode & 0o005 == 0o005
-        except OSError:
-            readable = False  # not even by us
-        if not readable:
-            raise AgentError(
-                f"Users can't read {part}, so they can't run {spawner.agent_python}: make the "
-                "virtual environment elsewhere, with a Python of the system's"
-            )
-    return f"{spawner.agent_python} is readable by users"
-
-
-async def _check_account(spawner: UniSpawner, name: str) -> str:
-    from .accounts import find_account
-
-    if os.getuid() == 0:
-        print("        (you are root: run this as the Hub's account to see what sudo lets it do)")
-    account = await find_account(name, spawner.min_uid)
-    told = await spawner.agent_client(account).check()
-    return ", ".join(f"{key} {value}" for key, value in told.items())
+    return run(options)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
 from typing import Any
 
 from jupyterhub.spawner import LocalProcessSpawner, Spawner
@@ -99,9 +100,7 @@ class WrapSpawner(WithStatus, Spawner):
             child = self.child_class(config=self.config, **given, **self._known_config())
             child.wrapper = self
             self._apply_own_settings(child)
-            for name in _HOOKS:  # one for all spawners is the wrapper's to call
-                if getattr(child, name) == getattr(self, name):
-                    setattr(child, name, None)
+            self._keep_hooks(child)
             if self.child_state:
                 child.load_state(self.child_state)
             self.child_spawner = child
@@ -141,12 +140,29 @@ class WrapSpawner(WithStatus, Spawner):
         for name in sorted(set(vars(self)) & set(child.trait_names()) - set(self.trait_names())):
             setattr(child, name, vars(self)[name])  # spawner.queue_name = …, in a hook
 
+    def _keep_hooks(self, child: Spawner) -> None:
+        """Leave the child only those of its own: one for all spawners is the wrapper's to call."""
+        of_all = self.config.get("Spawner", {})
+        for name in _HOOKS:
+            if getattr(child, name) in (getattr(self, name), of_all.get(name)):
+                setattr(child, name, None)
+        overrides = self.group_overrides
+        if callable(overrides) and child.group_overrides == overrides:
+            child.group_overrides = lambda _: overrides(self)
+
     def _borrow_settings(self, child: Spawner) -> None:
-        """Show the child's settings, and its hook for a ready server."""
+        """Show the child's settings, and have its hook for a ready server called, too."""
         for name in set(self.trait_names(config=True)) & set(child.trait_names()) - _NOT_SHARED:
             self._borrow(name, getattr(child, name))
-        if hook := child.progress_ready_hook:
-            self._borrow("progress_ready_hook", lambda _, event: hook(child, event))
+        if (of_child := child.progress_ready_hook) is not None:
+            own = self.progress_ready_hook
+
+            async def both(_: Spawner, event: dict[str, Any]) -> Any:
+                if own is not None:
+                    event = await maybe_future(own(self, event))
+                return await maybe_future(of_child(child, event))
+
+            self._borrow("progress_ready_hook", both)
         self.will_resume = child.will_resume
 
     def _borrow(self, name: str, value: Any) -> None:
@@ -236,13 +252,16 @@ class WrapSpawner(WithStatus, Spawner):
 
         The child is there when this returns: JupyterHub reads ``start_timeout`` next.
         """
+        return self._start(self._child())
+
+    def _child(self) -> Spawner:
+        """Return the child, made now unless there is one; what is wrong is told to the user."""
         try:
-            child = self.construct_child()
+            return self.construct_child()
         except UniSpawnerError as error:
             raise SpawnFailure(error) from error
         except TraitError as error:
             raise SpawnFailure(InvalidJobError(str(error))) from error
-        return self._start(child)
 
     async def _start(self, child: Spawner) -> Any:
         """Do what JupyterHub does for a spawner, in its order."""
@@ -270,8 +289,9 @@ class WrapSpawner(WithStatus, Spawner):
         """Yield what the child tells, as soon as there is one."""
         await self._child_made.wait()
         if self.child_spawner is not None:
-            async for event in self.child_spawner.progress():
-                yield event
+            async with aclosing(self.child_spawner.progress()) as events:
+                async for event in events:
+                    yield event
 
     async def get_url(self) -> str:
         """Return where the child says that its server is."""
@@ -286,7 +306,7 @@ class WrapSpawner(WithStatus, Spawner):
             self.child_spawner.start_polling()
 
     async def apply_group_overrides(self) -> None:
-        """Leave them to the child, which has all of the settings."""
+        """Leave them to the child, which has all of the settings: after the wrapper's hooks."""
 
     async def run_auth_state_hook(self, auth_state: Any) -> None:
         """Run it, and keep what it is about for a hook of the child's own."""
@@ -294,14 +314,16 @@ class WrapSpawner(WithStatus, Spawner):
         self._auth_state = auth_state
 
     async def run_post_stop_hook(self) -> None:
-        """Run the hook, then the child's own."""
-        await maybe_future(super().run_post_stop_hook())
-        if self.child_spawner is not None:
-            await maybe_future(self.child_spawner.run_post_stop_hook())
+        """Run the hook, then the child's own, even if that one fails."""
+        try:
+            await maybe_future(super().run_post_stop_hook())
+        finally:
+            if self.child_spawner is not None:
+                await maybe_future(self.child_spawner.run_post_stop_hook())
 
     async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
         """Bring the certificates to where the child's server can read them."""
-        moved: dict[str, str] = await maybe_future(self.construct_child().move_certs(paths))
+        moved: dict[str, str] = await maybe_future(self._child().move_certs(paths))
         return moved
 
 

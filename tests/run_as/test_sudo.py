@@ -342,6 +342,13 @@ def test_the_sudoers_line() -> None:
     assert expected == line_for("/opt/py/bin/python")
 
 
+def test_the_sudoers_line_for_an_environment_that_is_kept() -> None:
+    """``sudo -E``, which is batchspawner's, needs a tag more."""
+    line = Sudo("/opt/py/bin/python").sudoers_line("hub", "hubusers", setenv=True)
+    expected = "hub ALL=(%hubusers) NOPASSWD:SETENV: /opt/py/bin/python -I -m unispawner.agent"
+    assert expected == line
+
+
 @pytest.mark.skipif(not shutil.which("visudo", path="/usr/sbin:/usr/bin"), reason="needs visudo")
 @pytest.mark.parametrize(
     "python",

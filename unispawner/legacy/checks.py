@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .base import BatchSpawnerBase
     from .commands import BatchCommands
 
-_COMMANDS = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
+COMMANDS = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
 _PATTERNS = (
     *("state_pending_re", "state_running_re", "state_unknown_re", "state_notfound_re"),
     "state_exechost_re",
@@ -65,10 +65,9 @@ async def check_config(cls: type[BatchSpawnerBase], config: Any) -> None:
         spawner = cls(config=config)
     except TraitError as error:
         raise InvalidJobError(str(error)) from None
-    names = [name[4:] for name in spawner.trait_names() if name.startswith("req_")]
-    fields: dict[str, Any] = dict.fromkeys((*names, "job_id", "cmd"), "x")
+    fields = known_fields(spawner)
     open_ended = _own(cls, "get_req_subvars")
-    for trait in _COMMANDS:
+    for trait in COMMANDS:
         _check_template(spawner, trait, fields, open_ended)
     if not (_own(cls, "_get_batch_script") or _own(cls, "submit_batch_script")):
         open_ended = open_ended or bool(spawner.options_form or spawner.user_option_keys)
@@ -80,6 +79,12 @@ async def check_config(cls: type[BatchSpawnerBase], config: Any) -> None:
             group=trait == "state_exechost_re",
         )
     _check_expansion(spawner)
+
+
+def known_fields(spawner: BatchSpawnerBase) -> dict[str, Any]:
+    """Return what templates may name, as far as the class tells, with values that mean nothing."""
+    names = [name[4:] for name in spawner.trait_names() if name.startswith("req_")]
+    return dict.fromkeys((*names, "job_id", "cmd"), "x")
 
 
 def _own(cls: type, method: str) -> bool:

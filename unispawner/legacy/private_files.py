@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from .. import saving
-from ..accounts import find_account
+from ..accounts import Account, find_account
 from ..agent_client import AgentClient
 from ..errors import InvalidJobError, UniSpawnerError
 from ..run_as.exec_prefix import ExecPrefix
@@ -136,12 +136,20 @@ async def clean_up(spawner: BatchSpawnerBase, saved: SavedJob) -> None:
 
 async def _client(spawner: BatchSpawnerBase, saved: SavedJob | None = None) -> AgentClient:
     saved = saved or spawner.saved
+    account = await find_account(saved.account, spawner.min_uid)
+    return client_for(spawner, account, spawner.formatted_exec_prefix(), saved.state_dir)
+
+
+def client_for(
+    spawner: BatchSpawnerBase, account: Account, prefix: str, state_dir: str
+) -> AgentClient:
+    """Return the way to an account's agent, behind an ``exec_prefix`` that is filled in."""
     return AgentClient(
-        account=await find_account(saved.account, spawner.min_uid),
+        account=account,
         scheduler=get_scheduler("local"),  # the site's own commands submit: none is asked
-        run_as=ExecPrefix(spawner.formatted_exec_prefix(), spawner.agent_python),
+        run_as=ExecPrefix(prefix, spawner.agent_python),
         host=HOST,
-        state_dir=saved.state_dir.replace("{username}", saved.account),
+        state_dir=state_dir.replace("{username}", account.name),
         min_uid=spawner.min_uid,
         seconds=spawner.command_timeout,
     )

@@ -39,7 +39,7 @@ class Sudo(RunAs):
             )
         return super().explain(account, finished)
 
-    def sudoers_line(self, hub_account: str, group: str) -> str:
+    def sudoers_line(self, hub_account: str, group: str, *, setenv: bool = False) -> str:
         """Return the line for /etc/sudoers.d that lets the Hub run the agent, and nothing else.
 
         Parameters
@@ -48,6 +48,8 @@ class Sudo(RunAs):
             The account the Hub runs as.
         group
             The group of the accounts that may have servers.
+        setenv
+            Let the Hub's ``sudo -E`` through, as batchspawner's exec_prefix has it.
         """
         if re.search(r"[\\*?\[\]!\"]", self.agent_python):
             raise InvalidJobError(
@@ -55,7 +57,8 @@ class Sudo(RunAs):
             )
         words = [str(Path(self.agent_python).absolute()), *self.agent[1:]]
         command = " ".join(map(_escape, words))
-        return f"{_escape(hub_account)} ALL=(%{_escape(group)}) NOPASSWD: {command}"
+        tags = "NOPASSWD:SETENV:" if setenv else "NOPASSWD:"
+        return f"{_escape(hub_account)} ALL=(%{_escape(group)}) {tags} {command}"
 
 
 def _escape(word: str) -> str:

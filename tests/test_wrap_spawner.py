@@ -1,0 +1,654 @@
+"""A spawner in a spawner, without a Hub: who calls which hook, whose settings count, what is saved.
+
+On a real Hub and a real Slurm: test_profiles_on_slurm.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from jupyterhub import orm
+from jupyterhub.objects import Hub
+from jupyterhub.spawner import Spawner
+from jupyterhub.user import User
+from sqlalchemy.orm import Session, close_all_sessions
+from tornado import web
+from traitlets import Dict, Unicode
+from traitlets.config import Config
+
+from unispawner import ProfilesSpawner, WrapSpawner
+from unispawner.wrapping import front, serving
+
+URL = "http://127.0.0.1:12345"
+AUTH_STATE = {"key": "of the user's"}
+
+
+class Child(Spawner):
+    """A spawner whose servers are a word in its state."""
+
+    queue = Unicode("short").tag(config=True)
+    labels = Dict().tag(config=True)
+    job = ""
+    stopped = False
+    progress_closed = False
+
+    async def start(self) -> str:
+        self.job = f"a job in {self.queue}"
+        return URL
+
+    async def poll(self) -> int | None:
+        return None if self.job else 0
+
+    async def stop(self, now: bool = False) -> None:
+        self.stopped, self.job = True, ""
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        try:
+            yield {"message": f"waits in {self.queue}"}
+            yield {"message": "runs"}
+        finally:
+            self.progress_closed = True
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), **({"job": self.job} if self.job else {})}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.job = state.get("job", "")
+
+    def clear_state(self) -> None:
+        super().clear_state()
+        self.job = ""
+
+
+class OtherChild(Child):
+    """Another class, with settings of its own in the configuration."""
+
+
+@pytest.fixture
+def db() -> Iterator[Session]:
+    """A Hub's database: alice, a member of staff, has a server without a name and one with."""
+    session = orm.new_session_factory("sqlite:///:memory:")()
+    alice = orm.User(name="alice")
+    session.add_all([alice, orm.Group(name="staff", users=[alice])])
+    session.add_all([orm.Spawner(name="", user=alice), orm.Spawner(name="lab", user=alice)])
+    session.commit()
+    yield session
+    engine = session.get_bind()
+    close_all_sessions()
+    engine.dispose()
+
+
+NewWrapper = Callable[..., Any]
+
+
+@pytest.fixture
+def new(db: Session) -> NewWrapper:
+    """Makes a wrapper of alice's as JupyterHub does, with sections of a configuration."""
+
+    def make(cls: type = WrapSpawner, server_name: str = "", **sections: Any) -> Any:
+        user = User(db.query(orm.User).first(), {})
+        if cls is WrapSpawner:
+            sections["WrapSpawner"] = {"child_class": Child, **sections.get("WrapSpawner", {})}
+        return user._new_spawner(
+            server_name, spawner_class=cls, config=Config(sections), hub=Hub(), authenticator=None
+        )
+
+    return make
+
+
+async def start(wrapper: Any, **user_options: Any) -> Spawner:
+    """Start a server by the calls that JupyterHub makes, in its order; return the child."""
+    wrapper.user_options = user_options
+    wrapper.clear_state()
+    wrapper.api_token = "a token"
+    await wrapper.run_auth_state_hook(AUTH_STATE)
+    await wrapper.apply_group_overrides()
+    await wrapper._run_apply_user_options(wrapper.user_options)
+    await _maybe(wrapper.run_pre_spawn_hook())
+    assert URL == await wrapper.start()
+    wrapper.start_polling()
+    return serving(wrapper)
+
+
+async def stop(wrapper: Any) -> None:
+    """Stop it likewise."""
+    wrapper.stop_polling()
+    if await wrapper.poll() is None:
+        await wrapper.stop()
+    await _maybe(wrapper.run_post_stop_hook())
+    wrapper.clear_state()
+
+
+async def _maybe(result: Any) -> Any:
+    return await result if asyncio.iscoroutine(result) else result
+
+
+async def ready(wrapper: Any) -> dict[str, Any]:
+    """What the progress page is told when the server is ready."""
+    event: dict[str, Any] = {"ready": True}
+    hook = wrapper.progress_ready_hook
+    return await _maybe(hook(wrapper, event)) if hook else event
+
+
+# -- hooks -----------------------------------------------------------------------------------------
+
+
+class Called:
+    """Hooks that note with which spawner they are called."""
+
+    def __init__(self) -> None:
+        self.with_: dict[str, list[Any]] = {name: [] for name in self.hooks()}
+
+    def hooks(self) -> dict[str, Any]:
+        def note(name: str) -> Callable[..., None]:
+            return lambda spawner, *more: self.with_[name].append((spawner, *more))
+
+        def ready(spawner: Any, event: dict[str, Any]) -> dict[str, Any]:
+            self.with_["progress_ready_hook"].append((spawner,))
+            return event
+
+        def overrides(spawner: Any) -> dict[str, Any]:
+            self.with_["group_overrides"].append((spawner,))
+            return {}
+
+        return {
+            "pre_spawn_hook": note("pre_spawn_hook"),
+            "post_stop_hook": note("post_stop_hook"),
+            "auth_state_hook": note("auth_state_hook"),
+            "apply_user_options": note("apply_user_options"),
+            "progress_ready_hook": ready,
+            "group_overrides": overrides,
+        }
+
+    def once_with(self, spawner: Any) -> dict[str, list[Any]]:
+        """What is noted if each was called once, with this spawner."""
+        more = {"auth_state_hook": (AUTH_STATE,), "apply_user_options": ({"size": "small"},)}
+        return {name: [(spawner, *more.get(name, ()))] for name in self.with_}
+
+    def never(self) -> dict[str, list[Any]]:
+        return {name: [] for name in self.with_}
+
+
+async def live(wrapper: Any) -> Spawner:
+    """A server's whole life; return the child that it had."""
+    child = await start(wrapper, size="small")
+    await ready(wrapper)
+    await stop(wrapper)
+    return child
+
+
+@pytest.mark.parametrize("section", ["Spawner", "WrapSpawner"])
+async def test_hooks_for_all_spawners_or_for_the_wrapper(new: NewWrapper, section: str) -> None:
+    """Each is called once, with the wrapper, which is what JupyterHub knows."""
+    called = Called()
+    wrapper = new(**{section: called.hooks()})
+    await live(wrapper)
+    assert called.once_with(wrapper) == called.with_
+
+
+@pytest.mark.parametrize("where", ["Child", "child_config"])
+async def test_hooks_of_the_child(new: NewWrapper, where: str) -> None:
+    """Those of its class's section, or of its settings, are called once, with the child."""
+    called = Called()
+    hooks = called.hooks()
+    wrapper = new(
+        **({"Child": hooks} if where == "Child" else {"WrapSpawner": {"child_config": hooks}})
+    )
+    child = await live(wrapper)
+    assert called.once_with(child) == called.with_
+
+
+async def test_hooks_of_both(new: NewWrapper) -> None:
+    """Each is called with the spawner that it was set for. Overrides are a setting: the child
+    takes those of the wrapper, as it does with whatever is set for the wrapper in particular."""
+    of_wrapper, of_child = Called(), Called()
+    wrapper = new(WrapSpawner=of_wrapper.hooks(), Child=of_child.hooks())
+    child = await live(wrapper)
+    assert of_wrapper.once_with(wrapper) == of_wrapper.with_
+    assert {**of_child.once_with(child), "group_overrides": []} == of_child.with_
+
+
+async def test_a_hook_for_all_gives_way_to_the_wrappers(new: NewWrapper) -> None:
+    """As with any class: its own section replaces what is set for all spawners."""
+    of_all, of_wrapper = Called(), Called()
+    wrapper = new(Spawner=of_all.hooks(), WrapSpawner=of_wrapper.hooks())
+    await live(wrapper)
+    assert of_wrapper.once_with(wrapper) == of_wrapper.with_
+    assert of_all.never() == of_all.with_
+
+
+async def test_hooks_may_be_coroutines(new: NewWrapper) -> None:
+    """They are waited for, the wrapper's before the child's."""
+    order: list[str] = []
+
+    def hooks(whose: str) -> dict[str, Any]:
+        async def note(*_: Any) -> None:
+            await asyncio.sleep(0)
+            order.append(whose)
+
+        async def ready(_: Any, event: dict[str, Any]) -> dict[str, Any]:
+            await note()
+            return {**event, whose: True}
+
+        names = ("auth_state_hook", "apply_user_options", "pre_spawn_hook", "post_stop_hook")
+        return {**dict.fromkeys(names, note), "progress_ready_hook": ready}
+
+    wrapper = new(Spawner=hooks("wrapper"), Child=hooks("child"))
+    await start(wrapper, size="small")
+    assert ["wrapper"] * 3 + ["child"] * 3 == order
+    assert {"ready": True, "wrapper": True, "child": True} == await ready(wrapper)
+    order.clear()
+    await stop(wrapper)
+    assert ["wrapper", "child"] == order
+
+
+async def test_a_post_stop_hook_that_fails(new: NewWrapper) -> None:
+    """What the child has to clean up is cleaned up all the same."""
+    called = Called()
+
+    async def fail(_: Any) -> None:
+        raise OSError("no space")
+
+    wrapper = new(Spawner={"post_stop_hook": fail}, Child=called.hooks())
+    child = await start(wrapper)
+    with pytest.raises(OSError, match="no space"):
+        await stop(wrapper)
+    assert [(child,)] == called.with_["post_stop_hook"]
+
+
+async def test_what_hooks_set(new: NewWrapper) -> None:
+    """On the wrapper, it reaches the child: a setting, an item, and what only the child has."""
+
+    def hook(spawner: Any) -> None:
+        spawner.mem_limit = "2G"
+        spawner.environment["HOOK"] = "yes"
+        spawner.queue = "long"
+
+    wrapper = new(Spawner={"pre_spawn_hook": hook, "environment": {"ALL": "yes"}})
+    child: Any = await start(wrapper)
+    assert (2 * 1024**3, {"ALL": "yes", "HOOK": "yes"}) == (child.mem_limit, child.environment)
+    assert "a job in long" == child.job
+
+
+async def test_group_overrides_are_the_childs(new: NewWrapper) -> None:
+    """They may set what only the child has; a dictionary's items are added."""
+    overrides = {
+        "staff": {
+            "groups": ["staff"],
+            "spawner_override": {"queue": "long", "labels": {"staff": "yes"}, "mem_limit": "1G"},
+        },
+        "others": {"groups": ["others"], "spawner_override": {"queue": "none"}},
+    }
+    wrapper = new(Spawner={"group_overrides": overrides}, Child={"labels": {"all": "yes"}})
+    child: Any = await start(wrapper)
+    assert ("a job in long", 1024**3) == (child.job, child.mem_limit)
+    assert {"all": "yes", "staff": "yes"} == child.labels
+
+
+# -- settings --------------------------------------------------------------------------------------
+
+
+async def test_whose_settings_count(new: NewWrapper) -> None:
+    """The child's settings, then the wrapper's own, then the child's class, then all spawners'."""
+    wrapper = new(
+        Spawner={"cmd": ["all"], "args": ["all"], "default_url": "/all", "notebook_dir": "/all"},
+        Child={"args": ["class"], "default_url": "/class", "notebook_dir": "/class"},
+        WrapSpawner={
+            "default_url": "/wrapper",
+            "notebook_dir": "/wrapper",
+            "child_config": {"notebook_dir": "/child"},
+        },
+    )
+    child: Any = await start(wrapper)
+    expected = (["all"], ["class"], "/wrapper", "/child")
+    assert expected == (child.cmd, child.args, child.default_url, child.notebook_dir)
+    shown = (wrapper.cmd, wrapper.args, wrapper.default_url, wrapper.notebook_dir)
+    assert expected == shown
+
+
+async def test_items_of_dictionaries(new: NewWrapper) -> None:
+    """An environment is one of all: the wrapper's items are added to the child's."""
+    wrapper = new(
+        WrapSpawner={
+            "environment": {"WRAPPER": "1", "BOTH": "wrapper"},
+            "child_config": {"environment": {"CHILD": "1", "BOTH": "child"}},
+        },
+    )
+    child = await start(wrapper)
+    assert {"WRAPPER": "1", "CHILD": "1", "BOTH": "wrapper"} == child.environment
+
+
+async def test_a_configuration_is_not_changed(new: NewWrapper) -> None:
+    """What one server's hook adds to a dictionary is not there for the next."""
+    given = {"environment": {"SITE": "1"}}
+    wrapper = new(WrapSpawner={"child_config": given})
+    child = await start(wrapper)
+    child.environment["MORE"] = "1"
+    assert {"environment": {"SITE": "1"}} == given
+    await stop(wrapper)
+    assert {"SITE": "1"} == (await start(wrapper)).environment
+
+
+async def test_the_childs_start_timeout_is_shown(new: NewWrapper) -> None:
+    """JupyterHub reads it right after start() has returned what it waits for, and again when a
+    server has been stopped: then it is the wrapper's."""
+    wrapper = new(Spawner={"start_timeout": 60}, WrapSpawner={"child_config": {"http_timeout": 7}})
+    wrapper.child_config = {**wrapper.child_config, "start_timeout": 3000}
+    starting = wrapper.start()
+    assert (3000, 7) == (wrapper.start_timeout, wrapper.http_timeout)
+    await starting
+    await stop(wrapper)
+    assert (60, 30) == (wrapper.start_timeout, wrapper.http_timeout)
+
+
+async def test_what_a_class_does_not_know(new: NewWrapper, caplog: Any) -> None:
+    """It is passed over with a warning, as wrapspawner's profiles need it."""
+    wrapper = new(WrapSpawner={"child_config": {"queue": "long", "req_nprocs": "2"}})
+    with caplog.at_level("WARNING"):
+        child: Any = await start(wrapper)
+    assert "long" == child.queue
+    assert "Child has no req_nprocs" in caplog.text
+
+
+async def test_what_jupyterhub_sets_later(new: NewWrapper) -> None:
+    """The child is told at once, and a token that the child goes on with is taken over."""
+    wrapper = new()
+    child = await start(wrapper)
+    wrapper.admin_access = True
+    assert child.admin_access
+    assert "a token" == child.api_token
+    child.api_token = "that of the server that goes on"
+    assert child.api_token == wrapper.api_token
+
+
+async def test_a_wrapper_in_a_wrapper(new: NewWrapper) -> None:
+    """What a wrapper is told of its child is not meant for a child that is a wrapper, too."""
+    inner = {"child_class": Child, "child_config": {"queue": "long"}}
+    wrapper = new(
+        WrapSpawner={"child_class": WrapSpawner, "child_config": inner, "default_url": "/outer"}
+    )
+    child: Any = await start(wrapper)
+    assert ("a job in long", "/outer") == (child.job, child.default_url)
+    assert wrapper is front(child)
+
+
+# -- progress, poll, stop --------------------------------------------------------------------------
+
+
+async def test_progress_before_there_is_a_child(new: NewWrapper) -> None:
+    """The page that asks at once waits, and is told what the child tells."""
+    wrapper = new(WrapSpawner={"child_config": {"queue": "long"}})
+
+    async def listen() -> list[str]:
+        return [event["message"] async for event in wrapper.progress()]
+
+    listening = asyncio.create_task(listen())
+    await asyncio.sleep(0.01)
+    assert not listening.done()
+    await start(wrapper)
+    assert ["waits in long", "runs"] == await asyncio.wait_for(listening, 10)
+
+
+async def test_progress_that_nobody_listens_to_any_more(new: NewWrapper) -> None:
+    """The child's own ends with it."""
+    wrapper = new()
+    child: Any = await start(wrapper)
+    progress = wrapper.progress()
+    assert {"message": "waits in short"} == await anext(progress)
+    await progress.aclose()
+    assert child.progress_closed
+
+
+async def test_without_a_child(new: NewWrapper) -> None:
+    """Nothing runs, and there is nothing to stop or to save."""
+    wrapper = new()
+    assert 1 == await wrapper.poll()
+    await wrapper.stop()
+    assert {} == wrapper.get_state()
+
+
+async def test_poll_and_stop_are_the_childs(new: NewWrapper) -> None:
+    """And afterwards there is no child, whose place the next start's takes."""
+    wrapper = new()
+    first: Any = await start(wrapper)
+    assert await wrapper.poll() is None
+    await stop(wrapper)
+    assert first.stopped
+    assert wrapper.child_spawner is None
+    assert first is not await start(wrapper)
+
+
+async def test_a_named_server(new: NewWrapper) -> None:
+    """The child has its name and its row of the database, and so its server and its token."""
+    wrapper = new(server_name="lab")
+    child = await start(wrapper)
+    assert "lab" == child.name
+    assert wrapper.orm_spawner is child.orm_spawner
+    other = new()
+    assert "" == (await start(other)).name
+    await stop(other)
+    assert await wrapper.poll() is None
+
+
+# -- state -----------------------------------------------------------------------------------------
+
+
+def saved(wrapper: Any) -> dict[str, Any]:
+    """What the database gives back."""
+    state: dict[str, Any] = json.loads(json.dumps(wrapper.get_state()))
+    return state
+
+
+async def test_a_server_is_taken_up_after_a_restart(new: NewWrapper) -> None:
+    """With the class and the settings that it was started with; functions are those of now."""
+    called = Called()
+    settings = {"queue": "long", "start_timeout": 3000, "post_stop_hook": lambda spawner: None}
+    before = new(WrapSpawner={"child_class": OtherChild, "child_config": settings})
+    await start(before)
+    wrapper = new(WrapSpawner={"child_config": {"queue": "edited", **called.hooks()}})
+    wrapper.load_state(saved(before))
+    child = serving(wrapper)
+    assert OtherChild is type(child)
+    assert ("a job in long", "long", 3000) == (child.job, child.queue, wrapper.start_timeout)
+    assert saved(before) == saved(wrapper)
+    await stop(wrapper)
+    assert [(child,)] == called.with_["post_stop_hook"]
+    again: Any = await start(wrapper)
+    assert (Child, "a job in edited") == (type(again), again.job)
+
+
+async def test_wrapspawners_own_state(new: NewWrapper) -> None:
+    """It names no class: that is the one that is configured, or load_child_class's."""
+
+    class Site(WrapSpawner):
+        def load_child_class(self, state: dict[str, Any]) -> None:
+            self.child_class = OtherChild
+
+    state = {"child_conf": {"queue": "long"}, "child_state": {"job": "7"}}
+    for cls, expected in ((WrapSpawner, Child), (Site, OtherChild)):
+        wrapper = new(cls, WrapSpawner={"child_class": Child})
+        wrapper.load_state(state)
+        child = serving(wrapper)
+        assert (expected, "7", "long") == (type(child), child.job, child.queue)
+        assert await wrapper.poll() is None
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"job": "of a spawner that there was before"},
+        {"child_conf": {"queue": "long"}},  # wrapspawner's, of a server that was stopped
+        {"child_state": None, "child_conf": 7},
+        {"child_state": ["no", "state"]},
+        {"child_state": {"job": "7"}, "child_conf": {"queue": 7}},
+        {"child_state": {"job": "7"}, "child_class": 7},
+        {"child_state": {"job": "7"}, "child_class": "", "child_conf": ["no", "settings"]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", [WrapSpawner, ProfilesSpawner])
+async def test_a_state_that_can_not_be_loaded(
+    new: NewWrapper, cls: type, state: dict[str, Any]
+) -> None:
+    """Raises nothing, which would end the Hub; there is no server, and the next start has one."""
+    wrapper = new(cls, **PROFILES)
+    wrapper.load_state(state)
+    assert 1 == await wrapper.poll()
+    assert {} == wrapper.get_state()
+    child: Any = await start(wrapper, profile="one")
+    assert child.job
+
+
+async def test_a_class_that_is_gone(new: NewWrapper) -> None:
+    """One that a configuration file has defined can't be imported: it is what is configured."""
+    wrapper = new()
+    state = {"child_class": "jupyterhub_config.Gone", "child_state": {"job": "7"}}
+    wrapper.load_state(state)
+    assert (Child, "7") == (type(serving(wrapper)), serving(wrapper).job)
+
+
+# -- profiles --------------------------------------------------------------------------------------
+
+PROFILES = {
+    "ProfilesSpawner": {
+        "profiles": [
+            ("One", "one", Child, {"queue": "one", "start_timeout": 3000}),
+            ("Two", "two", OtherChild, {"queue": "two"}),
+        ]
+    }
+}
+
+
+def edited(queue: str) -> dict[str, Any]:
+    return {"ProfilesSpawner": {"profiles": [("One", "one", OtherChild, {"queue": queue})]}}
+
+
+async def test_a_profile_is_class_and_settings(new: NewWrapper) -> None:
+    """Each start's, one after the other; JupyterHub is shown its start_timeout."""
+    wrapper = new(ProfilesSpawner, **PROFILES)
+    one: Any = await start(wrapper, profile="one")
+    assert (Child, "a job in one", 3000) == (type(one), one.job, wrapper.start_timeout)
+    assert "one" == saved(wrapper)["profile"]
+    await stop(wrapper)
+    two: Any = await start(wrapper, profile="two")
+    assert (OtherChild, "a job in two", 60) == (type(two), two.job, wrapper.start_timeout)
+
+
+async def test_hooks_around_profiles(new: NewWrapper) -> None:
+    """As around any child: those of ProfilesSpawner's section with the wrapper, a profile's with
+    the child; none is missed for what was chosen being checked before."""
+    of_wrapper, of_profile = Called(), Called()
+    entry = ("One", "one", Child, {**of_profile.hooks(), "queue": "one"})
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={**of_wrapper.hooks(), "profiles": [entry]})
+    child = await start(wrapper, profile="one")
+    await stop(wrapper)
+    for name, more in {
+        "pre_spawn_hook": (),
+        "post_stop_hook": (),
+        "auth_state_hook": (AUTH_STATE,),
+        "apply_user_options": ({"profile": "one"},),
+    }.items():
+        assert [(wrapper, *more)] == of_wrapper.with_[name]
+        assert [(child, *more)] == of_profile.with_[name]
+
+
+async def test_an_edited_profile(new: NewWrapper) -> None:
+    """A running server keeps the settings it was started with; a new start has those of now."""
+    before = new(ProfilesSpawner, **PROFILES)
+    await start(before, profile="one")
+    wrapper = new(ProfilesSpawner, **edited("edited"))
+    wrapper.load_state(saved(before))
+    child = serving(wrapper)
+    assert (Child, "a job in one", "one") == (type(child), child.job, child.queue)
+    assert saved(before) == saved(wrapper)
+    await stop(wrapper)
+    again: Any = await start(wrapper, profile="one")
+    assert (OtherChild, "a job in edited") == (type(again), again.job)
+
+
+async def test_a_profile_that_is_no_longer_offered(new: NewWrapper) -> None:
+    """Its server goes on; another start of it is refused with what there is."""
+    before = new(ProfilesSpawner, **PROFILES)
+    await start(before, profile="two")
+    wrapper = new(ProfilesSpawner, **edited("edited"))
+    wrapper.load_state(saved(before))
+    assert (OtherChild, "a job in two") == (type(serving(wrapper)), serving(wrapper).job)
+    await stop(wrapper)
+    with pytest.raises(web.HTTPError, match="'two' is not offered; there are: one"):
+        await start(wrapper, profile="two")
+
+
+async def test_wrapspawners_saved_profile(new: NewWrapper) -> None:
+    """The class is the profile's of now, the settings those that were saved."""
+    wrapper = new(ProfilesSpawner, **PROFILES)
+    conf, state = {"queue": "as it was"}, {"job": "7"}
+    wrapper.load_state({"profile": "two", "child_conf": conf, "child_state": state})
+    child = serving(wrapper)
+    assert (OtherChild, "7", "as it was") == (type(child), child.job, child.queue)
+    assert "two" == saved(wrapper)["profile"]
+
+
+FORM = '<select name="queue"><option>long</option></select>'
+
+
+async def as_a_coroutine(form: dict[str, Any]) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return {"queue": form["queue"][0]}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [FORM, lambda spawner: FORM.replace("long", spawner.user.name)],
+    ids=["text", "function"],
+)
+async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
+    """They are parts of the one form, with fields ``slug--name``, so that none is another's."""
+    profiles = [
+        ("Form", "form", Child, {"options_form": form}),
+        ("Other", "other", Child, {"options_form": "<input name=queue value='x'>"}),
+        ("None", "none", Child, {}),
+    ]
+    page = await new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles}).get_options_form()
+    option = "long" if form == FORM else "alice"
+    assert f'<select name="form--queue"><option>{option}</option></select>' in page
+    assert "<input name=other--queue value='x'>" in page
+    assert "none--queue" not in page
+
+
+@pytest.mark.parametrize(
+    ("from_form", "expected"),
+    [
+        ("passthrough", ["long"]),
+        ("simple", "long"),
+        (lambda form: {"queue": form["queue"][0]}, "long"),
+        (lambda form, spawner: {"queue": spawner.user.name}, "alice"),
+        (as_a_coroutine, "long"),
+    ],
+    ids=["passthrough", "simple", "function", "function with the spawner", "coroutine"],
+)
+async def test_what_a_childs_form_says(new: NewWrapper, from_form: Any, expected: Any) -> None:
+    """What the child makes of its own fields becomes user_options, beside the profile's name; the
+    child finds them there."""
+    profiles = [
+        ("Form", "form", Child, {"options_form": FORM, "options_from_form": from_form}),
+        ("Other", "other", Child, {"options_form": FORM}),
+    ]
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles})
+    typed = {"profile": ["form"], "form--queue": ["long"], "other--queue": ["no"], "_xsrf": ["x"]}
+    options = await _maybe(wrapper.run_options_from_form(typed))
+    assert {"profile": "form", "queue": expected} == options
+    assert options == (await start(wrapper, **options)).user_options
+
+
+async def test_a_named_server_has_a_profile_of_its_own(new: NewWrapper) -> None:
+    """Each of a user's servers is of another class."""
+    unnamed = new(ProfilesSpawner, **PROFILES)
+    named = new(ProfilesSpawner, server_name="lab", **PROFILES)
+    children = [await start(unnamed, profile="one"), await start(named, profile="two")]
+    assert [("", Child), ("lab", OtherChild)] == [(one.name, type(one)) for one in children]
