@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Awaitable, Mapping
-from contextvars import ContextVar
 from inspect import isawaitable
 from typing import Any
 
@@ -14,31 +12,19 @@ from jupyterhub.utils import maybe_future
 from traitlets import Any as AnyTrait
 from traitlets import List, Unicode, Union
 
-from . import profiles_check, profiles_form
+from . import profiles_check
 from .availability import Availability, availability
 from .errors import InvalidJobError, UniSpawnerError
 from .failures import SpawnFailure
 from .options import QUEUE
-from .profile_children import asked_by_default, child_config, idle_child, spawner_class
+from .profile_children import child_config
 from .profiles import PROFILE, Chosen, Profile, find_profile, read_form, read_profiles
+from .profiles_pages import ProfilesPages, failed, typed_form
 from .schedulers.inventory import Inventory
 from .spawner import UniSpawner
-from .wrap_spawner import WrapSpawner
-
-_typed: ContextVar[Mapping[str, Any] | None] = ContextVar("typed", default=None)
-"""The fields of the request's form. After an error JupyterHub has the form rendered by the spawner
-of the default server, whichever the request was for."""
-
-_FORM = """<label for="profile">Select a job profile:</label>
-        <select class="form-control" name="profile" required autofocus>
-        {input_template}
-        </select>
-        """
-_INPUT = """
-        <option value="{key}" {first}>{display}</option>"""
 
 
-class ProfilesSpawner(WrapSpawner):
+class ProfilesSpawner(ProfilesPages):
     """Offers profiles, and runs a server by the spawner of the one that was chosen."""
 
     profiles = Union(
@@ -50,24 +36,6 @@ class ProfilesSpawner(WrapSpawner):
         users, config, resources, options, spawner: see docs/profiles.md. Example:
         [{"display_name": "Large", "config": {"queue_name": "long"}, "options": {"memory": {"max":
         "64G", "default": "8G"}}}]""",
-    ).tag(config=True)
-
-    form_template = Unicode(
-        _FORM,
-        help="""HTML of wrapspawner's form in place of ours: {input_template} stands for
-        input_template, once for each profile. It shows no options.""",
-    ).tag(config=True)
-
-    first_template = Unicode(
-        "selected",
-        help="""What {first} in input_template stands for in the profile that is chosen at
-        first.""",
-    ).tag(config=True)
-
-    input_template = Unicode(
-        _INPUT,
-        help="""HTML of one profile in wrapspawner's form, with {display}, {key}, {type} and
-        {first}.""",
     ).tag(config=True)
 
     child_profile = Unicode()
@@ -104,14 +72,28 @@ class ProfilesSpawner(WrapSpawner):
         try:
             given = given(self) if callable(given) else given
         except Exception as error:  # the administrator's own function: whatever it raises
-            raise _failed(error) from error
+            raise failed("c.ProfilesSpawner.profiles", error) from error
         return self._offered_later(given) if isawaitable(given) else self._take_offered(given)
+
+    def offered_now(self) -> list[Profile]:
+        """Return the profiles that are offered to the user, without waiting.
+
+        Raises
+        ------
+        InvalidJobError
+            If they can't be right, or are not known yet.
+        """
+        offered = self._offered if self._offered is not None else self.offered()
+        if not isinstance(offered, list):
+            offered.close()  # type: ignore[attr-defined] # a coroutine of ours
+            raise InvalidJobError("profiles: it is not known yet which are offered")
+        return offered
 
     async def _offered_later(self, given: Awaitable[Any]) -> list[Profile]:
         try:
             result = await given
         except Exception as error:
-            raise _failed(error) from error
+            raise failed("c.ProfilesSpawner.profiles", error) from error
         return self._take_offered(result)
 
     def _take_offered(self, given: Any) -> list[Profile]:
@@ -120,66 +102,6 @@ class ProfilesSpawner(WrapSpawner):
         self._offered = [one for one in read_profiles(given) if one.is_for(name, groups)]
         return self._offered
 
-    # -- the form ------------------------------------------------------------------------------
-
-    def _options_form_default(self) -> Any:
-        offered = self.offered() if isinstance(self.profiles, list) else None
-        return self._form(offered) if isinstance(offered, list) else _form_later
-
-    async def get_options_form(self) -> str:
-        """Return the form, with what was typed or else chosen the last time.
-
-        A subclass's own ``options_form``, or a configured one, counts instead.
-        """
-        classes = type(self).__mro__
-        mine = classes[: classes.index(ProfilesSpawner)]
-        names = {name for cls in mine for name in vars(cls)} | set(self._configured())
-        if names & {"options_form", "_options_form_default"}:
-            return str(await super().get_options_form())
-        try:
-            return self._form(await maybe_future(self.offered()))
-        except UniSpawnerError as error:
-            raise SpawnFailure(error) from None
-
-    def _configured(self) -> set[str]:
-        return {name for cls in type(self).__mro__ for name in self.config.get(cls.__name__, {})}
-
-    def _form(self, offered: list[Profile]) -> str:
-        typed = _typed.get()
-        said = _single(typed or self.user_options)
-        if (self.form_template, self.input_template) != (_FORM, _INPUT):
-            return self._wrapspawner_form(offered, said)
-        around = {one.slug: self._surroundings(one) for one in offered}
-        shown = profiles_form.form_profiles(offered, said, around, typed)
-        base_url = self.hub.base_url if self.hub else "/hub/"
-        user = self.user.name if self.user else ""
-        return profiles_form.render_form(shown, base_url=base_url, user=user)
-
-    def _surroundings(self, profile: Profile) -> profiles_form.Surroundings:
-        child = self._idle_child(profile)
-        return profiles_form.Surroundings(
-            self._own_form(profile), availability(child), asked_by_default(child, profile)
-        )
-
-    def _wrapspawner_form(self, offered: list[Profile], said: Mapping[str, Any]) -> str:
-        inputs = ""
-        for shown in profiles_form.form_profiles(offered, said):
-            inputs += self.input_template.format(
-                display=html.escape(shown.profile.display_name),
-                key=html.escape(shown.profile.slug),
-                type=html.escape(str(shown.profile.spawner)),
-                first=self.first_template if shown.selected else "",
-            )
-        return self.form_template.format(input_template=inputs)
-
-    def _own_form(self, profile: Profile) -> str:
-        """Return the form of a profile's spawner that has one; not what all spawners have."""
-        child = self._idle_child(profile)
-        form = child.options_form
-        if profile.options or not form or form == self._trait_values.get("options_form"):
-            return ""
-        return str(form(child) if callable(form) else form)
-
     # -- what was chosen -----------------------------------------------------------------------
 
     def options_from_form(self, formdata: dict[str, Any]) -> Any:
@@ -187,7 +109,7 @@ class ProfilesSpawner(WrapSpawner):
 
         It is something to wait for only if the profiles are, or a spawner's own form.
         """
-        _typed.set(formdata)
+        typed_form.set(formdata)
         try:
             offered = self.offered()
             if isinstance(offered, list):
@@ -250,11 +172,7 @@ class ProfilesSpawner(WrapSpawner):
         InvalidJobError
             If it isn't offered to the user, or not with these options.
         """
-        offered = self._offered if self._offered is not None else self.offered()
-        if not isinstance(offered, list):
-            offered.close()  # type: ignore[attr-defined] # a coroutine of ours
-            raise InvalidJobError("profiles: it is not known yet which are offered")
-        found = find_profile(offered, {PROFILE: profile} if profile != "" else {})
+        found = find_profile(self.offered_now(), {PROFILE: profile} if profile != "" else {})
         chosen = None if self._loading else self._choose(found)
         self.child_profile_name = found.display_name
         self.child_class = self.class_of(found)
@@ -263,13 +181,6 @@ class ProfilesSpawner(WrapSpawner):
     def config_of(self, profile: Profile, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return a child's settings for a profile, and for what options set on top of it."""
         return child_config(self, self.class_of(profile), profile, fields)
-
-    def class_of(self, profile: Profile) -> type[Spawner]:
-        """Return the class of the spawner that runs a profile's servers."""
-        return spawner_class(profile)
-
-    def _idle_child(self, profile: Profile) -> Spawner:
-        return idle_child(self, self.class_of(profile), profile)
 
     def availability(self, profile: Profile) -> Availability | None:
         """Return what is known of the cluster that a profile's servers run on, without waiting."""
@@ -281,33 +192,6 @@ class ProfilesSpawner(WrapSpawner):
             return None, ""
         found = self.availability(profile)
         return (found.inventory, found.queue) if found else (None, "")
-
-    def _last_choice(self) -> Chosen | None:
-        """Return what was chosen the last time; None if it isn't offered any more, or not ours."""
-        try:
-            offered = self.offered() if self._offered is None else self._offered
-            if not isinstance(offered, list):
-                offered.close()  # type: ignore[attr-defined] # a coroutine of ours
-                return None
-            profile = find_profile(offered, self.user_options)
-            return None if self._own_form(profile) else profile.check(self.user_options)
-        except UniSpawnerError:
-            return None
-
-    def same_choice(self) -> dict[str, str]:
-        """Return the fields of a form that would choose the same again; empty if that can't be."""
-        last = self._last_choice()
-        return profiles_form.as_fields(last.user_options) if last else {}
-
-    def profile_title(self) -> str:
-        """Return what people call the profile that was chosen the last time."""
-        last = self._last_choice()
-        return last.profile.display_name if last else ""
-
-    def choice_in_words(self) -> str:
-        """Return what was chosen of its options the last time: "Cores: 4, Memory: 8G"."""
-        last = self._last_choice()
-        return last.in_words() if last else ""
 
     # -- the child -----------------------------------------------------------------------------
 
@@ -344,14 +228,6 @@ class ProfilesSpawner(WrapSpawner):
             self.child_profile = self.child_profile_name = ""
 
 
-def _single(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of a form, which browsers send as lists, as user_options are."""
-    return {
-        name: value[0] if isinstance(value, list) and value else value
-        for name, value in said.items()
-    }
-
-
 def _with_profile(profile: Profile, options: Any) -> Any:
     """Return a spawner's own options, which may have to be waited for, with the profile's name."""
 
@@ -361,15 +237,5 @@ def _with_profile(profile: Profile, options: Any) -> Any:
     return later() if isawaitable(options) else {**options, PROFILE: profile.slug}
 
 
-def _failed(error: Exception) -> UniSpawnerError:
-    if isinstance(error, UniSpawnerError):
-        return error
-    return InvalidJobError(f"c.ProfilesSpawner.profiles failed: {type(error).__name__}: {error}")
-
-
 def _looked_at(spawner: Spawner, user_options: dict[str, Any]) -> None:
     """Do nothing: they are applied when the child is made."""
-
-
-async def _form_later(spawner: ProfilesSpawner) -> str:
-    return await spawner.get_options_form()
