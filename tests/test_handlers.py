@@ -1,174 +1,35 @@
-"""Promise 5: what a job may say of itself, held against a real Hub's own application.
-
-The Hub has everything but a proxy: database, users, tokens and handlers, served on a free port of
-loopback. Its scheduler is the fake one; the status query is a real process.
-"""
+"""Promise 5: what a job may say of itself, held against a real Hub's own application."""
 
 import asyncio
 import json
-import pwd
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hub_app import NODE, OTHER, PATIENCE, Hub, Server, hub_app, starting_server
 from jupyterhub import orm
-from jupyterhub.app import JupyterHub
-from jupyterhub.roles import assign_default_roles
 from jupyterhub.spawner import SimpleLocalProcessSpawner
-from sqlalchemy.orm import close_all_sessions
-from tornado.httpclient import AsyncHTTPClient, HTTPResponse
-from tornado.httpserver import HTTPServer
-from tornado.testing import bind_unused_port
-from traitlets.config import Config
+from tornado.httpclient import AsyncHTTPClient
 
 from unispawner import TorqueSpawner
-from unispawner import monitor as monitor_module
-from unispawner.accounts import Account
-from unispawner.agent_client import AgentClient
 from unispawner.failures import SpawnFailure
 from unispawner.handlers import BODY_LIMIT
 from unispawner.job import JobState
-from unispawner.spawner import UniSpawner
-from unispawner.submit_host import SubmitHost
-from unispawner.testing import FakeScheduler, FakeUserSide
 
 # JupyterHub 5.3's own event schema, as newer releases of jupyter_events see it.
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
-# RFC 5737: nobody's own.
-NODE, OTHER = "192.0.2.10", "192.0.2.11"
-PATIENCE = 60.0
-
-
-class FakeSpawner(UniSpawner):
-    """UniSpawner on the fake scheduler, for Hub users that need no account."""
-
-    fake: FakeScheduler
-    side: FakeUserSide
-
-    def get_scheduler(self) -> FakeScheduler:
-        return self.fake
-
-    async def find_scheduler(self) -> None:
-        """There is the one."""
-
-    def agent_client(self, account: Account) -> AgentClient:
-        return AgentClient(account, self.fake, self.side, SubmitHost())
-
-
-def _ordinary_account(_: Any) -> str:
-    ordinary = [entry for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60_000]
-    return ordinary[0].pw_name
-
-
-class Hub:
-    """A Hub's application on a port, and requests to it."""
-
-    def __init__(self, app: JupyterHub, url: str) -> None:
-        self.app = app
-        self.url = url
-
-    def user(self, name: str) -> Any:
-        orm_user = orm.User.find(self.app.db, name)
-        if orm_user is None:
-            orm_user = orm.User(name=name)
-            self.app.db.add(orm_user)
-            self.app.db.commit()
-            assign_default_roles(self.app.db, entity=orm_user)
-        return self.app.users[orm_user.id]
-
-    @property
-    def report_url(self) -> str:
-        return f"{self.url}/unispawner/report"
-
-    async def post(
-        self, body: Any, token: str | None, path: str = "unispawner/report", **headers: str
-    ) -> HTTPResponse:
-        if token is not None:
-            headers["Authorization"] = f"token {token}"
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await AsyncHTTPClient().fetch(
-            f"{self.url}/{path}", method="POST", body=raw, headers=headers, raise_error=False
-        )
-
 
 @pytest.fixture(scope="module")
 async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
-    folder = tmp_path_factory.mktemp("hub")
-    FakeSpawner.fake = FakeScheduler(folder)
-    FakeSpawner.side = FakeUserSide(FakeSpawner.fake)
-    listener, port = bind_unused_port()
-    config = Config()
-    config.JupyterHub.spawner_class = FakeSpawner
-    config.FakeSpawner.account_name = _ordinary_account
-    config.JupyterHub.authenticator_class = "dummy"
-    config.JupyterHub.db_url = "sqlite:///:memory:"
-    config.JupyterHub.cookie_secret = b"x" * 32
-    config.ConfigurableHTTPProxy.auth_token = "unused"
-    config.Authenticator.allow_all = True
-    app = JupyterHub(config=config, hub_ip="127.0.0.1", hub_port=port, log_level=50)
-    await app.initialize([])
-    server = HTTPServer(app.tornado_application)
-    server.add_socket(listener)
-    yield Hub(app, f"http://127.0.0.1:{port}/hub/api")
-    server.stop()
-    await server.close_all_connections()
-    for monitor in monitor_module._monitors.values():
-        for job in monitor.jobs:
-            monitor.untrack(job)
-        if monitor.scheduler is FakeSpawner.fake and monitor._task is not None:
-            # By itself: Python 3.11 hangs when everything is cancelled while a command starts.
-            await asyncio.wait({monitor._task}, timeout=PATIENCE)
-    close_all_sessions()
-    app.db.get_bind().dispose()
-
-
-class Server:
-    """A server that is starting: its spawner, its token, its job."""
-
-    def __init__(self, spawner: FakeSpawner) -> None:
-        self.spawner = spawner
-        self.token = spawner.api_token = spawner.user.new_api_token(scopes=["users:activity!user"])
-        self.start = asyncio.ensure_future(spawner.start())
-
-    async def submitted(self) -> "Server":
-        while not self.spawner.state.job_id:
-            await asyncio.wait({self.start}, timeout=0.01)
-            if self.start.done():
-                self.start.result()
-        return self
-
-    def runs_on(self, host: str) -> None:
-        job_id = self.spawner.state.job_id
-        self.spawner.fake.change(job_id, JobState.RUNNING, exec_host=host)
-
-    async def running(self, host: str = NODE) -> "Server":
-        await self.submitted()
-        self.runs_on(host)
-        while not (self.spawner.job and self.spawner.job.info and self.spawner.job.info.exec_host):
-            await self.spawner.monitor().refresh(PATIENCE)
-        return self
-
-    @property
-    def where(self) -> tuple[str, int]:
-        return self.spawner.state.host, self.spawner.state.port
+    async with hub_app(tmp_path_factory.mktemp("hub")) as found:
+        yield found
 
 
 @pytest.fixture
 async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    from unispawner import report
-
-    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
-    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
-    monkeypatch.setattr(report, "_PATIENCE", 0.2)
-    if not any(1000 <= entry.pw_uid < 60_000 for entry in pwd.getpwall()):
-        pytest.skip("this host has no ordinary account")
-    found = Server(hub.user("ada").spawners[""])
-    yield found
-    found.start.cancel()
-    await asyncio.wait({found.start})
-    await found.spawner.stop()
-    found.spawner.clear_state()
+    async with starting_server(hub, monkeypatch) as found:
+        yield found
 
 
 # -- what is taken ------------------------------------------------------------------------------

@@ -90,10 +90,10 @@ class ProfilesPages(WrapSpawner):
 
     def _options_form_default(self) -> Any:
         offered = self.offered() if isinstance(self.profiles, list) else None
-        own = self._own_forms(offered) if isinstance(offered, list) else None
-        if not isinstance(offered, list) or own is None or isawaitable(own):
+        if not isinstance(offered, list) or any(callable(self._own_form(one)) for one in offered):
             return _form_later
-        return self._form(offered, own)
+        own = self._own_forms(offered)
+        return _form_later if isawaitable(own) else self._form(offered, own)
 
     async def get_options_form(self) -> str:
         """Return the form, with what was typed or else chosen the last time.

@@ -1,0 +1,168 @@
+"""What is told of a server by the API, held against a real Hub's own application."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hub_app import NODE, PATIENCE, Hub, Server, hub_app, starting_server
+from traitlets.config import Config
+
+from unispawner.job import JobSpec, JobState, ResourceSpec
+from unispawner.summary import summary
+
+pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+MINUTES = 60
+
+
+@pytest.fixture(scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
+    config = Config()
+    config.FakeSpawner.resources = {"cpu_cores_per_process": 4, "memory": "16G"}
+    config.FakeSpawner.duration = "08:00:00"
+    async with hub_app(tmp_path_factory.mktemp("hub"), config) as found:
+        yield found
+
+
+@pytest.fixture
+async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    async with starting_server(hub, monkeypatch) as found:
+        yield found
+
+
+async def told(hub: Hub, token: str | None, path: str = "ada") -> dict[str, Any]:
+    response = await hub.get(f"unispawner/servers/{path}", token)
+    assert 200 == response.code
+    assert "no-store" == response.headers["Cache-Control"]
+    return dict(json.loads(response.body))
+
+
+async def changed(server: Server, state: JobState, **what: Any) -> None:
+    """Have the scheduler tell something new, and wait until the Hub has heard it."""
+    server.spawner.fake.change(server.spawner.state.job_id, state, **what)
+    expected = {"state": state, **what}
+    while not expected.items() <= vars(server.spawner.job.info or state).items():
+        await server.spawner.monitor().refresh(PATIENCE)
+
+
+async def test_a_server_that_is_not_there(hub: Hub) -> None:
+    """It is stopped, and nothing else is known of it."""
+    found = await told(hub, hub.user("ada").new_api_token())
+    assert ("ada", "", "stopped", "") == tuple(
+        found[name] for name in ("user", "name", "state", "job_id")
+    )
+    assert {None} == {found[name] for name in ("ends", "time_left", "estimated_start", "started")}
+
+
+async def test_a_server_that_waits(hub: Hub, server: Server) -> None:
+    """Position, reason, estimated start and what was asked for; moments as JupyterHub has them."""
+    await server.submitted()
+    soon = 1_900_000_000.0
+    what = {"queue_position": 3, "message": "waiting for <b>", "estimated_start": soon}
+    await changed(server, JobState.QUEUED, **what)
+    server.spawner._spawn_pending = True
+    found = await told(hub, hub.user("ada").new_api_token())
+    server.spawner._spawn_pending = False
+    assert ("queued", 3, "waiting for <b>") == tuple(
+        found[name] for name in ("state", "queue_position", "reason")
+    )
+    assert "2030-03-17T17:46:40Z" == found["estimated_start"]
+    assert "4 cores, 16 GiB, 8 hours" == found["summary"]
+    assert server.spawner.state.job_id == found["job_id"]
+    waits = datetime.fromisoformat(found["waiting_since"].replace("Z", "+00:00"))
+    assert abs(waits.timestamp() - time.time()) < PATIENCE
+    assert found["heard"]
+
+
+@pytest.mark.parametrize(
+    ("told_by_scheduler", "left", "soon"),
+    [
+        ({"estimated_end": 20 * MINUTES}, 20 * MINUTES, False),
+        ({"estimated_end": 14 * MINUTES}, 14 * MINUTES, True),
+        ({"estimated_end": -MINUTES}, 0, True),
+        ({"start_time": -7.5 * 60 * MINUTES}, 30 * MINUTES, False),
+        ({"start_time": -7.9 * 60 * MINUTES}, 6 * MINUTES, True),
+    ],
+)
+async def test_time_left(
+    hub: Hub, server: Server, told_by_scheduler: dict[str, float], left: float, soon: bool
+) -> None:
+    """It is the scheduler's, or else what was asked for counted from the start; soon is within
+    end_warning."""
+    await server.submitted()
+    moments = {name: time.time() + seconds for name, seconds in told_by_scheduler.items()}
+    await changed(server, JobState.RUNNING, exec_host=NODE, **moments)
+    server.spawner._spawn_pending = True
+    found = await told(hub, hub.user("ada").new_api_token())
+    server.spawner._spawn_pending = False
+    assert abs(found["time_left"] - left) < PATIENCE
+    assert (soon, "starting", NODE) == tuple(
+        found[name] for name in ("ending_soon", "state", "exec_host")
+    )
+
+
+async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
+    """Its last word is told as that."""
+    await server.running()
+    server.spawner.fake.answer(stderr="does not answer", exit_status=1)
+    try:
+        while server.spawner.monitor().problem is None:
+            await server.spawner.monitor().refresh(PATIENCE)
+        server.spawner._spawn_pending = True
+        found = await told(hub, hub.user("ada").new_api_token())
+        assert ("starting", NODE, False) == (found["state"], found["exec_host"], found["heard"])
+    finally:
+        server.spawner._spawn_pending = False
+        server.spawner.fake.recover()
+
+
+async def test_who_is_told(hub: Hub, server: Server) -> None:
+    """Who may read the server: its user, and the server itself; to others it isn't there."""
+    await server.running()
+    ada, bob = hub.user("ada"), hub.user("bob")
+    assert "ada" == (await told(hub, ada.new_api_token()))["user"]
+    assert "ada" == (await told(hub, server.token))["user"]
+    limited = ada.new_api_token(scopes=["read:users:name!user=ada"])
+    for token, code in (
+        (None, 403),
+        ("wrong", 403),
+        (bob.new_api_token(), 404),
+        (limited, 403),
+    ):
+        assert code == (await hub.get("unispawner/servers/ada", token)).code
+    for path in ("unispawner/servers/ada/other", "unispawner/servers/bob"):
+        assert 404 == (await hub.get(path, server.token)).code
+    for path in ("unispawner/servers/ada/none", "unispawner/servers/nobody"):
+        assert 404 == (await hub.get(path, ada.new_api_token())).code
+
+
+async def test_there_is_no_schema_without_profiles(hub: Hub) -> None:
+    """It says so; what is free is told all the same."""
+    token = hub.user("ada").new_api_token()
+    response = await hub.get("unispawner/schema", token)
+    assert 404 == response.code
+    assert "There are no profiles" in json.loads(response.body)["message"]
+    known = json.loads((await hub.get("unispawner/inventory", token)).body)
+    assert ["fake"] == list(known["clusters"])
+
+
+@pytest.mark.parametrize(
+    ("resources", "duration", "words"),
+    [
+        ({}, None, ""),
+        ({"cpu_cores_per_process": 1, "memory": "1536M"}, 90, "1 core, 1.5 GiB, 1 hour 30 minutes"),
+        ({"node_count": 4, "cpu_cores_per_process": 8}, 1500, "4 nodes, 32 cores, 1 day 1 hour"),
+        ({"process_count": 3}, 1, "3 processes, 1 minute"),
+        ({"gpu_cores_per_process": 2, "exclusive_node_use": True}, None, "2 GPUs, whole nodes"),
+        ({"memory": 512}, None, "512 bytes"),
+    ],
+)
+def test_a_job_in_words(resources: dict[str, Any], duration: int | None, words: str) -> None:
+    """What was asked for, and nothing else; all of it together, not of each process."""
+    length = None if duration is None else timedelta(minutes=duration)
+    spec = JobSpec(resources=ResourceSpec.from_dict(resources), duration=length)
+    assert words == summary(spec)
