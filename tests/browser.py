@@ -55,22 +55,25 @@ async def open_browser() -> AsyncIterator[Any]:
 async def sign_in(browser: Any, hub: RunningHub, user: str, **options: Any) -> Any:
     """A page in a context of its own, in which a user has logged in.
 
-    What its scripts raise is in its `problems`, and that it asked another host for anything.
+    Its `problems` are what scripts of the Hub's pages raise, and what they ask of another host.
     """
     context = await browser.new_context(locale="en-GB", timezone_id="UTC", **options)
     context.set_default_timeout(TIMEOUT)
     page = await context.new_page()
     page.problems = []
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on(
-        "request", lambda asked: _is_foreign(asked.url, hub) and page.problems.append(asked.url)
-    )
+    page.on("pageerror", lambda error: _note(page, str(error)))
+    page.on("request", lambda asked: _is_foreign(asked.url, hub) and _note(page, asked.url))
     await page.goto(f"{hub.url}hub/login?next=%2Fhub%2Fhome")
     await page.fill("#username_input", user)
     await page.fill("#password_input", PASSWORD)
     await page.click("#login_submit")
     await page.wait_for_url("**/hub/home")
     return page
+
+
+def _note(page: Any, problem: str) -> None:
+    if "/hub/" in page.url:  # and not of a user's server
+        page.problems.append(problem)
 
 
 def _is_foreign(url: str, hub: RunningHub) -> bool:

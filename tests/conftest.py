@@ -11,6 +11,7 @@ import pytest
 # With --import-mode=importlib, test modules don't find what lies beside them.
 sys.path.append(str(Path(__file__).parent))
 
+from browser import find_browser, why_no_browser
 from clusters import CLUSTERS, Cluster, Slurm
 from hub import RunningHub, running_hub
 
@@ -27,7 +28,11 @@ def why_not(name: str) -> str:
 
 
 def pytest_report_header() -> list[str]:
-    return [f"scheduler {name}: {live_or_saved(name)}" for name in NAMES]
+    return [*(f"scheduler {name}: {live_or_saved(name)}" for name in NAMES), _browser()]
+
+
+def _browser() -> str:
+    return f"browser: {why_no_browser() or find_browser()}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

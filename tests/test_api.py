@@ -179,7 +179,7 @@ async def known(hub: Hub) -> dict[str, Any]:
 
 async def test_nobody_waits_for_the_scheduler(hub: Hub) -> None:
     """What is known is told at once, what isn't is asked for in the background."""
-    nothing = {"as_of": None, "stale": True, "default_queue": "", "queues": {}}
+    nothing = {"as_of": None, "stale": True, "default_queue": "", "queues": {}, "refresh_in": 3}
     assert nothing == await told(hub)
     found = await known(hub)
     assert not found["stale"]

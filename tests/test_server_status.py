@@ -135,7 +135,7 @@ async def test_who_is_told(hub: Hub, server: Server) -> None:
     ):
         assert code == (await hub.get("unispawner/servers/ada", token)).code
     for path in ("unispawner/servers/ada/other", "unispawner/servers/bob"):
-        assert 404 == (await hub.get(path, server.token)).code
+        assert 403 == (await hub.get(path, server.token)).code
     for path in ("unispawner/servers/ada/none", "unispawner/servers/nobody"):
         assert 404 == (await hub.get(path, ada.new_api_token())).code
 

@@ -219,13 +219,13 @@
   }
 
   async function refresh() {
-    let pause = 30;
+    let pause = 60;
     if (!document.hidden) {
       try {
         const url = `${baseUrl}api/unispawner/inventory?user=${encodeURIComponent(form.dataset.user)}`;
         const answer = await fetch(url, { headers: { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" } });
         if (answer.ok) inventory = (await answer.json()).clusters;
-        if (Object.values(inventory).some((cluster) => cluster.stale)) pause = 3; // it is being asked for
+        pause = Math.min(60, ...Object.values(inventory).map((cluster) => cluster.refresh_in));
         update();
       } catch (error) {
         console.warn("What is free is not known:", error); // what was known stays
