@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import re
 from typing import Any
 
@@ -64,6 +65,35 @@ async def test_a_query_that_hangs(new_spawner: Any) -> None:
     assert await soon(spawner.poll()) is None
     assert f"RUN {HOST}" != spawner.job_status
     assert JOB == spawner.job_id
+
+
+async def test_a_directory_that_is_down(new_spawner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """{homedir} can't be told then. To a Hub that starts, an error of poll() is a server that is
+    gone, and its job would be orphaned; a stop that raised would be one that has succeeded."""
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        raise KeyError(f"getpwnam(): name not found: {name!r}")
+
+    spawner = new_spawner()
+    spawner.load_state({"job_id": JOB, "job_status": f"RUN {HOST}"})
+    with monkeypatch.context() as down:
+        down.setattr(pwd, "getpwnam", getpwnam)
+        assert await spawner.poll() is None
+        cancel = asyncio.ensure_future(spawner._cancel())
+        await asyncio.sleep(0.1)
+        assert not cancel.done()
+    assert JOB == spawner.job_id
+    await soon(cancel)
+
+
+async def test_a_template_that_has_become_wrong(new_spawner: Any) -> None:
+    """A Hub that is started with another configuration drops no server that runs."""
+    spawner = new_spawner(batch_query_cmd="qstat {jobid}")
+    spawner.load_state({"job_id": JOB})
+    assert await spawner.poll() is None
+    spawner = new_spawner(state_running_re="")
+    spawner.load_state({"job_id": JOB})
+    assert await spawner.poll() is None
 
 
 async def test_a_subclass_that_cannot_read_an_answer(new_spawner: Any) -> None:

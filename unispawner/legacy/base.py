@@ -16,7 +16,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 
 from .. import handlers, hub_start, saving, tasks
-from ..errors import InvalidJobError, JobEndedError, SubmitError, UniSpawnerError
+from ..errors import JobEndedError, SubmitError, UniSpawnerError
 from ..failures import BatchFailure
 from ..hosts import check_exec_host
 from ..report import DEAD_ADDRESS, move_route
@@ -261,7 +261,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
             return None
         if self._restored and self.saved.stopping:
             await self.stop()
-        status = await self.query_job_status()
+        status = await self._ask()
         if status is JobStatus.NOTFOUND:
             self.saved.stopping = False
             self.clear_state()
@@ -274,6 +274,14 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         if self._restored and not self.saved.port and self.resumption is None:
             self.resumption = Resumption(self)
         return None
+
+    async def _ask(self) -> JobStatus:
+        """Ask for the job and raise nothing: JupyterHub takes that for a server that is gone."""
+        try:
+            return await self.query_job_status()
+        except Exception:  # of a template, of a subclass's own code
+            self.log.exception("%s: job %s can't be asked for", self._log_name, self.job_id)
+            return JobStatus.UNKNOWN
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job; without ``now``, return when it is gone.
@@ -295,7 +303,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         if now:
             return
         for _ in range(_STOP_TRIES):
-            status = await self.query_job_status()
+            status = await self._ask()
             gone = status not in (JobStatus.RUNNING, JobStatus.UNKNOWN)
             if gone and not (self.in_hub and status is JobStatus.PENDING):
                 return
@@ -318,9 +326,9 @@ class BatchSpawnerBase(BatchCommands, Spawner):
             try:
                 await self.cancel_batch_job()
                 break
-            except (RuntimeError, InvalidJobError) as error:
-                self.log.warning("Job %s is not cancelled yet: %s", self.job_id, error)
-            if await self.query_job_status() is JobStatus.NOTFOUND:
+            except Exception as error:  # of a directory that is down, of a subclass's own code
+                self.log.warning("Job %s is not cancelled yet: %r", self.job_id, error)
+            if await self._ask() is JobStatus.NOTFOUND:
                 break
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

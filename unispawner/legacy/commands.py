@@ -232,14 +232,17 @@ class BatchCommands(BatchTraits):
         if not self.job_id:
             self.job_status = ""
             return JobStatus.NOTFOUND
-        cmd = self._command("batch_query_cmd", {**self.get_req_subvars(), "job_id": self.job_id})
-        self.log.debug("Spawner querying job: %s", cmd)
         failed = False
         try:
+            subvars = {**self.get_req_subvars(), "job_id": self.job_id}
+            cmd = self._command("batch_query_cmd", subvars)
+            self.log.debug("Spawner querying job: %s", cmd)
             self.job_status = await self.run_command(cmd)
+        except InvalidJobError:
+            raise  # of the template, with its text
         except RuntimeError as error:
             failed, self.job_status = True, str(error.args[0]) if error.args else ""
-        except Exception:  # whatever a subclass's run_command raises
+        except Exception:  # a directory that is down has no home; or whatever a subclass raises
             self.log.exception("Error querying job %s", self.job_id)
             failed, self.job_status = True, ""
         status = self._judge(failed)
