@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from batch_dummy import Dummy, soon
+from jupyterhub.spawner import Spawner
 from traitlets import Unicode
 
 from unispawner.errors import InvalidJobError
@@ -131,8 +132,28 @@ async def test_a_form_whose_code_sets_traits(new_spawner: Any) -> None:
     spawner = new_spawner(Setting, options_form=FORM)
     with pytest.raises(InvalidJobError, match="notes: .* may hold letters"):
         await spawner.run_options_from_form({"queue": ["long; really"], "notes": ["x; rm -rf ~"]})
+    assert ("", "") == (spawner.req_queue, spawner.req_prologue)  # for the next start of it
     await spawner.run_options_from_form({"queue": ["long; really"], "notes": ["python/3.11"]})
     assert "module load python/3.11" == spawner.req_prologue
+
+
+async def test_options_that_set_traits(new_spawner: Any) -> None:
+    """JupyterHub 5.3 sets traits from what came by the REST API, and the Hub's own shell reads the
+    commands in which these are: nothing of it gets there that is more than text."""
+    if not hasattr(Spawner, "_run_apply_user_options"):
+        pytest.skip("JupyterHub is older")
+    spawner = new_spawner(
+        batch_submit_cmd="cat > /dev/null; : {queue}; echo 12345",
+        apply_user_options={"queue": "req_queue"},
+    )
+    for value in ("$(touch evil)", "--wrap=evil", "a --wrap=evil"):
+        with pytest.raises(RuntimeError, match="queue: .* may hold letters") as raised:
+            await spawner._run_apply_user_options({"queue": value})
+        assert 400 == raised.value.status_code  # type: ignore[attr-defined]
+        assert "" == spawner.req_queue
+    await spawner._run_apply_user_options({"queue": "my project", "notes": ""})
+    assert "my project" == spawner.req_queue
+    await soon(spawner.start())
 
 
 async def test_a_form_that_is_a_function(new_spawner: Any) -> None:
@@ -165,4 +186,11 @@ def test_fields_without_options() -> None:
 
 def test_plain_text_may_have_spaces() -> None:
     """As names of projects have."""
-    check_plain({"a": ["my project (x)"[:10], "ä b"], "b": 3}, read_form(""))
+    check_plain({"a": ["my project (x)"[:10], "ä b-c"], "b": 3}, read_form(""))
+
+
+@pytest.mark.parametrize("value", ["-x", "a -x", {"a": ["b", {"c": "$d"}]}, {"$d": 1}])
+def test_text_that_is_not_plain(value: Any) -> None:
+    """A word that could be an option; and whatever is deep inside of what a REST body can hold."""
+    with pytest.raises(InvalidJobError, match="a: .* may hold letters"):
+        check_plain({"a": value}, read_form(""))

@@ -54,7 +54,6 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         self._stop: asyncio.Task[None] | None = None
         self._restored = self._unheard = self._gone = False
         self._reported_here = False
-        self._chosen: set[str] = set()
         self._no_id = self._base_url = ""
         super().__init__(**kwargs)
 

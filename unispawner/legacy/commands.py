@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jupyterhub.utils import maybe_future
 
 from .. import saving
 from ..errors import InvalidJobError, UniSpawnerError
+from ..failures import BatchFailure
 from ..report import DEAD_ADDRESS
 from ..scheduler_settings import HOST
 from ..templating import format_template
@@ -46,7 +48,6 @@ class BatchCommands(BatchTraits):
     """How a job is submitted, asked for and cancelled."""
 
     saved: SavedJob
-    _chosen: set[str]
     _unheard: bool
     _gone: bool
     _no_id: str
@@ -133,24 +134,46 @@ class BatchCommands(BatchTraits):
         """Hand over to the site's ``options_from_form`` what the form has fields for, no more."""
         form = await self._form()
         given = {name: form_data[name] for name in form_data if name in form.names}
-        before = self._req_traits()
-        result = await maybe_future(super().run_options_from_form(given))
-        # A site's own code may have set traits from what was typed.
-        self._chosen = {name for name, value in self._req_traits().items() if value != before[name]}
-        if self._chosen:
-            options.check_plain(given, form)
+        with self._plain_where_run(given, form):
+            result = await maybe_future(super().run_options_from_form(given))
         if isinstance(result, Mapping):
             _offered.setdefault(type(self), set()).update(result)
         return result
+
+    async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
+        """Apply them as JupyterHub 5.3 does, which sets traits from what came by the REST API."""
+        if not (user_options and self.apply_user_options):
+            await super()._run_apply_user_options(user_options)
+            return
+        try:
+            with self._plain_where_run(user_options, await self._form()):
+                await super()._run_apply_user_options(user_options)
+        except InvalidJobError as error:
+            raise BatchFailure(error) from error
+
+    @contextmanager
+    def _plain_where_run(self, given: Mapping[str, Any], form: options.Form) -> Iterator[None]:
+        """Have a site's own code set traits of commands from what was typed, if that is plain.
+
+        Else they stay as they were. The spawner may be started another time, and it is the Hub's
+        own shell that reads its commands.
+        """
+        names = [name for name in self.trait_names() if name.startswith(("req_", "batch"))]
+        before = {name: getattr(self, name) for name in (*names, "exec_prefix")}
+        try:
+            yield
+            if any(getattr(self, name) != value for name, value in before.items()):
+                options.check_plain(given, form)
+        except Exception:
+            for name, value in before.items():
+                if getattr(self, name) != value:
+                    setattr(self, name, value)
+            raise
 
     async def _form(self) -> options.Form:
         form = options.read_form(await self.get_options_form() or "")
         form.names.update(self.user_option_keys)
         return form
-
-    def _req_traits(self) -> dict[str, Any]:
-        names = [name for name in self.trait_names() if name.startswith("req_")]
-        return {name: getattr(self, name) for name in names}
 
     async def _fields_from_options(self, taken: set[str]) -> dict[str, str]:
         """Return what the user's options put into the script."""
@@ -187,8 +210,6 @@ class BatchCommands(BatchTraits):
         taken = {*subvars, "cmd"}
         cmd = self._command("batch_submit_cmd", subvars)
         subvars["cmd"] = self.cmd_formatted_for_batch()
-        for name in self._chosen & taken:
-            subvars[name] = options.quote(name, str(subvars[name]))
         subvars.update(await self._fields_from_options(taken))
         script = await self._script(subvars)
         self.log.info("Spawner script options: %s", subvars)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -18,8 +18,9 @@ from ..job import CONTROL
 
 NEVER = frozenset({"cmd", "username", "homedir"})
 """Fields that no user option replaces, whatever a form offers."""
-_PLAIN = re.compile(r"[\w @%+=:,./-]*")
-"""Text that means nothing but itself in a script, quoted or not."""
+_PLAIN = re.compile(r"(?!(?:.* )?-)[\w @%+=:,./-]*")
+"""Text that means nothing but itself in a script or a command, quoted or not: no word of it is an
+option."""
 
 
 @dataclass
@@ -118,8 +119,22 @@ def check_plain(given: Mapping[str, Any], form: Form) -> None:
         Naming the field and its value.
     """
     for name, values in given.items():
-        for value in values if isinstance(values, list | tuple) else [values]:
-            if isinstance(value, str) and value not in form.values and not _PLAIN.fullmatch(value):
+        for value in _texts(values):
+            if value not in form.values and not _PLAIN.fullmatch(value):
                 raise InvalidJobError(
-                    f"{name}: {value[:200]!r} may hold letters, digits, spaces and @%+=:,./-_ only"
+                    f"{name}: {value[:200]!r} may hold letters, digits, spaces and @%+=:,./-_ only,"
+                    " and no word that begins with a hyphen"
                 )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in what a form or a REST body gives for one name, however deep."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left += [*one, *one.values()]
+        elif isinstance(one, list | tuple):
+            left += one
