@@ -156,6 +156,16 @@ async def test_options_that_set_traits(new_spawner: Any) -> None:
     await soon(spawner.start())
 
 
+async def test_what_another_form_offers(new_spawner: Any) -> None:
+    """That somebody was offered it, in another profile or for being somebody else, offers it to
+    nobody more."""
+    form = '<input name="queue">'
+    spawner = new_spawner(Site, options_form=form)
+    await spawner.run_options_from_form({"queue": ["large"]})
+    before = await script_of(new_spawner, {}, options_form="")
+    assert before == await script_of(new_spawner, {"queue": "large"}, options_form="")
+
+
 async def test_a_form_that_is_a_function(new_spawner: Any) -> None:
     """As JupyterHub allows, async or not."""
 

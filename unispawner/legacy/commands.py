@@ -27,8 +27,9 @@ OUTPUT_LIMIT = 64 * 1024**2
 """Bytes of a command's output."""
 _JOB_ID = re.compile(r"[\w.@:+/,\[\]-]{1,255}", re.ASCII)
 """Job ids stand in the shell lines of query and cancel commands, and come from the user's side."""
-_offered: dict[type, set[str]] = {}
-"""By class, the names of options that a site's ``options_from_form`` has made of form fields."""
+_offered: dict[tuple[object, ...], set[str]] = {}
+"""The names of options that a site's ``options_from_form`` has made of a form's fields. By class,
+user and form: another profile, or another user, may be offered less."""
 
 
 class JobStatus(Enum):
@@ -137,7 +138,7 @@ class BatchCommands(BatchTraits):
         with self._plain_where_run(given, form):
             result = await maybe_future(super().run_options_from_form(given))
         if isinstance(result, Mapping):
-            _offered.setdefault(type(self), set()).update(result)
+            _offered.setdefault(self._form_key(form), set()).update(result)
         return result
 
     async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
@@ -170,6 +171,9 @@ class BatchCommands(BatchTraits):
                     setattr(self, name, value)
             raise
 
+    def _form_key(self, form: options.Form) -> tuple[object, ...]:
+        return type(self), self.user.name, frozenset(form.names)
+
     async def _form(self) -> options.Form:
         form = options.read_form(await self.get_options_form() or "")
         form.names.update(self.user_option_keys)
@@ -180,7 +184,8 @@ class BatchCommands(BatchTraits):
         chosen = dict(self.user_options or {})
         if not chosen:
             return {}
-        offered = {*(await self._form()).names, *_offered.get(type(self), ())}
+        form = await self._form()
+        offered = {*form.names, *_offered.get(self._form_key(form), ())}
         found, refused = options.fields_from_options(chosen, taken, offered)
         if refused:
             self.log.warning(
