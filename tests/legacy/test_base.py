@@ -15,6 +15,7 @@ from traitlets import Unicode
 
 from unispawner import (
     BatchSpawnerBase,
+    CondorSpawner,
     GridengineSpawner,
     JobStatus,
     SlurmSpawner,
@@ -319,5 +320,34 @@ def test_a_hosts_name_that_is_none(new_spawner: Any, spawner_class: type) -> Non
             spawner.job_status = f"<exec_host>{name}/0+{name}/1</exec_host>"
         assert name == spawner.state_gethost()
         assert name == re.search(spawner.state_exechost_re, spawner.job_status)[1]  # type: ignore[index]
-    spawner.job_status = f"RUNNING <exec_host>{'n' * 200}:"
+    for text in (f"<exec_host>{'n' * 200}:", " " * 10**6 + "!"):
+        spawner.job_status = f"RUNNING {text}"
+        assert spawner.state_gethost() is None
+
+
+def test_an_answer_that_takes_long_to_read(new_spawner: Any) -> None:
+    """What condor_submit prints is its user's; it is read on the event loop."""
+    spawner = new_spawner(CondorSpawner)
+    assert "123" == spawner.parse_job_id("1 job(s) submitted to cluster 123.")
+    with pytest.raises(Exception, match="unable to parse jobID") as raised:
+        spawner.parse_job_id("s" * 10**6)
+    assert len(str(raised.value)) < 5000
+
+
+async def test_an_answer_that_is_long(new_spawner: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Its user, whose process prints it, fills neither the Hub's memory nor its log or database."""
+    spawner = new_spawner()
+    spawner.log.propagate = True
+    await soon(spawner.start())
+    spawner.batch_query_cmd = "head -c 5000000 /dev/zero"
+    assert await soon(spawner.poll()) is None
+    spawner.batch_query_cmd = "echo RUN; head -c 1000000 /dev/zero | tr '\\0' x"
+    assert await soon(spawner.poll()) is None
+    assert 10**6 < len(spawner.job_status)
     assert spawner.state_gethost() is None
+    assert len(spawner.get_state()["job_status"]) < 5000
+    spawner.batch_submit_cmd = "cat > /dev/null; head -c 1000000 /dev/zero"
+    with pytest.raises(RuntimeError, match="no jobid") as raised:
+        await soon(spawner.start())
+    assert len(str(raised.value)) < 20000
+    assert len(caplog.text) < 50000

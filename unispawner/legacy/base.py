@@ -24,7 +24,7 @@ from ..resume import Resumption
 from ..wrapping import front
 from . import private_files
 from .checks import check_config
-from .commands import BatchCommands, JobStatus
+from .commands import LONGEST_LOGGED, BatchCommands, JobStatus
 from .private_files import SavedJob
 
 _LOOK_AGAIN = 5.0
@@ -88,7 +88,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         state = super().get_state()
         ours = {
             "job_id": self.job_id,
-            "job_status": self.job_status,
+            "job_status": self.job_status[:LONGEST_LOGGED],
             "unispawner": self.saved.to_dict(),
         }
         return {**state, **{name: value for name, value in ours.items() if value}}
@@ -212,7 +212,8 @@ class BatchSpawnerBase(BatchCommands, Spawner):
                 asked = time.monotonic()
 
     def _disappeared(self) -> JobEndedError:
-        self.log.warning("Job %s neither pending nor running.\n%s", self.job_id, self.job_status)
+        words = self.job_status[:LONGEST_LOGGED]
+        self.log.warning("Job %s neither pending nor running.\n%s", self.job_id, words)
         # Some schedulers' commands print of one job, some all of a user's.
         words = self.job_status if len(self.job_status) < _LONGEST_WORDS else ""
         self.clear_state()

@@ -23,8 +23,11 @@ from .checks import filled_in
 from .private_files import SavedJob
 from .traits import BatchTraits
 
-OUTPUT_LIMIT = 64 * 1024**2
-"""Bytes of a command's output."""
+OUTPUT_LIMIT = 4 * 1024**2
+"""Bytes of a command's output, which its user may have written: it is read on the event loop. A
+thousand jobs of Grid Engine's take half of one MiB."""
+LONGEST_LOGGED = 4000
+"""Characters of it that are logged, saved or told."""
 _JOB_ID = re.compile(r"[\w.@:+/,\[\]-]{1,255}", re.ASCII)
 """Job ids stand in the shell lines of query and cancel commands, and come from the user's side."""
 _offered: dict[tuple[object, ...], set[str]] = {}
@@ -242,15 +245,15 @@ class BatchCommands(BatchTraits):
 
     def _read_job_id(self, out: str) -> str:
         try:
-            self.log.info("Job submitted. output: %s", out)
+            self.log.info("Job submitted. output: %s", out[:LONGEST_LOGGED])
             job_id = self.parse_job_id(out)
             if not job_id or _JOB_ID.fullmatch(job_id):
                 return job_id or ""
         except Exception as error:  # a subclass's own, in whatever way
             self.log.error("Job submission failed. %s: %s", type(error).__name__, error)
         else:
-            self.log.error("Job submission failed. %r is no job id", job_id)
-        self._no_id = out
+            self.log.error("Job submission failed. %r is no job id", job_id[:LONGEST_LOGGED])
+        self._no_id = out[:LONGEST_LOGGED]
         return ""
 
     async def query_job_status(self) -> JobStatus:
@@ -276,7 +279,8 @@ class BatchCommands(BatchTraits):
             status = JobStatus.NOTFOUND  # that a job is gone is not undone by a failure
         self._gone = status is JobStatus.NOTFOUND
         if failed and status is JobStatus.UNKNOWN and not self._unheard:
-            self.log.warning("Job %s keeps its last state: %s", self.job_id, self.job_status)
+            words = self.job_status[:LONGEST_LOGGED]
+            self.log.warning("Job %s keeps its last state: %s", self.job_id, words)
         self._unheard = failed and status is JobStatus.UNKNOWN
         return status
 
@@ -292,7 +296,8 @@ class BatchCommands(BatchTraits):
         except (AssertionError, NotImplementedError):
             raise  # the class is not complete
         except Exception as error:  # a subclass's own parser met what it does not know
-            self.log.warning("%s: %r can't be read: %s", self._log_name, self.job_status, error)
+            words = self.job_status[:LONGEST_LOGGED]
+            self.log.warning("%s: %r can't be read: %s", self._log_name, words, error)
             return JobStatus.UNKNOWN
         if failed and not re.search(self.state_notfound_re or r"(?!)", self.job_status):
             return JobStatus.UNKNOWN

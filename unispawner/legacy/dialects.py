@@ -12,6 +12,7 @@ from traitlets import Dict, Unicode
 
 from ..schedulers.dialect import linear, read_dialect
 from .base import BatchSpawnerBase
+from .commands import LONGEST_LOGGED
 
 if TYPE_CHECKING:
     from jupyterhub.spawner import Spawner as _Env
@@ -99,7 +100,8 @@ class BatchSpawnerRegexStates(BatchSpawnerBase):
         assert self.state_exechost_re, "Misconfigured: define state_exechost_re"
         match = re.search(linear(self.state_exechost_re), self.job_status)
         if not match:
-            self.log.error("Spawner unable to match host addr in job status: %s", self.job_status)
+            words = self.job_status[:LONGEST_LOGGED]
+            self.log.error("Spawner unable to match host addr in job status: %s", words)
             return None
         if not self.state_exechost_exp:
             return str(match.groups()[0])
@@ -170,7 +172,9 @@ class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
             job_id = output.splitlines()[-1].split(";")[0]
             int(job_id)
         except Exception:
-            self.log.error("SlurmSpawner unable to parse job ID from text: %s", output)
+            self.log.error(
+                "SlurmSpawner unable to parse job ID from text: %s", output[:LONGEST_LOGGED]
+            )
             raise
         return job_id
 
@@ -249,7 +253,7 @@ class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         self.log.error(
             "Spawner unable to match host addr in job %s with status %s",
             self.job_id,
-            self.job_status,
+            self.job_status[:LONGEST_LOGGED],
         )
         return None
 
@@ -267,10 +271,10 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
         Exception
             If there is none.
         """
-        match = re.search(r".*submitted to cluster ([0-9]+)", output)
+        match = re.search(r"submitted to cluster ([0-9]+)", output)
         if match:
             return match[1]
-        message = f"CondorSpawner unable to parse jobID from text: {output}"
+        message = f"CondorSpawner unable to parse jobID from text: {output[:LONGEST_LOGGED]}"
         self.log.error(message)
         raise Exception(message)
 
@@ -309,6 +313,6 @@ class LsfSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         self.log.error(
             "Spawner unable to match host addr in job %s with status %s",
             self.job_id,
-            self.job_status,
+            self.job_status[:LONGEST_LOGGED],
         )
         return None
