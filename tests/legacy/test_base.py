@@ -48,6 +48,7 @@ async def test_a_failed_query_that_no_pattern_knows_is_unknown(new_spawner: Any)
         "qstat: 1.pbs Job has finished, use -x or -H to obtain historical job information",
         "slurm_load_jobs error: Invalid job id specified",  # Slurm 22.05
         "Following jobs do not exist: 999999",  # Grid Engine 8.1.9
+        'denied: job "999999" does not exist',
         "Job <999999> is not found",  # LSF, OpenLava
     ],
 )
@@ -56,6 +57,23 @@ def test_words_for_a_job_that_is_gone(new_spawner: Any, words: str) -> None:
     spawner = new_spawner()
     spawner.job_id, spawner.job_status = JOB, words
     assert JobStatus.NOTFOUND is spawner._judge(failed=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # util-linux's su and runuser, while the directory is down
+        "su: user alice does not exist or the user entry does not contain all the required fields",
+        "sudo: unknown user alice",
+        "ssh: Could not resolve hostname login1: Name or service not known",
+        "/bin/sh: 1: qstat: not found",
+    ],
+)
+def test_words_of_what_becomes_the_user(new_spawner: Any, words: str) -> None:
+    """That exec_prefix fails says nothing of the job."""
+    spawner = new_spawner()
+    spawner.job_id, spawner.job_status = JOB, words
+    assert JobStatus.UNKNOWN is spawner._judge(failed=True)
 
 
 async def test_a_query_that_hangs(new_spawner: Any) -> None:
