@@ -306,6 +306,27 @@ async def test_stop_now(new_spawner: Any) -> None:
     assert f"RUN {HOST}" == spawner.job_status
 
 
+async def test_a_job_that_reports_all_the_time(new_spawner: Any) -> None:
+    """It has one query at a time, and the last port counts; none is left of a server that is
+    gone."""
+
+    class Ready(Dummy):
+        ready = True
+
+    spawner = new_spawner(Ready)
+    await soon(spawner.start())
+    spawner.batch_query_cmd = "echo PEND"  # its user can have it say so for ever
+    for port in range(3000, 3100):
+        await spawner.take_report(None, port, here=False)
+    following = spawner._following
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    assert 1 == names.count(following.get_name())
+    assert (3099, 3099) == (spawner.port, spawner.saved.port)
+    spawner.clear_state()
+    with pytest.raises(asyncio.CancelledError):
+        await soon(following)
+
+
 async def test_progress(new_spawner: Any) -> None:
     """batchspawner's messages."""
     spawner = new_spawner()

@@ -52,6 +52,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         self.saved = SavedJob()
         self._submission: asyncio.Task[Exception | None] | None = None
         self._stop: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._restored = self._unheard = self._gone = False
         self._reported_here = False
         self._no_id = self._base_url = ""
@@ -106,7 +107,9 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         super().clear_state()
         self.job_id = self.job_status = ""
         self.saved, self.resumption, self._restored = SavedJob(), None, False
-        self._submission = self._stop = None
+        if self._following is not None:
+            self._following.cancel()  # or it would follow the next job
+        self._submission = self._stop = self._following = None
         self._gone = False
 
     # -- start ---------------------------------------------------------------------------------
@@ -237,8 +240,9 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         self.port, self._reported_here = port, here
         self.saved.port = port
         saving.commit(self)
-        if front(self).ready:
-            tasks.start(self._follow(), f"route of {self._log_name}")
+        # One at a time, however often a job reports: it takes the last port.
+        if front(self).ready and (self._following is None or self._following.done()):
+            self._following = tasks.start(self._follow(), f"route of {self._log_name}")
 
     async def _follow(self) -> None:
         """Send users to where a job that was run again has its server now."""
