@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from unispawner import (
     TorqueSpawner,
 )
 from unispawner.failures import BatchFailure
+from unispawner.legacy.environment import of_submission
 
 pytestmark = pytest.mark.filterwarnings("ignore:Spawner.db is deprecated")
 
@@ -227,6 +229,22 @@ async def test_the_submit_command_has_no_secret(new_spawner: Any) -> None:
     assert TOKEN not in f"{seen}"
     names = seen["script"].splitlines()[0].removeprefix("#PBS -v ").split(",")
     assert {"JUPYTERHUB_API_TOKEN", "LICENCE"} <= set(names) <= set(seen["env"])
+
+
+async def test_the_hubs_shell_looks_into_no_home(new_spawner: Any, tmp_path: Path) -> None:
+    """It runs exec_prefix as the Hub: not what a server, whose PATH may lead into its user's home,
+    would find under that name."""
+    (tmp_path / "become").write_text(f"#!/bin/sh\ntouch {tmp_path}/was-here\n")
+    (tmp_path / "become").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    settings = {"PATH": path, "LD_LIBRARY_PATH": str(tmp_path)}
+    spawner = new_spawner(environment=settings, batch_submit_cmd="qsub")
+    spawner.exec_prefix = "become {username}"
+    with pytest.raises(RuntimeError, match="become: not found"):
+        await soon(spawner.start())
+    assert not (tmp_path / "was-here").exists()
+    environment = of_submission({"LD_LIBRARY_PATH": "/home/a", "PATH": path}, ["LD_LIBRARY_PATH"])
+    assert ["/home/a", os.environ["PATH"]] == [environment[n] for n in ("LD_LIBRARY_PATH", "PATH")]
 
 
 async def test_other_commands_do_not_see_the_hubs_secrets(
