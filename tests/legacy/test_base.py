@@ -324,6 +324,24 @@ async def test_stop_now(new_spawner: Any) -> None:
     assert f"RUN {HOST}" == spawner.job_status
 
 
+async def test_a_job_that_is_forgotten_while_it_is_cancelled(new_spawner: Any) -> None:
+    """No command is run without an id: LSF's bkill would take the user's last job for it."""
+    cancelled: list[str] = []
+
+    class Site(Dummy):
+        async def cancel_batch_job(self) -> None:
+            cancelled.append(self.job_id)
+            raise RuntimeError("no answer")
+
+    spawner = new_spawner(Site)
+    await soon(spawner.start())
+    cancel = asyncio.ensure_future(spawner._cancel())
+    await asyncio.sleep(0.5)
+    spawner.clear_state()
+    await soon(cancel)
+    assert [JOB] == cancelled
+
+
 async def test_a_job_that_reports_all_the_time(new_spawner: Any) -> None:
     """It has one query at a time, and the last port counts; none is left of a server that is
     gone."""

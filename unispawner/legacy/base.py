@@ -326,7 +326,7 @@ class BatchSpawnerBase(BatchCommands, Spawner):
         self._base_url = self.server.base_url if self.server else self._base_url
         saving.commit(self)
         pause = 2.0
-        while True:
+        while self.job_id:  # else it is gone, and forgotten: without an id bkill takes another job
             try:
                 await self.cancel_batch_job()
                 break
