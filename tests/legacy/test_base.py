@@ -384,6 +384,18 @@ def test_state_of_batchspawner_itself(new_spawner: Any) -> None:
     assert {} == spawner.get_state()
 
 
+async def test_a_state_that_is_not_ours(new_spawner: Any, tmp_path: Path) -> None:
+    """batchspawner took for an id whatever was printed, and no shell of ours reads that; another
+    spawner may have saved anything under the name. An error would end the Hub."""
+    for job_id in (f"1; touch {tmp_path}/evil", "$(id)", "warning\n12", None, 0, ["1"]):
+        spawner = new_spawner(batch_query_cmd="echo RUN {job_id}")
+        spawner.load_state({"job_id": job_id, "job_status": None})
+        assert 1 == await soon(spawner.poll())
+    assert [] == list(tmp_path.iterdir())
+    spawner.load_state({"job_id": 12, "job_status": b"RUN"})
+    assert "12" == spawner.job_id
+
+
 @pytest.mark.parametrize("spawner_class", [TorqueSpawner, SlurmSpawner])
 def test_a_hosts_name_that_is_none(new_spawner: Any, spawner_class: type) -> None:
     """batchspawner's own pattern would take longer than the universe lasts, on the event loop;

@@ -24,7 +24,7 @@ from ..resume import Resumption
 from ..wrapping import front
 from . import private_files
 from .checks import check_config
-from .commands import LONGEST_LOGGED, BatchCommands, JobStatus
+from .commands import LONGEST_LOGGED, BatchCommands, JobStatus, is_job_id
 from .private_files import SavedJob
 
 _LOOK_AGAIN = 5.0
@@ -79,8 +79,12 @@ class BatchSpawnerBase(BatchCommands, Spawner):
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that was there when the Hub ended; batchspawner's own state will do."""
         super().load_state(state)
-        self.job_id = state.get("job_id", "")
-        self.job_status = state.get("job_status", "")
+        # Of batchspawner, or of whatever was there before; an error would end the Hub.
+        job_id = str(state.get("job_id") or "")
+        self.job_id = job_id if is_job_id(job_id) else ""
+        if self.job_id != job_id:
+            self.log.warning("%s: %.300r is no job id", self._log_name, job_id)
+        self.job_status = str(state.get("job_status") or "")
         self.saved = SavedJob.from_dict(state.get("unispawner"))
         self._restored = bool(self.saved.mark)
 

@@ -247,7 +247,7 @@ class BatchCommands(BatchTraits):
         try:
             self.log.info("Job submitted. output: %s", out[:LONGEST_LOGGED])
             job_id = self.parse_job_id(out)
-            if not job_id or _JOB_ID.fullmatch(job_id):
+            if not job_id or is_job_id(job_id):
                 return job_id or ""
         except Exception as error:  # a subclass's own, in whatever way
             self.log.error("Job submission failed. %s: %s", type(error).__name__, error)
@@ -334,6 +334,11 @@ class BatchCommands(BatchTraits):
     def state_gethost(self) -> str | None:
         """Return the host in ``job_status``; None if it has none."""
         raise NotImplementedError("Subclass must provide implementation")
+
+
+def is_job_id(text: str) -> bool:
+    """Return whether a text may stand in a shell line as a job's id."""
+    return bool(_JOB_ID.fullmatch(text))
 
 
 def _directory() -> str:
