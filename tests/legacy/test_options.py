@@ -137,6 +137,26 @@ async def test_a_form_whose_code_sets_traits(new_spawner: Any) -> None:
     assert "module load python/3.11" == spawner.req_prologue
 
 
+async def test_a_link_is_taken_as_a_form(new_spawner: Any) -> None:
+    """/hub/spawn?opt-notes=… starts a server at once, for whoever can be made to follow it."""
+    got: list[Any] = []
+
+    class Setting(Site):
+        def options_from_form(self, form: dict[str, list[str]]) -> dict[str, Any]:
+            got.append(form)
+            self.req_prologue = f"module load {form['notes'][0]}"
+            return form
+
+    spawner = new_spawner(Setting, options_form=FORM)
+    with pytest.raises(InvalidJobError, match="notes: .* may hold letters"):
+        await spawner.options_from_query({"notes": ["x; rm -rf ~"]})
+    assert "" == spawner.req_prologue
+    link = {"opt-notes": ["python/3.11"], "opt-cmd": ["evil"]}
+    assert {"notes": ["python/3.11"]} == await spawner.options_from_query(link)
+    assert "module load python/3.11" == spawner.req_prologue
+    assert "cmd" not in got[-1]
+
+
 async def test_options_that_set_traits(new_spawner: Any) -> None:
     """JupyterHub 5.3 sets traits from what came by the REST API, and the Hub's own shell reads the
     commands in which these are: nothing of it gets there that is more than text."""

@@ -144,6 +144,15 @@ class BatchCommands(BatchTraits):
             _offered.setdefault(self._form_key(form), set()).update(result)
         return result
 
+    def options_from_query(self, query_data: dict[str, Any]) -> Any:
+        """Take what a link asks for as a form's: anybody can have a user follow one.
+
+        JupyterHub 5 leaves the prefix of ``?opt-…`` to us.
+        """
+        return self.run_options_from_form(
+            {name.removeprefix("opt-"): values for name, values in query_data.items()}
+        )
+
     async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
         """Apply them as JupyterHub 5.3 does, which sets traits from what came by the REST API."""
         if not (user_options and self.apply_user_options):
