@@ -85,7 +85,9 @@ async def test_a_value_stands_for_itself(new_spawner: Any, value: str) -> None:
     assert [value] == shlex.split(script["nprocs"])
 
 
-@pytest.mark.parametrize("value", ["4\n#PBS -q secret", "a\rb", "a\x00b", "a\u2028b", "\x1b[2J"])
+@pytest.mark.parametrize(
+    "value", ["4\n#PBS -q secret", "a\rb", "a\x00b", "a\u2028b", "\x1b[2J", "\ud800"]
+)
 async def test_control_characters_are_refused(new_spawner: Any, value: str) -> None:
     """A line break would begin a directive or a command of its own: 400, with the field's name."""
     with pytest.raises(RuntimeError, match="nprocs: .* holds a control character") as raised:

@@ -18,6 +18,7 @@ from ..job import CONTROL
 
 NEVER = frozenset({"cmd", "username", "homedir"})
 """Fields that no user option replaces, whatever a form offers."""
+_HALF = re.compile(r"[\ud800-\udfff]")
 _PLAIN = re.compile(r"(?!(?:.* )?-)[\w @%+=:,./-]*")
 """Text that means nothing but itself in a script or a command, quoted or not: no word of it is an
 option."""
@@ -101,10 +102,11 @@ def quote(name: str, text: str) -> str:
     Raises
     ------
     InvalidJobError
-        If it holds a control character: a line break would begin a directive or a command.
+        If it holds a control character: a line break would begin a directive or a command. Or half
+        a character, as JSON can, with which it is no script.
     """
-    if CONTROL.search(text):
-        raise InvalidJobError(f"{name}: {text[:200]!r} holds a control character")
+    if CONTROL.search(text) or _HALF.search(text):
+        raise InvalidJobError(f"{name}: {text[:200]!r} holds a control character or half a one")
     return shlex.quote(text) if text else ""
 
 
