@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,32 @@ async def test_grid_engines_errors_are_no_xml(new_spawner: Any) -> None:
     spawner = new_spawner(GridengineSpawner)
     spawner.job_id, spawner.job_status = JOB, "error: commlib error: got select error"
     assert (False, False) == (spawner.state_isrunning(), spawner.state_ispending())
-    spawner.job_status = '<!DOCTYPE x [<!ENTITY a "b">]><job_info/>'
-    assert not spawner.state_isrunning()
+    job = f"<JB_job_number>{JOB}</JB_job_number>"
+    for text in (
+        f'<!DOCTYPE x [<!ENTITY a "b">]><x><job_list state="running">{job}&a;</job_list></x>',
+        f'<job_list state="running"><!DOCTYPE x [<!ENTITY a "b">]>{job}&a;</job_list>',
+        f'<job_list state="running">{job}',
+        f'{job}<job_list state="running"></job_list>',
+        job,
+    ):
+        spawner.job_status = text
+        assert not spawner.state_isrunning()
+
+
+def test_a_list_of_grid_engines_that_takes_long_to_read(new_spawner: Any) -> None:
+    """It is its user's, and each page that shows the progress asks every second."""
+    spawner = new_spawner(GridengineSpawner)
+    one = "<job_list state='{}'><JB_job_number>{}</JB_job_number><queue_name>q@n1</queue_name>"
+    ours = f"{one.format('running', JOB)}</job_list>"
+    spawner.job_id, spawner.job_status = JOB, f"{'<x>' * 10**6}{ours}{'</x>' * 10**6}"
+    begin = time.monotonic()
+    for _ in range(10):
+        assert (True, False) == (spawner.state_isrunning(), spawner.state_ispending())
+    assert "n1" == spawner.state_gethost()
+    spawner.job_status = f"{one.format('running', JOB)}{'<x/>' * 10**6}</job_list>"
+    for _ in range(10):
+        assert not spawner.state_isrunning()
+    assert time.monotonic() - begin < 1.5
 
 
 async def test_the_class_must_be_complete(new_spawner: Any) -> None:
