@@ -8,7 +8,7 @@ import pytest
 
 from unispawner import hosts
 from unispawner.errors import InvalidJobError, SchedulerUnavailable
-from unispawner.hosts import check_host
+from unispawner.hosts import check_exec_host, check_host
 
 # RFC 5737 and 3849: addresses for documentation, nobody's own.
 NODE, OTHER, NODE6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"
@@ -190,3 +190,28 @@ async def test_local_jobs_are_nowhere_else() -> None:
     """Another host's address is still refused."""
     with pytest.raises(InvalidJobError):
         await check_host(NODE, "localhost", loopback=True)
+
+
+# -- by the scheduler's word alone --------------------------------------------------------------
+
+
+async def test_the_hubs_own_host_only_for_who_is_there() -> None:
+    """A report from there shows that; it shows nothing of any other address that isn't routed."""
+    assert "127.0.0.1" == await check_exec_host("127.0.0.1", here=True)
+    for host, here in (
+        ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("169.254.169.254", True),
+        ("0.0.0.0", True),
+    ):
+        with pytest.raises(InvalidJobError, match="no server may be there"):
+            await check_exec_host(host, here=here)
+    assert NODE == await check_exec_host(NODE, here=True)
+
+
+@pytest.mark.parametrize("host", ["n" * 64, "n" * 10**6, "n." * 10**6])
+async def test_a_host_of_the_schedulers_that_is_none(host: str) -> None:
+    """A legacy query's answer may have been written by its user."""
+    with pytest.raises(InvalidJobError, match="is no host name") as raised:
+        await check_exec_host(host, here=False)
+    assert len(str(raised.value)) < 500

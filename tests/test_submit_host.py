@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from unispawner import submit_host
 from unispawner.command import STDERR_LIMIT, Finished
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.submit_host import GROUP_AT_ONCE, SubmitHost
@@ -280,6 +281,26 @@ async def test_one_groups_hanging_commands_hold_nobody_up(tmp_path: Path) -> Non
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_what_several_groups_hang_holds_nobody_up_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many as there are turns: each is another's after a while, and is given back once."""
+    monkeypatch.setattr(submit_host, "LONGEST_TURN", 0.5)
+    host = SubmitHost(at_once=2 * GROUP_AT_ONCE)
+    hanging = [
+        asyncio.ensure_future(sh("sleep 600", host=host, group=group))
+        for group in ("mallory", "eve")
+        for _ in range(GROUP_AT_ONCE)
+    ]
+    await asyncio.sleep(0.1)
+    done = await asyncio.wait_for(sh("echo ok", host=host, group="alice"), 10)
+    assert b"ok\n" == done.stdout
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+    assert 2 * GROUP_AT_ONCE == host._turns_of("", 0)._value
 
 
 async def test_commands_that_cannot_be_ended_are_not_added_to(

@@ -19,6 +19,7 @@ import psutil
 from .errors import InvalidJobError, SchedulerUnavailable
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
+_LONGEST = 255
 RESOLVE_TIMEOUT = 5.0
 """Seconds."""
 
@@ -87,9 +88,11 @@ async def check_exec_host(exec_host: str, *, here: bool) -> str:
     SchedulerUnavailable
         If the name can't be resolved just now.
     """
-    found = await _addresses(exec_host, _OURS)
-    if not here:
-        _refuse_own(exec_host, found, _own_addresses())
+    # Its user may have had a hand in the answer.
+    if len(exec_host) > _LONGEST:
+        raise InvalidJobError(f"host: {exec_host[:_LONGEST]!r}… is no host name")
+    found = await _addresses(exec_host, _THEIRS)
+    _refuse_own(exec_host, found, _own_addresses(), here=here)
     return str(min(found, key=lambda address: (address.version, int(address))))
 
 
@@ -99,9 +102,13 @@ def is_own(address: str) -> bool:
     return parsed.is_loopback or parsed in _own_addresses()
 
 
-def _refuse_own(host: str, addresses: Iterable[Address], own: set[Address]) -> None:
+def _refuse_own(
+    host: str, addresses: Iterable[Address], own: set[Address], *, here: bool = False
+) -> None:
+    """Refuse what no server may be at; the Hub's own host only if it isn't ``here``."""
     for address in addresses:
-        if _never(address) or address in own:
+        mine = address.is_loopback or address in own
+        if not here if mine else _never(address):
             raise InvalidJobError(
                 f"host: {host} is {address}, an address of the Hub's own host or one that is not "
                 "routed; no server may be there"

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 from .command import Command, Finished
@@ -18,6 +18,8 @@ from .errors import SchedulerUnavailable
 
 GROUP_AT_ONCE = 2
 """Commands of one group (see :meth:`SubmitHost.run`)."""
+LONGEST_TURN = 10.0
+"""Seconds after which a command's turn is another's: what hangs costs no processor time."""
 
 
 class SubmitHost:
@@ -26,8 +28,9 @@ class SubmitHost:
     Parameters
     ----------
     at_once
-        How many commands may run at the same time; the others wait their turn. Each costs up to a
-        fifth of a second of processor time. Default: 4, or two for each core if that is more.
+        How many commands may run at the same time, but for those that take longer than
+        ``LONGEST_TURN``; the others wait their turn. Each costs up to a fifth of a second of
+        processor time. Default: 4, or two for each core if that is more.
     """
 
     def __init__(self, at_once: int | None = None) -> None:
@@ -72,9 +75,10 @@ class SubmitHost:
         SchedulerUnavailable
             If it has not ended in time; it is killed, as far as this process may.
         """
-        turns = contextlib.nullcontext() if urgent else self._turn("", self.at_once)
+        turn = contextlib.nullcontext() if urgent else self._turn()
         # First a turn of the group's: who waits for that holds nobody else up.
-        async with self._turn(group, GROUP_AT_ONCE) if group else contextlib.nullcontext(), turns:
+        groups = self._turns_of(group, GROUP_AT_ONCE) if group else contextlib.nullcontext()
+        async with groups, turn:
             self._check_unfinished(group, command)
             running = Command(
                 command, environment, standard_input, output_limit, timeout, directory
@@ -86,7 +90,18 @@ class SubmitHost:
                 if group and not running.ended:
                     self._unfinished.setdefault(group, []).append(running)
 
-    def _turn(self, group: str, at_once: int) -> asyncio.Semaphore:
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Hold one of everybody's turns, but not for long: a few users could hang them all."""
+        turns = self._turns_of("", self.at_once)
+        with contextlib.ExitStack() as held:
+            await turns.acquire()
+            held.callback(turns.release)
+            over = asyncio.get_running_loop().call_later(LONGEST_TURN, held.close)
+            held.callback(over.cancel)
+            yield
+
+    def _turns_of(self, group: str, at_once: int) -> asyncio.Semaphore:
         """Return the semaphore of a group in the running event loop; "" is everybody."""
         turns = self._turns.setdefault(asyncio.get_running_loop(), {})
         return turns.setdefault(group, asyncio.Semaphore(at_once))

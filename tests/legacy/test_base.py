@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import re
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +17,14 @@ from traitlets import Unicode
 
 from unispawner import (
     BatchSpawnerBase,
+    CondorSpawner,
     GridengineSpawner,
     JobStatus,
     SlurmSpawner,
     TorqueSpawner,
 )
 from unispawner.failures import BatchFailure
+from unispawner.legacy.environment import of_submission
 
 pytestmark = pytest.mark.filterwarnings("ignore:Spawner.db is deprecated")
 
@@ -46,6 +51,7 @@ async def test_a_failed_query_that_no_pattern_knows_is_unknown(new_spawner: Any)
         "qstat: 1.pbs Job has finished, use -x or -H to obtain historical job information",
         "slurm_load_jobs error: Invalid job id specified",  # Slurm 22.05
         "Following jobs do not exist: 999999",  # Grid Engine 8.1.9
+        'denied: job "999999" does not exist',
         "Job <999999> is not found",  # LSF, OpenLava
     ],
 )
@@ -56,6 +62,23 @@ def test_words_for_a_job_that_is_gone(new_spawner: Any, words: str) -> None:
     assert JobStatus.NOTFOUND is spawner._judge(failed=True)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        # util-linux's su and runuser, while the directory is down
+        "su: user alice does not exist or the user entry does not contain all the required fields",
+        "sudo: unknown user alice",
+        "ssh: Could not resolve hostname login1: Name or service not known",
+        "/bin/sh: 1: qstat: not found",
+    ],
+)
+def test_words_of_what_becomes_the_user(new_spawner: Any, words: str) -> None:
+    """That exec_prefix fails says nothing of the job."""
+    spawner = new_spawner()
+    spawner.job_id, spawner.job_status = JOB, words
+    assert JobStatus.UNKNOWN is spawner._judge(failed=True)
+
+
 async def test_a_query_that_hangs(new_spawner: Any) -> None:
     """It is ended, and tells nothing."""
     spawner = new_spawner(command_timeout=1)
@@ -64,6 +87,35 @@ async def test_a_query_that_hangs(new_spawner: Any) -> None:
     assert await soon(spawner.poll()) is None
     assert f"RUN {HOST}" != spawner.job_status
     assert JOB == spawner.job_id
+
+
+async def test_a_directory_that_is_down(new_spawner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """{homedir} can't be told then. To a Hub that starts, an error of poll() is a server that is
+    gone, and its job would be orphaned; a stop that raised would be one that has succeeded."""
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        raise KeyError(f"getpwnam(): name not found: {name!r}")
+
+    spawner = new_spawner()
+    spawner.load_state({"job_id": JOB, "job_status": f"RUN {HOST}"})
+    with monkeypatch.context() as down:
+        down.setattr(pwd, "getpwnam", getpwnam)
+        assert await spawner.poll() is None
+        cancel = asyncio.ensure_future(spawner._cancel())
+        await asyncio.sleep(0.1)
+        assert not cancel.done()
+    assert JOB == spawner.job_id
+    await soon(cancel)
+
+
+async def test_a_template_that_has_become_wrong(new_spawner: Any) -> None:
+    """A Hub that is started with another configuration drops no server that runs."""
+    spawner = new_spawner(batch_query_cmd="qstat {jobid}")
+    spawner.load_state({"job_id": JOB})
+    assert await spawner.poll() is None
+    spawner = new_spawner(state_running_re="")
+    spawner.load_state({"job_id": JOB})
+    assert await spawner.poll() is None
 
 
 async def test_a_subclass_that_cannot_read_an_answer(new_spawner: Any) -> None:
@@ -84,8 +136,32 @@ async def test_grid_engines_errors_are_no_xml(new_spawner: Any) -> None:
     spawner = new_spawner(GridengineSpawner)
     spawner.job_id, spawner.job_status = JOB, "error: commlib error: got select error"
     assert (False, False) == (spawner.state_isrunning(), spawner.state_ispending())
-    spawner.job_status = '<!DOCTYPE x [<!ENTITY a "b">]><job_info/>'
-    assert not spawner.state_isrunning()
+    job = f"<JB_job_number>{JOB}</JB_job_number>"
+    for text in (
+        f'<!DOCTYPE x [<!ENTITY a "b">]><x><job_list state="running">{job}&a;</job_list></x>',
+        f'<job_list state="running"><!DOCTYPE x [<!ENTITY a "b">]>{job}&a;</job_list>',
+        f'<job_list state="running">{job}',
+        f'{job}<job_list state="running"></job_list>',
+        job,
+    ):
+        spawner.job_status = text
+        assert not spawner.state_isrunning()
+
+
+def test_a_list_of_grid_engines_that_takes_long_to_read(new_spawner: Any) -> None:
+    """It is its user's, and each page that shows the progress asks every second."""
+    spawner = new_spawner(GridengineSpawner)
+    one = "<job_list state='{}'><JB_job_number>{}</JB_job_number><queue_name>q@n1</queue_name>"
+    ours = f"{one.format('running', JOB)}</job_list>"
+    spawner.job_id, spawner.job_status = JOB, f"{'<x>' * 10**6}{ours}{'</x>' * 10**6}"
+    begin = time.monotonic()
+    for _ in range(10):
+        assert (True, False) == (spawner.state_isrunning(), spawner.state_ispending())
+    assert "n1" == spawner.state_gethost()
+    spawner.job_status = f"{one.format('running', JOB)}{'<x/>' * 10**6}</job_list>"
+    for _ in range(10):
+        assert not spawner.state_isrunning()
+    assert time.monotonic() - begin < 1.5
 
 
 async def test_the_class_must_be_complete(new_spawner: Any) -> None:
@@ -180,6 +256,22 @@ async def test_the_submit_command_has_no_secret(new_spawner: Any) -> None:
     assert {"JUPYTERHUB_API_TOKEN", "LICENCE"} <= set(names) <= set(seen["env"])
 
 
+async def test_the_hubs_shell_looks_into_no_home(new_spawner: Any, tmp_path: Path) -> None:
+    """It runs exec_prefix as the Hub: not what a server, whose PATH may lead into its user's home,
+    would find under that name."""
+    (tmp_path / "become").write_text(f"#!/bin/sh\ntouch {tmp_path}/was-here\n")
+    (tmp_path / "become").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    settings = {"PATH": path, "LD_LIBRARY_PATH": str(tmp_path)}
+    spawner = new_spawner(environment=settings, batch_submit_cmd="qsub")
+    spawner.exec_prefix = "become {username}"
+    with pytest.raises(RuntimeError, match="become: not found"):
+        await soon(spawner.start())
+    assert not (tmp_path / "was-here").exists()
+    environment = of_submission({"LD_LIBRARY_PATH": "/home/a", "PATH": path}, ["LD_LIBRARY_PATH"])
+    assert ["/home/a", os.environ["PATH"]] == [environment[n] for n in ("LD_LIBRARY_PATH", "PATH")]
+
+
 async def test_other_commands_do_not_see_the_hubs_secrets(
     new_spawner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +349,45 @@ async def test_stop_now(new_spawner: Any) -> None:
     assert f"RUN {HOST}" == spawner.job_status
 
 
+async def test_a_job_that_is_forgotten_while_it_is_cancelled(new_spawner: Any) -> None:
+    """No command is run without an id: LSF's bkill would take the user's last job for it."""
+    cancelled: list[str] = []
+
+    class Site(Dummy):
+        async def cancel_batch_job(self) -> None:
+            cancelled.append(self.job_id)
+            raise RuntimeError("no answer")
+
+    spawner = new_spawner(Site)
+    await soon(spawner.start())
+    cancel = asyncio.ensure_future(spawner._cancel())
+    await asyncio.sleep(0.5)
+    spawner.clear_state()
+    await soon(cancel)
+    assert [JOB] == cancelled
+
+
+async def test_a_job_that_reports_all_the_time(new_spawner: Any) -> None:
+    """It has one query at a time, and the last port counts; none is left of a server that is
+    gone."""
+
+    class Ready(Dummy):
+        ready = True
+
+    spawner = new_spawner(Ready)
+    await soon(spawner.start())
+    spawner.batch_query_cmd = "echo PEND"  # its user can have it say so for ever
+    for port in range(3000, 3100):
+        await spawner.take_report(None, port, here=False)
+    following = spawner._following
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    assert 1 == names.count(following.get_name())
+    assert (3099, 3099) == (spawner.port, spawner.saved.port)
+    spawner.clear_state()
+    with pytest.raises(asyncio.CancelledError):
+        await soon(following)
+
+
 async def test_progress(new_spawner: Any) -> None:
     """batchspawner's messages."""
     spawner = new_spawner()
@@ -278,6 +409,18 @@ def test_state_of_batchspawner_itself(new_spawner: Any) -> None:
     assert {} == spawner.get_state()
 
 
+async def test_a_state_that_is_not_ours(new_spawner: Any, tmp_path: Path) -> None:
+    """batchspawner took for an id whatever was printed, and no shell of ours reads that; another
+    spawner may have saved anything under the name. An error would end the Hub."""
+    for job_id in (f"1; touch {tmp_path}/evil", "$(id)", "warning\n12", None, 0, ["1"]):
+        spawner = new_spawner(batch_query_cmd="echo RUN {job_id}")
+        spawner.load_state({"job_id": job_id, "job_status": None})
+        assert 1 == await soon(spawner.poll())
+    assert [] == list(tmp_path.iterdir())
+    spawner.load_state({"job_id": 12, "job_status": b"RUN"})
+    assert "12" == spawner.job_id
+
+
 @pytest.mark.parametrize("spawner_class", [TorqueSpawner, SlurmSpawner])
 def test_a_hosts_name_that_is_none(new_spawner: Any, spawner_class: type) -> None:
     """batchspawner's own pattern would take longer than the universe lasts, on the event loop;
@@ -289,5 +432,34 @@ def test_a_hosts_name_that_is_none(new_spawner: Any, spawner_class: type) -> Non
             spawner.job_status = f"<exec_host>{name}/0+{name}/1</exec_host>"
         assert name == spawner.state_gethost()
         assert name == re.search(spawner.state_exechost_re, spawner.job_status)[1]  # type: ignore[index]
-    spawner.job_status = f"RUNNING <exec_host>{'n' * 200}:"
+    for text in (f"<exec_host>{'n' * 200}:", " " * 10**6 + "!"):
+        spawner.job_status = f"RUNNING {text}"
+        assert spawner.state_gethost() is None
+
+
+def test_an_answer_that_takes_long_to_read(new_spawner: Any) -> None:
+    """What condor_submit prints is its user's; it is read on the event loop."""
+    spawner = new_spawner(CondorSpawner)
+    assert "123" == spawner.parse_job_id("1 job(s) submitted to cluster 123.")
+    with pytest.raises(Exception, match="unable to parse jobID") as raised:
+        spawner.parse_job_id("s" * 10**6)
+    assert len(str(raised.value)) < 5000
+
+
+async def test_an_answer_that_is_long(new_spawner: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Its user, whose process prints it, fills neither the Hub's memory nor its log or database."""
+    spawner = new_spawner()
+    spawner.log.propagate = True
+    await soon(spawner.start())
+    spawner.batch_query_cmd = "head -c 5000000 /dev/zero"
+    assert await soon(spawner.poll()) is None
+    spawner.batch_query_cmd = "echo RUN; head -c 1000000 /dev/zero | tr '\\0' x"
+    assert await soon(spawner.poll()) is None
+    assert 10**6 < len(spawner.job_status)
     assert spawner.state_gethost() is None
+    assert len(spawner.get_state()["job_status"]) < 5000
+    spawner.batch_submit_cmd = "cat > /dev/null; head -c 1000000 /dev/zero"
+    with pytest.raises(RuntimeError, match="no jobid") as raised:
+        await soon(spawner.start())
+    assert len(str(raised.value)) < 20000
+    assert len(caplog.text) < 50000

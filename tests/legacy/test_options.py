@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from batch_dummy import Dummy, soon
+from jupyterhub.spawner import Spawner
 from traitlets import Unicode
 
 from unispawner.errors import InvalidJobError
@@ -84,7 +85,9 @@ async def test_a_value_stands_for_itself(new_spawner: Any, value: str) -> None:
     assert [value] == shlex.split(script["nprocs"])
 
 
-@pytest.mark.parametrize("value", ["4\n#PBS -q secret", "a\rb", "a\x00b", "a\u2028b", "\x1b[2J"])
+@pytest.mark.parametrize(
+    "value", ["4\n#PBS -q secret", "a\rb", "a\x00b", "a\u2028b", "\x1b[2J", "\ud800"]
+)
 async def test_control_characters_are_refused(new_spawner: Any, value: str) -> None:
     """A line break would begin a directive or a command of its own: 400, with the field's name."""
     with pytest.raises(RuntimeError, match="nprocs: .* holds a control character") as raised:
@@ -131,8 +134,58 @@ async def test_a_form_whose_code_sets_traits(new_spawner: Any) -> None:
     spawner = new_spawner(Setting, options_form=FORM)
     with pytest.raises(InvalidJobError, match="notes: .* may hold letters"):
         await spawner.run_options_from_form({"queue": ["long; really"], "notes": ["x; rm -rf ~"]})
+    assert ("", "") == (spawner.req_queue, spawner.req_prologue)  # for the next start of it
     await spawner.run_options_from_form({"queue": ["long; really"], "notes": ["python/3.11"]})
     assert "module load python/3.11" == spawner.req_prologue
+
+
+async def test_a_link_is_taken_as_a_form(new_spawner: Any) -> None:
+    """/hub/spawn?opt-notes=… starts a server at once, for whoever can be made to follow it."""
+    got: list[Any] = []
+
+    class Setting(Site):
+        def options_from_form(self, form: dict[str, list[str]]) -> dict[str, Any]:
+            got.append(form)
+            self.req_prologue = f"module load {form['notes'][0]}"
+            return form
+
+    spawner = new_spawner(Setting, options_form=FORM)
+    with pytest.raises(InvalidJobError, match="notes: .* may hold letters"):
+        await spawner.options_from_query({"notes": ["x; rm -rf ~"]})
+    assert "" == spawner.req_prologue
+    link = {"opt-notes": ["python/3.11"], "opt-cmd": ["evil"]}
+    assert {"notes": ["python/3.11"]} == await spawner.options_from_query(link)
+    assert "module load python/3.11" == spawner.req_prologue
+    assert "cmd" not in got[-1]
+
+
+async def test_options_that_set_traits(new_spawner: Any) -> None:
+    """JupyterHub 5.3 sets traits from what came by the REST API, and the Hub's own shell reads the
+    commands in which these are: nothing of it gets there that is more than text."""
+    if not hasattr(Spawner, "_run_apply_user_options"):
+        pytest.skip("JupyterHub is older")
+    spawner = new_spawner(
+        batch_submit_cmd="cat > /dev/null; : {queue}; echo 12345",
+        apply_user_options={"queue": "req_queue"},
+    )
+    for value in ("$(touch evil)", "--wrap=evil", "a --wrap=evil"):
+        with pytest.raises(RuntimeError, match="queue: .* may hold letters") as raised:
+            await spawner._run_apply_user_options({"queue": value})
+        assert 400 == raised.value.status_code  # type: ignore[attr-defined]
+        assert "" == spawner.req_queue
+    await spawner._run_apply_user_options({"queue": "my project", "notes": ""})
+    assert "my project" == spawner.req_queue
+    await soon(spawner.start())
+
+
+async def test_what_another_form_offers(new_spawner: Any) -> None:
+    """That somebody was offered it, in another profile or for being somebody else, offers it to
+    nobody more."""
+    form = '<input name="queue">'
+    spawner = new_spawner(Site, options_form=form)
+    await spawner.run_options_from_form({"queue": ["large"]})
+    before = await script_of(new_spawner, {}, options_form="")
+    assert before == await script_of(new_spawner, {"queue": "large"}, options_form="")
 
 
 async def test_a_form_that_is_a_function(new_spawner: Any) -> None:
@@ -165,4 +218,11 @@ def test_fields_without_options() -> None:
 
 def test_plain_text_may_have_spaces() -> None:
     """As names of projects have."""
-    check_plain({"a": ["my project (x)"[:10], "ä b"], "b": 3}, read_form(""))
+    check_plain({"a": ["my project (x)"[:10], "ä b-c"], "b": 3}, read_form(""))
+
+
+@pytest.mark.parametrize("value", ["-x", "a -x", {"a": ["b", {"c": "$d"}]}, {"$d": 1}])
+def test_text_that_is_not_plain(value: Any) -> None:
+    """A word that could be an option; and whatever is deep inside of what a REST body can hold."""
+    with pytest.raises(InvalidJobError, match="a: .* may hold letters"):
+        check_plain({"a": value}, read_form(""))

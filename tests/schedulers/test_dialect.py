@@ -11,7 +11,7 @@ from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import dialect
 from unispawner.schedulers.base import Reply
-from unispawner.schedulers.dialect import check_trusted, read_dialect
+from unispawner.schedulers.dialect import check_trusted, linear, read_dialect
 from unispawner.schedulers.template import Template
 from unispawner.script import render_script
 
@@ -179,3 +179,21 @@ def test_what_users_can_not_read(folder: Path, name: str) -> None:
     """Their side submits by it: told at the start of the Hub, not at every user's."""
     (folder / name).chmod(0o700)
     assert f"users can't read {folder / name}" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"\s+(\S+)$", r"\s+((?:[\w_-]+\.?)+)$", r"\s+?(\S+)", r"a\s+(\S+)"]
+)
+def test_a_pattern_and_the_one_that_stands_for_it(pattern: str) -> None:
+    """They find the same."""
+    for text in ("RUNNING  node1", "a  b.c  d.e", "node1", "a \n b"):
+        was, found = (re.search(one, text) for one in (pattern, linear(pattern)))
+        assert (was and was[1]) == (found and found[1])
+
+
+def test_a_host_that_takes_long_to_read() -> None:
+    """RemoteHost is its user's to change, and everybody's jobs are read on the event loop."""
+    pattern = read_dialect("htcondor").all_jobs["exec_host"]
+    for text, host in (("12 alice 2 slot1@node1", "node1"), (f"1 a 2 {'@' * 10**6} ", None)):
+        found = re.search(linear(pattern), text, re.MULTILINE)
+        assert host == (found and found[1])

@@ -16,7 +16,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 
 from .. import handlers, hub_start, saving, tasks
-from ..errors import InvalidJobError, JobEndedError, SubmitError, UniSpawnerError
+from ..errors import JobEndedError, SubmitError, UniSpawnerError
 from ..failures import BatchFailure
 from ..hosts import check_exec_host
 from ..report import DEAD_ADDRESS, move_route
@@ -25,7 +25,7 @@ from ..server_status import WithStatus
 from ..wrapping import front
 from . import private_files
 from .checks import check_config
-from .commands import BatchCommands, JobStatus
+from .commands import LONGEST_LOGGED, BatchCommands, JobStatus, is_job_id
 from .private_files import SavedJob
 
 _LOOK_AGAIN = 5.0
@@ -53,9 +53,9 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
         self.saved = SavedJob()
         self._submission: asyncio.Task[Exception | None] | None = None
         self._stop: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._restored = self._unheard = self._gone = False
         self._reported_here = False
-        self._chosen: set[str] = set()
         self._no_id = self._base_url = ""
         super().__init__(**kwargs)
 
@@ -80,8 +80,12 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that was there when the Hub ended; batchspawner's own state will do."""
         super().load_state(state)
-        self.job_id = state.get("job_id", "")
-        self.job_status = state.get("job_status", "")
+        # Of batchspawner, or of whatever was there before; an error would end the Hub.
+        job_id = str(state.get("job_id") or "")
+        self.job_id = job_id if is_job_id(job_id) else ""
+        if self.job_id != job_id:
+            self.log.warning("%s: %.300r is no job id", self._log_name, job_id)
+        self.job_status = str(state.get("job_status") or "")
         self.saved = SavedJob.from_dict(state.get("unispawner"))
         self._restored = bool(self.saved.mark)
 
@@ -90,7 +94,7 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
         state = super().get_state()
         ours = {
             "job_id": self.job_id,
-            "job_status": self.job_status,
+            "job_status": self.job_status[:LONGEST_LOGGED],
             "unispawner": self.saved.to_dict(),
         }
         return {**state, **{name: value for name, value in ours.items() if value}}
@@ -108,7 +112,9 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
         super().clear_state()
         self.job_id = self.job_status = ""
         self.saved, self.resumption, self._restored = SavedJob(), None, False
-        self._submission = self._stop = None
+        if self._following is not None:
+            self._following.cancel()  # or it would follow the next job
+        self._submission = self._stop = self._following = None
         self._gone = False
 
     # -- start ---------------------------------------------------------------------------------
@@ -214,7 +220,8 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
                 asked = time.monotonic()
 
     def _disappeared(self) -> JobEndedError:
-        self.log.warning("Job %s neither pending nor running.\n%s", self.job_id, self.job_status)
+        words = self.job_status[:LONGEST_LOGGED]
+        self.log.warning("Job %s neither pending nor running.\n%s", self.job_id, words)
         # Some schedulers' commands print of one job, some all of a user's.
         words = self.job_status if len(self.job_status) < _LONGEST_WORDS else ""
         self.clear_state()
@@ -238,8 +245,9 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
         self.port, self._reported_here = port, here
         self.saved.port = port
         saving.commit(self)
-        if front(self).ready:
-            tasks.start(self._follow(), f"route of {self._log_name}")
+        # One at a time, however often a job reports: it takes the last port.
+        if front(self).ready and (self._following is None or self._following.done()):
+            self._following = tasks.start(self._follow(), f"route of {self._log_name}")
 
     async def _follow(self) -> None:
         """Send users to where a job that was run again has its server now."""
@@ -262,7 +270,7 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
             return None
         if self._restored and self.saved.stopping:
             await self.stop()
-        status = await self.query_job_status()
+        status = await self._ask()
         if status is JobStatus.NOTFOUND:
             self.saved.stopping = False
             self.clear_state()
@@ -275,6 +283,14 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
         if self._restored and not self.saved.port and self.resumption is None:
             self.resumption = Resumption(self)
         return None
+
+    async def _ask(self) -> JobStatus:
+        """Ask for the job and raise nothing: JupyterHub takes that for a server that is gone."""
+        try:
+            return await self.query_job_status()
+        except Exception:  # of a template, of a subclass's own code
+            self.log.exception("%s: job %s can't be asked for", self._log_name, self.job_id)
+            return JobStatus.UNKNOWN
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job; without ``now``, return when it is gone.
@@ -296,7 +312,7 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
         if now:
             return
         for _ in range(_STOP_TRIES):
-            status = await self.query_job_status()
+            status = await self._ask()
             gone = status not in (JobStatus.RUNNING, JobStatus.UNKNOWN)
             if gone and not (self.in_hub and status is JobStatus.PENDING):
                 return
@@ -315,13 +331,13 @@ class BatchSpawnerBase(WithStatus, BatchCommands, Spawner):
         self._base_url = self.server.base_url if self.server else self._base_url
         saving.commit(self)
         pause = 2.0
-        while True:
+        while self.job_id:  # else it is gone, and forgotten: without an id bkill takes another job
             try:
                 await self.cancel_batch_job()
                 break
-            except (RuntimeError, InvalidJobError) as error:
-                self.log.warning("Job %s is not cancelled yet: %s", self.job_id, error)
-            if await self.query_job_status() is JobStatus.NOTFOUND:
+            except Exception as error:  # of a directory that is down, of a subclass's own code
+                self.log.warning("Job %s is not cancelled yet: %r", self.job_id, error)
+            if await self._ask() is JobStatus.NOTFOUND:
                 break
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

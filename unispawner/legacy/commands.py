@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jupyterhub.utils import maybe_future
 
 from .. import saving
 from ..errors import InvalidJobError, UniSpawnerError
+from ..failures import BatchFailure
 from ..report import DEAD_ADDRESS
 from ..scheduler_settings import HOST
 from ..templating import format_template
@@ -21,12 +23,16 @@ from .checks import filled_in
 from .private_files import SavedJob
 from .traits import BatchTraits
 
-OUTPUT_LIMIT = 64 * 1024**2
-"""Bytes of a command's output."""
+OUTPUT_LIMIT = 4 * 1024**2
+"""Bytes of a command's output, which its user may have written: it is read on the event loop. A
+thousand jobs of Grid Engine's take half of one MiB."""
+LONGEST_LOGGED = 4000
+"""Characters of it that are logged, saved or told."""
 _JOB_ID = re.compile(r"[\w.@:+/,\[\]-]{1,255}", re.ASCII)
 """Job ids stand in the shell lines of query and cancel commands, and come from the user's side."""
-_offered: dict[type, set[str]] = {}
-"""By class, the names of options that a site's ``options_from_form`` has made of form fields."""
+_offered: dict[tuple[object, ...], set[str]] = {}
+"""The names of options that a site's ``options_from_form`` has made of a form's fields. By class,
+user and form: another profile, or another user, may be offered less."""
 
 
 class JobStatus(Enum):
@@ -46,7 +52,6 @@ class BatchCommands(BatchTraits):
     """How a job is submitted, asked for and cancelled."""
 
     saved: SavedJob
-    _chosen: set[str]
     _unheard: bool
     _gone: bool
     _no_id: str
@@ -133,31 +138,66 @@ class BatchCommands(BatchTraits):
         """Hand over to the site's ``options_from_form`` what the form has fields for, no more."""
         form = await self._form()
         given = {name: form_data[name] for name in form_data if name in form.names}
-        before = self._req_traits()
-        result = await maybe_future(super().run_options_from_form(given))
-        # A site's own code may have set traits from what was typed.
-        self._chosen = {name for name, value in self._req_traits().items() if value != before[name]}
-        if self._chosen:
-            options.check_plain(given, form)
+        with self._plain_where_run(given, form):
+            result = await maybe_future(super().run_options_from_form(given))
         if isinstance(result, Mapping):
-            _offered.setdefault(type(self), set()).update(result)
+            _offered.setdefault(self._form_key(form), set()).update(result)
         return result
+
+    def options_from_query(self, query_data: dict[str, Any]) -> Any:
+        """Take what a link asks for as a form's: anybody can have a user follow one.
+
+        JupyterHub 5 leaves the prefix of ``?opt-…`` to us.
+        """
+        return self.run_options_from_form(
+            {name.removeprefix("opt-"): values for name, values in query_data.items()}
+        )
+
+    async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
+        """Apply them as JupyterHub 5.3 does, which sets traits from what came by the REST API."""
+        if not (user_options and self.apply_user_options):
+            await super()._run_apply_user_options(user_options)
+            return
+        try:
+            with self._plain_where_run(user_options, await self._form()):
+                await super()._run_apply_user_options(user_options)
+        except InvalidJobError as error:
+            raise BatchFailure(error) from error
+
+    @contextmanager
+    def _plain_where_run(self, given: Mapping[str, Any], form: options.Form) -> Iterator[None]:
+        """Have a site's own code set traits of commands from what was typed, if that is plain.
+
+        Else they stay as they were. The spawner may be started another time, and it is the Hub's
+        own shell that reads its commands.
+        """
+        names = [name for name in self.trait_names() if name.startswith(("req_", "batch"))]
+        before = {name: getattr(self, name) for name in (*names, "exec_prefix")}
+        try:
+            yield
+            if any(getattr(self, name) != value for name, value in before.items()):
+                options.check_plain(given, form)
+        except Exception:
+            for name, value in before.items():
+                if getattr(self, name) != value:
+                    setattr(self, name, value)
+            raise
+
+    def _form_key(self, form: options.Form) -> tuple[object, ...]:
+        return type(self), self.user.name, frozenset(form.names)
 
     async def _form(self) -> options.Form:
         form = options.read_form(await self.get_options_form() or "")
         form.names.update(self.user_option_keys)
         return form
 
-    def _req_traits(self) -> dict[str, Any]:
-        names = [name for name in self.trait_names() if name.startswith("req_")]
-        return {name: getattr(self, name) for name in names}
-
     async def _fields_from_options(self, taken: set[str]) -> dict[str, str]:
         """Return what the user's options put into the script."""
         chosen = dict(self.user_options or {})
         if not chosen:
             return {}
-        offered = {*(await self._form()).names, *_offered.get(type(self), ())}
+        form = await self._form()
+        offered = {*form.names, *_offered.get(self._form_key(form), ())}
         found, refused = options.fields_from_options(chosen, taken, offered)
         if refused:
             self.log.warning(
@@ -187,8 +227,6 @@ class BatchCommands(BatchTraits):
         taken = {*subvars, "cmd"}
         cmd = self._command("batch_submit_cmd", subvars)
         subvars["cmd"] = self.cmd_formatted_for_batch()
-        for name in self._chosen & taken:
-            subvars[name] = options.quote(name, str(subvars[name]))
         subvars.update(await self._fields_from_options(taken))
         script = await self._script(subvars)
         self.log.info("Spawner script options: %s", subvars)
@@ -216,15 +254,15 @@ class BatchCommands(BatchTraits):
 
     def _read_job_id(self, out: str) -> str:
         try:
-            self.log.info("Job submitted. output: %s", out)
+            self.log.info("Job submitted. output: %s", out[:LONGEST_LOGGED])
             job_id = self.parse_job_id(out)
-            if not job_id or _JOB_ID.fullmatch(job_id):
+            if not job_id or is_job_id(job_id):
                 return job_id or ""
         except Exception as error:  # a subclass's own, in whatever way
             self.log.error("Job submission failed. %s: %s", type(error).__name__, error)
         else:
-            self.log.error("Job submission failed. %r is no job id", job_id)
-        self._no_id = out
+            self.log.error("Job submission failed. %r is no job id", job_id[:LONGEST_LOGGED])
+        self._no_id = out[:LONGEST_LOGGED]
         return ""
 
     async def query_job_status(self) -> JobStatus:
@@ -232,14 +270,17 @@ class BatchCommands(BatchTraits):
         if not self.job_id:
             self.job_status = ""
             return JobStatus.NOTFOUND
-        cmd = self._command("batch_query_cmd", {**self.get_req_subvars(), "job_id": self.job_id})
-        self.log.debug("Spawner querying job: %s", cmd)
         failed = False
         try:
+            subvars = {**self.get_req_subvars(), "job_id": self.job_id}
+            cmd = self._command("batch_query_cmd", subvars)
+            self.log.debug("Spawner querying job: %s", cmd)
             self.job_status = await self.run_command(cmd)
+        except InvalidJobError:
+            raise  # of the template, with its text
         except RuntimeError as error:
             failed, self.job_status = True, str(error.args[0]) if error.args else ""
-        except Exception:  # whatever a subclass's run_command raises
+        except Exception:  # a directory that is down has no home; or whatever a subclass raises
             self.log.exception("Error querying job %s", self.job_id)
             failed, self.job_status = True, ""
         status = self._judge(failed)
@@ -247,7 +288,8 @@ class BatchCommands(BatchTraits):
             status = JobStatus.NOTFOUND  # that a job is gone is not undone by a failure
         self._gone = status is JobStatus.NOTFOUND
         if failed and status is JobStatus.UNKNOWN and not self._unheard:
-            self.log.warning("Job %s keeps its last state: %s", self.job_id, self.job_status)
+            words = self.job_status[:LONGEST_LOGGED]
+            self.log.warning("Job %s keeps its last state: %s", self.job_id, words)
         self._unheard = failed and status is JobStatus.UNKNOWN
         return status
 
@@ -263,7 +305,8 @@ class BatchCommands(BatchTraits):
         except (AssertionError, NotImplementedError):
             raise  # the class is not complete
         except Exception as error:  # a subclass's own parser met what it does not know
-            self.log.warning("%s: %r can't be read: %s", self._log_name, self.job_status, error)
+            words = self.job_status[:LONGEST_LOGGED]
+            self.log.warning("%s: %r can't be read: %s", self._log_name, words, error)
             return JobStatus.UNKNOWN
         if failed and not re.search(self.state_notfound_re or r"(?!)", self.job_status):
             return JobStatus.UNKNOWN
@@ -300,6 +343,11 @@ class BatchCommands(BatchTraits):
     def state_gethost(self) -> str | None:
         """Return the host in ``job_status``; None if it has none."""
         raise NotImplementedError("Subclass must provide implementation")
+
+
+def is_job_id(text: str) -> bool:
+    """Return whether a text may stand in a shell line as a job's id."""
+    return bool(_JOB_ID.fullmatch(text))
 
 
 def _directory() -> str:

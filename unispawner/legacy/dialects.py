@@ -12,6 +12,7 @@ from traitlets import Dict, Unicode
 
 from ..schedulers.dialect import linear, read_dialect
 from .base import BatchSpawnerBase
+from .commands import LONGEST_LOGGED
 
 if TYPE_CHECKING:
     from jupyterhub.spawner import Spawner as _Env
@@ -99,7 +100,8 @@ class BatchSpawnerRegexStates(BatchSpawnerBase):
         assert self.state_exechost_re, "Misconfigured: define state_exechost_re"
         match = re.search(linear(self.state_exechost_re), self.job_status)
         if not match:
-            self.log.error("Spawner unable to match host addr in job status: %s", self.job_status)
+            words = self.job_status[:LONGEST_LOGGED]
+            self.log.error("Spawner unable to match host addr in job status: %s", words)
             return None
         if not self.state_exechost_exp:
             return str(match.groups()[0])
@@ -170,7 +172,9 @@ class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
             job_id = output.splitlines()[-1].split(";")[0]
             int(job_id)
         except Exception:
-            self.log.error("SlurmSpawner unable to parse job ID from text: %s", output)
+            self.log.error(
+                "SlurmSpawner unable to parse job ID from text: %s", output[:LONGEST_LOGGED]
+            )
             raise
         return job_id
 
@@ -200,6 +204,11 @@ class _SchedulersEnvironment(_Env):
         return env
 
 
+_END = "</job_list>"
+_LONGEST_ELEMENT = 100_000
+"""Characters of one job's, of which qstat prints five hundred."""
+
+
 class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
     """Grid Engine."""
 
@@ -219,14 +228,20 @@ class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         return (last[0] if last else output).split(" ")[2]
 
     def _job_list(self) -> Any:
-        """Return the job's element in what ``qstat -xml`` has printed; None if it has none."""
-        if not self.job_status or "<!" in self.job_status:  # qstat declares no entities
+        """Return the job's element in what ``qstat -xml`` has printed; None if it has none.
+
+        Only that is read: all of it, which its user may have written, takes a third of a second,
+        and each page that shows the progress asks anew every second.
+        """
+        text = self.job_status
+        number = text.find(f"<JB_job_number>{self.job_id}</JB_job_number>")
+        begin, end = text.rfind("<job_list", 0, max(0, number)), text.find(_END, number)
+        if not 0 <= begin < number < end < begin + _LONGEST_ELEMENT:
             return None
         try:
-            root = ElementTree.fromstring(self.job_status)  # noqa: S314 (see above)
+            return ElementTree.fromstring(text[begin : end + len(_END)])  # noqa: S314 (no DTD)
         except ElementTree.ParseError:  # an error's text
             return None
-        return root.find(f".//job_list[JB_job_number='{self.job_id}']")
 
     def _state(self) -> str:
         found = self._job_list()
@@ -249,7 +264,7 @@ class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         self.log.error(
             "Spawner unable to match host addr in job %s with status %s",
             self.job_id,
-            self.job_status,
+            self.job_status[:LONGEST_LOGGED],
         )
         return None
 
@@ -267,10 +282,10 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
         Exception
             If there is none.
         """
-        match = re.search(r".*submitted to cluster ([0-9]+)", output)
+        match = re.search(r"submitted to cluster ([0-9]+)", output)
         if match:
             return match[1]
-        message = f"CondorSpawner unable to parse jobID from text: {output}"
+        message = f"CondorSpawner unable to parse jobID from text: {output[:LONGEST_LOGGED]}"
         self.log.error(message)
         raise Exception(message)
 
@@ -291,7 +306,7 @@ class LsfSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         return output.split(" ")[1].strip("<>")
 
     def _word(self) -> str:
-        return self.job_status.split(" ")[0].upper()
+        return self.job_status.split(" ", 1)[0].upper()
 
     def state_ispending(self) -> Any:
         """Return whether the job waits."""
@@ -303,12 +318,12 @@ class LsfSpawner(_SchedulersEnvironment, BatchSpawnerBase):
 
     def state_gethost(self) -> str | None:
         """Return the first of the job's hosts, ``2*host1:host2``."""
-        words = self.job_status.split()
+        words = self.job_status.split(maxsplit=2)
         if len(words) > 1:
             return re.sub(r"^\d+\*", "", words[1].split(":")[0])
         self.log.error(
             "Spawner unable to match host addr in job %s with status %s",
             self.job_id,
-            self.job_status,
+            self.job_status[:LONGEST_LOGGED],
         )
         return None

@@ -39,6 +39,9 @@ PUBLIC = frozenset(
 )
 """Names whose values are no secret; and every ``LC_…``."""
 
+_FINDS_PROGRAMS = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
+"""What the Hub's own shell finds exec_prefix by: the server's may lead into its user's home."""
+
 
 def of_commands(public: Collection[str] = ()) -> dict[str, str]:
     """Return the environment of query and cancel commands: of the Hub's own, what is no secret.
@@ -54,11 +57,12 @@ def of_commands(public: Collection[str] = ()) -> dict[str, str]:
 def of_submission(environment: Mapping[str, str], public: Collection[str] = ()) -> dict[str, str]:
     """Return the environment of the submit command: every name, and the values of public ones.
 
-    PATH, and what the scheduler's commands need, is the Hub's own, unless the server is given it.
+    PATH is the Hub's own, and what the scheduler's commands need, unless the server is given it.
     """
     needed = {name: os.environ[name] for name in ("PATH", *_SCHEDULERS) if name in os.environ}
     known = {name: value if _is_public(name, public) else "" for name, value in environment.items()}
-    return {**needed, **known}
+    hubs = _FINDS_PROGRAMS & set(known) - set(public)
+    return {**needed, **known, **{name: os.environ.get(name, "") for name in hubs}}
 
 
 def _is_public(name: str, public: Collection[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -18,8 +18,10 @@ from ..job import CONTROL
 
 NEVER = frozenset({"cmd", "username", "homedir"})
 """Fields that no user option replaces, whatever a form offers."""
-_PLAIN = re.compile(r"[\w @%+=:,./-]*")
-"""Text that means nothing but itself in a script, quoted or not."""
+_HALF = re.compile(r"[\ud800-\udfff]")
+_PLAIN = re.compile(r"(?!(?:.* )?-)[\w @%+=:,./-]*")
+"""Text that means nothing but itself in a script or a command, quoted or not: no word of it is an
+option."""
 
 
 @dataclass
@@ -100,10 +102,11 @@ def quote(name: str, text: str) -> str:
     Raises
     ------
     InvalidJobError
-        If it holds a control character: a line break would begin a directive or a command.
+        If it holds a control character: a line break would begin a directive or a command. Or half
+        a character, as JSON can, with which it is no script.
     """
-    if CONTROL.search(text):
-        raise InvalidJobError(f"{name}: {text[:200]!r} holds a control character")
+    if CONTROL.search(text) or _HALF.search(text):
+        raise InvalidJobError(f"{name}: {text[:200]!r} holds a control character or half a one")
     return shlex.quote(text) if text else ""
 
 
@@ -118,8 +121,22 @@ def check_plain(given: Mapping[str, Any], form: Form) -> None:
         Naming the field and its value.
     """
     for name, values in given.items():
-        for value in values if isinstance(values, list | tuple) else [values]:
-            if isinstance(value, str) and value not in form.values and not _PLAIN.fullmatch(value):
+        for value in _texts(values):
+            if value not in form.values and not _PLAIN.fullmatch(value):
                 raise InvalidJobError(
-                    f"{name}: {value[:200]!r} may hold letters, digits, spaces and @%+=:,./-_ only"
+                    f"{name}: {value[:200]!r} may hold letters, digits, spaces and @%+=:,./-_ only,"
+                    " and no word that begins with a hyphen"
                 )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in what a form or a REST body gives for one name, however deep."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left += [*one, *one.values()]
+        elif isinstance(one, list | tuple):
+            left += one

@@ -130,7 +130,7 @@ async def clean_up(spawner: BatchSpawnerBase, saved: SavedJob) -> None:
         return
     try:
         await (await _client(spawner, saved)).cleanup(saved.mark)
-    except UniSpawnerError as error:
+    except Exception as error:  # of a directory that is down, too
         spawner.log.warning("%s: files are left: %s", spawner._log_name, error)
 
 

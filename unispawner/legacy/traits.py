@@ -91,7 +91,7 @@ class BatchTraits(_Base):
 
     # What batchspawner has not.
     state_notfound_re = Unicode(
-        r"(?i)unknown job|invalid job id|job has finished|does not exist|do not exist"
+        r"(?i)unknown job|invalid job id|job has finished|jobs? (?:\S+ )?do(?:es)? not exist"
         r"|job <?\S+>? is not found|no matching job|cannot locate job",
         help="""A regular expression for what a failed query prints of a job that is no more. After
         any other failure, the job is taken to be as it was.""",
