@@ -296,6 +296,17 @@ async def test_the_port_that_batchspawner_tells(hub: Hub, server: Server) -> Non
     assert ["jupyterhub-singleuser"] == server.spawner.cmd
 
 
+async def test_a_port_is_waited_with_once(hub: Hub, server: Server) -> None:
+    """However often a job tells it: one task a server waits, with what was told last."""
+    await server.submitted()
+    for port in range(3000, 3050):
+        assert 201 == (await hub.post({"port": port}, server.token, "batchspawner")).code
+    waiting = [task for task in asyncio.all_tasks() if "port of" in task.get_name()]
+    assert 1 == len(waiting)
+    server.runs_on(NODE)
+    assert f"http://{NODE}:3049" == await asyncio.wait_for(server.start, PATIENCE)
+
+
 @pytest.mark.parametrize("port", [None, "3000", 1023, 65536, 3000.0, True])
 async def test_a_port_that_is_none(hub: Hub, server: Server, port: Any) -> None:
     """As in a report."""

@@ -486,16 +486,11 @@ async def test_wrapspawners_own_state(new: NewWrapper) -> None:
         {"child_conf": {"queue": "long"}},  # wrapspawner's, of a server that was stopped
         {"child_state": None, "child_conf": 7},
         {"child_state": ["no", "state"]},
-        {"child_state": {"job": "7"}, "child_conf": {"queue": 7}},
-        {"child_state": {"job": "7"}, "child_class": 7},
-        {"child_state": {"job": "7"}, "child_class": "", "child_conf": ["no", "settings"]},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("cls", [WrapSpawner, ProfilesSpawner])
-async def test_a_state_that_can_not_be_loaded(
-    new: NewWrapper, cls: type, state: dict[str, Any]
-) -> None:
+async def test_a_state_without_a_server(new: NewWrapper, cls: type, state: dict[str, Any]) -> None:
     """Raises nothing, which would end the Hub; there is no server, and the next start has one."""
     wrapper = new(cls, **PROFILES)
     wrapper.load_state(state)
@@ -505,10 +500,40 @@ async def test_a_state_that_can_not_be_loaded(
     assert child.job
 
 
-async def test_a_class_that_is_gone(new: NewWrapper) -> None:
-    """One that a configuration file has defined can't be imported: it is what is configured."""
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"child_state": {"job": "7"}, "child_conf": {"queue": 7}},
+        {"child_state": {"job": "7"}, "child_class": 7},
+        {"child_state": {"job": "7"}, "child_class": "", "child_conf": ["no", "settings"]},
+        {"child_state": {"job": "7"}, "child_class": "jupyterhub_config.Gone", "child_conf": {}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", [WrapSpawner, ProfilesSpawner])
+async def test_a_server_that_can_not_be_taken_up(
+    new: NewWrapper, cls: type, state: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Raises nothing, which would end the Hub. It may run, so it is kept as it is, for a Hub that
+    has its class again; stopping it, the log says what is to be cancelled."""
+    state = {**state, "profile": "gone"}
+    wrapper = new(cls, **PROFILES)
+    wrapper.load_state(state)
+    assert await wrapper.poll() is None
+    assert state == wrapper.get_state()
+    await wrapper.stop()
+    assert f"its job must be cancelled by hand: {state}" in caplog.text
+    wrapper.clear_state()
+    assert 1 == await wrapper.poll()
+    assert {} == wrapper.get_state()
+    child: Any = await start(wrapper, profile="one")
+    assert child.job
+
+
+async def test_a_class_of_the_configuration(new: NewWrapper) -> None:
+    """It can't be imported: it is what is configured, if that has its name."""
     wrapper = new()
-    state = {"child_class": "jupyterhub_config.Gone", "child_state": {"job": "7"}}
+    state = {"child_class": "jupyterhub_config.Child", "child_state": {"job": "7"}}
     wrapper.load_state(state)
     assert (Child, "7") == (type(serving(wrapper)), serving(wrapper).job)
 
@@ -652,3 +677,25 @@ async def test_a_named_server_has_a_profile_of_its_own(new: NewWrapper) -> None:
     named = new(ProfilesSpawner, server_name="lab", **PROFILES)
     children = [await start(unnamed, profile="one"), await start(named, profile="two")]
     assert [("", Child), ("lab", OtherChild)] == [(one.name, type(one)) for one in children]
+
+
+async def test_a_server_whose_user_has_lost_its_profile(new: NewWrapper) -> None:
+    """It runs on after a restart of the Hub, with a class that only the configuration knows; a new
+    start is refused."""
+    cls = type("OfTheConfiguration", (Child,), {"__module__": "jupyterhub_config"})
+    lost = {"display_name": "Big", "slug": "big", "groups": ["big"], "spawner": cls}
+    profiles = {"ProfilesSpawner": {"profiles": [{"display_name": "Small"}, lost]}}
+    wrapper = new(ProfilesSpawner, **profiles)
+    wrapper.load_state(
+        {
+            "child_class": "jupyterhub_config.OfTheConfiguration",
+            "child_conf": {},
+            "child_state": {"job": "7"},
+            "profile": "big",
+        }
+    )
+    assert (cls, "7") == (type(serving(wrapper)), serving(wrapper).job)
+    assert await wrapper.poll() is None
+    await stop(wrapper)
+    with pytest.raises(web.HTTPError, match="'big' is not offered"):
+        await start(wrapper, profile="big")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from jupyterhub import orm
 from jupyterhub.apihandlers import default_handlers
@@ -118,8 +119,10 @@ class PortHandler(_Handler):
         if spawner is None:
             foreign.port = port
         else:
-            what = f"port of {spawner._log_name}"
-            tasks.start(_take_when_known(spawner, port, here=self._from_here()), what)
+            waiting = spawner in _told
+            _told[spawner] = port, self._from_here()
+            if not waiting:
+                tasks.start(_take_when_known(spawner), f"port of {spawner._log_name}")
         self.set_status(201)
         self.finish(json.dumps({"message": "BatchSpawner data configured"}))
 
@@ -136,16 +139,26 @@ class PortHandler(_Handler):
         return None
 
 
-async def _take_when_known(spawner: ReportTaker, port: int, *, here: bool) -> None:
+_told: WeakKeyDictionary[ReportTaker, tuple[int, bool]] = WeakKeyDictionary()
+"""What was told last, and whether from here, while the scheduler has not said where the job runs.
+One task a server waits with it, however often a job tells it."""
+
+
+async def _take_when_known(spawner: ReportTaker) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            await spawner.take_report(None, port, here=here)
-            return
-        except SchedulerUnavailable:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(1)
+    try:
+        while True:
+            port, here = _told[spawner]
+            try:
+                await spawner.take_report(None, port, here=here)
+                if _told[spawner] == (port, here):
+                    return
+            except SchedulerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(1)
+    finally:
+        del _told[spawner]
 
 
 def register() -> None:

@@ -99,7 +99,9 @@ class ProfilesSpawner(ProfilesPages):
     def _take_offered(self, given: Any) -> list[Profile]:
         groups = {group.name for group in self.user.groups} if self.user else set()
         name = self.user.name if self.user else ""
-        self._offered = [one for one in read_profiles(given) if one.is_for(name, groups)]
+        self._offered = [
+            one for one in read_profiles(given) if self._loading or one.is_for(name, groups)
+        ]
         return self._offered
 
     # -- what was chosen -----------------------------------------------------------------------
@@ -212,6 +214,8 @@ class ProfilesSpawner(ProfilesPages):
             if "child_class" not in state:
                 raise
             self.log.info("%s: %s", self._log_name, error)
+        finally:
+            self._offered = None  # a server that runs keeps its profile, whoever is offered it now
 
     def get_state(self) -> dict[str, Any]:
         """Return what is saved: the child's, and which profile it is of."""

@@ -76,6 +76,7 @@ class WrapSpawner(WithStatus, Spawner):
         self._auth_state: Any = None
         self._child_made = asyncio.Event()
         self._loading = False
+        self._kept: dict[str, Any] = {}
         super().__init__(**kwargs)
         own = [cls for cls in type(self).__mro__ if cls not in Spawner.__mro__]
         self._specific = {
@@ -194,7 +195,10 @@ class WrapSpawner(WithStatus, Spawner):
         """Set ``child_class`` and ``child_config`` for a saved state: for subclasses to write."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a server with the class and the settings it was started with."""
+        """Take up a server with the class and the settings it was started with.
+
+        One that can't be taken up, because its class is no more, is kept as it is: it may run.
+        """
         super().load_state(state)
         if "child_state" not in state:
             return
@@ -204,8 +208,15 @@ class WrapSpawner(WithStatus, Spawner):
             self._load_child(state)
             self.construct_child()
         except Exception as error:  # anything that is raised here would end the Hub
-            self.log.exception("%s: its server can't be taken up: %s", self._log_name, error)
+            self.log.exception(
+                "%s: its server can't be taken up, and stays as it is until its class and its "
+                "profile are there again: %s",
+                self._log_name,
+                error,
+            )
             self._drop_child()
+            if isinstance(state["child_state"], dict) and state["child_state"]:
+                self._kept = state
         finally:
             self._loading = False
 
@@ -215,7 +226,9 @@ class WrapSpawner(WithStatus, Spawner):
             try:
                 self.child_class = import_item(name)
             except (ImportError, AttributeError, TraitError):
-                pass  # defined in the configuration, say: it is what load_child_class has set
+                # Defined in the configuration, say: then it is what load_child_class has set.
+                if self.child_class.__name__ != str(name).rpartition(".")[2]:
+                    raise
         # Functions can't be saved: they are those of now.
         functions = {k: v for k, v in self.child_config.items() if not _plain(v)}
         self.child_config = {**functions, **(state.get("child_conf") or {})}
@@ -223,6 +236,8 @@ class WrapSpawner(WithStatus, Spawner):
     def get_state(self) -> dict[str, Any]:
         """Return what is saved: the child's class, settings and state; nothing without one."""
         state: dict[str, Any] = super().get_state()
+        if self._kept:
+            return {**state, **self._kept}
         if self.child_spawner is not None:
             cls = type(self.child_spawner)
             state["child_class"] = f"{cls.__module__}.{cls.__qualname__}"
@@ -233,6 +248,7 @@ class WrapSpawner(WithStatus, Spawner):
     def clear_state(self) -> None:
         """Forget the child, and what was chosen for it."""
         super().clear_state()
+        self._kept = {}
         if self.child_spawner is not None:
             self.child_spawner.clear_state()
             if getattr(self.child_spawner, "token_id", None) is not None:
@@ -275,13 +291,15 @@ class WrapSpawner(WithStatus, Spawner):
 
     async def stop(self, now: bool = False) -> None:
         """Stop the child's server."""
+        if self._kept:
+            self.log.error("%s: its job must be cancelled by hand: %s", self._log_name, self._kept)
         if self.child_spawner is not None:
             await maybe_future(self.child_spawner.stop(now))
 
     async def poll(self) -> int | None:
-        """Ask the child; without one, nothing runs."""
+        """Ask the child; without one, nothing runs, or it isn't known whether something does."""
         if self.child_spawner is None:
-            return 1
+            return None if self._kept else 1
         status: int | None = await maybe_future(self.child_spawner.poll())
         return status
 
