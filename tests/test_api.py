@@ -188,7 +188,7 @@ async def test_nobody_waits_for_the_scheduler(hub: Hub) -> None:
     queue = found["queues"]["default"]
     assert {"total": len(names), "idle": 0} == queue["nodes"]
     assert 8 == queue["limits"]["cpu_cores_per_process"]
-    assert queue["words"].startswith(f"Free: 0 of {len(names)} node")
+    assert queue["words"].startswith(f"Free: 0 of {8 * len(names)} cores")
 
 
 async def test_a_scheduler_that_does_not_answer(hub: Hub) -> None:

@@ -277,9 +277,9 @@ async def test_what_is_free(hub: RunningHub, slurm: Slurm, page: Any, full: None
     """The queue's nodes, cores and GPUs and the jobs that wait, kept current while one looks."""
     await to_form(page, hub, profile="notebook")
     free = card(page, "notebook").locator("[data-free]")
-    await expect(free).to_have_text("Free: 0 of 4 nodes, 28 of 32 cores, 4 of 4 GPUs.")
+    await expect(free).to_have_text("Free: 28 of 32 cores, 4 of 4 GPUs, 0 of 4 whole nodes.")
     await card(page, "notebook").get_by_label("Queue").select_option("small")
-    await expect(free).to_have_text("Free: 0 of 1 node, 7 of 8 cores.")
+    await expect(free).to_have_text("Free: 7 of 8 cores, 0 of 1 whole node.")
 
 
 async def test_the_last_choice_of_each_profile(hub: RunningHub, slurm: Slurm, page: Any) -> None:

@@ -125,9 +125,9 @@ def _words(inventory: Inventory, queue: Queue) -> str:
     free = [
         f"{idle} of {count(total, name)}"
         for name, idle, total in (
-            ("node", totals.idle_nodes, totals.nodes),
             ("core", totals.idle_cores, totals.cores),
             ("GPU", totals.idle_gpus, totals.gpus),
+            ("whole node", totals.idle_nodes, totals.nodes),
         )
         if total
     ]
