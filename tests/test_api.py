@@ -218,3 +218,67 @@ async def test_the_files_of_our_pages(hub: Hub) -> None:
             f"{base}/unispawner/static/{name}", raise_error=False
         )
         assert response.code in (403, 404)
+
+
+# -- what a hand-written request says ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ('{"profile": "gpu"}', "profile: 'gpu' is not offered; there are: notebook"),
+        ('{"profile": ["notebook"]}', "profile: a list is not offered"),
+        ('{"profile": {"a": {}}}', "profile: an object is not offered"),
+        ('{"profile": null}', "profile: None is not offered"),
+        ('{"profil": "notebook"}', "profile: must be given"),
+        ('{"prologue": "id"}', "'prologue': there is no such option of 'notebook'"),
+        ('{"resources": {"memory": "1T"}}', "'resources': there is no such option"),
+        ('{"queue_name": "other"}', "queue_name: 'other' can't be changed from default"),
+        ('{"cpu_cores_per_process": -1}', "cpu_cores_per_process: -1 must be at least 1"),
+        ('{"cpu_cores_per_process": NaN}', "cpu_cores_per_process: nan must be a whole number"),
+        ('{"cpu_cores_per_process": Infinity}', "cpu_cores_per_process: inf must be"),
+        ('{"cpu_cores_per_process": 1.5}', "cpu_cores_per_process: 1.5 must be a whole number"),
+        ('{"cpu_cores_per_process": true}', "cpu_cores_per_process: True must be a whole"),
+        ('{"cpu_cores_per_process": [2]}', "cpu_cores_per_process: a list must be a whole number"),
+        ('{"cpu_cores_per_process": %s}' % ("9" * 4000), "a number of 13288 bits must be"),
+        ('{"memory": "65G"}', "memory: '65G' must be at most 64G"),
+        ('{"memory": "1G\\n#SBATCH --uid=0"}', "memory: "),
+        ('{"duration": "08:00:01"}', "duration: '08:00:01' must be at most 08:00:00"),
+        ('{"account": "a\\nb"}', "account: 'a\\nb' must be text of one line"),
+        ('{"account": "$(id)"}', "account: '$(id)' must be like [a-z]+"),
+        ('{"account": "{{ x }}"}', "account: '{{ x }}' must be like"),
+        ('{"account": "\\"\'"}', "must be like [a-z]+"),
+        ('{"account": "#SBATCH"}', "account: '#SBATCH' must be like"),
+        ('{"software": "rust"}', "software: 'rust' must be one of plain, conda"),
+        (
+            '{"exclusive_node_use": true}',
+            "exclusive_node_use: can only be set if software is conda",
+        ),
+        (
+            '{"memory": "65G", "account": 7}',
+            "memory: '65G' must be at most 64G; account: 7 must be",
+        ),
+    ],
+    ids=lambda value: value[:40],
+)
+async def test_what_is_not_offered(hub: Hub, options: str, reason: str) -> None:
+    """It is refused with 400 and every reason, and no job comes of it."""
+    if '"profil' not in options:
+        options = '{"profile": "notebook", ' + options[1:]
+    ada = hub.user("ada")
+    response = await hub.post(options.encode(), ada.new_api_token(), "users/ada/server")
+    assert 400 == response.code
+    assert reason in json.loads(response.body)["message"]
+    assert {} == FakeSpawner.fake.jobs
+    assert not ada.spawners[""].active
+
+
+async def test_options_that_were_changed_since(hub: Hub) -> None:
+    """What is saved is checked at the start, whoever has written it there."""
+    ada = hub.user("ada")
+    ada.spawners[""].orm_spawner.user_options = {"profile": "notebook", "memory": "99T"}
+    ada.db.commit()
+    ada.spawners.pop("")
+    response = await hub.post(b"", ada.new_api_token(), "users/ada/server")
+    assert 400 == response.code
+    assert {} == FakeSpawner.fake.jobs
