@@ -22,7 +22,10 @@ from unispawner.errors import InvalidJobError
 from unispawner.profiles import read_profiles
 from unispawner.schema import options_schema
 
-pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+pytestmark = [
+    pytest.mark.hub,
+    pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
+]
 PROFILES: list[dict[str, Any]] = [
     {
         "display_name": "Notebook",

@@ -17,7 +17,10 @@ from unispawner.handlers import BODY_LIMIT
 from unispawner.job import JobState
 
 # JupyterHub 5.3's own event schema, as newer releases of jupyter_events see it.
-pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+pytestmark = [
+    pytest.mark.hub,
+    pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,10 @@ from traitlets.config import Config
 from unispawner.job import JobSpec, JobState, ResourceSpec
 from unispawner.summary import summary
 
-pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+pytestmark = [
+    pytest.mark.hub,
+    pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
+]
 MINUTES = 60
 
 

@@ -23,6 +23,7 @@ from traitlets.config import Config
 from unispawner import ProfilesSpawner, WrapSpawner
 from unispawner.wrapping import front, serving
 
+pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and changes with it
 URL = "http://127.0.0.1:12345"
 AUTH_STATE = {"key": "of the user's"}
 
