@@ -35,9 +35,12 @@ STOP_SECONDS = 30
 
 CONFIG = """\
 # Written by `unispawner demo`: a Hub for one person, to look at. Do not put it on a network.
+import unispawner
+
 c = get_config()  # noqa: F821
 
 c.JupyterHub.spawner_class = "unispawner"
+c.JupyterHub.template_paths = [unispawner.template_path]
 c.JupyterHub.concurrent_spawn_limit = 0  # starts that queue would count against it
 c.UniSpawner.scheduler = "local"
 c.UniSpawner.ip = {ip!r}
