@@ -1,7 +1,7 @@
 """Hub API for people and programs: what may be chosen, what is free, what a server does.
 
 ``GET /hub/api/unispawner/schema``, ``…/inventory`` and ``…/servers/{user}[/{name}]``; documented in
-docs/api.md. Beside it, the files that our form and pages load. Nothing here asks a scheduler.
+docs/pages.md. Beside it, the files that our form and pages load. Nothing here asks a scheduler.
 """
 
 from __future__ import annotations
