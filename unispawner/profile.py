@@ -51,10 +51,8 @@ class Chosen:
         parts = []
         for name in self.profile.options:
             if name in self.user_options:
-                option, value = self.profile.options[name], self.values[name]
-                choice = option.choice(value)
-                shown = choice.display_name if choice else option.show(value)
-                parts.append(f"{option.label}: {shown}")
+                option = self.profile.options[name]
+                parts.append(f"{option.label}: {option.words(self.values[name])}")
         return ", ".join(parts)
 
 
@@ -202,7 +200,7 @@ class Profile(BaseModel):
             limits = find_limits(inventory, self.queue(self.fields(values), queue))
             for name, value in values.items():
                 try:
-                    self.options[name].check(self.options[name].show(value), limits.get(name))
+                    self.options[name].check(value, limits.get(name))
                 except InvalidJobError as error:
                     wrong[name] = error.message
         return values, wrong
@@ -234,16 +232,13 @@ class Profile(BaseModel):
 
     def fields(self, values: Mapping[str, Value]) -> dict[str, Any]:
         """Return what options set; of two that set the same, the later counts."""
-        result: dict[str, Any] = {"resources": dict(self.resources)}
+        result: dict[str, Any] = {"resources": dict(self.resources)} if self.resources else {}
         for name, value in values.items():
             for field, one in self.options[name].fields(value).items():
                 if field in RESOURCES:
-                    result["resources"][field] = one
-                elif field in DICTIONARIES:
-                    result[field] = {**result.get(field, {}), **one}
-                else:
-                    result[field] = one
-        return result if result["resources"] else {k: v for k, v in result.items() if v != {}}
+                    field, one = "resources", {field: one}
+                result[field] = {**result.get(field, {}), **one} if field in DICTIONARIES else one
+        return result
 
     def check_form(
         self,
@@ -283,12 +278,10 @@ class Profile(BaseModel):
         said = {name: single(fields, name) for name in fields}
         values: dict[str, Value] = {}
         for name, option in self.options.items():
-            if not said.get(name):
+            there = self.is_there(option, values)
+            if not (there and said.get(name)):
                 said.pop(name, None)
-            if not self.is_there(option, values):
-                said.pop(name, None)
-                continue
-            value = said.get(name, option.default)
+            value = said.get(name, option.default) if there else None
             try:
                 if value is not None:
                     values[name] = option.read(value)
