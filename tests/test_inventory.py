@@ -14,7 +14,7 @@ import pytest
 from unispawner import inventory as module
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.inventory import InventoryCache
-from unispawner.schedulers.base import Dialogue
+from unispawner.schedulers.base import Dialogue, advance
 from unispawner.schedulers.inventory import Inventory, Node, Queue, Totals
 from unispawner.schedulers.slurm import Slurm, read_inventory
 from unispawner.submit_host import Finished, SubmitHost
@@ -297,13 +297,14 @@ def test_how_many_jobs_there_are() -> None:
 
 
 def test_nodes_are_known_without_the_jobs() -> None:
-    """A squeue that is refused costs the numbers of jobs, and nothing else."""
-    dialogue = Slurm().inventory()
-    next(dialogue)
-    dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
-    with pytest.raises(StopIteration) as ended:
-        dialogue.send(read_saved_reply(OUTPUTS / "squeue-ctld-down"))
-    assert read("sinfo-inventory") == ended.value.value
+    """A squeue that is refused, or does not end, costs the numbers of jobs, and nothing else."""
+    for answer in (read_saved_reply(OUTPUTS / "squeue-ctld-down"), AgentError("took too long")):
+        dialogue = Slurm().inventory()
+        next(dialogue)
+        dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
+        with pytest.raises(StopIteration) as ended:
+            advance(dialogue, answer)
+        assert read("sinfo-inventory") == ended.value.value
 
 
 @pytest.mark.parametrize("moment", ["", "-busy"])

@@ -89,12 +89,23 @@ class Totals:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The queues and nodes of a cluster, as they were when it was asked."""
+    """A cluster, as it was when it was asked.
+
+    Attributes
+    ----------
+    queues, nodes
+        What it has.
+    waiting, running
+        How many jobs there are in all, where no queue tells of its own; None if not told.
+    hosts
+        The names of the nodes.
+    """
 
     queues: tuple[Queue, ...] = ()
     nodes: tuple[Node, ...] = ()
+    waiting: int | None = None
+    running: int | None = None
     hosts: frozenset[str] = field(init=False, repr=False)
-    """The names of the nodes."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hosts", frozenset(node.name for node in self.nodes))
