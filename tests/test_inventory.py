@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -227,20 +226,22 @@ CLUSTER = Inventory(
 
 
 def test_totals() -> None:
-    """Of a queue or of all: what is not available counts nowhere, what isn't told is nothing."""
+    """Of a queue or of all: what is not available counts nowhere; what one node does not tell is
+    nothing, and what none tells is not known."""
     expected = Totals(
         nodes=3,
+        idle_nodes=0,
         cores=76,
         idle_cores=67,
         gpus=4,
         idle_gpus=1,
-        largest_cores=64,
-        largest_memory=32 * GIGABYTE,
-        idle_nodes=0,
     )
     assert expected == CLUSTER.totals()
-    gpu = Totals(1, 64, 64, 4, 1, 64, 32 * GIGABYTE)
+    gpu = Totals(1, 0, 64, 64, 4, 1)
     assert gpu == CLUSTER.totals("gpu")
+    silent = Inventory(nodes=(Node("a", cores=8), Node("b", cores=8)))
+    assert Totals(2, None, 16, None, 0, 0) == silent.totals()
+    assert None is Inventory(nodes=(Node("a", cores=8, gpus=2),)).totals().idle_gpus
     assert Totals() == CLUSTER.totals("empty") == CLUSTER.totals("no such queue")
     assert Totals() == Inventory().totals()
 
@@ -248,19 +249,6 @@ def test_totals() -> None:
 def test_hosts_are_all_nodes() -> None:
     """Those that are drained, too: jobs run to their end there."""
     assert {"a", "b", "c", "d"} == CLUSTER.hosts
-
-
-def test_it_is_json() -> None:
-    """Seconds, bytes, lists in order; the totals beside what they are of."""
-    data = CLUSTER.to_dict()
-    assert data == json.loads(json.dumps(data))
-    short, gpu, empty = data["queues"]
-    assert (1800.0, None) == (short["max_duration"], gpu["max_duration"])
-    assert [2, 1, 0] == [queue["totals"]["nodes"] for queue in (short, gpu, empty)]
-    assert (64 * GIGABYTE, 3, False) == (gpu["max_memory"], gpu["waiting"], empty["available"])
-    assert ["gpu", "short"] == data["nodes"][1]["queues"]
-    assert 76 == data["totals"]["cores"]
-    assert {"queues", "nodes", "totals"} == set(data)
 
 
 # -- Slurm --------------------------------------------------------------------------------------

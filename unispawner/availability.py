@@ -129,9 +129,14 @@ def _words(inventory: Inventory, queue: Queue) -> str:
             ("GPU", totals.idle_gpus, totals.gpus),
             ("whole node", totals.idle_nodes, totals.nodes),
         )
-        if total
+        if total and idle is not None
     ]
-    words = f"Free: {', '.join(free)}." if free else "No node is up just now."
+    if free:
+        words = f"Free: {', '.join(free)}."
+    elif totals.nodes:
+        words = f"There are {count(totals.cores, 'core')}; how many are free is not told."
+    else:
+        words = "No node is up just now."
     if queue.waiting:  # none may mean that others' jobs are not shown to the Hub
         words += f" {count(queue.waiting, 'job waits', 'jobs wait')}."
     return words

@@ -821,7 +821,7 @@ def test_a_node_that_takes_no_jobs(more: dict[str, Any]) -> None:
 def test_totals() -> None:
     """Of the machines that are up."""
     inventory = hold(HTCONDOR.inventory(), with_gpus(saved("condor_status")), SCHEDDS)[1]
-    assert Totals(2, 8, 3, 2, 2, 4, 8000 * 2**20) == inventory.totals()
+    assert Totals(2, 0, 8, 3, 2, 2) == inventory.totals()
 
 
 @pytest.mark.parametrize(
