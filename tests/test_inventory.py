@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub import until
 
 from unispawner import inventory as module
 from unispawner.errors import AgentError, SchedulerUnavailable
@@ -157,6 +158,40 @@ async def test_a_later_failure_keeps_the_last_answer(
     assert 3 == host.commands
     await cache.get(0)
     assert 4 == host.commands, "an answer ends the pause"
+
+
+async def test_a_look_does_not_wait(
+    cache: InventoryCache, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever only looks gets what is known, and has it asked for if it is too old. What is so old
+    that it holds for nobody is not given."""
+    assert None is cache.peek(100)
+    known = await cache.get(100)
+    assert 1 == host.commands, "the look has asked already"
+    assert known is cache.peek(100)
+    assert known is cache.peek(0)
+    await until(lambda: 2 == host.commands, "it is asked for")
+    monkeypatch.setattr(module, "STALE", 0.0)
+    assert None is cache.peek(0)
+
+
+async def test_when_to_look_again(
+    cache: InventoryCache, scheduler: FakeScheduler, host: Host
+) -> None:
+    """Soon while it is being asked for, else once it may be asked again: a second after what is
+    known is too old, or after the pause that a failure makes, however many look meanwhile."""
+    assert module.SOON == cache.refresh_in(100)
+    host.gate.clear()
+    cache.peek(100)
+    await asyncio.sleep(0)
+    assert module.SOON == cache.refresh_in(100)
+    host.gate.set()
+    await cache.get(100)
+    assert 90 < cache.refresh_in(100) <= 101
+    assert module.SOON == cache.refresh_in(1)
+    breaks(scheduler)
+    await cache.get(0)
+    assert module.PAUSE - 1 < cache.refresh_in(0) <= module.PAUSE + 1
 
 
 class Broken(FakeScheduler):

@@ -13,8 +13,6 @@ from .limits import find_limits, find_queue
 from .schedulers.inventory import Inventory, Queue
 from .summary import count
 
-_SOON = 3.0
-
 
 @dataclass(frozen=True)
 class Availability:
@@ -33,8 +31,8 @@ class Availability:
         for a while.
     queue
         Where the spawner's jobs go if nothing else is chosen; empty is the scheduler's default.
-    interval
-        Seconds after which it is asked for again.
+    refresh_in
+        Seconds after which it is worth looking again.
     """
 
     cluster: str
@@ -42,18 +40,12 @@ class Availability:
     as_of: float | None
     stale: bool
     queue: str
-    interval: float
+    refresh_in: float
 
     def words(self, queue: str) -> str:
         """Return what is free in a queue, as people read it; empty if that is not known."""
         found = self.inventory and find_queue(self.inventory, queue)
         return _words(self.inventory, found) if self.inventory and found else ""
-
-    @property
-    def refresh_in(self) -> float:
-        """Seconds after which it is worth looking again: soon if it is being asked for."""
-        age = self.interval + 1 if self.as_of is None else time.time() - self.as_of
-        return _SOON if age > self.interval else max(_SOON, self.interval - age + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable data: times in seconds, memory in bytes.
@@ -109,7 +101,7 @@ def availability(spawner: Any) -> Availability | None:
         as_of=as_of,
         stale=as_of is None or time.time() - as_of > 2 * interval,
         queue=spawner.queue_name or "",
-        interval=interval,
+        refresh_in=cache.refresh_in(interval),
     )
 
 
