@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from .errors import UniSpawnerError
 from .limits import find_limits, find_queue
+from .option_fields import number
 from .schedulers.inventory import Inventory, Queue
 from .summary import count
 
@@ -75,10 +75,7 @@ class Availability:
             "nodes": {"total": totals.nodes, "idle": totals.idle_nodes},
             "cores": {"total": totals.cores, "idle": totals.idle_cores},
             "gpus": {"total": totals.gpus, "idle": totals.idle_gpus},
-            "limits": {
-                field: limit.total_seconds() if isinstance(limit, timedelta) else limit
-                for field, limit in limits.items()
-            },
+            "limits": {field: number(limit) for field, limit in limits.items()},
         }
 
 

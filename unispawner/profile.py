@@ -165,7 +165,7 @@ class Profile(BaseModel):
         InvalidJobError
             Naming each option that isn't right, its value, and what would be right.
         """
-        values, wrong = self._examine(user_options, inventory, queue)
+        values, wrong = self.examine(user_options, inventory, queue)
         if wrong:
             raise InvalidJobError("; ".join(wrong.values()))
         said = {
@@ -173,10 +173,16 @@ class Profile(BaseModel):
         }
         return Chosen(self, {PROFILE: self.slug, **said}, values, self.fields(values))
 
-    def _examine(
-        self, user_options: Mapping[str, Any], inventory: Inventory | None, queue: str
+    def examine(
+        self,
+        user_options: Mapping[str, Any],
+        inventory: Inventory | None = None,
+        queue: str = "",
     ) -> tuple[dict[str, Value], dict[str, str]]:
-        """Return the values of options that are there and right, and what is wrong with others."""
+        """Return the values of options that apply and are right, and what is wrong with others.
+
+        What would be raised by :meth:`check`, whose parameters these are, is returned by option.
+        """
         given = {key: value for key, value in user_options.items() if key != PROFILE}
         there = ", ".join(self.options) or "none"
         wrong = {
@@ -270,7 +276,7 @@ class Profile(BaseModel):
             said = self._said(fields)
         except InvalidJobError:
             return {}  # no form of ours: it is not for a field to say so
-        _, wrong = self._examine(said, inventory, queue)
+        _, wrong = self.examine(said, inventory, queue)
         return {name: words.removeprefix(f"{name}: ") for name, words in wrong.items()}
 
     def _said(self, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """What users may choose, as a JSON schema: profiles -> schema of user_options. Pure, without I/O.
 
-Whatever it allows, :meth:`unispawner.profile.Profile.check` allows, but for two things that JSON
-schema has no words for: bounds of memory and times that are written as text, and limits that are
-the queue's.
+Whatever it allows, :meth:`unispawner.profile.Profile.check` allows, but for what JSON schema has no
+words for: bounds of memory and times that are written as text, limits that are the queue's, and
+steps from a number that is no multiple of them, without an upper bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from .option_fields import NAME_PATTERN
@@ -87,7 +86,8 @@ def _values(option: Option) -> dict[str, Any]:
 
 def _bounds(option: Option) -> dict[str, Any]:
     """Return the bounds of a number; steps count from the lowest."""
-    low, high, step = (_number(option.bound(which)) for which in ("min", "max", "step"))
+    bounds: list[Any] = [option.bound(which) for which in ("min", "max", "step")]
+    low, high, step = bounds
     lowest = option.field.lowest if low is None else max(low, option.field.lowest)
     result = {"minimum": lowest, "maximum": high if high is not None else 10**15 - 1}
     if step is not None and step > 1:
@@ -96,10 +96,6 @@ def _bounds(option: Option) -> dict[str, Any]:
         elif high is not None and high - lowest < 10_000:
             return {"enum": list(range(lowest, high + 1, step))}
     return result
-
-
-def _number(value: Any) -> int | None:
-    return int(value.total_seconds()) if isinstance(value, timedelta) else value
 
 
 def _condition(profile: Profile, option: Option) -> dict[str, Any]:

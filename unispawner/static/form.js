@@ -142,7 +142,7 @@
 
   function queueOf(card) {
     const cluster = inventory[card.element.dataset.cluster];
-    const name = fields(card).queue_name || card.element.dataset.queue || cluster?.default_queue;
+    const name = fields(card).queue_name || cluster?.default_queue;
     return cluster?.queues[name];
   }
 
