@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from unispawner.availability import Availability
-from unispawner.profiles import read_profiles
+from unispawner.profiles import read_form, read_profiles
 from unispawner.profiles_form import (
     FormField,
     FormProfile,
@@ -326,6 +326,18 @@ def test_a_form_of_a_spawners_own() -> None:
     expected = """<p name-is="x">name=a</p><input type=text name=one--a value="name=b">
         <SELECT class='c' NAME = 'one--b'></SELECT><textarea name=one--c></textarea><a name=d>"""
     assert expected == shown({}, around=Surroundings(own_form=html)).html
+
+
+def test_fields_of_a_form_of_a_spawners_own() -> None:
+    """They come back under the names that they had, whatever the profile's slug looks like."""
+    html = "<input name=\"size\"><input name='shape'>"
+    for slug in ("one", "gpu-big", "v1.2", "lab 2--x", r"a\1", "r&d"):
+        profiles = read_profiles([("A", slug, "some.Class", {}), ("B", "b", "some.Class", {})])
+        shown = form_profiles(profiles, {}, {slug: Surroundings(own_form=html)})[0]
+        names = Elements(shown.html).all("name")
+        fields = {"profile": [slug], "b--size": ["no"], **{name: [name[-4:]] for name in names}}
+        expected = {"size": ["size"], "shape": ["hape"]}
+        assert expected == read_form(profiles, fields)[1]
 
 
 def test_no_profile_at_all() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -19,8 +20,9 @@ from .profiles import PROFILE, Profile, read_form
 from .summary import clock
 
 _NAMED = re.compile(
-    r"""(<(?:input|select|textarea|button)\b[^>]*?\sname\s*=\s*)(["']?)([^"'\s>]+)""", re.I
+    r"""<(?:input|select|textarea|button)\b[^>]*?\sname\s*=\s*["']?(?=[^"'\s>])""", re.I
 )
+"""A field of a form, up to where its name begins."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _form_profile(
             _field(profile, option, mine.get(name), limits.get(name), errors.get(name, ""))
             for name, option in profile.options.items()
         ],
-        _NAMED.sub(rf"\1\2{re.escape(profile.slug)}--\3", around.own_form),
+        _NAMED.sub(lambda found: f"{found[0]}{escape(profile.slug)}--", around.own_form),
         known,
         queue,
         measures(around.fields),
