@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from hub import until
 from hub_app import FakeSpawner, Hub, hub_app
+from jsonschema import Draft202012Validator
 from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import maybe_future
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner
+from unispawner.failures import SpawnFailure
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -42,6 +44,7 @@ PROFILES: list[Any] = [
         },
     },
     ("Here", "here", LocalProcessSpawner, {}),
+    ("Plain job", "plain", FakeSpawner, {}),
     ("Own form", "own", OwnForm, {}),
     {"display_name": "Staff", "slug": "staff", "users": ["bob"], "spawner": FakeSpawner},
 ]
@@ -126,13 +129,32 @@ async def test_only_jobs_have_a_cluster(hub: Hub) -> None:
     form."""
     spawner = spawner_of(hub)
     found = {one.slug: spawner.availability(one) for one in spawner.offered()}
-    assert {"job": True, "here": False, "own": False} == {
+    assert {"job": True, "here": False, "plain": True, "own": False} == {
         slug: known is not None for slug, known in found.items()
     }
     assert ["fake"] == list((await get(hub, "inventory"))["clusters"])
     page = await spawner.get_options_form()
-    assert 3 == page.count("data-profile=")
-    assert 1 == page.count("data-cluster=") == page.count("data-free>")
+    assert 4 == page.count("data-profile=")
+    assert 2 == page.count("data-cluster=") == page.count("data-free>")
+
+
+async def test_what_else_may_be_said(hub: Hub) -> None:
+    """The schema is open where it is for the spawner's class to say, as the Hub is, and only
+    there."""
+    spawner = spawner_of(hub)
+    schema = Draft202012Validator(await get(hub, "schema"))
+    taken = {}
+    for profile in spawner.offered():
+        said = {"profile": profile.slug, "more": "x"}
+        spawner.user_options = said
+        try:
+            await spawner.run_pre_spawn_hook()
+        except SpawnFailure:
+            taken[profile.slug] = False
+        else:
+            taken[profile.slug] = True
+        assert schema.is_valid(said) == taken[profile.slug]
+    assert {"job": False, "here": True, "plain": False, "own": True} == taken
 
 
 # -- profiles of a function ---------------------------------------------------------------------

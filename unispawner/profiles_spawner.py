@@ -140,7 +140,7 @@ class ProfilesSpawner(ProfilesPages):
         if self._own_form(profile):
             child = self._idle_child(profile)
             return _with_profile(profile, child.run_options_from_form(said))
-        if self._has_options_of_its_own(profile):  # a subclass may know more fields
+        if self.has_own_options(profile):  # a subclass may know more fields
             return {PROFILE: profile.slug}
         return profile.check_form(said, *self._limits(profile)).user_options
 
@@ -150,7 +150,7 @@ class ProfilesSpawner(ProfilesPages):
             {name.removeprefix("opt-"): values for name, values in query_data.items()}
         )
 
-    def _has_options_of_its_own(self, profile: Profile) -> bool:
+    def has_own_options(self, profile: Profile) -> bool:
         """Return whether it is for the profile's spawner to say what options there are."""
         if profile.own_options and not issubclass(self.class_of(profile), UniSpawner):
             return True
@@ -168,7 +168,7 @@ class ProfilesSpawner(ProfilesPages):
 
     def _choose(self, profile: Profile) -> Chosen | None:
         """Return what was chosen of a profile, checked; None if its spawner is to do that."""
-        if self._has_options_of_its_own(profile):
+        if self.has_own_options(profile):
             return None
         return profile.check(self.user_options, *self._limits(profile))
 
