@@ -44,6 +44,8 @@ class Queue:
 
     Attributes
     ----------
+    name
+        Empty of what stands for the whole cluster: see :func:`unispawner.limits.find_queue`.
     default
         True if a job that names no queue goes here.
     available
