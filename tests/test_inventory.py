@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub import until
 
 from unispawner import inventory as module
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.inventory import InventoryCache
-from unispawner.schedulers.base import Dialogue
+from unispawner.schedulers.base import Dialogue, advance
 from unispawner.schedulers.inventory import Inventory, Node, Queue, Totals
 from unispawner.schedulers.slurm import Slurm, read_inventory
 from unispawner.submit_host import Finished, SubmitHost
@@ -160,6 +160,40 @@ async def test_a_later_failure_keeps_the_last_answer(
     assert 4 == host.commands, "an answer ends the pause"
 
 
+async def test_a_look_does_not_wait(
+    cache: InventoryCache, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever only looks gets what is known, and has it asked for if it is too old. What is so old
+    that it holds for nobody is not given."""
+    assert None is cache.peek(100)
+    known = await cache.get(100)
+    assert 1 == host.commands, "the look has asked already"
+    assert known is cache.peek(100)
+    assert known is cache.peek(0)
+    await until(lambda: 2 == host.commands, "it is asked for")
+    monkeypatch.setattr(module, "STALE", 0.0)
+    assert None is cache.peek(0)
+
+
+async def test_when_to_look_again(
+    cache: InventoryCache, scheduler: FakeScheduler, host: Host
+) -> None:
+    """Soon while it is being asked for, else once it may be asked again: a second after what is
+    known is too old, or after the pause that a failure makes, however many look meanwhile."""
+    assert module.SOON == cache.refresh_in(100)
+    host.gate.clear()
+    cache.peek(100)
+    await asyncio.sleep(0)
+    assert module.SOON == cache.refresh_in(100)
+    host.gate.set()
+    await cache.get(100)
+    assert 90 < cache.refresh_in(100) <= 101
+    assert module.SOON == cache.refresh_in(1)
+    breaks(scheduler)
+    await cache.get(0)
+    assert module.PAUSE - 1 < cache.refresh_in(0) <= module.PAUSE + 1
+
+
 class Broken(FakeScheduler):
     """Its parser has a bug."""
 
@@ -227,20 +261,22 @@ CLUSTER = Inventory(
 
 
 def test_totals() -> None:
-    """Of a queue or of all: what is not available counts nowhere, what isn't told is nothing."""
+    """Of a queue or of all: what is not available counts nowhere; what one node does not tell is
+    nothing, and what none tells is not known."""
     expected = Totals(
         nodes=3,
+        idle_nodes=0,
         cores=76,
         idle_cores=67,
         gpus=4,
         idle_gpus=1,
-        largest_cores=64,
-        largest_memory=32 * GIGABYTE,
-        idle_nodes=0,
     )
     assert expected == CLUSTER.totals()
-    gpu = Totals(1, 64, 64, 4, 1, 64, 32 * GIGABYTE)
+    gpu = Totals(1, 0, 64, 64, 4, 1)
     assert gpu == CLUSTER.totals("gpu")
+    silent = Inventory(nodes=(Node("a", cores=8), Node("b", cores=8)))
+    assert Totals(2, None, 16, None, 0, 0) == silent.totals()
+    assert None is Inventory(nodes=(Node("a", cores=8, gpus=2),)).totals().idle_gpus
     assert Totals() == CLUSTER.totals("empty") == CLUSTER.totals("no such queue")
     assert Totals() == Inventory().totals()
 
@@ -248,19 +284,6 @@ def test_totals() -> None:
 def test_hosts_are_all_nodes() -> None:
     """Those that are drained, too: jobs run to their end there."""
     assert {"a", "b", "c", "d"} == CLUSTER.hosts
-
-
-def test_it_is_json() -> None:
-    """Seconds, bytes, lists in order; the totals beside what they are of."""
-    data = CLUSTER.to_dict()
-    assert data == json.loads(json.dumps(data))
-    short, gpu, empty = data["queues"]
-    assert (1800.0, None) == (short["max_duration"], gpu["max_duration"])
-    assert [2, 1, 0] == [queue["totals"]["nodes"] for queue in (short, gpu, empty)]
-    assert (64 * GIGABYTE, 3, False) == (gpu["max_memory"], gpu["waiting"], empty["available"])
-    assert ["gpu", "short"] == data["nodes"][1]["queues"]
-    assert 76 == data["totals"]["cores"]
-    assert {"queues", "nodes", "totals"} == set(data)
 
 
 # -- Slurm --------------------------------------------------------------------------------------
@@ -297,13 +320,14 @@ def test_how_many_jobs_there_are() -> None:
 
 
 def test_nodes_are_known_without_the_jobs() -> None:
-    """A squeue that is refused costs the numbers of jobs, and nothing else."""
-    dialogue = Slurm().inventory()
-    next(dialogue)
-    dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
-    with pytest.raises(StopIteration) as ended:
-        dialogue.send(read_saved_reply(OUTPUTS / "squeue-ctld-down"))
-    assert read("sinfo-inventory") == ended.value.value
+    """A squeue that is refused, or does not end, costs the numbers of jobs, and nothing else."""
+    for answer in (read_saved_reply(OUTPUTS / "squeue-ctld-down"), AgentError("took too long")):
+        dialogue = Slurm().inventory()
+        next(dialogue)
+        dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
+        with pytest.raises(StopIteration) as ended:
+            advance(dialogue, answer)
+        assert read("sinfo-inventory") == ended.value.value
 
 
 @pytest.mark.parametrize("moment", ["", "-busy"])

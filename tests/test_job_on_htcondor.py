@@ -22,8 +22,12 @@ from typing import Any
 import pytest
 from clusters import HTCondor, run
 from conftest import cluster_of
+from hub import until
 
+from unispawner.dialogue import hold_dialogue
 from unispawner.job import JobSpec, ResourceSpec
+from unispawner.schedulers.htcondor import HTCondor as Scheduler
+from unispawner.submit_host import SubmitHost
 
 pytestmark = pytest.mark.htcondor
 PATIENCE = 60
@@ -295,6 +299,23 @@ def test_a_job_that_never_finds_a_machine(alice: Agent) -> None:
     info = alice.status(job)
     assert info is not None
     assert ("QUEUED", "") == (info["state"], info["exec_host"])
+
+
+async def test_it_is_counted_among_those_that_wait(alice: Agent, htcondor: HTCondor) -> None:
+    """The collector tells of the jobs of all schedds, and so how long the line is."""
+    variables = {**htcondor.environment, "PATH": f"{htcondor.path}:/usr/bin:/bin"}
+
+    async def waiting() -> int:
+        found = await hold_dialogue(Scheduler().inventory(), SubmitHost(), variables)
+        assert found.waiting is not None
+        return found.waiting
+
+    async def more() -> bool:
+        return await waiting() > before
+
+    before = await waiting()
+    alice.submit(resources=ResourceSpec(memory=900 * 2**30))
+    await until(more, "the collector has counted it")
 
 
 # -- as if the user had submitted it --------------------------------------------------------------

@@ -114,6 +114,90 @@ def test_what_is_not_offered(option: str, value: Any, words: str | None) -> None
     assert len(str(raised.value)) < 500
 
 
+def test_a_choice_in_words() -> None:
+    """What was said is told by the names that the form shows; what was left alone is not."""
+    options = {
+        "cpu_cores_per_process": {"default": 4},
+        "gpu_cores_per_process": {"choices": {"1": "one A100", "2": "two"}, "default": "1"},
+        "memory": {},
+        "duration": {"display_name": "Length"},
+        "exclusive_node_use": {},
+        "debug": {"display_name": "Debugging", "override": {"prologue": "set -x"}},
+    }
+    one = profile(options=options)
+    said = {
+        "gpu_cores_per_process": "2",
+        "memory": 2 * 1024**3,
+        "duration": 90,
+        "exclusive_node_use": True,
+        "debug": "false",
+    }
+    words = "GPUs: two, Memory: 2G, Length: 01:30:00, Whole nodes: yes, Debugging: no"
+    assert words == one.check(said).in_words()
+    assert "" == one.check({}).in_words()
+    named = {"exclusive_node_use": {"choices": {"true": "alone", "false": "with others"}}}
+    chosen = profile(options=named).check({"exclusive_node_use": "true"})
+    assert "Whole nodes: alone" == chosen.in_words()
+
+
+def test_complaints_of_a_form() -> None:
+    """By option, so that each stands beside its field: the same as the Hub refuses the form with.
+    What is in fields that do not apply, or is left empty, is no matter."""
+    fields = {"cpu_cores_per_process": ["99"], "memory": ["65G"], "software": ["plain"]}
+    expected = {
+        "cpu_cores_per_process": "99 must be at most 16",
+        "memory": "'65G' must be at most 64G",
+    }
+    assert expected == profile().complaints(fields)
+    with pytest.raises(InvalidJobError) as raised:
+        profile().check_form(fields)
+    assert "; ".join(f"{name}: {words}" for name, words in expected.items()) == str(raised.value)
+    assert {} == profile().complaints({"software": ["conda"], "memory": ["much"], "account": [""]})
+    assert {} == profile().complaints({"memory": ["1G", "2G"]}), "no browser has sent that"
+
+
+def test_complaints_that_depend_on_the_queue() -> None:
+    """The limit is that of the queue that is chosen beside it, or else of the scheduler's own."""
+    options = {"duration": {"max": "queue"}, "queue_name": {"default": "long"}}
+    one = profile(options=options, config={})
+    inventory = Inventory(
+        queues=(
+            Queue("long", max_duration=timedelta(hours=9)),
+            Queue("short", default=True, max_duration=timedelta(hours=1)),
+        )
+    )
+    fields = {"duration": ["02:00:00"], "queue_name": ["long"]}
+    assert {} == one.complaints(fields, inventory)
+    expected = {"duration": "'02:00:00' must be at most 01:00:00, the queue's limit"}
+    assert expected == one.complaints({**fields, "queue_name": ["short"]}, inventory)
+    free = profile(options={"duration": {"max": "queue"}}, config={})
+    assert expected == free.complaints({"duration": ["02:00:00"]}, inventory)
+    assert {} == free.complaints({"duration": ["02:00:00"]}, inventory, "long")
+    assert {} == free.complaints({"duration": ["02:00:00"]})
+
+
+def test_what_options_set_together() -> None:
+    """Items of dictionaries are added, on top of the profile's own; else the later option counts.
+    What sets nothing is not there."""
+
+    def menu(**override: Any) -> dict[str, Any]:
+        return {"choices": {"on": {"display_name": "On", "override": override}}, "default": "on"}
+
+    options = {
+        "memory": {"default": "1G"},
+        "one": menu(environment={"A": "1", "B": "1"}, queue_name="a", memory="2G"),
+        "two": menu(environment={"B": "2"}, queue_name="b", resources={"node_count": 2}),
+    }
+    expected = {
+        "resources": {"cpu_cores_per_process": 4, "memory": "2G", "node_count": 2},
+        "environment": {"A": "1", "B": "2"},
+        "queue_name": "b",
+    }
+    resources = {"cpu_cores_per_process": 4, "memory": "9G"}
+    assert expected == profile(options=options, resources=resources).check({}).fields
+    assert {} == profile(options={"memory": {}}, resources={}).check({}).fields
+
+
 @pytest.mark.parametrize(
     "text",
     ["$(id)", "`id`", "a'b", 'a"b', "a b", "{x}", "#SBATCH", "-x", "", "é", "a/b"],
@@ -165,6 +249,8 @@ def test_the_queues_limit() -> None:
         ({"options": {"account": {"pattern": "("}}}, "pattern"),
         ({"options": {"memory": {"when": {"nothing": 1}}}}, "is no option before it"),
         ({"options": {"memory": {"locked": True}}}, "there is no default"),
+        ({"options": {"node_count": {"step": 0}}}, "step: 0 makes no steps"),
+        ({"options": {"node_count": {"step": -2}}}, "step: -2 makes no steps"),
     ],
 )
 def test_what_an_administrator_can_get_wrong(changes: dict[str, Any], words: str) -> None:

@@ -1,7 +1,7 @@
 """Hub API for people and programs: what may be chosen, what is free, what a server does.
 
 ``GET /hub/api/unispawner/schema``, ``…/inventory`` and ``…/servers/{user}[/{name}]``; documented in
-docs/api.md. Beside it, the files that our form and pages load. Nothing here asks a scheduler.
+docs/pages.md. Beside it, the files that our form and pages load. Nothing here asks a scheduler.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ class SchemaHandler(_Handler):
 
     async def get(self) -> None:
         """Answer with the schema."""
-        offered = getattr(self._user().spawner, "offered", None)
-        if offered is None:
+        spawner = self._user().spawner
+        if not hasattr(spawner, "offered"):
             raise web.HTTPError(404, "There are no profiles: c.JupyterHub.spawner_class has none.")
         try:
-            self._reply(options_schema(await maybe_future(offered())))
+            offered = await maybe_future(spawner.offered())
+            self._reply(options_schema(offered, spawner.has_own_options))
         except UniSpawnerError as error:
             raise web.HTTPError(424, str(error)) from None
 

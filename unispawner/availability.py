@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from .errors import UniSpawnerError
 from .limits import find_limits, find_queue
+from .option_fields import number
 from .schedulers.inventory import Inventory, Queue
 from .summary import count
-
-_SOON = 3.0
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class Availability:
         for a while.
     queue
         Where the spawner's jobs go if nothing else is chosen; empty is the scheduler's default.
-    interval
-        Seconds after which it is asked for again.
+    refresh_in
+        Seconds after which it is worth looking again.
     """
 
     cluster: str
@@ -42,18 +40,12 @@ class Availability:
     as_of: float | None
     stale: bool
     queue: str
-    interval: float
+    refresh_in: float
 
     def words(self, queue: str) -> str:
         """Return what is free in a queue, as people read it; empty if that is not known."""
         found = self.inventory and find_queue(self.inventory, queue)
         return _words(self.inventory, found) if self.inventory and found else ""
-
-    @property
-    def refresh_in(self) -> float:
-        """Seconds after which it is worth looking again: soon if it is being asked for."""
-        age = self.interval + 1 if self.as_of is None else time.time() - self.as_of
-        return _SOON if age > self.interval else max(_SOON, self.interval - age + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable data: times in seconds, memory in bytes.
@@ -83,10 +75,7 @@ class Availability:
             "nodes": {"total": totals.nodes, "idle": totals.idle_nodes},
             "cores": {"total": totals.cores, "idle": totals.idle_cores},
             "gpus": {"total": totals.gpus, "idle": totals.idle_gpus},
-            "limits": {
-                field: limit.total_seconds() if isinstance(limit, timedelta) else limit
-                for field, limit in limits.items()
-            },
+            "limits": {field: number(limit) for field, limit in limits.items()},
         }
 
 
@@ -109,7 +98,7 @@ def availability(spawner: Any) -> Availability | None:
         as_of=as_of,
         stale=as_of is None or time.time() - as_of > 2 * interval,
         queue=spawner.queue_name or "",
-        interval=interval,
+        refresh_in=cache.refresh_in(interval),
     )
 
 
@@ -129,9 +118,14 @@ def _words(inventory: Inventory, queue: Queue) -> str:
             ("GPU", totals.idle_gpus, totals.gpus),
             ("whole node", totals.idle_nodes, totals.nodes),
         )
-        if total
+        if total and idle is not None
     ]
-    words = f"Free: {', '.join(free)}." if free else "No node is up just now."
+    if free:
+        words = f"Free: {', '.join(free)}."
+    elif totals.nodes:
+        words = f"There are {count(totals.cores, 'core')}; how many are free is not told."
+    else:
+        words = "No node is up just now."
     if queue.waiting:  # none may mean that others' jobs are not shown to the Hub
         words += f" {count(queue.waiting, 'job waits', 'jobs wait')}."
     return words

@@ -22,6 +22,8 @@ STALE = 600.0
 """Seconds after which it is good for nothing, or three lifetimes if that is more."""
 PAUSE = 15.0
 """Seconds after a failure before it is tried again."""
+SOON = 3.0
+"""Seconds that an answer may take, to whoever looks again."""
 
 
 class InventoryCache:
@@ -68,6 +70,16 @@ class InventoryCache:
         if age > lifetime and time.monotonic() - self._failed_at > PAUSE:
             self._begin()
         return self._last if age < max(STALE, 3 * lifetime) else None
+
+    def refresh_in(self, lifetime: float = LIFETIME) -> float:
+        """Return the seconds after which it is worth looking again: soon if it is being asked for.
+
+        Not before it may be asked for again: many may look while a scheduler does not answer.
+        """
+        if self._task is not None and not self._task.done():
+            return SOON
+        due = max(self.asked_at + lifetime, self._failed_at + PAUSE)
+        return max(SOON, due - time.monotonic() + 1)
 
     @property
     def as_of(self) -> float | None:

@@ -10,12 +10,15 @@ from .schedulers.inventory import Inventory, Queue
 def find_queue(inventory: Inventory, name: str) -> Queue | None:
     """Return a queue by its name; without one, that where a job goes which names none.
 
-    Where there are no queues, or no default, that is the whole cluster: a queue without a name.
+    Where there are no queues, or no default, that is the whole cluster: a queue without a name,
+    whose jobs are all those that no queue tells of.
     """
     for queue in inventory.queues:
         if queue.name == name or (not name and queue.default):
             return queue
-    return None if name or not inventory.nodes else Queue("")
+    if name or not inventory.nodes:
+        return None
+    return Queue("", waiting=inventory.waiting, running=inventory.running)
 
 
 def find_limits(inventory: Inventory, name: str) -> dict[str, int | timedelta]:

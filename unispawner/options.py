@@ -185,8 +185,8 @@ class Option(BaseModel):
         low, high, step = (self._bounds.get(which) for which in ("min", "max", "step"))
         if low is not None and high is not None and low > high:  # type: ignore[operator]
             raise InvalidJobError(f"min: {shown(self.min)} is more than max, {shown(self.max)}")
-        if step is not None and not step:
-            raise InvalidJobError("step: 0 makes no steps")
+        if isinstance(step, int) and step < 1:
+            raise InvalidJobError(f"step: {step} makes no steps")
 
     # -- a value -------------------------------------------------------------------------------
 
@@ -241,8 +241,16 @@ class Option(BaseModel):
             raise self._wrong(given, f"must be in steps of {self.show(step)}{begin}")
 
     def show(self, value: Value) -> int | bool | str:
-        """Return a value as people, forms and REST bodies have it."""
+        """Return a value as forms, REST bodies and the database have it."""
         return show(self.field.kind, value)
+
+    def words(self, value: Value) -> str:
+        """Return a value as people read it: of a choice what is shown for it, ``yes`` or ``no``."""
+        if choice := self.choice(value):
+            return choice.display_name
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return str(self.show(value))
 
     def extremes(self) -> list[int | bool | str]:
         """Return the lowest and the highest value, or every choice."""

@@ -51,10 +51,8 @@ class Chosen:
         parts = []
         for name in self.profile.options:
             if name in self.user_options:
-                option, value = self.profile.options[name], self.values[name]
-                choice = option.choice(value)
-                shown = choice.display_name if choice else option.show(value)
-                parts.append(f"{option.label}: {shown}")
+                option = self.profile.options[name]
+                parts.append(f"{option.label}: {option.words(self.values[name])}")
         return ", ".join(parts)
 
 
@@ -167,7 +165,7 @@ class Profile(BaseModel):
         InvalidJobError
             Naming each option that isn't right, its value, and what would be right.
         """
-        values, wrong = self._examine(user_options, inventory, queue)
+        values, wrong = self.examine(user_options, inventory, queue)
         if wrong:
             raise InvalidJobError("; ".join(wrong.values()))
         said = {
@@ -175,10 +173,16 @@ class Profile(BaseModel):
         }
         return Chosen(self, {PROFILE: self.slug, **said}, values, self.fields(values))
 
-    def _examine(
-        self, user_options: Mapping[str, Any], inventory: Inventory | None, queue: str
+    def examine(
+        self,
+        user_options: Mapping[str, Any],
+        inventory: Inventory | None = None,
+        queue: str = "",
     ) -> tuple[dict[str, Value], dict[str, str]]:
-        """Return the values of options that are there and right, and what is wrong with others."""
+        """Return the values of options that apply and are right, and what is wrong with others.
+
+        What would be raised by :meth:`check`, whose parameters these are, is returned by option.
+        """
         given = {key: value for key, value in user_options.items() if key != PROFILE}
         there = ", ".join(self.options) or "none"
         wrong = {
@@ -202,7 +206,7 @@ class Profile(BaseModel):
             limits = find_limits(inventory, self.queue(self.fields(values), queue))
             for name, value in values.items():
                 try:
-                    self.options[name].check(self.options[name].show(value), limits.get(name))
+                    self.options[name].check(value, limits.get(name))
                 except InvalidJobError as error:
                     wrong[name] = error.message
         return values, wrong
@@ -234,16 +238,13 @@ class Profile(BaseModel):
 
     def fields(self, values: Mapping[str, Value]) -> dict[str, Any]:
         """Return what options set; of two that set the same, the later counts."""
-        result: dict[str, Any] = {"resources": dict(self.resources)}
+        result: dict[str, Any] = {"resources": dict(self.resources)} if self.resources else {}
         for name, value in values.items():
             for field, one in self.options[name].fields(value).items():
                 if field in RESOURCES:
-                    result["resources"][field] = one
-                elif field in DICTIONARIES:
-                    result[field] = {**result.get(field, {}), **one}
-                else:
-                    result[field] = one
-        return result if result["resources"] else {k: v for k, v in result.items() if v != {}}
+                    field, one = "resources", {field: one}
+                result[field] = {**result.get(field, {}), **one} if field in DICTIONARIES else one
+        return result
 
     def check_form(
         self,
@@ -275,7 +276,7 @@ class Profile(BaseModel):
             said = self._said(fields)
         except InvalidJobError:
             return {}  # no form of ours: it is not for a field to say so
-        _, wrong = self._examine(said, inventory, queue)
+        _, wrong = self.examine(said, inventory, queue)
         return {name: words.removeprefix(f"{name}: ") for name, words in wrong.items()}
 
     def _said(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,12 +284,10 @@ class Profile(BaseModel):
         said = {name: single(fields, name) for name in fields}
         values: dict[str, Value] = {}
         for name, option in self.options.items():
-            if not said.get(name):
+            there = self.is_there(option, values)
+            if not (there and said.get(name)):
                 said.pop(name, None)
-            if not self.is_there(option, values):
-                said.pop(name, None)
-                continue
-            value = said.get(name, option.default)
+            value = said.get(name, option.default) if there else None
             try:
                 if value is not None:
                     values[name] = option.read(value)

@@ -9,6 +9,7 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from .errors import InvalidJobError, SchedulerUnavailable
+from .profile_children import known
 from .profiles import PROFILE, Profile, read_profiles
 from .spawner import UniSpawner
 
@@ -68,9 +69,8 @@ def settings(
     spawner: ProfilesSpawner, profile: Profile, user_options: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the settings of a profile's spawner for a choice, without those it doesn't have."""
-    known = set(spawner.class_of(profile).class_trait_names())
     found = spawner.config_of(profile, profile.check(user_options).fields)
-    return {name: value for name, value in found.items() if name in known}
+    return known(spawner.class_of(profile), found)
 
 
 def make_child(spawner: ProfilesSpawner, profile: Profile, user_options: dict[str, Any]) -> Spawner:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import cache
+from html import escape
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -14,13 +14,15 @@ from jinja2 import Environment, PackageLoader
 from .availability import Availability
 from .errors import InvalidJobError
 from .limits import find_limits
-from .option_fields import FIELDS, Value, read
-from .options import QUEUE, Choice, Option
+from .option_fields import FIELDS, Value, number, read
+from .options import QUEUE, Option
 from .profiles import PROFILE, Profile, read_form
+from .summary import clock
 
 _NAMED = re.compile(
-    r"""(<(?:input|select|textarea|button)\b[^>]*?\sname\s*=\s*)(["']?)([^"'\s>]+)""", re.I
+    r"""<(?:input|select|textarea|button)\b[^>]*?\sname\s*=\s*["']?(?=[^"'\s>])""", re.I
 )
+"""A field of a form, up to where its name begins."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,18 @@ class FormField:
     def hint(self) -> str:
         """Return the bounds in words."""
         low, high, step = (self.bounds.get(which) for which in ("min", "max", "step"))
+        parts = []
         if low is not None and high is not None:
-            words = f"{low} to {high}"
+            parts.append(f"{low} to {high}")
         elif high is not None:
-            words = f"at most {high}"
-        else:
-            words = f"at least {low}" if low is not None else ""
+            parts.append(f"at most {high}")
+        elif low is not None:
+            parts.append(f"at least {low}")
         if self.option.max == QUEUE:
-            limit = "the queue's limit"
-            words = f"{words}, {limit}" if high is not None else f"up to {limit}"
-        return f"{words}, in steps of {step}" if step is not None else words
+            parts.append("the queue's limit" if high is not None else "up to the queue's limit")
+        if step is not None:
+            parts.append(f"in steps of {step}")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class FormProfile:
 
 def form_profiles(
     profiles: Sequence[Profile],
-    said: Mapping[str, Any],
+    user_options: Mapping[str, Any],
     surroundings: Mapping[str, Surroundings] | None = None,
     typed: Mapping[str, Any] | None = None,
 ) -> list[FormProfile]:
@@ -136,14 +140,15 @@ def form_profiles(
     ----------
     profiles
         Those that are offered to the user.
-    said
-        What was typed, or chosen the last time: fields of the form, or user_options.
+    user_options
+        What was chosen the last time.
     surroundings
         Of each profile, by slug.
     typed
-        A form as it was sent, if something is wrong with it: the fields say what.
+        A form as it was sent, if something is wrong with it: the fields show that, and say what.
     """
     around = surroundings or {}
+    said = first_values(typed) if typed else user_options
     slugs = [profile.slug for profile in profiles]
     selected = said.get(PROFILE)
     if selected not in slugs:
@@ -172,17 +177,19 @@ def _form_profile(
 ) -> FormProfile:
     known = around.availability
     inventory, otherwise = (known.inventory, known.queue) if known else (None, "")
-    queue = profile.queue(_chosen(profile, said), otherwise)
+    mine = _said_of(profile, said)
+    right, _ = profile.examine({name: value for name, value in mine.items() if value != ""})
+    queue = profile.queue(profile.fields(right), otherwise)
     limits = find_limits(inventory, queue) if inventory else {}
     errors = profile.complaints(typed, inventory, otherwise) if typed else {}
     return FormProfile(
         profile,
         selected,
         [
-            _field(profile, option, said, limits.get(option.name), errors.get(option.name, ""))
-            for option in profile.options.values()
+            _field(profile, option, mine.get(name), limits.get(name), errors.get(name, ""))
+            for name, option in profile.options.items()
         ],
-        _NAMED.sub(rf"\1\2{re.escape(profile.slug)}--\3", around.own_form),
+        _NAMED.sub(lambda found: f"{found[0]}{escape(profile.slug)}--", around.own_form),
         known,
         queue,
         measures(around.fields),
@@ -190,37 +197,29 @@ def _form_profile(
     )
 
 
-def _chosen(profile: Profile, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that were chosen before, if all of that still holds."""
-    if said.get(PROFILE) != profile.slug:
-        said = {}
-    own = {name: said[name] for name in profile.options if name in said}
-    try:
-        return profile.check(own).fields
-    except InvalidJobError:
-        return {}
+def _said_of(profile: Profile, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was said of a profile's options, by a form or by user_options of this profile."""
+    mine = said if said.get(PROFILE) == profile.slug else {}
+    given = {name: said.get(f"{profile.slug}--{name}", mine.get(name)) for name in profile.options}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _field(
-    profile: Profile, option: Option, said: Mapping[str, Any], limit: Value | None, error: str
+    profile: Profile, option: Option, value: Any, limit: Value | None, error: str
 ) -> FormField:
-    name = f"{profile.slug}--{option.name}"
-    value = said.get(name, said.get(option.name) if said.get(PROFILE) == profile.slug else None)
     if option.locked or not isinstance(value, str | int):
         value = option.default
     kind = option.field.kind
-    choices = [_choice(key, one) for key, one in option.choices.items()]
-    if kind == "flag":
-        choices = [FormChoice("true", "yes"), FormChoice("false", "no")]
+    choices = _choices(option)
     bounds = {which: option.bound(which, limit) for which in ("min", "max", "step")}
     if kind == "count" and bounds["min"] is None:
         bounds["min"] = option.field.lowest
     known = {which: bound for which, bound in bounds.items() if bound is not None}
-    numbers = {which: _number(bound) for which, bound in known.items()}
+    numbers: dict[str, Any] = {which: number(bound) for which, bound in known.items()}
     if option.max == QUEUE:
         numbers["max"] = QUEUE
     return FormField(
-        name,
+        f"{profile.slug}--{option.name}",
         option,
         "select" if choices else "number" if kind == "count" else "text",
         "" if value is None else _text(option, value),
@@ -235,9 +234,18 @@ def _field(
     )
 
 
-def _choice(key: str, choice: Choice) -> FormChoice:
-    sets = {**choice.override, **choice.override.get("resources", {})}
-    return FormChoice(key, choice.display_name, choice.description, measures(sets))
+def _choices(option: Option) -> list[FormChoice]:
+    if option.field.kind == "flag" and not option.choices:
+        on = FormChoice("true", option.words(True), sets=_sets(option.override))
+        return [on, FormChoice("false", option.words(False))]
+    return [
+        FormChoice(key, one.display_name, one.description, _sets(one.override))
+        for key, one in option.choices.items()
+    ]
+
+
+def _sets(override: Mapping[str, Any]) -> dict[str, Any]:
+    return measures({**override, **override.get("resources", {})})
 
 
 def measures(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,12 +253,8 @@ def measures(fields: Mapping[str, Any]) -> dict[str, Any]:
     result = {}
     for name, value in fields.items():
         if name in FIELDS and value not in (None, ""):
-            result[name] = _number(read(FIELDS[name].kind, value, name))
+            result[name] = number(read(FIELDS[name].kind, value, name))
     return result
-
-
-def _number(value: Value) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _text(option: Option, value: Any) -> str:
@@ -262,15 +266,24 @@ def _text(option: Option, value: Any) -> str:
     for key in option.choices:
         if option.read(key) == given:
             return key
-    return str(option.show(given)).lower() if isinstance(given, bool) else str(option.show(given))
+    return _as_field(option.show(given))
 
 
 def as_fields(user_options: Mapping[str, Any]) -> dict[str, str]:
-    """Return user_options as a browser sends them."""
+    """Return user_options as the fields of a form have them."""
+    return {name: _as_field(value) for name, value in user_options.items()}
+
+
+def first_values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a form, which browsers send as lists, by the first value of each."""
     return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in user_options.items()
+        name: value[0] if isinstance(value, list) and value else value
+        for name, value in fields.items()
     }
+
+
+def _as_field(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def render_form(profiles: Sequence[FormProfile], *, base_url: str, user: str) -> str:
@@ -297,10 +310,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clock"] = _clock
+    environment.filters["clock"] = clock  # with JavaScript it is as the browser has it
     return environment
-
-
-def _clock(moment: float) -> str:
-    """Return a moment as the Hub's host says it; with JavaScript it is as the browser does."""
-    return datetime.fromtimestamp(moment).astimezone().strftime("%H:%M %Z")

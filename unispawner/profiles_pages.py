@@ -116,11 +116,10 @@ class ProfilesPages(WrapSpawner):
 
     def _form(self, offered: list[Profile], own: Mapping[str, str]) -> str:
         typed = typed_form.get()
-        said = single(typed or self.user_options)
         if (self.form_template, self.input_template) != (_FORM, _INPUT):
-            return self._wrapspawner_form(offered, said)
+            return self._wrapspawner_form(offered, typed)
         around = {one.slug: self._surroundings(one, own.get(one.slug, "")) for one in offered}
-        shown = profiles_form.form_profiles(offered, said, around, typed)
+        shown = profiles_form.form_profiles(offered, self.user_options, around, typed)
         base_url = self.hub.base_url if self.hub else "/hub/"
         user = self.user.name if self.user else ""
         return profiles_form.render_form(shown, base_url=base_url, user=user)
@@ -131,9 +130,9 @@ class ProfilesPages(WrapSpawner):
             own_form, availability(child), asked_by_default(child, profile)
         )
 
-    def _wrapspawner_form(self, offered: list[Profile], said: Mapping[str, Any]) -> str:
+    def _wrapspawner_form(self, offered: list[Profile], typed: Mapping[str, Any] | None) -> str:
         inputs = ""
-        for shown in profiles_form.form_profiles(offered, said):
+        for shown in profiles_form.form_profiles(offered, self.user_options, typed=typed):
             inputs += self.input_template.format(
                 display=html.escape(shown.profile.display_name),
                 key=html.escape(shown.profile.slug),
@@ -203,14 +202,6 @@ async def _all_of(forms: Mapping[str, Any]) -> dict[str, str]:
         except Exception as error:
             raise failed(f"options_form of {slug}", error) from error
     return result
-
-
-def single(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of a form, which browsers send as lists, as user_options are."""
-    return {
-        name: value[0] if isinstance(value, list) and value else value
-        for name, value in said.items()
-    }
 
 
 async def _form_later(spawner: ProfilesPages) -> str:

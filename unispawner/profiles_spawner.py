@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from inspect import isawaitable
 from typing import Any
 
@@ -68,11 +68,7 @@ class ProfilesSpawner(ProfilesPages):
         InvalidJobError
             If they can't be right.
         """
-        given = self.profiles
-        try:
-            given = given(self) if callable(given) else given
-        except Exception as error:  # the administrator's own function: whatever it raises
-            raise failed("c.ProfilesSpawner.profiles", error) from error
+        given = self._given()
         return self._offered_later(given) if isawaitable(given) else self._take_offered(given)
 
     def offered_now(self) -> list[Profile]:
@@ -83,11 +79,21 @@ class ProfilesSpawner(ProfilesPages):
         InvalidJobError
             If they can't be right, or are not known yet.
         """
-        offered = self._offered if self._offered is not None else self.offered()
-        if not isinstance(offered, list):
-            offered.close()  # type: ignore[attr-defined] # a coroutine of ours
-            raise InvalidJobError("profiles: it is not known yet which are offered")
-        return offered
+        if self._offered is not None:
+            return self._offered
+        given = self._given()
+        if not isawaitable(given):
+            return self._take_offered(given)
+        if isinstance(given, Coroutine):
+            given.close()  # or Python warns that nobody waits for it
+        raise InvalidJobError("profiles: it is not known yet which are offered")
+
+    def _given(self) -> Any:
+        """Return what ``profiles`` is, or its function returns: maybe something to wait for."""
+        try:
+            return self.profiles(self) if callable(self.profiles) else self.profiles
+        except Exception as error:  # the administrator's own function: whatever it raises
+            raise failed("c.ProfilesSpawner.profiles", error) from error
 
     async def _offered_later(self, given: Awaitable[Any]) -> list[Profile]:
         try:
@@ -134,7 +140,7 @@ class ProfilesSpawner(ProfilesPages):
         if self._own_form(profile):
             child = self._idle_child(profile)
             return _with_profile(profile, child.run_options_from_form(said))
-        if self._has_options_of_its_own(profile):  # a subclass may know more fields
+        if self.has_own_options(profile):  # a subclass may know more fields
             return {PROFILE: profile.slug}
         return profile.check_form(said, *self._limits(profile)).user_options
 
@@ -144,7 +150,7 @@ class ProfilesSpawner(ProfilesPages):
             {name.removeprefix("opt-"): values for name, values in query_data.items()}
         )
 
-    def _has_options_of_its_own(self, profile: Profile) -> bool:
+    def has_own_options(self, profile: Profile) -> bool:
         """Return whether it is for the profile's spawner to say what options there are."""
         if profile.own_options and not issubclass(self.class_of(profile), UniSpawner):
             return True
@@ -162,7 +168,7 @@ class ProfilesSpawner(ProfilesPages):
 
     def _choose(self, profile: Profile) -> Chosen | None:
         """Return what was chosen of a profile, checked; None if its spawner is to do that."""
-        if self._has_options_of_its_own(profile):
+        if self.has_own_options(profile):
             return None
         return profile.check(self.user_options, *self._limits(profile))
 

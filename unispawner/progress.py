@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from .errors import UniSpawnerError
 from .job import JobInfo, JobState
 from .monitor import TrackedJob
+from .summary import clock
 
 
 def event(job: TrackedJob | None, problem: UniSpawnerError | None, title: str) -> dict[str, Any]:
@@ -63,12 +63,5 @@ def _waiting(job_id: str, info: JobInfo) -> str:
     if info.message:
         message += f": {info.message}"
     if info.estimated_start is not None:
-        message += f". Estimated start: {_clock(info.estimated_start)}"
+        message += f". Estimated start: {clock(info.estimated_start)}"
     return message
-
-
-def _clock(moment: float) -> str:
-    """Return a moment as the Hub's host would say it, with the day unless it is today."""
-    then, today = time.localtime(moment), time.localtime()
-    same_day = then[:3] == today[:3]
-    return time.strftime("%H:%M %Z" if same_day else "%a %d %b, %H:%M %Z", then)

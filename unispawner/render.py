@@ -19,6 +19,8 @@ from .script import render_script
 from .site_config import class_or_unispawner, load_config, spawner_for_nobody
 from .spawner import UniSpawner
 
+_NO_JOB = "only the job of a UniSpawner is known before a server is started"
+
 
 def run(options: argparse.Namespace) -> int:
     """Print a job's script. The environment is not in it, and neither is the launcher's text.
@@ -40,9 +42,6 @@ async def _render(config: Config, options: argparse.Namespace) -> str:
     if not isinstance(spawner, UniSpawner):
         raise InvalidJobError(f"c.JupyterHub.spawner_class is {name}: {_NO_JOB}")
     return await job_script(spawner)
-
-
-_NO_JOB = "only the job of a UniSpawner is known before a server is started"
 
 
 async def job_script(spawner: UniSpawner) -> str:

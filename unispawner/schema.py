@@ -1,14 +1,13 @@
 """What users may choose, as a JSON schema: profiles -> schema of user_options. Pure, without I/O.
 
-Whatever it allows, :meth:`unispawner.profile.Profile.check` allows, but for two things that JSON
-schema has no words for: bounds of memory and times that are written as text, and limits that are
-the queue's.
+Whatever it allows, :meth:`unispawner.profile.Profile.check` allows, but for what JSON schema has no
+words for: bounds of memory and times that are written as text, limits that are the queue's, and
+steps from a number that is no multiple of them, without an upper bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .option_fields import NAME_PATTERN
@@ -20,17 +19,28 @@ _MEMORY = r"^[0-9]{1,15}(\.[0-9]{1,3})?[KMGTP]?(i?B)?$"
 _DURATION = r"^([0-9]{1,4}-)?[0-9]{1,6}:[0-9]{1,2}:[0-9]{1,2}$"
 
 
-def options_schema(profiles: Iterable[Profile]) -> dict[str, Any]:
-    """Return the schema of what a REST body may have as user_options, for these profiles."""
+def options_schema(
+    profiles: Iterable[Profile],
+    has_own_options: Callable[[Profile], bool] = lambda profile: profile.own_options,
+) -> dict[str, Any]:
+    """Return the schema of what a REST body may have as user_options.
+
+    Parameters
+    ----------
+    profiles
+        Those that are offered.
+    has_own_options
+        Whether it is for a profile's spawner to say what options there are: it may be anything.
+    """
     return {
         "$schema": DIALECT,
         "title": "user_options",
         "description": "A profile, and what is to be other than its defaults.",
-        "oneOf": [_profile(profile) for profile in profiles],
+        "oneOf": [_profile(profile, open_to_more=has_own_options(profile)) for profile in profiles],
     }
 
 
-def _profile(profile: Profile) -> dict[str, Any]:
+def _profile(profile: Profile, *, open_to_more: bool) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "type": "object",
         "title": profile.display_name,
@@ -38,7 +48,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "properties": {PROFILE: {"const": profile.slug}},
         "required": [PROFILE],
     }
-    if profile.own_options:  # it is for the spawner's class to say what else there is
+    if open_to_more:
         return schema
     for name, option in profile.options.items():
         schema["properties"][name] = _option(option)
@@ -87,7 +97,8 @@ def _values(option: Option) -> dict[str, Any]:
 
 def _bounds(option: Option) -> dict[str, Any]:
     """Return the bounds of a number; steps count from the lowest."""
-    low, high, step = (_number(option.bound(which)) for which in ("min", "max", "step"))
+    bounds: list[Any] = [option.bound(which) for which in ("min", "max", "step")]
+    low, high, step = bounds
     lowest = option.field.lowest if low is None else max(low, option.field.lowest)
     result = {"minimum": lowest, "maximum": high if high is not None else 10**15 - 1}
     if step is not None and step > 1:
@@ -96,10 +107,6 @@ def _bounds(option: Option) -> dict[str, Any]:
         elif high is not None and high - lowest < 10_000:
             return {"enum": list(range(lowest, high + 1, step))}
     return result
-
-
-def _number(value: Any) -> int | None:
-    return int(value.total_seconds()) if isinstance(value, timedelta) else value
 
 
 def _condition(profile: Profile, option: Option) -> dict[str, Any]:

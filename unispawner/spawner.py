@@ -14,11 +14,7 @@ from . import handlers, hub_start, progress, report, resume, saving, submission,
 from .accounts import Account, find_account
 from .agent_client import AgentClient
 from .cancel import cancel_until_ended
-from .errors import (
-    InvalidJobError,
-    JobEndedError,
-    UniSpawnerError,
-)
+from .errors import InvalidJobError, JobEndedError, UniSpawnerError
 from .failures import SpawnFailure
 from .job import JobInfo, JobState
 from .monitor import Monitor, TrackedJob, get_monitor

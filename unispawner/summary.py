@@ -1,7 +1,9 @@
-"""A job's resources in plain words: "4 cores, 16 GiB, 8 hours". form.js says the same in a form."""
+"""A job's resources, and moments, in plain words: "4 cores, 16 GiB, 8 hours". form.js says the same
+in a form."""
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 from .job import JobSpec
@@ -39,6 +41,13 @@ def memory(size: int) -> str:
     """Return bytes in the largest unit of which there is one, to a tenth."""
     unit, factor = next((unit, factor) for unit, factor in _UNITS if size >= factor)
     return f"{round(size / factor, 1):g} {unit}"
+
+
+def clock(moment: float) -> str:
+    """Return seconds since the epoch as the Hub's host says it, with the day unless it is today."""
+    then, today = time.localtime(moment), time.localtime()
+    same_day = then[:3] == today[:3]
+    return time.strftime("%H:%M %Z" if same_day else "%a %d %b, %H:%M %Z", then)
 
 
 def duration(length: timedelta) -> str:

@@ -738,19 +738,21 @@ HOSTS = saved("qhost-F-some-xml")
 QUEUES = Reply(
     ("qconf",), 0, "\n\n".join(saved(f"qconf-sq-{name}").stdout for name in ("all.q", "short.q"))
 )
+PENDING = saved("qstat-s-p-xml-array")
 
 
 def cluster(
     hosts: str = HOSTS.stdout, jobs: str | Reply = "qstat-r-xml-states", **settings: Any
 ) -> Inventory:
     found, asked = hold(
-        GridEngine(**settings).inventory(), Reply(("qhost",), 0, hosts), QUEUES, jobs
+        GridEngine(**settings).inventory(), Reply(("qhost",), 0, hosts), QUEUES, jobs, PENDING
     )
     resource = settings.get("sge_memory_resource", "h_vmem")
     assert [
         f"qhost -xml -q -F gpu,{resource}",
         "qconf -sq '*'",
         "qstat -xml -r -s rs -u '*'",
+        "qstat -xml -s p -u '*'",
     ] == asked
     assert isinstance(found, Inventory)
     return found
@@ -839,6 +841,35 @@ def test_a_cluster_that_does_not_answer(answers: tuple[str | Reply, ...]) -> Non
         hold(SGE.inventory(), *answers)
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (PENDING, 6),  # tasks 25, 28 … 40 of an array; what is held isn't counted
+        ("qstat-s-p-xml", 3),
+        ("qstat-xml-none", 0),
+        ("qstat-qmaster-down", None),
+        (Reply(("qstat",), 0, "<html/>"), None),
+        (AgentError("qstat did not end in time"), None),
+    ],
+)
+def test_how_many_jobs_wait(answer: Any, expected: int | None) -> None:
+    """They are the whole cluster's; hosts and queues are known without them."""
+    found, _ = hold(SGE.inventory(), HOSTS, QUEUES, "qstat-r-xml-states", answer)
+    assert (expected, None) == (found.waiting, found.running)
+    assert {None} == {queue.waiting for queue in found.queues}
+    assert cluster().nodes == found.nodes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", 1), ("7", 1), ("7,9", 2), ("1-10:1", 10), ("3,25-40:3", 7)],
+)
+def test_tasks_of_an_array(text: str, expected: int) -> None:
+    """As qstat(1) writes those that wait: ranges with a step, and single ones."""
+    job = f"<job_list><state>qw</state><tasks>{text}</tasks></job_list>"
+    assert expected == output.count_waiting(f"<job_info>{job}</job_info>")
+
+
 @pytest.mark.gridengine
 @pytest.mark.parametrize("user", ["bob", "jupyterhub"])
 def test_anybody_may_ask_for_the_cluster(gridengine: Any, user: str) -> None:
@@ -860,6 +891,7 @@ def test_anybody_may_ask_for_the_cluster(gridengine: Any, user: str) -> None:
     assert [2, 0] == [node.gpus for node in found.nodes]
     limits = {queue.name: queue.max_duration for queue in found.queues}
     assert {"all.q": None, "short.q": timedelta(minutes=10)} == limits
+    assert found.waiting is not None
 
 
 @pytest.mark.parametrize(

@@ -726,10 +726,15 @@ def test_no_marks_of_a_schedd_that_does_not_answer() -> None:
 # -- the inventory --------------------------------------------------------------------------------
 
 
+SCHEDDS = saved("condor_status-schedd")
+
+
 def nodes(reply: Reply, pool: str = "") -> dict[str, Node]:
-    commands, inventory = hold(HTCondor(htcondor_pool=pool).inventory(), reply)
-    assert 1 == len(commands)
-    assert (["-pool", pool] if pool else []) == commands[0][1:3] * bool(pool)
+    commands, inventory = hold(HTCondor(htcondor_pool=pool).inventory(), reply, SCHEDDS)
+    where = ["condor_status", *(["-pool", pool] if pool else [])]
+    assert [where, [*where, "-schedd"]] == [
+        command[: command.index("-json")] for command in commands
+    ]
     assert () == inventory.queues
     return {node.name: node for node in inventory.nodes}
 
@@ -815,8 +820,29 @@ def test_a_node_that_takes_no_jobs(more: dict[str, Any]) -> None:
 
 def test_totals() -> None:
     """Of the machines that are up."""
-    inventory = hold(HTCONDOR.inventory(), with_gpus(saved("condor_status")))[1]
-    assert Totals(2, 8, 3, 2, 2, 4, 8000 * 2**20) == inventory.totals()
+    inventory = hold(HTCONDOR.inventory(), with_gpus(saved("condor_status")), SCHEDDS)[1]
+    assert Totals(2, 0, 8, 3, 2, 2) == inventory.totals()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (SCHEDDS, (3, 2)),
+        (rows({"TotalIdleJobs": 3, "TotalRunningJobs": 2}, {"TotalIdleJobs": 4}, {}), (7, 2)),
+        (rows({"TotalIdleJobs": 0, "TotalRunningJobs": True}), (0, None)),
+        (Reply(("condor_status",), 0, ""), (None, None)),
+        (Reply(("condor_status",), 0, "[{"), (None, None)),
+        (saved("condor_status-collector-down"), (None, None)),
+        (AgentError("condor_status did not end in time"), (None, None)),
+    ],
+    ids=["one", "several", "nonsense", "none", "unreadable", "down", "too slow"],
+)
+def test_how_many_jobs_there_are(answer: Any, expected: tuple[int | None, int | None]) -> None:
+    """Of all schedds together; the machines are known without them."""
+    commands, inventory = hold(HTCONDOR.inventory(), saved("condor_status"), answer)
+    assert SCHEDDS.command == tuple(commands[1])
+    assert expected == (inventory.waiting, inventory.running)
+    assert nodes(saved("condor_status")) == {node.name: node for node in inventory.nodes}
 
 
 def test_another_pool() -> None:

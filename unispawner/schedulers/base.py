@@ -58,6 +58,15 @@ def advance(dialogue: Dialogue[Any], reply: Reply | UniSpawnerError | None) -> l
     return dialogue.throw(reply) if isinstance(reply, UniSpawnerError) else dialogue.send(reply)
 
 
+def told(command: list[str]) -> Dialogue[str | None]:
+    """Ask for what one can do without; None if it is not told."""
+    try:
+        reply = yield command
+    except UniSpawnerError:
+        return None
+    return None if reply.exit_status else reply.stdout
+
+
 class Meaning(Enum):
     """What a failed command's text means."""
 

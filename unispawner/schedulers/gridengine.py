@@ -15,7 +15,7 @@ from typing import ClassVar
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
 from . import gridengine_output as output
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 
 _PER = ("slot", "job")
@@ -252,7 +252,10 @@ class GridEngine(Scheduler):
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qhost for the hosts and what is left on them, qconf for the queues' limits, and qstat
-        for what jobs have: qhost does not tell what there is in all."""
+        for what jobs have, since qhost does not tell what there is in all, and for those that wait.
+
+        These are the cluster's: one that waits is in no queue.
+        """
         memory = _resources(self.sge_memory_resource)
         wanted = ",".join([self.sge_gpu_resource, *memory])
         hosts = yield ["qhost", "-xml", "-q", "-F", wanted]
@@ -271,7 +274,8 @@ class GridEngine(Scheduler):
         )
         if inventory is None:
             raise self.unreadable(hosts)
-        return inventory
+        pending = yield from told(["qstat", "-xml", "-s", "p", "-u", "*"])
+        return replace(inventory, waiting=output.count_waiting(pending or ""))
 
 
 def _resources(names: str) -> list[str]:

@@ -188,6 +188,27 @@ def read_inventory(
     )
 
 
+def count_waiting(text: str) -> int | None:
+    """Count the jobs of a ``qstat -xml -s p`` that could run, not those that are held or given up.
+
+    Of an array it is every task that waits. None if it is something else.
+    """
+    root = _parse(text, "job_info")
+    if root is None:
+        return None
+    return sum(
+        _count_tasks(_text(job, "tasks"))
+        for job in root.iter("job_list")
+        if read_state(_text(job, "state")) is JobState.QUEUED
+    )
+
+
+def _count_tasks(text: str) -> int:
+    """Return how many ``25-40:3`` or ``7,9`` are; a job without tasks is one."""
+    ranges = re.findall(r"(\d+)(?:-(\d+):(\d+))?", text)
+    return sum(len(range(int(a), int(b or a) + 1, int(step or 1))) for a, b, step in ranges) or 1
+
+
 def _open_queues(host: ElementTree.Element) -> set[str]:
     """Return the queues that can start a job there: qstat(1) knows no good state but none."""
     values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}

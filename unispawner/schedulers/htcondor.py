@@ -6,7 +6,6 @@ environment of a login is set in the description, and holds nothing that is secr
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Collection, Hashable, Iterable, Mapping
@@ -15,8 +14,17 @@ from typing import Any, ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState
-from .base import Dialogue, Meaning, Reply, Scheduler, setting
-from .htcondor_inventory import NODE_FIELDS, SLOT_FIELDS, as_int, read_nodes, read_slots
+from .base import Dialogue, Meaning, Reply, Scheduler, setting, told
+from .htcondor_inventory import (
+    JOB_COUNTS,
+    NODE_FIELDS,
+    SLOT_FIELDS,
+    as_int,
+    count_jobs,
+    read_nodes,
+    read_rows,
+    read_slots,
+)
 from .inventory import Inventory
 
 # Who has the job, and its number, HTCondor itself writes; the rest its user can change with
@@ -209,7 +217,9 @@ class HTCondor(Scheduler):
         jobs = self.read_status((yield self.status_command(job_ids)))
         if job_ids is None and any(info.exec_host for info in jobs.values()):
             try:
-                reply = yield self._collector_command(SLOT_FIELDS, "JobId isnt undefined")
+                reply = yield self._collector_command(
+                    SLOT_FIELDS, "-constraint", "JobId isnt undefined"
+                )
                 self.check_answered(reply)
                 slots = read_slots(self.read_rows(reply))
             except UniSpawnerError:
@@ -246,31 +256,30 @@ class HTCondor(Scheduler):
         }
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask the collector for every slot; HTCondor has no queues."""
+        """Ask the collector for every slot, and for the jobs of all schedds; there are no queues.
+
+        A schedd tells it every five minutes (SCHEDD_INTERVAL), and soon after a submission.
+        """
         reply = yield self._collector_command(NODE_FIELDS)
         self.check_answered(reply)
-        return Inventory(nodes=read_nodes(self.read_rows(reply)))
+        nodes = read_nodes(self.read_rows(reply))
+        jobs = yield from told(self._collector_command(JOB_COUNTS, "-schedd"))
+        return Inventory((), nodes, *count_jobs(jobs))
 
-    def _collector_command(self, attributes: Iterable[str], constraint: str = "") -> list[str]:
+    def _collector_command(self, attributes: Iterable[str], *which: str) -> list[str]:
         pool = ["-pool", self.htcondor_pool] if self.htcondor_pool else []
-        which = ["-constraint", constraint] if constraint else []
         return ["condor_status", *pool, *which, "-json", "-attributes", ",".join(attributes)]
 
     def read_rows(self, reply: Reply) -> list[dict[str, Any]]:
-        """Return the ClassAds of a command's JSON; zero bytes are none.
+        """Return the ClassAds of a command's JSON.
 
         Raises
         ------
         SchedulerUnavailable
             If it is something else.
         """
-        if not reply.stdout.strip():
-            return []
-        try:
-            rows = json.loads(reply.stdout)
-        except (ValueError, RecursionError):
-            raise self.unreadable(reply) from None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        rows = read_rows(reply.stdout)
+        if rows is None:
             raise self.unreadable(reply)
         return rows
 

@@ -1,7 +1,9 @@
-"""What HTCondor's collector tells of the pool: its machines, and on which of them a job is."""
+"""What HTCondor's collector tells of the pool: its machines, on which of them a job is, and how
+many jobs there are."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,9 +15,21 @@ NODE_FIELDS = (
 )
 SLOT_FIELDS = ("Machine", "JobId", "RemoteOwner")
 """Of a slot that is in use; the machine's own words, which no user can write."""
+JOB_COUNTS = ("TotalIdleJobs", "TotalRunningJobs")
+"""Of a schedd: those of all its users. Idle are those that could run; not what is held."""
 
 Slot = tuple[str, str, str]
 """A job's id, its owner, and the machine it is on."""
+
+
+def read_rows(text: str) -> list[dict[str, Any]] | None:
+    """Return the ClassAds of JSON; no text at all is none. None if it is something else."""
+    try:
+        rows = json.loads(text) if text.strip() else []
+    except (ValueError, RecursionError):
+        return None
+    right = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    return rows if right else None
 
 
 def read_slots(rows: Collection[Mapping[str, Any]]) -> set[Slot]:
@@ -29,6 +43,14 @@ def read_slots(rows: Collection[Mapping[str, Any]]) -> set[Slot]:
         for row in rows
         if str(row.get("JobId")).endswith(".0")
     }
+
+
+def count_jobs(text: str | None) -> list[int | None]:
+    """Return how many jobs are idle and how many run, of all schedds; None of what isn't told."""
+    rows = read_rows(text or "") or ()
+    counts = [[as_int(row.get(name)) for row in rows] for name in JOB_COUNTS]
+    known = [[number for number in numbers if number is not None] for numbers in counts]
+    return [sum(numbers) if numbers else None for numbers in known]
 
 
 def read_nodes(rows: Collection[Mapping[str, Any]]) -> tuple[Node, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Queue:
 
     Attributes
     ----------
+    name
+        Empty of what stands for the whole cluster: see :func:`unispawner.limits.find_queue`.
     default
         True if a job that names no queue goes here.
     available
@@ -73,28 +74,42 @@ class Queue:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over nodes that are available; of what isn't told, what is known."""
+    """Sums over nodes that are available. What is idle is a sum of what is told, None if no node
+    tells it.
+
+    Attributes
+    ----------
+    idle_nodes
+        Those that no job has a part of.
+    """
 
     nodes: int = 0
+    idle_nodes: int | None = 0
     cores: int = 0
-    idle_cores: int = 0
+    idle_cores: int | None = 0
     gpus: int = 0
-    idle_gpus: int = 0
-    largest_cores: int = 0
-    largest_memory: int = 0
-    """Of one node: what a job on a single node can have at most; memory in bytes."""
-    idle_nodes: int = 0
-    """Those that no job has a part of."""
+    idle_gpus: int | None = 0
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The queues and nodes of a cluster, as they were when it was asked."""
+    """A cluster, as it was when it was asked.
+
+    Attributes
+    ----------
+    queues, nodes
+        What it has.
+    waiting, running
+        How many jobs there are in all, where no queue tells of its own; None if not told.
+    hosts
+        The names of the nodes.
+    """
 
     queues: tuple[Queue, ...] = ()
     nodes: tuple[Node, ...] = ()
+    waiting: int | None = None
+    running: int | None = None
     hosts: frozenset[str] = field(init=False, repr=False)
-    """The names of the nodes."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hosts", frozenset(node.name for node in self.nodes))
@@ -105,35 +120,28 @@ class Inventory:
             node for node in self.nodes if node.available and (not queue or queue in node.queues)
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-serialisable data: times in seconds, memory in bytes, totals included."""
-        queues = [
-            {
-                **asdict(queue),
-                "max_duration": queue.max_duration and queue.max_duration.total_seconds(),
-                "totals": asdict(self.totals(queue.name)),
-            }
-            for queue in self.queues
-        ]
-        nodes = [{**asdict(node), "queues": sorted(node.queues)} for node in self.nodes]
-        return {"queues": queues, "nodes": nodes, "totals": asdict(self.totals())}
-
 
 def _totals(nodes: Iterable[Node]) -> Totals:
     chosen = list(nodes)
     return Totals(
         nodes=len(chosen),
+        idle_nodes=_sum_told(_is_idle(node) for node in chosen),
         cores=sum(node.cores for node in chosen),
-        idle_cores=sum(node.idle_cores or 0 for node in chosen),
+        idle_cores=_sum_told(node.idle_cores for node in chosen),
         gpus=sum(node.gpus for node in chosen),
-        idle_gpus=sum(node.idle_gpus or 0 for node in chosen),
-        largest_cores=max((node.cores for node in chosen), default=0),
-        largest_memory=max((node.memory or 0 for node in chosen), default=0),
-        idle_nodes=sum(_is_idle(node) for node in chosen),
+        idle_gpus=_sum_told(node.idle_gpus if node.gpus else 0 for node in chosen),
     )
 
 
-def _is_idle(node: Node) -> bool:
+def _sum_told(numbers: Iterable[int | None]) -> int | None:
+    given = list(numbers)
+    told = [number for number in given if number is not None]
+    return sum(told) if told or not given else None
+
+
+def _is_idle(node: Node) -> bool | None:
+    if node.idle_cores is None:
+        return None
     return node.idle_cores == node.cores > 0 and node.idle_gpus in (None, node.gpus)
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import ClassVar
 
-from ..errors import InvalidJobError, UniSpawnerError
+from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from . import lsf_bjobs as bjobs
 from . import lsf_inventory as output
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 
 _UNITS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
@@ -239,8 +239,8 @@ class Lsf(Scheduler):
         if unaccounted:
             raise self.unreadable(reply)  # bjobs said nothing of them, not even that they are gone
         if wide and any(_unexplained(info) for info in jobs.values()):
-            text = yield from _told(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
-            jobs = _explained(jobs, bjobs.read_pending_reasons(text))
+            text = yield from told(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
+            jobs = _explained(jobs, bjobs.read_pending_reasons(text or ""))
         return jobs
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
@@ -295,12 +295,12 @@ class Lsf(Scheduler):
         self.check_answered(hosts)
         if not output.is_host_table(hosts.stdout):
             raise self.unreadable(hosts)
-        static = yield from _told(["lshosts", "-w"])
-        gpus = yield from _told(["bhosts", "-gpu", "-w"])
+        static = (yield from told(["lshosts", "-w"])) or ""
+        gpus = (yield from told(["bhosts", "-gpu", "-w"])) or ""
         names = frozenset(node.name for node in output.read_nodes(hosts.stdout, "", "", ()))
         groups: dict[str, output.HostTerms] = {}
         if output.needs_groups([terms for _, terms in queues], names):
-            groups = output.read_groups((yield from _told(["bmgroup", "-w"])))
+            groups = output.read_groups((yield from told(["bmgroup", "-w"])) or "")
         allowed = [(queue.name, output.members(terms, names, groups)) for queue, terms in queues]
         nodes = output.read_nodes(hosts.stdout, static, gpus, allowed)
         found = [queue for queue, _ in queues]
@@ -311,15 +311,6 @@ class Lsf(Scheduler):
 
 def _whose(job_ids: Collection[str] | None) -> list[str]:
     return ["-u", "all"] if job_ids is None else []
-
-
-def _told(command: list[str]) -> Dialogue[str]:
-    """Ask for what one can do without; empty if it is not told."""
-    try:
-        reply = yield command
-    except UniSpawnerError:
-        return ""
-    return "" if reply.exit_status else reply.stdout
 
 
 def _meaning(lsf: Lsf, reply: Reply) -> Meaning:

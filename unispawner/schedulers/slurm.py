@@ -12,7 +12,7 @@ from typing import ClassVar
 from ..errors import SchedulerUnavailable
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import format_duration
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, number_waiting
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, number_waiting, told
 from .inventory import Inventory, Node, Queue
 
 # None of these can be written by a user: no name, no comment, no work directory.
@@ -195,8 +195,9 @@ class Slurm(Scheduler):
         reply = yield ["sinfo", "-h", "-a", "-N", "-O", fields]
         self.check_answered(reply)
         inventory = read_inventory(self, reply)
-        jobs = yield ["squeue", "-h", "-a", "-r", "-t", "PENDING,RUNNING", "-o", "%P|%T"]
-        if jobs.exit_status != 0:  # the nodes are worth knowing by themselves
+        command = ["squeue", "-h", "-a", "-r", "-t", "PENDING,RUNNING", "-o", "%P|%T"]
+        jobs = yield from told(command)
+        if jobs is None:
             return inventory
         waiting, running = count_jobs(jobs)
         queues = [
@@ -252,14 +253,14 @@ def read_inventory(slurm: Slurm, reply: Reply) -> Inventory:
     return Inventory(tuple(queues.values()), tuple(nodes.values()))
 
 
-def count_jobs(reply: Reply) -> tuple[Counter[str], Counter[str]]:
+def count_jobs(text: str) -> tuple[Counter[str], Counter[str]]:
     """Read an squeue of partitions and states: how many jobs wait and run in each partition.
 
     One that waits may name several, separated by commas, and waits in each.
     """
     waiting: Counter[str] = Counter()
     running: Counter[str] = Counter()
-    for line in reply.stdout.splitlines():
+    for line in text.splitlines():
         partitions, _, state = line.partition("|")
         counter = waiting if state == "PENDING" else running
         counter.update(partitions.split(","))

@@ -142,7 +142,7 @@
 
   function queueOf(card) {
     const cluster = inventory[card.element.dataset.cluster];
-    const name = fields(card).queue_name || card.element.dataset.queue || cluster?.default_queue;
+    const name = fields(card).queue_name || cluster?.default_queue;
     return cluster?.queues[name];
   }
 
@@ -224,9 +224,11 @@
       try {
         const url = `${baseUrl}api/unispawner/inventory?user=${encodeURIComponent(form.dataset.user)}`;
         const answer = await fetch(url, { headers: { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" } });
-        if (answer.ok) inventory = (await answer.json()).clusters;
-        pause = Math.min(60, ...Object.values(inventory).map((cluster) => cluster.refresh_in));
-        update();
+        if (answer.ok) {
+          inventory = (await answer.json()).clusters;
+          pause = Math.min(60, ...Object.values(inventory).map((cluster) => cluster.refresh_in));
+          update();
+        }
       } catch (error) {
         console.warn("What is free is not known:", error); // what was known stays
       }
