@@ -28,7 +28,7 @@ class ProfilesSpawner(ProfilesPages):
     """Offers profiles, and runs a server by the spawner of the one that was chosen."""
 
     profiles = Union(
-        [List(AnyTrait(), minlen=1), Callable()],
+        [List(AnyTrait()), Callable()],
         default_value=[{"display_name": "Notebook server", "slug": "default", "default": True}],
         help="""What users may choose among: a list of dictionaries, or of wrapspawner's tuples
         (display name, key, class, settings), or a function of the spawner that returns one, which
