@@ -72,7 +72,7 @@ class ProfilesSpawner(ProfilesPages):
         try:
             given = given(self) if callable(given) else given
         except Exception as error:  # the administrator's own function: whatever it raises
-            raise failed("c.ProfilesSpawner.profiles", error) from error
+            raise self._failed(error) from error
         return self._offered_later(given) if isawaitable(given) else self._take_offered(given)
 
     def offered_now(self) -> list[Profile]:
@@ -93,8 +93,15 @@ class ProfilesSpawner(ProfilesPages):
         try:
             result = await given
         except Exception as error:
-            raise failed("c.ProfilesSpawner.profiles", error) from error
+            raise self._failed(error) from error
         return self._take_offered(result)
+
+    def _failed(self, error: Exception) -> UniSpawnerError:
+        """Return what a user is told; where the administrator's function failed is for the log."""
+        told = failed("c.ProfilesSpawner.profiles", error)
+        if told is not error:
+            self.log.error("%s: %s", self._log_name, told, exc_info=error)
+        return told
 
     def _take_offered(self, given: Any) -> list[Profile]:
         groups = {group.name for group in self.user.groups} if self.user else set()
