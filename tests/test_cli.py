@@ -184,7 +184,12 @@ c.Ours.queue_name = "ours"
 @pytest.mark.parametrize(
     ("line", "check", "text"),
     [
-        ('c.UniSpawner.queue = "x"', "hub", "c.UniSpawner has no queue"),
+        ('c.UniSpawner.queue = "x"', "hub", "c.UniSpawner has no queue (did you mean queue_name?)"),
+        (
+            'c.JupyterHub.spawner_class = "unispawner.ProfileSpawner"',
+            "hub",
+            "spawner_class: must be a type, but 'unispawner.ProfileSpawner' could not be imported",
+        ),
         ('c.JupyterHub.spawner_class = "batchspawner.SlurmSpawner"', "hub", "spawner_class"),
         ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
         ('c.UniSpawner.resources = {"memory": "4 gigs"}', "job", "'4 gigs' is no amount of memory"),

@@ -9,6 +9,7 @@ import pytest
 
 from unispawner.cli import main
 from unispawner.legacy.doctor import program
+from unispawner.testing import read_saved_reply
 
 PROGRAMS = ("sudo", "qsub", "qstat", "qdel", "sbatch", "squeue", "scancel", "ssh")
 TORQUE = """
@@ -229,7 +230,7 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
         (
             'c.ProfilesSpawner.profiles[3]["config"] = {"queue": "x"}',
             "profile new",
-            "UniSpawner has no queue",
+            "UniSpawner has no queue (did you mean queue_name?)",
         ),
         (
             'c.ProfilesSpawner.profiles[3]["resources"] = {"memory": "1G"}',
@@ -237,7 +238,7 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
             "memory",
         ),
         ('c.ProfilesSpawner.profiles.append(("x", "y"))', "profiles", "profiles[4]: must be"),
-        ('c.ProfilesSpawner.profile = "x"', "hub", "c.ProfilesSpawner has no profile"),
+        ('c.ProfilesSpawner.profile = "x"', "hub", "has no profile (did you mean profiles?)"),
         ('c.TorqueSpawner.req_que = "x"', "hub", "c.TorqueSpawner has no req_que"),
         ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
     ],
@@ -247,6 +248,93 @@ def test_what_is_wrong_with_profiles(doctor: Doctor, line: str, check: str, text
     wrong = doctor.wrong(f"{PROFILES}\n{line}")
     assert wrong.startswith(f"WRONG   {check}: ")
     assert text in wrong
+
+
+def test_no_profiles(doctor: Doctor) -> None:
+    """A list of none offers nothing to anybody."""
+    status, lines = doctor(f"{PROFILES}\nc.ProfilesSpawner.profiles = []")
+    (line,) = [line for line in lines if line.startswith("WRONG   profiles: ")]
+    assert line.endswith("c.ProfilesSpawner.profiles is empty: there must be one at least")
+    assert 1 == status
+
+
+def test_profiles_of_another_spawner(doctor: Doctor) -> None:
+    """What counts for nothing is pointed at; it may be meant so, and is no failure."""
+    status, lines = doctor(f'{PROFILES}\nc.JupyterHub.spawner_class = "unispawner"')
+    (line,) = [line for line in lines if line.startswith("look at hub: ")]
+    assert "c.ProfilesSpawner is set, but counts for nothing" in line
+    assert 0 == status, lines
+
+
+QUEUES = """
+c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
+c.JupyterHub.hub_ip = "10.1.0.5"
+c.UniSpawner.scheduler = "slurm"
+c.UniSpawner.agent_python = "/bin/sh"
+c.ProfilesSpawner.profiles = [
+    {
+        "display_name": "Right",
+        "config": {"queue_name": "long"},
+        "options": {"duration": {"max": "2-00:00:00"}, "cpu_cores_per_process": {"max": 8}},
+    },
+]
+"""
+
+
+@pytest.fixture
+def slurm(doctor: Doctor) -> str:
+    """A configuration for a Slurm that tells what a real one has told of its queues."""
+    saved = Path(__file__).parent / "outputs" / "slurm" / "sinfo-inventory"
+    answer = doctor.programs / "answer"
+    answer.write_text(read_saved_reply(saved).stdout)
+    (doctor.programs / "sinfo").write_text(f"#!/bin/sh\nexec /bin/cat {answer}\n")
+    (doctor.programs / "sinfo").chmod(0o755)
+    version = 'case "$1" in -V | --version) echo slurm 22.05.8 ;; esac'
+    (doctor.programs / "squeue").write_text(f"#!/bin/sh\n{version}\n")
+    return f'{QUEUES}\nc.UniSpawner.scheduler_environment = {{"PATH": "{doctor.programs}"}}'
+
+
+def test_queues_that_allow_what_is_asked_for(doctor: Doctor, slurm: str) -> None:
+    """At each bound of the options."""
+    status, lines = doctor(slurm)
+    assert "ok      queues: as far as the scheduler tells, they allow what is asked for" in lines
+    assert 0 == status, lines
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('["config"]["queue_name"] = "nosuch"', "the scheduler tells of no queue 'nosuch'; there"),
+        ('["config"] = {"queue_name": "small"}', "48:00:00 is more than the queue small allows"),
+        ('["config"] = {}', "duration: 48:00:00 is more than the default queue allows"),
+        (
+            '["options"]["cpu_cores_per_process"]["max"] = 640',
+            "cpu_cores_per_process: 640 is more than the queue long allows",
+        ),
+    ],
+)
+def test_queues_that_do_not(doctor: Doctor, slurm: str, line: str, text: str) -> None:
+    """It is pointed at once for each profile; the scheduler may know better, so it's no failure."""
+    status, lines = doctor(f"{slurm}\nc.ProfilesSpawner.profiles[0]{line}")
+    (queues,) = [line for line in lines if " queues: " in line]
+    assert queues.startswith("look at queues: profile right: ")
+    assert 1 == queues.count(text)
+    assert 0 == status, lines
+
+
+def test_a_list_of_queues_is_not_looked_up(doctor: Doctor, slurm: str) -> None:
+    """Nor is what names a server or a host: the scheduler takes what is no queue's name."""
+    name = '["config"]["queue_name"] = "long,small"'
+    _, lines = doctor(f"{slurm}\nc.ProfilesSpawner.profiles[0]{name}")
+    assert [] == [line for line in lines if line.startswith("look at queues")]
+
+
+def test_queues_of_a_scheduler_that_does_not_tell(doctor: Doctor, slurm: str) -> None:
+    """It is said that nothing is known."""
+    (doctor.programs / "sinfo").unlink()
+    _, lines = doctor(slurm)
+    (queues,) = [line for line in lines if " queues: " in line]
+    assert queues.startswith("look at queues: what they allow is not known: ")
 
 
 def test_profiles_of_a_function(doctor: Doctor) -> None:

@@ -204,6 +204,18 @@ def test_a_good_configuration_starts(hub: Hub) -> None:
     assert "unispawner is wrong" not in hub.serves('c.UniSpawner.scheduler = "local"\n')
 
 
+def test_a_setting_that_there_is_not_is_told_once(hub: Hub) -> None:
+    """However often the profiles are tried at the Hub's start."""
+    options = {"software": {"choices": {"a": {"display_name": "A", "override": {"prologue": "a"}}}}}
+    profiles = [{"display_name": name, "options": options} for name in ("One", "Two")]
+    log = hub.serves(
+        'c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"\n'
+        'c.UniSpawner.scheduler = "local"\nc.UniSpawner.queue = "long"\n'
+        f"c.ProfilesSpawner.profiles = {profiles}\n"
+    )
+    assert 1 == log.count("Config option `queue` not recognized by `UniSpawner`"), log
+
+
 def test_a_scheduler_that_is_found_starts(hub: Hub, command: Callable[[str, str], str]) -> None:
     """What is asked for is checked against the one that was found."""
     text = '[ "$1" = --version ] && echo "slurm 22.05.8"\nexit 0'

@@ -251,10 +251,43 @@ def test_the_queues_limit() -> None:
         ({"options": {"memory": {"locked": True}}}, "there is no default"),
         ({"options": {"node_count": {"step": 0}}}, "step: 0 makes no steps"),
         ({"options": {"node_count": {"step": -2}}}, "step: -2 makes no steps"),
+        ({"kernel": "R"}, "kernel: is nothing to set; there are config, default, "),
+        (
+            {"options": {"memory": {"maximum": "1G"}}},
+            r"memory\.maximum: is nothing to set; there are choices, .*, max, min, override",
+        ),
+        (
+            {"options": {"own": {"choices": {"a": {"title": "A"}}}}},
+            r"own\.choices\.a\.display_name: must be given",
+        ),
+        (
+            {"options": {"own": {"choices": {"a": {"display_name": "A", "title": "A"}}}}},
+            r"a\.title: is nothing to set; there are description, display_name, override$",
+        ),
+        (
+            {"options": {"own": {"choices": "a"}}},
+            r"choices: must be a list or a dictionary, not 'a'",
+        ),
+        ({"options": {"memory": "4G"}}, r"options\.memory: must be a dictionary, not '4G'"),
+        ({"groups": "staff"}, r"groups: must be a list, not 'staff'"),
+        ({"options": {"memory": {"default": "2G", "max": "1G"}}}, r"memory: default: '2G' must be"),
+        (
+            {"options": {"memory": {"choices": ["1G", "3G"], "max": "2G"}}},
+            r"options\.memory: choices: '3G' must be at most 2G",
+        ),
+        (
+            {
+                "options": {
+                    "own": {"choices": {"a": {"display_name": "A", "override": {"prologue": "x"}}}},
+                    "memory": {"when": {"own": "b"}},
+                }
+            },
+            r"options\.memory\.when: own: 'b' must be one of a",
+        ),
     ],
 )
 def test_what_an_administrator_can_get_wrong(changes: dict[str, Any], words: str) -> None:
-    """It names the profile and the part, and is told when the Hub starts."""
+    """It names the profile, the part, and what would be right; it is told when the Hub starts."""
     with pytest.raises(InvalidJobError, match=words) as raised:
         profile(**changes)
     assert "profiles[0]" in str(raised.value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -564,6 +565,28 @@ async def test_a_profile_is_class_and_settings(new: NewWrapper) -> None:
     await stop(wrapper)
     two: Any = await start(wrapper, profile="two")
     assert (OtherChild, "a job in two", 60) == (type(two), two.job, wrapper.start_timeout)
+
+
+def raising(spawner: Any) -> Any:
+    """An administrator's function that fails."""
+    raise KeyError("no such group")
+
+
+async def raising_later(spawner: Any) -> Any:
+    """The same as a coroutine."""
+    raising(spawner)
+
+
+@pytest.mark.parametrize("function", [raising, raising_later])
+async def test_a_function_of_profiles_that_fails(
+    new: NewWrapper, caplog: Any, function: Any
+) -> None:
+    """The user is told what; the log has its traceback, or nobody would find the place."""
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": function})
+    with pytest.raises(Exception, match="profiles failed: KeyError: 'no such group'"):
+        await wrapper.get_options_form()
+    (record,) = [one for one in caplog.records if "profiles failed" in one.getMessage()]
+    assert "raising" == traceback.extract_tb(record.exc_info[2])[-1].name
 
 
 async def test_hooks_around_profiles(new: NewWrapper) -> None:

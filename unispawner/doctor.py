@@ -10,7 +10,7 @@ import asyncio
 import getpass
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,20 @@ from .legacy import BatchSpawnerBase
 from .legacy import doctor as legacy
 from .legacy.checks import COMMANDS
 from .profiles import PROFILE, Profile, read_profiles
+from .profiles_check import near
 from .profiles_spawner import ProfilesSpawner
+from .queues_check import doubts
 from .run_as.sudo import Sudo
 from .scheduler_settings import HOST, SchedulerSettings
 from .script import render_script
 from .site_config import class_or_unispawner, load_config, spawner_class, spawner_for_nobody
 from .spawner import UniSpawner
 from .wrap_spawner import WrapSpawner
+
+
+class Doubt(Exception):
+    """Something that may be meant as it is, but should be looked at."""
+
 
 Check = tuple[str, Callable[[], Awaitable[str]]]
 """What is checked, and what tells that it is right or raises a UniSpawnerError."""
@@ -51,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
     for name, check in checks(spawner, spawners, options.account):
         try:
             print(f"ok      {name}: {asyncio.run(check())}")  # type: ignore[arg-type]
+        except Doubt as doubt:
+            print(f"look at {name}: {doubt}")
         except UniSpawnerError as error:
             failed = 1
             print(f"WRONG   {name}: {error}")
@@ -82,6 +91,8 @@ def checks(spawner: Any, spawners: list[Any], account: str | None) -> list[Check
     result += [_check("commands", _commands, one) for one in ours]
     result += [_check("commands", legacy.check_commands, one) for one in of_batch]
     result += [_check("query", _query, one) for one in ours]
+    if any(map(_has_queues, ours)):
+        result.append(_check("queues", _queues, spawner))
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch))
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
@@ -163,6 +174,11 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
             f"The nodes can't reach the Hub's API at {address}: set c.JupyterHub.hub_ip to an "
             "address of this host that they can reach"
         )
+    if "ProfilesSpawner" in config and not issubclass(cls, ProfilesSpawner):
+        raise Doubt(
+            f"c.ProfilesSpawner is set, but counts for nothing: c.JupyterHub.spawner_class is "
+            f'{cls.__name__}, not "unispawner.ProfilesSpawner"'
+        )
     return f"{cls.__name__}, the API at {address}"
 
 
@@ -173,7 +189,7 @@ def _check_names(cls: type[Spawner], config: Config) -> None:
         if part in Spawner.__mro__ or part.__name__ not in config:
             continue
         if unknown := sorted(set(config[part.__name__]) - there):
-            raise InvalidJobError(f"c.{part.__name__} has no {', '.join(unknown)}")
+            raise InvalidJobError(f"c.{part.__name__} has no {near(unknown, there)}")
 
 
 def _is_remote(spawner: Any) -> bool:
@@ -184,10 +200,17 @@ def _is_remote(spawner: Any) -> bool:
     return ours and spawner.hub_connect_url is None
 
 
+def _has_queues(spawner: UniSpawner) -> bool:
+    try:
+        return not spawner.get_scheduler().loopback
+    except UniSpawnerError:
+        return True  # is told by the check of the scheduler
+
+
 async def _profiles(spawner: ProfilesSpawner) -> str:
     if not isinstance(spawner.profiles, list):
         return "a function: what it returns depends on the user, and is checked at a start"
-    return ", ".join(one.slug for one in read_profiles(spawner.profiles))
+    return ", ".join(one.slug for one in profiles_check.listed(spawner))
 
 
 async def _profile(spawner: ProfilesSpawner, profile: Profile) -> str:
@@ -230,6 +253,36 @@ async def _query(spawner: UniSpawner) -> str:
         f"{len(jobs)} jobs of {len(owners)} other accounts are shown to {getpass.getuser()}. If "
         "there should be more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
     )
+
+
+async def _queues(spawner: Any) -> str:
+    found: list[str] = []
+    for whose, one in _jobs(spawner):
+        try:
+            inventory = await one.monitor().inventory.get()
+            spec = one.job_spec("0" * 16, environment={})
+        except InvalidJobError:
+            continue  # is told by the check of the job or profile
+        except UniSpawnerError as error:
+            raise Doubt(f"what they allow is not known: {error.message}") from None
+        found += [f"{whose}{doubt}" for doubt in doubts(spec, inventory)]
+    if found:
+        raise Doubt("; ".join(dict.fromkeys(found)))
+    return "as far as the scheduler tells, they allow what is asked for"
+
+
+def _jobs(spawner: Any) -> Iterator[tuple[str, UniSpawner]]:
+    """Yield UniSpawners that ask for what can be asked for, with the words that say whose it is."""
+    if isinstance(spawner, UniSpawner):
+        yield "", spawner
+    for profile in known(spawner):
+        for user_options in profile.variants():
+            try:
+                child = profiles_check.make_child(spawner, profile, user_options)
+            except InvalidJobError:
+                continue  # is told by the check of the profile
+            if isinstance(child, UniSpawner):
+                yield f"profile {profile.slug}: ", child
 
 
 async def _python(python: str) -> str:

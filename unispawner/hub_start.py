@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import sys
 import threading
 from typing import Any
@@ -33,6 +34,21 @@ def watch() -> None:
     hub_class.init_handlers = init_handlers
 
 
+class _Once(logging.Filter):
+    """Lets each message pass once: a profile is tried many times, and traitlets warns each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be logged."""
+        message = record.getMessage()
+        new = message not in self._seen
+        self._seen.add(message)
+        return new
+
+
 def _check(hub: Any) -> None:
     """Log what is wrong; end the Hub if it can't become right by itself."""
     check = getattr(hub.spawner_class, "check_config", None)
@@ -50,8 +66,11 @@ def _check(hub: Any) -> None:
 
     # In a loop of its own: the Hub's is busy starting, and serves nobody yet.
     thread = threading.Thread(target=work, name="check of the configuration", daemon=True)
+    once = _Once()
+    hub.log.addFilter(once)
     thread.start()
     thread.join()
+    hub.log.removeFilter(once)
     for error in errors:
         if isinstance(error, InvalidJobError):
             hub.log.critical("The configuration of unispawner is wrong: %s", error)

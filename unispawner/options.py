@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
@@ -117,7 +117,7 @@ class Option(BaseModel):
         if isinstance(value, list | tuple):
             return {str(one): {"display_name": str(one)} for one in value}
         if not isinstance(value, Mapping):
-            return value
+            raise ValueError(f"must be a list or a dictionary, not {shown(value)}")
         return {
             str(key): {"display_name": one} if isinstance(one, str) else one
             for key, one in value.items()
@@ -141,14 +141,22 @@ class Option(BaseModel):
             self._check_what_it_sets()
             self._check_bounds()
             for key in self.choices:
-                self._check_range(self.read(key), None)
+                self._check_own("choices", self._check_range, self.read(key), None)
             if self.default is not None:
-                self.check(self.default)
+                self._check_own("default", self.check, self.default)
             elif self.locked:
                 raise InvalidJobError("locked: there is no default")
         except InvalidJobError as error:
             raise ValueError(str(error)) from None
         return self
+
+    def _check_own(self, what: str, check: Callable[..., object], *values: object) -> None:
+        """Check a value that the administrator gives, and say where it stands."""
+        try:
+            check(*values)
+        except InvalidJobError as error:
+            words = error.message.removeprefix(f"{self.name}: ")
+            raise InvalidJobError(f"{what}: {words}") from None
 
     def _check_what_it_sets(self) -> None:
         if self.name in _FORBIDDEN or not _KEY.fullmatch(self.name):

@@ -133,7 +133,10 @@ class Profile(BaseModel):
                     f"({', '.join(earlier) or 'there is none'})"
                 )
             for value in values:
-                self.options[other].check(value)
+                try:
+                    self.options[other].check(value)
+                except InvalidJobError as error:
+                    raise InvalidJobError(f"options.{name}.when: {error.message}") from None
 
     def is_for(self, user: str, groups: Collection[str]) -> bool:
         """Return whether a user is offered this profile."""

@@ -9,7 +9,19 @@ from pydantic import ValidationError
 
 from .errors import InvalidJobError
 from .option_fields import shown
+from .options import Choice, Option
 from .profile import PROFILE, Chosen, Profile, single
+
+_MUST_BE = {
+    "dict_type": "a dictionary",
+    "model_type": "a dictionary",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_type": "text",
+    "bool_type": "True or False",
+    "bool_parsing": "True or False",
+}
+"""What pydantic's complaints of these types mean."""
 
 
 def read_profiles(data: Iterable[Any]) -> list[Profile]:
@@ -48,11 +60,29 @@ def _read_tuple(one: Sequence[Any], where: str) -> dict[str, Any]:
 
 
 def _first(error: ValidationError) -> str:
-    """Return where and what the first of pydantic's complaints is."""
+    """Return where the first of pydantic's complaints is and what, in an administrator's words."""
     found = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in found["loc"])
-    words = found["msg"].removeprefix("Value error, ")
-    return f"{place}: {words}" if place else words
+    loc = [str(part) for part in found["loc"]]
+    kind = found["type"]
+    if kind == "extra_forbidden":
+        words = f"is nothing to set; there are {', '.join(_settable(loc))}"
+    elif kind == "missing":
+        words = "must be given"
+    elif kind in _MUST_BE:
+        words = f"must be {_MUST_BE[kind]}, not {shown(found['input'])}"
+    else:
+        words = found["msg"].removeprefix("Value error, ")
+        words = words.removeprefix(f"{loc[-1]}: ") if loc else words
+    return f"{'.'.join(loc)}: {words}" if loc else words
+
+
+def _settable(loc: Sequence[str]) -> list[str]:
+    """Return what can be set where something is that can't."""
+    if len(loc) == 1:
+        return sorted(set(Profile.model_fields) - {"own_options"})
+    if len(loc) == 3:  # options, its name, what is wrong
+        return sorted(set(Option.model_fields) - {"name"})
+    return sorted(Choice.model_fields)
 
 
 def find_profile(profiles: Iterable[Profile], user_options: Mapping[str, Any]) -> Profile:

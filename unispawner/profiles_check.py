@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.spawner import Spawner
@@ -15,6 +17,15 @@ from .spawner import UniSpawner
 
 if TYPE_CHECKING:
     from .profiles_spawner import ProfilesSpawner
+
+
+def near(unknown: Iterable[str], there: Iterable[str]) -> str:
+    """Return names that there aren't, and what comes near to them."""
+    known = sorted(there)
+    guesses = {name: get_close_matches(name, known, 1) for name in unknown}
+    return ", ".join(
+        f"{name} (did you mean {guess[0]}?)" if guess else name for name, guess in guesses.items()
+    )
 
 
 async def check_config(cls: type[ProfilesSpawner], config: Config) -> None:
@@ -36,15 +47,29 @@ async def check_config(cls: type[ProfilesSpawner], config: Config) -> None:
     if not isinstance(spawner.profiles, list):
         return
     unheard: SchedulerUnavailable | None = None
-    for profile in read_profiles(spawner.profiles):
+    for profile in listed(spawner):
         try:
             await check_profile(spawner, profile)
         except InvalidJobError as error:
-            raise InvalidJobError(f"profile {profile.slug!r}: {error.message}") from None
+            whose = f"profile {profile.slug!r}: "
+            raise InvalidJobError(f"{whose}{error.message.removeprefix(whose)}") from None
         except SchedulerUnavailable as error:
             unheard = error
     if unheard is not None:
         raise unheard
+
+
+def listed(spawner: ProfilesSpawner) -> list[Profile]:
+    """Return the profiles of a configuration that lists them.
+
+    Raises
+    ------
+    InvalidJobError
+        If they can't be right, or there is none.
+    """
+    if not spawner.profiles:
+        raise InvalidJobError("c.ProfilesSpawner.profiles is empty: there must be one at least")
+    return read_profiles(spawner.profiles)
 
 
 async def check_profile(spawner: ProfilesSpawner, profile: Profile) -> None:
@@ -52,7 +77,9 @@ async def check_profile(spawner: ProfilesSpawner, profile: Profile) -> None:
     cls = spawner.class_of(profile)
     unknown = sorted(set(profile.config) - set(cls.class_trait_names()))
     if unknown and not profile.own_options:  # wrapspawner takes what is of no use
-        raise InvalidJobError(f"config: {cls.__name__} has no {', '.join(unknown)}")
+        raise InvalidJobError(
+            f"config: {cls.__name__} has no {near(unknown, cls.class_trait_names())}"
+        )
     if (profile.options or profile.resources) and not issubclass(cls, UniSpawner):
         raise InvalidJobError(f"options, resources: {cls.__name__} is no UniSpawner")
     child = make_child(spawner, profile, {PROFILE: profile.slug})

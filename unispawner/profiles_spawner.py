@@ -28,7 +28,7 @@ class ProfilesSpawner(ProfilesPages):
     """Offers profiles, and runs a server by the spawner of the one that was chosen."""
 
     profiles = Union(
-        [List(AnyTrait(), minlen=1), Callable()],
+        [List(AnyTrait()), Callable()],
         default_value=[{"display_name": "Notebook server", "slug": "default", "default": True}],
         help="""What users may choose among: a list of dictionaries, or of wrapspawner's tuples
         (display name, key, class, settings), or a function of the spawner that returns one, which
@@ -93,14 +93,21 @@ class ProfilesSpawner(ProfilesPages):
         try:
             return self.profiles(self) if callable(self.profiles) else self.profiles
         except Exception as error:  # the administrator's own function: whatever it raises
-            raise failed("c.ProfilesSpawner.profiles", error) from error
+            raise self._failed(error) from error
 
     async def _offered_later(self, given: Awaitable[Any]) -> list[Profile]:
         try:
             result = await given
         except Exception as error:
-            raise failed("c.ProfilesSpawner.profiles", error) from error
+            raise self._failed(error) from error
         return self._take_offered(result)
+
+    def _failed(self, error: Exception) -> UniSpawnerError:
+        """Return what a user is told; where the administrator's function failed is for the log."""
+        told = failed("c.ProfilesSpawner.profiles", error)
+        if told is not error:
+            self.log.error("%s: %s", self._log_name, told, exc_info=error)
+        return told
 
     def _take_offered(self, given: Any) -> list[Profile]:
         groups = {group.name for group in self.user.groups} if self.user else set()

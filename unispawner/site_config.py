@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def spawner_class(config: Config) -> type[Spawner]:
     try:
         cls = _Hub(**{k: hub[k] for k in hub if k == "spawner_class"}).spawner_class
     except (TraitError, ImportError) as error:
-        raise InvalidJobError(f"c.JupyterHub.spawner_class: {error}") from None
+        words = re.sub(r"The 'spawner_class' trait of .*? instance ", "", str(error))
+        raise InvalidJobError(f"c.JupyterHub.spawner_class: {words}") from None
     if not issubclass(cls, OURS):
         raise InvalidJobError(f'c.JupyterHub.spawner_class is {cls.__name__}, not "unispawner"')
     found: type[Spawner] = cls
