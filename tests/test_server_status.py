@@ -105,6 +105,19 @@ async def test_time_left(
     )
 
 
+async def test_a_start_that_no_calendar_has(hub: Hub, server: Server) -> None:
+    """It isn't told, and all else is: HTCondor lets users write when their jobs started."""
+    await server.submitted()
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, start_time=1e15)
+    while not (server.spawner.job.info and server.spawner.job.info.exec_host):
+        await server.spawner.monitor().refresh(PATIENCE)
+    server.spawner._spawn_pending = True
+    found = await told(hub, hub.user("ada").new_api_token())
+    server.spawner._spawn_pending = False
+    assert (NODE, None, None) == tuple(found[name] for name in ("exec_host", "started", "ends"))
+
+
 async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
     """Its last word is told as that."""
     await server.running()
