@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -182,12 +183,19 @@ def _form_profile(
             _field(profile, option, said, limits.get(option.name), errors.get(option.name, ""))
             for option in profile.options.values()
         ],
-        _NAMED.sub(rf"\1\2{re.escape(profile.slug)}--\3", around.own_form),
+        _with_names_of(profile.slug, around.own_form),
         known,
         queue,
         measures(around.fields),
         said.get(PROFILE) == profile.slug,
     )
+
+
+def _with_names_of(slug: str, own_form: str) -> str:
+    """Return a spawner's own form with the profile's slug before the name of each field."""
+    # A key of wrapspawner's may have any characters, and an attribute need not have quotes.
+    prefix = html.escape(slug).replace(" ", "&#32;")
+    return _NAMED.sub(lambda found: f"{found[1]}{found[2]}{prefix}--{found[3]}", own_form)
 
 
 def _chosen(profile: Profile, said: Mapping[str, Any]) -> dict[str, Any]:
