@@ -647,6 +647,14 @@ async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
     assert "none--queue" not in page
 
 
+async def test_a_form_that_is_none_of_ours(new: NewWrapper) -> None:
+    """With two profiles in it, it is refused and ours is shown again."""
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": [("Form", "form", Child, {})]})
+    with pytest.raises(web.HTTPError, match="must have one value"):
+        wrapper.options_from_form({"profile": ["form", "form"]})
+    assert 'value="form"' in await wrapper.get_options_form()
+
+
 @pytest.mark.parametrize("key", ["two-words", "v1.2", r"a\1", "two words", "<i>", "a'b"])
 async def test_fields_of_any_key(new: NewWrapper, key: str) -> None:
     """Whatever a profile's key, a browser sends the fields of its form with just that key."""

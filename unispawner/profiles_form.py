@@ -150,7 +150,10 @@ def form_profiles(
     if selected not in slugs:
         selected = next((one.slug for one in profiles if one.default), slugs[0] if slugs else "")
         typed = None
-    own = read_form(profiles, typed)[1] if typed else None
+    try:
+        own = read_form(profiles, typed)[1] if typed else None
+    except InvalidJobError:  # no form of ours: it is told above
+        own = None
     return [
         _form_profile(
             profile,
