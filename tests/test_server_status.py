@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -9,7 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hub import until
 from hub_app import NODE, PATIENCE, Hub, Server, hub_app, starting_server
+from jupyterhub import orm
+from jupyterhub.objects import Server as JupyterHubServer
 from traitlets.config import Config
 
 from unispawner.job import JobSpec, JobState, ResourceSpec
@@ -131,6 +135,38 @@ async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
     finally:
         server.spawner._spawn_pending = False
         server.spawner.fake.recover()
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.COMPLETED])
+async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState) -> None:
+    """While JupyterHub forgets a server that has ended, it lets no other in, which it would forget
+    as well, and whose job nobody would follow."""
+    await server.running()
+    spawner, job_id = server.spawner, server.spawner.state.job_id
+    spawner.state.host, spawner.state.port = NODE, 2000
+    row = orm.Server(base_url="/user/ada/")
+    hub.app.db.add(row)
+    hub.app.db.commit()
+    spawner.server = JupyterHubServer(orm_server=row)
+    forgetting, forgotten = asyncio.Event(), asyncio.Event()
+
+    async def forget() -> None:
+        forgetting.set()
+        await forgotten.wait()
+        spawner.server = None
+
+    spawner.add_poll_callback(forget)
+    spawner.start_polling()
+    spawner.fake.change(job_id, state)
+    await asyncio.wait_for(forgetting.wait(), PATIENCE)
+    token = hub.user("ada").new_api_token()
+    assert "stopping" == (await told(hub, token))["state"]
+    refused = await hub.post({}, token, "users/ada/server")
+    assert 400 == refused.code
+    assert "ada is pending stop" == json.loads(refused.body)["message"]
+    forgotten.set()
+    await until(lambda: not spawner.pending, "it is forgotten")
+    assert not spawner.active
 
 
 async def test_who_is_told(hub: Hub, server: Server) -> None:

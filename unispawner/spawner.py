@@ -225,12 +225,12 @@ class UniSpawner(WithStatus, JobSettings, Spawner):
         known, title = front(self), self.get_scheduler().title
         by_itself = job.info is None or job.info.state is JobState.COMPLETED
         if job.stopping or by_itself or not known.ready:
-            await known.poll_and_notify()
+            await resume.notify_end(self)
             return
         message = progress.ended(job, title)
         told = resume.tell_end(self, JobEndedError(message))
         log_tail = tasks.start(self._log_tail(self.state.mark), f"log of {self._log_name}")
-        await known.poll_and_notify()
+        await resume.notify_end(self)
         resume.tell_end(self, JobEndedError(message, output=await log_tail), told)
 
     async def stop(self, now: bool = False) -> None:
