@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -137,17 +137,24 @@ async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
         server.spawner.fake.recover()
 
 
+def ready(hub: Hub, server: Server, forget: Callable[[], Awaitable[None]]) -> None:
+    """Have JupyterHub know a server that runs as one that is ready."""
+    row = orm.Server(base_url="/user/ada/")
+    hub.app.db.add(row)
+    hub.app.db.commit()
+    server.spawner.state.host, server.spawner.state.port = NODE, 2000
+    server.spawner.server = JupyterHubServer(orm_server=row)
+    server.spawner._spawn_future = None
+    server.spawner.add_poll_callback(forget)
+    server.spawner.start_polling()
+
+
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.COMPLETED])
 async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState) -> None:
     """While JupyterHub forgets a server that has ended, it lets no other in, which it would forget
     as well, and whose job nobody would follow."""
     await server.running()
-    spawner, job_id = server.spawner, server.spawner.state.job_id
-    spawner.state.host, spawner.state.port = NODE, 2000
-    row = orm.Server(base_url="/user/ada/")
-    hub.app.db.add(row)
-    hub.app.db.commit()
-    spawner.server = JupyterHubServer(orm_server=row)
+    spawner = server.spawner
     forgetting, forgotten = asyncio.Event(), asyncio.Event()
 
     async def forget() -> None:
@@ -155,9 +162,8 @@ async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState)
         await forgotten.wait()
         spawner.server = None
 
-    spawner.add_poll_callback(forget)
-    spawner.start_polling()
-    spawner.fake.change(job_id, state)
+    ready(hub, server, forget)
+    spawner.fake.change(spawner.state.job_id, state)
     await asyncio.wait_for(forgetting.wait(), PATIENCE)
     token = hub.user("ada").new_api_token()
     assert "stopping" == (await told(hub, token))["state"]
@@ -167,6 +173,35 @@ async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState)
     forgotten.set()
     await until(lambda: not spawner.pending, "it is forgotten")
     assert not spawner.active
+
+
+@pytest.mark.parametrize(
+    ("state", "stuck"), [(JobState.FAILED, False), (JobState.HELD, True)], ids=["ended", "stuck"]
+)
+async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, stuck: bool) -> None:
+    """The scheduler's reason and the end of the log are told, also if the scheduler keeps the job
+    and it has to be cancelled."""
+    await server.running()
+    spawner = server.spawner
+    spawner.side.log = "its last words"
+
+    async def forget() -> None:
+        spawner.server = None
+
+    ready(hub, server, forget)
+    what = {"message": "the disk is full", "stuck": stuck}
+    spawner.fake.change(spawner.state.job_id, state, **what)
+    token = hub.user("ada").new_api_token()
+
+    async def words() -> str:
+        found = await told(hub, token)
+        return str(found["message"]) if found["state"] == "failed" else ""
+
+    async def all_words() -> bool:
+        return "its last words" in await words()
+
+    await until(all_words, "it is told")
+    assert "the disk is full" in await words()
 
 
 async def test_who_is_told(hub: Hub, server: Server) -> None:
