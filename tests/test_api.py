@@ -99,6 +99,7 @@ async def test_who_may_ask(hub: Hub) -> None:
     for path in ("schema", "inventory"):
         await get(hub, f"{path}?user=bob", code=404)
         await get(hub, f"{path}?user=nobody", code=404)
+        await get(hub, f"{path}?user=", code=400)
         limited = hub.user("ada").new_api_token(scopes=["read:users:name!user=ada"])
         assert 404 == (await hub.get(f"unispawner/{path}", limited)).code
 

@@ -59,10 +59,18 @@ def test_final_states() -> None:
 
 def test_info_is_plain_data() -> None:
     """JobInfo goes through JSON with its state as a word."""
-    info = JobInfo("ada", JobState.RUNNING, "m", 1, "node1", 2, 3.5, 4.5, "R", True)
+    info = JobInfo("ada", JobState.RUNNING, "m", 1, "node1", 2, 3.5, 4.5, 5.5, "R", True)
     data = json.loads(json.dumps(info.to_dict()))
     assert "RUNNING" == data["state"]
     assert info == JobInfo(**{**data, "state": JobState(data["state"])})
+
+
+@pytest.mark.parametrize("moment", [1e15, -1e15, 10**400, float("inf"), float("nan")], ids=repr)
+@pytest.mark.parametrize("field", ["estimated_start", "start_time", "estimated_end"])
+def test_moments_that_no_calendar_has(field: str, moment: float) -> None:
+    """They are not known: whatever shows a job's times would fail."""
+    said: dict[str, Any] = {field: moment}
+    assert getattr(JobInfo("ada", JobState.RUNNING, **said), field) is None
 
 
 # -- JobSpec ------------------------------------------------------------------------------------

@@ -198,6 +198,13 @@ def test_what_options_set_together() -> None:
     assert {} == profile(options={"memory": {}}, resources={}).check({}).fields
 
 
+def test_a_million_unknown_options() -> None:
+    """They are refused in few words: all of them are kept, logged and sent back."""
+    with pytest.raises(InvalidJobError, match="there is no such option") as raised:
+        profile().check({f"option {number}": 1 for number in range(1_000_000)})
+    assert len(str(raised.value)) < 5000
+
+
 @pytest.mark.parametrize(
     "text",
     ["$(id)", "`id`", "a'b", 'a"b', "a b", "{x}", "#SBATCH", "-x", "", "é", "a/b"],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hub import until
 from hub_app import NODE, PATIENCE, Hub, Server, hub_app, starting_server
+from jupyterhub import orm
+from jupyterhub.objects import Server as JupyterHubServer
 from traitlets.config import Config
 
 from unispawner.job import JobSpec, JobState, ResourceSpec
@@ -108,6 +112,19 @@ async def test_time_left(
     )
 
 
+async def test_a_start_that_no_calendar_has(hub: Hub, server: Server) -> None:
+    """It isn't told, and all else is: HTCondor lets users write when their jobs started."""
+    await server.submitted()
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, start_time=1e15)
+    while not (server.spawner.job.info and server.spawner.job.info.exec_host):
+        await server.spawner.monitor().refresh(PATIENCE)
+    server.spawner._spawn_pending = True
+    found = await told(hub, hub.user("ada").new_api_token())
+    server.spawner._spawn_pending = False
+    assert (NODE, None, None) == tuple(found[name] for name in ("exec_host", "started", "ends"))
+
+
 async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
     """Its last word is told as that."""
     await server.running()
@@ -121,6 +138,73 @@ async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
     finally:
         server.spawner._spawn_pending = False
         server.spawner.fake.recover()
+
+
+def ready(hub: Hub, server: Server, forget: Callable[[], Awaitable[None]]) -> None:
+    """Have JupyterHub know a server that runs as one that is ready."""
+    row = orm.Server(base_url="/user/ada/")
+    hub.app.db.add(row)
+    hub.app.db.commit()
+    server.spawner.state.host, server.spawner.state.port = NODE, 2000
+    server.spawner.server = JupyterHubServer(orm_server=row)
+    server.spawner._spawn_future = None
+    server.spawner.add_poll_callback(forget)
+    server.spawner.start_polling()
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.COMPLETED])
+async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState) -> None:
+    """While JupyterHub forgets a server that has ended, it lets no other in, which it would forget
+    as well, and whose job nobody would follow."""
+    await server.running()
+    spawner = server.spawner
+    forgetting, forgotten = asyncio.Event(), asyncio.Event()
+
+    async def forget() -> None:
+        forgetting.set()
+        await forgotten.wait()
+        spawner.server = None
+
+    ready(hub, server, forget)
+    spawner.fake.change(spawner.state.job_id, state)
+    await asyncio.wait_for(forgetting.wait(), PATIENCE)
+    token = hub.user("ada").new_api_token()
+    assert "stopping" == (await told(hub, token))["state"]
+    refused = await hub.post({}, token, "users/ada/server")
+    assert 400 == refused.code
+    assert "ada is pending stop" == json.loads(refused.body)["message"]
+    forgotten.set()
+    await until(lambda: not spawner.pending, "it is forgotten")
+    assert not spawner.active
+
+
+@pytest.mark.parametrize(
+    ("state", "stuck"), [(JobState.FAILED, False), (JobState.HELD, True)], ids=["ended", "stuck"]
+)
+async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, stuck: bool) -> None:
+    """The scheduler's reason and the end of the log are told, also if the scheduler keeps the job
+    and it has to be cancelled."""
+    await server.running()
+    spawner = server.spawner
+    spawner.side.log = "its last words"
+
+    async def forget() -> None:
+        spawner.server = None
+
+    ready(hub, server, forget)
+    what = {"message": "the disk is full", "stuck": stuck}
+    spawner.fake.change(spawner.state.job_id, state, **what)
+    token = hub.user("ada").new_api_token()
+
+    async def words() -> str:
+        found = await told(hub, token)
+        return str(found["message"]) if found["state"] == "failed" else ""
+
+    async def all_words() -> bool:
+        return "its last words" in await words()
+
+    await until(all_words, "it is told")
+    assert "the disk is full" in await words()
 
 
 async def test_who_is_told(hub: Hub, server: Server) -> None:

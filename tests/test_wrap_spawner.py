@@ -9,6 +9,7 @@ import asyncio
 import json
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -668,6 +669,27 @@ async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
     assert f'<select name="form--queue"><option>{option}</option></select>' in page
     assert "<input name=other--queue value='x'>" in page
     assert "none--queue" not in page
+
+
+async def test_a_form_that_is_none_of_ours(new: NewWrapper) -> None:
+    """With two profiles in it, it is refused and ours is shown again."""
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": [("Form", "form", Child, {})]})
+    with pytest.raises(web.HTTPError, match="must have one value"):
+        wrapper.options_from_form({"profile": ["form", "form"]})
+    assert 'value="form"' in await wrapper.get_options_form()
+
+
+@pytest.mark.parametrize("key", ["two-words", "v1.2", r"a\1", "two words", "<i>", "a'b"])
+async def test_fields_of_any_key(new: NewWrapper, key: str) -> None:
+    """Whatever a profile's key, a browser sends the fields of its form with just that key."""
+    form = "<input name=queue value=x><input name='labels' value=y>"
+    profiles = [("Form", key, Child, {"options_form": form})]
+    page = await new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles}).get_options_form()
+    fields = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda _, attributes: fields.append(dict(attributes).get("name"))  # type: ignore[method-assign]
+    parser.feed(page)
+    assert {"profile", f"{key}--queue", f"{key}--labels"} == {*filter(None, fields)}
 
 
 @pytest.mark.parametrize(

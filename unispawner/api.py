@@ -34,15 +34,15 @@ class _Handler(APIHandler):
         Raises
         ------
         tornado.web.HTTPError
-            403 for nobody; 400 for a service that names no user; 404 for a user that isn't there,
-            or not for whoever asks to see.
+            403 for nobody; 400 for no name, which only a user may leave out; 404 for a user that
+            isn't there, or not for whoever asks to see.
         """
         asking = self.current_user
         if asking is None:
             raise web.HTTPError(403, "Log in, or send a token.")
         name = self.get_argument("user", asking.name if isinstance(asking, User) else None)
-        if name is None:
-            raise web.HTTPError(400, "A service must say of whom: ?user=NAME")
+        if not name:
+            raise web.HTTPError(400, "It must be said of whom: ?user=NAME")
         user = self.find_user(name) if self.has_scope(f"read:servers!user={name}") else None
         if user is None:
             raise web.HTTPError(404, "There is no such user, or not for you.")

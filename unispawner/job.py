@@ -23,6 +23,8 @@ _ATTRIBUTE = re.compile(r"[A-Za-z_]+\.[A-Za-z0-9+][A-Za-z0-9_.+-]*", re.ASCII)
 _MARK = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _READ_ONLY_VARIABLES = {"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"}
 
+_MOMENTS = ("estimated_start", "start_time", "estimated_end")
+
 Attribute = str | int | float | bool | list[str | int | float]
 """A custom attribute's value: True is a bare flag, False leaves it out, a list repeats it."""
 
@@ -64,7 +66,8 @@ class JobInfo:
     queue_position
         1 for the next job to start among those waiting for the same queue.
     estimated_start, start_time, estimated_end
-        Seconds since the epoch: the first while the job waits, the others while it runs.
+        Seconds since the epoch: the first while the job waits, the others while it runs. What is
+        beyond the year 2242 is None: HTCondor's is the user's to write.
     ending
         The job is being taken down by the scheduler and won't run again by itself.
     stuck
@@ -84,6 +87,12 @@ class JobInfo:
     native_state: str = ""
     ending: bool = False
     stuck: bool = False
+
+    def __post_init__(self) -> None:
+        for name in _MOMENTS:
+            moment = getattr(self, name)
+            if moment is not None and not abs(moment) < 2**33:
+                object.__setattr__(self, name, None)  # no page could show it
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable data."""

@@ -22,6 +22,8 @@ from .schedulers.inventory import Inventory
 
 PROFILE = "profile"
 """The entry of user_options that names the profile; the others are its options'."""
+_MOST_UNKNOWN = 10
+"""So many unknown options are told: a body of some megabytes may hold a million."""
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*", re.ASCII)
 
 
@@ -188,10 +190,10 @@ class Profile(BaseModel):
         """
         given = {key: value for key, value in user_options.items() if key != PROFILE}
         there = ", ".join(self.options) or "none"
+        unknown = [key for key in given if key not in self.options]
         wrong = {
             key: f"{shown(key)}: there is no such option of {self.slug!r}; there are: {there}"
-            for key in given
-            if key not in self.options
+            for key in unknown[:_MOST_UNKNOWN]
         }
         values: dict[str, Value] = {}
         for name, option in self.options.items():

@@ -154,7 +154,10 @@ def form_profiles(
     if selected not in slugs:
         selected = next((one.slug for one in profiles if one.default), slugs[0] if slugs else "")
         typed = None
-    own = read_form(profiles, typed)[1] if typed else None
+    try:
+        own = read_form(profiles, typed)[1] if typed else None
+    except InvalidJobError:  # no form of ours: it is told above
+        own = None
     return [
         _form_profile(
             profile,
@@ -189,12 +192,19 @@ def _form_profile(
             _field(profile, option, mine.get(name), limits.get(name), errors.get(name, ""))
             for name, option in profile.options.items()
         ],
-        _NAMED.sub(lambda found: f"{found[0]}{escape(profile.slug)}--", around.own_form),
+        _with_names_of(profile.slug, around.own_form),
         known,
         queue,
         measures(around.fields),
         said.get(PROFILE) == profile.slug,
     )
+
+
+def _with_names_of(slug: str, own_form: str) -> str:
+    """Return a spawner's own form with the profile's slug before the name of each field."""
+    # A key of wrapspawner's may have any characters, and an attribute need not have quotes.
+    prefix = escape(slug).replace(" ", "&#32;")
+    return _NAMED.sub(lambda found: f"{found[0]}{prefix}--", own_form)
 
 
 def _said_of(profile: Profile, said: Mapping[str, Any]) -> dict[str, Any]:

@@ -196,6 +196,25 @@ class Resumption:
                 self.future.set_result(None)
 
 
+async def notify_end(spawner: Any) -> None:
+    """Have JupyterHub forget a server that has ended; until it has, the spawner is pending "stop".
+
+    JupyterHub deletes the route first, and has the spawner ready until then. Another start, which
+    the API would let in, would be what it then forgets: a job that nobody follows.
+    """
+    known = front(spawner)
+    if known.pending == "stop":
+        return  # it is being forgotten
+    if not known.ready:
+        await known.poll_and_notify()
+        return
+    known._stop_pending = True
+    try:
+        await known.poll_and_notify()
+    finally:
+        known._stop_pending = False
+
+
 def tell(spawner: Any, error: UniSpawnerError, resumption: Resumption | None = None) -> None:
     """Have JupyterHub's pages say why a server is gone: they show the last start's exception."""
     if resumption is None or resumption.future.done():

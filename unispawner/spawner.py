@@ -212,22 +212,29 @@ class UniSpawner(WithStatus, JobSettings, Spawner):
             self.log.warning("%s: %s", self._log_name, progress.ended(job, title))
             report.forget_address(self, job)
             if self._stop is None or self._stop.done():
+                self._tell_end(job)
                 self._stop = tasks.start(self._stop_job(), f"end of {self._log_name}")
         elif self.state.port and not job.stopping and report.has_moved(job, before, job.info):
             report.forget_address(self, job)
 
     async def _server_ended(self, job: TrackedJob) -> None:
         """Let JupyterHub know that a job has ended, and its pages why unless it was by itself."""
-        known, title = front(self), self.get_scheduler().title
-        by_itself = job.info is None or job.info.state is JobState.COMPLETED
-        if job.stopping or by_itself or not known.ready:
-            await known.poll_and_notify()
+        if not job.stopping and job.info and job.info.state is not JobState.COMPLETED:
+            self._tell_end(job)
+        await resume.notify_end(self)
+
+    def _tell_end(self, job: TrackedJob) -> None:
+        """Have JupyterHub's pages tell why a ready server is no more, and soon its last words."""
+        if not front(self).ready:
             return
-        message = progress.ended(job, title)
-        told = resume.tell_end(self, JobEndedError(message))
-        log_tail = tasks.start(self._log_tail(self.state.mark), f"log of {self._log_name}")
-        await known.poll_and_notify()
-        resume.tell_end(self, JobEndedError(message, output=await log_tail), told)
+        message = progress.ended(job, self.get_scheduler().title)
+        told, mark = resume.tell_end(self, JobEndedError(message)), self.state.mark
+
+        async def tell_log() -> None:
+            error = JobEndedError(message, output=await self._log_tail(mark))
+            resume.tell_end(self, error, told)
+
+        tasks.start(tell_log(), f"log of {self._log_name}")
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job and return when the scheduler confirms that it has ended.

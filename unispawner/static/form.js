@@ -143,7 +143,8 @@
   function queueOf(card) {
     const cluster = inventory[card.element.dataset.cluster];
     const name = fields(card).queue_name || cluster?.default_queue;
-    return cluster?.queues[name];
+    // Not by name alone: a link may name "constructor", which every object has.
+    return cluster && Object.hasOwn(cluster.queues, name) ? cluster.queues[name] : undefined;
   }
 
   // -- limits --------------------------------------------------------------------------------------
