@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parent))
 from browser import find_browser, why_no_browser
 from clusters import CLUSTERS, Cluster, Slurm
 from hub import RunningHub, running_hub
+from hypothesis import HealthCheck, settings
 
 from unispawner.schedulers import NAMES
 
@@ -92,3 +93,10 @@ async def hub(request: pytest.FixtureRequest, slurm: Slurm) -> AsyncIterator[Run
     """A Hub on Slurm, one for each module, with the module's HUB as its arguments."""
     async with running_hub(slurm, **getattr(request.module, "HUB", {})) as running:
         yield running
+
+
+# Machines that run tests are noisy: how long an input takes to be thought of says nothing.
+settings.register_profile(
+    "unispawner", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("unispawner")
