@@ -148,3 +148,20 @@ def test_the_fake_scheduler_is_public() -> None:
 
     for name in testing.__all__:
         assert getattr(testing, name).__doc__
+
+
+@pytest.mark.parametrize("cls", ["UniSpawner", "ProfilesSpawner", "SlurmSpawner"])
+def test_no_private_name_of_jupyterhubs_is_taken(cls: str) -> None:
+    """Its spawner has private attributes that its pages ask for: `_failed` is a server's, say."""
+    from jupyterhub.spawner import Spawner
+    from traitlets.config import LoggingConfigurable
+
+    private = {name for name in vars(Spawner) if name.startswith("_")}
+    private -= {*vars(LoggingConfigurable), *(name for name in private if "_default" in name)}
+    mine = [
+        one for one in getattr(unispawner, cls).__mro__ if one.__module__.startswith("unispawner")
+    ]
+    assert {name for one in mine for name in vars(one)} & private <= ON_PURPOSE
+
+
+ON_PURPOSE = {"_run_apply_user_options"}  # the one way to check what it sets

@@ -93,16 +93,16 @@ class ProfilesSpawner(ProfilesPages):
         try:
             return self.profiles(self) if callable(self.profiles) else self.profiles
         except Exception as error:  # the administrator's own function: whatever it raises
-            raise self._failed(error) from error
+            raise self._profiles_failed(error) from error
 
     async def _offered_later(self, given: Awaitable[Any]) -> list[Profile]:
         try:
             result = await given
         except Exception as error:
-            raise self._failed(error) from error
+            raise self._profiles_failed(error) from error
         return self._take_offered(result)
 
-    def _failed(self, error: Exception) -> UniSpawnerError:
+    def _profiles_failed(self, error: Exception) -> UniSpawnerError:
         """Return what a user is told; where the administrator's function failed is for the log."""
         told = failed("c.ProfilesSpawner.profiles", error)
         if told is not error:
