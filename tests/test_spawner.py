@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from unispawner import InvalidJobError
+import pytest
+from tornado.web import HTTPError
+
+from unispawner import InvalidJobError, submission
 from unispawner.spawner import UniSpawner
 from unispawner.state import ServerState
 
@@ -99,3 +102,28 @@ def test_the_launcher_reports_loopback_only_without_a_scheduler() -> None:
     assert ("-I", "-", "--host", "interface:ib0", "--ports", "20000-20999", "--") == (
         slurm.arguments[:7]
     )
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_stop_while_a_start_is_prepared(
+    monkeypatch: pytest.MonkeyPatch, forgotten: bool
+) -> None:
+    """No job comes of it, which nobody would follow."""
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def find_account(*_: object, **__: object) -> None:
+        asked.set()
+        await answered.wait()
+
+    monkeypatch.setattr(submission, "find_account", find_account)
+    spawner = UniSpawner(scheduler="local", account_name=lambda _: "ada")
+    monkeypatch.setattr(UniSpawner, "_log_name", "ada")
+    start = asyncio.ensure_future(spawner.start())
+    await asked.wait()
+    await spawner.stop()
+    if forgotten:
+        spawner.clear_state()
+    answered.set()
+    with pytest.raises(HTTPError, match="was stopped before there was a job"):
+        await start
+    assert {} == spawner.get_state()

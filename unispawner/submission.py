@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from . import report, saving
 from .accounts import find_account
 from .agent_client import AgentClient
-from .errors import AgentError, InvalidJobError, SchedulerUnavailable, UniSpawnerError
+from .errors import (
+    AgentError,
+    InvalidJobError,
+    JobEndedError,
+    SchedulerUnavailable,
+    UniSpawnerError,
+)
 from .job import JobSpec
 from .state import ServerState
 from .summary import summary
@@ -31,14 +37,19 @@ async def prepare(spawner: UniSpawner) -> JobSpec:
         If there is no account for it, or the database takes no changes.
     SchedulerUnavailable
         If the scheduler is to be found by itself and does not answer.
+    JobEndedError
+        If the server was stopped meanwhile.
     """
     if spawner.internal_ssl:
         raise InvalidJobError(
             "c.JupyterHub.internal_ssl: the certificates can't be brought to the nodes yet"
         )
+    before, stopping = spawner.state, spawner.state.stopping
     await spawner.find_scheduler()
     same_name = spawner.account_name is None
     account = await find_account(_account_name(spawner), spawner.min_uid, same_name=same_name)
+    if spawner.state is not before or before.stopping is not stopping:
+        raise JobEndedError("The start was stopped before there was a job.")
     try:
         environment = spawner.get_env()
     except Exception as error:  # c.Spawner.environment may hold the administrator's functions
