@@ -310,12 +310,15 @@ async def test_it_is_counted_among_those_that_wait(alice: Agent, htcondor: HTCon
         assert found.waiting is not None
         return found.waiting
 
-    async def more() -> bool:
-        return await waiting() > before
+    async def none() -> bool:
+        return await waiting() == 0
 
-    before = await waiting()
+    async def one() -> bool:
+        return await waiting() == 1
+
+    await until(none, "the collector has forgotten those of other tests", 60)
     alice.submit(resources=ResourceSpec(memory=900 * 2**30))
-    await until(more, "the collector has counted it")
+    await until(one, "the collector has counted it", 60)
 
 
 # -- as if the user had submitted it --------------------------------------------------------------
