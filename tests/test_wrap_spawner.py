@@ -525,7 +525,7 @@ async def test_a_server_that_can_not_be_taken_up(
     assert await wrapper.poll() is None
     assert state == wrapper.get_state()
     await wrapper.stop()
-    assert f"its job must be cancelled by hand: {state}" in caplog.text
+    assert "its job must be cancelled by hand: {'job': '7'}\n" in caplog.text
     wrapper.clear_state()
     assert 1 == await wrapper.poll()
     assert {} == wrapper.get_state()

@@ -292,7 +292,8 @@ class WrapSpawner(WithStatus, Spawner):
     async def stop(self, now: bool = False) -> None:
         """Stop the child's server."""
         if self._kept:
-            self.log.error("%s: its job must be cancelled by hand: %s", self._log_name, self._kept)
+            job = self._kept["child_state"]  # and not child_conf, where settings may be secret
+            self.log.error("%s: its job must be cancelled by hand: %s", self._log_name, job)
         if self.child_spawner is not None:
             await maybe_future(self.child_spawner.stop(now))
 

@@ -80,6 +80,7 @@
     const events = new EventSource(place.dataset.progress);
     const bar = document.getElementById("progress-bar");
     const log = document.getElementById("progress-log");
+    const message = document.getElementById("progress-message");
     events.onmessage = ({ data }) => {
       const event = JSON.parse(data);
       if (event.progress !== undefined) {
@@ -88,15 +89,18 @@
         document.getElementById("sr-progress").textContent = `${event.progress}%`;
       }
       const words = event.message ?? "";
-      document.getElementById("progress-message").textContent = words;
-      log.append(Object.assign(document.createElement("div"), { textContent: words }));
+      const isNew = words !== message.textContent; // a legacy class says the same once a second
+      if (isNew) {
+        message.textContent = words;
+        log.append(Object.assign(document.createElement("div"), { textContent: words }));
+      }
       // Cancelled, a start is told as ready, too: then the Hub's home page is next.
       if (place.cancelled) return;
       if (event.failed) bar.classList.add("bg-danger");
       if (event.ready || event.failed) {
         events.close();
         window.location.reload(); // the Hub knows the way to the server, or why there is none
-      } else {
+      } else if (isNew) {
         ask(place);
       }
     };
