@@ -104,7 +104,7 @@ class Agent:
 
     def ask(self, action: str, **more: Any) -> Any:
         reply = self.call(action, **more)
-        assert "error" not in reply, reply
+        assert "error" not in reply, json.dumps(reply, indent=1)
         return reply["result"]
 
     def submit(self, command: str = "sleep 300", **fields: Any) -> Job:
@@ -183,9 +183,11 @@ def alice(request: pytest.FixtureRequest, gridengine: GridEngine) -> Iterator[Ag
 
 @pytest.fixture
 def reservation() -> Iterator[str]:
-    """An advance reservation of alice's: two slots on sgenode1, now."""
+    """An advance reservation of alice's: two slots on sgenode1, now. Grid Engine refuses a job
+    whose duration, counted from its submission, goes beyond the reservation's end.
+    """
     said = run(
-        *("qrsub", "-d", "0:5:0", "-q", f"all.q@{NODE1}", "-pe", "smp", "2"),
+        *("qrsub", "-d", "0:30:0", "-q", f"all.q@{NODE1}", "-pe", "smp", "2"),
         *("-l", "h_vmem=512M,gpu=1"),
         user="alice",
     )

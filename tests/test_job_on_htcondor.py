@@ -112,7 +112,7 @@ class Agent:
 
     def ask(self, action: str, **more: Any) -> Any:
         reply = self.call(action, **more)
-        assert "error" not in reply, reply
+        assert "error" not in reply, json.dumps(reply, indent=1)
         return reply["result"]
 
     def submit(self, command: str = "sleep 300", **fields: Any) -> Job:
