@@ -14,6 +14,7 @@ import pytest
 from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
 from unispawner.schedulers.base import Dialogue, Reply, advance
+from unispawner.schedulers.slurm import Slurm
 from unispawner.schedulers.template import Template
 from unispawner.testing import read_saved_reply
 
@@ -50,8 +51,8 @@ def saved(name: str) -> Reply:
     return read_saved_reply(OUTPUTS / name)
 
 
-def of_slurm() -> str:
-    rows = [row.split("|") for row in saved("slurm/squeue-all").stdout.splitlines()]
+def of_slurm(name: str = "slurm/squeue-all") -> str:
+    rows = [row.split("|") for row in saved(name).stdout.splitlines()]
     return "".join(f"{row[0]} {row[1]} {row[2]} {row[4]}\n" for row in rows)
 
 
@@ -125,6 +126,22 @@ def test_a_job_that_comes_twice_is_nobodys() -> None:
     """A row can be forged by a name with a line break in it: neither is believed."""
     reply = Reply(("squeue",), 0, "7 ada RUNNING node1\n7 eve RUNNING node2\n8 ada PENDING n/a\n")
     assert ["8"] == list(Template(template="slurm").read_status(reply))
+
+
+def test_slurm_tells_what_has_ended() -> None:
+    """A job that ends before it is seen for the first time is told as ended, however it ended: not
+    told at all, it would be waited for as one that the list does not have yet."""
+    slurm = Template(template="slurm")
+    assert ("-t", "all") == tuple(slurm.status_command()[3:5])
+    jobs = slurm.read_status(Reply(("list",), 0, of_slurm("slurm/squeue-after-cancel")))
+    assert (JobState.COMPLETED, "alice") == (jobs["141"].state, jobs["141"].owner)
+    assert JobState.RUNNING == jobs["17"].state  # COMPLETING: its processes are still there
+    words = [word for word, state in Slurm.states.items() if state.final]
+    rows = "".join(f"{number} ada {word} node1\n" for number, word in enumerate(words))
+    found = slurm.read_status(Reply(("list",), 0, rows))
+    assert dict.fromkeys(words, True) == {
+        word: found[str(number)].state.final for number, word in enumerate(words)
+    }
 
 
 def test_grid_engines_error_state_is_stuck() -> None:
