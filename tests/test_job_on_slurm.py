@@ -23,7 +23,7 @@ from hub import RunningHub, until
 
 from unispawner.hub_client import HubClient, HubClientError
 
-pytestmark = [pytest.mark.slurm, pytest.mark.hub]
+pytestmark = pytest.mark.slurm
 
 HUB = {
     "config": "c.UniSpawner.status_interval = 2\n",

@@ -12,7 +12,7 @@ import pytest
 from clusters import Slurm, run
 from hub import RunningHub, until, why_no_hub
 
-pytestmark = [pytest.mark.slurm, pytest.mark.hub]
+pytestmark = pytest.mark.slurm
 
 UP = Path(__file__).parent.parent / "ci" / "slurm" / "up"
 

@@ -10,8 +10,6 @@ from clusters import Cluster
 from eyes import assert_hidden, assert_seen_by_alice
 from hub import RunningHub, running_hub
 
-pytestmark = pytest.mark.hub
-
 SECRET = secrets.token_hex(16)
 
 

@@ -24,8 +24,6 @@ from test_end_to_end import PATIENCE, log_of, nothing_left, pending_page, start
 from unispawner.hub_client import HubClient, HubClientError
 from unispawner.schedulers.dialect import read_dialect
 
-pytestmark = pytest.mark.hub
-
 SECRET = secrets.token_hex(16)
 CONFIG = """\
 c.UniSpawner.scheduler = "template"
