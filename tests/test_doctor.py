@@ -237,6 +237,11 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
             "profile new",
             "memory",
         ),
+        (
+            'c.ProfilesSpawner.profiles[3]["spawner"] = "unispawner.Nosuch"',
+            "profile new",
+            "WRONG   profile new: unispawner.Nosuch: ",  # and not its name twice
+        ),
         ('c.ProfilesSpawner.profiles.append(("x", "y"))', "profiles", "profiles[4]: must be"),
         ('c.ProfilesSpawner.profile = "x"', "hub", "has no profile (did you mean profiles?)"),
         ('c.TorqueSpawner.req_que = "x"', "hub", "c.TorqueSpawner has no req_que"),

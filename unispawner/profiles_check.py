@@ -51,8 +51,7 @@ async def check_config(cls: type[ProfilesSpawner], config: Config) -> None:
         try:
             await check_profile(spawner, profile)
         except InvalidJobError as error:
-            whose = f"profile {profile.slug!r}: "
-            raise InvalidJobError(f"{whose}{error.message.removeprefix(whose)}") from None
+            raise InvalidJobError(f"{_whose(profile)}{error.message}") from None
         except SchedulerUnavailable as error:
             unheard = error
     if unheard is not None:
@@ -73,7 +72,21 @@ def listed(spawner: ProfilesSpawner) -> list[Profile]:
 
 
 async def check_profile(spawner: ProfilesSpawner, profile: Profile) -> None:
-    """Make sure that one profile makes a server; raises as :func:`check_config` does."""
+    """Make sure that one profile makes a server.
+
+    Raises as :func:`check_config` does, but the caller says which profile it is about.
+    """
+    try:
+        await _check_profile(spawner, profile)
+    except InvalidJobError as error:  # what a user's start would say names the profile
+        raise InvalidJobError(error.message.removeprefix(_whose(profile))) from None
+
+
+def _whose(profile: Profile) -> str:
+    return f"profile {profile.slug!r}: "
+
+
+async def _check_profile(spawner: ProfilesSpawner, profile: Profile) -> None:
     cls = spawner.class_of(profile)
     unknown = sorted(set(profile.config) - set(cls.class_trait_names()))
     if unknown and not profile.own_options:  # wrapspawner takes what is of no use
