@@ -400,7 +400,6 @@ def test_a_frozen_qmaster(alice: Agent) -> None:
     job = alice.submit()
     account = pwd.getpwnam("alice")
     with frozen_qmaster():
-        started = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-I", "-c", IMPATIENT],
             input=json.dumps([str(alice.state_dir), alice.options]),
@@ -418,7 +417,6 @@ def test_a_frozen_qmaster(alice: Agent) -> None:
         # The agent's own limit says nothing about the job, either.
         error = alice.call("cancel", timeout=2, job_id=job.job_id)["error"]
         assert ("AgentError", True) == (error["type"], "within 2 s" in error["message"])
-        assert time.monotonic() - started < 10
     # What it was told meanwhile may have reached it all the same.
     alice.jobs += filter(None, [alice.ask("find", mark="0" * 16)["job_id"]])
 
