@@ -256,17 +256,21 @@ def local_addresses() -> "List[Tuple[str, str]]":
 
 
 def candidate_ports(service: Url, allowed: range) -> "Iterator[int]":
-    """Ports free when asked for: the one that JUPYTERHUB_SERVICE_URL fixes, or those allowed."""
+    """Ports free when asked for: the one that JUPYTERHUB_SERVICE_URL fixes, or those allowed.
+
+    Where the choice is ours, none on which a stranger listens at another address of this host: the
+    server could never be told from it.
+    """
     if service.port:
         yield service.port
     elif allowed:
         # Each launcher starts elsewhere: those of one node would meet on the first free port.
         start = int.from_bytes(os.urandom(4), "big") % len(allowed)
         for port in (*allowed[start:], *allowed[:start]):
-            if bind(service, port):
+            if bind(service, port) and not listeners(port):
                 yield port
     else:
-        yield from iter(lambda: bind(service, 0), 0)
+        yield from (port for port in iter(lambda: bind(service, 0), 0) if not listeners(port))
 
 
 def bind(service: Url, port: int) -> int:
