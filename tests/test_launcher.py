@@ -367,8 +367,8 @@ def test_ports_are_of_the_range(launch: Launch) -> None:
     """Of `--ports` only a free one is taken, and none that is a stranger's at another address."""
     with ExitStack() as taken:
         low = next(p for p in range(20000, 60000, 3) if all_free(p, p + 1, p + 2))
-        taken.enter_context(listener(low))
-        taken.enter_context(socket.create_server(("127.0.0.2", low + 2)))
+        taken.enter_context(socket.create_server(("127.0.0.2", low)))
+        taken.enter_context(listener(low + 2))
         for _ in range(4):
             job = launch(["echo", "{port}"], "--ports", f"{low}-{low + 2}")
             job.status()

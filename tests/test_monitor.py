@@ -895,9 +895,8 @@ async def test_a_slow_scheduler_is_asked_less(lab: Lab, monkeypatch: pytest.Monk
         lab.monitor.hurry()
         await asyncio.sleep(0.01)
     for (began, ended), (following, _) in itertools.pairwise(lab.host.spans):
-        assert following - began >= 9 * (
-            ended - began
-        )  # the monitor's clock began a little earlier
+        # The monitor's clock begins a little earlier than the host's.
+        assert following - began >= 9 * (ended - began)
 
 
 async def test_a_query_that_ran_out_of_time_is_not_taken_for_a_slow_scheduler(
