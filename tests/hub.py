@@ -36,7 +36,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from clusters import Cluster
 
-from unispawner.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient, HubClientError
 from unispawner.run_as.sudo import Sudo
 
 HUB_ACCOUNT = "jupyterhub"

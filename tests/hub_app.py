@@ -24,12 +24,12 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
-from unispawner import monitor as monitor_module
-from unispawner.accounts import Account
-from unispawner.agent_client import AgentClient
 from unispawner.job import JobState
-from unispawner.spawner import UniSpawner
-from unispawner.submit_host import SubmitHost
+from unispawner.monitor import monitor as monitor_module
+from unispawner.run_as.accounts import Account
+from unispawner.run_as.client import AgentClient
+from unispawner.servers.spawner import UniSpawner
+from unispawner.submit_host.host import SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide
 
 # RFC 5737: nobody's own.
@@ -163,7 +163,7 @@ async def starting_server(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, user: str = "ada"
 ) -> AsyncIterator[Server]:
     """A user's default server, starting, with a monitor that is fast; it is stopped at the end."""
-    from unispawner import report
+    from unispawner.servers import address as report
 
     monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from unispawner import accounts
-from unispawner.accounts import Account, find_account
 from unispawner.errors import AgentError
+from unispawner.run_as import accounts
+from unispawner.run_as.accounts import Account, find_account
 
 
 def entry(name: str, uid: int) -> pwd.struct_passwd:

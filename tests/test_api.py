@@ -17,10 +17,10 @@ from tornado.httpclient import AsyncHTTPClient
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner
-from unispawner.api import ASSETS
 from unispawner.errors import InvalidJobError
-from unispawner.profiles import read_profiles
-from unispawner.schema import options_schema
+from unispawner.profiles.reading import read_profiles
+from unispawner.profiles.schema import options_schema
+from unispawner.web.api import ASSETS
 
 pytestmark = [
     pytest.mark.hub,

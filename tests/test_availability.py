@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from unispawner.availability import Availability, availability, to_dict
 from unispawner.errors import SchedulerUnavailable
 from unispawner.limits import find_limits, find_queue
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.testing import FakeScheduler
+from unispawner.web.availability import Availability, availability, to_dict
 
 GIGABYTE = 1024**3
 QUEUES = Inventory(

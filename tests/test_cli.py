@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from unispawner.cli import main
+from unispawner.admin.cli import main
 
 GOOD = """
 c.JupyterHub.spawner_class = "unispawner"
@@ -53,7 +53,7 @@ def test_render_prints_the_jobs_script(config: Path, capsys: pytest.CaptureFixtu
 def test_render_needs_no_psij(config: Path) -> None:
     """A script can be looked at wherever the package is."""
     code = (
-        "import sys; from unispawner.cli import main; main(sys.argv[1:]); "
+        "import sys; from unispawner.admin.cli import main; main(sys.argv[1:]); "
         "sys.exit('psij' in sys.modules)"
     )
     command = [sys.executable, "-c", code, "render", "-f", str(config)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from unispawner import demo
+from unispawner.admin import demo
 
 PROXY = [sys.executable, "proxy"]
 """A proxy's command that exists; no test here starts it."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from unispawner import detect
-from unispawner.detect import Found
 from unispawner.errors import InvalidJobError, SchedulerUnavailable
 from unispawner.schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
-from unispawner.submit_host import SubmitHost
+from unispawner.settings import detect
+from unispawner.settings.detect import Found
+from unispawner.submit_host.host import SubmitHost
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parent / "outputs"
@@ -255,7 +255,7 @@ async def test_one_that_hangs_when_it_is_asked_about_jobs(
     bin: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is here, and does not answer."""
-    monkeypatch.setattr("unispawner.dialogue.QUERY_TIMEOUT", 0.3)
+    monkeypatch.setattr("unispawner.submit_host.dialogue.QUERY_TIMEOUT", 0.3)
     bin.prints("squeue", {"--version": (SLURM_WORDS, "", 0)}, "exec /bin/sleep 60")
     with pytest.raises(SchedulerUnavailable, match="squeue did not end within 0.3 s"):
         await find(bin)

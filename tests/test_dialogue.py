@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from unispawner import dialogue
 from unispawner.agent import commands
 from unispawner.errors import AgentError, InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from unispawner.schedulers.base import Dialogue, Reply
-from unispawner.submit_host import SubmitHost
+from unispawner.submit_host import dialogue
+from unispawner.submit_host.host import SubmitHost
 
 Hold = Callable[[Dialogue[Any]], Any]
 BIN = {"PATH": "/usr/bin:/bin"}

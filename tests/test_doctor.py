@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unispawner.cli import main
-from unispawner.legacy.doctor import program
+from unispawner.admin.cli import main
+from unispawner.admin.doctor.batchspawner import program
 from unispawner.testing import read_saved_reply
 
 PROGRAMS = ("sudo", "qsub", "qstat", "qdel", "sbatch", "squeue", "scancel", "ssh")

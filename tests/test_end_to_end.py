@@ -20,7 +20,7 @@ import pytest
 from clusters import CLUSTERS, Cluster
 from hub import RunningHub, running_hub, until
 
-from unispawner.hub_client import Event, HubClient, HubClientError, StartError
+from unispawner.admin.hub_client import Event, HubClient, HubClientError, StartError
 
 pytestmark = pytest.mark.hub
 PATIENCE = 60

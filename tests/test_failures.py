@@ -9,7 +9,7 @@ from tornado import web
 
 import unispawner
 from unispawner.errors import SubmitError, UniSpawnerError
-from unispawner.failures import STATUS, SpawnFailure
+from unispawner.web.failures import STATUS, SpawnFailure
 
 for found in pkgutil.walk_packages(unispawner.__path__, "unispawner."):
     # PSI/J stays on the user's side, and launcher.py and __main__ do their work when imported.

@@ -12,9 +12,9 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner
 from tornado.httpclient import AsyncHTTPClient
 
 from unispawner import TorqueSpawner
-from unispawner.failures import SpawnFailure
-from unispawner.handlers import BODY_LIMIT
 from unispawner.job import JobState
+from unispawner.web.failures import SpawnFailure
+from unispawner.web.reports import BODY_LIMIT
 
 # JupyterHub 5.3's own event schema, as newer releases of jupyter_events see it.
 pytestmark = [
@@ -273,7 +273,7 @@ def test_the_handler_is_there_once() -> None:
     """However often the spawner is imported."""
     from jupyterhub.apihandlers import default_handlers
 
-    from unispawner.handlers import register
+    from unispawner.web.reports import register
 
     register()
     register()

@@ -6,9 +6,9 @@ import time
 import psutil
 import pytest
 
-from unispawner import hosts
 from unispawner.errors import InvalidJobError, SchedulerUnavailable
-from unispawner.hosts import check_exec_host, check_host
+from unispawner.web import hosts
+from unispawner.web.hosts import check_exec_host, check_host
 
 # RFC 5737 and 3849: addresses for documentation, nobody's own.
 NODE, OTHER, NODE6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"

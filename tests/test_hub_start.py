@@ -39,7 +39,7 @@ c.JupyterHub.db_url = "sqlite:///:memory:"
 c.JupyterHub.cookie_secret = b"x" * 32
 c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
-c.JupyterHub.spawner_class = "unispawner.spawner.UniSpawner"
+c.JupyterHub.spawner_class = "unispawner.servers.spawner.UniSpawner"
 """
 
 WRONG = """
@@ -185,14 +185,14 @@ def test_however_the_spawner_is_named(hub: Hub, config: str) -> None:
     assert "The configuration of unispawner is wrong" in hub.refuses(config)
 
 
-@pytest.mark.parametrize("name", ["unispawner", "unispawner.spawner.UniSpawner"])
+@pytest.mark.parametrize("name", ["unispawner", "unispawner.servers.spawner.UniSpawner"])
 def test_an_installed_package(hub: Hub, tmp_path: Path, name: str) -> None:
     """With an entry point, as pip installs it: JupyterHub imports the spawner earlier then."""
     info = tmp_path / "site" / "unispawner-0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: unispawner\nVersion: 0\n")
     (info / "entry_points.txt").write_text(
-        "[jupyterhub.spawners]\nunispawner = unispawner.spawner:UniSpawner\n"
+        "[jupyterhub.spawners]\nunispawner = unispawner.servers.spawner:UniSpawner\n"
     )
     hub.python_path.insert(0, str(tmp_path / "site"))
     config = f'c.JupyterHub.spawner_class = "{name}"\n{WRONG}'
@@ -240,7 +240,7 @@ def test_a_scheduler_that_is_down_is_no_wrong_configuration(
 def test_another_spawner_is_no_business_of_ours(hub: Hub) -> None:
     """Though ours has been imported, and could not work."""
     config = f"""
-import unispawner.spawner
+import unispawner.servers.spawner
 c.JupyterHub.spawner_class = "simple"
 {WRONG}"""
     log = hub.serves(config)
@@ -272,7 +272,7 @@ c.JupyterHub.spawner_class = Ours
 )
 def test_the_import_alone_does_nothing(before: str) -> None:
     """In a notebook, whose kernel is an application, too; in a script; in a test."""
-    code = f"{before}\nimport unispawner.spawner"
+    code = f"{before}\nimport unispawner.servers.spawner"
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hub import until
 
-from unispawner import inventory as module
 from unispawner.errors import AgentError, SchedulerUnavailable
-from unispawner.inventory import InventoryCache
+from unispawner.monitor import inventory_cache as module
+from unispawner.monitor.inventory_cache import InventoryCache
 from unispawner.schedulers.base import Dialogue, advance
 from unispawner.schedulers.inventory import Inventory, Node, Queue, Totals
 from unispawner.schedulers.slurm import Slurm, read_inventory
-from unispawner.submit_host import Finished, SubmitHost
+from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler, read_saved_reply
 
 OUTPUTS = Path(__file__).parent / "outputs" / "slurm"

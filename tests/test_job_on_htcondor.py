@@ -24,10 +24,10 @@ from clusters import HTCondor, run
 from conftest import cluster_of
 from hub import until
 
-from unispawner.dialogue import hold_dialogue
 from unispawner.job import JobSpec, ResourceSpec
 from unispawner.schedulers.htcondor import HTCondor as Scheduler
-from unispawner.submit_host import SubmitHost
+from unispawner.submit_host.dialogue import hold_dialogue
+from unispawner.submit_host.host import SubmitHost
 
 pytestmark = pytest.mark.htcondor
 PATIENCE = 60

@@ -21,7 +21,7 @@ import pytest
 from clusters import Slurm, run
 from hub import RunningHub, until
 
-from unispawner.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient, HubClientError
 
 pytestmark = pytest.mark.slurm
 

@@ -24,10 +24,8 @@ MAY_IMPORT = {
     "units": {"errors"},
     "job": {"errors", "units"},
     "schedulers": {"errors", "units", "job", "schedulers"},
-    "templating": {"errors"},
-    "template_script": {"errors", "job", "schedulers", "templating"},
-    "script": {"errors", "job", "schedulers", "launcher", "template_script"},
-    "agent": {"errors", "units", "job", "schedulers", "script", "template_script", "agent"},
+    "script": {"errors", "job", "schedulers", "launcher", "script"},
+    "agent": {"errors", "units", "job", "schedulers", "script", "agent"},
     "__init__": {"_version"},
 }
 STANDARD_LIBRARY_ONLY = {"launcher", "_version", "errors", "units", "job", "schedulers", "script"}
@@ -92,7 +90,7 @@ def test_imports_run_downward(path: Path) -> None:
 def test_foreign_packages_are_where_they_belong(path: Path) -> None:
     """The user's side never pays for JupyterHub; the Hub never loads PSI/J or DRMAA."""
     if place(path) in STANDARD_LIBRARY_ONLY:
-        assert set() == foreign(path)
+        assert foreign(path) <= ({"jinja2"} if path.name == "filling.py" else set())
     elif place(path) == "agent":
         in_executors = path.parts[1] == "executors"
         assert foreign(path) <= ({"psij"} if in_executors else {"drmaa"})
@@ -113,7 +111,7 @@ def test_only_resume_touches_what_jupyterhub_keeps_to_itself(path: Path) -> None
     private = {"_spawn_future", "_spawn_pending", "_check_pending", "_stop_pending"}
     tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert str(path) == "resume.py" or set() == used & private
+    assert str(path) == "servers/resume.py" or set() == used & private
 
 
 @pytest.mark.parametrize("name", unispawner.__all__)

@@ -18,7 +18,7 @@ from clusters import VARIABLES, Cluster, Slurm, run
 from eyes import assert_hidden, assert_seen_by_alice
 from hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, running_hub, until
 
-from unispawner.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient, HubClientError
 
 pytestmark = pytest.mark.hub
 PATIENCE = 60

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from unispawner import dialogue
-from unispawner import monitor as module
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
-from unispawner.monitor import Monitor, TrackedJob, get_monitor
-from unispawner.submit_host import Finished, SubmitHost
+from unispawner.monitor import monitor as module
+from unispawner.monitor.monitor import Monitor, TrackedJob, get_monitor
+from unispawner.submit_host import dialogue
+from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
 
 PATIENCE = 60.0

@@ -101,10 +101,10 @@ def test_entry_points(wheel: dict[str, str]) -> None:
     parser = configparser.ConfigParser()
     parser.read_string(metadata_file(wheel, "entry_points.txt"))
     assert {
-        "unispawner": "unispawner.spawner:UniSpawner",
-        "unispawner-profiles": "unispawner.profiles_spawner:ProfilesSpawner",
+        "unispawner": "unispawner.servers.spawner:UniSpawner",
+        "unispawner-profiles": "unispawner.profiles.spawner:ProfilesSpawner",
     } == dict(parser["jupyterhub.spawners"])
-    assert {"unispawner": "unispawner.cli:main"} == dict(parser["console_scripts"])
+    assert {"unispawner": "unispawner.admin.cli:main"} == dict(parser["console_scripts"])
 
 
 def test_metadata(wheel: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from browser import open_browser, sign_in, why_no_browser
 from clusters import Slurm, run
 from hub import RunningHub, running_hub, until
 
-from unispawner.hub_client import HubClient
+from unispawner.admin.hub_client import HubClient
 
 if not (reason := why_no_browser()):
     from playwright.async_api import expect

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec, ResourceSpec
-from unispawner.profiles import Profile, find_profile, read_form, read_profiles
+from unispawner.profiles.reading import Profile, find_profile, read_form, read_profiles
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.units import parse_duration
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from unispawner.availability import Availability
-from unispawner.profiles import read_form, read_profiles
-from unispawner.profiles_form import (
+from unispawner.profiles.form import (
     FormField,
     FormProfile,
     Surroundings,
@@ -19,8 +17,10 @@ from unispawner.profiles_form import (
     form_profiles,
     render_form,
 )
+from unispawner.profiles.reading import read_form, read_profiles
 from unispawner.schedulers.inventory import Inventory, Node, Queue
-from unispawner.summary import clock
+from unispawner.web.availability import Availability
+from unispawner.web.summary import clock
 
 INVENTORY = Inventory(
     queues=(

@@ -13,7 +13,7 @@ import pytest
 from clusters import Slurm, run
 from hub import RunningHub, post_form, running_hub, until
 
-from unispawner.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient, HubClientError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.hub]
 PATIENCE = 60

@@ -19,7 +19,7 @@ from jupyterhub.utils import maybe_future
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner
-from unispawner.failures import SpawnFailure
+from unispawner.web.failures import SpawnFailure
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 

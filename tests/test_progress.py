@@ -8,9 +8,9 @@ import pytest
 
 from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
-from unispawner.monitor import TrackedJob
-from unispawner.progress import ended, event, never_reported
+from unispawner.monitor.monitor import TrackedJob
 from unispawner.testing import FakeScheduler, fake_client
+from unispawner.web.progress import ended, event, never_reported
 
 DOWN = SchedulerUnavailable("down")
 

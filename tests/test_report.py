@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from unispawner.job import JobInfo, JobState
-from unispawner.monitor import TrackedJob
-from unispawner.report import has_moved, url
-from unispawner.state import ServerState
+from unispawner.monitor.monitor import TrackedJob
+from unispawner.servers.address import has_moved, url
+from unispawner.servers.state import ServerState
 from unispawner.testing import FakeScheduler, fake_client
 
 RUNNING = JobInfo("alice", JobState.RUNNING, exec_host="node1", start_time=1000.0)

@@ -13,7 +13,7 @@ import pytest
 from clusters import Slurm, run
 from hub import RunningHub, until, why_no_hub
 
-from unispawner.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient, HubClientError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.hub]
 

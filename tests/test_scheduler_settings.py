@@ -10,13 +10,13 @@ import pytest
 from traitlets import TraitError
 from traitlets.config import Config
 
-from unispawner import detect
 from unispawner.errors import InvalidJobError
-from unispawner.monitor import Monitor, get_monitor
+from unispawner.monitor.monitor import Monitor, get_monitor
 from unispawner.schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
-from unispawner.spawner import UniSpawner
-from unispawner.state import ServerState
-from unispawner.submit_host import SubmitHost
+from unispawner.servers.spawner import UniSpawner
+from unispawner.servers.state import ServerState
+from unispawner.settings import detect
+from unispawner.submit_host.host import SubmitHost
 
 MARK = "0123456789abcdef"
 SETTINGS = [

@@ -15,7 +15,7 @@ import pytest
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec
 from unispawner.schedulers import get_scheduler
-from unispawner.script import launcher_source, render_environment, render_script
+from unispawner.script.rendering import launcher_source, render_environment, render_script
 
 LOCAL = get_scheduler("local")
 NASTY = ["", " ", "a b", "'", '"', "$HOME", "`id`", "\\", "a\nb", "*", "-n", "ü€", "#", "!!", "\t"]

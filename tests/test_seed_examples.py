@@ -13,7 +13,7 @@ import pytest
 from clusters import Cluster
 from hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, post_form, running_hub, until
 
-from unispawner.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient, HubClientError
 
 pytestmark = pytest.mark.hub
 HERE = Path(__file__).parent

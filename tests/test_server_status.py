@@ -17,7 +17,7 @@ from jupyterhub.objects import Server as JupyterHubServer
 from traitlets.config import Config
 
 from unispawner.job import JobSpec, JobState, ResourceSpec
-from unispawner.summary import summary
+from unispawner.web.summary import summary
 
 pytestmark = [
     pytest.mark.hub,

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from tornado.web import HTTPError
 
-from unispawner import InvalidJobError, submission
-from unispawner.spawner import UniSpawner
-from unispawner.state import ServerState
+from unispawner import InvalidJobError
+from unispawner.servers import submission
+from unispawner.servers.spawner import UniSpawner
+from unispawner.servers.state import ServerState
 
 MARK = "0123456789abcdef"
 STATE = ServerState(

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from unispawner.state import VERSION, ServerState
+from unispawner.servers.state import VERSION, ServerState
 
 FULL = ServerState(
     scheduler="slurm",

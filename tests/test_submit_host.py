@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from unispawner import submit_host
-from unispawner.command import STDERR_LIMIT, Finished
 from unispawner.errors import AgentError, SchedulerUnavailable
-from unispawner.submit_host import GROUP_AT_ONCE, SubmitHost
+from unispawner.submit_host import host as submit_host
+from unispawner.submit_host.command import STDERR_LIMIT, Finished
+from unispawner.submit_host.host import GROUP_AT_ONCE, SubmitHost
 
 PATH = {"PATH": "/usr/bin:/bin"}
 PATIENCE = 30.0
@@ -189,7 +189,7 @@ async def test_cancellation_while_a_command_is_being_started(turns: int) -> None
 
 SHUTDOWN = """
 import asyncio, os, sys
-from unispawner.submit_host import SubmitHost
+from unispawner.submit_host.host import SubmitHost
 
 async def main():
     run = SubmitHost().run(["/bin/true"], environment={}, timeout=30, output_limit=100)

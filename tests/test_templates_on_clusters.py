@@ -21,8 +21,8 @@ from eyes import assert_hidden, assert_seen_by_alice
 from hub import RunningHub, running_hub, until
 from test_end_to_end import PATIENCE, log_of, nothing_left, pending_page, start
 
-from unispawner.hub_client import HubClient, HubClientError
-from unispawner.schedulers.dialect import read_dialect
+from unispawner.admin.hub_client import HubClient, HubClientError
+from unispawner.schedulers.template_dialect import read_dialect
 
 SECRET = secrets.token_hex(16)
 CONFIG = """\

@@ -23,7 +23,7 @@ from traitlets import Dict, Unicode
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner, WrapSpawner
-from unispawner.wrapping import front, serving
+from unispawner.web.bookkeeping import front, serving
 
 pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and changes with it
 URL = "http://127.0.0.1:12345"

@@ -13,7 +13,7 @@ from typing import Any
 from ._version import __version__
 
 _WHERE = {
-    "UniSpawner": ".spawner",
+    "UniSpawner": ".servers.spawner",
     "JobInfo": ".job",
     "JobSpec": ".job",
     "JobState": ".job",
@@ -38,13 +38,13 @@ _WHERE = {
     "SlurmSpawner": ".legacy",
     "TorqueSpawner": ".legacy",
     "UserEnvMixin": ".legacy",
-    "format_template": ".templating",
+    "format_template": ".script.filling",
     # wrapspawner's, under its names
-    "ProfilesSpawner": ".profiles_spawner",
-    "WrapSpawner": ".wrap_spawner",
+    "ProfilesSpawner": ".profiles.spawner",
+    "WrapSpawner": ".profiles.wrap_spawner",
 }
 
-template_path = str(Path(__file__).parent / "templates")
+template_path = str(Path(__file__).parent / "web" / "templates")
 """For c.JupyterHub.template_paths: our home, pending and failed pages."""
 
 __all__ = ["__version__", "template_path", *sorted(_WHERE)]  # noqa: PLE0604 (names that __getattr__ gives)

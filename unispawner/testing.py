@@ -23,14 +23,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .accounts import Account
-from .agent_client import AgentClient
 from .errors import AgentError, CancelError, SchedulerUnavailable, UniSpawnerError
 from .job import JobInfo, JobSpec, JobState
 from .run_as import RunAs
+from .run_as.accounts import Account
+from .run_as.client import AgentClient
 from .schedulers.base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler
 from .schedulers.inventory import Inventory, Node, Queue
-from .submit_host import SubmitHost
+from .submit_host.host import SubmitHost
 
 
 class FakeScheduler(Scheduler):

@@ -14,7 +14,7 @@ import pytest
 
 from unispawner.job import JobSpec, ResourceSpec
 from unispawner.schedulers.htcondor import HTCondor
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parents[1] / "outputs" / "htcondor"

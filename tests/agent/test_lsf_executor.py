@@ -13,7 +13,7 @@ import pytest
 
 from unispawner.job import JobSpec
 from unispawner.schedulers.lsf import Lsf
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parents[1] / "outputs" / "openlava"

@@ -15,7 +15,7 @@ from unispawner.job import JobSpec
 from unispawner.schedulers.base import Scheduler
 from unispawner.schedulers.pbs import Pbs
 from unispawner.schedulers.torque import Torque
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parents[1] / "outputs"

@@ -251,7 +251,7 @@ def test_what_submits_and_cancels_loads_psij_and_no_hub(agent: Any, action: str)
     assert "unispawner.schedulers.slurm" not in loaded
 
 
-@pytest.mark.parametrize("module", ["unispawner.spawner", "unispawner"])
+@pytest.mark.parametrize("module", ["unispawner.servers.spawner", "unispawner"])
 def test_the_hub_loads_neither_psij_nor_drmaa(module: str) -> None:
     """PSI/J runs descriptors off sys.path, and libdrmaa can abort the process."""
     code = f"import sys, {module}; print({{'psij', 'drmaa'}} & set(sys.modules))"

@@ -24,9 +24,9 @@ from unispawner import (
     SlurmSpawner,
     TorqueSpawner,
 )
-from unispawner.failures import BatchFailure
 from unispawner.legacy import dialects
 from unispawner.legacy.environment import of_submission
+from unispawner.web.failures import BatchFailure
 
 pytestmark = pytest.mark.filterwarnings("ignore:Spawner.db is deprecated")
 

@@ -6,8 +6,8 @@ import pytest
 
 from unispawner.errors import InvalidJobError
 from unispawner.legacy.private_files import SavedJob, run_wrapper
-from unispawner.schedulers.dialect import NAMES, read_dialect
-from unispawner.templating import format_template
+from unispawner.schedulers.template_dialect import NAMES, read_dialect
+from unispawner.script.filling import format_template
 
 PATH = "/home/alice/.unispawner/legacy/jobs/0123456789abcdef/batchspawner-singleuser"
 CMD = "batchspawner-singleuser jupyterhub-singleuser --a"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from traitlets.config.loader import PyFileConfigLoader
 
-from unispawner.cli import main
+from unispawner.admin.cli import main
+from unispawner.admin.migrate import migrate
 from unispawner.errors import InvalidJobError
-from unispawner.migrate import migrate
 
 HERE = Path(__file__).parent
 

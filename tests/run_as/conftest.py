@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from unispawner.accounts import Account
-from unispawner.agent_client import AgentClient
 from unispawner.run_as import base, get_run_as
+from unispawner.run_as.accounts import Account
+from unispawner.run_as.client import AgentClient
 from unispawner.schedulers import get_scheduler
-from unispawner.submit_host import SubmitHost
+from unispawner.submit_host.host import SubmitHost
 
 FakeSudo = Callable[[str], AgentClient]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from unispawner.accounts import Account
-from unispawner.agent_client import AgentClient
 from unispawner.errors import AgentError
 from unispawner.run_as import get_run_as
+from unispawner.run_as.accounts import Account
+from unispawner.run_as.client import AgentClient
 from unispawner.schedulers import get_scheduler
-from unispawner.submit_host import SubmitHost
+from unispawner.submit_host.host import SubmitHost
 
 
 def client(account: Account, state_dir: Path, *, shared: bool = False) -> AgentClient:

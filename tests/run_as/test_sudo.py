@@ -15,16 +15,11 @@ from typing import Any
 
 import pytest
 
-from unispawner.accounts import Account
-from unispawner.agent_client import AgentClient
-from unispawner.errors import (
-    AgentError,
-    InvalidJobError,
-    SchedulerUnavailable,
-    SubmitError,
-)
+from unispawner.errors import AgentError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState
 from unispawner.run_as import WAYS, base, get_run_as
+from unispawner.run_as.accounts import Account
+from unispawner.run_as.client import AgentClient
 from unispawner.run_as.sudo import Sudo
 
 FakeSudo = Callable[..., AgentClient]
@@ -294,8 +289,8 @@ async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str
 @pytest.mark.parametrize("moment", [1e300, 1e18, -1e18])
 async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) -> None:
     """The user's progress must not end in a traceback."""
-    from unispawner.monitor import TrackedJob
-    from unispawner.progress import event
+    from unispawner.monitor.monitor import TrackedJob
+    from unispawner.web.progress import event
 
     client = fake_sudo(replies({"17": {**FORGED, "state": "QUEUED", "estimated_start": moment}}))
     info = (await client.status(["17"]))["17"]

@@ -14,10 +14,11 @@ import pytest
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers import NAMES, dialect, get_scheduler
+from unispawner.schedulers import NAMES, get_scheduler
+from unispawner.schedulers import template_dialect as dialect
 from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
 from unispawner.schedulers.template import Template
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 from unispawner.testing import FakeScheduler, read_saved_reply
 
 MARK = "0123456789abcdef"
@@ -350,7 +351,7 @@ def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
     replies = [read_saved_reply(path) for path in sorted((OUTPUTS / name).iterdir())]
     found = told(scheduler, replies)
     if name == "gridengine":
-        from unispawner.schedulers.gridengine_output import read_accounting
+        from unispawner.schedulers.gridengine_jobs import read_accounting
 
         ended = [read_accounting(reply.stdout) for reply in replies if "qacct" in reply.command]
         found |= {"exit_code"} if any(info and info.exit_code for info in ended) else set()

@@ -9,11 +9,11 @@ import pytest
 
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec, JobState, ResourceSpec
-from unispawner.schedulers import dialect
+from unispawner.schedulers import template_dialect as dialect
 from unispawner.schedulers.base import Reply
-from unispawner.schedulers.dialect import check_trusted, linear, read_dialect
 from unispawner.schedulers.template import Template
-from unispawner.script import render_script
+from unispawner.schedulers.template_dialect import check_trusted, linear, read_dialect
+from unispawner.script.rendering import render_script
 
 PAGE = Path(__file__).parents[2] / "docs" / "templates.md"
 INI = """\

@@ -19,7 +19,7 @@ from unispawner.errors import (
     UniSpawnerError,
 )
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers import gridengine_output as output
+from unispawner.schedulers import gridengine_jobs as output
 from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
 from unispawner.schedulers.gridengine import GridEngine, template
 from unispawner.schedulers.inventory import Inventory, Queue

@@ -24,7 +24,7 @@ from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
 from unispawner.schedulers.htcondor import HTCondor
 from unispawner.schedulers.inventory import Node, Totals
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parents[1] / "outputs" / "htcondor"

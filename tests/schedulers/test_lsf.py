@@ -13,7 +13,7 @@ from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable
 from unispawner.job import JobSpec, ResourceSpec
 from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.lsf import Lsf
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 
 LSF = Lsf()
 MARK = "0123456789abcdef"

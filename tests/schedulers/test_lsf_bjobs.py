@@ -18,7 +18,7 @@ from unispawner.errors import SchedulerUnavailable, UniSpawnerError
 from unispawner.job import JobInfo, JobState
 from unispawner.schedulers.base import Dialogue, Reply, T, advance
 from unispawner.schedulers.lsf import Lsf
-from unispawner.schedulers.lsf_bjobs import FIELDS, REASONS, read_time
+from unispawner.schedulers.lsf_jobs import FIELDS, REASONS, read_time
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parents[1] / "outputs" / "openlava"

@@ -15,7 +15,7 @@ from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
 from unispawner.schedulers.inventory import Node, Queue
 from unispawner.schedulers.pbs import Pbs
 from unispawner.schedulers.pbs_job import read_duration, read_size, read_time
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parents[1] / "outputs" / "pbs"

@@ -16,7 +16,7 @@ from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.slurm import REASONS, Slurm
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = Path(__file__).parents[1] / "outputs" / "slurm"

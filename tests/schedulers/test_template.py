@@ -10,7 +10,7 @@ import pytest
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec, ResourceSpec
 from unispawner.schedulers.template import Template
-from unispawner.script import render_script
+from unispawner.script.rendering import render_script
 
 SERVER = ("jupyterhub-singleuser", "--note=it's \"a $(b)")
 RESOURCES = ResourceSpec(

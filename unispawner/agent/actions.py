@@ -18,8 +18,8 @@ from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
 from ..schedulers.template import Template
-from ..script import launcher_source, render_environment, render_script
-from ..template_script import has_log, launcher_options
+from ..script.from_template import has_log, launcher_options
+from ..script.rendering import launcher_source, render_environment, render_script
 from .commands import hold_dialogue
 from .files import StateDir, read_private, write_private
 from .login import login_umask

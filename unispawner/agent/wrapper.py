@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..script import launcher_source
-from ..template_script import WRAPPER
+from ..script.from_template import WRAPPER
+from ..script.rendering import launcher_source
 from .files import write_private
 
 NAME = WRAPPER

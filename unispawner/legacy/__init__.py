@@ -7,7 +7,7 @@ commands, :mod:`.traits` the settings; :mod:`.options` what users may put into a
 
 from __future__ import annotations
 
-from ..templating import format_template
+from ..script.filling import format_template
 from .base import BatchSpawnerBase
 from .commands import JobStatus
 from .dialects import (

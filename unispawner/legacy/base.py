@@ -15,14 +15,17 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 
-from .. import handlers, hub_start, saving, tasks
+from .. import tasks
 from ..errors import JobEndedError, SubmitError, UniSpawnerError
-from ..failures import BatchFailure
-from ..hosts import check_exec_host
-from ..report import DEAD_ADDRESS, move_route
-from ..resume import Resumption
-from ..server_status import WithStatus
-from ..wrapping import front
+from ..servers import database as saving
+from ..servers import start_check as hub_start
+from ..servers.address import DEAD_ADDRESS, move_route
+from ..servers.resume import Resumption
+from ..web import reports as handlers
+from ..web.bookkeeping import front
+from ..web.failures import BatchFailure
+from ..web.hosts import check_exec_host
+from ..web.server_status import WithStatus
 from . import private_files
 from .checks import check_config
 from .commands import LONGEST_LOGGED, BatchCommands, JobStatus, is_job_id

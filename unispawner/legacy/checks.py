@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from traitlets import TraitError
 
 from ..errors import InvalidJobError
-from ..schedulers.dialect import check_pattern
-from ..templating import format_template
+from ..schedulers.template_dialect import check_pattern
+from ..script.filling import format_template
 
 if TYPE_CHECKING:
     from .base import BatchSpawnerBase

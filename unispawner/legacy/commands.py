@@ -12,12 +12,12 @@ from typing import Any
 from jupyterhub.spawner import set_user_setuid
 from jupyterhub.utils import maybe_future
 
-from .. import saving
 from ..errors import InvalidJobError, UniSpawnerError
-from ..failures import BatchFailure
-from ..report import DEAD_ADDRESS
-from ..scheduler_settings import HOST
-from ..templating import format_template
+from ..script.filling import format_template
+from ..servers import database as saving
+from ..servers.address import DEAD_ADDRESS
+from ..settings.scheduler import HOST
+from ..web.failures import BatchFailure
 from . import environment, options, private_files
 from .checks import filled_in
 from .private_files import SavedJob

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import Dict, Unicode
 
-from ..schedulers.dialect import linear, read_dialect
+from ..schedulers.template_dialect import linear, read_dialect
 from .base import BatchSpawnerBase
 from .commands import LONGEST_LOGGED
 

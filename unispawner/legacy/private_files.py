@@ -13,13 +13,13 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from .. import saving
-from ..accounts import Account, find_account
-from ..agent_client import AgentClient
 from ..errors import InvalidJobError, UniSpawnerError
+from ..run_as.accounts import Account, find_account
+from ..run_as.client import AgentClient
 from ..run_as.exec_prefix import ExecPrefix
-from ..scheduler_settings import HOST
 from ..schedulers import get_scheduler
+from ..servers import database as saving
+from ..settings.scheduler import HOST
 
 if TYPE_CHECKING:
     from .base import BatchSpawnerBase

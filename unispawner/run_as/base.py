@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..accounts import Account
 from ..errors import AgentError, error_from_dict
-from ..submit_host import Finished, SubmitHost
+from ..submit_host.host import Finished, SubmitHost
+from .accounts import Account
 
 REPLY_LIMIT = 256 * 1024
 """Bytes."""

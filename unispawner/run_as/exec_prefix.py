@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from ..accounts import Account
-from ..submit_host import Finished
+from ..submit_host.host import Finished
+from .accounts import Account
 from .base import RunAs
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ..accounts import Account
 from ..errors import AgentError
+from .accounts import Account
 from .base import RunAs
 
 

@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from ..accounts import Account
 from ..errors import AgentError, InvalidJobError
-from ..submit_host import Finished
+from ..submit_host.host import Finished
+from .accounts import Account
 from .base import RunAs
 
 _REFUSED = re.compile(r"^sudo: |may not run sudo|not allowed to (execute|run)", re.MULTILINE)

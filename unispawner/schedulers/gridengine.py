@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
-from . import gridengine_output as output
+from . import gridengine_jobs as output
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 

@@ -18,8 +18,8 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
-from . import lsf_bjobs as bjobs
 from . import lsf_inventory as output
+from . import lsf_jobs as bjobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 

@@ -2,7 +2,7 @@
 
 The set's commands, patterns and script stand for what the other files of this folder know of their
 schedulers. It is read from files, on either side; the script is filled in elsewhere
-(:mod:`unispawner.template_script`), for that may take Jinja.
+(:mod:`unispawner.script.from_template`), for that may take Jinja.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import ClassVar
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler, setting
-from .dialect import Dialect, check_trusted, linear, read_dialect
 from .inventory import Inventory
+from .template_dialect import Dialect, check_trusted, linear, read_dialect
 from .template_fields import CARRIES, OURS, asked, attributes, mentioned
 
 

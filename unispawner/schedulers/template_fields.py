@@ -10,7 +10,7 @@ from datetime import timedelta
 from ..errors import InvalidJobError
 from ..job import JobSpec
 from ..units import format_duration
-from .dialect import UNITS, Dialect
+from .template_dialect import UNITS, Dialect
 
 CARRIES: Mapping[str, tuple[str, ...]] = {
     "queue": ("queue_name",),

@@ -2,9 +2,9 @@
 
 PSI/J (0.9.11) brings the way of a job to a scheduler: submit, cancel, the commands and their order.
 Its script templates drop the job's name, GPUs and log, quote attributes twice and always set a
-walltime, so the script is rendered by :mod:`unispawner.script` and handed over as it is; its
-commands have no time-out, so they run through :mod:`unispawner.agent.commands`. Its polling thread
-never gets to run: the agent has ended before its first turn.
+walltime, so the script is rendered by :mod:`unispawner.script.rendering` and handed over as it is;
+its commands have no time-out, so they run through :mod:`unispawner.agent.commands`. Its polling
+thread never gets to run: the agent has ended before its first turn.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ...schedulers import Scheduler
 from ...schedulers.base import Reply
 from ...schedulers.template import Template
 from ...schedulers.template_fields import mentioned
-from ...template_script import job_fields, submit_command
+from ...script.from_template import job_fields, submit_command
 from ..commands import run
 from ..files import write_private
 

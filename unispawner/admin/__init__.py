@@ -1,0 +1,1 @@
+"""What an administrator runs: the command ``unispawner`` with all that it does."""

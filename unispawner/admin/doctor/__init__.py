@@ -1,0 +1,1 @@
+"""``unispawner doctor``: checks a configuration on the host that it is for."""

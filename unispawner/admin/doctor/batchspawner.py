@@ -1,0 +1,99 @@
+"""What ``unispawner doctor`` checks of batchspawner's classes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...errors import InvalidJobError
+from ...legacy import environment, private_files
+from ...legacy.checks import COMMANDS, filled_in, known_fields
+from ...legacy.options import quote
+from ...run_as.accounts import find_account
+from ...settings.scheduler import HOST
+
+TIMEOUT = 10.0
+"""Seconds that the shell may take to look for a program."""
+
+
+async def check_templates(spawner: Any) -> str:
+    """Tell that templates can be filled in and patterns be matched.
+
+    Raises
+    ------
+    InvalidJobError
+        For the first that can't.
+    """
+    await type(spawner).check_config(spawner.config)
+    return f"the templates and patterns of {type(spawner).__name__} can be used"
+
+
+async def check_commands(spawner: Any) -> str:
+    """Tell where the programs are that the commands begin with.
+
+    Behind an ``exec_prefix`` that goes to another host, only the prefix's own is looked for.
+
+    Raises
+    ------
+    InvalidJobError
+        Naming those that the Hub doesn't find, and their traits.
+    """
+    programs = {trait: program(getattr(spawner, trait)) for trait in COMMANDS}
+    prefix = programs["exec_prefix"].rpartition("/")[2]
+    here = prefix == "sudo" or not spawner.exec_prefix.strip()
+    variables = environment.of_commands(spawner.public_environment)
+    found: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for trait, name in programs.items():
+        if name and (here or trait == "exec_prefix"):
+            where = await _where(name, variables)
+            (found if where else missing).setdefault(name, where or trait)
+    if missing:
+        cls = type(spawner).__name__
+        words = ", ".join(f"{name} (c.{cls}.{trait})" for name, trait in missing.items())
+        raise InvalidJobError(
+            f"{words} not found in {variables.get('PATH')}: give the path in the trait, or start "
+            "the Hub with another PATH"
+        )
+    rest = "" if here else f"; what runs behind {prefix or 'exec_prefix'} is not looked for"
+    return ", ".join(found.values()) + rest
+
+
+def program(command: str) -> str:
+    """Return the program that a shell line begins with; empty if only a shell could tell."""
+    words = [word for word in command.split() if not re.match(r"\w+=", word)]
+    return words[0] if words and re.fullmatch(r"[\w./+-]+", words[0]) else ""
+
+
+async def _where(name: str, variables: dict[str, str]) -> str:
+    """Return what the shell that runs the commands takes a name for; empty for nothing."""
+    done = await HOST.run(
+        ["/bin/sh", "-c", 'command -v "$1"', "sh", name],
+        environment=variables,
+        timeout=TIMEOUT,
+        output_limit=64 * 1024,
+    )
+    return done.stdout.decode("utf-8", "replace").strip() if done.exit_status == 0 else ""
+
+
+async def check_account(spawner: Any, name: str) -> str:
+    """Tell what the agent finds as an account, run behind ``exec_prefix`` as for a server.
+
+    Raises
+    ------
+    AgentError
+        If there is no such account, or the prefix does not lead to its agent.
+    """
+    account = await find_account(name, spawner.min_uid)
+    username = quote("username", account.name)
+    prefix = filled_in(spawner, "exec_prefix", {**known_fields(spawner), "username": username})
+    client = private_files.client_for(spawner, account, prefix, spawner.state_dir)
+    told = await client.check()
+    return ", ".join(f"{key} {value}" for key, value in told.items() if value != {})
+
+
+def keeps_environment(spawner: Any) -> bool:
+    """Return whether ``exec_prefix`` has sudo keep the Hub's environment: sudoers must allow it."""
+    return bool(
+        re.search(r"\bsudo\b.*\s(-[A-Za-z]*E|--preserve-env)(?![\w-])", spawner.exec_prefix)
+    )

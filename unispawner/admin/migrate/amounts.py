@@ -1,0 +1,64 @@
+"""Memory and time as each scheduler's own option reads them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from ...errors import InvalidJobError
+from ...schedulers.pbs_job import read_duration, read_size
+from ...units import format_duration, parse_duration, parse_memory
+
+_UNITS = ("", "K", "M", "G", "T", "P")
+
+
+def read_memory(text: str, scheduler: str) -> int | None:
+    """Return bytes; None for what is no amount, or one in a unit that only the site knows (LSF)."""
+    text = text.strip()
+    if scheduler in ("torque", "pbs"):
+        return read_size(text) or None
+    if scheduler == "gridengine" and (match := re.fullmatch(r"(\d+)([kmg])", text)):
+        thousands: int = 1000 ** ("kmg".index(match[2]) + 1)  # sge_types(1)
+        return int(match[1]) * thousands
+    if text.isdigit() and scheduler in ("slurm", "htcondor"):
+        text += "M"
+    if text.isdigit() and scheduler == "lsf":
+        return None
+    try:
+        return parse_memory(text)
+    except InvalidJobError:
+        return None
+
+
+def write_memory(size: int) -> str:
+    """Return ``4G`` for so many bytes, in the largest unit that needs no fraction."""
+    unit = 0
+    while size % 1024 == 0 and unit < len(_UNITS) - 1:
+        size, unit = size // 1024, unit + 1
+    return f"{size}{_UNITS[unit]}"
+
+
+def read_runtime(text: str, scheduler: str) -> timedelta | None:
+    """Return a length of time; None for what is none, such as Slurm's UNLIMITED."""
+    text = text.strip()
+    found: timedelta | None
+    if scheduler in ("torque", "pbs", "gridengine"):  # [[HH:]MM:]SS
+        found = read_duration(text)
+    elif match := re.fullmatch(r"(\d{1,9}):(\d{1,2})", text, re.ASCII):
+        hours = scheduler == "lsf"  # to which it is HH:MM, and MM:SS to Slurm
+        found = timedelta(minutes=int(match[1]), seconds=int(match[2])) * (60 if hours else 1)
+    else:
+        try:
+            found = parse_duration(text)
+        except InvalidJobError:
+            found = None
+    return found or None
+
+
+def write_duration(text: str, length: timedelta) -> str:
+    """Return a length as UniSpawner reads it: the old text where that says the same."""
+    try:
+        same = ":" in text and parse_duration(text) == length
+    except InvalidJobError:
+        same = False
+    return text.strip() if same else format_duration(length)

@@ -1,0 +1,108 @@
+"""``unispawner render``: the script of the job that a start would submit."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from jupyterhub.utils import maybe_future
+from traitlets.config import Config
+
+from ..errors import InvalidJobError, SchedulerUnavailable
+from ..profiles import check as profiles_check
+from ..profiles.reading import PROFILE, Profile, find_profile, read_profiles
+from ..profiles.spawner import ProfilesSpawner
+from ..script.rendering import render_script
+from ..servers.spawner import UniSpawner
+from .config_file import class_or_unispawner, load_config, spawner_for_nobody
+
+_NO_JOB = "only the job of a UniSpawner is known before a server is started"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a job's script. The environment is not in it, and neither is the launcher's text.
+
+    What the scheduler is asked for beside the script comes first, as comments.
+    """
+    config = load_config(options.config)
+    print(asyncio.run(_render(config, options)), end="")
+    return 0
+
+
+async def _render(config: Config, options: argparse.Namespace) -> str:
+    spawner = spawner_for_nobody(class_or_unispawner(config), config, options.config)
+    name = type(spawner).__name__
+    if isinstance(spawner, ProfilesSpawner):
+        return await _of_profile(spawner, options.profile, dict(options.option))
+    if options.profile is not None or options.option:
+        raise InvalidJobError(f"c.JupyterHub.spawner_class is {name}, which has no profiles")
+    if not isinstance(spawner, UniSpawner):
+        raise InvalidJobError(f"c.JupyterHub.spawner_class is {name}: {_NO_JOB}")
+    return await job_script(spawner)
+
+
+async def job_script(spawner: UniSpawner) -> str:
+    """Return the script of a spawner's job, what is asked for beside it as comments before it.
+
+    Raises
+    ------
+    InvalidJobError
+        If the settings make no job.
+    """
+    await spawner.find_scheduler()
+    scheduler = spawner.get_scheduler()
+    spec = spawner.job_spec("0" * 16, environment={})
+    directory = f"{spawner.state_dir}/jobs/{spec.mark}"
+    script = render_script(
+        spec,
+        scheduler,
+        shell=spawner.job_shell,
+        environment_file=f"{directory}/environment",
+        standard_input="# (the launcher)",
+    )
+    if scheduler.directives_in_script:
+        return script
+    asked = "".join(f"#   {line}\n" for line in scheduler.directives(spec))
+    return f"# {scheduler.title} is asked for this, beside the script:\n{asked}\n{script}"
+
+
+async def _of_profile(
+    spawner: ProfilesSpawner, slug: str | None, options: Mapping[str, Any]
+) -> str:
+    profiles = await _profiles(spawner)
+    if slug is None:
+        slug = next((one for one in profiles if one.default), profiles[0]).slug
+        there = ", ".join(one.slug for one in profiles)
+        print(f"This is profile {slug!r}; --profile names another of {there}", file=sys.stderr)
+    profile = find_profile(profiles, {PROFILE: slug})
+    try:
+        try:
+            await profiles_check.check_profile(spawner, profile)
+        except SchedulerUnavailable:
+            pass  # the script is the same
+        child = profiles_check.make_child(spawner, profile, {**options, PROFILE: slug})
+        if not isinstance(child, UniSpawner):
+            raise InvalidJobError(f"its spawner is {type(child).__name__}: {_NO_JOB}")
+        return await job_script(child)
+    except InvalidJobError as error:
+        raise InvalidJobError(f"profile {slug!r}: {error.message}") from None
+
+
+async def _profiles(spawner: ProfilesSpawner) -> list[Profile]:
+    """Return all profiles, whoever is offered them."""
+    given = spawner.profiles
+    if callable(given):
+        try:
+            given = await maybe_future(given(spawner))
+        except Exception as error:  # the administrator's own function: whatever it raises
+            raise InvalidJobError(
+                "c.ProfilesSpawner.profiles is a function, and fails for a spawner that belongs to "
+                f"nobody: {type(error).__name__}: {error}"
+            ) from None
+    profiles = read_profiles(given)
+    if not profiles:
+        raise InvalidJobError("c.ProfilesSpawner.profiles: there are none")
+    return profiles

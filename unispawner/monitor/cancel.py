@@ -1,0 +1,33 @@
+"""Ends a job for certain."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from ..errors import UniSpawnerError
+from .monitor import Monitor, TrackedJob
+
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
+
+FIRST_PAUSE = 2.0
+LONGEST_PAUSE = 60.0
+"""Seconds between attempts."""
+GENTLE_ATTEMPTS = 3
+"""After so many attempts ``force`` is asked for: without a scheduler, that kills."""
+
+
+async def cancel_until_ended(job: TrackedJob, monitor: Monitor) -> None:
+    """Ask for a job's end until the scheduler confirms it; raise nothing."""
+    pause, attempts = FIRST_PAUSE, 0
+    while not job.over:
+        try:
+            await job.client.cancel(job.job_id, force=attempts >= GENTLE_ATTEMPTS)
+            job.cancelled = True
+        except UniSpawnerError as error:
+            log.warning("Job %s is not cancelled yet: %s", job.job_id, error)
+        monitor.hurry()
+        attempts, until = attempts + 1, time.monotonic() + pause
+        while not job.over and time.monotonic() < until:
+            await job.wait_change(until - time.monotonic())
+        pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,1 @@
+"""WrapSpawner and ProfilesSpawner, and the pure model of a profile under them."""

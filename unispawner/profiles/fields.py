@@ -1,0 +1,129 @@
+"""What users may be offered to set: the fields of a job that an option can be, and their values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from ..errors import InvalidJobError
+from ..job import CONTROL
+from ..units import format_duration, parse_duration, parse_memory
+
+Kind = Literal["count", "memory", "duration", "flag", "name", "menu"]
+"""Of a menu, whose choices are of the administrator's making, the value is a choice's key."""
+Value = int | timedelta | bool | str
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}"
+"""What a name may be where the administrator says nothing else."""
+_LONGEST_SHOWN = 60
+_UNITS = (("P", 1024**5), ("T", 1024**4), ("G", 1024**3), ("M", 1024**2), ("K", 1024))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of ResourceSpec or JobSpec that an option may be named after.
+
+    Attributes
+    ----------
+    kind
+        What its values are.
+    label, help, unit
+        What a user reads.
+    lowest
+        Of a count: the lowest there can be.
+    """
+
+    kind: Kind
+    label: str
+    help: str = ""
+    unit: str = ""
+    lowest: int = 1
+
+
+FIELDS: dict[str, Field] = {
+    "node_count": Field("count", "Nodes", "How many hosts", "nodes"),
+    "process_count": Field("count", "Processes", "How many in all", "processes"),
+    "processes_per_node": Field("count", "Processes per node", "", "processes"),
+    "cpu_cores_per_process": Field("count", "Cores", "Processor cores", "cores"),
+    "gpu_cores_per_process": Field("count", "GPUs", "Graphics processors", "GPUs", lowest=0),
+    "memory": Field("memory", "Memory", "Of the whole job: 4G, 512M"),
+    "exclusive_node_use": Field("flag", "Whole nodes", "Share them with no other job"),
+    "duration": Field("duration", "Time", "How long it may run: HH:MM:SS or D-HH:MM:SS"),
+    "queue_name": Field("name", "Queue"),
+    "account": Field("name", "Account", "The account or project that pays"),
+    "reservation_id": Field("name", "Reservation"),
+}
+MENU = Field("menu", "")
+MEASURED = ("count", "memory", "duration")
+"""Kinds of values that have bounds."""
+RESOURCES = frozenset(FIELDS) - {"duration", "queue_name", "account", "reservation_id"}
+
+
+def read(kind: Kind, value: object, name: str) -> Value:
+    """Return what a user or an administrator has written as a value that can be compared.
+
+    Raises
+    ------
+    InvalidJobError
+        If it is none of that kind, naming the field and the value.
+    """
+    if kind == "count":
+        return _read_count(value, name)
+    if kind == "flag":
+        if isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return value == "true"
+        raise _wrong(name, value, "must be true or false")
+    if kind in ("memory", "duration"):
+        short = isinstance(value, str) and len(value) < _LONGEST_SHOWN
+        number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        if kind == "memory":
+            if not (short or number):
+                raise _wrong(name, value, "must be an amount of memory, like 4G")
+            return parse_memory(value, name)  # type: ignore[arg-type] # one of both
+        if not (short or number or isinstance(value, timedelta)):
+            raise _wrong(name, value, "must be a length of time, like 08:00:00")
+        return parse_duration(value, name)  # type: ignore[arg-type] # one of the three
+    if not isinstance(value, str) or CONTROL.search(value):
+        raise _wrong(name, value, "must be text of one line")
+    return value
+
+
+def _read_count(value: object, name: str) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,15}\s*", value, re.ASCII):
+        return int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 10**15:
+        raise _wrong(name, value, "must be a whole number")
+    return value
+
+
+def show(kind: Kind, value: Value) -> int | bool | str:
+    """Return a value as a form, a REST body and the database have it, and as people read it."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if kind == "memory" and isinstance(value, int):
+        for unit, size in _UNITS:
+            if value % size == 0:
+                return f"{value // size}{unit}"
+    return value
+
+
+def number(value: Value) -> int | float | str:
+    """Return a value as programs compare it: memory in bytes, a time in seconds."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def shown(value: object) -> str:
+    """Return what somebody has sent, cut to what one wants to read of it."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return f"a number of {value.bit_length()} bits"  # str() of a longer one raises
+    if isinstance(value, list | tuple | dict):
+        return "an object" if isinstance(value, dict) else "a list"  # however deep it is
+    return repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}…"
+
+
+def _wrong(name: str, value: object, must: str) -> InvalidJobError:
+    return InvalidJobError(f"{name}: {shown(value)} {must}")

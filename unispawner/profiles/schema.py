@@ -1,0 +1,131 @@
+"""What users may choose, as a JSON schema: profiles -> schema of user_options. Pure, without I/O.
+
+Whatever it allows, :meth:`unispawner.profiles.profile.Profile.check` allows, but for what JSON
+schema has no words for: bounds of memory and times that are written as text, limits that are the
+queue's, and steps from a number that is no multiple of them, without an upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .fields import NAME_PATTERN
+from .option import QUEUE, Option
+from .profile import PROFILE, Profile
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MEMORY = r"^[0-9]{1,15}(\.[0-9]{1,3})?[KMGTP]?(i?B)?$"
+_DURATION = r"^([0-9]{1,4}-)?[0-9]{1,6}:[0-9]{1,2}:[0-9]{1,2}$"
+
+
+def options_schema(
+    profiles: Iterable[Profile],
+    has_own_options: Callable[[Profile], bool] = lambda profile: profile.own_options,
+) -> dict[str, Any]:
+    """Return the schema of what a REST body may have as user_options.
+
+    Parameters
+    ----------
+    profiles
+        Those that are offered.
+    has_own_options
+        Whether it is for a profile's spawner to say what options there are: it may be anything.
+    """
+    return {
+        "$schema": DIALECT,
+        "title": "user_options",
+        "description": "A profile, and what is to be other than its defaults.",
+        "oneOf": [_profile(profile, open_to_more=has_own_options(profile)) for profile in profiles],
+    }
+
+
+def _profile(profile: Profile, *, open_to_more: bool) -> dict[str, Any]:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "title": profile.display_name,
+        "description": profile.description,
+        "properties": {PROFILE: {"const": profile.slug}},
+        "required": [PROFILE],
+    }
+    if open_to_more:
+        return schema
+    for name, option in profile.options.items():
+        schema["properties"][name] = _option(option)
+    schema["additionalProperties"] = False
+    if rules := [_condition(profile, one) for one in profile.options.values() if one.when]:
+        schema["allOf"] = rules
+    return schema
+
+
+def _option(option: Option) -> dict[str, Any]:
+    words = option.description or option.field.help
+    result: dict[str, Any] = {"title": option.label, **({"description": words} if words else {})}
+    if option.default is not None:
+        result["default"] = option.show(option.read(option.default))
+    if option.field.unit:
+        result["x-unit"] = option.field.unit
+    if option.max == QUEUE:
+        result["x-maximum"] = "the queue's"
+    if option.locked:
+        return {**result, "const": result["default"]}
+    if option.choices:
+        values = [option.show(option.read(key)) for key in option.choices]
+        return {**result, "enum": values, "x-labels": _labels(option)}
+    return {**result, **_values(option)}
+
+
+def _labels(option: Option) -> dict[str, str]:
+    return {key: one.display_name for key, one in option.choices.items()}
+
+
+def _values(option: Option) -> dict[str, Any]:
+    kind = option.field.kind
+    if kind == "flag":
+        return {"type": "boolean"}
+    if kind == "count":
+        return {"type": "integer", **_bounds(option)}
+    if kind in ("memory", "duration"):
+        shown = {
+            f"x-{which}imum": option.show(bound)
+            for which in ("min", "max")
+            if (bound := option.bound(which)) is not None
+        }
+        return {"type": "string", "pattern": _MEMORY if kind == "memory" else _DURATION, **shown}
+    return {"type": "string", "pattern": f"^(?:{option.pattern or NAME_PATTERN})$"}
+
+
+def _bounds(option: Option) -> dict[str, Any]:
+    """Return the bounds of a number; steps count from the lowest."""
+    bounds: list[Any] = [option.bound(which) for which in ("min", "max", "step")]
+    low, high, step = bounds
+    lowest = option.field.lowest if low is None else max(low, option.field.lowest)
+    result = {"minimum": lowest, "maximum": high if high is not None else 10**15 - 1}
+    if step is not None and step > 1:
+        if (low or 0) % step == 0:
+            result["multipleOf"] = step
+        elif high is not None and high - lowest < 10_000:
+            return {"enum": list(range(lowest, high + 1, step))}
+    return result
+
+
+def _condition(profile: Profile, option: Option) -> dict[str, Any]:
+    """Return the rule that an option may only be set if those it depends on have their values."""
+    rules = [_holds(profile, other, wanted) for other, wanted in _whens(profile, option).items()]
+    return {"if": {"required": [option.name]}, "then": {"allOf": rules}}
+
+
+def _whens(profile: Profile, option: Option) -> Mapping[str, list[Any]]:
+    """Return what an option depends on, and what that depends on."""
+    result: dict[str, list[Any]] = {}
+    for other, wanted in option.when.items():
+        result |= {**_whens(profile, profile.options[other]), other: wanted}
+    return result
+
+
+def _holds(profile: Profile, name: str, wanted: list[Any]) -> dict[str, Any]:
+    option = profile.options[name]
+    values = [option.show(option.read(one)) for one in wanted]
+    by_default = option.default is not None and option.show(option.read(option.default)) in values
+    rule: dict[str, Any] = {"properties": {name: {"enum": values}}}
+    return rule if by_default else {**rule, "required": [name]}

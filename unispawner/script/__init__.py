@@ -1,0 +1,1 @@
+"""The job's script: rendered, or filled in from a site's template. Pure; used on both sides."""

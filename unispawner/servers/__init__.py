@@ -1,0 +1,1 @@
+"""UniSpawner: one server's life, from a click to a job and back."""

@@ -1,0 +1,1 @@
+"""What an administrator sets, as traits, and how a job's description is made of it."""

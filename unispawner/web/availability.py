@@ -1,0 +1,131 @@
+"""What of a cluster is free, as a form and the API tell it; whoever looks never waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UniSpawnerError
+from ..limits import find_limits, find_queue
+from ..profiles.fields import number
+from ..schedulers.inventory import Inventory, Queue
+from .summary import count
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What is known of the cluster that a spawner's jobs go to.
+
+    Attributes
+    ----------
+    cluster
+        Names it among those of a Hub: ``c.UniSpawner.cluster``, or else the scheduler.
+    inventory
+        None if nothing is known, or nothing that still counts.
+    as_of
+        When it was asked for, in seconds since the epoch.
+    stale
+        True if it is older than it should be: the scheduler does not answer, or nobody has looked
+        for a while.
+    queue
+        Where the spawner's jobs go if nothing else is chosen; empty is the scheduler's default.
+    refresh_in
+        Seconds after which it is worth looking again.
+    """
+
+    cluster: str
+    inventory: Inventory | None
+    as_of: float | None
+    stale: bool
+    queue: str
+    refresh_in: float
+
+    def words(self, queue: str) -> str:
+        """Return what is free in a queue, as people read it; empty if that is not known."""
+        found = self.inventory and find_queue(self.inventory, queue)
+        return _words(self.inventory, found) if self.inventory and found else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-serialisable data: times in seconds, memory in bytes.
+
+        Where there is no default queue, the whole cluster is that without a name.
+        """
+        queues = list(self.inventory.queues) if self.inventory else []
+        default = find_queue(self.inventory, "") if self.inventory else None
+        if default is not None and default not in queues:
+            queues.append(default)
+        return {
+            "as_of": self.as_of,
+            "stale": self.stale,
+            "refresh_in": self.refresh_in,
+            "default_queue": default.name if default else "",
+            "queues": {queue.name: self._queue(self.inventory, queue) for queue in queues},
+        }
+
+    def _queue(self, inventory: Inventory | None, queue: Queue) -> dict[str, Any]:
+        assert inventory is not None  # it has this queue
+        totals, limits = inventory.totals(queue.name), find_limits(inventory, queue.name)
+        return {
+            "words": _words(inventory, queue),
+            "available": queue.available,
+            "waiting": queue.waiting,
+            "running": queue.running,
+            "nodes": {"total": totals.nodes, "idle": totals.idle_nodes},
+            "cores": {"total": totals.cores, "idle": totals.idle_cores},
+            "gpus": {"total": totals.gpus, "idle": totals.idle_gpus},
+            "limits": {field: number(limit) for field, limit in limits.items()},
+        }
+
+
+def availability(spawner: Any) -> Availability | None:
+    """Return what is known of where a spawner's jobs go; None for one that is not UniSpawner's.
+
+    If that is older than the spawner's ``inventory_interval``, it is asked for in the background.
+    """
+    interval = getattr(spawner, "inventory_interval", None)
+    if interval is None:
+        return None
+    try:
+        cache, scheduler = spawner.monitor().inventory, spawner.get_scheduler()
+    except UniSpawnerError:  # which scheduler there is, is not known yet
+        return None
+    inventory, as_of = cache.peek(interval), cache.as_of
+    return Availability(
+        cluster=spawner.cluster or scheduler.name,
+        inventory=inventory,
+        as_of=as_of,
+        stale=as_of is None or time.time() - as_of > 2 * interval,
+        queue=spawner.queue_name or "",
+        refresh_in=cache.refresh_in(interval),
+    )
+
+
+def to_dict(known: Iterable[Availability | None]) -> dict[str, Any]:
+    """Return what is known of all clusters, as JSON-serialisable data."""
+    return {"clusters": {one.cluster: one.to_dict() for one in known if one is not None}}
+
+
+def _words(inventory: Inventory, queue: Queue) -> str:
+    if not queue.available:
+        return "This queue takes no jobs just now."
+    totals = inventory.totals(queue.name)
+    free = [
+        f"{idle} of {count(total, name)}"
+        for name, idle, total in (
+            ("core", totals.idle_cores, totals.cores),
+            ("GPU", totals.idle_gpus, totals.gpus),
+            ("whole node", totals.idle_nodes, totals.nodes),
+        )
+        if total and idle is not None
+    ]
+    if free:
+        words = f"Free: {', '.join(free)}."
+    elif totals.nodes:
+        words = f"There are {count(totals.cores, 'core')}; how many are free is not told."
+    else:
+        words = "No node is up just now."
+    if queue.waiting:  # none may mean that others' jobs are not shown to the Hub
+        words += f" {count(queue.waiting, 'job waits', 'jobs wait')}."
+    return words

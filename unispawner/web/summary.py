@@ -1,0 +1,58 @@
+"""A job's resources, and moments, in plain words: "4 cores, 16 GiB, 8 hours". form.js says the same
+in a form."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from ..job import JobSpec
+
+_UNITS = (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("bytes", 1))
+
+
+def summary(spec: JobSpec) -> str:
+    """Return what a job asks for; empty if it leaves all to the scheduler."""
+    asked = spec.resources
+    parts = []
+    if asked.nodes > 1:
+        parts.append(count(asked.nodes, "node"))
+    if asked.cpu_cores_per_process:
+        parts.append(count(asked.cpu_cores_per_process * asked.processes, "core"))
+    elif asked.processes > 1:
+        parts.append(count(asked.processes, "process", "processes"))
+    if asked.gpu_cores_per_process:
+        parts.append(count(asked.gpu_cores_per_process * asked.processes, "GPU"))
+    if asked.memory:
+        parts.append(memory(asked.memory))
+    if asked.exclusive_node_use:
+        parts.append("whole nodes")
+    if spec.duration:
+        parts.append(duration(spec.duration))
+    return ", ".join(parts)
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """Return a number and what it counts."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def memory(size: int) -> str:
+    """Return bytes in the largest unit of which there is one, to a tenth."""
+    unit, factor = next((unit, factor) for unit, factor in _UNITS if size >= factor)
+    return f"{round(size / factor, 1):g} {unit}"
+
+
+def clock(moment: float) -> str:
+    """Return seconds since the epoch as the Hub's host says it, with the day unless it is today."""
+    then, today = time.localtime(moment), time.localtime()
+    same_day = then[:3] == today[:3]
+    return time.strftime("%H:%M %Z" if same_day else "%a %d %b, %H:%M %Z", then)
+
+
+def duration(length: timedelta) -> str:
+    """Return a length of time to the minute: "1 day 12 hours"."""
+    minutes = max(1, round(length.total_seconds() / 60))
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [(days, "day"), (hours, "hour"), (minutes, "minute")]
+    return " ".join(count(number, one) for number, one in parts if number)
