@@ -1,31 +1,16 @@
-"""What tests share: the schedulers there are, and a Hub on each."""
+"""What tests share: what is printed of the schedulers there are, and how hypothesis runs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-
-# With --import-mode=importlib, test modules don't find what lies beside them.
-sys.path.append(str(Path(__file__).parent))
-
-from browser import find_browser, why_no_browser
-from clusters import CLUSTERS, Cluster, Slurm
-from hub import RunningHub, running_hub
 from hypothesis import HealthCheck, settings
+from support.browser import find_browser, why_no_browser
+from support.clusters import CLUSTERS, why_not
+from support.hub import RunningHub
 
 from unispawner.schedulers import NAMES
-
-_reasons: dict[str, str] = {}
-
-
-def why_not(name: str) -> str:
-    """Why a scheduler is left out, asked once; empty if it is there."""
-    if name not in _reasons:
-        _reasons[name] = CLUSTERS[name].why_not()
-    return _reasons[name]
 
 
 def pytest_report_header() -> list[str]:
@@ -62,37 +47,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         for hub in RunningHub.running:
             report.sections.append((f"the log of the Hub at {hub.url}", hub.log_tail()))
     return report
-
-
-def cluster_of(name: str) -> Cluster:
-    """A real scheduler; the test is skipped if it isn't here."""
-    if reason := why_not(name):
-        pytest.skip(f"no {name}: {reason}")
-    return CLUSTERS[name]()
-
-
-EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS]
-
-
-@pytest.fixture(scope="module", params=EVERY_CLUSTER)
-def cluster(request: pytest.FixtureRequest) -> Cluster:
-    """Each of the real schedulers in turn."""
-    return cluster_of(request.param)
-
-
-@pytest.fixture(scope="session")
-def slurm() -> Slurm:
-    """The real Slurm of ci/slurm."""
-    found = cluster_of("slurm")
-    assert isinstance(found, Slurm)
-    return found
-
-
-@pytest.fixture(scope="module")
-async def hub(request: pytest.FixtureRequest, slurm: Slurm) -> AsyncIterator[RunningHub]:
-    """A Hub on Slurm, one for each module, with the module's HUB as its arguments."""
-    async with running_hub(slurm, **getattr(request.module, "HUB", {})) as running:
-        yield running
 
 
 # Machines that run tests are noisy: how long an input takes to be thought of says nothing.

@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
+from support import CHECKOUT
 
 import unispawner
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 SOURCES = ("unispawner/", "legacy_templates/", "psij-descriptors/")
 
 

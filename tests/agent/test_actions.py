@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from unispawner.job import JobState, ResourceSpec
 from unispawner.schedulers import get_scheduler
@@ -23,7 +24,7 @@ ROOT = os.getuid() == 0
 MARK = "0123456789abcdef"
 OTHER = "fedcba9876543210"
 LOCAL = get_scheduler("local")
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "slurm"
+OUTPUTS = support.OUTPUTS / "slurm"
 WaitFor = Callable[[Callable[[], Any]], Any]
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import support
 
 from unispawner.testing import read_saved_reply
 
 if TYPE_CHECKING:
     from conftest import Agent, Done  # type: ignore[attr-defined]
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "gridengine"
+OUTPUTS = support.OUTPUTS / "gridengine"
 MARK = "0123456789abcdef"
 
 

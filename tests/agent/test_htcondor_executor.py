@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from unispawner.job import JobSpec, ResourceSpec
 from unispawner.schedulers.htcondor import HTCondor
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "htcondor"
+OUTPUTS = support.OUTPUTS / "htcondor"
 MARK = "0123456789abcdef"
 SUBMITTED = read_saved_reply(OUTPUTS / "condor_submit-terse").stdout
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from unispawner.job import JobSpec
 from unispawner.schedulers.lsf import Lsf
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "openlava"
+OUTPUTS = support.OUTPUTS / "openlava"
 MARK = "0123456789abcdef"
 SUBMITTED = read_saved_reply(OUTPUTS / "bsub").stdout
 

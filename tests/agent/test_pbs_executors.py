@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import OUTPUTS
 
 from unispawner.job import JobSpec
 from unispawner.schedulers.base import Scheduler
@@ -18,7 +19,6 @@ from unispawner.schedulers.torque import Torque
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs"
 MARK = "0123456789abcdef"
 SCHEDULERS: dict[str, Scheduler] = {"pbs": Pbs(), "torque": Torque()}
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from batch_dummy import PORT, TOKEN, Dummy
 from jupyterhub import orm
 from jupyterhub.objects import Hub, Server
 from jupyterhub.user import User
 from sqlalchemy.orm import Session, close_all_sessions
+from support.batch_dummy import PORT, TOKEN, Dummy
 
 
 @pytest.fixture

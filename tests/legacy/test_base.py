@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from batch_dummy import HOST, JOB, PORT, TOKEN, Dummy, soon
+from support.batch_dummy import HOST, JOB, PORT, TOKEN, Dummy, soon
 from tornado import web
 from traitlets import Unicode
 

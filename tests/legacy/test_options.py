@@ -6,8 +6,8 @@ import shlex
 from typing import Any
 
 import pytest
-from batch_dummy import Dummy, soon
 from jupyterhub.spawner import Spawner
+from support.batch_dummy import Dummy, soon
 from traitlets import Unicode
 
 from unispawner.errors import InvalidJobError

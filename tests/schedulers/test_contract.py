@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support import OUTPUTS
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
@@ -320,9 +321,6 @@ def test_the_fake_reads_what_it_writes(tmp_path: Path) -> None:
     fake.recover()
     fake.forget(job_id)
     assert {} == fake.read_status(ask(fake.status_command()))
-
-
-OUTPUTS = Path(__file__).parent.parent / "outputs"
 
 
 def told(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:

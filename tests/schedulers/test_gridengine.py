@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from unispawner.errors import (
     AgentError,
@@ -25,7 +26,7 @@ from unispawner.schedulers.gridengine import GridEngine, template
 from unispawner.schedulers.inventory import Inventory, Queue
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "gridengine"
+OUTPUTS = support.OUTPUTS / "gridengine"
 SGE = GridEngine()
 MARK = "0123456789abcdef"
 GIGABYTE = 1024**3

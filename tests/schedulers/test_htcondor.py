@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from unispawner.errors import (
     AgentError,
@@ -27,7 +28,7 @@ from unispawner.schedulers.inventory import Node, Totals
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "htcondor"
+OUTPUTS = support.OUTPUTS / "htcondor"
 HTCONDOR = HTCondor()
 QUERY = tuple(HTCONDOR.status_command())
 BY_IDS = tuple(HTCONDOR.status_command([]))

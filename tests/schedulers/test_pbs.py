@@ -4,10 +4,10 @@ import json
 import shlex
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
@@ -18,7 +18,7 @@ from unispawner.schedulers.pbs_job import read_duration, read_size, read_time
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "pbs"
+OUTPUTS = support.OUTPUTS / "pbs"
 PBS = Pbs()
 BULK = ("qstat", "-f", "-F", "json")
 MARK = "0123456789abcdef"

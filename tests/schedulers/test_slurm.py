@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from unispawner.errors import CancelError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
@@ -19,7 +20,7 @@ from unispawner.schedulers.slurm import REASONS, Slurm
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "slurm"
+OUTPUTS = support.OUTPUTS / "slurm"
 SLURM = get_scheduler("slurm")
 QUERY = tuple(SLURM.status_command())
 MARK = "0123456789abcdef"

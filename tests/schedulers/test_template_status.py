@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import OUTPUTS
 
 from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
@@ -18,7 +19,6 @@ from unispawner.schedulers.slurm import Slurm
 from unispawner.schedulers.template import Template
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs"
 INI = """\
 [script]
 file = job.sh

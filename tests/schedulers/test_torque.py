@@ -3,11 +3,11 @@
 import re
 import shlex
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
+import support
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
@@ -17,7 +17,7 @@ from unispawner.schedulers.torque import Torque, read_xml
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
-OUTPUTS = Path(__file__).parents[1] / "outputs" / "torque"
+OUTPUTS = support.OUTPUTS / "torque"
 TORQUE = Torque()
 MOAB = Torque(torque_gpus=True, torque_moab=True)
 MARK = "0123456789abcdef"

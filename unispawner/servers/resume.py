@@ -4,8 +4,8 @@ JupyterHub knows only servers that run and servers that don't. After a restart i
 that has a server row ``poll()`` and then ``get_url()``, and waits for HTTP there; meanwhile the
 spawner is pending "check", for which progress answers 400 and DELETE 500. So ``get_url()`` makes
 of the wait what it is: a pending spawn, with a future that progress and cancel know how to handle.
-What was tried is in tests/test_restart.py. JupyterHub's private attributes of a start are used here
-and nowhere else.
+What was tried is in tests/live/test_restart.py. JupyterHub's private attributes of a start are used
+here and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,0 +1,234 @@
+"""What an administrator runs by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+from support import CHECKOUT
+
+from unispawner.admin.cli import main
+
+GOOD = """
+c.JupyterHub.spawner_class = "unispawner"
+c.JupyterHub.hub_ip = "10.1.0.5"
+c.UniSpawner.scheduler = "slurm"
+c.UniSpawner.cmd = ["/opt/hub/bin/jupyterhub-singleuser"]
+c.UniSpawner.queue_name = "interactive"
+c.UniSpawner.resources = {"cpu_cores_per_process": 2, "memory": "4G"}
+c.UniSpawner.duration = "08:00:00"
+c.UniSpawner.prologue = "module load python"
+c.UniSpawner.agent_python = "/opt/hub/bin/python3"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "jupyterhub_config.py"
+    path.write_text(GOOD)
+    return path
+
+
+def test_sudoers_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And nothing else, so that it can go into a file; with the Python that the Hub will use."""
+    arguments = ["doctor", "--sudoers", "-f", str(config), "--hub-account", "hub", "--group", "lab"]
+    assert 0 == main(arguments)
+    expected = "hub ALL=(%lab) NOPASSWD: /opt/hub/bin/python3 -I -m unispawner.agent\n"
+    assert expected == capsys.readouterr().out
+
+
+def test_render_prints_the_jobs_script(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The settings are in it."""
+    assert 0 == main(["render", "-f", str(config)])
+    script = capsys.readouterr().out.splitlines()
+    assert "#!/bin/bash -l" == script[0]
+    wanted = ("--partition=interactive", "--cpus-per-task=2", "--mem=4194304K", "--time=08:00:00")
+    assert [] == [line for line in wanted if f"#SBATCH {line}" not in script]
+    assert "module load python" in script
+
+
+def test_render_needs_no_psij(config: Path) -> None:
+    """A script can be looked at wherever the package is."""
+    code = (
+        "import sys; from unispawner.admin.cli import main; main(sys.argv[1:]); "
+        "sys.exit('psij' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "render", "-f", str(config)]
+    assert 0 == subprocess.run(command, stdout=subprocess.DEVNULL, timeout=60).returncode
+
+
+PROFILES = """
+c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
+c.ProfilesSpawner.profiles = [
+    ("On the Hub", "local", "jupyterhub.spawner.LocalProcessSpawner", {}),
+    {
+        "display_name": "GPU session",
+        "slug": "gpu",
+        "default": True,
+        "groups": ["gpu-users"],
+        "config": {"queue_name": "gpu"},
+        "options": {
+            "cpu_cores_per_process": {"min": 1, "max": 16, "default": 4},
+            "software": {
+                "choices": {
+                    "plain": {"display_name": "Python", "override": {"prologue": ""}},
+                    "conda": {"display_name": "Conda", "override": {"prologue": "load conda"}},
+                },
+                "default": "plain",
+            },
+        },
+    },
+    {"display_name": "Small", "resources": {"memory": "1G"}},
+]
+"""
+
+
+def test_render_of_a_profile(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its settings, and what options set, on top of what is configured for all."""
+    config.write_text(GOOD + PROFILES)
+    options = ["--option", "cpu_cores_per_process=16", "--option", "software=conda"]
+    assert 0 == main(["render", "-f", str(config), "--profile", "gpu", *options])
+    out, err = capsys.readouterr()
+    wanted = ("--partition=gpu", "--cpus-per-task=16", "--mem=4194304K", "--time=08:00:00")
+    assert [] == [line for line in wanted if f"#SBATCH {line}" not in out.splitlines()]
+    assert "load conda" in out.splitlines()
+    assert "" == err
+
+
+def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that a form shows at first; which there are is said beside the script."""
+    config.write_text(GOOD + PROFILES)
+    assert 0 == main(["render", "-f", str(config), "--option", "cpu_cores_per_process=2"])
+    out, err = capsys.readouterr()
+    assert "#SBATCH --cpus-per-task=2" in out.splitlines()
+    assert "This is profile 'gpu'; --profile names another of local, gpu, small\n" == err
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments", "text"),
+    [
+        (PROFILES, ["--profile", "large"], "'large' is not offered; there are: local, gpu, small"),
+        (
+            PROFILES,
+            ["--option", "cpu_cores_per_process=17"],
+            "profile 'gpu': cpu_cores_per_process: 17 must be at most 16",
+        ),
+        (PROFILES, ["--option", "cores=2"], "profile 'gpu': 'cores': there is no such option"),
+        (
+            PROFILES,
+            ["--profile", "local"],
+            "profile 'local': its spawner is LocalProcessSpawner: only the job of a UniSpawner",
+        ),
+        (
+            PROFILES + 'c.ProfilesSpawner.profiles[2]["config"] = {"queue": "x"}',
+            ["--profile", "small"],
+            "profile 'small': config: UniSpawner has no queue",
+        ),
+        ("", ["--profile", "gpu"], "spawner_class is UniSpawner, which has no profiles"),
+        ("", ["--option", "memory=1G"], "spawner_class is UniSpawner, which has no profiles"),
+        (
+            'c.JupyterHub.spawner_class = "unispawner.SlurmSpawner"',
+            [],
+            "spawner_class is SlurmSpawner: only the job of a UniSpawner",
+        ),
+        (
+            PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: [spawner.user.name]",
+            [],
+            "c.ProfilesSpawner.profiles is a function, and fails for a spawner that belongs to",
+        ),
+        (PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: []", [], "there are none"),
+        (PROFILES + "c.ProfilesSpawner.profiles = 7", [], "jupyterhub_config.py: "),
+    ],
+)
+def test_render_says_what_is_wrong(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: str,
+    arguments: list[str],
+    text: str,
+) -> None:
+    """In one line, with status 1 and without a script."""
+    config.write_text(f"{GOOD}\n{more}\n")
+    assert 1 == main(["render", "-f", str(config), *arguments])
+    out, err = capsys.readouterr()
+    assert "" == out
+    line = err.splitlines()[-1]
+    assert line.startswith("unispawner: ")
+    assert text in line
+
+
+def test_an_option_is_key_and_value(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is a mistake in the command line, with argparse's status."""
+    with pytest.raises(SystemExit) as raised:
+        main(["render", "-f", str(config), "--option", "memory"])
+    assert 2 == raised.value.code
+    assert "'memory' must be KEY=VALUE" in capsys.readouterr().err
+
+
+def test_render_of_a_subclass(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A site's own class has a section of its own."""
+    own = """
+from unispawner import UniSpawner
+class Ours(UniSpawner): pass
+c.JupyterHub.spawner_class = Ours
+c.Ours.queue_name = "ours"
+"""
+    config.write_text(GOOD + own)
+    assert 0 == main(["render", "-f", str(config)])
+    assert "#SBATCH --partition=ours" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "check", "text"),
+    [
+        ('c.UniSpawner.queue = "x"', "hub", "c.UniSpawner has no queue (did you mean queue_name?)"),
+        (
+            'c.JupyterHub.spawner_class = "unispawner.ProfileSpawner"',
+            "hub",
+            "spawner_class: must be a type, but 'unispawner.ProfileSpawner' could not be imported",
+        ),
+        ('c.JupyterHub.spawner_class = "batchspawner.SlurmSpawner"', "hub", "spawner_class"),
+        ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
+        ('c.UniSpawner.resources = {"memory": "4 gigs"}', "job", "'4 gigs' is no amount of memory"),
+        ('c.UniSpawner.resources = {"cores": 4}', "job", "no such field: cores"),
+        ('c.UniSpawner.duration = "8:00"', "job", "'8:00' is no length of time"),
+        ('c.UniSpawner.custom_attributes = {1: "x"}', "job", "custom_attributes: 1 must be"),
+        ('c.UniSpawner.scheduler_environment = {"PATH": "/none"}', "commands", "sbatch, squeue"),
+        ('c.UniSpawner.agent_python = "/root/none/python"', "agent_python", "Users can't read"),
+    ],
+)
+def test_doctor_finds_what_is_wrong(
+    config: Path, capsys: pytest.CaptureFixture[str], line: str, check: str, text: str
+) -> None:
+    """Each names the setting; the exit status says so, too."""
+    config.write_text(f"{GOOD}\n{line}\n")
+    assert 1 == main(["doctor", "-f", str(config)])
+    out = capsys.readouterr().out
+    (wrong,) = [each for each in out.splitlines() if each.startswith(f"WRONG   {check}:")]
+    assert text in wrong
+
+
+@pytest.mark.parametrize("text", ["c.UniSpawner.status_interval = 'soon'", "this is no python"])
+def test_a_broken_configuration_is_told(
+    config: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    """With the file's name, and no traceback."""
+    config.write_text(text)
+    assert 1 == main(["doctor", "-f", str(config)])
+    assert f"unispawner: {config}: " in capsys.readouterr().err
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """docs/reference.md and the README's table are what ci/reference writes."""
+    top = CHECKOUT
+    loader = SourceFileLoader("reference", str(top / "ci" / "reference"))
+    spec = importlib.util.spec_from_loader("reference", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    for page, made in module.PAGES.items():
+        assert made(page.read_text()) == page.read_text(), f"run ci/reference for {page.name}"

@@ -1,0 +1,282 @@
+"""The main job and what goes wrong with it: a real Hub, npm's proxy, each scheduler, two users.
+
+Each test has servers of its own name, so that none meets what another left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import json
+import os
+import pwd
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from support.clusters import CLUSTERS, Cluster
+from support.hub import RunningHub, running_hub, until
+from support.journey import (
+    PATIENCE,
+    failed_event,
+    failing_start,
+    job_folders,
+    log_of,
+    nothing_left,
+    nothing_new,
+    pending_page,
+    private_files,
+    start,
+)
+
+from unispawner.admin.hub_client import HubClient, HubClientError
+
+pytestmark = pytest.mark.hub
+
+WHERE_AM_I = """
+import json, os, socket
+print(json.dumps([socket.gethostname(), os.getuid(), os.environ.get(%r)]))
+"""
+
+
+@pytest.fixture(scope="module")
+async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
+    """A Hub on each scheduler in turn."""
+    async with running_hub(cluster, config="c.UniSpawner.status_interval = 2\n") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def alice(hub: RunningHub) -> HubClient:
+    return await hub.client("alice")
+
+
+@pytest.fixture(scope="module")
+async def bob(hub: RunningHub) -> HubClient:
+    return await hub.client("bob")
+
+
+async def test_two_users_at_once(
+    hub: RunningHub, cluster: Cluster, alice: HubClient, bob: HubClient
+) -> None:
+    """A kernel answers from inside a job on another host, under the user's own uid; neither user
+    reaches the other's server; after a stop, job and private files are gone and the log stays."""
+    users = [alice, bob]
+    await asyncio.gather(*map(start, users))
+    states = [await hub.state(client.user) for client in users]
+    code = WHERE_AM_I % cluster.job_variable
+    outputs = await asyncio.gather(*(client.run_cell(code) for client in users))
+
+    for client, output, state in zip(users, outputs, states, strict=True):
+        host, uid, job_id = json.loads(output)
+        assert (state["job_id"] if cluster.job_variable else None) == job_id
+        assert pwd.getpwnam(client.user).pw_uid == uid
+        assert (client.user, host) == cluster.owner_and_host(state["job_id"])
+        assert socket.gethostname() != host
+        assert {state["job_id"]} == cluster.active(user=client.user, name=hub.job_name)
+        assert {"environment", "job_id"} == set(private_files(state)) - {"script"}
+
+    await _bob_is_kept_out(alice, bob, states[0])
+
+    await asyncio.gather(*(client.stop() for client in users))
+    for state in states:
+        await nothing_left(cluster, state)
+        assert os.path.exists(log_of(state))
+    assert {"/"} == set(await hub.routes())
+
+
+async def _bob_is_kept_out(alice: HubClient, bob: HubClient, state: dict[str, Any]) -> None:
+    # Through the proxy, with bob's session: OAuth says no.
+    for path in ("", "lab", "api/kernels", "api/contents"):
+        answer = await bob.request("GET", bob.server_url(owner="alice") + path)
+        assert 403 == answer.code, path
+    with pytest.raises(HubClientError) as refused:
+        await bob.run_cell("6*7", owner="alice")
+    assert 403 == refused.value.status
+    # At the node's port, without a token.
+    node = f"http://{state['host']}:{state['port']}/user/alice/"
+    assert 403 == (await bob.request("GET", node + "api/contents", follow=False)).code
+    page = await bob.request("GET", node + "lab", follow=False)
+    assert 302 == page.code
+    assert "/hub/api/oauth2/authorize" == urlsplit(page.headers["Location"]).path
+
+
+REFUSED = [
+    pytest.param(name, server, marks=getattr(pytest.mark, name))
+    for name, cls in CLUSTERS.items()
+    for server in cls.refused
+]
+
+
+@pytest.mark.parametrize(("cluster", "name"), REFUSED, indirect=["cluster"], scope="module")
+async def test_refused_submission(
+    hub: RunningHub, cluster: Cluster, alice: HubClient, name: str
+) -> None:
+    """The scheduler's own words are in the REST reply, with status 400, and on the page; no job, no
+    file is left."""
+    settings, words = cluster.refused[name]
+    hub.set("alice", name, **settings)
+    with pytest.raises(HubClientError) as refused:
+        await alice.start(name)
+    assert 400 == refused.value.status
+    assert words in json.loads(refused.value.body)["message"]
+    page = await alice.request("GET", f"hub/spawn/alice/{name}")
+    assert words in html.unescape(page.body.decode())
+    assert words in html.unescape(await pending_page(alice, name))
+    assert name not in await alice.servers()
+    assert {} == await hub.state("alice", name)
+    assert set() == cluster.active(user="alice", name=hub.job_name)
+
+
+async def test_a_job_that_can_never_start(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """It says so as far as the scheduler tells, and DELETE cancels it while it waits."""
+    settings, words = cluster.too_much
+    hub.set("alice", "too-much", **settings)
+    await alice.start("too-much")
+    state = await _waits_for(hub, alice, "too-much", words)
+    assert state["job_id"] in cluster.active(user="alice", name=hub.job_name)
+    await alice.stop("too-much")
+    await nothing_left(cluster, state)
+
+
+STUCK = [
+    pytest.param(name, marks=getattr(pytest.mark, name))
+    for name, cls in CLUSTERS.items()
+    if cls.stuck is not None
+]
+
+
+@pytest.mark.parametrize("cluster", STUCK, indirect=True, scope="module")
+async def test_a_job_that_is_stuck(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """A job that the scheduler gives up but keeps is a failure at once, with its reason, and is
+    taken out of the queue."""
+    assert cluster.stuck
+    settings, words = cluster.stuck
+    hub.set("alice", "stuck", **settings)
+    before = job_folders("alice")
+    with contextlib.suppress(HubClientError):  # it may fail before or after the answer
+        await alice.start("stuck")
+
+    async def told() -> bool:
+        return words in html.unescape(await pending_page(alice, "stuck"))
+
+    await until(told, f"the page says {words!r}", PATIENCE)
+    await nothing_new(hub, cluster, "alice", before)
+
+
+async def _waits_for(
+    hub: RunningHub, client: HubClient, server_name: str, words: str
+) -> dict[str, Any]:
+    """Follow the progress until it gives a reason; return the server's state."""
+
+    async def follow() -> None:
+        async for event in client.progress(server_name):
+            if words in event["message"]:
+                return
+        raise AssertionError(f"the progress ended without {words!r}")
+
+    await asyncio.wait_for(follow(), PATIENCE)
+    return await hub.state(client.user, server_name)
+
+
+async def test_cancelled_while_running(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """The Hub notices soon that a job was cancelled at the command line, and nothing is left."""
+    await start(alice, "cancelled")
+    state = await hub.state("alice", "cancelled")
+    cluster.cancel(state["job_id"], "alice")
+
+    async def gone() -> bool:
+        return "cancelled" not in await alice.servers()
+
+    await until(gone, "the Hub knows that the server is gone", 20)
+    await nothing_left(cluster, state)
+    assert "/user/alice/cancelled" not in await hub.routes()
+    assert {} == await hub.state("alice", "cancelled")
+
+
+async def test_cancelled_while_pending(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """A waiting user is told that the job was cancelled at the command line."""
+    settings, words = cluster.held
+    hub.set("alice", "never", **settings)
+    await alice.start("never")
+    state = await _waits_for(hub, alice, "never", words)
+    cluster.cancel(state["job_id"], "alice")
+    event = await failed_event(alice, "never")
+    assert cluster.cancelled in event["message"]
+    assert cluster.cancelled in html.unescape(await pending_page(alice, "never"))
+    await nothing_left(cluster, state)
+
+
+async def test_job_that_dies_early(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """Its user sees the last state and the last lines of its log; what the log holds is no HTML of
+    ours."""
+    script = "<script>alert('x')</script>"
+    hub.set("alice", "dies", prologue=f'echo "{script}"; echo no such licence; exit 3')
+    before = job_folders("alice")
+    event = await failing_start(alice, "dies")
+    assert cluster.died in event["message"]
+    page = await pending_page(alice, "dies")
+    for text in (event["html_message"], page):
+        assert cluster.died in text
+        assert "no such licence" in text
+        assert html.escape(script) in text
+        assert script not in text
+    await nothing_new(hub, cluster, "alice", before)
+
+
+async def test_user_without_an_account(hub: RunningHub) -> None:
+    """Who has no system account is told so, and what an administrator can do about it."""
+    nobody = await hub.client("unispawner-stranger")
+    with pytest.raises(HubClientError) as refused:
+        await nobody.start()
+    message = json.loads(refused.value.body)["message"]
+    assert "There is no account 'unispawner-stranger' on the Hub's host" in message
+    assert "c.UniSpawner.account_name" in message
+    page = html.unescape(await pending_page(nobody, ""))
+    assert "There is no account 'unispawner-stranger'" in page
+
+
+async def test_system_account(hub: RunningHub) -> None:
+    """root and system accounts run no servers, whatever the Hub's authenticator says."""
+    for name in ("root", "daemon"):
+        client = await hub.client(name)
+        with pytest.raises(HubClientError) as refused:
+            await client.start()
+        message = json.loads(refused.value.body)["message"]
+        assert f"The account {name} has uid {pwd.getpwnam(name).pw_uid}" in message
+
+
+async def test_named_servers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """Servers of one user are separate jobs, each at an address of its own; stopping one leaves the
+    other."""
+    names = ["one", "two"]
+    await asyncio.gather(*(start(alice, name) for name in names))
+    states = [await hub.state("alice", name) for name in names]
+    assert states[0]["job_id"] != states[1]["job_id"]
+    answers = await asyncio.gather(*(alice.run_cell("6*7", name) for name in names))
+    assert ["42", "42"] == answers
+
+    await alice.stop("one", remove=True)
+    await nothing_left(cluster, states[0])
+    assert ["two"] == list(await alice.servers())
+    assert "42" == await alice.run_cell("6*7", "two")
+    await alice.stop("two")
+    await nothing_left(cluster, states[1])
+
+
+async def test_server_that_never_reports(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """A job whose server never listens is cancelled, and the error names the address that nodes
+    must reach."""
+    hub.set("alice", "silent", report_timeout=3, cmd=["sleep", "1000"])
+    before = job_folders("alice")
+    event = await failing_start(alice, "silent")
+    assert "its server has not reported" in event["message"]
+    assert f"http://{hub.hub_ip}:{hub.hub_port}/hub/api" in event["message"]
+    await nothing_new(hub, cluster, "alice", before)

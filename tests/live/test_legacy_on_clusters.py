@@ -1,0 +1,262 @@
+"""batchspawner's classes on real schedulers: what a site has that has changed one word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import secrets
+import socket
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clusters import VARIABLES, Cluster, Slurm, run
+from support.eyes import assert_hidden, assert_seen_by_alice
+from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, running_hub, until
+
+from unispawner.admin.hub_client import HubClient, HubClientError
+
+pytestmark = pytest.mark.hub
+PATIENCE = 60
+SECRET = secrets.token_hex(16)
+
+SUDOERS = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
+"""As batchspawner's sites have it, who let the Hub run their commands with `sudo -E`."""
+
+COMMON = """
+c.Spawner.cmd = [{singleuser!r}]
+c.BatchSpawnerBase.startup_poll_interval = 0.2
+c.Spawner.poll_interval = 2
+c.Spawner.environment = {{"UNISPAWNER_TEST": {secret!r}}}
+c.JupyterHub.init_spawners_timeout = 1
+import os
+os.environ.update({environment!r})
+"""
+WHERE_AM_I = """
+import json, os, socket
+names = "JUPYTERHUB_API_TOKEN", "UNISPAWNER_TEST"
+print(json.dumps([socket.gethostname(), os.getuid(), *map(os.environ.get, names)]))
+"""
+CONFIG = {
+    "slurm": """
+c.JupyterHub.spawner_class = "unispawner.SlurmSpawner"
+c.SlurmSpawner.req_memory = "500"
+c.SlurmSpawner.req_runtime = "30"
+c.SlurmSpawner.req_options = "--job-name={job_name}"
+""",
+    "gridengine": """
+c.JupyterHub.spawner_class = "unispawner.GridengineSpawner"
+# The script is bash's; the queue's shell is not. (And -N twice makes qsub print a warning.)
+c.GridengineSpawner.req_options = "-S /bin/bash -N {job_name}"
+""",
+    "htcondor": """
+c.JupyterHub.spawner_class = "unispawner.CondorSpawner"
+c.CondorSpawner.req_memory = "500"
+c.CondorSpawner.req_nprocs = "1"
+c.CondorSpawner.req_options = 'JobBatchName = "{job_name}"'
+""",
+}
+COMMANDS = {
+    "slurm": {},
+    "gridengine": {},
+    "htcondor": {
+        "batch_submit_cmd": "{path}/condor_submit",
+        "batch_query_cmd": '{path}/condor_q {{job_id}} -format "%s, " JobStatus '
+        '-format "%s" RemoteHost -format "\\n" True',
+        "batch_cancel_cmd": "{path}/condor_rm {{job_id}}",
+    },
+}
+
+
+REFUSED = {
+    "slurm": ("--partition=nowhere", "Invalid partition name specified"),
+    "gridengine": ("-S /bin/bash -q nowhere", '"nowhere"'),
+    "htcondor": ("requirements = (((", "Parse error in expression"),
+}
+
+
+@pytest.fixture(scope="module")
+async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
+    """A Hub with batchspawner's class of each scheduler, and its default script."""
+    lines = COMMON.format(
+        singleuser=find_program("jupyterhub-singleuser"),
+        environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        secret=SECRET,
+    )
+    lines += CONFIG[cluster.name].replace("{job_name}", "legacy")
+    for trait, text in COMMANDS[cluster.name].items():
+        lines += f"c.BatchSpawnerBase.{trait} = {text.format(path=cluster.path)!r}\n"
+    async with running_hub(cluster, config=lines, sudoers=SUDOERS) as running:
+        yield running
+    cluster.cancel_named("legacy")
+
+
+@pytest.fixture(scope="module")
+async def alice(hub: RunningHub) -> HubClient:
+    return await hub.client("alice")
+
+
+async def start(client: HubClient, server_name: str = "") -> None:
+    await client.start(server_name)
+    await client.wait_ready(server_name, timeout=PATIENCE)
+
+
+def private_folder(state: dict[str, Any]) -> Path:
+    return Path("/home/alice/.unispawner/legacy/jobs", state["unispawner"]["mark"])
+
+
+async def test_a_kernel(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """It runs on another host as its user; its state is batchspawner's and ours; nobody else sees a
+    secret of it; a stop ends it and removes what was private."""
+    await start(alice)
+    state = await hub.state("alice")
+    assert {"job_id", "job_status", "unispawner"} == set(state)
+    host, uid, token, secret = json.loads(await alice.run_cell(WHERE_AM_I))
+    assert pwd.getpwnam("alice").pw_uid == uid
+    assert ("alice", host) == cluster.owner_and_host(state["job_id"])
+    assert socket.gethostname() != host
+    assert SECRET == secret
+
+    await assert_hidden(cluster, state["job_id"], [token, SECRET])
+    await assert_seen_by_alice(str(private_folder(state) / "environment"), [token, SECRET])
+
+    await alice.stop()
+    await until(lambda: state["job_id"] not in cluster.active(), "the job is gone")
+    await until(lambda: not private_folder(state).exists(), "its private files are gone")
+    assert {} == await hub.state("alice")
+    assert {"/"} == set(await hub.routes())
+
+
+async def test_refused_submission(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """The scheduler's own words are in the REST reply, and no file is left."""
+    options, words = REFUSED[cluster.name]
+    hub.set("alice", "refused", req_options=options)
+    before = set(Path("/home/alice/.unispawner/legacy/jobs").iterdir())
+    with pytest.raises(HubClientError) as refused:
+        await alice.start("refused")
+    assert 400 == refused.value.status
+    assert words in json.loads(refused.value.body)["message"]
+    assert before == set(Path("/home/alice/.unispawner/legacy/jobs").iterdir())
+
+
+async def test_cancelled_at_the_command_line(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """The Hub notices at its next poll, and nothing is left."""
+    await start(alice, "cancelled")
+    state = await hub.state("alice", "cancelled")
+    cluster.cancel(state["job_id"], "alice")
+
+    async def gone() -> bool:
+        return "cancelled" not in await alice.servers()
+
+    await until(gone, "the Hub knows that the server is gone", 30)
+    await until(lambda: not private_folder(state).exists(), "its private files are gone")
+
+
+ON_SLURM = pytest.mark.parametrize(
+    "cluster", [pytest.param("slurm", marks=pytest.mark.slurm)], indirect=True, scope="module"
+)
+
+
+@ON_SLURM
+async def test_batchspawners_own_wrapper(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """On nodes that have batchspawner, its batchspawner-singleuser works on."""
+    wrapper = find_program("batchspawner-singleuser")
+    assert wrapper
+    hub.set("alice", "wrapper", batchspawner_singleuser_cmd=wrapper)
+    await start(alice, "wrapper")
+    assert "42" == await alice.run_cell("6*7", "wrapper")
+    assert "/hub/api/batchspawner" in hub.log()
+    await alice.stop("wrapper")
+
+
+@ON_SLURM
+async def test_a_running_server_outlives_the_hub(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """SIGKILL, and it is there as before, and can be stopped. So is one whose state batchspawner
+    itself has written."""
+    for name, forget in (("ours", False), ("theirs", True)):
+        await start(alice, name)
+        job_id = await hub.job_id("alice", name)
+        hub.kill()
+        if forget:
+            _leave_what_batchspawner_saves(hub)
+        await hub.start()
+        assert "42" == await alice.run_cell("6*7", name)
+        await alice.stop(name)
+        await until(lambda job_id=job_id: job_id not in cluster.active(), "the job is gone")
+
+
+def _leave_what_batchspawner_saves(hub: RunningHub) -> None:
+    with sqlite3.connect(hub.folder / "hub.sqlite") as database:
+        for number, text in database.execute("select id, state from spawners").fetchall():
+            state = {k: v for k, v in json.loads(text or "{}").items() if k != "unispawner"}
+            database.execute(
+                "update spawners set state = ? where id = ?", (json.dumps(state), number)
+            )
+    database.close()
+
+
+@ON_SLURM
+async def test_a_queued_start_outlives_the_hub(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """It keeps its place, and is ready when its job has run; batchspawner would have lost it."""
+    assert isinstance(cluster, Slurm)
+    hub.set("alice", "queued", req_options="--job-name=legacy --hold")
+    starting = asyncio.ensure_future(alice.start("queued"))
+    job_id = await hub.job_id("alice", "queued")
+    await starting
+    hub.kill()
+    await hub.start()
+    assert job_id in cluster.active(user="alice")
+    run("scontrol", "release", job_id)
+    await alice.wait_ready("queued", timeout=PATIENCE)
+    assert "42" == await alice.run_cell("6*7", "queued")
+    assert job_id == await hub.job_id("alice", "queued")
+    await alice.stop("queued")
+    await until(lambda: job_id not in cluster.active(), "the job is gone")
+
+
+@ON_SLURM
+async def test_a_requeued_job_is_followed(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """While it waits its route goes to where nothing listens; run again, a kernel answers. So too
+    after a restart of the Hub, for which it is a server like any."""
+    assert isinstance(cluster, Slurm)
+    hub.set("alice", "again", req_options="--job-name=legacy --requeue")
+    await start(alice, "again")
+    job_id = await hub.job_id("alice", "again")
+    hub.kill()
+    await hub.start()
+    assert "42" == await alice.run_cell("6*7", "again")
+    await asyncio.to_thread(run, "scontrol", "requeue", job_id)
+
+    async def route_is_dead() -> bool:
+        return "http://127.0.0.1:1" == (await hub.routes()).get("/user/alice/again")
+
+    await until(route_is_dead, "the route goes nowhere", 30)
+    await until(lambda: cluster.job(job_id)["JobState"] == "PENDING", "the job waits again")
+    steps = ("pgrep", "-f", rf"slurmstepd: \[{job_id}\.")
+    await until(lambda: not run(*steps, check=False), "its first run is over")
+    update = ("scontrol", "update", f"JobId={job_id}", "StartTime=now")
+    await until(lambda: not run(*update, check=False), "the job may start again")
+
+    async def answers() -> bool:
+        try:
+            return "42" == await alice.run_cell("6*7", "again")
+        except (HubClientError, OSError):
+            return False
+
+    await until(answers, "a kernel answers again", PATIENCE, pause=0.5)
+    assert job_id == await hub.job_id("alice", "again")
+    await alice.stop("again")

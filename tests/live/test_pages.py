@@ -1,0 +1,393 @@
+"""The form and the pages in a real browser, with a real Hub and a real Slurm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from support.browser import open_browser, sign_in, why_no_browser
+from support.clusters import Slurm, run
+from support.hub import RunningHub, running_hub, until
+
+from unispawner.admin.hub_client import HubClient
+
+if not (reason := why_no_browser()):
+    from playwright.async_api import expect
+
+pytestmark = [pytest.mark.slurm, pytest.mark.hub, pytest.mark.browser]
+CONFIG = """
+import unispawner
+
+c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
+c.JupyterHub.template_paths = [unispawner.template_path]
+c.JupyterHub.init_spawners_timeout = 1
+c.UniSpawner.status_interval = 2
+c.UniSpawner.inventory_interval = 2
+c.ProfilesSpawner.profiles = [
+    {
+        "display_name": "Notebook", "slug": "notebook",
+        "description": "A few cores of a shared node, for most things",
+        "default": True,
+        "resources": {"memory": "500M"}, "config": {"duration": "00:20:00"},
+        "options": {
+            "cpu_cores_per_process": {"min": 1, "max": 8, "default": 2},
+            "memory": {"min": "200M", "max": "4G", "default": "500M"},
+            "duration": {"min": "00:02:00", "max": "queue", "default": "00:20:00"},
+            "queue_name": {"choices": {"debug": "Interactive", "small": "Short and small"},
+                           "default": "debug"},
+        },
+    },
+    {
+        "display_name": "GPU session", "slug": "gpu",
+        "description": "One node with A100 GPUs",
+        "options": {
+            "gpu_cores_per_process": {"choices": {"1": "one", "2": "two"}, "default": "1"},
+            "software": {
+                "display_name": "Software",
+                "choices": {
+                    "plain": {"display_name": "System Python", "description": "What the node has"},
+                    "conda": {"display_name": "Conda", "description": "With your environments",
+                              "override": {"environment": {"WITH_CONDA": "1"}}},
+                },
+                "default": "plain",
+            },
+            "memory": {"max": "4G", "default": "1G", "when": {"software": "conda"}},
+        },
+    },
+    {
+        "display_name": "Whole cluster", "slug": "large",
+        "description": "Every core of every node: waits until all are free",
+        "resources": {"node_count": 4, "cpu_cores_per_process": 8, "memory": "2000M"},
+        "config": {"duration": "00:30:00"},
+    },
+    {
+        "display_name": "Broken software", "slug": "broken",
+        "config": {"prologue": "sleep 3; echo 'no module named jupyter-2031' >&2; exit 3"},
+        "options": {"cpu_cores_per_process": {"min": 1, "max": 4, "default": 1}},
+    },
+]
+"""
+
+
+@pytest.fixture(scope="module")
+async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
+    async with running_hub(slurm, config=CONFIG) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Any]:
+    if reason := why_no_browser():
+        pytest.skip(f"no browser: {reason}")
+    async with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def alice(hub: RunningHub) -> HubClient:
+    return await hub.client("alice")
+
+
+@pytest.fixture(scope="module")
+async def signed_in(hub: RunningHub, browser: Any) -> Any:
+    """alice's page."""
+    return await sign_in(browser, hub, "alice")
+
+
+@pytest.fixture
+async def page(signed_in: Any, hub: RunningHub, slurm: Slurm) -> AsyncIterator[Any]:
+    """The same, for a test at whose end no script of it has failed, nor asked another host. No
+    server is left."""
+    yield signed_in
+    await signed_in.goto("about:blank")
+    for name in (await hub.api("GET", "users/alice"))["servers"]:
+        await hub.api("DELETE", f"users/alice/servers/{name}" if name else "users/alice/server")
+    await until(lambda: not slurm.active(name=hub.job_name), "no job is left")
+    assert [] == signed_in.problems
+    signed_in.problems.clear()
+
+
+async def to_form(page: Any, hub: RunningHub, name: str = "", profile: str = "") -> None:
+    await page.goto("about:blank")  # another fragment alone would load nothing
+    await page.goto(f"{hub.url}hub/spawn/alice{name and f'/{name}'}")
+    if profile:
+        await card(page, profile).get_by_role("radio").check()
+
+
+def card(page: Any, slug: str) -> Any:
+    return page.locator(f'[data-profile="{slug}"]')
+
+
+async def start(page: Any) -> None:
+    await page.get_by_role("button", name="Start", exact=True).click()
+
+
+def fact(page: Any, name: str) -> Any:
+    return page.locator(f'[data-fact="{name}"]')
+
+
+async def wait_for(page: Any, url: str) -> None:
+    """Return when the page is there; what it loads may take long, and is no matter here."""
+    await page.wait_for_url(re.compile(url), wait_until="commit", timeout=60_000)
+
+
+@pytest.fixture
+async def full(slurm: Slurm) -> AsyncIterator[None]:
+    """A cluster on which another's jobs have a core of each node."""
+    script = ["sbatch", "-Q", "-J", "others", "-N4", "-n4", "-o/dev/null", "--wrap=sleep 300"]
+    run(*script, user="bob")
+    await until(lambda: len(run("squeue", "-ho%i", "-nothers", "-tR").split()) == 1, "it is full")
+    yield
+    slurm.cancel_named("others")
+
+
+# -- the form -----------------------------------------------------------------------------------
+
+
+async def test_choose_start_and_see_it_run(
+    hub: RunningHub, slurm: Slurm, page: Any, alice: HubClient
+) -> None:
+    """Two clicks make a session of the default profile. The Hub's page tells what it has and how
+    much of its time is left, with a warning before the end; so does the API."""
+    await to_form(page, hub)
+    await expect(card(page, "notebook").get_by_role("radio")).to_be_checked()
+    await page.get_by_label("Time").fill("00:10:00")
+    await expect(page.locator("[data-summary]")).to_contain_text("2 cores, 500 MiB, until ")
+    await start(page)
+    await wait_for(page, "/user/alice/")
+    await page.goto(f"{hub.url}hub/home")
+    await expect(fact(page, "profile_name")).to_have_text("Notebook")
+    await expect(fact(page, "summary")).to_have_text("2 cores, 500 MiB, 10 minutes")
+    await expect(page.locator("[data-state]")).to_have_text("running")
+    await expect(page.locator("[data-time-left]")).to_have_text(re.compile("^, [89] minutes left$"))
+    await expect(page.locator("[data-warning]")).to_contain_text(re.compile("[89] minutes left"))
+    status = await alice.api("GET", "unispawner/servers/alice")
+    assert "00:10:00" == slurm.job(status["job_id"])["TimeLimit"]
+    assert ("running", True) == (status["state"], status["ending_soon"])
+    assert 400 < status["time_left"] <= 600
+
+
+async def test_a_server_that_dies_says_why(
+    hub: RunningHub, slurm: Slurm, page: Any, alice: HubClient
+) -> None:
+    """Cancelled by somebody else, it is told on the page on which its user looks for it, and the
+    same choice is a click away."""
+    await to_form(page, hub, profile="notebook")
+    await page.get_by_label("Time").fill("00:10:00")
+    await start(page)
+    await wait_for(page, "/user/alice/")
+    job = (await alice.api("GET", "unispawner/servers/alice"))["job_id"]
+    slurm.cancel(job, user="root")
+
+    async def is_known() -> bool:
+        return (await alice.api("GET", "unispawner/servers/alice"))["state"] == "failed"
+
+    await until(is_known, "the Hub knows")
+    await page.goto(f"{hub.url}user/alice/lab")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Your server has ended")
+    await expect(page.locator("#failure")).to_contain_text(f"The job {job} ended")
+    await expect(page.locator("#failure")).to_contain_text("CANCELLED")
+    await page.get_by_role("button", name="Start Notebook again").click()
+    await wait_for(page, "/user/alice/")
+    saved = (await hub.api("GET", "users/alice"))["servers"][""]["user_options"]
+    assert ("notebook", "00:10:00") == (saved["profile"], saved["duration"])
+
+
+async def test_the_form_adapts(hub: RunningHub, page: Any) -> None:
+    """Options of the chosen profile only, and of these those that apply; a menu's entry is
+    explained; what is summed up is what was chosen."""
+    await to_form(page, hub, profile="gpu")
+    gpu = card(page, "gpu")
+    await expect(card(page, "notebook").get_by_label("Cores")).to_be_hidden()
+    await expect(gpu.get_by_label("Memory")).to_be_hidden()
+    await expect(gpu).to_contain_text("What the node has")
+    await gpu.get_by_label("Software").select_option("conda")
+    await expect(gpu).to_contain_text("With your environments")
+    await gpu.get_by_label("Memory").fill("1.5G")
+    await gpu.get_by_label("GPUs").select_option("2")
+    await expect(page.locator("[data-summary]")).to_have_text("2 GPUs, 1.5 GiB")
+    await gpu.get_by_label("Software").select_option("plain")
+    await expect(page.locator("[data-summary]")).to_have_text("2 GPUs")
+
+
+async def test_limits_are_told_before_they_are_hit(hub: RunningHub, page: Any) -> None:
+    """Beside the field, with the bound, the queue's own among them; nothing is sent."""
+    await to_form(page, hub, profile="notebook")
+    notebook = card(page, "notebook")
+    cores, memory, time = (notebook.get_by_label(name) for name in ("Cores", "Memory", "Time"))
+    await cores.fill("9")
+    await memory.fill("$(id)")
+    await time.fill("03:00:00")
+    await expect(notebook).to_contain_text("must be at most 8")
+    await expect(notebook).to_contain_text("must be an amount of memory, like 4G")
+    await expect(notebook).to_contain_text("must be at most 2 hours, the queue's limit")
+    await start(page)
+    await expect(cores).to_be_focused()
+    await expect(cores).to_have_attribute("aria-invalid", "true")
+    await cores.fill("8")
+    await memory.fill("300M")
+    await time.fill("00:08:00")
+    await expect(notebook.locator(".is-invalid")).to_have_count(0)
+    await notebook.get_by_label("Queue").select_option("small")
+    await time.fill("00:20:00")
+    await expect(notebook).to_contain_text("must be at most 10 minutes, the queue's limit")
+    assert page.url.startswith(f"{hub.url}hub/spawn")
+
+
+async def test_without_javascript(hub: RunningHub, browser: Any, slurm: Slurm) -> None:
+    """Only the chosen profile's options are shown; what is wrong is told beside its field, and what
+    was typed stays; what is right starts."""
+    page = await sign_in(browser, hub, "carol", java_script_enabled=False)
+    await page.goto(f"{hub.url}hub/spawn")
+    await expect(page.locator(".unispawner-live")).to_be_hidden()
+    await expect(card(page, "gpu").get_by_label("Software")).to_be_hidden()
+    await card(page, "gpu").get_by_role("radio").check()
+    await expect(card(page, "notebook").get_by_label("Cores")).to_be_hidden()
+    await card(page, "gpu").get_by_label("Memory").fill("99G")
+    await card(page, "gpu").get_by_label("Software").select_option("conda")
+    await start(page)
+    gpu = card(page, "gpu")
+    await expect(gpu.get_by_role("radio")).to_be_checked()
+    await expect(gpu.get_by_label("Memory")).to_have_value("99G")
+    await expect(gpu).to_contain_text("'99G' must be at most 4G")
+    await expect(page.locator(".spawn-error-msg")).to_contain_text("memory: '99G'")
+    assert not slurm.active(name=hub.job_name)
+    await page.context.close()
+
+
+async def test_what_the_hub_found_wrong_is_told_until_it_is_changed(
+    hub: RunningHub, page: Any
+) -> None:
+    """The form is the request's: the field in question has the focus."""
+    await to_form(page, hub, profile="notebook")
+    await page.evaluate("document.querySelector('#spawn_form').noValidate = true")
+    await card(page, "notebook").get_by_label("Cores").fill("9")
+    await start(page)
+    cores = card(page, "notebook").get_by_label("Cores")
+    await expect(cores).to_have_value("9")
+    await expect(card(page, "notebook")).to_contain_text("9 must be at most 8")
+    await expect(cores).to_be_focused()
+    await cores.fill("7")
+    await expect(card(page, "notebook")).not_to_contain_text("must be at most 8")
+
+
+async def test_what_is_free(hub: RunningHub, slurm: Slurm, page: Any, full: None) -> None:
+    """The queue's nodes, cores and GPUs and the jobs that wait, kept current while one looks."""
+    await to_form(page, hub, profile="notebook")
+    free = card(page, "notebook").locator("[data-free]")
+    await expect(free).to_have_text("Free: 28 of 32 cores, 4 of 4 GPUs, 0 of 4 whole nodes.")
+    await card(page, "notebook").get_by_label("Queue").select_option("small")
+    await expect(free).to_have_text("Free: 7 of 8 cores, 0 of 1 whole node.")
+
+
+async def test_the_last_choice_of_each_profile(hub: RunningHub, slurm: Slurm, page: Any) -> None:
+    """Each profile shows what was chosen of it, in this browser; the last one is chosen."""
+    for name, profile, cores in (("one", "notebook", "5"), ("two", "broken", "3")):
+        await to_form(page, hub, name, profile)
+        await card(page, profile).get_by_label("Cores").fill(cores)
+        await start(page)
+        await wait_for(page, "/hub/spawn-pending/|/user/")
+    await to_form(page, hub, "three", "broken")
+    await expect(card(page, "broken").get_by_label("Cores")).to_have_value("3")
+    await card(page, "notebook").get_by_role("radio").check()
+    await expect(card(page, "notebook").get_by_label("Cores")).to_have_value("5")
+
+
+async def test_a_link_fills_the_form(hub: RunningHub, slurm: Slurm, page: Any) -> None:
+    """It is a fragment, which starts nothing; what isn't offered is told and left out."""
+    await page.goto("about:blank")
+    await page.goto(f"{hub.url}hub/spawn#profile=gpu&software=conda&memory=3G&prologue=id")
+    gpu = card(page, "gpu")
+    await expect(gpu.get_by_role("radio")).to_be_checked()
+    await expect(gpu.get_by_label("Memory")).to_have_value("3G")
+    await expect(page.locator("[data-link-status]")).to_have_text(
+        "Of this link, this is not offered: prologue."
+    )
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.get_by_role("button", name="Copy a link").click()
+    await expect(page.locator("[data-link-status]")).to_contain_text("Copied")
+    link = await page.evaluate("navigator.clipboard.readText()")
+    expected = "spawn#profile=gpu&gpu_cores_per_process=1&software=conda&memory=3G"
+    assert f"{hub.url}hub/{expected}" == link
+    assert not slurm.active(name=hub.job_name)
+
+
+async def test_keyboard_and_screen_reader(hub: RunningHub, page: Any) -> None:
+    """Every control has a name and what is said of it; arrows choose a profile, tab goes to its
+    first option; no two elements have the same id."""
+    await to_form(page, hub, profile="notebook")
+    nameless = await page.evaluate(
+        """[...document.querySelectorAll("#unispawner-form input, #unispawner-form select")]
+        .filter((one) => !one.labels.length).map((one) => one.name)"""
+    )
+    assert [] == nameless
+    dangling = await page.evaluate(
+        """[...document.querySelectorAll("[aria-describedby]")]
+        .flatMap((one) => one.getAttribute("aria-describedby").split(" "))
+        .filter((id) => !document.getElementById(id))"""
+    )
+    assert [] == dangling
+    ids = await page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert sorted(set(ids)) == sorted(ids)
+    await card(page, "notebook").get_by_role("radio").focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(card(page, "gpu").get_by_role("radio")).to_be_checked()
+    await page.keyboard.press("Tab")
+    await expect(card(page, "gpu").get_by_label("GPUs")).to_be_focused()
+
+
+async def test_light_and_dark(hub: RunningHub, browser: Any) -> None:
+    """The form follows JupyterHub's theme."""
+    found = []
+    for scheme in ("light", "dark"):
+        page = await sign_in(browser, hub, "alice", color_scheme=scheme)
+        await to_form(page, hub)
+        style = "getComputedStyle(document.querySelector('[data-profile]')).backgroundColor"
+        found.append(await page.evaluate(style))
+        await page.context.close()
+    assert found[0] != found[1]
+
+
+# -- waiting, failing ---------------------------------------------------------------------------
+
+
+async def test_waiting_in_a_full_queue(
+    hub: RunningHub, slurm: Slurm, page: Any, full: None
+) -> None:
+    """Position, reason and estimated start stand on the page of a named server, which cancels that
+    server and no other."""
+    await to_form(page, hub, "big", "large")
+    await start(page)
+    await wait_for(page, "/hub/spawn-pending/alice/big")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Your server big is starting")
+    await expect(fact(page, "queue_position")).to_have_text("1", timeout=30_000)
+    await expect(fact(page, "reason")).to_have_text("waiting for resources to become free")
+    await expect(fact(page, "estimated_start").locator("time")).to_have_text(re.compile("[0-9]:"))
+    await expect(fact(page, "summary")).to_have_text("4 nodes, 32 cores, 2 GiB, 30 minutes")
+    await page.goto(f"{hub.url}hub/home")
+    await expect(page.locator("[data-state]")).to_have_text("queued")
+    await page.goto(f"{hub.url}hub/spawn-pending/alice/big")
+    await page.get_by_role("button", name="Cancel").click()
+    await wait_for(page, "/hub/home$")
+    await until(lambda: not slurm.active(name=hub.job_name), "the job is cancelled")
+
+
+async def test_a_start_that_fails(hub: RunningHub, slurm: Slurm, page: Any) -> None:
+    """The reason and the end of the job's log are on the page. The same choice can be started
+    again at once, or another be made, from where one was."""
+    await to_form(page, hub, "broken", "broken")
+    await card(page, "broken").get_by_label("Cores").fill("2")
+    await start(page)
+    again = page.get_by_role("button", name="Start Broken software again")
+    for _ in range(2):
+        await expect(again).to_be_visible(timeout=60_000)
+        await expect(page.locator("#failure")).to_contain_text("no module named jupyter-2031")
+        await expect(page.locator("#failure")).to_contain_text("Slurm says FAILED")
+        await expect(page.get_by_text("Cores: 2")).to_be_visible()
+        await again.click()
+    await wait_for(page, "/hub/spawn-pending/")
+    await expect(again).to_be_visible(timeout=60_000)
+    await page.get_by_role("link", name="Choose something else").click()
+    await expect(card(page, "broken").get_by_label("Cores")).to_have_value("2")

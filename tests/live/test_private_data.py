@@ -1,0 +1,84 @@
+"""A Slurm that shows the Hub no job of its users (PrivateData=jobs), and has accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+from support import CHECKOUT
+from support.clusters import Slurm, run
+from support.hub import RunningHub, until, why_no_hub
+
+pytestmark = pytest.mark.slurm
+
+UP = CHECKOUT / "ci" / "slurm" / "up"
+
+
+async def bring_up(*options: str) -> None:
+    """Restart the Slurm of ci/slurm with these options."""
+    done = await asyncio.to_thread(
+        subprocess.run, [UP, *options], capture_output=True, text=True, timeout=300
+    )
+    assert 0 == done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
+    if reason := why_no_hub():
+        pytest.skip(f"no Hub: {reason}")
+    if "UNISPAWNER_SLURM_HUB_IP" not in os.environ:
+        pytest.skip('this Slurm is not known to be that of ci/slurm: eval "$(ci/slurm/up)"')
+    await bring_up("--accounting", "--private-data")
+    running = RunningHub(slurm, config="c.UniSpawner.status_interval = 2\n")
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.close()
+        slurm.cancel_named(running.job_name)
+        await bring_up()
+
+
+async def test_a_hidden_job_is_served(hub: RunningHub, slurm: Slurm) -> None:
+    """Its state and host come from its user's own side; the Hub says once what to do about it. The
+    account and the quality of service are Slurm's own. Cancelled behind our back, it has ended."""
+    hub.set("alice", account="physics", custom_attributes={"slurm.qos": "high"})
+    alice = await hub.client("alice")
+    await alice.start()
+    await alice.wait_ready(timeout=60)
+    assert "42" == await alice.run_cell("6*7")
+    job_id = (await hub.state("alice"))["job_id"]
+    hidden = await asyncio.to_thread(run, "squeue", "-h", "-a", user="jupyterhub", check=False)
+    assert job_id not in hidden
+    job = slurm.job(job_id)
+    assert ("physics", "high") == (job["Account"], job["QOS"])
+    assert 1 == hub.log().count("but not to the Hub, so the Hub has to ask as each user")
+
+    await asyncio.to_thread(run, "scancel", job_id)
+
+    async def gone() -> bool:
+        return not await hub.state("alice")
+
+    await until(gone, "the Hub has noticed", 40)
+
+
+async def test_a_hidden_job_that_waits_is_told_and_cancelled(hub: RunningHub, slurm: Slurm) -> None:
+    """Progress has the reason, and DELETE ends the job."""
+    hub.set("bob", custom_attributes={"slurm.hold": True})
+    bob = await hub.client("bob")
+    starting = asyncio.ensure_future(bob.start())
+    job_id = await hub.job_id("bob")
+    await starting
+
+    async def told() -> bool:
+        async for event in bob.progress():
+            if f"Job {job_id} is held" in event["message"]:
+                return True
+        return False
+
+    assert await asyncio.wait_for(told(), 60)
+    await bob.stop()
+    assert set() == slurm.active(name=hub.job_name)

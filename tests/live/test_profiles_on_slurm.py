@@ -1,0 +1,135 @@
+"""ProfilesSpawner on a real Slurm: chosen by form and by the API, held to what is offered, and lost
+by no death of the Hub."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from support.clusters import Slurm, run
+from support.hub import RunningHub, post_form, running_hub, until
+
+from unispawner.admin.hub_client import HubClient, HubClientError
+
+pytestmark = [pytest.mark.slurm, pytest.mark.hub]
+PATIENCE = 60
+CONFIG = """
+c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
+c.JupyterHub.init_spawners_timeout = 1
+c.JupyterHub.load_groups = {"gpu-users": {"users": ["bob"]}}
+c.UniSpawner.status_interval = 2
+c.ProfilesSpawner.profiles = [
+    {
+        "display_name": "CPU <session>", "slug": "cpu", "config": {"duration": "00:20:00"},
+        "resources": {"memory": "500M"},
+        "options": {
+            "cpu_cores_per_process": {"min": 1, "max": 4, "default": 2},
+            "memory": {"choices": ["300M", "500M"], "default": "500M"},
+        },
+    },
+    {"display_name": "Held", "config": {"custom_attributes": {"slurm.hold": True}}},
+    {"display_name": "GPU", "groups": ["gpu-users"], "resources": {"gpu_cores_per_process": 1}},
+]
+"""
+
+
+@pytest.fixture(scope="module")
+async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
+    async with running_hub(slurm, config=CONFIG) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def alice(hub: RunningHub) -> HubClient:
+    return await hub.client("alice")
+
+
+async def child_state(hub: RunningHub, name: str) -> dict[str, Any]:
+    return dict((await hub.state("alice", name)).get("child_state") or {})
+
+
+async def job_of(hub: RunningHub, name: str) -> str:
+    async def find() -> str:
+        return str((await child_state(hub, name)).get("job_id", ""))
+
+    return str(await until(find, "a job"))
+
+
+async def test_the_form(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """What is chosen there is what the job asks for; the rest is the profile's; a kernel answers.
+    What another group is offered is not shown."""
+    page = (await alice.request("GET", "hub/spawn/alice")).body.decode()
+    assert "CPU &lt;session&gt;" in page
+    assert "GPU" not in page
+    fields = {"profile": "cpu", "cpu--cpu_cores_per_process": "3", "cpu--memory": "300M"}
+    assert 302 == (await post_form(alice, "hub/spawn/alice", fields)).code
+    await alice.wait_ready(timeout=PATIENCE)
+    assert "42" == await alice.run_cell("6*7")
+    job = slurm.job(await job_of(hub, ""))
+    assert ("3", "00:20:00") == (job["CPUs/Task"], job["TimeLimit"])
+    assert "mem=300M" in job["TRES"]
+    saved = (await hub.api("GET", "users/alice"))["servers"][""]["user_options"]
+    assert {"profile": "cpu", "cpu_cores_per_process": 3, "memory": "300M"} == saved
+    await alice.stop()
+
+
+async def test_what_is_wrong_in_the_form(hub: RunningHub, alice: HubClient) -> None:
+    """It is told in the form, and what was typed stays."""
+    fields = {"profile": "cpu", "cpu--cpu_cores_per_process": "17"}
+    page = html.unescape((await post_form(alice, "hub/spawn/alice", fields)).body.decode())
+    assert "17 must be at most 4" in page
+    assert 'value="17"' in page
+    assert "" not in await alice.servers()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"profile": "cpu", "cpu_cores_per_process": 5}, "5 must be at most 4"),
+        ({"profile": "cpu", "memory": "400M"}, "must be one of 300M, 500M"),
+        ({"profile": "cpu", "prologue": "id"}, "there is no such option of 'cpu'"),
+        ({"profile": "gpu"}, "'gpu' is not offered; there are: cpu, held"),
+        ({"profile": "$(id)"}, "is not offered"),
+        ({"cpu_cores_per_process": 2}, "profile: must be given"),
+    ],
+)
+async def test_what_is_not_offered(
+    hub: RunningHub, alice: HubClient, options: dict[str, Any], words: str
+) -> None:
+    """The API refuses it with 400 and the reason, whether sent with the start or saved before."""
+    with pytest.raises(HubClientError) as refused:
+        await alice.start("wrong", options)
+    assert 400 == refused.value.status
+    assert words in json.loads(refused.value.body)["message"]
+
+
+async def test_a_member_of_the_group(hub: RunningHub) -> None:
+    """bob is offered what alice is not."""
+    bob = await hub.client("bob")
+    page = (await bob.request("GET", "hub/spawn/bob")).body.decode()
+    assert 'value="gpu"' in page
+
+
+async def test_restarts(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """SIGKILL while one server runs and another waits in the queue: both are there afterwards."""
+    await alice.start("runs", {"profile": "cpu"})
+    await alice.wait_ready("runs", timeout=PATIENCE)
+    starting = asyncio.ensure_future(alice.start("waits", {"profile": "held"}))
+    waiting = await job_of(hub, "waits")
+    await starting
+    hub.kill()
+    await hub.start()
+    assert "42" == await alice.run_cell("6*7", "runs")
+    assert waiting in slurm.active(user="alice")
+    run("scontrol", "release", waiting)
+    await alice.wait_ready("waits", timeout=PATIENCE)
+    assert "42" == await alice.run_cell("6*7", "waits")
+    assert waiting == await job_of(hub, "waits")
+    for name in ("runs", "waits"):
+        await alice.stop(name)
+    await until(lambda: not slurm.active(user="alice", name=hub.job_name), "no job is left")
+    assert {} == await hub.state("alice", "runs")

@@ -1,0 +1,351 @@
+"""Nothing is lost when the Hub dies: SIGKILL at every stage of a server's life, on a real Slurm."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clusters import Slurm, run
+from support.hub import RunningHub, until, why_no_hub
+
+from unispawner.admin.hub_client import HubClient, HubClientError
+
+pytestmark = [pytest.mark.slurm, pytest.mark.hub]
+
+# A scheduler's command that is slow, or fails, while a file of that name lies beside it.
+WRAPPER = """\
+#!/bin/sh
+here=$(dirname "$0")
+if [ -e "$here/fail-{name}" ]; then echo "Unable to contact slurm controller" >&2; exit 1; fi
+{command} "$@"; status=$?
+while [ -e "$here/hang-{name}" ]; do sleep 0.1; done
+exit $status
+"""
+CONFIG = """
+c.JupyterHub.init_spawners_timeout = 1
+c.UniSpawner.status_interval = 2
+c.UniSpawner.scheduler_path = {folder!r}
+"""
+HELD = {"custom_attributes": {"slurm.hold": True}}
+
+
+@pytest.fixture(scope="module")
+def commands() -> Any:
+    """A folder with sbatch and scancel that can be made to fail or to hang."""
+    folder = Path(tempfile.mkdtemp(prefix="unispawner-commands-"))
+    folder.chmod(0o755)
+    for name in ("sbatch", "scancel"):
+        script = folder / name
+        script.write_text(WRAPPER.format(name=name, command=shutil.which(name)))
+        script.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
+    """A Hub whose scheduler's commands are those of the fixture above."""
+    if reason := why_no_hub():
+        pytest.skip(f"no Hub: {reason}")
+    running = RunningHub(slurm, config=CONFIG.format(folder=str(commands)))
+    try:
+        await running.start()
+        yield running
+    finally:
+        for flag in commands.glob("*-*"):
+            flag.unlink()
+        await running.close()
+        slurm.cancel_named(running.job_name)
+
+
+@pytest.fixture
+async def alice(hub: RunningHub, slurm: Slurm) -> AsyncIterator[HubClient]:
+    """alice's browser; all her jobs are gone afterwards."""
+    client = await hub.client("alice")
+    yield client
+    hub.set("alice")
+    slurm.cancel_named(hub.job_name)
+
+    async def nothing_left() -> bool:
+        server = await hub.server("alice")
+        return not server.get("ready") and not server.get("pending")
+
+    await until(nothing_left, "alice's server is gone", 60)
+
+
+async def restart(hub: RunningHub, slurm: Slurm | None = None, end: str = "") -> None:
+    """Kill the Hub, cancel a job meanwhile if one is given, and start it again."""
+    hub.kill()
+    if end:
+        run("scancel", end)
+        await until(lambda: slurm and slurm.job(end)["JobState"] == "CANCELLED", "job cancelled")
+    await hub.start()
+
+
+async def queued(hub: RunningHub, alice: HubClient) -> str:
+    """Have a start of alice's wait in the queue; return the job's id."""
+    hub.set("alice", **HELD)
+    starting = asyncio.ensure_future(alice.start())
+    job_id = await hub.job_id("alice")
+    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return job_id
+
+
+async def pending(hub: RunningHub) -> None:
+    async def is_pending() -> bool:
+        return (await hub.server("alice")).get("pending") == "spawn"
+
+    await until(is_pending, "the start is pending")
+
+
+async def events(client: HubClient, enough: str, seconds: float = 30) -> list[dict[str, Any]]:
+    """Return the progress events up to the first whose message contains ``enough``."""
+    seen: list[dict[str, Any]] = []
+
+    async def follow() -> None:
+        async for event in client.progress():
+            seen.append(event)
+            if enough in str(event.get("message")):
+                return
+
+    await asyncio.wait_for(follow(), seconds)
+    assert any(enough in str(event.get("message")) for event in seen), seen
+    return seen
+
+
+async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """A running server outlives the Hub: the same job, the same URL, a kernel answers."""
+    await alice.start()
+    await alice.wait_ready(timeout=60)
+    before = await hub.state("alice")
+
+    await restart(hub)
+
+    await alice.wait_ready(timeout=30)
+    assert before == await hub.state("alice")
+    assert before["job_id"] == (
+        await alice.run_cell("import os; print(os.environ['SLURM_JOB_ID'])")
+    )
+    await alice.stop()
+    assert set() == slurm.active(name=hub.job_name)
+
+
+async def test_queued_start_goes_on(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """A queued start keeps its place: pending again, progress told, and the same job is served."""
+    job_id = await queued(hub, alice)
+
+    await restart(hub)
+
+    await pending(hub)
+    await events(alice, f"Job {job_id} is held")
+    run("scontrol", "release", job_id)
+    await alice.wait_ready(timeout=60)
+    assert "42" == await alice.run_cell("print(6*7)")
+    assert job_id == (await hub.state("alice"))["job_id"]
+    await alice.stop()
+
+
+async def test_job_that_begins_while_the_hub_is_away(
+    hub: RunningHub, slurm: Slurm, alice: HubClient
+) -> None:
+    """A job that begins while there is no Hub waits for one, and is served then."""
+    job_id = await queued(hub, alice)
+    hub.kill()
+    run("scontrol", "release", job_id)
+    log = f"/home/alice/.unispawner/logs/{slurm.job(job_id)['Comment'].partition(':')[2]}.log"
+    await until(
+        lambda: "does not answer" in Path(log).read_text(), "the launcher looks for the Hub", 30
+    )
+
+    await hub.start()
+
+    await alice.wait_ready(timeout=60)
+    assert job_id == (await hub.state("alice"))["job_id"]
+    await alice.stop()
+
+
+async def test_resumed_start_can_be_cancelled(
+    hub: RunningHub, slurm: Slurm, alice: HubClient
+) -> None:
+    """DELETE of a start that a restart interrupted ends its job; the next start is a fresh one."""
+    job_id = await queued(hub, alice)
+    await restart(hub)
+    await pending(hub)
+    watching = asyncio.ensure_future(events(alice, "cancelled"))
+    await asyncio.sleep(0.5)
+
+    await alice.stop()
+
+    assert "Spawn cancelled" == (await watching)[-1]["message"]
+    await until(lambda: job_id not in slurm.active(name=hub.job_name), "the job is gone")
+    assert "Traceback" not in hub.log()
+    hub.set("alice")
+    await alice.start()
+    await alice.wait_ready(timeout=60)
+    assert job_id != (await hub.state("alice"))["job_id"]
+    await alice.stop()
+
+
+async def test_job_that_died_meanwhile_is_told(
+    hub: RunningHub, slurm: Slurm, alice: HubClient
+) -> None:
+    """A queued job that was cancelled while there was no Hub: its user reads so, the Hub is up."""
+    job_id = await queued(hub, alice)
+
+    await restart(hub, slurm, end=job_id)
+
+    async def gone() -> bool:
+        return not (await hub.server("alice")).get("pending")
+
+    await until(gone, "the server is cleaned up")
+    (event,) = await events(alice, f"The job {job_id} ended before its server was ready")
+    assert "Slurm says CANCELLED" in event["message"]
+    assert {} == await hub.state("alice")
+
+
+async def test_running_server_that_died_meanwhile(
+    hub: RunningHub, slurm: Slurm, alice: HubClient
+) -> None:
+    """A server whose job ended while there was no Hub is no server; its token is revoked."""
+    await alice.start()
+    await alice.wait_ready(timeout=60)
+    state = await hub.state("alice")
+
+    await restart(hub, slurm, end=state["job_id"])
+
+    async def gone() -> bool:
+        return not (await hub.server("alice")).get("ready")
+
+    await until(gone, "the server is cleaned up")
+    tokens = (await hub.api("GET", "users/alice/tokens"))["api_tokens"]
+    assert [] == [token for token in tokens if token["id"] == f"a{state['token_id']}"]
+
+
+async def test_killed_in_the_middle_of_a_submission(
+    hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path
+) -> None:
+    """A job whose id never reached the Hub is found by its mark and served."""
+    hang = commands / "hang-sbatch"
+    hang.touch()
+    starting = asyncio.ensure_future(alice.start())
+    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+    (job_id,) = await until(lambda: slurm.active(name=hub.job_name), "the job is submitted")
+    assert "" == (await hub.state("alice"))["job_id"]
+    hub.kill()
+    hang.unlink()
+
+    await hub.start()
+
+    await alice.wait_ready(timeout=60)
+    assert job_id == (await hub.state("alice"))["job_id"]
+    assert {job_id} == slurm.active(name=hub.job_name)
+    await alice.stop()
+
+
+async def test_killed_before_the_submission(
+    hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path
+) -> None:
+    """A start that no job came of is told as failed, once no agent can be at work any more."""
+    (commands / "fail-sbatch").touch()
+    with pytest.raises(HubClientError, match="Unable to contact slurm controller"):
+        await alice.start()
+    (commands / "fail-sbatch").unlink()
+    assert {} == await hub.state("alice")
+    assert set() == slurm.active(name=hub.job_name)
+
+
+@pytest.mark.parametrize("how", ["killed", "shut down"])
+async def test_stop_outlasts_a_scheduler_that_is_down(
+    hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path, how: str
+) -> None:
+    """A stop that the scheduler doesn't take goes on, over a restart of the Hub, until it does.
+
+    A Hub that is shut down cancels the stop, and JupyterHub then forgets the server."""
+    await alice.start()
+    await alice.wait_ready(timeout=60)
+    job_id = (await hub.state("alice"))["job_id"]
+    (commands / "fail-scancel").touch()
+    try:
+        stopping = asyncio.ensure_future(alice.api("DELETE", "users/alice/server"))
+        stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
+        failed = f"Job {job_id} is not cancelled yet"
+        await until(lambda: failed in hub.log(), "a cancellation failed")
+        assert (await hub.state("alice"))["stopping"]
+        if how == "shut down":
+            await hub.terminate()
+            await hub.start()
+        else:
+            await restart(hub)
+        assert {job_id} == slurm.active(name=hub.job_name)
+    finally:
+        (commands / "fail-scancel").unlink()
+
+    await until(lambda: not slurm.active(name=hub.job_name), "the job is cancelled", 40)
+
+    async def gone() -> bool:
+        return not await hub.state("alice")
+
+    await until(gone, "the Hub knows")
+
+
+async def test_shutdown_leaves_jobs_alone(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """An ordinary shutdown with cleanup_servers off cancels start() but not the queued job."""
+    job_id = await queued(hub, alice)
+
+    await hub.terminate()
+
+    assert {job_id} == slurm.active(name=hub.job_name)
+    await hub.start()
+    await pending(hub)
+    run("scontrol", "release", job_id)
+    await alice.wait_ready(timeout=60)
+    await alice.stop()
+
+
+async def test_shutdown_that_ends_the_servers(slurm: Slurm) -> None:
+    """With cleanup_servers, JupyterHub's default, the Hub ends soon and leaves no job and no file:
+    it cancels what is still under way, and would wait for ever for what can't be."""
+    if reason := why_no_hub():
+        pytest.skip(f"no Hub: {reason}")
+    hub = RunningHub(slurm, config="c.JupyterHub.cleanup_servers = True\n")
+    try:
+        await hub.start()
+        alice = await hub.client("alice")
+        await alice.start()
+        await alice.wait_ready(timeout=60)
+        files = Path("/home/alice/.unispawner/jobs", (await hub.state("alice"))["mark"])
+        assert files.exists()
+        await hub.terminate()
+        assert set() == slurm.active(name=hub.job_name)
+        assert not files.exists()
+    finally:
+        await hub.close()
+        slurm.cancel_named(hub.job_name)
+
+
+async def test_hub_is_not_killed_by_a_vanished_account(
+    hub: RunningHub, slurm: Slurm, alice: HubClient
+) -> None:
+    """A server whose account is gone after a restart stays as it is; the Hub comes up."""
+    name = "unispawner-gone"
+    run("useradd", "--create-home", "--groups", "hubusers", name, check=False)
+    gone = await hub.client(name)
+    hub.set(name, **HELD)
+    starting = asyncio.ensure_future(gone.start())
+    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+    job_id = await hub.job_id(name)
+    hub.kill()
+    run("usermod", "--login", f"{name}-2", name)
+    try:
+        await hub.start()
+        assert job_id == (await hub.state(name))["job_id"]
+    finally:
+        run("usermod", "--login", name, f"{name}-2")
+    await until(lambda: "can't be looked up yet" in hub.log(), "the log says so")
+    await asyncio.wait_for(gone.stop(), 60)
+    run("userdel", "--remove", name, check=False)

@@ -1,0 +1,205 @@
+"""Sets of templates in the new spawner: a real Hub, and each real scheduler by its commands alone.
+
+Each test has servers of its own name, so that none meets what another left.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clusters import Cluster, Slurm
+from support.eyes import assert_hidden, assert_seen_by_alice
+from support.hub import RunningHub, running_hub, until
+from support.journey import PATIENCE, log_of, nothing_left, pending_page, start
+
+from unispawner.admin.hub_client import HubClient, HubClientError
+from unispawner.schedulers.template_dialect import read_dialect
+
+SECRET = secrets.token_hex(16)
+CONFIG = """\
+c.UniSpawner.scheduler = "template"
+c.UniSpawner.template = {template!r}
+c.UniSpawner.job_name = "jupyter"  # these scripts have a name of their own
+c.UniSpawner.status_interval = 2
+c.Spawner.environment = {{"UNISPAWNER_TEST": "a {secret} with = and \\" in it"}}
+"""
+ASKS: dict[str, dict[str, Any]] = {
+    "gridengine": {"custom_attributes": {"template.options": "-l h_vmem=2G"}},
+    "htcondor": {"resources": {"memory": "512M", "cpu_cores_per_process": 2}},
+    "slurm": {"resources": {"memory": "512M", "cpu_cores_per_process": 2}, "duration": "0:30:00"},
+}
+"""What a job asks for on each, where its script has a field for that."""
+
+
+@pytest.fixture(scope="module")
+async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
+    """A Hub that knows each scheduler by the set of its name."""
+    config = CONFIG.format(template=cluster.name, secret=SECRET)
+    async with running_hub(cluster, config=config) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def alice(hub: RunningHub) -> HubClient:
+    return await hub.client("alice")
+
+
+async def answers(hub: RunningHub, cluster: Cluster, alice: HubClient, name: str) -> dict[str, Any]:
+    """Start a server, hear its kernel, and return the server's state."""
+    await start(alice, name)
+    state = await hub.state("alice", name)
+    where = "import os, socket; print(os.getuid(), socket.gethostname(), os.getcwd())"
+    uid, host, directory = (await alice.run_cell(where, name)).split()
+    entry = pwd.getpwnam("alice")
+    assert (entry.pw_uid, entry.pw_dir) == (int(uid), directory)
+    assert ("alice", host) == cluster.owner_and_host(state["job_id"])
+    return state
+
+
+async def stops(cluster: Cluster, alice: HubClient, name: str, state: dict[str, Any]) -> None:
+    await alice.stop(name)
+    await nothing_left(cluster, state)
+    assert os.path.exists(log_of(state))
+
+
+async def test_a_kernel_answers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """From inside a job on another host, under the user's own account, and the launcher writes to
+    the log. That it is cancelled at the command line the Hub notices soon, and nothing is left."""
+    hub.set("alice", "asks", **ASKS[cluster.name])
+    state = await answers(hub, cluster, alice, "asks")
+    assert "unispawner: reported" in Path(log_of(state)).read_text()
+    if isinstance(cluster, Slurm):
+        job = cluster.job(state["job_id"])
+        assert ("2", "512M", "00:30:00") == (job["NumCPUs"], job["MinMemoryNode"], job["TimeLimit"])
+    cluster.cancel(state["job_id"], "alice")
+
+    async def gone() -> bool:
+        return "asks" not in await alice.servers()
+
+    await until(gone, "the Hub knows that the server is gone", PATIENCE)
+    await nothing_left(cluster, state)
+
+
+@pytest.mark.parametrize("cluster", [pytest.param("slurm", marks=pytest.mark.slurm)], indirect=True)
+async def test_in_a_job_step(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """With srun before the command, as batchspawner's own default has it, the server's environment
+    comes from its file all the same, and a stop reaches it."""
+    hub.set("alice", "step", custom_attributes={"template.srun": "srun"})
+    state = await answers(hub, cluster, alice, "step")
+    step = await alice.run_cell("import os; print(os.environ['SLURM_STEP_ID'])", "step")
+    assert "0" == step.strip()
+    await stops(cluster, alice, "step", state)
+
+
+async def test_a_server_that_can_not_be_started(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """Its user sees what the launcher said, though the template's output goes elsewhere."""
+    hub.set("alice", "dies", cmd=["no-such-server"])
+    before = cluster.active(user="alice")
+    with suppress(HubClientError):  # it may fail before or after the answer
+        await alice.start("dies")
+
+    async def told() -> bool:
+        return "cannot start no-such-server" in await pending_page(alice, "dies")
+
+    await until(told, "the page shows the launcher's words", PATIENCE)
+    await until(lambda: cluster.active(user="alice") <= before, "alice has no new jobs")
+
+
+async def test_another_user_sees_no_secret(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """Neither in what the scheduler's commands list, nor in a process, nor in any file: these
+    scripts are read from standard input, and their options name variables. A stop leaves nothing
+    but the log."""
+    await start(alice, "secret")
+    state = await hub.state("alice", "secret")
+    token = await alice.run_cell('import os; print(os.environ["JUPYTERHUB_API_TOKEN"])', "secret")
+    found = await alice.run_cell('import os; print(os.environ["UNISPAWNER_TEST"])', "secret")
+    assert f'a {SECRET} with = and " in it' == found.strip()
+    words = [token.strip(), SECRET]
+    await assert_hidden(cluster, state["job_id"], words)
+    environment = f"/home/alice/.unispawner/jobs/{state['mark']}/environment"
+    await assert_seen_by_alice(environment, words)
+    await stops(cluster, alice, "secret", state)
+
+
+# -- a site's own -------------------------------------------------------------------------------
+
+OWN = """\
+[script]
+file = job.sh
+directive = #SBATCH
+
+[commands]
+submit = sbatch --parsable --partition={partition} {script}
+query = ./status {job_id}
+cancel = scancel {job_id}
+
+[patterns]
+owner = ^(\\S+)
+pending = ^\\S+ PENDING
+running = ^\\S+ RUNNING
+exec_host = (\\S+)$
+not_found = Invalid job id specified
+"""
+OWN_SCRIPT = """\
+#!/bin/bash -l
+#SBATCH --job-name={name}
+#SBATCH --output={log}
+#SBATCH --mem={memory}
+{prologue}
+{cmd}
+{epilogue}
+"""
+STATUS = """\
+#!/bin/sh
+squeue -h -j "$1" -o '%u %T %B'
+"""
+
+
+@pytest.fixture(scope="module")
+def own_set() -> Iterator[Path]:
+    """A folder as an administrator would make it; that of a test is nobody else's to read."""
+    folder = Path(tempfile.mkdtemp(prefix="unispawner-set-"))
+    try:
+        (folder / "dialect.ini").write_text(OWN + "\n[fields]\nmemory = {mebibytes}M\n")
+        (folder / "job.sh").write_text(OWN_SCRIPT)
+        (folder / "status").write_text(STATUS)
+        for path in (folder, folder / "status"):
+            path.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+async def test_a_site_of_its_own_kind(slurm: Slurm, own_set: Path) -> None:
+    """A set without a command for everybody's jobs: each job is asked for by its id, by a program
+    of the set's own, and told to be its user's; the script is submitted as a file, has a name, and
+    writes our log itself."""
+    config = CONFIG.format(template=str(own_set), secret=SECRET)
+    async with running_hub(slurm, config=config) as hub:
+        alice = await hub.client("alice")
+        hub.set(
+            "alice",
+            job_name=hub.job_name,
+            resources={"memory": "256M"},
+            prologue="echo the prologue knows $JUPYTERHUB_USER",
+        )
+        state = await answers(hub, slurm, alice, "")
+        assert {state["job_id"]} == slurm.active(user="alice", name=hub.job_name)
+        assert "the prologue knows alice" in Path(log_of(state)).read_text()
+        assert "256M" == slurm.job(state["job_id"])["MinMemoryNode"]
+        await stops(slurm, alice, "", state)
+        assert {"/"} == set(await hub.routes())
+    assert [] == list(read_dialect(str(own_set)).all_jobs)

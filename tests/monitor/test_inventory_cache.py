@@ -1,0 +1,463 @@
+"""What the cluster has: asked for once for everybody, kept a while, and read right."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import support
+from support.hub import until
+
+from unispawner.errors import AgentError, SchedulerUnavailable
+from unispawner.monitor import inventory_cache as module
+from unispawner.monitor.inventory_cache import InventoryCache
+from unispawner.schedulers.base import Dialogue, advance
+from unispawner.schedulers.inventory import Inventory, Node, Queue, Totals
+from unispawner.schedulers.slurm import Slurm, read_inventory
+from unispawner.submit_host.host import Finished, SubmitHost
+from unispawner.testing import FakeScheduler, read_saved_reply
+
+OUTPUTS = support.OUTPUTS / "slurm"
+GIGABYTE = 1024**3
+
+
+class Host(SubmitHost):
+    """The real thing, which keeps count; a gate that is shut holds answers back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commands = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def run(self, command: Any, **options: Any) -> Finished:
+        self.commands += 1
+        done = await super().run(command, **options)
+        await self.gate.wait()
+        return done
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> FakeScheduler:
+    return FakeScheduler(tmp_path, ["node1", "node2"])
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def cache(scheduler: FakeScheduler, host: Host) -> InventoryCache:
+    return InventoryCache(scheduler, host, {})
+
+
+def breaks(scheduler: FakeScheduler) -> None:
+    (scheduler.directory / "nodes").rename(scheduler.directory / "away")
+
+
+def recovers(scheduler: FakeScheduler) -> None:
+    (scheduler.directory / "away").rename(scheduler.directory / "nodes")
+
+
+# -- the cache ----------------------------------------------------------------------------------
+
+
+async def test_many_askers_are_one_question(cache: InventoryCache, host: Host) -> None:
+    """A class of two hundred opens the form at once; all get the same answer."""
+    host.gate.clear()
+    askers = [asyncio.create_task(cache.get()) for _ in range(200)]
+    await asyncio.sleep(0.1)
+    host.gate.set()
+    answers = await asyncio.gather(*askers)
+    assert 1 == host.commands
+    assert {frozenset({"node1", "node2"})} == {answer.hosts for answer in answers}
+
+
+async def test_an_asker_who_goes_away_takes_no_answer_from_the_others(
+    cache: InventoryCache, host: Host
+) -> None:
+    """The question is nobody's own: a browser that is closed does not cancel it."""
+    host.gate.clear()
+    first, second = asyncio.create_task(cache.get()), asyncio.create_task(cache.get())
+    await asyncio.sleep(0.1)
+    first.cancel()
+    host.gate.set()
+    assert {"node1", "node2"} == (await second).hosts
+    assert 1 == host.commands
+
+
+async def test_an_answer_is_kept_for_its_lifetime(
+    cache: InventoryCache, scheduler: FakeScheduler, host: Host
+) -> None:
+    """Each asker says how old it may be."""
+    first = await cache.get(1000)
+    (scheduler.directory / "nodes").write_text("node9")
+    assert first is await cache.get(1000)
+    assert 1 == host.commands
+    assert {"node9"} == (await cache.get(0)).hosts
+    assert 2 == host.commands
+
+
+async def test_its_age_is_counted_from_the_question(cache: InventoryCache, host: Host) -> None:
+    """What a slow scheduler tells was true when it was asked, not when it has answered."""
+    host.gate.clear()
+    asker = asyncio.create_task(cache.get())
+    await asyncio.sleep(0.1)
+    before = module.time.monotonic()
+    host.gate.set()
+    await asker
+    assert cache.asked_at < before
+
+
+async def test_the_first_failure_is_told(
+    cache: InventoryCache, scheduler: FakeScheduler, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the scheduler's words; it isn't asked again at once, and then it is."""
+    breaks(scheduler)
+    for _ in range(3):
+        with pytest.raises(SchedulerUnavailable, match="No such file or directory"):
+            await cache.get()
+    assert 1 == host.commands
+    assert 1 == len([r for r in caplog.records if "inventory is not known" in r.getMessage()])
+
+
+async def test_it_is_asked_again_after_a_pause(
+    cache: InventoryCache,
+    scheduler: FakeScheduler,
+    host: Host,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A scheduler that is back is believed at once."""
+    breaks(scheduler)
+    with pytest.raises(SchedulerUnavailable):
+        await cache.get()
+    recovers(scheduler)
+    with pytest.raises(SchedulerUnavailable):
+        await cache.get()
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    assert {"node1", "node2"} == (await cache.get()).hosts
+    assert 2 == host.commands
+
+
+async def test_a_later_failure_keeps_the_last_answer(
+    cache: InventoryCache, scheduler: FakeScheduler, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A form is no place to fail; and it is not asked again with each look."""
+    first = await cache.get()
+    breaks(scheduler)
+    assert [first] * 3 == [await cache.get(0) for _ in range(3)]
+    assert 2 == host.commands
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    recovers(scheduler)
+    assert first is not await cache.get(0)
+    monkeypatch.setattr(module, "PAUSE", 1000.0)
+    assert 3 == host.commands
+    await cache.get(0)
+    assert 4 == host.commands, "an answer ends the pause"
+
+
+async def test_a_look_does_not_wait(
+    cache: InventoryCache, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever only looks gets what is known, and has it asked for if it is too old. What is so old
+    that it holds for nobody is not given."""
+    assert None is cache.peek(100)
+    known = await cache.get(100)
+    assert 1 == host.commands, "the look has asked already"
+    assert known is cache.peek(100)
+    assert known is cache.peek(0)
+    await until(lambda: 2 == host.commands, "it is asked for")
+    monkeypatch.setattr(module, "STALE", 0.0)
+    assert None is cache.peek(0)
+
+
+async def test_when_to_look_again(
+    cache: InventoryCache, scheduler: FakeScheduler, host: Host
+) -> None:
+    """Soon while it is being asked for, else once it may be asked again: a second after what is
+    known is too old, or after the pause that a failure makes, however many look meanwhile."""
+    assert module.SOON == cache.refresh_in(100)
+    host.gate.clear()
+    cache.peek(100)
+    await asyncio.sleep(0)
+    assert module.SOON == cache.refresh_in(100)
+    host.gate.set()
+    await cache.get(100)
+    assert 90 < cache.refresh_in(100) <= 101
+    assert module.SOON == cache.refresh_in(1)
+    breaks(scheduler)
+    await cache.get(0)
+    assert module.PAUSE - 1 < cache.refresh_in(0) <= module.PAUSE + 1
+
+
+class Broken(FakeScheduler):
+    """Its parser has a bug."""
+
+    def inventory(self) -> Dialogue[Inventory]:
+        yield ["/bin/true"]
+        raise ZeroDivisionError("in the parser")
+
+
+async def test_a_bug_in_a_parser_is_the_schedulers_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the place; who asked has an error of ours."""
+    cache = InventoryCache(Broken(tmp_path), SubmitHost(), {})
+    with pytest.raises(SchedulerUnavailable, match="ZeroDivisionError"):
+        await cache.get()
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
+    """It is told as what it is."""
+
+    class NoCommand(FakeScheduler):
+        def inventory(self) -> Dialogue[Inventory]:
+            yield ["/no/such/command"]
+            return Inventory()
+
+    with pytest.raises(AgentError, match="/no/such/command can't be run"):
+        await InventoryCache(NoCommand(tmp_path), SubmitHost(), {}).get()
+
+
+async def test_it_asks_in_its_own_environment(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That of the monitor's queries, and nothing of the Hub's."""
+
+    class Printing(FakeScheduler):
+        def inventory(self) -> Dialogue[Inventory]:
+            reply = yield ["/usr/bin/env"]
+            return Inventory(nodes=tuple(Node(line) for line in reply.stdout.splitlines()))
+
+    cache = InventoryCache(Printing(tmp_path), SubmitHost(), {"A": "1"})
+    assert {"A=1"} == (await cache.get()).hosts
+
+
+# -- the value ----------------------------------------------------------------------------------
+
+CLUSTER = Inventory(
+    queues=(
+        Queue("short", default=True, max_duration=timedelta(minutes=30), max_nodes=1),
+        Queue("gpu", max_memory=64 * GIGABYTE, waiting=3, running=1),
+        Queue("empty", available=False),
+    ),
+    nodes=(
+        Node(
+            *("a", True, 8, 3),
+            memory=16 * GIGABYTE,
+            idle_memory=GIGABYTE,
+            queues=frozenset({"short"}),
+        ),
+        Node("b", True, 64, 64, 4, 1, 32 * GIGABYTE, queues=frozenset({"short", "gpu"})),
+        Node("c", False, 128, 0, 8, 0, 512 * GIGABYTE, queues=frozenset({"short", "gpu"})),
+        Node("d", True, 4),
+    ),
+)
+
+
+def test_totals() -> None:
+    """Of a queue or of all: what is not available counts nowhere; what one node does not tell is
+    nothing, and what none tells is not known."""
+    expected = Totals(
+        nodes=3,
+        idle_nodes=0,
+        cores=76,
+        idle_cores=67,
+        gpus=4,
+        idle_gpus=1,
+    )
+    assert expected == CLUSTER.totals()
+    gpu = Totals(1, 0, 64, 64, 4, 1)
+    assert gpu == CLUSTER.totals("gpu")
+    silent = Inventory(nodes=(Node("a", cores=8), Node("b", cores=8)))
+    assert Totals(2, None, 16, None, 0, 0) == silent.totals()
+    assert None is Inventory(nodes=(Node("a", cores=8, gpus=2),)).totals().idle_gpus
+    assert Totals() == CLUSTER.totals("empty") == CLUSTER.totals("no such queue")
+    assert Totals() == Inventory().totals()
+
+
+def test_hosts_are_all_nodes() -> None:
+    """Those that are drained, too: jobs run to their end there."""
+    assert {"a", "b", "c", "d"} == CLUSTER.hosts
+
+
+# -- Slurm --------------------------------------------------------------------------------------
+
+
+def read(name: str) -> Inventory:
+    return read_inventory(Slurm(), read_saved_reply(OUTPUTS / name))
+
+
+def scontrol(name: str) -> list[dict[str, str]]:
+    """What scontrol said of the same nodes at the same moment."""
+    lines = read_saved_reply(OUTPUTS / name).stdout.splitlines()
+    return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
+
+
+def test_the_command_is_the_one_that_was_captured() -> None:
+    """What is read here is what Slurm prints when it is asked so."""
+    command = next(Slurm().inventory())
+    for name in ("sinfo-inventory", "sinfo-inventory-busy"):
+        assert tuple(command) == read_saved_reply(OUTPUTS / name).command
+
+
+def test_how_many_jobs_there_are() -> None:
+    """Of an array each one; one that may go to several partitions waits in each of them."""
+    dialogue = Slurm().inventory()
+    next(dialogue)
+    asked = dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
+    reply = read_saved_reply(OUTPUTS / "squeue-inventory")
+    assert tuple(asked) == reply.command
+    with pytest.raises(StopIteration) as ended:
+        dialogue.send(reply)
+    found = {queue.name: (queue.waiting, queue.running) for queue in ended.value.value.queues}
+    assert {"debug": (3, 0), "long": (3, 0), "small": (1, 1)} == found
+
+
+def test_nodes_are_known_without_the_jobs() -> None:
+    """A squeue that is refused, or does not end, costs the numbers of jobs, and nothing else."""
+    for answer in (read_saved_reply(OUTPUTS / "squeue-ctld-down"), AgentError("took too long")):
+        dialogue = Slurm().inventory()
+        next(dialogue)
+        dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
+        with pytest.raises(StopIteration) as ended:
+            advance(dialogue, answer)
+        assert read("sinfo-inventory") == ended.value.value
+
+
+@pytest.mark.parametrize("moment", ["", "-busy"])
+def test_nodes_are_as_scontrol_has_them(moment: str) -> None:
+    """Cores, GPUs and memory, in all and idle; partitions; whether a job could start."""
+    found = {node.name: node for node in read(f"sinfo-inventory{moment}").nodes}
+    rows = scontrol(f"scontrol-nodes{moment}")
+    assert [row["NodeName"] for row in rows] == list(found)
+    for row in rows:
+        node = found[row["NodeName"]]
+        available = "DRAIN" not in row["State"] and "DOWN" not in row["State"]
+        gpus = sum(map(int, re.findall(r"gpu:\w+:(\d+)", row["Gres"])))
+        memory, used = int(row["RealMemory"]) * 1024**2, int(row["AllocMem"]) * 1024**2
+        assert set(row["Partitions"].split(",")) == node.queues
+        assert (available, int(row["CPUTot"])) == (node.available, node.cores)
+        assert (gpus, memory) == (node.gpus, node.memory)
+        idle = int(row["CPUTot"]) - int(row["CPUAlloc"]) if available else 0
+        assert idle == node.idle_cores
+        assert (memory - used if available else 0) == node.idle_memory
+
+
+def test_a_cluster_at_work() -> None:
+    """One of two GPUs in use on node1, node2 down, node4 drained."""
+    nodes = {node.name: node for node in read("sinfo-inventory-busy").nodes}
+    assert {"node1": True, "node2": False, "node3": True, "node4": False} == {
+        name: node.available for name, node in nodes.items()
+    }
+    assert {"node1": (2, 1), "node2": (2, 0), "node3": (0, 0), "node4": (0, 0)} == {
+        name: (node.gpus, node.idle_gpus) for name, node in nodes.items()
+    }
+    assert 5 == nodes["node1"].idle_cores
+    totals = read("sinfo-inventory-busy").totals("small")
+    assert (0, 0) == (totals.nodes, totals.idle_cores)
+
+
+def test_partitions() -> None:
+    """The default, and how long a job may run; no limit is none."""
+    queues = read("sinfo-inventory").queues
+    assert [("debug", True), ("long", False), ("small", False)] == [
+        (queue.name, queue.default) for queue in queues
+    ]
+    limits = [timedelta(hours=2), timedelta(days=7), timedelta(minutes=10)]
+    assert limits == [queue.max_duration for queue in queues]
+    assert [None] * 3 == [queue.max_nodes for queue in queues]
+    assert all(queue.available for queue in queues)
+
+
+def changed(*pairs: tuple[str, str]) -> Inventory:
+    """Read what was captured, with words in it that others' Slurm prints (sinfo(1))."""
+    reply = read_saved_reply(OUTPUTS / "sinfo-inventory")
+    text = reply.stdout
+    for old, new in pairs:
+        assert old in text
+        # The columns keep their width.
+        text = re.sub(re.escape(old) + " " * (len(new) - len(old)), new, text)
+    return read_inventory(Slurm(), type(reply)(reply.command, 0, text))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        *(("mixed", True), ("allocated", True), ("completing", True), ("planned", True)),
+        *(("idle~", True), ("mixed-", True), ("allocated+", True)),
+        *(("idle*", False), ("allocated*", False), ("down*", False), ("unknown", False)),
+        *(("draining", False), ("drained*", False), ("maint", False), ("reserved", False)),
+        *(("fail", False), ("powering_down", False), ("future", False), ("down~", False)),
+    ],
+)
+def test_words_for_a_nodes_state(state: str, expected: bool) -> None:
+    """With the flags that may follow them: one that does not answer can start nothing."""
+    assert {expected} == {node.available for node in changed(("idle", state)).nodes}
+
+
+@pytest.mark.parametrize(
+    ("gres", "expected"),
+    [
+        ("gpu:a100:4(S:0-1)", 4),
+        ("gpu:4", 4),
+        ("gpu:a100:2,gpu:v100:3", 5),
+        ("gpu:a100:2(S:0),gpu:v100:3(S:1)", 5),
+        ("license:7,gpu:1,mps:400", 1),
+        ("mygpu:3", 0),
+        ("(null)", 0),
+    ],
+)
+def test_words_for_gpus(gres: str, expected: int) -> None:
+    """Several types, the sockets they are at, and other resources among them."""
+    inventory = changed(("gpu:a100:2", gres))
+    assert expected == {node.name: node.gpus for node in inventory.nodes}["node1"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("infinite", None),
+        ("n/a", None),
+        ("1-02:03:04", timedelta(days=1, hours=2, minutes=3, seconds=4)),
+        ("12:30:00", timedelta(hours=12, minutes=30)),
+        ("30:00", timedelta(minutes=30)),
+    ],
+)
+def test_words_for_a_time_limit(limit: str, expected: timedelta | None) -> None:
+    """Days, hours, minutes and seconds, from the right."""
+    assert expected == changed(("2:00:00", limit)).queues[0].max_duration
+
+
+def test_a_partition_with_limits_and_one_that_is_closed() -> None:
+    """The number of nodes of one job; ``down``, ``drain`` and ``inact`` start nothing."""
+    assert 4 == changed(("1-infinite", "1-4")).queues[0].max_nodes
+    assert 1 == changed(("1-infinite", "1")).queues[0].max_nodes
+    for word in ("down", "drain", "inact"):
+        assert {False} == {queue.available for queue in changed(("up", word)).queues}
+
+
+def test_what_cannot_be_read_is_no_inventory() -> None:
+    """Not half of one: a form would offer half of a cluster."""
+    reply = read_saved_reply(OUTPUTS / "sinfo-inventory")
+    for text in ("<html>", reply.stdout + "slurm_load_partitions: oops\n"):
+        with pytest.raises(SchedulerUnavailable, match="sinfo could not be read"):
+            read_inventory(Slurm(), type(reply)(reply.command, 0, text))
+    down = read_saved_reply(OUTPUTS / "sinfo-ctld-down")
+    dialogue = Slurm().inventory()
+    next(dialogue)
+    with pytest.raises(SchedulerUnavailable) as caught:
+        dialogue.send(down)
+    assert down.text in str(caught.value)
+
+
+def test_a_cluster_without_nodes() -> None:
+    """It answers; there is nothing."""
+    reply = read_saved_reply(OUTPUTS / "sinfo-inventory")
+    assert Inventory() == read_inventory(Slurm(), type(reply)(reply.command, 0, ""))

@@ -1,0 +1,577 @@
+"""What bjobs prints.
+
+tests/outputs/openlava is what OpenLava 2.2 printed. What IBM's LSF prints is written here by hand,
+from its manual page bjobs(1) of 10.1.
+"""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+
+import pytest
+import support
+
+from unispawner.errors import SchedulerUnavailable, UniSpawnerError
+from unispawner.job import JobInfo, JobState
+from unispawner.schedulers.base import Dialogue, Reply, T, advance
+from unispawner.schedulers.lsf import Lsf
+from unispawner.schedulers.lsf_jobs import FIELDS, REASONS, read_time
+from unispawner.testing import read_saved_reply
+
+OUTPUTS = support.OUTPUTS / "openlava"
+LSF = Lsf()
+QUERY = tuple(LSF.status_command())
+WIDE = tuple(LSF.wide_status_command())
+MARK = "0123456789abcdef"
+HEADING = "JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME"
+NOW = datetime(2026, 11, 24, 12, 0).timestamp()
+
+
+def saved(name: str) -> Reply:
+    return read_saved_reply(OUTPUTS / name)
+
+
+def record(**changes: str) -> dict[str, str]:
+    """A job as bjobs(1) -o -json tells of it, pending and with nothing to tell."""
+    told = dict.fromkeys((field.upper() for field in FIELDS), "")
+    return {**told, "JOBID": "1", "USER": "ada", "STAT": "PEND", "QUEUE": "normal", **changes}
+
+
+def answer(*records: Mapping[str, str]) -> Reply:
+    text = json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}, indent=2)
+    return Reply(QUERY, 0, text.replace("/", "\\/") + "\n")  # as LSF writes slashes
+
+
+def one(**changes: str) -> JobInfo:
+    (info,) = LSF.read_status(answer(record(**changes))).values()
+    return info
+
+
+def wide(*lines: str, status: int = 0, stderr: str = "") -> Reply:
+    return Reply(WIDE, status, "".join(f"{line}\n" for line in (HEADING, *lines)), stderr)
+
+
+def hold(dialogue: Dialogue[T], *replies: Reply | UniSpawnerError) -> tuple[list[list[str]], T]:
+    """Answer each command of a dialogue; return the commands and the result."""
+    asked = [advance(dialogue, None)]
+    for reply in replies:
+        try:
+            asked.append(advance(dialogue, reply))
+        except StopIteration as stop:
+            assert len(asked) == len(replies), "not every reply was wanted"
+            result: T = stop.value
+            return asked, result
+    raise AssertionError(f"it asks on: {asked[-1]}")
+
+
+# -- queries ------------------------------------------------------------------------------------
+
+
+def test_the_bulk_query_asks_for_nothing_that_a_user_can_write() -> None:
+    """Names, descriptions, commands and what was said with bkill -C are not asked for."""
+    written_by_users = {
+        *("job_name", "job_description", "command", "kill_reason", "suspend_reason"),
+        *("resume_reason", "sub_cwd", "output_file", "error_file", "dependency", "application"),
+        *("pre_exec_command", "post_exec_command", "job_group", "esub", "effective_resreq"),
+    }
+    assert set() == set(FIELDS) & written_by_users
+    assert " ".join(FIELDS) == QUERY[QUERY.index("-o") + 1]
+    assert ("bjobs", "-u", "all", "-a") == QUERY[:4]
+    assert "-json" in QUERY
+
+
+def test_the_query_by_ids() -> None:
+    """Whoever's they are; bjobs of an id needs no -u."""
+    command = LSF.status_command(["1", "2"])
+    assert ["1", "2"] == command[-2:]
+    assert "-u" not in command
+
+
+def test_a_job_that_runs() -> None:
+    """Host, start and expected end; no position. bjobs(1) -WF: L is of the run limit."""
+    start = datetime.now() - timedelta(minutes=90)
+    end = start + timedelta(hours=8)
+    info = one(
+        STAT="RUN",
+        EXEC_HOST="2*n1:4*n2",
+        START_TIME=start.strftime("%b %d %H:%M"),
+        FINISH_TIME=end.strftime("%b %e %H:%M L"),
+    )
+    assert (
+        JobInfo(
+            owner="ada",
+            state=JobState.RUNNING,
+            exec_host="n1",
+            start_time=start.replace(second=0, microsecond=0).timestamp(),
+            estimated_end=end.replace(second=0, microsecond=0).timestamp(),
+            native_state="RUN",
+        )
+        == info
+    )
+
+
+def test_a_job_that_waits() -> None:
+    """Reason, estimated start and position; no host, no end."""
+    start = (datetime.now() + timedelta(days=40)).replace(second=0, microsecond=0)
+    info = one(
+        PEND_REASON="Job slot limit reached: 3 hosts;",
+        ESTIMATED_START_TIME=start.strftime("%b %d %H:%M"),
+    )
+    assert (
+        JobInfo(
+            owner="ada",
+            state=JobState.QUEUED,
+            message="Job slot limit reached: 3 hosts",
+            queue_position=1,
+            estimated_start=start.timestamp(),
+            native_state="PEND",
+        )
+        == info
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("n1", "n1"),
+        ("n1:n1:n2", "n1"),
+        ("2*host1:host2", "host1"),
+        ("16*gpu-01.example.org", "gpu-01.example.org"),
+        ("n1@cluster2", "n1"),
+        ("-", ""),
+        ("", ""),
+        ("   -   ", ""),
+    ],
+)
+def test_hosts(text: str, expected: str) -> None:
+    """The first one; LSB_SHORT_HOSTLIST puts the number of slots before it."""
+    assert expected == one(STAT="RUN", EXEC_HOST=text).exec_host
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("PEND", JobState.QUEUED),
+        ("PROV", JobState.QUEUED),
+        ("WAIT", JobState.QUEUED),
+        ("PSUSP", JobState.HELD),
+        ("RUN", JobState.RUNNING),
+        ("USUSP", JobState.SUSPENDED),
+        ("SSUSP", JobState.SUSPENDED),
+        ("DONE", JobState.COMPLETED),
+        ("EXIT", JobState.FAILED),
+        ("UNKWN", JobState.UNKNOWN),
+        ("NEWEST", JobState.UNKNOWN),
+        ("run", JobState.UNKNOWN),
+    ],
+)
+def test_states(word: str, expected: JobState) -> None:
+    """bjobs(1)'s words; one that it adds later is UNKNOWN, and kept as it was said."""
+    info = one(STAT=word, EXEC_HOST="n1")
+    assert (expected, word) == (info.state, info.native_state)
+
+
+def test_a_zombie_is_on_its_way_out() -> None:
+    """It was cancelled while its host did not answer; it ends when that comes back."""
+    info = one(STAT="ZOMBI", EXEC_HOST="n1")
+    assert (JobState.RUNNING, True) == (info.state, info.ending)
+    assert "lost contact" in info.message
+
+
+def test_a_host_that_is_lost_is_no_end() -> None:
+    """The job may well be running; its host is still told."""
+    info = one(STAT="UNKWN", EXEC_HOST="n1")
+    assert ("n1", JobState.UNKNOWN) == (info.exec_host, info.state)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "expected"),
+    [
+        ("", "1", (JobState.FAILED, "", 1)),
+        ("", "", (JobState.FAILED, "", None)),
+        ("TERM_OWNER: job killed by owner", "130", (JobState.CANCELED, "TERM_OWNER", 130)),
+        ("TERM_FORCE_OWNER: x", "9", (JobState.CANCELED, "TERM_FORCE_OWNER", 9)),
+        ("TERM_ADMIN: job killed by root", "", (JobState.CANCELED, "TERM_ADMIN", None)),
+        ("TERM_RUNLIMIT: job killed", "140", (JobState.FAILED, "TERM_RUNLIMIT", 140)),
+        ("TERM_MEMLIMIT: job killed.", "137", (JobState.FAILED, "TERM_MEMLIMIT", 137)),
+        ("TERM_NEW: something new", "1", (JobState.FAILED, "TERM_NEW: something new", 1)),
+    ],
+)
+def test_how_a_job_ended(
+    reason: str, code: str, expected: tuple[JobState, str, int | None]
+) -> None:
+    """In plain words; one that its owner killed is cancelled, not failed."""
+    info = one(STAT="EXIT", EXIT_REASON=reason, EXIT_CODE=code, EXEC_HOST="n1", PEND_REASON="old;")
+    state, message, exit_code = expected
+    assert (state, REASONS.get(message, message), exit_code) == (
+        info.state,
+        info.message,
+        info.exit_code,
+    )
+    assert "" == info.exec_host
+
+
+def test_a_job_that_is_done() -> None:
+    """LSF leaves its exit code empty."""
+    info = one(STAT="DONE", EXEC_HOST="n1")
+    assert (JobState.COMPLETED, 0, "") == (info.state, info.exit_code, info.message)
+
+
+def test_positions_follow_the_listing_within_a_queue() -> None:
+    """bjobs lists jobs as they are to start: btop and bbot move them."""
+    jobs = LSF.read_status(
+        answer(
+            record(JOBID="7", STAT="RUN"),
+            record(JOBID="9"),
+            record(JOBID="8"),
+            record(JOBID="3", QUEUE="long"),
+            record(JOBID="2", STAT="PSUSP"),
+            record(JOBID="4"),
+        )
+    )
+    positions = {job_id: info.queue_position for job_id, info in jobs.items()}
+    assert {"7": None, "9": 1, "8": 2, "3": 1, "2": None, "4": 3} == positions
+
+
+def test_an_owner_of_another_domain() -> None:
+    """The account is what stands before the @."""
+    assert "ada" == one(USER="ada@cluster").owner
+
+
+def test_what_bjobs_says_while_it_waits_is_passed_over() -> None:
+    """It tried again, and then answered."""
+    reply = answer(record())
+    noisy = replace(reply, stdout="Cannot connect to LSF. Please wait ...\n" + reply.stdout)
+    assert LSF.read_status(reply) == LSF.read_status(noisy)
+
+
+def test_a_record_that_is_odd_is_passed_over() -> None:
+    """One that can't be read does not hide the others; an id that comes twice isn't believed."""
+    whole = record(JOBID="1")
+    odd = {"JOBID": "2", "USER": "ada"}
+    task = record(JOBID="3", STAT="DONE")
+    reply = answer(whole, odd, task, task, record(JOBID="4[2]"), record(JOBID="5", USER=""))
+    assert ["1"] == list(LSF.read_status(reply))
+
+
+def test_a_key_that_comes_twice_is_not_believed() -> None:
+    """Whoever it is that wrote the second."""
+    text = json.dumps({"COMMAND": "bjobs", "JOBS": 2, "RECORDS": [record(), record(JOBID="2")]})
+    forged = text.replace('"JOBID": "2"', '"JOBID": "2", "STAT": "EXIT"')
+    assert ["1"] == list(LSF.read_status(Reply(QUERY, 0, forged)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '{"COMMAND":"bhosts","RECORDS":[]}',
+        '{"COMMAND":"bjobs","JOBS":1,"RECORDS":[{"JOBID":"1"}]}',
+        '{"COMMAND":"bjobs","JOBS":1,"RECORDS":[{"JOBID":"1","USER',
+        '{"COMMAND":"bjobs","RECORDS":{}}',
+        "1 ada RUN normal vm vm x Nov 22 19:32",
+    ],
+)
+def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
+    """A cut-off or garbled answer isn't read in part."""
+    with pytest.raises(SchedulerUnavailable):
+        LSF.read_status(Reply(QUERY, 0, text))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(),
+        Reply(QUERY, 255, "", "No job found\n"),
+        Reply(QUERY, 255, "", "No unfinished job found\n"),
+        Reply(QUERY, 0, "", "No job found\n"),
+        replace(answer(), exit_status=255),  # Volclava
+    ],
+)
+def test_no_job_at_all(reply: Reply) -> None:
+    """That is an answer, though bjobs fails."""
+    assert {} == LSF.read_status(reply)
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "LSF is down. Please wait ...",
+        "batch system daemon not responding ... still trying",
+        "LSF daemon (LIM) not responding ... still trying",
+        "Failed in an LSF library call: LIM is down; try later",
+        "Contacting batch daemon: Communication timeout",
+        "lsb_init: Failed in an LSF library call: Slave LIM configuration is not ready yet.",
+        "Cannot connect to LSF. Please wait ...",
+        "Batch system concurrent job query limit exceeded. LSF is retrying. Please wait...",
+    ],
+)
+def test_a_cluster_that_is_down_is_no_answer(stderr: str) -> None:
+    """It says nothing about any job; Volclava prints an empty list all the same."""
+    for stdout in ("", answer().stdout):
+        reply = Reply(QUERY, 255, stdout, stderr)
+        with pytest.raises(SchedulerUnavailable, match=re.escape(stderr[:20])) as caught:
+            hold(LSF.query(), reply)
+        assert 255 == caught.value.exit_status
+
+
+# -- times --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Nov 24 11:59", datetime(2026, 11, 24, 11, 59)),
+        ("Nov  4 01:02", datetime(2026, 11, 4, 1, 2)),
+        ("Dec 31 23:59", datetime(2026, 12, 31, 23, 59)),
+        ("Jan  2 08:00", datetime(2027, 1, 2, 8, 0)),
+        ("Jun  1 08:00", datetime(2026, 6, 1, 8, 0)),
+        ("Nov 24 11:59:07", datetime(2026, 11, 24, 11, 59, 7)),
+        ("Nov 24 11:59 2025", datetime(2025, 11, 24, 11, 59)),
+        ("Nov 24 11:59:07 2025 L", datetime(2025, 11, 24, 11, 59, 7)),
+        ("Nov 24 11:59 E", datetime(2026, 11, 24, 11, 59)),
+    ],
+)
+def test_times_without_a_year(text: str, expected: datetime) -> None:
+    """The nearest: around New Year a start is in the old one, an end in the new one."""
+    assert expected.timestamp() == read_time(text, NOW)[0]
+
+
+def test_new_year() -> None:
+    """Seen in January, December was last year's."""
+    now = datetime(2027, 1, 1, 0, 30).timestamp()
+    assert datetime(2026, 12, 31, 23, 0).timestamp() == read_time("Dec 31 23:00", now)[0]
+    assert datetime(2027, 1, 1, 8, 0).timestamp() == read_time("Jan  1 08:00", now)[0]
+
+
+def test_a_leap_day() -> None:
+    """It is in the year that has one, or nowhere."""
+    now = datetime(2028, 2, 28, 12, 0).timestamp()
+    assert datetime(2028, 2, 29, 8, 0).timestamp() == read_time("Feb 29 08:00", now)[0]
+    assert (None, "") == read_time("Feb 29 08:00", NOW)
+
+
+@pytest.mark.parametrize("text", ["", "-", "soon", "Foo 99 99:99", "2026-11-24T11:59"])
+def test_a_time_that_is_none(text: str) -> None:
+    """None, never an error."""
+    assert (None, "") == read_time(text, NOW)
+
+
+@pytest.mark.parametrize(("flag", "told"), [(" L", True), (" E", True), (" X", False), ("", False)])
+def test_an_end_that_is_expected(flag: str, told: bool) -> None:
+    """One that has passed already isn't expected any more (bjobs(1), -WF)."""
+    text = time.strftime("%b %d %H:%M") + flag
+    assert told == (one(STAT="RUN", FINISH_TIME=text).estimated_end is not None)
+
+
+# -- columns ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["bjobs-a-w-all-users", "bjobs-a-w-after-bkill"])
+def test_every_saved_listing_is_read(name: str) -> None:
+    """Each row becomes a job with its owner and a known state."""
+    reply = saved(name)
+    jobs = LSF.read_status(reply)
+    lines = [line.split() for line in reply.stdout.splitlines()[1:]]
+    assert [line[0] for line in lines] == list(jobs)
+    for job_id, owner, word, *_ in lines:
+        assert (owner, word) == (jobs[job_id].owner, jobs[job_id].native_state)
+        assert jobs[job_id].state is not JobState.UNKNOWN
+
+
+def test_a_saved_listing() -> None:
+    """Hosts of those that run, positions of those that wait."""
+    jobs = LSF.read_status(saved("bjobs-a-w-all-users"))
+    assert JobInfo("alice", JobState.RUNNING, exec_host="vm", native_state="RUN") == jobs["104"]
+    waiting = JobInfo("alice", JobState.QUEUED, queue_position=9, native_state="PEND")
+    assert waiting == jobs["116"]
+    assert JobInfo("alice", JobState.FAILED, native_state="EXIT") == jobs["3"]
+
+
+def test_old_releases_are_asked_for_columns() -> None:
+    """OpenLava knows neither -o nor -json; the reasons take a third question."""
+    reasons = (  # bjobs(1), -p, as in the LSF 4 user's guide
+        "JOBID   USER    STAT  QUEUE       FROM_HOST      JOB_NAME           SUBMIT_TIME\n"
+        "108     alice   PEND  normal      vm             jupyter            Nov 22 19:32\n"
+        " Queue's resource requirements not satisfied:3 hosts;\n"
+        " Not enough job slots: 1 host;\n"
+        "109     alice   PEND  normal      vm             jupyter            Nov 22 19:32\n"
+        " New job is waiting for scheduling;\n"
+    )
+    listing = saved("bjobs-a-w-all-users")
+    asked, jobs = hold(LSF.query(), saved("bjobs-o-json"), listing, Reply((), 0, reasons))
+    assert [list(QUERY), ["bjobs", "-u", "all", "-a", "-w"], ["bjobs", "-u", "all", "-p"]] == asked
+    expected = "Queue's resource requirements not satisfied:3 hosts; Not enough job slots: 1 host"
+    assert expected == jobs["108"].message
+    assert REASONS["New job is waiting for scheduling"] == jobs["109"].message
+    assert ("", "") == (jobs["110"].message, jobs["104"].message)
+
+
+def test_reasons_are_asked_for_only_if_something_waits() -> None:
+    """And a refusal to tell them is none to tell of the jobs."""
+    refused = saved("bjobs-o-json")
+    running = wide(
+        "104     alice   RUN   normal     vm          vm          x          Nov 22 19:32"
+    )
+    asked, jobs = hold(LSF.query(["104"]), refused, running)
+    assert ["bjobs", "-a", "-w", "104"] == asked[-1]
+    waiting = wide(
+        "104     alice   PEND  normal     vm             -        x          Nov 22 19:32"
+    )
+    for untold in (Reply((), 255, "", "No pending job found"), SchedulerUnavailable("too slow")):
+        _, jobs = hold(LSF.query(), refused, waiting, untold)
+        assert JobState.QUEUED is jobs["104"].state
+
+
+def test_volclava_refuses_fields_that_it_does_not_have() -> None:
+    """As its bjobs.c says it, and ends with 99."""
+    refused = Reply(
+        QUERY, 99, "", "<PEND_REASON> in the format string is not a valid field name.\n"
+    )
+    row = "7       ada     RUN   normal     vm          2*n1:3*n2   x          Nov 22 19:32"
+    _, jobs = hold(LSF.query(), refused, wide(row))
+    assert "n1" == jobs["7"].exec_host
+
+
+def test_a_name_may_hold_anything() -> None:
+    """Nothing behind the host is read, and a column may be longer than its heading."""
+    jobs = LSF.read_status(
+        wide(
+            "1234567890 averylongusername USUSP averylongqueue a-login-host 4*n1:4*n2 a b Nov 2",
+            "2       ada     PEND  normal     vm                      my  own job Nov 22 19:32",
+            "3       ada     EXIT  normal     vm                      n9 was it   Nov 22 19:32",
+            "",
+        )
+    )
+    assert ["1234567890", "2", "3"] == list(jobs)
+    assert ("averylongusername", "n1") == (jobs["1234567890"].owner, jobs["1234567890"].exec_host)
+    assert ("", "") == (jobs["2"].exec_host, jobs["3"].exec_host)
+
+
+def test_a_name_forges_no_row() -> None:
+    """A line break in a name may look like another job's end: then neither row is believed."""
+    jobs = LSF.read_status(
+        wide(
+            "1       eve     RUN   normal     vm          vm          x Nov 22 19:32",
+            "2       ada     EXIT  normal     vm          vm          y          Nov 22 19:32",
+            "2       ada     RUN   normal     vm          n1          jupyter    Nov 22 19:32",
+            "3       eve     PEND  normal     vm             -        line",
+            "break          Nov 22 19:32",
+            " 4      ada     EXIT  normal     vm          vm          y          Nov 22 19:32",
+        )
+    )
+    assert ["1", "3"] == list(jobs)
+
+
+@pytest.mark.parametrize("heading", ["JOBID USER STAT", HEADING.replace("QUEUE", "Q"), "usage: x"])
+def test_another_table_is_no_answer(heading: str) -> None:
+    """Columns are known by their heading."""
+    with pytest.raises(SchedulerUnavailable):
+        LSF.read_status(Reply(WIDE, 0, f"{heading}\n1 ada RUN normal vm vm x Nov 22 19:32\n"))
+
+
+# -- by ids -------------------------------------------------------------------------------------
+
+
+def test_an_unknown_id_is_simply_missing() -> None:
+    """bjobs fails, and says so; with -json LSF says it in a record."""
+    assert {} == LSF.read_status(saved("bjobs-unknown"))
+    _, jobs = hold(LSF.query(["999999"]), saved("bjobs-unknown"))
+    assert {} == jobs
+    unknown = {"JOBID": "9", "ERROR": "Job <9> is not found"}
+    for status in (0, 255):
+        reply = replace(answer(record(), unknown), exit_status=status)
+        assert ["1"] == list(hold(LSF.query(["1", "9"]), reply)[1])
+        reply = replace(answer(unknown), exit_status=status)
+        assert {} == hold(LSF.query(["9"]), reply)[1]
+
+
+def test_the_others_are_told_all_the_same() -> None:
+    """Also by columns: one unknown id among several."""
+    row = "1       ada     RUN   normal     vm          vm          x          Nov 22 19:32"
+    partly = wide(row, status=255, stderr="Job <9> is not found\n")
+    assert ["1"] == list(hold(LSF.query(["1", "9"]), saved("bjobs-o-json"), partly)[1])
+
+
+def test_an_id_of_which_nothing_is_said_is_not_gone() -> None:
+    """Neither a row nor "is not found" is no answer."""
+    for reply in (answer(), answer(record()), answer({"JOBID": "9", "ERROR": "LSF is busy"})):
+        with pytest.raises(SchedulerUnavailable):
+            hold(LSF.query(["1", "9"]), reply)
+
+
+# -- marks --------------------------------------------------------------------------------------
+
+
+def test_the_mark_query_asks_for_the_callers_own_jobs() -> None:
+    """Another user's script can't claim a mark."""
+    assert ["bjobs", "-a", "-l"] == LSF.mark_command()
+
+
+def test_marks_are_read() -> None:
+    """From the long form, which breaks lines at 80 columns (layout: OpenLava's bjobs-l-one)."""
+    text = saved("bjobs-l-one").stdout
+    command = f"( cat <<_USER_\\SCRIPT_\n#!/bin/bash -l\n# unispawner:{MARK}\n#BSUB -J jupyter"
+    head, _, tail = text.replace("Q\n                     ueue", "Queue").partition("sleep 300")
+    shown = head + command + tail
+    begin = shown.index("unispawner:")
+    for cut in range(begin, begin + len("unispawner:") + len(MARK)):
+        broken = f"{shown[:cut]}\n{' ' * 21}{shown[cut:]}"
+        assert {MARK: "104"} == LSF.read_marks(Reply((), 0, broken))
+
+
+def test_marks_as_ibm_prints_them() -> None:
+    """There a script is on one line, with semicolons for line breaks."""
+    text = (
+        "\nJob <7>, Job Name <jupyter>, User <ada>, Project <default>, Status <PEND>, Queue\n"
+        "                      <normal>, Command <#!/bin/bash -l;# unispawner:0123456789\n"
+        "                     abcdef;#BSUB -J jupyter;#BSUB -o /dev/null>\n"
+        "Thu Nov 19 21:07:41: Submitted from host <vm>, CWD </>, Output File </dev/null>;\n"
+        "------------------------------------------------------------------------------\n"
+        "\nJob <8>, User <ada>, Status <RUN>, Command <#!/bin/sh;sleep 1>\n"
+        "\nJob <9[1]>, User <ada>, Status <RUN>, Command <# unispawner:fedcba9876543210>\n"
+    )
+    assert {MARK: "7"} == LSF.read_marks(Reply((), 0, text))
+
+
+def test_a_mark_of_several_jobs_is_nobodys() -> None:
+    """Somebody has submitted a copy of our script."""
+    text = "".join(f"Job <{i}>, Command <# unispawner:{MARK};>\n" for i in (1, 2))
+    assert {} == LSF.read_marks(Reply((), 0, text))
+
+
+def test_no_job_has_no_mark() -> None:
+    """bjobs fails if there are none; a cluster that is down has no say."""
+    assert {} == LSF.read_marks(Reply((), 255, "", "No job found\n"))
+    with pytest.raises(SchedulerUnavailable):
+        LSF.read_marks(Reply((), 255, "", "LSF is down. Please wait ...\n"))
+
+
+def test_what_it_tells_can_be_told() -> None:
+    """Each word of the README's table, from a record as bjobs(1) describes it."""
+    infos = [
+        one(STAT="RUN", EXEC_HOST="n1", START_TIME="Nov 24 10:00", FINISH_TIME="Nov 24 18:00 L"),
+        one(STAT="PEND", PEND_REASON="Job is waiting", ESTIMATED_START_TIME="Nov 24 18:00"),
+        one(STAT="EXIT", EXIT_CODE="3", EXIT_REASON="TERM_RUNLIMIT: job killed"),
+    ]
+    blank = JobInfo("", JobState.UNKNOWN)
+    told = {
+        field.name
+        for field in fields(JobInfo)
+        if any(getattr(info, field.name) != getattr(blank, field.name) for info in infos)
+    }
+    assert set() == LSF.tells - told
+
+
+def test_in_columns_an_end_is_its_own_users_to_ask() -> None:
+    """A job's name may hold a line break, and the line behind it be anybody's job, ended."""
+    refused = saved("bjobs-o-json")
+    rows = wide(
+        "7       ada     RUN   normal     vm          n1          x          Nov 24 10:00",
+        "8       bob     EXIT  normal     vm          n1          x          Nov 24 10:00",
+    )
+    assert {"7"} == set(hold(LSF.query(), refused, rows)[1])
+    assert JobState.FAILED is hold(LSF.query(["8"]), refused, rows)[1]["8"].state

@@ -1,0 +1,372 @@
+"""Which scheduler a host has: told apart by what its commands say, and no other is taken for it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import OUTPUTS
+
+from unispawner.errors import InvalidJobError, SchedulerUnavailable
+from unispawner.schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
+from unispawner.settings import detect
+from unispawner.settings.detect import Found
+from unispawner.submit_host.host import SubmitHost
+from unispawner.testing import read_saved_reply
+
+SLURM_WORDS = "slurm-wlm 22.05.8\n"
+# qstat of others: OpenPBS and TORQUE say what their manuals have; Slurm's is contribs/torque/qstat.
+PBS = "pbs_version = 23.06.06\n"
+TORQUE = "Version: 6.1.3\nCommit: 0000000000000000000000000000000000000000\n"
+SLURM_WRAPPER = (
+    "Unknown option: e\nUnknown option: l\nUsage:\n"
+    "    qstat [-f] [-a|-i|-r] [-n [-1]] [-G|-M] [-u *user_list*] [-? | --help]\n"
+)
+
+
+class Bin:
+    """A directory of commands, and nothing else on the path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.environment = {"PATH": str(folder)}
+
+    def command(self, name: str, text: str) -> None:
+        """Write a command: a few lines of shell."""
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def prints(
+        self, name: str, answers: Mapping[str, tuple[str, str, int]], default: str = ""
+    ) -> None:
+        """Write a command that answers by its first option: (stdout, stderr, exit status)."""
+        cases = "".join(
+            f"{option}) printf %s {shlex.quote(out)}; printf %s {shlex.quote(err)} >&2; "
+            f"exit {status};;\n"
+            for option, (out, err, status) in answers.items()
+        )
+        self.command(name, f'case "$1" in\n{cases}esac\n{default}')
+
+    def slurm(self, squeue: str = "1_queue", *, status: int = 0) -> None:
+        """Write Slurm's squeue, which has no jobs, or says that with an exit status."""
+        words = "" if status == 0 else squeue
+        answers = {"--version": (SLURM_WORDS, "", 0), "-h": ("", words, status)}
+        self.prints("squeue", answers)
+
+    def gridengine(self) -> None:
+        """Write Grid Engine's qstat, with what a real one has printed."""
+        saved = OUTPUTS / "gridengine"
+        says = read_saved_reply(saved / "qstat-help").stdout
+        jobs = read_saved_reply(saved / "qstat-xml-none").stdout
+        self.prints("qstat", {"-help": (says, "", 0), "-xml": (jobs, "", 0)})
+
+
+@pytest.fixture
+def bin(tmp_path: Path) -> Bin:
+    return Bin(tmp_path / "bin")
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test has found is nothing to the next."""
+    monkeypatch.setattr(detect, "_known", {})
+    monkeypatch.setattr(detect, "_roots", {})
+
+
+def make(name: str) -> Scheduler:
+    return get_scheduler(name)
+
+
+async def find(bin: Bin, **more: str) -> str:
+    return await detect.find(SubmitHost(), {**bin.environment, **more}, make)
+
+
+async def look(bin: Bin) -> list[Found]:
+    return await detect.look(SubmitHost(), bin.environment, make)
+
+
+async def look_for(bin: Bin, name: str) -> Found:
+    """What was found of one scheduler: a qstat is asked whether it is any of several."""
+    (found,) = [one for one in await look(bin) if one.name == name]
+    return found
+
+
+# -- who is who ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["slurm", "gridengine"])
+async def test_the_one_that_answers_is_chosen(bin: Bin, name: str) -> None:
+    """It said who it is, and then answered a question about jobs."""
+    getattr(bin, name)()
+    assert name == await find(bin)
+    found = await look_for(bin, name)
+    assert (name, True, "") == (found.name, found.is_it, found.problem)
+
+
+SAYS: list[Any] = [
+    ("slurm", "slurm-wlm 22.05.8", "", True),
+    ("slurm", "slurm 23.11.4", "", True),
+    ("slurm", "slurm 24.05.0-0rc1", "", True),
+    ("slurm", "squeue of some other program 1.0", "", False),
+    ("slurm", "", "squeue: fatal: Unable to process configuration file", False),
+    ("gridengine", "SGE 8.1.9\nusage: qstat [options]", "", True),
+    ("gridengine", "GE 6.2u5\nusage: qstat [options]", "", True),
+    ("gridengine", "UGE 8.6.18\nusage: qstat [options]", "", True),
+    ("gridengine", "AGE 2023.1.1\nusage: qstat [options]", "", True),
+    ("gridengine", "OGS/GE 2011.11\nusage: qstat [options]", "", True),
+    ("gridengine", "Univa Grid Engine 8.5.4\nusage: qstat [options]", "", True),
+    ("pbs", PBS, "", True),
+    ("torque", TORQUE, "", True),
+    ("pbs", TORQUE, "", False),
+    ("pbs", SLURM_WRAPPER, "", False),
+    ("pbs", "SGE 8.1.9\nusage: qstat [options]", "", False),
+    ("torque", PBS, "", False),
+    ("torque", SLURM_WRAPPER, "", False),
+    ("torque", "SGE 8.1.9\nusage: qstat [options]", "", False),
+    ("gridengine", PBS, "", False),
+    ("gridengine", TORQUE, "", False),
+    ("gridengine", SLURM_WRAPPER, "", False),
+    ("gridengine", "", "usage: qstat [-f] [-J] [-p] [-t] [-x] [-E]", False),
+    ("gridengine", "", "Please set the environment variable SGE_ROOT.", False),
+]
+
+
+@pytest.mark.parametrize(("name", "out", "err", "expected"), SAYS)
+async def test_each_is_known_by_what_it_says(
+    bin: Bin, name: str, out: str, err: str, expected: bool
+) -> None:
+    """PBS, TORQUE and Slurm's wrappers have a qstat, too."""
+    command, option = scheduler_class(name).identify_command
+    jobs = read_saved_reply(OUTPUTS / "gridengine" / "qstat-xml-none").stdout
+    answers = {option: (out, err, 0 if out else 1), "-xml": (jobs, "", 0), "-h": ("", "", 0)}
+    bin.prints(command, answers)
+    found = await look_for(bin, name)
+    assert (name, expected) == (found.name, found.is_it)
+    assert (out or err).splitlines()[0] == found.says
+
+
+def test_each_says_who_it_is() -> None:
+    """A scheduler that could not be told apart would never be found, or be found for another."""
+    # "template" is found by nobody: which one of them is meant is the administrator's to say.
+    schedulers = [scheduler_class(name) for name in NAMES if name not in ("local", "template")]
+    assert [] == [one.name for one in schedulers if not (one.identify_command and one.identity)]
+
+
+async def test_two_of_which_one_answers(bin: Bin) -> None:
+    """The other's commands are left from a time before, or for another host."""
+    bin.gridengine()
+    bin.slurm("slurm_load_jobs error: Unable to contact slurm controller", status=1)
+    assert "gridengine" == await find(bin)
+
+
+async def test_a_wrapper_beside_its_scheduler(bin: Bin) -> None:
+    """Slurm's own qstat does not make a Grid Engine of it."""
+    bin.slurm()
+    bin.command("qstat", f"printf %s {shlex.quote(SLURM_WRAPPER)} >&2; exit 2")
+    assert "slurm" == await find(bin)
+
+
+async def test_what_it_says_is_one_short_line(bin: Bin) -> None:
+    """It goes into a message, whatever a program prints."""
+    bin.command("squeue", f"printf '%s\\nmore' {'x' * 500}")
+    (found,) = await look(bin)
+    assert "x" * 100 == found.says
+
+
+# -- what is remembered -------------------------------------------------------------------------
+
+
+async def test_it_is_remembered(bin: Bin) -> None:
+    """Asked once for each environment: a start does not wait for it, nor for a scheduler down."""
+    with pytest.raises(InvalidJobError, match="not known yet"):
+        detect.known(bin.environment)
+    bin.slurm()
+    assert "slurm" == await find(bin)
+    assert "slurm" == detect.known(bin.environment)
+    bin.slurm("slurm_load_jobs error: Unable to contact slurm controller", status=1)
+    assert "slurm" == await find(bin)
+    with pytest.raises(SchedulerUnavailable):
+        await find(bin, SLURM_CONF="/another")
+    with pytest.raises(InvalidJobError, match="not known yet"):
+        detect.known({**bin.environment, "SLURM_CONF": "/another"})
+
+
+async def test_a_failure_is_not_remembered(bin: Bin) -> None:
+    """One that comes back is found by the next start."""
+    with pytest.raises(InvalidJobError):
+        await find(bin)
+    bin.slurm("slurm_load_jobs error: Unable to contact slurm controller", status=1)
+    with pytest.raises(SchedulerUnavailable):
+        await find(bin)
+    bin.slurm()
+    assert "slurm" == await find(bin)
+
+
+# -- what can't be chosen -----------------------------------------------------------------------
+
+
+async def test_none(bin: Bin) -> None:
+    """The message says where was looked, and what to set."""
+    with pytest.raises(InvalidJobError) as caught:
+        await find(bin)
+    message = str(caught.value)
+    for part in (str(bin.folder), "c.UniSpawner.scheduler_path", '"local"'):
+        assert part in message
+    assert "Found" not in message
+
+
+async def test_none_but_others_of_the_same_name(bin: Bin) -> None:
+    """What was found is told in its own words, so that one sees why it was not taken."""
+    bin.command("qstat", "echo 'qstat of another kind 1.0'")
+    with pytest.raises(InvalidJobError) as caught:
+        await find(bin)
+    assert str(bin.folder) in str(caught.value)
+    expected = "Found:\n  no gridengine: qstat says 'qstat of another kind 1.0'"
+    assert expected in str(caught.value)
+
+
+async def test_several(bin: Bin) -> None:
+    """It is not guessed: both are listed, and what to set."""
+    bin.slurm()
+    bin.gridengine()
+    with pytest.raises(InvalidJobError) as caught:
+        await find(bin)
+    message = str(caught.value)
+    for part in ("c.UniSpawner.scheduler", "slurm (slurm-wlm 22.05.8): answers", "gridengine (SGE"):
+        assert part in message
+
+
+async def test_one_that_is_down(bin: Bin) -> None:
+    """That is no fault of the configuration; the scheduler's own words are told."""
+    saved = read_saved_reply(OUTPUTS / "slurm" / "squeue-ctld-down")
+    bin.slurm(saved.stderr, status=saved.exit_status)
+    with pytest.raises(SchedulerUnavailable) as caught:
+        await find(bin)
+    assert "slurm (slurm-wlm 22.05.8): " in str(caught.value)
+    assert saved.stderr.strip().splitlines()[-1] in str(caught.value)
+
+
+async def test_one_that_hangs_when_it_is_asked_about_jobs(
+    bin: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is here, and does not answer."""
+    monkeypatch.setattr("unispawner.submit_host.dialogue.QUERY_TIMEOUT", 0.3)
+    bin.prints("squeue", {"--version": (SLURM_WORDS, "", 0)}, "exec /bin/sleep 60")
+    with pytest.raises(SchedulerUnavailable, match="squeue did not end within 0.3 s"):
+        await find(bin)
+
+
+async def test_one_that_hangs_when_it_is_asked_who_it_is(
+    bin: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds nobody up for long, nor keeps another from being found, and it is told."""
+    monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
+    bin.command("qstat", "exec /bin/sleep 60")
+    found = await look_for(bin, "gridengine")
+    assert (False, "qstat did not end within 0.3 s.") == (found.is_it, found.problem)
+    bin.slurm()
+    assert "slurm" == await find(bin)
+
+
+@pytest.mark.parametrize("trouble", ["hangs", "configuration source"])
+async def test_who_cannot_say_who_it_is_just_now_is_not_absent(
+    bin: Bin, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """A Slurm without a configuration file has it from slurmctld, even for ``squeue --version``.
+
+    InvalidJobError would end a Hub that starts before slurmctld does.
+    """
+    monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
+    if trouble == "hangs":
+        bin.command("squeue", "exec /bin/sleep 60")
+    else:
+        words = "squeue: fatal: Could not establish a configuration source"
+        bin.command("squeue", f"echo '{words}' >&2; exit 1")
+    with pytest.raises(SchedulerUnavailable):
+        await find(bin)
+
+
+async def test_one_that_cannot_be_run(bin: Bin) -> None:
+    """The reason is told, and nothing breaks."""
+    bin.command("squeue", "")
+    (bin.folder / "squeue").write_text("#!/no/such/shell\n")
+    with pytest.raises(InvalidJobError, match="no slurm: squeue says .squeue can't be run: No "):
+        await find(bin)
+
+
+async def test_what_is_no_program_is_not_found(bin: Bin) -> None:
+    """A file of that name that may not be executed is none."""
+    (bin.folder / "squeue").write_text("")
+    assert [] == await look(bin)
+
+
+# -- the environment ----------------------------------------------------------------------------
+
+
+async def test_commands_have_the_schedulers_own_environment(bin: Bin) -> None:
+    """Grid Engine's commands say nothing without SGE_ROOT; what is set by hand goes first."""
+    bin.command("qstat", '[ "$1" = -help ] && echo "SGE 8.1.9 root=$SGE_ROOT cell=$SGE_CELL"')
+
+    def made(name: str) -> Scheduler:
+        own = {"sge_root": "/opt/sge", "sge_cell": "west"} if name == "gridengine" else {}
+        return get_scheduler(name, own)
+
+    for more, expected in (({}, "/opt/sge cell=west"), ({"SGE_ROOT": "/x"}, "/x cell=west")):
+        all_found = await detect.look(SubmitHost(), {**bin.environment, **more}, made)
+        (found,) = [one for one in all_found if one.name == "gridengine"]
+        assert f"SGE 8.1.9 root={expected}" == found.says
+
+
+@pytest.fixture
+def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Make directories as Grid Engine's, and have no other looked at."""
+    monkeypatch.delenv("SGE_ROOT", raising=False)
+    monkeypatch.delenv("SGE_CELL", raising=False)
+    monkeypatch.setattr(detect, "SGE_ROOTS", (str(tmp_path / "first"), str(tmp_path / "second[1]")))
+
+    def root(name: str, cell: str = "default") -> str:
+        common = tmp_path / name / cell / "common"
+        common.mkdir(parents=True)
+        (common / "act_qmaster").write_text("head\n")
+        return str(tmp_path / name)
+
+    return root
+
+
+def test_no_root_is_empty(roots: Callable[..., str]) -> None:
+    """Then it is for the administrator to say."""
+    assert "" == detect.sge_root("default")
+
+
+def test_the_first_usual_place_with_that_cell(roots: Callable[..., str]) -> None:
+    """A directory that has another cell is none; whatever characters its name has."""
+    roots("first", "west")
+    second = roots("second[1]")
+    assert second == detect.sge_root("default")
+
+
+def test_the_hubs_own_root_goes_first(
+    roots: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it is one: a wrong one is passed over."""
+    first, own = roots("first"), roots("own", "east")
+    monkeypatch.setenv("SGE_ROOT", own)
+    assert [own, first] == [detect.sge_root("east"), detect.sge_root("default")]
+
+
+def test_only_what_is_not_set_is_filled_in(roots: Callable[..., str]) -> None:
+    """Of the settings that a host itself tells; the others' stay as they are."""
+    first, west = roots("first"), roots("second[1]", "west")
+    given = {"sge_root": "", "sge_cell": "", "sge_gpu_resource": "gpu"}
+    assert {**given, "sge_root": first} == detect.complete("gridengine", given)
+    assert {"sge_root": "", "sge_cell": ""} == {name: given[name] for name in list(given)[:2]}
+    west_cell = {**given, "sge_cell": "west"}
+    assert {**west_cell, "sge_root": west} == detect.complete("gridengine", west_cell)
+    by_hand = {**given, "sge_root": "/my/own"}
+    assert by_hand == detect.complete("gridengine", by_hand)
+    assert {} == detect.complete("slurm", {})

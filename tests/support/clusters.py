@@ -1,0 +1,408 @@
+"""The real schedulers of ci/, asked as root with their own commands: what tests compare with."""
+
+from __future__ import annotations
+
+import abc
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from typing import Any, ClassVar
+
+import pytest
+
+VARIABLES = (
+    *("SLURM_CONF", "CONDOR_CONFIG"),
+    *("SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"),
+)
+"""What schedulers' commands find in their environment; ci/*/up prints it."""
+
+
+def run(*command: str, user: str = "", check: bool = True, stdin: str = "") -> str:
+    """Run a command, as another user from a clean login if one is given; return what it prints.
+
+    With `check`, an exit status other than 0 fails the test; else its words come back as well.
+    """
+    if user:
+        found = shutil.which(command[0])
+        line = shlex.join([found or command[0], *command[1:]])
+        command = ("su", "-w", ",".join(VARIABLES), "-", user, "-c", line)
+    done = subprocess.run(
+        command,
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if check else subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=60,
+    )
+    assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stderr}"
+    return done.stdout.strip()
+
+
+class Cluster(abc.ABC):
+    """One real scheduler.
+
+    Attributes
+    ----------
+    job_variable
+        The variable of a job's environment that holds its id; empty if there is none.
+    refused
+        For the name of a server, settings that the scheduler refuses and what it says then.
+    too_much
+        Settings of a job that is accepted and can never start, and what its user is told.
+    held
+        Settings of a job that waits until somebody releases it, and what its user is told.
+    cancelled, died
+        What its user is told of a job that was cancelled, and of one that ended with status 3.
+    stuck
+        Settings of a job that the scheduler gives up but keeps, and what its user is told; none
+        where there is no such thing.
+    """
+
+    name: ClassVar[str]
+    job_variable: ClassVar[str] = ""
+    refused: ClassVar[dict[str, tuple[dict[str, Any], str]]]
+    too_much: ClassVar[tuple[dict[str, Any], str]]
+    held: ClassVar[tuple[dict[str, Any], str]]
+    cancelled: ClassVar[str]
+    died: ClassVar[str]
+    stuck: ClassVar[tuple[dict[str, Any], str]] | None = None
+
+    @classmethod
+    @abc.abstractmethod
+    def why_not(cls) -> str:
+        """Why it isn't here; empty if it is."""
+
+    @property
+    @abc.abstractmethod
+    def hub_ip(self) -> str:
+        """The address that nodes know this host by."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands need: for c.UniSpawner.scheduler_environment."""
+        return {}
+
+    @property
+    def path(self) -> str:
+        """Where its commands are, if not on the usual path: for c.UniSpawner.scheduler_path."""
+        return ""
+
+    @abc.abstractmethod
+    def active(self, *, user: str = "", name: str = "") -> set[str]:
+        """The ids of jobs that wait or run; one that is being taken down does neither."""
+
+    @abc.abstractmethod
+    def cancel(self, job_id: str, user: str) -> None:
+        """Cancel a job as its user would at the command line."""
+
+    @abc.abstractmethod
+    def cancel_named(self, name: str) -> None:
+        """Cancel all jobs of that name, of whoever they are."""
+
+    @property
+    def folder(self) -> str:
+        """Where ci/*/up keeps the daemons' files, the nodes' spool folders among them."""
+        return os.environ.get(
+            f"UNISPAWNER_{self.name.upper()}_DIR",
+            f"/var/tmp/unispawner-{self.name}",
+        )
+
+    @abc.abstractmethod
+    def listings(self, job_id: str) -> list[list[str]]:
+        """Every command that shows jobs, as it shows most; they need not succeed."""
+
+    @abc.abstractmethod
+    def owner_and_host(self, job_id: str) -> tuple[str, str]:
+        """The account of a running job, and the short name of its (first) host."""
+
+
+def why_no_answer(*command: str, up: str) -> str:
+    """Why a command does not answer; empty if it does."""
+    if shutil.which(command[0]) is None:
+        return f"there is no {command[0]} on PATH (sudo {up} brings it up)"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} does not answer"
+    if done.returncode:
+        return f"{command[0]}: {done.stderr.strip().splitlines()[-1:]}"
+    return "" if os.geteuid() == 0 else "its tests need root: they become several users"
+
+
+class Slurm(Cluster):
+    """The Slurm of ci/slurm."""
+
+    name = "slurm"
+    job_variable = "SLURM_JOB_ID"
+    refused: ClassVar = {
+        "nowhere": ({"queue_name": "nowhere"}, "Invalid partition name specified"),
+        "too-large": (
+            {"resources": {"memory": "900G"}},
+            "Memory specification can not be satisfied",
+        ),
+    }
+    too_much: ClassVar = ({"duration": "3:00:00"}, "more time than the partition allows")
+    held: ClassVar = (
+        {"custom_attributes": {"slurm.begin": "now+1hour"}},
+        "earliest start time has not come",
+    )
+    cancelled = "Slurm says CANCELLED"
+    died = "Slurm says FAILED"
+
+    @classmethod
+    def why_not(cls) -> str:
+        return why_no_answer("sinfo", "-h", up="ci/slurm/up")
+
+    @property
+    def hub_ip(self) -> str:
+        """slurmctld's."""
+        return self.config("SlurmctldHost[0]").rpartition("(")[2].rstrip(")")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        conf = os.environ.get("SLURM_CONF")
+        return {"SLURM_CONF": conf} if conf else {}
+
+    def config(self, name: str) -> str:
+        """A setting as `scontrol show config` has it."""
+        match = re.search(rf"^{re.escape(name)}\s*=\s*(.*)$", self._show("config"), re.MULTILINE)
+        assert match, f"there is no {name} in scontrol show config"
+        return match[1].strip()
+
+    def job(self, job_id: str) -> dict[str, str]:
+        """What `scontrol show job` says, by field."""
+        return _fields(self._show("-o", "job", job_id))
+
+    def node(self, name: str) -> dict[str, str]:
+        """What `scontrol show node` says, by field."""
+        return _fields(self._show("-o", "node", name))
+
+    def _show(self, *what: str) -> str:
+        return run("scontrol", "show", *what)
+
+    def active(self, *, user: str = "", name: str = "") -> set[str]:
+        chosen = [f"--user={user}"] if user else []
+        chosen += [f"--name={name}"] if name else []
+        states = "--states=PENDING,CONFIGURING,RUNNING,SUSPENDED,REQUEUED,SPECIAL_EXIT"
+        return set(run("squeue", "-h", states, "-o", "%i", *chosen).split())
+
+    def cancel(self, job_id: str, user: str) -> None:
+        run("scancel", job_id, user=user)
+
+    def cancel_named(self, name: str) -> None:
+        run("scancel", f"--name={name}", check=False)
+
+    def listings(self, job_id: str) -> list[list[str]]:
+        return [
+            ["scontrol", "show", "job", "-dd", job_id],
+            ["scontrol", "show", "step", job_id],
+            ["scontrol", "write", "batch_script", job_id, "-"],
+            ["scontrol", "listpids", job_id],
+            ["squeue", "--json"],
+            ["squeue", "-o", "%all"],
+            ["squeue", "-s", "-o", "%all"],
+            ["sstat", "-a", "-j", job_id],
+            ["sacct", "-a", "-l", "-P"],
+            ["sacct", "-j", job_id, "--batch-script"],
+            ["sacct", "-j", job_id, "--env-vars"],
+            ["sinfo", "-o", "%all"],
+        ]
+
+    def owner_and_host(self, job_id: str) -> tuple[str, str]:
+        job = self.job(job_id)
+        return job["UserId"].partition("(")[0], self.node(job["BatchHost"])["NodeHostName"]
+
+
+def _fields(line: str) -> dict[str, str]:
+    """Read `Name=value Name=value`: a value goes on until the next name."""
+    pairs = re.findall(r"(?:^| )([A-Za-z][\w:/-]*)=(.*?)(?=(?: [A-Za-z][\w:/-]*=)|$)", line)
+    return {name: value.strip() for name, value in reversed(pairs)}
+
+
+class GridEngine(Cluster):
+    """The Grid Engine of ci/gridengine."""
+
+    name = "gridengine"
+    job_variable = "JOB_ID"
+    refused: ClassVar = {
+        "nowhere": ({"queue_name": "nowhere"}, '"nowhere"'),
+        "no-such-project": ({"account": "nobody-pays"}, '"nobody-pays" does not exist'),
+        "too-many-cores": ({"resources": {"cpu_cores_per_process": 64}}, "no suitable queues"),
+    }
+    too_much: ClassVar = (
+        {
+            "duration": "3:00:00",
+            "queue_name": "short.q",
+            "custom_attributes": {"gridengine.w": "n"},
+        },
+        "is queued",
+    )
+    held: ClassVar = ({"custom_attributes": {"gridengine.h": True}}, "the job is held")
+    cancelled = "Grid Engine does not know the job any more"  # it has no account of its wait
+    died = "its exit status was 3"
+    stuck: ClassVar = (
+        # With DRMAA a job whose start fails is no more, and the accounting knows why.
+        {"use_drmaa": False, "custom_attributes": {"gridengine.wd": "/nowhere/at/all"}},
+        "can't chdir to /nowhere/at/all",
+    )
+
+    @classmethod
+    def why_not(cls) -> str:
+        return why_no_answer("qhost", up="ci/gridengine/up")
+
+    @property
+    def hub_ip(self) -> str:
+        return os.environ["UNISPAWNER_GRIDENGINE_HUB_IP"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in VARIABLES if name in os.environ}
+
+    def _jobs(self) -> list[dict[str, str]]:
+        root = ElementTree.fromstring(run("qstat", "-xml", "-u", "*"))
+        return [
+            {one.tag: (one.text or "").strip() for one in entry} for entry in root.iter("job_list")
+        ]
+
+    def active(self, *, user: str = "", name: str = "") -> set[str]:
+        return {
+            job["JB_job_number"]
+            for job in self._jobs()
+            if user in ("", job["JB_owner"])
+            and name in ("", job["JB_name"])
+            and "d" not in job["state"]
+        }
+
+    def cancel(self, job_id: str, user: str) -> None:
+        run("qdel", job_id, user=user)
+
+    def cancel_named(self, name: str) -> None:
+        if jobs := self.active(name=name):
+            run("qdel", *jobs, check=False)
+
+    def listings(self, job_id: str) -> list[list[str]]:
+        return [
+            ["qstat", "-j", job_id],
+            ["qstat", "-xml", "-j", job_id],
+            ["qstat", "-j", "*"],
+            ["qstat", "-ext", "-r", "-urg", "-pri", "-u", "*"],
+            ["qstat", "-xml", "-ext", "-r", "-u", "*"],
+            ["qstat", "-f", "-F", "-u", "*"],
+            ["qstat", "-g", "t", "-u", "*"],
+            ["qhost", "-j", "-F"],
+            ["qhost", "-xml", "-j"],
+            ["qacct", "-j", job_id],
+            ["qalter", "-verify", job_id],
+            ["qrdel", job_id],
+        ]
+
+    def owner_and_host(self, job_id: str) -> tuple[str, str]:
+        (job,) = [job for job in self._jobs() if job["JB_job_number"] == job_id]
+        return job["JB_owner"], job["queue_name"].partition("@")[2].partition(".")[0]
+
+
+class HTCondor(Cluster):
+    """The HTCondor of ci/htcondor."""
+
+    name = "htcondor"
+    refused: ClassVar = {
+        "no-such-command": (
+            {"custom_attributes": {"htcondor.requirements": "((("}},
+            "Parse error in expression",
+        ),
+    }
+    too_much: ClassVar = (
+        {"resources": {"memory": "900G"}},
+        "no machine has what the job asks for",
+    )
+    held: ClassVar = ({"resources": {"cpu_cores_per_process": 900}}, "no machine has")
+    cancelled = "via condor_rm (by user alice)"
+    died = "its exit status was 3"
+    stuck: ClassVar = (
+        {"custom_attributes": {"htcondor.periodic_hold": "JobStatus == 2"}},
+        "The job attribute PeriodicHold expression",
+    )
+
+    @classmethod
+    def why_not(cls) -> str:
+        return why_no_answer("condor_q", "-allusers", up="ci/htcondor/up")
+
+    @property
+    def hub_ip(self) -> str:
+        return os.environ["UNISPAWNER_HTCONDOR_HUB_IP"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"CONDOR_CONFIG": os.environ["CONDOR_CONFIG"]}
+
+    @property
+    def path(self) -> str:
+        found = shutil.which("condor_q")
+        assert found
+        return os.path.dirname(found)
+
+    def _jobs(self) -> list[dict[str, Any]]:
+        fields = "ClusterId,Owner,JobStatus,JobBatchName,RemoteHost"
+        answer = run("condor_q", "-allusers", "-json", "-attributes", fields)
+        return list(json.loads(answer)) if answer else []
+
+    def active(self, *, user: str = "", name: str = "") -> set[str]:
+        return {
+            str(job["ClusterId"])
+            for job in self._jobs()
+            if user in ("", job["Owner"])
+            and name in ("", job.get("JobBatchName"))
+            and job["JobStatus"] not in (3, 4)
+        }
+
+    def cancel(self, job_id: str, user: str) -> None:
+        run("condor_rm", job_id, user=user)
+
+    def cancel_named(self, name: str) -> None:
+        for job in self._jobs():
+            if job.get("JobBatchName") == name:
+                run("condor_rm", str(job["ClusterId"]), user=job["Owner"], check=False)
+
+    def listings(self, job_id: str) -> list[list[str]]:
+        return [
+            ["condor_q", "-l", job_id],
+            ["condor_q", "-allusers", "-l"],
+            ["condor_q", "-allusers", "-json"],
+            ["condor_q", "-allusers", "-run", "-nobatch"],
+            ["condor_q", "-better-analyze", job_id],
+            ["condor_history", "-l", "-limit", "5"],
+            ["condor_status", "-l"],
+            ["condor_status", "-schedd", "-l"],
+            ["condor_status", "-submitters", "-l"],
+            ["condor_ssh_to_job", job_id, "env"],
+            ["condor_tail", job_id],
+        ]
+
+    def owner_and_host(self, job_id: str) -> tuple[str, str]:
+        (job,) = [job for job in self._jobs() if str(job["ClusterId"]) == job_id]
+        return job["Owner"], job["RemoteHost"].rpartition("@")[2].partition(".")[0]
+
+
+CLUSTERS: dict[str, type[Cluster]] = {one.name: one for one in (GridEngine, HTCondor, Slurm)}
+
+
+_reasons: dict[str, str] = {}
+
+
+def why_not(name: str) -> str:
+    """Why a scheduler is left out, asked once; empty if it is there."""
+    if name not in _reasons:
+        _reasons[name] = CLUSTERS[name].why_not()
+    return _reasons[name]
+
+
+def cluster_of(name: str) -> Cluster:
+    """A real scheduler; the test is skipped if it isn't here."""
+    if reason := why_not(name):
+        pytest.skip(f"no {name}: {reason}")
+    return CLUSTERS[name]()

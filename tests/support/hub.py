@@ -1,0 +1,429 @@
+"""A real JupyterHub for tests, run by an ordinary service user, with npm's proxy.
+
+    hub = RunningHub(Slurm(), config="c.UniSpawner.status_interval = 2")
+    await hub.start()
+    alice = await hub.client("alice")
+    hub.set("alice", queue_name="long")     # as an administrator's hook would: for her next start
+    await alice.start()
+    ...
+    hub.kill()                              # SIGKILL, of the Hub alone
+    await hub.start()                       # the same Hub again
+    await hub.close()
+
+The proxy is not the Hub's child, so that the Hub can be killed and started alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from support.clusters import Cluster
+from unispawner.admin.hub_client import HubClient, HubClientError
+from unispawner.run_as.sudo import Sudo
+
+HUB_ACCOUNT = "jupyterhub"
+USER_GROUP = "hubusers"
+PASSWORD = "of all users"
+START_SECONDS = 60
+LOG_LINES = 60
+
+CONFIG = """\
+import json
+
+c = get_config()
+c.JupyterHub.spawner_class = "unispawner.UniSpawner"
+c.JupyterHub.concurrent_spawn_limit = 0
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.cleanup_proxy = False
+# A start that takes longer (10 s by default) is answered "pending".
+c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 2}}
+c.JupyterHub.log_level = "DEBUG"
+c.JupyterHub.bind_url = {url!r}
+c.JupyterHub.hub_ip = {hub_ip!r}
+c.JupyterHub.hub_port = {hub_port}
+c.JupyterHub.db_url = "sqlite:///{folder}/hub.sqlite"
+c.JupyterHub.cookie_secret_file = "{folder}/cookie_secret"
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = {proxy_api_url!r}
+c.ConfigurableHTTPProxy.auth_token = {proxy_token!r}
+c.JupyterHub.authenticator_class = "shared-password"
+c.SharedPasswordAuthenticator.user_password = {password!r}
+c.Authenticator.allow_all = True
+c.JupyterHub.services = [{{"name": "tests", "api_token": {api_token!r}}}]
+c.JupyterHub.load_roles = [
+    {{
+        "name": "tests",
+        "services": ["tests"],
+        "scopes": ["admin:users", "admin:servers", "admin:server_state", "tokens", "proxy"],
+    }}
+]
+c.UniSpawner.cmd = [{singleuser!r}]
+c.UniSpawner.job_name = {job_name!r}
+c.UniSpawner.scheduler = {scheduler!r}
+c.UniSpawner.scheduler_path = {scheduler_path!r}
+c.UniSpawner.scheduler_environment = {scheduler_environment!r}
+
+
+async def as_the_test_says(spawner):
+    with open("{folder}/settings.json") as file:
+        settings = json.load(file).get(spawner.user.name, {{}}).get(spawner.name, {{}})
+    for name, value in getattr(spawner, "before_the_test", {{}}).items():
+        setattr(spawner, name, value)
+    spawner.before_the_test = {{name: getattr(spawner, name) for name in settings}}
+    for name, value in settings.items():
+        setattr(spawner, name, value)
+
+
+c.Spawner.pre_spawn_hook = as_the_test_says
+"""
+
+
+async def until(find: Callable[[], Any], what: str, seconds: float = 20, pause: float = 0.1) -> Any:
+    """Return what `find` gives as soon as that is true; it may be a coroutine function."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = find()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        await asyncio.sleep(pause)
+
+
+async def post_form(client: HubClient, path: str, fields: dict[str, str]) -> Any:
+    """Send a page's form, as a browser would; return the answer, redirections not followed."""
+    await client.request("GET", path)
+    xsrf = client._cookies.get("_xsrf", urlsplit(client.url("hub/")).path)
+    body = urlencode({**fields, "_xsrf": xsrf})
+    return await client.request("POST", path, body=body, follow=False)
+
+
+def free_ports(address: str, count: int) -> list[int]:
+    """Ports that nobody listens on just now, all different."""
+    sockets = [socket.create_server((address, 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def find_program(name: str) -> str | None:
+    """A program beside the Python that runs the tests, or on PATH."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which(name, path=f"{beside}:{os.environ.get('PATH', '')}")
+
+
+def why_no_hub() -> str:
+    """Why a RunningHub can't be had here; empty if it can."""
+    if os.geteuid() != 0:
+        return "only root can start a Hub as a service user"
+    for name in ("sudo", "setpriv", "configurable-http-proxy", "jupyterhub-singleuser"):
+        if find_program(name) is None:
+            return f"there is no {name} on PATH"
+    try:
+        pwd.getpwnam(HUB_ACCOUNT)
+    except KeyError:
+        return f"there is no account {HUB_ACCOUNT}: ci/slurm/up and the others make one"
+    return ""
+
+
+class RunningHub:
+    """A JupyterHub and its proxy. `start()` before use; `close()` stops and removes all.
+
+    Attributes
+    ----------
+    url
+        Where browsers go: the proxy.
+    folder
+        The Hub's own, with configuration, database and log.
+    job_name
+        The name of this Hub's jobs, and of no others.
+    """
+
+    running: list[RunningHub] = []
+    """Those not closed yet, whose logs are shown when a test fails."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        config: str = "",
+        prefix: Sequence[str] = (),
+        umask: int = 0o022,
+        sudoers: str = "",
+    ) -> None:
+        """Nothing is started yet.
+
+        Parameters
+        ----------
+        cluster
+            Where its servers run.
+        config
+            Lines for jupyterhub_config.py; those of the test come last, and so count.
+        prefix
+            A command that runs the Hub's command: `["prlimit", "--nofile=512"]`.
+        umask
+            The Hub's.
+        sudoers
+            The line that lets the Hub act as its users; by default that which administrators of
+            UniSpawner are told to use.
+        """
+        self._sudoers_line = sudoers
+        self.prefix, self.umask = list(prefix), umask
+        mine = secrets.token_hex(4)
+        self.job_name = f"jupyter-{mine}"
+        self.folder = Path(tempfile.mkdtemp(prefix="unispawner-hub-"))
+        shutil.chown(self.folder, HUB_ACCOUNT, HUB_ACCOUNT)
+        # Of two lines the last counts: a wider one, with SETENV, before what another Hub has left.
+        self._sudoers = Path(f"/etc/sudoers.d/unispawner-tests-{'z' if sudoers else ''}{mine}")
+        self._settings: dict[str, dict[str, dict[str, Any]]] = {}
+        self._hub: subprocess.Popen[bytes] | None = None
+        self._proxy: subprocess.Popen[bytes] | None = None
+        self._clients: list[HubClient] = []
+        self._api_token, self._proxy_token = secrets.token_hex(16), secrets.token_hex(16)
+        port, self._proxy_port = free_ports("127.0.0.1", 2)
+        self.cluster = cluster
+        self.hub_ip = cluster.hub_ip
+        (self.hub_port,) = free_ports(self.hub_ip, 1)
+        self.url = f"http://127.0.0.1:{port}/"
+        self._proxy_api_url = f"http://127.0.0.1:{self._proxy_port}"
+        self._write_settings()
+        self._write_config(config)
+        RunningHub.running.append(self)
+
+    # -- its files -----------------------------------------------------------------------------
+
+    def _write_config(self, more: str) -> None:
+        text = CONFIG.format(
+            url=self.url,
+            hub_ip=self.hub_ip,
+            hub_port=self.hub_port,
+            folder=self.folder,
+            proxy_api_url=self._proxy_api_url,
+            proxy_token=self._proxy_token,
+            password=PASSWORD,
+            api_token=self._api_token,
+            singleuser=find_program("jupyterhub-singleuser"),
+            job_name=self.job_name,
+            scheduler=self.cluster.name,
+            scheduler_path=self.cluster.path,
+            scheduler_environment=self.cluster.environment,
+        )
+        self._write("jupyterhub_config.py", text + more)
+
+    def _write_sudoers(self) -> None:
+        """Let the Hub act as its users, with the line that administrators are told to use."""
+        line = self._sudoers_line or Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
+        # sudo reads no file with a dot in its name: it never sees half of one.
+        draft = self._sudoers.with_name(self._sudoers.name + ".new")
+        draft.write_text(f"{line}\n")
+        draft.chmod(0o440)
+        subprocess.run(["visudo", "-cqf", draft], check=True)
+        draft.rename(self._sudoers)
+
+    def _write_settings(self) -> None:
+        self._write("settings.json", json.dumps(self._settings))
+
+    def _write(self, name: str, text: str) -> None:
+        draft = self.folder / f"{name}.new"
+        draft.write_text(text)
+        shutil.chown(draft, HUB_ACCOUNT, HUB_ACCOUNT)
+        draft.chmod(0o600)
+        draft.rename(self.folder / name)
+
+    def set(self, user: str, server_name: str = "", **settings: Any) -> None:
+        """Set traits of one server's spawner, from its next start on; others go back to theirs."""
+        self._settings.setdefault(user, {})[server_name] = settings
+        self._write_settings()
+
+    def log(self) -> str:
+        """Everything that the Hub has written."""
+        try:
+            return (self.folder / "hub.log").read_text(errors="replace")
+        except OSError:
+            return ""
+
+    def log_tail(self) -> str:
+        return "\n".join(self.log().splitlines()[-LOG_LINES:])
+
+    # -- its processes -------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The Hub's process id."""
+        assert self._hub is not None
+        return self._hub.pid
+
+    async def start(self) -> None:
+        """Start the Hub, and the proxy if it doesn't run; return when the Hub answers."""
+        if self._proxy is None:
+            self._write_sudoers()
+            self._proxy = self._start_proxy()
+        assert self._hub is None, "the Hub runs already"
+        config = str(self.folder / "jupyterhub_config.py")
+        self._hub = self._popen(
+            [*self.prefix, sys.executable, "-m", "jupyterhub", "-f", config], "hub.log"
+        )
+        client = HubClient(self.url, request_timeout=5)
+        try:
+            await until(lambda: self._answers(client), "the Hub answers", START_SECONDS)
+        finally:
+            client.close()
+
+    async def _answers(self, client: HubClient) -> bool:
+        assert self._hub is not None
+        assert self._proxy is not None
+        for process in (self._hub, self._proxy):
+            assert process.poll() is None, f"{process.args} ended:\n{self.log_tail()}"
+        try:
+            return (await client.request("GET", "hub/api/")).code == 200
+        except OSError:
+            return False  # the proxy does not listen yet
+
+    def _start_proxy(self) -> subprocess.Popen[bytes]:
+        program = find_program("configurable-http-proxy")
+        assert program, "there is no configurable-http-proxy on PATH"
+        hub = f"http://{self.hub_ip}:{self.hub_port}"
+        port = self.url.rstrip("/").rpartition(":")[2]
+        command = [program, "--ip=127.0.0.1", f"--port={port}"]
+        command += ["--api-ip=127.0.0.1", f"--api-port={self._proxy_port}"]
+        command += [f"--default-target={hub}", f"--error-target={hub}/hub/error"]
+        return self._popen(command, "proxy.log", CONFIGPROXY_AUTH_TOKEN=self._proxy_token)
+
+    def _popen(self, command: list[str], log: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a command as the Hub's account, which knows nothing of the tests' environment."""
+        become = ["setpriv", f"--reuid={HUB_ACCOUNT}", f"--regid={HUB_ACCOUNT}", "--init-groups"]
+        with open(self.folder / log, "ab") as output:
+            return subprocess.Popen(
+                [*become, "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env={
+                    "HOME": str(self.folder),
+                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                    "LANG": "C.UTF-8",
+                    **environment,
+                },
+                umask=self.umask,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL the Hub, and only the Hub."""
+        self._end_hub(signal.SIGKILL)
+
+    async def terminate(self) -> None:
+        """SIGTERM the Hub and wait for its end, as a service manager does."""
+        await asyncio.to_thread(self._end_hub, signal.SIGTERM)
+
+    def _end_hub(self, number: int) -> None:
+        if self._hub is not None:
+            self._hub.send_signal(number)
+            self._hub.wait(30)
+            self._hub = None
+
+    async def close(self) -> None:
+        """Stop the Hub and the proxy, whatever state they are in, and remove their files."""
+        try:
+            for client in self._clients:
+                client.close()
+            await self.terminate()
+        finally:
+            self.kill()
+            if self._proxy is not None:
+                self._proxy.kill()
+                self._proxy.wait(30)
+            self._sudoers.unlink(missing_ok=True)
+            RunningHub.running.remove(self)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- what one asks it ----------------------------------------------------------------------
+
+    async def client(self, user: str) -> HubClient:
+        """Return a browser in which the user has logged in. It is closed with the Hub."""
+        client = HubClient(self.url)
+        self._clients.append(client)
+        await client.login(user, PASSWORD)
+        return client
+
+    async def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the Hub's REST API as an administrator; raises HubClientError for 400 and above."""
+        return await self._call(method, f"{self.url}hub/api/{path}", self._api_token, body)
+
+    async def server(self, user: str, server_name: str = "") -> dict[str, Any]:
+        """What the Hub tells an administrator of a server, its saved state included.
+
+        `{}` if there is none.
+        """
+        model = await self.api("GET", f"users/{user}?include_stopped_servers")
+        return dict(model["servers"].get(server_name) or {})
+
+    async def state(self, user: str, server_name: str = "") -> dict[str, Any]:
+        """A server's saved state: `job_id`, `mark`, `host`, `port` …; `{}` if there is none."""
+        return dict((await self.server(user, server_name)).get("state") or {})
+
+    async def job_id(self, user: str, server_name: str = "") -> str:
+        """The id of a server's job, as soon as the Hub has one."""
+
+        async def find() -> str:
+            return str((await self.state(user, server_name)).get("job_id", ""))
+
+        return str(await until(find, f"a job for {user}'s server {server_name!r}"))
+
+    async def routes(self) -> dict[str, str]:
+        """Where the proxy sends each path."""
+        table = await self._call("GET", f"{self._proxy_api_url}/api/routes", self._proxy_token)
+        return {path: route["target"] for path, route in table.items()}
+
+    async def _call(self, method: str, url: str, token: str, body: Any = None) -> Any:
+        client = HubClient(self.url)
+        try:
+            response = await client.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body),
+                headers={"Authorization": f"token {token}"},
+                allow_nonstandard_methods=True,
+            )
+        finally:
+            client.close()
+        text = response.body.decode() if response.body else ""
+        if response.code >= 400:
+            raise HubClientError(f"{method} {url}", response.code, text)
+        return json.loads(text) if text else None
+
+
+@contextlib.asynccontextmanager
+async def running_hub(cluster: Cluster, **arguments: Any) -> AsyncIterator[RunningHub]:
+    """A Hub on a cluster; none of its jobs is left."""
+    if reason := why_no_hub():
+        pytest.skip(f"no Hub: {reason}")
+    running = RunningHub(cluster, **arguments)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.close()
+        cluster.cancel_named(running.job_name)

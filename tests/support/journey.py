@@ -1,0 +1,74 @@
+"""What a user does with a server, and what may be left of it: for tests with a real Hub."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import Any
+
+import pytest
+
+from support.clusters import Cluster
+from support.hub import RunningHub, until
+from unispawner.admin.hub_client import Event, HubClient, HubClientError, StartError
+
+PATIENCE = 60
+"""Seconds for a start or a stop, several times what either takes."""
+
+
+async def start(client: HubClient, server_name: str = "") -> None:
+    await client.start(server_name)
+    await client.wait_ready(server_name, timeout=PATIENCE)
+
+
+async def failing_start(client: HubClient, server_name: str) -> Event:
+    """Start a server that must fail; return the progress's last event."""
+    try:
+        await client.start(server_name)
+    except HubClientError as error:  # it has failed within JupyterHub's slow_spawn_timeout
+        assert error.status < 500, error
+    return await failed_event(client, server_name)
+
+
+async def failed_event(client: HubClient, server_name: str) -> Event:
+    """Follow a start that must fail; return the progress's last event."""
+    with pytest.raises(StartError) as raised:
+        await client.wait_ready(server_name, timeout=PATIENCE)
+    assert raised.value.event.get("failed"), raised.value
+    return raised.value.event
+
+
+async def pending_page(client: HubClient, server_name: str) -> str:
+    """The page that a user who waits for a server sees."""
+    path = f"hub/spawn-pending/{client.user}/{server_name}".rstrip("/")
+    page = await client.request("GET", path)
+    return page.body.decode()
+
+
+def private_files(state: dict[str, Any]) -> list[str]:
+    """What there is of a job in its user's `state_dir`, besides the log."""
+    jobs = os.path.join(pwd.getpwnam(state["account"]).pw_dir, ".unispawner/jobs", state["mark"])
+    return sorted(os.listdir(jobs)) if os.path.isdir(jobs) else []
+
+
+def log_of(state: dict[str, Any]) -> str:
+    home = pwd.getpwnam(state["account"]).pw_dir
+    return os.path.join(home, ".unispawner/logs", f"{state['mark']}.log")
+
+
+async def nothing_left(cluster: Cluster, state: dict[str, Any]) -> None:
+    """Wait until a job neither waits nor runs and its private files are gone."""
+    await until(lambda: state["job_id"] not in cluster.active(), f"job {state['job_id']} is gone")
+    await until(lambda: not private_files(state), f"the files of job {state['job_id']} are gone")
+
+
+def job_folders(user: str) -> set[str]:
+    """The marks of a user's jobs that have private files."""
+    jobs = os.path.join(pwd.getpwnam(user).pw_dir, ".unispawner/jobs")
+    return set(os.listdir(jobs)) if os.path.isdir(jobs) else set()
+
+
+async def nothing_new(hub: RunningHub, cluster: Cluster, user: str, before: set[str]) -> None:
+    """Wait until no job of a user's waits or runs, and none but those of `before` has files."""
+    await until(lambda: not cluster.active(user=user, name=hub.job_name), f"{user} has no jobs")
+    await until(lambda: job_folders(user) <= before, f"{user}'s jobs have no files")

@@ -1,0 +1,288 @@
+"""The schema of profiles and what is free, by the API of a real Hub's own application."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from support.hub import until
+from support.hub_app import FakeSpawner, Hub, hub_app
+from tornado.httpclient import AsyncHTTPClient
+from traitlets.config import Config
+
+from unispawner import ProfilesSpawner
+from unispawner.errors import InvalidJobError
+from unispawner.profiles.reading import read_profiles
+from unispawner.profiles.schema import options_schema
+from unispawner.web.api import ASSETS
+
+pytestmark = [
+    pytest.mark.hub,
+    pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
+]
+PROFILES: list[dict[str, Any]] = [
+    {
+        "display_name": "Notebook",
+        "slug": "notebook",
+        "spawner": FakeSpawner,
+        "options": {
+            "cpu_cores_per_process": {"min": 1, "max": "queue", "default": 2},
+            "process_count": {"min": 3, "max": 12, "step": 4},
+            "memory": {"min": "1G", "max": "64G", "default": "4G"},
+            "duration": {"max": "08:00:00"},
+            "account": {"pattern": "[a-z]+"},
+            "queue_name": {"default": "default", "locked": True},
+            "software": {
+                "choices": {
+                    "plain": {"display_name": "Python", "override": {"prologue": "true"}},
+                    "conda": {"display_name": "Conda", "override": {"prologue": "conda"}},
+                },
+                "default": "plain",
+            },
+            "exclusive_node_use": {"when": {"software": "conda"}},
+            "gpu_cores_per_process": {
+                "choices": {"0": "none", "1": "one"},
+                "when": {"exclusive_node_use": True},
+            },
+        },
+    },
+    {"display_name": "GPU", "slug": "gpu", "groups": ["gpu-users"], "spawner": FakeSpawner},
+]
+OFFERED = read_profiles(PROFILES)
+SCHEMA = options_schema(OFFERED)
+
+
+@pytest.fixture(scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
+    config = Config()
+    config.JupyterHub.spawner_class = ProfilesSpawner
+    config.ProfilesSpawner.profiles = PROFILES
+    config.FakeSpawner.inventory_interval = 1
+    config.JupyterHub.services = [{"name": "portal", "api_token": "p" * 32}]
+    config.JupyterHub.load_roles = [
+        {"name": "portal", "services": ["portal"], "scopes": ["read:servers"]}
+    ]
+    config.JupyterHub.load_groups = {"gpu-users": {"users": ["bob"]}}
+    async with hub_app(tmp_path_factory.mktemp("hub"), config) as found:
+        yield found
+
+
+async def get(hub: Hub, path: str, user: str = "ada", code: int = 200) -> dict[str, Any]:
+    response = await hub.get(f"unispawner/{path}", hub.user(user).new_api_token())
+    assert code == response.code
+    return dict(json.loads(response.body))
+
+
+# -- the schema ---------------------------------------------------------------------------------
+
+
+async def test_the_schema_is_of_what_is_offered(hub: Hub) -> None:
+    """To each user theirs; it is a valid schema."""
+    ada, bob = await get(hub, "schema"), await get(hub, "schema", "bob")
+    assert options_schema(OFFERED[:1]) == ada
+    assert json.loads(json.dumps(SCHEMA)) == bob
+    Draft202012Validator.check_schema(bob)
+
+
+async def test_who_may_ask(hub: Hub) -> None:
+    """Nobody without a token; a service says of whom; what one may not see isn't there."""
+    assert 403 == (await hub.get("unispawner/schema", None)).code
+    assert 400 == (await hub.get("unispawner/schema", "p" * 32)).code
+    of_bob = await hub.get("unispawner/schema?user=bob", "p" * 32)
+    assert (200, 2) == (of_bob.code, len(json.loads(of_bob.body)["oneOf"]))
+    for path in ("schema", "inventory"):
+        await get(hub, f"{path}?user=bob", code=404)
+        await get(hub, f"{path}?user=nobody", code=404)
+        await get(hub, f"{path}?user=", code=400)
+        limited = hub.user("ada").new_api_token(scopes=["read:users:name!user=ada"])
+        assert 404 == (await hub.get(f"unispawner/{path}", limited)).code
+
+
+RIGHT: list[dict[str, Any]] = [
+    {},
+    {"cpu_cores_per_process": 16, "memory": "64G", "duration": "08:00:00", "account": "physics"},
+    {"process_count": 7, "queue_name": "default"},
+    {"software": "conda", "exclusive_node_use": True, "gpu_cores_per_process": 1},
+    {"software": "conda", "exclusive_node_use": False},
+]
+WRONG: list[dict[str, Any]] = [
+    {"profile": "other"},
+    {"prologue": "id"},
+    {"cpu_cores_per_process": 0},
+    {"cpu_cores_per_process": "many"},
+    {"process_count": 8},
+    {"memory": "$(id)"},
+    {"account": "Physics"},
+    {"queue_name": "other"},
+    {"software": "rust"},
+    {"exclusive_node_use": True},
+    {"software": "plain", "exclusive_node_use": True},
+    {"software": "conda", "gpu_cores_per_process": 1},
+    {"software": "conda", "exclusive_node_use": False, "gpu_cores_per_process": 1},
+]
+
+
+@pytest.mark.parametrize("said", RIGHT, ids=str)
+def test_what_the_schema_allows(said: dict[str, Any]) -> None:
+    """The Hub takes it, too, and what it saves of it is as the schema has it."""
+    Draft202012Validator(SCHEMA).validate({"profile": "notebook", **said})
+    saved = OFFERED[0].check(said).user_options
+    Draft202012Validator(SCHEMA).validate(saved)
+
+
+@pytest.mark.parametrize("said", WRONG, ids=str)
+def test_what_the_schema_refuses(said: dict[str, Any]) -> None:
+    """What the Hub would refuse."""
+    assert not Draft202012Validator(SCHEMA).is_valid({"profile": "notebook", **said})
+
+
+_values = st.one_of(
+    st.integers(-5, 20),
+    st.booleans(),
+    st.none(),
+    st.sampled_from(
+        ["plain", "conda", "4G", "500M", "99T", "02:00:00", "09:00:00", "default", "a"]
+    ),
+    st.text(max_size=5),
+)
+
+
+@given(st.dictionaries(st.sampled_from([*OFFERED[0].options, "other"]), _values, max_size=4))
+def test_the_schema_promises_nothing(said: dict[str, Any]) -> None:
+    """Of what it allows the Hub refuses only amounts of memory and times that are out of bounds."""
+    if Draft202012Validator(SCHEMA).is_valid({"profile": "notebook", **said}):
+        try:
+            OFFERED[0].check(said)
+        except InvalidJobError as error:
+            refused = {part.partition(":")[0] for part in error.message.split("; ")}
+            assert refused <= {"memory", "duration"}
+
+
+# -- what is free -------------------------------------------------------------------------------
+
+
+async def told(hub: Hub) -> dict[str, Any]:
+    return dict((await get(hub, "inventory"))["clusters"]["fake"])
+
+
+async def known(hub: Hub) -> dict[str, Any]:
+    """What is told once anything is."""
+
+    async def find() -> dict[str, Any]:
+        found = await told(hub)
+        return found if found["queues"] else {}
+
+    return dict(await until(find, "the nodes are known"))
+
+
+async def test_nobody_waits_for_the_scheduler(hub: Hub) -> None:
+    """What is known is told at once, what isn't is asked for in the background."""
+    nothing = {"as_of": None, "stale": True, "default_queue": "", "queues": {}, "refresh_in": 3}
+    assert nothing == await told(hub)
+    found = await known(hub)
+    assert not found["stale"]
+    assert found["as_of"] <= time.time()
+    names = FakeSpawner.fake.directory.joinpath("nodes").read_text().split()
+    queue = found["queues"]["default"]
+    assert {"total": len(names), "idle": None} == queue["nodes"], "the fake does not tell"
+    assert 8 == queue["limits"]["cpu_cores_per_process"]
+    assert queue["words"].startswith(f"There are {8 * len(names)} cores; ")
+
+
+async def test_a_scheduler_that_does_not_answer(hub: Hub) -> None:
+    """What was known stays, and is told as old."""
+    before = await known(hub)
+    nodes = FakeSpawner.fake.directory / "nodes"
+    hidden = nodes.rename(nodes.with_name("hidden"))
+    try:
+
+        async def is_stale() -> bool:
+            return bool((await told(hub))["stale"])
+
+        await until(is_stale, "what is known is old")
+        assert before["queues"] == (await told(hub))["queues"]
+    finally:
+        hidden.rename(nodes)
+
+
+async def test_the_files_of_our_pages(hub: Hub) -> None:
+    """They are the Hub's own to serve, and nothing beside them is."""
+    base = hub.url.removesuffix("/api")
+    for path in ASSETS.iterdir():
+        response = await AsyncHTTPClient().fetch(f"{base}/unispawner/static/{path.name}")
+        assert path.read_bytes() == response.body
+    for name in ("..%2Fapi.py", "../api.py", "", "none"):
+        response = await AsyncHTTPClient().fetch(
+            f"{base}/unispawner/static/{name}", raise_error=False
+        )
+        assert response.code in (403, 404)
+
+
+# -- what a hand-written request says ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ('{"profile": "gpu"}', "profile: 'gpu' is not offered; there are: notebook"),
+        ('{"profile": ["notebook"]}', "profile: a list is not offered"),
+        ('{"profile": {"a": {}}}', "profile: an object is not offered"),
+        ('{"profile": null}', "profile: None is not offered"),
+        ('{"profil": "notebook"}', "profile: must be given"),
+        ('{"prologue": "id"}', "'prologue': there is no such option of 'notebook'"),
+        ('{"resources": {"memory": "1T"}}', "'resources': there is no such option"),
+        ('{"queue_name": "other"}', "queue_name: 'other' can't be changed from default"),
+        ('{"cpu_cores_per_process": -1}', "cpu_cores_per_process: -1 must be at least 1"),
+        ('{"cpu_cores_per_process": NaN}', "cpu_cores_per_process: nan must be a whole number"),
+        ('{"cpu_cores_per_process": Infinity}', "cpu_cores_per_process: inf must be"),
+        ('{"cpu_cores_per_process": 1.5}', "cpu_cores_per_process: 1.5 must be a whole number"),
+        ('{"cpu_cores_per_process": true}', "cpu_cores_per_process: True must be a whole"),
+        ('{"cpu_cores_per_process": [2]}', "cpu_cores_per_process: a list must be a whole number"),
+        ('{"cpu_cores_per_process": %s}' % ("9" * 4000), "a number of 13288 bits must be"),
+        ('{"memory": "65G"}', "memory: '65G' must be at most 64G"),
+        ('{"memory": "1G\\n#SBATCH --uid=0"}', "memory: "),
+        ('{"duration": "08:00:01"}', "duration: '08:00:01' must be at most 08:00:00"),
+        ('{"account": "a\\nb"}', "account: 'a\\nb' must be text of one line"),
+        ('{"account": "$(id)"}', "account: '$(id)' must be like [a-z]+"),
+        ('{"account": "{{ x }}"}', "account: '{{ x }}' must be like"),
+        ('{"account": "\\"\'"}', "must be like [a-z]+"),
+        ('{"account": "#SBATCH"}', "account: '#SBATCH' must be like"),
+        ('{"software": "rust"}', "software: 'rust' must be one of plain, conda"),
+        (
+            '{"exclusive_node_use": true}',
+            "exclusive_node_use: can only be set if software is conda",
+        ),
+        (
+            '{"memory": "65G", "account": 7}',
+            "memory: '65G' must be at most 64G; account: 7 must be",
+        ),
+    ],
+    ids=lambda value: value[:40],
+)
+async def test_what_is_not_offered(hub: Hub, options: str, reason: str) -> None:
+    """It is refused with 400 and every reason, and no job comes of it."""
+    if '"profil' not in options:
+        options = '{"profile": "notebook", ' + options[1:]
+    ada = hub.user("ada")
+    response = await hub.post(options.encode(), ada.new_api_token(), "users/ada/server")
+    assert 400 == response.code
+    assert reason in json.loads(response.body)["message"]
+    assert {} == FakeSpawner.fake.jobs
+    assert not ada.spawners[""].active
+
+
+async def test_options_that_were_changed_since(hub: Hub) -> None:
+    """What is saved is checked at the start, whoever has written it there."""
+    ada = hub.user("ada")
+    ada.spawners[""].orm_spawner.user_options = {"profile": "notebook", "memory": "99T"}
+    ada.db.commit()
+    ada.spawners.pop("")
+    response = await hub.post(b"", ada.new_api_token(), "users/ada/server")
+    assert 400 == response.code
+    assert {} == FakeSpawner.fake.jobs

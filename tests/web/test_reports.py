@@ -1,0 +1,352 @@
+"""Promise 5: what a job may say of itself, held against a real Hub's own application."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from jupyterhub import orm
+from jupyterhub.spawner import SimpleLocalProcessSpawner
+from support.hub_app import NODE, OTHER, PATIENCE, Hub, Server, hub_app, starting_server
+from tornado.httpclient import AsyncHTTPClient
+
+from unispawner import TorqueSpawner
+from unispawner.job import JobState
+from unispawner.web.failures import SpawnFailure
+from unispawner.web.reports import BODY_LIMIT
+
+# JupyterHub 5.3's own event schema, as newer releases of jupyter_events see it.
+pytestmark = [
+    pytest.mark.hub,
+    pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
+]
+
+
+@pytest.fixture(scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
+    async with hub_app(tmp_path_factory.mktemp("hub")) as found:
+        yield found
+
+
+@pytest.fixture
+async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    async with starting_server(hub, monkeypatch) as found:
+        yield found
+
+
+# -- what is taken ------------------------------------------------------------------------------
+
+
+async def test_a_report_starts_the_server(hub: Hub, server: Server) -> None:
+    """Host and port are saved, and start() returns the URL at once."""
+    await server.running()
+    response = await hub.post({"host": NODE, "port": 1024}, server.token)
+    assert (200, {}) == (response.code, json.loads(response.body))
+    assert (NODE, 1024) == server.where
+    assert f"http://{NODE}:1024" == await asyncio.wait_for(server.start, PATIENCE)
+    saved = server.spawner.orm_spawner.state
+    assert (NODE, 1024) == (saved["host"], saved["port"])
+
+
+async def test_nothing_else_in_a_report_counts(hub: Hub, server: Server) -> None:
+    """batchspawner set any attribute that a job posted: exec_prefix made the Hub run commands."""
+    await server.running()
+    before = dict(server.spawner.state.to_dict())
+    traits = {name: getattr(server.spawner, name) for name in ("cmd", "notebook_dir", "run_as")}
+    extra = {"cmd": ["id"], "state": {}, "mark": "x", "account": "root", "notebook_dir": "/"}
+    body = {"host": NODE, "port": 65535, "run_as": "same_user", "job_id": "1;id", **extra}
+    assert 200 == (await hub.post(body, server.token)).code
+    assert {**before, "host": NODE, "port": 65535} == server.spawner.state.to_dict()
+    assert traits == {name: getattr(server.spawner, name) for name in traits}
+
+
+async def test_the_schedulers_name_is_mapped(hub: Hub, server: Server) -> None:
+    """host_map says what the Hub can reach; the scheduler's own name need not resolve."""
+    server.spawner.host_map = {"node17": NODE}
+    await server.running("node17")
+    assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    assert (NODE, 2000) == server.where
+    server.spawner.host_map = {}
+
+
+async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:
+    """From the same host, with another port: its launcher may have been run again."""
+    await server.running()
+    for port in (2000, 2001):
+        assert 200 == (await hub.post({"host": NODE, "port": port}, server.token)).code
+        assert (NODE, port) == server.where
+
+
+# -- not yet ------------------------------------------------------------------------------------
+
+
+async def test_while_the_host_is_not_known_the_answer_is_retry(hub: Hub, server: Server) -> None:
+    """A job is faster than the scheduler's answer."""
+    await server.submitted()
+    response = await hub.post({"host": NODE, "port": 2000}, server.token)
+    assert (503, "1") == (response.code, response.headers["Retry-After"])
+    assert ("", 0) == server.where
+    server.runs_on(NODE)
+    while response.code == 503:
+        response = await hub.post({"host": NODE, "port": 2000}, server.token)
+    assert (200, (NODE, 2000)) == (response.code, server.where)
+
+
+async def test_a_scheduler_that_is_down_is_no_refusal(hub: Hub, server: Server) -> None:
+    """Nothing is known, so nothing is believed; the job tries again."""
+    await server.submitted()
+    server.spawner.fake.answer(stderr="does not answer", exit_status=1)
+    try:
+        response = await hub.post({"host": NODE, "port": 2000}, server.token)
+        assert (503, ("", 0)) == (response.code, server.where)
+    finally:
+        server.spawner.fake.recover()
+
+
+async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: Server) -> None:
+    """Its host may be another's soon."""
+    await server.running()
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, ending=True)
+    while not server.spawner.job.info.ending:
+        await server.spawner.monitor().refresh(PATIENCE)
+    assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    assert ("", 0) == server.where
+
+
+# -- whose word ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", "0" * 32, "undefined"])
+async def test_without_the_token(hub: Hub, server: Server, token: str | None) -> None:
+    """Nobody's word counts."""
+    await server.running()
+    assert 403 == (await hub.post({"host": NODE, "port": 2000}, token)).code
+    assert ("", 0) == server.where
+
+
+@pytest.mark.parametrize("name", ["ada", "bob"])
+async def test_with_another_token_of_a_user(hub: Hub, server: Server, name: str) -> None:
+    """Not even the user's own, unless it is the very one that the server was given."""
+    await server.running()
+    token = hub.user(name).new_api_token(scopes=["self"])
+    assert 403 == (await hub.post({"host": NODE, "port": 2000}, token)).code
+    assert ("", 0) == server.where
+
+
+async def test_with_another_servers_token(hub: Hub, server: Server) -> None:
+    """Each server's token speaks for that server alone: of another user, or another name."""
+    await server.running()
+    bob = Server(hub.user("bob").spawners[""])
+    try:
+        await bob.running(OTHER)
+        assert 409 == (await hub.post({"host": NODE, "port": 2000}, bob.token)).code
+        assert (("", 0), ("", 0)) == (server.where, bob.where)
+        assert 200 == (await hub.post({"host": OTHER, "port": 2000}, bob.token)).code
+        assert (("", 0), (OTHER, 2000)) == (server.where, bob.where)
+    finally:
+        bob.start.cancel()
+        await asyncio.wait({bob.start})
+        await bob.spawner.stop()
+        bob.spawner.clear_state()
+
+
+async def test_the_token_of_a_server_that_is_gone(hub: Hub, server: Server) -> None:
+    """It is revoked with the server."""
+    await server.running()
+    server.start.cancel()
+    await server.spawner.stop()
+    server.spawner.clear_state()
+    assert 403 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+
+
+async def test_a_token_in_a_cookie_or_the_query_does_not_count(hub: Hub, server: Server) -> None:
+    """Only the header: a browser adds no header by itself."""
+    await server.running()
+    cookie = await hub.post({"host": NODE, "port": 2000}, None, Cookie=f"token={server.token}")
+    assert 403 == cookie.code
+    query = await AsyncHTTPClient().fetch(
+        f"{hub.report_url}?token={server.token}",
+        method="POST",
+        body=json.dumps({"host": NODE, "port": 2000}),
+        raise_error=False,
+    )
+    assert (403, ("", 0)) == (query.code, server.where)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+async def test_only_post(hub: Hub, server: Server, method: str) -> None:
+    """There is nothing to read there."""
+    await server.running()
+    response = await AsyncHTTPClient().fetch(
+        hub.report_url,
+        method=method,
+        body=b"{}" if method in ("PUT", "PATCH") else None,
+        headers={"Authorization": f"token {server.token}"},
+        raise_error=False,
+    )
+    assert response.code in (403, 404, 405)
+
+
+# -- what it says -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"hello", b"\xff\xfe", b"[" * 4000, b"null", b"[]", b'"x"', b"1"),
+        *({}, {"host": NODE}, {"port": 2000}, [NODE, 2000]),
+        *({"host": NODE, "port": port} for port in (True, False, "2000", 2000.0, None, [2000])),
+        *({"host": NODE, "port": port} for port in (0, -1, 22, 1023, 65536, 10**20)),
+        *({"host": host, "port": 2000} for host in (None, 1, "", "a" * 254, [NODE], {"a": 1})),
+    ],
+    ids=lambda body: str(body)[:40],
+)
+async def test_a_body_that_makes_no_sense(hub: Hub, server: Server, body: Any) -> None:
+    """It is refused as such, and nothing changes."""
+    await server.running()
+    assert 400 == (await hub.post(body, server.token)).code
+    assert ("", 0) == server.where
+
+
+async def test_a_body_that_is_too_large(hub: Hub, server: Server) -> None:
+    """Whatever is in it."""
+    await server.running()
+    body = {"host": NODE, "port": 2000, "padding": "x" * BODY_LIMIT}
+    assert 413 == (await hub.post(body, server.token)).code
+    assert ("", 0) == server.where
+
+
+@pytest.mark.parametrize(
+    "host",
+    [OTHER, "127.0.0.1", "localhost", "0.0.0.0", "169.254.169.254", "::1", "a b", "-x", "\ud800"],
+)
+async def test_a_host_that_is_not_the_jobs(hub: Hub, server: Server, host: str) -> None:
+    """The error says why; the server goes on waiting."""
+    await server.running()
+    response = await hub.post({"host": host, "port": 2000}, server.token)
+    assert (409, ("", 0)) == (response.code, server.where)
+    assert "host: " in json.loads(response.body)["message"]
+    assert not server.start.done()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
+async def test_the_schedulers_word_alone_does_not_make_loopback_right(
+    hub: Hub, server: Server, host: str
+) -> None:
+    """A node that the scheduler calls so would be this host, as seen from here."""
+    await server.running(host)
+    assert 409 == (await hub.post({"host": host, "port": 2000}, server.token)).code
+    assert ("", 0) == server.where
+
+
+async def test_the_host_of_another_users_row_does_not_count(hub: Hub, server: Server) -> None:
+    """Should the user's side have given another's job id."""
+    await server.submitted()
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=OTHER, owner="eve")
+    assert 503 == (await hub.post({"host": OTHER, "port": 2000}, server.token)).code
+    assert ("", 0) == server.where
+
+
+# -- and when a start fails ---------------------------------------------------------------------
+
+
+async def test_a_job_that_dies_tells_its_last_words(hub: Hub, server: Server) -> None:
+    """State, reason and the end of its log, escaped; the report that comes late is refused."""
+    await server.running()
+    server.spawner.side.log = "starting\n<b>no module</b>\n"
+    job_id = server.spawner.state.job_id
+    server.spawner.fake.change(job_id, JobState.FAILED, message="it ended <badly>")
+    with pytest.raises(SpawnFailure) as caught:
+        await asyncio.wait_for(asyncio.shield(server.start), PATIENCE)
+    text, html = caught.value.jupyterhub_message, caught.value.jupyterhub_html_message
+    for words in (job_id, "FAILED", "it ended <badly>", "<b>no module</b>"):
+        assert words in text
+    assert "&lt;b&gt;no module&lt;/b&gt;" in html
+    assert "<b>" not in html
+    assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+
+
+def test_the_handler_is_there_once() -> None:
+    """However often the spawner is imported."""
+    from jupyterhub.apihandlers import default_handlers
+
+    from unispawner.web.reports import register
+
+    register()
+    register()
+    paths = [entry[0] for entry in default_handlers]
+    assert 1 == paths.count(r"/api/unispawner/report")
+
+
+# -- batchspawner's own report ------------------------------------------------------------------
+
+
+async def test_the_port_that_batchspawner_tells(hub: Hub, server: Server) -> None:
+    """It is taken as soon as the scheduler says where the job runs, and nothing else counts."""
+    await server.submitted()
+    before = server.spawner.state.to_dict()
+    body = {"port": 3000, "ip": OTHER, "host": OTHER, "run_as": "same_user", "cmd": ["id"]}
+    response = await hub.post(body, server.token, "batchspawner")
+    assert 201 == response.code
+    assert {"message": "BatchSpawner data configured"} == json.loads(response.body)
+    assert ("", 0) == server.where
+    server.runs_on(NODE)
+    assert f"http://{NODE}:3000" == await asyncio.wait_for(server.start, PATIENCE)
+    assert {**before, "host": NODE, "port": 3000} == server.spawner.state.to_dict()
+    assert ["jupyterhub-singleuser"] == server.spawner.cmd
+
+
+async def test_a_port_is_waited_with_once(hub: Hub, server: Server) -> None:
+    """However often a job tells it: one task a server waits, with what was told last."""
+    await server.submitted()
+    for port in range(3000, 3050):
+        assert 201 == (await hub.post({"port": port}, server.token, "batchspawner")).code
+    waiting = [task for task in asyncio.all_tasks() if "port of" in task.get_name()]
+    assert 1 == len(waiting)
+    server.runs_on(NODE)
+    assert f"http://{NODE}:3049" == await asyncio.wait_for(server.start, PATIENCE)
+
+
+@pytest.mark.parametrize("port", [None, "3000", 1023, 65536, 3000.0, True])
+async def test_a_port_that_is_none(hub: Hub, server: Server, port: Any) -> None:
+    """As in a report."""
+    await server.submitted()  # in its first moments Python 3.11 may swallow a start's cancellation
+    assert 400 == (await hub.post({"port": port}, server.token, "batchspawner")).code
+    assert 403 == (await hub.post({"port": 3000}, "0" * 32, "batchspawner")).code
+
+
+async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
+    """The port counts, whatever host it says: that is the scheduler's, by the site's patterns."""
+    user = hub.user("grace")
+    token = user.new_api_token(scopes=["users:activity!user"])
+    spawner = user._new_spawner("", spawner_class=TorqueSpawner)
+    user.spawners[""] = spawner
+    spawner.saved.mark = "0" * 16
+    spawner.saved.token_id = orm.APIToken.find(hub.app.db, token).id
+    for port, path in ((3000, "batchspawner"), (3001, "unispawner/report")):
+        body = {"port": port, "host": OTHER, "exec_prefix": "id;", "job_id": "9", "ip": OTHER}
+        assert (await hub.post(body, token, path)).code in (200, 201)
+        assert (port, port) == (spawner.port, spawner.saved.port)
+        assert spawner._reported_here  # this test is on the Hub's host
+    assert ("sudo -E -u {username}", "", "0.0.0.0") == (
+        spawner.exec_prefix,
+        spawner.job_id,
+        spawner.ip,
+    )
+    headers = {"X-Forwarded-For": "192.0.2.1"}
+    await hub.post({"port": 3002, "host": OTHER}, token, **headers)
+    assert (3002, False) == (spawner.port, spawner._reported_here)
+
+
+async def test_a_server_of_batchspawners_own_class(hub: Hub) -> None:
+    """While a site moves, both may be there: it gets its port, and no other attribute."""
+    user = hub.user("joan")
+    spawner = user._new_spawner("", spawner_class=SimpleLocalProcessSpawner)
+    user.spawners[""] = spawner
+    spawner.api_token = user.new_api_token(scopes=["users:activity!user"])
+    body = {"port": 3000, "cmd": ["id"]}
+    assert 201 == (await hub.post(body, spawner.api_token, "batchspawner")).code
+    assert (3000, ["jupyterhub-singleuser"]) == (spawner.port, spawner.cmd)
