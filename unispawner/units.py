@@ -78,3 +78,8 @@ def format_duration(value: timedelta) -> str:
     """
     seconds = -int(-value.total_seconds() // 1)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def as_number(value: int | str | timedelta) -> int | float | str:
+    """Return a length of time in seconds, and any other value as it is."""
+    return value.total_seconds() if isinstance(value, timedelta) else value

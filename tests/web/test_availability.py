@@ -1,52 +1,20 @@
-"""What is told to be free, and what one job may have, of each kind of inventory."""
+"""What the API and the form report to be free, for each kind of inventory."""
 
 from __future__ import annotations
 
 import json
 import time
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.inventories import GIGABYTE, NO_DEFAULT, NOTHING, ONE_HOST, POOL, QUEUES
 
 from unispawner.errors import SchedulerUnavailable
-from unispawner.limits import find_limits, find_queue
-from unispawner.schedulers.inventory import Inventory, Node, Queue
+from unispawner.schedulers.inventory import Inventory
 from unispawner.testing import FakeScheduler
 from unispawner.web.availability import Availability, availability, to_dict
-
-GIGABYTE = 1024**3
-QUEUES = Inventory(
-    queues=(
-        Queue("short", default=True, max_duration=timedelta(hours=1), waiting=0, running=2),
-        Queue("gpu", max_gpus=2, max_nodes=1, max_memory=GIGABYTE, waiting=1),
-        Queue("closed", available=False),
-        Queue("down", waiting=3),
-    ),
-    nodes=(
-        Node("a", True, 8, 3, queues=frozenset({"short"})),
-        Node("b", True, 64, 64, 4, 4, queues=frozenset({"short", "gpu"})),
-        Node("c", False, 128, 0, queues=frozenset({"short", "down"})),
-    ),
-)
-"""As of Slurm, PBS, TORQUE and LSF: a job that names no queue goes to the default one."""
-NO_DEFAULT = Inventory(
-    queues=(Queue("all.q"), Queue("short.q", max_duration=timedelta(minutes=10))),
-    nodes=(
-        Node("a", True, 8, 3, queues=frozenset({"all.q", "short.q"})),
-        Node("b", True, 4, 4, queues=frozenset({"all.q"})),
-    ),
-    waiting=6,
-)
-"""As of Grid Engine: any queue may take it."""
-POOL = Inventory(nodes=(Node("a", True, 8, 3, 2, 1), Node("b", True, 4, 4)), waiting=3, running=2)
-"""As of HTCondor, which has no queues."""
-ONE_HOST = Inventory(nodes=(Node("localhost", cores=2, memory=GIGABYTE),))
-"""As of the local scheduler, which knows nothing of what is idle."""
-NOTHING = Inventory()
-"""As of templates."""
 
 
 def known(inventory: Inventory | None, queue: str = "") -> Availability:
@@ -133,56 +101,6 @@ def test_several_clusters() -> None:
     """Each has its name; what is of no cluster of ours is left out, and there may be none."""
     assert ["cluster"] == list(to_dict([None, known(POOL)])["clusters"])
     assert {"clusters": {}} == to_dict([None])
-
-
-# -- limits -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("inventory", "queue", "limits"),
-    [
-        (
-            QUEUES,
-            "",
-            {"duration": timedelta(hours=1), "node_count": 3, "cpu_cores_per_process": 128},
-        ),
-        (NO_DEFAULT, "", {"node_count": 2, "cpu_cores_per_process": 8}),
-        (
-            NO_DEFAULT,
-            "short.q",
-            {"duration": timedelta(minutes=10), "node_count": 1, "cpu_cores_per_process": 8},
-        ),
-        (POOL, "", {"node_count": 2, "cpu_cores_per_process": 8}),
-        (ONE_HOST, "", {"node_count": 1, "cpu_cores_per_process": 2}),
-        (QUEUES, "closed", {}),
-        (QUEUES, "unknown", {}),
-        (NOTHING, "", {}),
-    ],
-)
-def test_limits_of_one_job(inventory: Inventory, queue: str, limits: dict[str, Any]) -> None:
-    """Of the queue, the default one or the whole cluster; nodes that are down count, for a job
-    may wait for them."""
-    assert limits == find_limits(inventory, queue)
-
-
-def test_a_process_is_on_one_node() -> None:
-    """The smaller of what the queue allows and what the largest node has, where both are told."""
-    nodes = (Node("a", cores=8, queues=frozenset({"q"})),)
-    for allowed, expected in ((4, 4), (99, 8), (None, 8)):
-        inventory = Inventory((Queue("q", max_cores=allowed),), nodes)
-        assert expected == find_limits(inventory, "q")["cpu_cores_per_process"]
-        assert allowed == find_limits(inventory, "q").get("process_count")
-    unknown = Inventory((Queue("q", max_cores=4),))
-    assert 4 == find_limits(unknown, "q")["cpu_cores_per_process"]
-
-
-def test_the_queue_without_a_name() -> None:
-    """It is the whole cluster with its jobs, only where no queue is the default, and only if
-    there is anything to tell."""
-    assert Queue("", waiting=3, running=2) == find_queue(POOL, "")
-    assert QUEUES.queues[0] == find_queue(QUEUES, "")
-    assert None is find_queue(NOTHING, "")
-    assert None is find_queue(POOL, "named")
 
 
 # -- of a spawner -------------------------------------------------------------------------------

@@ -111,11 +111,6 @@ def show(kind: Kind, value: Value) -> int | bool | str:
     return value
 
 
-def number(value: Value) -> int | float | str:
-    """Return a value as programs compare it: memory in bytes, a time in seconds."""
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
 def shown(value: object) -> str:
     """Return what somebody has sent, cut to what one wants to read of it."""
     if isinstance(value, int) and abs(value) >= 10**30:

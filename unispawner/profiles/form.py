@@ -12,10 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from ..errors import InvalidJobError
-from ..limits import find_limits
+from ..units import as_number
 from ..web.availability import Availability
 from ..web.summary import clock
-from .fields import FIELDS, Value, number, read
+from .fields import FIELDS, Value, read
 from .option import QUEUE, Option
 from .reading import PROFILE, Profile, read_form
 
@@ -183,7 +183,7 @@ def _form_profile(
     mine = _said_of(profile, said)
     right, _ = profile.examine({name: value for name, value in mine.items() if value != ""})
     queue = profile.queue(profile.fields(right), otherwise)
-    limits = find_limits(inventory, queue) if inventory else {}
+    limits = inventory.limits(queue) if inventory else {}
     errors = profile.complaints(typed, inventory, otherwise) if typed else {}
     return FormProfile(
         profile,
@@ -225,7 +225,7 @@ def _field(
     if kind == "count" and bounds["min"] is None:
         bounds["min"] = option.field.lowest
     known = {which: bound for which, bound in bounds.items() if bound is not None}
-    numbers: dict[str, Any] = {which: number(bound) for which, bound in known.items()}
+    numbers: dict[str, Any] = {which: as_number(bound) for which, bound in known.items()}
     if option.max == QUEUE:
         numbers["max"] = QUEUE
     return FormField(
@@ -263,7 +263,7 @@ def measures(fields: Mapping[str, Any]) -> dict[str, Any]:
     result = {}
     for name, value in fields.items():
         if name in FIELDS and value not in (None, ""):
-            result[name] = number(read(FIELDS[name].kind, value, name))
+            result[name] = as_number(read(FIELDS[name].kind, value, name))
     return result
 
 

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field, model_validator
 
 from ..errors import InvalidJobError
 from ..job import ResourceSpec
-from ..limits import find_limits
 from ..schedulers.inventory import Inventory
 from .fields import RESOURCES, Value, shown
 from .option import DICTIONARIES, STRICT, Option
@@ -208,7 +207,7 @@ class Profile(BaseModel):
             except InvalidJobError as error:
                 wrong[name] = error.message
         if inventory is not None:
-            limits = find_limits(inventory, self.queue(self.fields(values), queue))
+            limits = inventory.limits(self.queue(self.fields(values), queue))
             for name, value in values.items():
                 try:
                     self.options[name].check(value, limits.get(name))

@@ -45,7 +45,7 @@ class Queue:
     Attributes
     ----------
     name
-        Empty of what stands for the whole cluster: see :func:`unispawner.limits.find_queue`.
+        Empty of what stands for the whole cluster: see :meth:`Inventory.find_queue`.
     default
         True if a job that names no queue goes here.
     available
@@ -120,6 +120,40 @@ class Inventory:
             node for node in self.nodes if node.available and (not queue or queue in node.queues)
         )
 
+    def find_queue(self, name: str = "") -> Queue | None:
+        """Return a queue by its name; without a name, the queue that such a job goes to.
+
+        Where no queue is the default, that is the whole cluster: a queue without a name. Its jobs
+        are those that the scheduler does not count queue by queue.
+        """
+        for queue in self.queues:
+            if queue.name == name or (not name and queue.default):
+                return queue
+        if name or not self.nodes:
+            return None
+        return Queue("", waiting=self.waiting, running=self.running)
+
+    def limits(self, queue: str = "") -> dict[str, int | timedelta]:
+        """Return the most that one job can have in a queue, by field, where that is known.
+
+        All cores of a process are on one node, whatever the queue allows. A node that is down
+        counts: a job may wait for it.
+        """
+        found = self.find_queue(queue)
+        if found is None:
+            return {}
+        nodes = [node for node in self.nodes if not found.name or found.name in node.queues]
+        most_cores = max((node.cores for node in nodes), default=0)
+        limits = {
+            "duration": found.max_duration,
+            "node_count": _least(found.max_nodes, len(nodes)),
+            "process_count": found.max_cores,
+            "cpu_cores_per_process": _least(found.max_cores, most_cores),
+            "gpu_cores_per_process": found.max_gpus,
+            "memory": found.max_memory,
+        }
+        return {field: limit for field, limit in limits.items() if limit is not None}
+
 
 def _totals(nodes: Iterable[Node]) -> Totals:
     chosen = list(nodes)
@@ -137,6 +171,11 @@ def _sum_told(numbers: Iterable[int | None]) -> int | None:
     given = list(numbers)
     told = [number for number in given if number is not None]
     return sum(told) if told or not given else None
+
+
+def _least(*limits: int | None) -> int | None:
+    known = [limit for limit in limits if limit]
+    return min(known) if known else None
 
 
 def _is_idle(node: Node) -> bool | None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UniSpawnerError
-from ..limits import find_limits, find_queue
-from ..profiles.fields import number
 from ..schedulers.inventory import Inventory, Queue
+from ..units import as_number
 from .summary import count
 
 
@@ -44,7 +43,7 @@ class Availability:
 
     def words(self, queue: str) -> str:
         """Return what is free in a queue, as people read it; empty if that is not known."""
-        found = self.inventory and find_queue(self.inventory, queue)
+        found = self.inventory and self.inventory.find_queue(queue)
         return _words(self.inventory, found) if self.inventory and found else ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,7 +52,7 @@ class Availability:
         Where there is no default queue, the whole cluster is that without a name.
         """
         queues = list(self.inventory.queues) if self.inventory else []
-        default = find_queue(self.inventory, "") if self.inventory else None
+        default = self.inventory.find_queue() if self.inventory else None
         if default is not None and default not in queues:
             queues.append(default)
         return {
@@ -66,7 +65,7 @@ class Availability:
 
     def _queue(self, inventory: Inventory | None, queue: Queue) -> dict[str, Any]:
         assert inventory is not None  # it has this queue
-        totals, limits = inventory.totals(queue.name), find_limits(inventory, queue.name)
+        totals, limits = inventory.totals(queue.name), inventory.limits(queue.name)
         return {
             "words": _words(inventory, queue),
             "available": queue.available,
@@ -75,7 +74,7 @@ class Availability:
             "nodes": {"total": totals.nodes, "idle": totals.idle_nodes},
             "cores": {"total": totals.cores, "idle": totals.idle_cores},
             "gpus": {"total": totals.gpus, "idle": totals.idle_gpus},
-            "limits": {field: number(limit) for field, limit in limits.items()},
+            "limits": {field: as_number(limit) for field, limit in limits.items()},
         }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from ...job import JobSpec
-from ...limits import find_limits, find_queue
 from ...profiles.fields import FIELDS, show
 from ...schedulers.inventory import Inventory
 
@@ -20,13 +19,13 @@ _PLAIN = re.compile(r"[\w.+-]+")
 def doubts(spec: JobSpec, inventory: Inventory) -> list[str]:
     """Return why a job might not start, in words; nothing if nothing is known."""
     name = spec.queue_name
-    if name and find_queue(inventory, name) is None:
+    if name and inventory.find_queue(name) is None:
         names = ", ".join(queue.name for queue in inventory.queues)
         told = names and _PLAIN.fullmatch(name)
         return [f"the scheduler tells of no queue {name!r}; there are {names}"] if told else []
     where = f"the queue {name}" if name else "the default queue"
     result = []
-    for field, limit in find_limits(inventory, name).items():
+    for field, limit in inventory.limits(name).items():
         asked = spec.duration if field == "duration" else getattr(spec.resources, field)
         if asked is not None and asked > limit:  # type: ignore[operator] # both are of one kind
             kind = FIELDS[field].kind

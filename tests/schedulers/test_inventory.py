@@ -1,0 +1,58 @@
+"""What one job may have in a queue, for each kind of inventory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from support.inventories import NO_DEFAULT, NOTHING, ONE_HOST, POOL, QUEUES
+
+from unispawner.schedulers.inventory import Inventory, Node, Queue
+
+
+@pytest.mark.parametrize(
+    ("inventory", "queue", "limits"),
+    [
+        (
+            QUEUES,
+            "",
+            {"duration": timedelta(hours=1), "node_count": 3, "cpu_cores_per_process": 128},
+        ),
+        (NO_DEFAULT, "", {"node_count": 2, "cpu_cores_per_process": 8}),
+        (
+            NO_DEFAULT,
+            "short.q",
+            {"duration": timedelta(minutes=10), "node_count": 1, "cpu_cores_per_process": 8},
+        ),
+        (POOL, "", {"node_count": 2, "cpu_cores_per_process": 8}),
+        (ONE_HOST, "", {"node_count": 1, "cpu_cores_per_process": 2}),
+        (QUEUES, "closed", {}),
+        (QUEUES, "unknown", {}),
+        (NOTHING, "", {}),
+    ],
+)
+def test_limits_of_one_job(inventory: Inventory, queue: str, limits: dict[str, Any]) -> None:
+    """Of the queue, the default one or the whole cluster; nodes that are down count, for a job
+    may wait for them."""
+    assert limits == inventory.limits(queue)
+
+
+def test_a_process_is_on_one_node() -> None:
+    """The smaller of what the queue allows and what the largest node has, where both are told."""
+    nodes = (Node("a", cores=8, queues=frozenset({"q"})),)
+    for allowed, expected in ((4, 4), (99, 8), (None, 8)):
+        inventory = Inventory((Queue("q", max_cores=allowed),), nodes)
+        assert expected == inventory.limits("q")["cpu_cores_per_process"]
+        assert allowed == inventory.limits("q").get("process_count")
+    unknown = Inventory((Queue("q", max_cores=4),))
+    assert 4 == unknown.limits("q")["cpu_cores_per_process"]
+
+
+def test_the_queue_without_a_name() -> None:
+    """It is the whole cluster with its jobs, only where no queue is the default, and only if
+    there is anything to tell."""
+    assert Queue("", waiting=3, running=2) == POOL.find_queue("")
+    assert QUEUES.queues[0] == QUEUES.find_queue("")
+    assert None is NOTHING.find_queue("")
+    assert None is POOL.find_queue("named")
