@@ -223,7 +223,7 @@ def test_a_broken_configuration_is_told(
 
 
 def test_the_reference_is_up_to_date() -> None:
-    """docs/reference.md and the README's table are what ci/reference writes."""
+    """The pages and the table that ci/reference writes are up to date."""
     top = CHECKOUT
     loader = SourceFileLoader("reference", str(top / "ci" / "reference"))
     spec = importlib.util.spec_from_loader("reference", loader)

@@ -341,7 +341,7 @@ def told(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in ("local", "lsf")])
 def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
-    """Each word of the README's table stands for something that the scheduler has really printed.
+    """The scheduler has really printed what each word of the table in docs/schedulers.md names.
 
     What comes from a command of its own (an accounting, a history) is read by a method of its own.
     """

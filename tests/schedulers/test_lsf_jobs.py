@@ -551,7 +551,7 @@ def test_no_job_has_no_mark() -> None:
 
 
 def test_what_it_tells_can_be_told() -> None:
-    """Each word of the README's table, from a record as bjobs(1) describes it."""
+    """LSF reports each word of the table in docs/schedulers.md: a record as in bjobs(1)."""
     infos = [
         one(STAT="RUN", EXEC_HOST="n1", START_TIME="Nov 24 10:00", FINISH_TIME="Nov 24 18:00 L"),
         one(STAT="PEND", PEND_REASON="Job is waiting", ESTIMATED_START_TIME="Nov 24 18:00"),
