@@ -1,27 +1,23 @@
-"""What the cluster has: asked for once for everybody, kept a while, and read right."""
+"""What the cluster has: asked for once for everybody, and kept a while."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import support
 from support.hub import until
 
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.monitor import inventory_cache as module
 from unispawner.monitor.inventory_cache import InventoryCache
-from unispawner.schedulers.base import Dialogue, advance
+from unispawner.schedulers.base import Dialogue
 from unispawner.schedulers.inventory import Inventory, Node, Queue, Totals
-from unispawner.schedulers.slurm import Slurm, read_inventory
 from unispawner.submit_host.host import Finished, SubmitHost
-from unispawner.testing import FakeScheduler, read_saved_reply
+from unispawner.testing import FakeScheduler
 
-OUTPUTS = support.OUTPUTS / "slurm"
 GIGABYTE = 1024**3
 
 
@@ -285,179 +281,3 @@ def test_totals() -> None:
 def test_hosts_are_all_nodes() -> None:
     """Those that are drained, too: jobs run to their end there."""
     assert {"a", "b", "c", "d"} == CLUSTER.hosts
-
-
-# -- Slurm --------------------------------------------------------------------------------------
-
-
-def read(name: str) -> Inventory:
-    return read_inventory(Slurm(), read_saved_reply(OUTPUTS / name))
-
-
-def scontrol(name: str) -> list[dict[str, str]]:
-    """What scontrol said of the same nodes at the same moment."""
-    lines = read_saved_reply(OUTPUTS / name).stdout.splitlines()
-    return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
-
-
-def test_the_command_is_the_one_that_was_captured() -> None:
-    """What is read here is what Slurm prints when it is asked so."""
-    command = next(Slurm().inventory())
-    for name in ("sinfo-inventory", "sinfo-inventory-busy"):
-        assert tuple(command) == read_saved_reply(OUTPUTS / name).command
-
-
-def test_how_many_jobs_there_are() -> None:
-    """Of an array each one; one that may go to several partitions waits in each of them."""
-    dialogue = Slurm().inventory()
-    next(dialogue)
-    asked = dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
-    reply = read_saved_reply(OUTPUTS / "squeue-inventory")
-    assert tuple(asked) == reply.command
-    with pytest.raises(StopIteration) as ended:
-        dialogue.send(reply)
-    found = {queue.name: (queue.waiting, queue.running) for queue in ended.value.value.queues}
-    assert {"debug": (3, 0), "long": (3, 0), "small": (1, 1)} == found
-
-
-def test_nodes_are_known_without_the_jobs() -> None:
-    """A squeue that is refused, or does not end, costs the numbers of jobs, and nothing else."""
-    for answer in (read_saved_reply(OUTPUTS / "squeue-ctld-down"), AgentError("took too long")):
-        dialogue = Slurm().inventory()
-        next(dialogue)
-        dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
-        with pytest.raises(StopIteration) as ended:
-            advance(dialogue, answer)
-        assert read("sinfo-inventory") == ended.value.value
-
-
-@pytest.mark.parametrize("moment", ["", "-busy"])
-def test_nodes_are_as_scontrol_has_them(moment: str) -> None:
-    """Cores, GPUs and memory, in all and idle; partitions; whether a job could start."""
-    found = {node.name: node for node in read(f"sinfo-inventory{moment}").nodes}
-    rows = scontrol(f"scontrol-nodes{moment}")
-    assert [row["NodeName"] for row in rows] == list(found)
-    for row in rows:
-        node = found[row["NodeName"]]
-        available = "DRAIN" not in row["State"] and "DOWN" not in row["State"]
-        gpus = sum(map(int, re.findall(r"gpu:\w+:(\d+)", row["Gres"])))
-        memory, used = int(row["RealMemory"]) * 1024**2, int(row["AllocMem"]) * 1024**2
-        assert set(row["Partitions"].split(",")) == node.queues
-        assert (available, int(row["CPUTot"])) == (node.available, node.cores)
-        assert (gpus, memory) == (node.gpus, node.memory)
-        idle = int(row["CPUTot"]) - int(row["CPUAlloc"]) if available else 0
-        assert idle == node.idle_cores
-        assert (memory - used if available else 0) == node.idle_memory
-
-
-def test_a_cluster_at_work() -> None:
-    """One of two GPUs in use on node1, node2 down, node4 drained."""
-    nodes = {node.name: node for node in read("sinfo-inventory-busy").nodes}
-    assert {"node1": True, "node2": False, "node3": True, "node4": False} == {
-        name: node.available for name, node in nodes.items()
-    }
-    assert {"node1": (2, 1), "node2": (2, 0), "node3": (0, 0), "node4": (0, 0)} == {
-        name: (node.gpus, node.idle_gpus) for name, node in nodes.items()
-    }
-    assert 5 == nodes["node1"].idle_cores
-    totals = read("sinfo-inventory-busy").totals("small")
-    assert (0, 0) == (totals.nodes, totals.idle_cores)
-
-
-def test_partitions() -> None:
-    """The default, and how long a job may run; no limit is none."""
-    queues = read("sinfo-inventory").queues
-    assert [("debug", True), ("long", False), ("small", False)] == [
-        (queue.name, queue.default) for queue in queues
-    ]
-    limits = [timedelta(hours=2), timedelta(days=7), timedelta(minutes=10)]
-    assert limits == [queue.max_duration for queue in queues]
-    assert [None] * 3 == [queue.max_nodes for queue in queues]
-    assert all(queue.available for queue in queues)
-
-
-def changed(*pairs: tuple[str, str]) -> Inventory:
-    """Read what was captured, with words in it that others' Slurm prints (sinfo(1))."""
-    reply = read_saved_reply(OUTPUTS / "sinfo-inventory")
-    text = reply.stdout
-    for old, new in pairs:
-        assert old in text
-        # The columns keep their width.
-        text = re.sub(re.escape(old) + " " * (len(new) - len(old)), new, text)
-    return read_inventory(Slurm(), type(reply)(reply.command, 0, text))
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        *(("mixed", True), ("allocated", True), ("completing", True), ("planned", True)),
-        *(("idle~", True), ("mixed-", True), ("allocated+", True)),
-        *(("idle*", False), ("allocated*", False), ("down*", False), ("unknown", False)),
-        *(("draining", False), ("drained*", False), ("maint", False), ("reserved", False)),
-        *(("fail", False), ("powering_down", False), ("future", False), ("down~", False)),
-    ],
-)
-def test_words_for_a_nodes_state(state: str, expected: bool) -> None:
-    """With the flags that may follow them: one that does not answer can start nothing."""
-    assert {expected} == {node.available for node in changed(("idle", state)).nodes}
-
-
-@pytest.mark.parametrize(
-    ("gres", "expected"),
-    [
-        ("gpu:a100:4(S:0-1)", 4),
-        ("gpu:4", 4),
-        ("gpu:a100:2,gpu:v100:3", 5),
-        ("gpu:a100:2(S:0),gpu:v100:3(S:1)", 5),
-        ("license:7,gpu:1,mps:400", 1),
-        ("mygpu:3", 0),
-        ("(null)", 0),
-    ],
-)
-def test_words_for_gpus(gres: str, expected: int) -> None:
-    """Several types, the sockets they are at, and other resources among them."""
-    inventory = changed(("gpu:a100:2", gres))
-    assert expected == {node.name: node.gpus for node in inventory.nodes}["node1"]
-
-
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [
-        ("infinite", None),
-        ("n/a", None),
-        ("1-02:03:04", timedelta(days=1, hours=2, minutes=3, seconds=4)),
-        ("12:30:00", timedelta(hours=12, minutes=30)),
-        ("30:00", timedelta(minutes=30)),
-    ],
-)
-def test_words_for_a_time_limit(limit: str, expected: timedelta | None) -> None:
-    """Days, hours, minutes and seconds, from the right."""
-    assert expected == changed(("2:00:00", limit)).queues[0].max_duration
-
-
-def test_a_partition_with_limits_and_one_that_is_closed() -> None:
-    """The number of nodes of one job; ``down``, ``drain`` and ``inact`` start nothing."""
-    assert 4 == changed(("1-infinite", "1-4")).queues[0].max_nodes
-    assert 1 == changed(("1-infinite", "1")).queues[0].max_nodes
-    for word in ("down", "drain", "inact"):
-        assert {False} == {queue.available for queue in changed(("up", word)).queues}
-
-
-def test_what_cannot_be_read_is_no_inventory() -> None:
-    """Not half of one: a form would offer half of a cluster."""
-    reply = read_saved_reply(OUTPUTS / "sinfo-inventory")
-    for text in ("<html>", reply.stdout + "slurm_load_partitions: oops\n"):
-        with pytest.raises(SchedulerUnavailable, match="sinfo could not be read"):
-            read_inventory(Slurm(), type(reply)(reply.command, 0, text))
-    down = read_saved_reply(OUTPUTS / "sinfo-ctld-down")
-    dialogue = Slurm().inventory()
-    next(dialogue)
-    with pytest.raises(SchedulerUnavailable) as caught:
-        dialogue.send(down)
-    assert down.text in str(caught.value)
-
-
-def test_a_cluster_without_nodes() -> None:
-    """It answers; there is nothing."""
-    reply = read_saved_reply(OUTPUTS / "sinfo-inventory")
-    assert Inventory() == read_inventory(Slurm(), type(reply)(reply.command, 0, ""))

@@ -20,7 +20,7 @@ from unispawner.errors import (
     UniSpawnerError,
 )
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers import gridengine_jobs as output
+from unispawner.schedulers import gridengine_inventory, gridengine_jobs
 from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
 from unispawner.schedulers.gridengine import GridEngine, template
 from unispawner.schedulers.inventory import Inventory, Queue
@@ -433,7 +433,7 @@ def test_a_time_that_is_none(text: str) -> None:
 )
 def test_why_a_job_is_stuck(name: str, expected: dict[str, str]) -> None:
     """The shepherd's words, without its time and process."""
-    assert expected == output.read_errors(saved(name).stdout)
+    assert expected == gridengine_jobs.read_errors(saved(name).stdout)
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_why_a_job_is_stuck(name: str, expected: dict[str, str]) -> None:
 )
 def test_unknown_jobs(text: str, expected: set[str]) -> None:
     """qstat names those it doesn't know only if it knows none of them."""
-    assert expected == output.read_unknown(text)
+    assert expected == gridengine_jobs.read_unknown(text)
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_marks(name: str, expected: dict[str, str]) -> None:
 )
 def test_marks_among_others(context: str, expected: dict[str, str]) -> None:
     text = f"{'=' * 62}\njob_number:                 7\ncontext:                    {context}\n"
-    assert expected == output.read_contexts(text)
+    assert expected == gridengine_jobs.read_contexts(text)
 
 
 def test_no_marks_of_a_qmaster_that_does_not_answer() -> None:
@@ -614,7 +614,7 @@ def test_jobs_that_have_all_ended_meanwhile_have_no_marks() -> None:
 )
 def test_how_jobs_end(name: str, state: JobState, exit_code: int, message: str) -> None:
     """8.1.9 does not tell a deleted job from one that was killed otherwise."""
-    info = output.read_accounting(saved(name).stdout)
+    info = gridengine_jobs.read_accounting(saved(name).stdout)
     assert info is not None
     assert (state, exit_code, "alice") == (info.state, info.exit_code, info.owner)
     assert info.message.startswith(message)
@@ -626,16 +626,16 @@ def test_how_jobs_end(name: str, state: JobState, exit_code: int, message: str) 
     ["qacct-no-file", "qacct-unknown", "qacct-running", "qacct-deleted-pending"],
 )
 def test_no_record(name: str) -> None:
-    assert output.read_accounting(saved(name).stdout) is None
+    assert gridengine_jobs.read_accounting(saved(name).stdout) is None
 
 
 def test_a_rescheduled_job() -> None:
     """A record for each time: the last counts, and being run again is no end."""
     again, ended = saved("qacct-rescheduled").stdout, saved("qacct-ok").stdout
-    info = output.read_accounting(f"{again}\n{ended}")
+    info = gridengine_jobs.read_accounting(f"{again}\n{ended}")
     assert info is not None
     assert JobState.COMPLETED is info.state
-    assert output.read_accounting(again) is None
+    assert gridengine_jobs.read_accounting(again) is None
 
 
 @pytest.mark.parametrize(
@@ -651,7 +651,7 @@ def test_a_rescheduled_job() -> None:
 def test_other_ends(failed: str, more: str, state: JobState | None, message: str) -> None:
     """sge_status(5); deleted_by is Univa's."""
     text = f"{'=' * 62}\nowner        alice\njobnumber    7\n{more}failed       {failed}\n"
-    info = output.read_accounting(f"{text}exit_status  0\n")
+    info = gridengine_jobs.read_accounting(f"{text}exit_status  0\n")
     assert (state, message) == ((info.state, info.message) if info else (None, ""))
 
 
@@ -868,7 +868,7 @@ def test_how_many_jobs_wait(answer: Any, expected: int | None) -> None:
 def test_tasks_of_an_array(text: str, expected: int) -> None:
     """As qstat(1) writes those that wait: ranges with a step, and single ones."""
     job = f"<job_list><state>qw</state><tasks>{text}</tasks></job_list>"
-    assert expected == output.count_waiting(f"<job_info>{job}</job_info>")
+    assert expected == gridengine_inventory.count_waiting(f"<job_info>{job}</job_info>")
 
 
 @pytest.mark.gridengine
@@ -910,7 +910,7 @@ def test_anybody_may_ask_for_the_cluster(gridengine: Any, user: str) -> None:
 )
 def test_sizes(text: str, expected: int | None) -> None:
     """sge_types(1): capital letters are binary."""
-    assert expected == output.read_size(text)
+    assert expected == gridengine_inventory.read_size(text)
 
 
 @pytest.mark.parametrize(
@@ -926,7 +926,7 @@ def test_sizes(text: str, expected: int | None) -> None:
 def test_time_limits(text: str, expected: timedelta | None) -> None:
     """Those of all hosts; one host's own stands behind a comma."""
     queue = f"qname q\nh_rt {text}\n"
-    found = output.read_inventory("<qhost/>", queue, "<job_info/>", "gpu", False, [])
+    found = gridengine_inventory.read_inventory("<qhost/>", queue, "<job_info/>", "gpu", False, [])
     assert found is not None
     assert expected == found.queues[0].max_duration
 
@@ -956,4 +956,4 @@ def test_a_setting_that_is_none() -> None:
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "", "x"])
 def test_what_is_no_number_is_none(text: str) -> None:
     """qsub takes `-l gpu=nan`, and lists it."""
-    assert 0.0 == output._float(text)
+    assert 0.0 == gridengine_jobs.read_number(text)

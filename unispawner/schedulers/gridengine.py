@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
-from . import gridengine_jobs as output
+from . import gridengine_inventory, gridengine_jobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 
@@ -96,7 +96,7 @@ class GridEngine(Scheduler):
         ("t", "tc", "sync", "V", "v", "b", "terse", "I", "shell", "o", "e", "j", "c", "sh", "@")
     )
     directives_in_script = False
-    states = output.STATES
+    states = gridengine_jobs.STATES
     errors = (
         (
             r"do(es)? not exist|InvalidJobException|unknown job|invalid job (id|number)|"
@@ -176,7 +176,7 @@ class GridEngine(Scheduler):
 
     def state(self, word: str) -> JobState:
         """Return the state that a word stands for: each of its letters says something."""
-        return output.read_state(word)
+        return gridengine_jobs.read_state(word)
 
     # -- queries -------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class GridEngine(Scheduler):
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
         """Read the list of all jobs."""
         self.check_answered(reply)
-        jobs = output.read_jobs(reply.stdout)
+        jobs = gridengine_jobs.read_jobs(reply.stdout)
         if jobs is None:
             raise self.unreadable(reply)
         return jobs
@@ -207,7 +207,7 @@ class GridEngine(Scheduler):
         result = {job_id: jobs[job_id] for job_id in job_ids if job_id in jobs}
         if stuck := [job_id for job_id in result if result[job_id].stuck]:
             reply = yield self.status_command(stuck)
-            for job_id, reason in output.read_errors(reply.stdout).items():
+            for job_id, reason in gridengine_jobs.read_errors(reply.stdout).items():
                 if job_id in result:
                     result[job_id] = replace(result[job_id], message=reason)
         # Asked for apart: qstat is silent on a job it doesn't know if it knows another.
@@ -215,7 +215,7 @@ class GridEngine(Scheduler):
             reply = yield self.status_command(missing)
             if self.meaning(reply) is not Meaning.GONE:
                 self.check_answered(reply)
-            if not output.read_unknown(reply.text).issuperset(missing):
+            if not gridengine_jobs.read_unknown(reply.text).issuperset(missing):
                 raise self.unreadable(reply)  # one has come, or gone, between two commands
             result.update((yield from self._accounted(missing)))
         return result
@@ -228,7 +228,7 @@ class GridEngine(Scheduler):
                 reply = yield ["qacct", "-j", job_id]
             except UniSpawnerError:
                 break  # it is large, and the next would take as long
-            info = output.read_accounting(reply.stdout) if reply.exit_status == 0 else None
+            info = gridengine_jobs.read_accounting(reply.stdout) if reply.exit_status == 0 else None
             if info is not None:
                 ended[job_id] = info
         return ended
@@ -248,7 +248,7 @@ class GridEngine(Scheduler):
         """Read the marks of the contexts."""
         if not (reply.exit_status and self.meaning(reply) is Meaning.GONE):
             self.check_answered(reply)
-        return output.read_contexts(reply.stdout)
+        return gridengine_jobs.read_contexts(reply.stdout)
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qhost for the hosts and what is left on them, qconf for the queues' limits, and qstat
@@ -264,7 +264,7 @@ class GridEngine(Scheduler):
         self.check_answered(queues)
         jobs = yield ["qstat", "-xml", "-r", "-s", "rs", "-u", "*"]
         self.check_answered(jobs)
-        inventory = output.read_inventory(
+        inventory = gridengine_inventory.read_inventory(
             hosts.stdout,
             queues.stdout,
             jobs.stdout,
@@ -275,7 +275,7 @@ class GridEngine(Scheduler):
         if inventory is None:
             raise self.unreadable(hosts)
         pending = yield from told(["qstat", "-xml", "-s", "p", "-u", "*"])
-        return replace(inventory, waiting=output.count_waiting(pending or ""))
+        return replace(inventory, waiting=gridengine_inventory.count_waiting(pending or ""))
 
 
 def _resources(names: str) -> list[str]:

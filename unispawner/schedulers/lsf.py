@@ -18,8 +18,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
-from . import lsf_inventory as output
-from . import lsf_jobs as bjobs
+from . import lsf_inventory, lsf_jobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 
@@ -218,7 +217,7 @@ class Lsf(Scheduler):
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return bjobs with fields of our choice (LSF since 10.1.0.2)."""
         # -X: hosts by their own names, not by those of condensed groups (bjobs(1)).
-        form = ["-X", "-o", " ".join(bjobs.FIELDS), "-json"]
+        form = ["-X", "-o", " ".join(lsf_jobs.FIELDS), "-json"]
         return ["bjobs", *_whose(job_ids), "-a", *form, *(job_ids or ())]
 
     def wide_status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
@@ -235,12 +234,12 @@ class Lsf(Scheduler):
             # A name may hold line breaks, and forge a row: that a job has ended is its own user's
             # to ask.
             jobs = {job_id: info for job_id, info in jobs.items() if not info.state.final}
-        unaccounted = set(job_ids or ()) - set(jobs) - bjobs.read_not_found(reply.text)
+        unaccounted = set(job_ids or ()) - set(jobs) - lsf_jobs.read_not_found(reply.text)
         if unaccounted:
             raise self.unreadable(reply)  # bjobs said nothing of them, not even that they are gone
         if wide and any(_unexplained(info) for info in jobs.values()):
             text = yield from told(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
-            jobs = _explained(jobs, bjobs.read_pending_reasons(text or ""))
+            jobs = _explained(jobs, lsf_jobs.read_pending_reasons(text or ""))
         return jobs
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
@@ -255,8 +254,8 @@ class Lsf(Scheduler):
         return jobs or {}
 
     def _read(self, reply: Reply) -> dict[str, JobInfo] | None:
-        found = bjobs.read_records(reply.stdout, self.state)
-        return bjobs.read_rows(reply.stdout, self.state) if found is None else found
+        found = lsf_jobs.read_records(reply.stdout, self.state)
+        return lsf_jobs.read_rows(reply.stdout, self.state) if found is None else found
 
     def mark_command(self) -> list[str]:
         """Return the long list of the caller's own jobs, with the beginnings of their scripts."""
@@ -273,7 +272,7 @@ class Lsf(Scheduler):
         if reply.exit_status and _meaning(self, reply) is Meaning.GONE:
             return {}
         self.check_answered(reply)
-        return bjobs.read_long_marks(reply.stdout)
+        return lsf_jobs.read_long_marks(reply.stdout)
 
     # -- the cluster ---------------------------------------------------------------------------
 
@@ -286,26 +285,28 @@ class Lsf(Scheduler):
         """Ask for queues, hosts, what is built into them, GPUs, and groups of hosts if need be."""
         reply = yield ["bqueues", "-l"]
         self.check_answered(reply)
-        queues = output.read_queues(reply.stdout)
+        queues = lsf_inventory.read_queues(reply.stdout)
         if not queues:
             raise self.unreadable(reply)
         hosts = yield ["bhosts", "-w", "-X"]  # by their own names, as in status_command
         if hosts.exit_status and _meaning(self, hosts) is not Meaning.UNAVAILABLE:
             hosts = yield ["bhosts", "-w"]
         self.check_answered(hosts)
-        if not output.is_host_table(hosts.stdout):
+        if not lsf_inventory.is_host_table(hosts.stdout):
             raise self.unreadable(hosts)
         static = (yield from told(["lshosts", "-w"])) or ""
         gpus = (yield from told(["bhosts", "-gpu", "-w"])) or ""
-        names = frozenset(node.name for node in output.read_nodes(hosts.stdout, "", "", ()))
-        groups: dict[str, output.HostTerms] = {}
-        if output.needs_groups([terms for _, terms in queues], names):
-            groups = output.read_groups((yield from told(["bmgroup", "-w"])) or "")
-        allowed = [(queue.name, output.members(terms, names, groups)) for queue, terms in queues]
-        nodes = output.read_nodes(hosts.stdout, static, gpus, allowed)
+        names = frozenset(node.name for node in lsf_inventory.read_nodes(hosts.stdout, "", "", ()))
+        groups: dict[str, lsf_inventory.HostTerms] = {}
+        if lsf_inventory.needs_groups([terms for _, terms in queues], names):
+            groups = lsf_inventory.read_groups((yield from told(["bmgroup", "-w"])) or "")
+        allowed = [
+            (queue.name, lsf_inventory.members(terms, names, groups)) for queue, terms in queues
+        ]
+        nodes = lsf_inventory.read_nodes(hosts.stdout, static, gpus, allowed)
         found = [queue for queue, _ in queues]
         if self.lsf_memory_limit_per == "task":
-            found = [output.without_memory(queue) for queue in found]
+            found = [lsf_inventory.without_memory(queue) for queue in found]
         return Inventory(tuple(found), tuple(nodes))
 
 

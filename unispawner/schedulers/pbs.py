@@ -10,8 +10,7 @@ from typing import ClassVar
 
 from ..job import JobSpec, JobState
 from ..units import format_duration
-from . import pbs_inventory as listing
-from . import pbs_output as output
+from . import pbs_inventory, pbs_output
 from .base import ALL_FIELDS, Dialogue, Reply, setting
 from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
@@ -148,7 +147,7 @@ class Pbs(PbsFamily):
         if "-x" in command and _NO_HISTORY in reply.stderr:
             command = [word for word in command if word != "-x"]
             reply = yield command
-        if output.is_handmade(reply.stdout):
+        if pbs_output.is_handmade(reply.stdout):
             at = command.index("json")
             reply = yield [*command[:at], "dsv", "-D", secrets.token_hex(16), *command[at + 1 :]]
         return reply
@@ -156,18 +155,18 @@ class Pbs(PbsFamily):
     def rows(self, reply: Reply) -> dict[str, Row] | None:
         """Read JSON, or lines."""
         if "dsv" in reply.command:
-            return output.read_dsv(reply.stdout, reply.command[reply.command.index("-D") + 1])
-        return None if output.is_handmade(reply.stdout) else output.read_json(reply.stdout)
+            return pbs_output.read_dsv(reply.stdout, reply.command[reply.command.index("-D") + 1])
+        return None if pbs_output.is_handmade(reply.stdout) else pbs_output.read_json(reply.stdout)
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes' vnodes.
 
         Of a host with several vnodes ``-a`` alone says little but ``<various>``.
         """
-        queues, server, nodes = yield from listing.ask(self, ["pbsnodes", "-a", "-v"])
-        found = listing.pbs_nodes(nodes, queues, self.pbs_gpu_resource)
+        queues, server, nodes = yield from pbs_inventory.ask(self, ["pbsnodes", "-a", "-v"])
+        found = pbs_inventory.pbs_nodes(nodes, queues, self.pbs_gpu_resource)
         limits = {"gpus": self.pbs_gpu_resource}
-        return Inventory(tuple(listing.read_queues(queues, server, **limits)), tuple(found))
+        return Inventory(tuple(pbs_inventory.read_queues(queues, server, **limits)), tuple(found))
 
 
 SCHEDULER = Pbs

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from ..errors import SchedulerUnavailable
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import format_duration
+from . import slurm_inventory
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, number_waiting, told
-from .inventory import Inventory, Node, Queue
+from .inventory import Inventory
 
 # None of these can be written by a user: no name, no comment, no work directory.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
-_NODE_FIELDS = (
-    *("NodeList", "Partition", "Available", "StateLong", "Time", "Size"),
-    *("CPUsState", "Memory", "AllocMem", "Gres", "GresUsed"),
-)
-_WIDE = 400
-"""Characters a column may have: sinfo cuts what is longer."""
-_AVAILABLE = {"idle", "mixed", "allocated", "completing", "planned"}
 _GIVEN_UP = {"JobHoldMaxRequeue", "launch failed requeued held"}
 """Slurm has tried, and holds the job for somebody to look at."""
 _HELD_REASONS = {
@@ -191,20 +184,13 @@ class Slurm(Scheduler):
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask sinfo for every node in every partition, the hidden, too, and squeue for the jobs."""
-        fields = ",".join(f"{name}:{_WIDE}|" for name in _NODE_FIELDS)
-        reply = yield ["sinfo", "-h", "-a", "-N", "-O", fields]
+        reply = yield list(slurm_inventory.NODES_COMMAND)
         self.check_answered(reply)
-        inventory = read_inventory(self, reply)
-        command = ["squeue", "-h", "-a", "-r", "-t", "PENDING,RUNNING", "-o", "%P|%T"]
-        jobs = yield from told(command)
-        if jobs is None:
-            return inventory
-        waiting, running = count_jobs(jobs)
-        queues = [
-            replace(queue, waiting=waiting[queue.name], running=running[queue.name])
-            for queue in inventory.queues
-        ]
-        return Inventory(tuple(queues), inventory.nodes)
+        inventory = slurm_inventory.read_inventory(reply.stdout)
+        if inventory is None:
+            raise self.unreadable(reply)
+        jobs = yield from told(list(slurm_inventory.JOBS_COMMAND))
+        return inventory if jobs is None else slurm_inventory.count_jobs(inventory, jobs)
 
     def mark_command(self) -> list[str]:
         """Return a squeue of the caller's own jobs: here, and only here, comments are asked for."""
@@ -228,86 +214,6 @@ class Slurm(Scheduler):
             ending=word == "COMPLETING",
             stuck=state is JobState.HELD and reason in _GIVEN_UP,
         )
-
-
-def read_inventory(slurm: Slurm, reply: Reply) -> Inventory:
-    """Read an sinfo with ``_NODE_FIELDS``: a row for each node in each partition."""
-    nodes: dict[str, Node] = {}
-    queues: dict[str, Queue] = {}
-    for line in reply.stdout.splitlines():
-        values = [value.strip() for value in line.split("|")]
-        if len(values) != len(_NODE_FIELDS) + 1:
-            raise slurm.unreadable(reply)
-        row = dict(zip(_NODE_FIELDS, values, strict=False))
-        name, default = row["Partition"].removesuffix("*"), row["Partition"].endswith("*")
-        queues[name] = Queue(
-            name,
-            default=default,
-            available=row["Available"] == "up",
-            max_duration=_limit(row["Time"]),
-            max_nodes=_number(row["Size"].rpartition("-")[2]),
-        )
-        known = nodes.get(row["NodeList"])
-        node = replace(known, queues=known.queues | {name}) if known else _node(row, name)
-        nodes[node.name] = node
-    return Inventory(tuple(queues.values()), tuple(nodes.values()))
-
-
-def count_jobs(text: str) -> tuple[Counter[str], Counter[str]]:
-    """Read an squeue of partitions and states: how many jobs wait and run in each partition.
-
-    One that waits may name several, separated by commas, and waits in each.
-    """
-    waiting: Counter[str] = Counter()
-    running: Counter[str] = Counter()
-    for line in text.splitlines():
-        partitions, _, state = line.partition("|")
-        counter = waiting if state == "PENDING" else running
-        counter.update(partitions.split(","))
-    return waiting, running
-
-
-def _node(row: Mapping[str, str], queue: str) -> Node:
-    # StateLong may carry a flag: * for no answer, ~ for powered off (sinfo(1), NODE STATE CODES).
-    available = re.sub(r"\W+$", "", row["StateLong"]) in _AVAILABLE and "*" not in row["StateLong"]
-    _, idle, _, cores = (_number(text) or 0 for text in row["CPUsState"].split("/"))
-    memory, used = _megabytes(row["Memory"]), _megabytes(row["AllocMem"])
-    gpus = _gpus(row["Gres"])
-    return Node(
-        row["NodeList"],
-        available=available,
-        cores=cores,
-        idle_cores=idle if available else 0,
-        gpus=gpus,
-        idle_gpus=gpus - _gpus(row["GresUsed"]) if available else 0,
-        memory=memory,
-        idle_memory=max(0, (memory or 0) - (used or 0)) if available else 0,
-        queues=frozenset({queue}),
-    )
-
-
-def _gpus(gres: str) -> int:
-    """Count the GPUs in ``gpu:a100:2(S:0-1),gpu:1,license:3`` or ``gpu:a100:1(IDX:0)``."""
-    plain = re.sub(r"\([^)]*\)", "", gres)
-    return sum(int(one) for one in re.findall(r"(?:^|,)gpu(?::[^:,]+)*?:(\d+)(?=,|$)", plain))
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
-
-
-def _megabytes(text: str) -> int | None:
-    number = _number(text)
-    return None if number is None else number * 1024**2
-
-
-def _limit(text: str) -> timedelta | None:
-    """Read a time limit: ``7-00:00:00``, ``2:00:00``, ``10:00``; ``infinite`` and ``n/a`` None."""
-    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
-    if match is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _words(reason: str) -> str:

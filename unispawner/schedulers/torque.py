@@ -11,7 +11,7 @@ from typing import ClassVar
 from ..errors import InvalidJobError
 from ..job import JobSpec, JobState
 from ..units import format_duration
-from . import pbs_inventory as listing
+from . import pbs_inventory
 from .base import ALL_FIELDS, Dialogue, Reply, setting
 from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
@@ -163,9 +163,11 @@ class Torque(PbsFamily):
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes."""
-        queues, server, nodes = yield from listing.ask(self, ["pbsnodes", "-a"])
-        found = listing.torque_nodes(nodes, queues)
-        return Inventory(tuple(listing.read_queues(queues, server, gpus="gpus")), tuple(found))
+        queues, server, nodes = yield from pbs_inventory.ask(self, ["pbsnodes", "-a"])
+        found = pbs_inventory.torque_nodes(nodes, queues)
+        return Inventory(
+            tuple(pbs_inventory.read_queues(queues, server, gpus="gpus")), tuple(found)
+        )
 
 
 def read_xml(text: str) -> dict[str, Row] | None:

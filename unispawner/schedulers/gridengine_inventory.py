@@ -1,0 +1,139 @@
+"""Reads what Grid Engine's commands print about the cluster (Son of Grid Engine 8.1.9)."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from datetime import timedelta
+
+from ..job import JobState
+from .gridengine_jobs import find_text, parse_xml, read_number, read_pairs, read_state
+from .inventory import Inventory, Node, Queue
+
+
+def read_inventory(
+    hosts: str, queues: str, jobs: str, gpu_resource: str, gpus_per_slot: bool, memory: list[str]
+) -> Inventory | None:
+    """Read ``qhost -xml -q -F …``, ``qconf -sq`` and ``qstat -xml -r``; None if one is no answer.
+
+    qhost tells what is left of a resource. What there is in all is that and what jobs have.
+    """
+    root, running = parse_xml(hosts, "qhost"), parse_xml(jobs, "job_info")
+    if root is None or running is None:
+        return None
+    taken: dict[str, int] = {}
+    for job in running.iter("job_list"):
+        slots = int(read_number(find_text(job, "slots"))) if gpus_per_slot else 1
+        for request in job.findall("hard_request"):
+            name = find_text(job, "queue_name").partition("@")[2]
+            if name and request.get("name") == gpu_resource:
+                taken[name] = taken.get(name, 0) + slots * int(read_number(request.text or ""))
+    nodes, available = [], set()
+    for host in root.iter("host"):
+        if host.get("name") != "global":
+            open_queues = _open_queues(host)
+            available |= open_queues
+            nodes.append(_node(host, gpu_resource, taken, memory, up=bool(open_queues)))
+    sections = [dict(read_pairs(text)) for text in re.split(r"\n\s*\n", queues)]
+    return Inventory(
+        tuple(_queue(values, available) for values in sections if "qname" in values), tuple(nodes)
+    )
+
+
+def count_waiting(text: str) -> int | None:
+    """Count the jobs of a ``qstat -xml -s p`` that could run, not those that are held or given up.
+
+    Of an array it is every task that waits. None if it is something else.
+    """
+    root = parse_xml(text, "job_info")
+    if root is None:
+        return None
+    return sum(
+        _count_tasks(find_text(job, "tasks"))
+        for job in root.iter("job_list")
+        if read_state(find_text(job, "state")) is JobState.QUEUED
+    )
+
+
+def _count_tasks(text: str) -> int:
+    """Return how many ``25-40:3`` or ``7,9`` are; a job without tasks is one."""
+    ranges = re.findall(r"(\d+)(?:-(\d+):(\d+))?", text)
+    return sum(len(range(int(a), int(b or a) + 1, int(step or 1))) for a, b, step in ranges) or 1
+
+
+def _open_queues(host: ElementTree.Element) -> set[str]:
+    """Return the queues that can start a job there: qstat(1) knows no good state but none."""
+    values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
+    if values.get("load_avg", "-") == "-":
+        return set()
+    queues = [_values(queue) for queue in host.findall("queue")]
+    return {queue["name"] for queue in queues if not queue.get("state_string")}
+
+
+def _node(
+    host: ElementTree.Element,
+    gpu_resource: str,
+    taken: Mapping[str, int],
+    memory_resources: list[str],
+    *,
+    up: bool,
+) -> Node:
+    name = host.get("name", "")
+    values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
+    left = {one.get("name", ""): (one.text or "").strip() for one in host.iter("resourcevalue")}
+    queues = [_values(queue) for queue in host.findall("queue")]
+    # Queues on one host share its slots: the one with most of them tells.
+    cores = max((int(read_number(queue.get("slots", "0"))) for queue in queues), default=0)
+    used = sum(int(read_number(queue.get("slots_used", "0"))) for queue in queues)
+    memory, in_use = read_size(values.get("mem_total", "")), read_size(values.get("mem_used", ""))
+    idle_gpus = int(read_number(left.get(gpu_resource, "0")))
+    idle_memory = 0
+    if memory and up:
+        sizes = [read_size(left.get(resource, "")) for resource in memory_resources]
+        known = [size for size in sizes if size is not None]
+        idle_memory = max(0, min([memory - (in_use or 0), *known]))
+    return Node(
+        name,
+        available=up,
+        cores=cores,
+        idle_cores=max(0, cores - used) if up else 0,
+        gpus=idle_gpus + taken.get(name, 0),
+        idle_gpus=idle_gpus if up else 0,
+        memory=memory,
+        idle_memory=idle_memory,
+        queues=frozenset(queue["name"] for queue in queues),
+    )
+
+
+def _values(queue: ElementTree.Element) -> dict[str, str]:
+    values = {one.get("name", ""): (one.text or "").strip() for one in queue.iter("queuevalue")}
+    return {**values, "name": queue.get("name", "")}
+
+
+def _queue(values: Mapping[str, str], available: set[str]) -> Queue:
+    return Queue(
+        values["qname"],
+        available=values["qname"] in available,
+        max_duration=_duration(values.get("h_rt", "")),
+        max_memory=read_size(values.get("h_vmem", "")),
+    )
+
+
+def read_size(text: str) -> int | None:
+    """Return bytes of ``7.7G``, ``512.0M``, ``0.0`` (sge_types(1)); None of ``-`` and INFINITY."""
+    match = re.fullmatch(r"([\d.]+)([kKmMgGtT]?)", text.partition(",")[0])
+    if match is None:
+        return None
+    factors = {"k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "": 1}
+    binary = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    return int(read_number(match[1]) * {**factors, **binary}[match[2]])
+
+
+def _duration(text: str) -> timedelta | None:
+    """Read ``HH:MM:SS`` or seconds; INFINITY is None. A host's own value follows a comma."""
+    match = re.fullmatch(r"(?:(\d+):(\d+):)?(\d+)", text.partition(",")[0])
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)

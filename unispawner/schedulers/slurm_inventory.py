@@ -1,0 +1,112 @@
+"""Reads what Slurm's sinfo and squeue print about partitions, nodes and the number of jobs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from .inventory import Inventory, Node, Queue
+
+_FIELDS = (
+    *("NodeList", "Partition", "Available", "StateLong", "Time", "Size"),
+    *("CPUsState", "Memory", "AllocMem", "Gres", "GresUsed"),
+)
+_WIDTH = 400
+"""Characters in a column: sinfo cuts what is longer."""
+_AVAILABLE = {"idle", "mixed", "allocated", "completing", "planned"}
+_COLUMNS = ",".join(f"{name}:{_WIDTH}|" for name in _FIELDS)
+
+NODES_COMMAND = ("sinfo", "-h", "-a", "-N", "-O", _COLUMNS)
+"""Lists every node in every partition, the hidden partitions, too."""
+JOBS_COMMAND = ("squeue", "-h", "-a", "-r", "-t", "PENDING,RUNNING", "-o", "%P|%T")
+"""Lists partition and state of the jobs that wait or run, each task of an array by itself."""
+
+
+def read_inventory(text: str) -> Inventory | None:
+    """Read the answer to ``NODES_COMMAND``, a row for each node in each partition.
+
+    Return None if a row has another number of columns.
+    """
+    nodes: dict[str, Node] = {}
+    queues: dict[str, Queue] = {}
+    for line in text.splitlines():
+        values = [value.strip() for value in line.split("|")]
+        if len(values) != len(_FIELDS) + 1:
+            return None
+        row = dict(zip(_FIELDS, values, strict=False))
+        name, default = row["Partition"].removesuffix("*"), row["Partition"].endswith("*")
+        queues[name] = Queue(
+            name,
+            default=default,
+            available=row["Available"] == "up",
+            max_duration=_limit(row["Time"]),
+            max_nodes=_number(row["Size"].rpartition("-")[2]),
+        )
+        known = nodes.get(row["NodeList"])
+        node = replace(known, queues=known.queues | {name}) if known else _node(row, name)
+        nodes[node.name] = node
+    return Inventory(tuple(queues.values()), tuple(nodes.values()))
+
+
+def count_jobs(inventory: Inventory, text: str) -> Inventory:
+    """Return the inventory with the number of jobs in each partition, from ``JOBS_COMMAND``.
+
+    A job that waits may name several partitions, separated by commas, and waits in each.
+    """
+    waiting: Counter[str] = Counter()
+    running: Counter[str] = Counter()
+    for line in text.splitlines():
+        partitions, _, state = line.partition("|")
+        counter = waiting if state == "PENDING" else running
+        counter.update(partitions.split(","))
+    queues = [
+        replace(queue, waiting=waiting[queue.name], running=running[queue.name])
+        for queue in inventory.queues
+    ]
+    return Inventory(tuple(queues), inventory.nodes)
+
+
+def _node(row: Mapping[str, str], queue: str) -> Node:
+    # StateLong may carry a flag: * for no answer, ~ for powered off (sinfo(1), NODE STATE CODES).
+    available = re.sub(r"\W+$", "", row["StateLong"]) in _AVAILABLE and "*" not in row["StateLong"]
+    _, idle, _, cores = (_number(text) or 0 for text in row["CPUsState"].split("/"))
+    memory, used = _megabytes(row["Memory"]), _megabytes(row["AllocMem"])
+    gpus = _gpus(row["Gres"])
+    return Node(
+        row["NodeList"],
+        available=available,
+        cores=cores,
+        idle_cores=idle if available else 0,
+        gpus=gpus,
+        idle_gpus=gpus - _gpus(row["GresUsed"]) if available else 0,
+        memory=memory,
+        idle_memory=max(0, (memory or 0) - (used or 0)) if available else 0,
+        queues=frozenset({queue}),
+    )
+
+
+def _gpus(gres: str) -> int:
+    """Count the GPUs in ``gpu:a100:2(S:0-1),gpu:1,license:3`` or ``gpu:a100:1(IDX:0)``."""
+    plain = re.sub(r"\([^)]*\)", "", gres)
+    return sum(int(one) for one in re.findall(r"(?:^|,)gpu(?::[^:,]+)*?:(\d+)(?=,|$)", plain))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _megabytes(text: str) -> int | None:
+    number = _number(text)
+    return None if number is None else number * 1024**2
+
+
+def _limit(text: str) -> timedelta | None:
+    """Read a time limit: ``7-00:00:00``, ``2:00:00``, ``10:00``; ``infinite`` and ``n/a`` None."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
