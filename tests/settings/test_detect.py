@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,6 @@ def bin(tmp_path: Path) -> Bin:
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test has found is nothing to the next."""
     monkeypatch.setattr(detect, "_known", {})
-    monkeypatch.setattr(detect, "_roots", {})
 
 
 def make(name: str) -> Scheduler:
@@ -320,53 +319,3 @@ async def test_commands_have_the_schedulers_own_environment(bin: Bin) -> None:
         all_found = await detect.look(SubmitHost(), {**bin.environment, **more}, made)
         (found,) = [one for one in all_found if one.name == "gridengine"]
         assert f"SGE 8.1.9 root={expected}" == found.says
-
-
-@pytest.fixture
-def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Make directories as Grid Engine's, and have no other looked at."""
-    monkeypatch.delenv("SGE_ROOT", raising=False)
-    monkeypatch.delenv("SGE_CELL", raising=False)
-    monkeypatch.setattr(detect, "SGE_ROOTS", (str(tmp_path / "first"), str(tmp_path / "second[1]")))
-
-    def root(name: str, cell: str = "default") -> str:
-        common = tmp_path / name / cell / "common"
-        common.mkdir(parents=True)
-        (common / "act_qmaster").write_text("head\n")
-        return str(tmp_path / name)
-
-    return root
-
-
-def test_no_root_is_empty(roots: Callable[..., str]) -> None:
-    """Then it is for the administrator to say."""
-    assert "" == detect.sge_root("default")
-
-
-def test_the_first_usual_place_with_that_cell(roots: Callable[..., str]) -> None:
-    """A directory that has another cell is none; whatever characters its name has."""
-    roots("first", "west")
-    second = roots("second[1]")
-    assert second == detect.sge_root("default")
-
-
-def test_the_hubs_own_root_goes_first(
-    roots: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If it is one: a wrong one is passed over."""
-    first, own = roots("first"), roots("own", "east")
-    monkeypatch.setenv("SGE_ROOT", own)
-    assert [own, first] == [detect.sge_root("east"), detect.sge_root("default")]
-
-
-def test_only_what_is_not_set_is_filled_in(roots: Callable[..., str]) -> None:
-    """Of the settings that a host itself tells; the others' stay as they are."""
-    first, west = roots("first"), roots("second[1]", "west")
-    given = {"sge_root": "", "sge_cell": "", "sge_gpu_resource": "gpu"}
-    assert {**given, "sge_root": first} == detect.complete("gridengine", given)
-    assert {"sge_root": "", "sge_cell": ""} == {name: given[name] for name in list(given)[:2]}
-    west_cell = {**given, "sge_cell": "west"}
-    assert {**west_cell, "sge_root": west} == detect.complete("gridengine", west_cell)
-    by_hand = {**given, "sge_root": "/my/own"}
-    assert by_hand == detect.complete("gridengine", by_hand)
-    assert {} == detect.complete("slurm", {})

@@ -12,7 +12,13 @@ from traitlets.config import Config
 
 from unispawner.errors import InvalidJobError
 from unispawner.monitor.monitor import Monitor, get_monitor
-from unispawner.schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
+from unispawner.schedulers import (
+    NAMES,
+    Scheduler,
+    get_scheduler,
+    gridengine_host,
+    scheduler_class,
+)
 from unispawner.servers.spawner import UniSpawner
 from unispawner.servers.state import ServerState
 from unispawner.settings import detect
@@ -54,7 +60,7 @@ def spawner(name: str, **settings: Any) -> UniSpawner:
 @pytest.fixture(autouse=True)
 def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever Grid Engine this host has, none is found."""
-    monkeypatch.setattr(detect, "sge_root", lambda cell: "")
+    monkeypatch.setattr(gridengine_host, "find_root", lambda cell: "")
 
 
 # -- as traits ----------------------------------------------------------------------------------
@@ -251,11 +257,11 @@ def test_a_default_comes_back_though_it_is_set_by_now(name: str, setting: Any) -
 
 def test_the_root_that_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hub that finds another when it comes back asks about its jobs where they are."""
-    monkeypatch.setattr(detect, "_roots", {})
-    monkeypatch.setattr(detect, "sge_root", lambda cell: "/then")
+    monkeypatch.setattr(gridengine_host, "_roots", {})
+    monkeypatch.setattr(gridengine_host, "find_root", lambda cell: "/then")
     state = saved("gridengine")
-    monkeypatch.setattr(detect, "_roots", {})
-    monkeypatch.setattr(detect, "sge_root", lambda cell: "/now")
+    monkeypatch.setattr(gridengine_host, "_roots", {})
+    monkeypatch.setattr(gridengine_host, "find_root", lambda cell: "/now")
     now = spawner("gridengine")
     assert "/now" == now.command_environment()["SGE_ROOT"]
     now.load_state(state)

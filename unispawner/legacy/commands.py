@@ -16,7 +16,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..script.filling import format_template
 from ..servers import database as saving
 from ..servers.address import DEAD_ADDRESS
-from ..settings.scheduler import HOST
+from ..submit_host.host import HOST
 from ..web.failures import BatchFailure
 from . import environment, options, private_files
 from .checks import filled_in

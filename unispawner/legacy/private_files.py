@@ -19,7 +19,7 @@ from ..run_as.client import AgentClient
 from ..run_as.exec_prefix import ExecPrefix
 from ..schedulers import get_scheduler
 from ..servers import database as saving
-from ..settings.scheduler import HOST
+from ..submit_host.host import HOST
 
 if TYPE_CHECKING:
     from .base import BatchSpawnerBase

@@ -144,6 +144,11 @@ class Scheduler(ABC):
         """Return its own settings: fields with ``help`` and ``choices`` in their metadata."""
         return fields(cls) if is_dataclass(cls) else ()
 
+    @classmethod
+    def complete_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings, those filled in that this host itself shows; on the Hub's side."""
+        return dict(settings)
+
     @property
     def options(self) -> dict[str, Any]:
         """The scheduler's own settings: what :func:`~unispawner.schedulers.get_scheduler` takes."""

@@ -10,11 +10,11 @@ import re
 import shlex
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
-from . import gridengine_inventory, gridengine_jobs
+from . import gridengine_host, gridengine_inventory, gridengine_jobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 
@@ -112,6 +112,11 @@ class GridEngine(Scheduler):
             Meaning.UNAVAILABLE,
         ),
     )
+
+    @classmethod
+    def complete_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings; root, cell and ports of this host where none are set."""
+        return gridengine_host.complete_settings(settings)
 
     @property
     def asked_as(self) -> Hashable:

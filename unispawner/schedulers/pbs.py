@@ -164,9 +164,11 @@ class Pbs(PbsFamily):
         Of a host with several vnodes ``-a`` alone says little but ``<various>``.
         """
         queues, server, nodes = yield from pbs_inventory.ask(self, ["pbsnodes", "-a", "-v"])
-        found = pbs_inventory.pbs_nodes(nodes, queues, self.pbs_gpu_resource)
-        limits = {"gpus": self.pbs_gpu_resource}
-        return Inventory(tuple(pbs_inventory.read_queues(queues, server, **limits)), tuple(found))
+        gpus = self.pbs_gpu_resource
+        return Inventory(
+            tuple(pbs_inventory.read_queues(queues, server, gpus=gpus)),
+            tuple(pbs_inventory.pbs_nodes(nodes, queues, gpus)),
+        )
 
 
 SCHEDULER = Pbs

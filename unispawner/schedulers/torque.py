@@ -164,9 +164,9 @@ class Torque(PbsFamily):
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes."""
         queues, server, nodes = yield from pbs_inventory.ask(self, ["pbsnodes", "-a"])
-        found = pbs_inventory.torque_nodes(nodes, queues)
         return Inventory(
-            tuple(pbs_inventory.read_queues(queues, server, gpus="gpus")), tuple(found)
+            tuple(pbs_inventory.read_queues(queues, server, gpus="gpus")),
+            tuple(pbs_inventory.torque_nodes(nodes, queues)),
         )
 
 

@@ -19,7 +19,7 @@ from ..run_as import get_run_as
 from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..settings.job import JobSettings
-from ..settings.scheduler import HOST
+from ..submit_host.host import HOST
 from ..web import progress
 from ..web import reports as handlers
 from ..web.bookkeeping import front

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
@@ -24,16 +21,7 @@ IDENTIFY_TIMEOUT = 10.0
 _Key = tuple[tuple[str, str], ...]
 _known: dict[_Key, str] = {}
 _looking: dict[tuple[_Key, asyncio.AbstractEventLoop], asyncio.Task[list[Found]]] = {}
-_roots: dict[str, tuple[str, float]] = {}
-ROOT_PAUSE = 60.0
-"""Seconds after which Grid Engine's root is looked for again where there was none."""
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
-
-SGE_ROOTS = (
-    *("/var/lib/gridengine", "/opt/sge", "/opt/gridengine", "/opt/uge", "/opt/univa", "/opt/ogs"),
-    *("/usr/share/gridengine", "/usr/local/sge", "/cm/shared/apps/sge/current", "/gridware/sge"),
-)
-"""Where Grid Engine's SGE_ROOT usually is; each has ``<cell>/common/act_qmaster``."""
 
 
 @dataclass(frozen=True)
@@ -208,37 +196,3 @@ def _only(found: list[Found], path: str) -> str:
 
 def _key(environment: Mapping[str, str]) -> _Key:
     return tuple(sorted(environment.items()))
-
-
-def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a scheduler's settings with those filled in that the host itself tells."""
-    result = dict(options)
-    if name == "gridengine" and not result["sge_root"]:
-        if os.environ.get("SGE_ROOT"):  # settings.sh sets them all
-            result["sge_cell"] = result["sge_cell"] or os.environ.get("SGE_CELL", "")
-            for setting in ("sge_qmaster_port", "sge_execd_port"):
-                port = os.environ.get(setting.upper(), "")
-                result[setting] = result[setting] or (int(port) if port.isdigit() else 0)
-        result["sge_root"] = _remembered_root(result["sge_cell"] or "default")
-    return result
-
-
-def _remembered_root(cell: str) -> str:
-    """Return what :func:`sge_root` has found; that it has found nothing holds for a while."""
-    root, when = _roots.get(cell, ("", float("-inf")))
-    if not root and time.monotonic() - when > ROOT_PAUSE:
-        root = sge_root(cell)
-        _roots[cell] = (root, time.monotonic())
-    return root
-
-
-def sge_root(cell: str) -> str:
-    """Return Grid Engine's root: the Hub's own SGE_ROOT, or where there is one; else empty."""
-    candidates = (os.environ.get("SGE_ROOT", ""), *SGE_ROOTS)
-    for root in filter(None, candidates):
-        try:  # Debian's package brings an empty one
-            if os.path.getsize(os.path.join(root, cell, "common", "act_qmaster")):
-                return root
-        except OSError:
-            continue
-    return ""

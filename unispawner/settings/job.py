@@ -32,9 +32,10 @@ from ..job import JobSpec, ResourceSpec
 from ..run_as import WAYS
 from ..schedulers import NAMES
 from ..script.rendering import render_script
+from ..submit_host.host import HOST
 from ..units import parse_duration
 from . import detect
-from .scheduler import HOST, SchedulerSettings
+from .scheduler import SchedulerSettings
 
 # PSI/J's own names, too: a configuration may serve both.
 _ATTRIBUTE_PREFIXES = {*NAMES, "pbs_classic", "cobalt", "flux", "rp"}

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 from traitlets import Bool, Dict, Enum, Integer, TraitError, TraitType, Unicode
 
 from ..schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
-from ..submit_host.host import SubmitHost
+from ..submit_host.host import HOST
 from . import detect
 
 if TYPE_CHECKING:
     from jupyterhub.spawner import Spawner as _Base
 else:  # JupyterHub refuses a subclass of Spawner that can't start, stop and poll
     from traitlets.config import LoggingConfigurable as _Base
-
-HOST = SubmitHost()
-"""Where the Hub's commands run."""
 
 
 def _trait(setting: Field[Any], names: list[str]) -> TraitType[Any, Any]:
@@ -92,8 +89,9 @@ class SchedulerSettings(_Base):
 
     def scheduler_named(self, name: str) -> Scheduler:
         """Return a scheduler with the settings as they are."""
-        options = {one.name: getattr(self, one.name) for one in scheduler_class(name).settings()}
-        return get_scheduler(name, detect.complete(name, options))
+        cls = scheduler_class(name)
+        options = {setting.name: getattr(self, setting.name) for setting in cls.settings()}
+        return get_scheduler(name, cls.complete_settings(options))
 
     async def find_scheduler(self) -> None:
         """Look up which scheduler "auto" is, unless that is known.

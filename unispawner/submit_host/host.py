@@ -119,6 +119,10 @@ class SubmitHost:
             )
 
 
+HOST = SubmitHost()
+"""Where all of the Hub's commands run."""
+
+
 async def _in_thread(running: Command) -> Finished:
     """Run a command in a thread of its own, which keeps no process from ending.
 
@@ -148,4 +152,4 @@ async def _in_thread(running: Command) -> Finished:
     return await future
 
 
-__all__ = ["GROUP_AT_ONCE", "Command", "Finished", "SubmitHost"]
+__all__ = ["GROUP_AT_ONCE", "HOST", "Command", "Finished", "SubmitHost"]

@@ -10,7 +10,7 @@ from ...legacy import environment, private_files
 from ...legacy.checks import COMMANDS, filled_in, known_fields
 from ...legacy.options import quote
 from ...run_as.accounts import find_account
-from ...settings.scheduler import HOST
+from ...submit_host.host import HOST
 
 TIMEOUT = 10.0
 """Seconds that the shell may take to look for a program."""

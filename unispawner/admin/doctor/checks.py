@@ -31,7 +31,8 @@ from ...run_as.sudo import Sudo
 from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from ...settings import detect
-from ...settings.scheduler import HOST, SchedulerSettings
+from ...settings.scheduler import SchedulerSettings
+from ...submit_host.host import HOST
 from ..config_file import class_or_unispawner, load_config, spawner_class, spawner_for_nobody
 from . import batchspawner as legacy
 from .queues import doubts
