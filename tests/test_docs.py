@@ -1,0 +1,89 @@
+"""The documents name files that exist, link to what exists, and show every folder."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+PAGES = sorted(
+    path.relative_to(TOP).as_posix()
+    for pattern in ("*.md", "docs/*.md", "ci/*/README.md", "legacy_templates/*.md")
+    for path in TOP.glob(pattern)
+)
+# A file or folder, as opposed to a setting, a command or a path on somebody's host.
+PATH = re.compile(
+    r"[\w-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|toml|cfg|ini|svg))|(?:ci|tests|docs)/[\w./-]+"
+)
+OF_A_CONTRIBUTOR = {"fastq"}
+"""Folders and files that an example has a contributor make."""
+
+
+def read(page: str) -> str:
+    return (TOP / page).read_text(encoding="utf-8")
+
+
+def without_code(text: str) -> str:
+    """Return the text without blocks of code and without code between backticks."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.M | re.S))
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub makes of a heading."""
+    words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower()
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+
+
+def anchors(page: str) -> set[str]:
+    text = re.sub(r"^( *)```.*?^\1```$", "", read(page), flags=re.M | re.S)
+    return {anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+def links(page: str) -> Iterator[str]:
+    """Yield the targets of a page's links and pictures that are files of ours."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(read(page))):
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_the_documents_resolve(page: str) -> None:
+    """Each link to a file of ours leads to a file, and each anchor to a heading."""
+    broken = []
+    for target in links(page):
+        file, _, heading = target.partition("#")
+        to = (TOP / page).parent.joinpath(file).resolve() if file else TOP / page
+        known = to.suffix != ".md" or not heading or not to.is_file()
+        if not to.exists() or not (known or heading in anchors(to.relative_to(TOP).as_posix())):
+            broken.append(target)
+    assert [] == broken
+
+
+@pytest.mark.parametrize(
+    "page", ["docs/how-it-works.md", "CONTRIBUTING.md", "docs/adding-a-scheduler.md"]
+)
+def test_files_that_a_document_names_exist(page: str) -> None:
+    """A path between backticks is one of the repository, or of the package."""
+    text = re.sub(r"^( *)```.*?^\1```$", "", read(page), flags=re.M | re.S)
+    named = {word for word in re.findall(r"`([^`\n]+)`", text) if PATH.fullmatch(word)}
+    assert named
+    missing = {
+        word
+        for word in named
+        if not (TOP / word).exists() and not (TOP / "unispawner" / word).exists()
+        if not OF_A_CONTRIBUTOR & set(re.split(r"\W|_", word))
+    }
+    assert set() == missing
+
+
+def test_the_map_shows_every_folder() -> None:
+    """docs/how-it-works.md lists each folder and each module at the top of the package."""
+    block = re.search(r"^unispawner/\n(.*?)^```", read("docs/how-it-works.md"), re.M | re.S)
+    assert block
+    names = re.findall(r"^ +((?:[\w]+(?:/|\.py) *)+)", block[1], re.M)
+    shown = {name for line in names for name in line.split()}
+    package = TOP / "unispawner"
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    modules = {path.name for path in package.glob("*.py") if not path.name.startswith("_")}
+    assert folders | modules == shown
