@@ -1,5 +1,6 @@
 """The documents name files that exist, link to what exists, and show every folder."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,3 +88,22 @@ def test_the_map_shows_every_folder() -> None:
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     modules = {path.name for path in package.glob("*.py") if not path.name.startswith("_")}
     assert folders | modules == shown
+
+
+JOINED = {"c.ProfilesSpawner.profiles failed"}
+"""Messages that the code joins from the name of a setting and a word."""
+
+
+def test_quoted_messages_are_those_of_the_code() -> None:
+    """A message that docs/install.md quotes can be found in the code as it stands there."""
+    texts = [
+        node.value
+        for path in (TOP / "unispawner").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    table = read("docs/install.md").partition("## When something is wrong")[2]
+    quotes = set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", table)) - JOINED
+    assert quotes
+    parts = {part.strip() for quote in quotes for part in quote.split("…")} - {""}
+    assert set() == {part for part in parts if not any(part in text for text in texts)}
