@@ -1,6 +1,7 @@
-"""The errors: the data they carry, and what becomes of forged ones."""
+"""The errors: the data they carry, their tree in the docstring, and forged errors."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ def tree(cls: type[UniSpawnerError] = UniSpawnerError) -> list[type[UniSpawnerEr
 
 @pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
 def test_every_error_crosses_the_boundary(cls: type[UniSpawnerError]) -> None:
-    """Type, message, command, exit status and output arrive as they left."""
+    """An error keeps its type and its data on the way through JSON."""
     sent = cls("It failed.", command=("sbatch", "-p x"), exit_status=1, output=" why \n")
     got = error_from_dict(json.loads(json.dumps(sent.to_dict())))
     assert cls is type(got)
@@ -25,21 +26,27 @@ def test_every_error_crosses_the_boundary(cls: type[UniSpawnerError]) -> None:
 
 
 def test_the_tree_is_drawn_at_the_top() -> None:
-    """The module's docstring names every error there is."""
+    """The tree in the module's docstring has a line for each error, in the order of the classes."""
     assert errors.__doc__
-    for cls in tree():
-        assert cls.__name__ in errors.__doc__
+    drawn = re.findall(r"^(?: [├└]── )?(\w+Error|SchedulerUnavailable) ", errors.__doc__, re.M)
+    assert [cls.__name__ for cls in tree()] == drawn
+
+
+@pytest.mark.parametrize("cls", tree()[1:], ids=lambda cls: cls.__name__)
+def test_each_docstring_says_where_an_error_comes_from(cls: type[UniSpawnerError]) -> None:
+    """The docstring of each error names the parts of the package that raise it."""
+    assert "Raised " in (cls.__doc__ or "")
 
 
 def test_text_is_message_and_output() -> None:
-    """The scheduler's own words follow ours, but are not said twice."""
+    """The text of an error is its message and then its output, unless the message contains it."""
     assert "a\nb" == str(SubmitError("a", output="b"))
     assert "a: b" == str(SubmitError("a: b", output="b"))
     assert "a" == str(SubmitError("a"))
 
 
 def test_the_end_of_long_output_is_kept() -> None:
-    """The reason stands at the end."""
+    """Output that is too long loses its beginning, because the reason stands at its end."""
     error = SubmitError("a", output="x" * 10_000 + "the reason")
     assert errors.OUTPUT_LIMIT == len(error.output)
     assert error.output.endswith("the reason")
@@ -57,7 +64,7 @@ def test_the_end_of_long_output_is_kept() -> None:
     ],
 )
 def test_forged_errors_are_tamed(data: dict[str, Any]) -> None:
-    """What isn't of the right type is replaced, what is long is cut, no foreign type is made."""
+    """A forged error becomes an AgentError whose values have the right types and lengths."""
     error = error_from_dict(data)
     assert AgentError is type(error)
     assert 0 < len(error.message) <= errors.OUTPUT_LIMIT

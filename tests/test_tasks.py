@@ -1,17 +1,23 @@
-"""Waiting that can be cancelled, whatever comes at the same moment."""
+"""Background tasks: their failures are logged, and waiting for an event can be cancelled."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
+from unispawner import tasks
+from unispawner.errors import AgentError
 from unispawner.tasks import wait_for_event
 
 
 @pytest.mark.parametrize("steps", range(4))
 async def test_a_cancellation_together_with_the_event(steps: int) -> None:
-    """It counts, unless the waiting was over: JupyterHub cancels a start once, and waits."""
+    """A cancellation that comes together with the event ends the waiting.
+
+    JupyterHub cancels a start only once and then waits for it.
+    """
     event = asyncio.Event()
     waiting = asyncio.ensure_future(wait_for_event(event, 60))
     await asyncio.sleep(0.01)
@@ -26,8 +32,29 @@ async def test_a_cancellation_together_with_the_event(steps: int) -> None:
 
 
 async def test_a_timeout_is_no_error() -> None:
-    """It returns, and leaves nothing waiting."""
+    """After its time ``wait_for_event`` returns without an error and leaves no task behind."""
     before = asyncio.all_tasks()
     await asyncio.wait_for(wait_for_event(asyncio.Event(), 0.01), 20)
     await asyncio.sleep(0)
     assert before == asyncio.all_tasks()
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "traceback"),
+    [(AgentError("no sudo"), logging.WARNING, False), (KeyError("x"), logging.ERROR, True)],
+    ids=["an error of ours", "a bug"],
+)
+async def test_a_failure_is_logged(
+    caplog: pytest.LogCaptureFixture, error: Exception, level: int, traceback: bool
+) -> None:
+    """A task that raises leaves a line in the log; only a bug has its traceback there."""
+
+    async def fail() -> None:
+        raise error
+
+    task = tasks.start(fail(), "submission for alice")
+    await asyncio.wait({task})
+    await asyncio.sleep(0)  # for the callbacks of the task
+    (record,) = caplog.records
+    assert f"unispawner: submission for alice failed: {error}" == record.getMessage()
+    assert (level, traceback) == (record.levelno, record.exc_info is not None)

@@ -1,15 +1,16 @@
-"""The errors of unispawner.
+"""The errors that unispawner raises on purpose.
 
-UniSpawnerError
- ├── InvalidJobError        the request itself is wrong: a field, a value, a bound
- ├── SubmitError            the scheduler refused the job
- ├── CancelError            the scheduler refused to cancel it
- ├── JobEndedError          the job ended, or never reported, before its server was ready
- ├── SchedulerUnavailable   the scheduler can't be asked just now: nothing is known
- └── AgentError             the user's side could not be reached, or made no sense
+UniSpawnerError                 base class: catches every error below
+ ├── InvalidJobError            a setting, a choice or a file is wrong; nothing was submitted
+ ├── SubmitError                the scheduler refused a job
+ ├── CancelError                the scheduler refused to cancel a job
+ ├── JobEndedError              a job ended, or never reported, before its server was ready
+ ├── SchedulerUnavailable       the scheduler gave no answer that can be read; all states are kept
+ └── AgentError                 the user's side failed: sudo, the account, the agent
 
-Every one carries the command that failed, its exit status and its output, and crosses the user
-boundary as plain data (:meth:`UniSpawnerError.to_dict`, :func:`error_from_dict`).
+The docstring of each class says where it is raised and what its reader can do about it. Every
+error carries the command that failed, its exit status and its output. It crosses the user boundary
+as plain data: see :meth:`UniSpawnerError.to_dict` and :func:`error_from_dict`.
 """
 
 from __future__ import annotations
@@ -19,26 +20,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 OUTPUT_LIMIT = 4000
-"""Characters of a command's output that an error keeps: the end of it, where the reason stands."""
+"""How many characters of a command's output an error keeps: the last, which hold the reason."""
 
-
-# Foreign text may hold what moves a terminal's cursor, or looks like lines of the log's own.
+# Control characters in foreign text can move a terminal's cursor or imitate lines of the log.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UniSpawnerError(Exception):
-    """Anything that unispawner raises on purpose.
+    """Base class of all errors that unispawner raises on purpose.
+
+    It is raised itself only where none of its subclasses fits, such as for a bug.
 
     Parameters
     ----------
     message
         One or more sentences for the person who reads it: what failed and what to do.
     command
-        The command that failed, as an argument list; empty if there was none.
+        The command that failed, as an argument list; empty if no command is involved.
     exit_status
-        Its exit status; None if it did not run or did not end.
+        The exit status of the command; None if it did not run or did not end.
     output
-        What it printed, in the scheduler's own words; cut to the last ``OUTPUT_LIMIT`` characters.
+        What the command printed, word for word; cut to the last ``OUTPUT_LIMIT`` characters.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class UniSpawnerError(Exception):
         super().__init__(self.message)
         self.command = tuple(command)
         self.exit_status = exit_status
-        # Line breaks may stay: the log indents them.
+        # Line breaks stay: the log indents the lines that follow.
         self.output = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", output.strip()[-OUTPUT_LIMIT:])
 
     def __str__(self) -> str:
@@ -73,34 +75,65 @@ class UniSpawnerError(Exception):
 
 
 class InvalidJobError(UniSpawnerError):
-    """A job that can't be asked for: names the field, the value and what would be right."""
+    """A setting, a user's choice or a file is wrong, and nothing was submitted.
+
+    Raised wherever a value is checked: settings, profiles, schedulers, script, legacy, admin.
+    The message names the field first, then the value, then what would be right: correct that.
+    """
 
 
 class SubmitError(UniSpawnerError):
-    """The scheduler refused a job; ``output`` holds its own words."""
+    """The scheduler refused a job.
+
+    Raised by the agent and by the legacy classes. ``output`` holds the scheduler's own words: they
+    name what to change in the request, or what to ask the administrators of the cluster for.
+    """
 
 
 class CancelError(UniSpawnerError):
-    """The scheduler refused to cancel a job; ``output`` holds its own words."""
+    """The scheduler refused to cancel a job.
+
+    Raised by the agent. Stopping a server tries again until the job has ended; if that takes long,
+    read the scheduler's own words in ``output`` and cancel the job by hand.
+    """
 
 
 class JobEndedError(UniSpawnerError):
-    """A job ended before its server was ready; ``output`` holds the end of the job's log."""
+    """A job ended, was stopped, or never reported, before its server was ready.
+
+    Raised by servers and legacy. ``output`` holds the end of the job's log, which says why.
+    """
 
 
 class SchedulerUnavailable(UniSpawnerError):
-    """The scheduler did not answer, or not legibly. It says nothing about any job."""
+    """The scheduler gave no answer, or one that can't be read: nothing is known about any job.
+
+    Raised wherever a scheduler's command is run or read: submit_host, schedulers, settings, agent.
+    Every job keeps its last known state, and the next query tries again. If it goes on, run
+    ``command`` by hand under the Hub's account.
+    """
 
 
 class AgentError(UniSpawnerError):
-    """The user's side failed: a refusing sudo, a missing account, a crash, garbage or silence."""
+    """The user's side failed: the account, sudo, or the agent, which runs as the user.
+
+    Raised by run_as, submit_host, agent and servers: no such account, a refusal by sudo, a crash,
+    a reply that makes no sense. ``unispawner doctor --account NAME``, run as the Hub's account,
+    goes the same way and reports where it fails.
+    """
 
 
 def as_unavailable(error: Exception, title: str) -> UniSpawnerError:
-    """Return a query's error as one of ours: a bug in a parser says nothing about any job."""
+    """Return the error of a query as a UniSpawnerError.
+
+    Any other exception, such as a bug in a parser, becomes SchedulerUnavailable: it says nothing
+    about any job.
+    """
     if isinstance(error, UniSpawnerError):
         return error
-    return SchedulerUnavailable(f"{title}'s answer was not understood: {error!r}")
+    return SchedulerUnavailable(
+        f"The answer of {title} could not be read: {error!r}. The Hub's log has the traceback."
+    )
 
 
 _BY_NAME: Mapping[str, type[UniSpawnerError]] = {
@@ -118,16 +151,16 @@ _BY_NAME: Mapping[str, type[UniSpawnerError]] = {
 
 
 def error_from_dict(data: Mapping[str, Any]) -> UniSpawnerError:
-    """Make an error from what :meth:`UniSpawnerError.to_dict` gave, trusting nothing in it.
+    """Return the error that :meth:`UniSpawnerError.to_dict` described.
 
-    The data comes from the user's side: what isn't of the right type is replaced, what is long is
-    cut, and a type that isn't ours becomes an :class:`AgentError`.
+    The data comes from the user's side, so nothing in it is trusted: a value of the wrong type is
+    replaced, a long one is cut, and the name of an unknown type becomes an :class:`AgentError`.
     """
     exit_status = data.get("exit_status")
     command = data.get("command")
     cls = _BY_NAME.get(str(data.get("type")), AgentError)
     return cls(
-        str(data.get("message") or "The user's side failed without a message.")[:OUTPUT_LIMIT],
+        str(data.get("message") or "The user's side failed and gave no reason.")[:OUTPUT_LIMIT],
         command=[str(word)[:500] for word in command[:50]] if isinstance(command, list) else (),
         exit_status=exit_status if isinstance(exit_status, int) else None,
         output=str(data.get("output") or ""),

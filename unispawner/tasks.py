@@ -1,4 +1,4 @@
-"""Background tasks that somebody owns: held until done, their failures logged, never swallowed."""
+"""Background tasks. Each is kept until it is done, and its failure goes to the log."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Any
 
 from .errors import UniSpawnerError
 
-log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
+log = logging.getLogger("JupyterHub.unispawner")  # a child of the Hub's logger: its handlers serve
 
 _running: set[asyncio.Task[Any]] = set()
+"""The tasks that are not done: asyncio itself keeps only weak references to tasks."""
 
 
 def start(work: Coroutine[Any, Any, Any], what: str) -> asyncio.Task[Any]:
-    """Start work in the background and hold it until it is done.
+    """Start a coroutine in the background and return its task.
 
-    What it raises is logged with ``what``. JupyterHub cancels and awaits every task when it ends.
+    If it raises, the log has a line that begins with ``what``. When JupyterHub shuts down, it
+    cancels and awaits every task.
     """
     task = asyncio.get_running_loop().create_task(work, name=f"unispawner: {what}")
     _running.add(task)
-    task.add_done_callback(_done)
+    task.add_done_callback(_log_failure)
     return task
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float | None) -> None:
-    """Return when an event is set, or after that many seconds.
+    """Return when an event is set, or after that many seconds; None waits without limit.
 
-    Not by ``asyncio.wait_for``: before Python 3.12 it swallows a cancellation that comes together
-    with the event, and JupyterHub, which cancels a start once when its time is up, would wait for
-    ever.
+    ``asyncio.wait_for`` would not do: before Python 3.12 it loses a cancellation that comes at the
+    same moment as the event. JupyterHub cancels a start only once, when its time is up, and would
+    then wait for ever.
     """
     waiter = asyncio.ensure_future(event.wait())
     try:
@@ -39,11 +41,11 @@ async def wait_for_event(event: asyncio.Event, seconds: float | None) -> None:
         waiter.cancel()
 
 
-def _done(task: asyncio.Task[Any]) -> None:
+def _log_failure(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if task.cancelled() or (error := task.exception()) is None:
         return
-    if isinstance(error, UniSpawnerError):  # it says all there is to say
+    if isinstance(error, UniSpawnerError):  # its message is enough, without a traceback
         log.warning("%s failed: %s", task.get_name(), error)
     else:
         log.error("%s failed: %s", task.get_name(), error, exc_info=error)
