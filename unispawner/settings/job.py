@@ -1,4 +1,4 @@
-"""What an administrator can set, and how it becomes a job: traits -> JobSpec."""
+"""The settings of a job, as traits, and how they become a JobSpec."""
 
 from __future__ import annotations
 
@@ -37,19 +37,21 @@ from ..units import parse_duration
 from . import detect
 from .scheduler import SchedulerSettings
 
-# PSI/J's own names, too: a configuration may serve both.
+# With the names of PSI/J's executors: one configuration may serve PSI/J programs as well.
 _ATTRIBUTE_PREFIXES = {*NAMES, "pbs_classic", "cobalt", "flux", "rp"}
-_WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (compared with, not bound to)
+_WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (only compared with)
 
 
 class JobSettings(SchedulerSettings):
-    """The traits of UniSpawner."""
+    """The traits of UniSpawner that describe a job, its account and its server."""
 
     resources = Dict(
-        help="""What each job asks for: any of node_count, process_count, processes_per_node,
-        cpu_cores_per_process, gpu_cores_per_process (whole numbers), memory (of the whole job:
-        "4G", "512M", "4GiB" or bytes; all units binary) and exclusive_node_use (True or False).
-        What is left out is the scheduler's default. Example:
+        help="""The resources that each job requests. Keys: node_count, process_count,
+        processes_per_node, cpu_cores_per_process, gpu_cores_per_process (whole numbers), memory
+        (of the whole job: "4G", "512M", "4GiB" or a number of bytes; a K is always 1024 bytes) and
+        exclusive_node_use (True or False). Where memory or cpu_cores_per_process is missing,
+        JupyterHub's mem_limit or cpu_limit is used, or else the guarantee of that name. For every
+        other missing key the scheduler's default applies. Example:
         {"cpu_cores_per_process": 2, "memory": "4G"}""",
     ).tag(config=True)
 
@@ -57,173 +59,188 @@ class JobSettings(SchedulerSettings):
         [Unicode(), Integer(), Instance(timedelta)],
         default_value=None,
         allow_none=True,
-        help="""How long a job may run: "08:00:00" (HH:MM:SS), "1-12:00:00" (days first), a number
-        of minutes, or a timedelta. None (the default) leaves it to the scheduler.""",
+        help="""The time limit of each job: "08:00:00" (HH:MM:SS), "1-12:00:00" (days first), a
+        number of minutes, or a timedelta. None (the default): the scheduler's own limit
+        applies.""",
     ).tag(config=True)
 
     queue_name = Unicode(
         allow_none=True,
-        help="""The queue (Slurm: partition) to submit to; empty (the default) is the scheduler's
-        default.""",
+        help="""The queue that jobs are submitted to; Slurm calls it a partition. Empty (the
+        default): the scheduler's default queue.""",
     ).tag(config=True)
 
     account = Unicode(
         allow_none=True,
-        help="""The account or project that pays for the job; empty is the user's default.""",
+        help="""The account or project that is charged for the job. Empty (the default): the
+        user's default account.""",
     ).tag(config=True)
 
     reservation_id = Unicode(
         allow_none=True,
-        help="""The advance reservation to run in; empty (the default) is none.""",
+        help="""The advance reservation in which jobs run. Empty (the default): none.""",
     ).tag(config=True)
 
     custom_attributes = Dict(
-        help="""Further options of the scheduler, each named "<scheduler>.<option>" as on its
-        submit command: {"slurm.qos": "high", "slurm.requeue": True,
-        "slurm.mail-type": ["BEGIN", "END"]}. True is an option without a value, a list repeats
-        the option; those of other schedulers are ignored.""",
+        help="""Further options of the scheduler's submit command, each as
+        "<scheduler>.<option>": {"slurm.qos": "high", "slurm.requeue": True,
+        "slurm.mail-type": ["BEGIN", "END"]}. True writes the option without a value, False leaves
+        it out, and a list repeats it. Options of other schedulers are ignored.""",
     ).tag(config=True)
 
     job_name = Unicode(
         "jupyter",
-        help="""The job's name in the scheduler's listings, which every user may see.""",
+        help="""The name of each job in the scheduler's listings. Every user can read it.""",
     ).tag(config=True)
 
     prologue = Unicode(
-        help="""Shell text that the job runs before the server, such as "module load python". It
-        runs in job_shell, with the server's environment set. Every user can read it on some
-        schedulers: no secrets.""",
+        help="""Shell commands that the job runs before the server starts, such as
+        "module load python". They run in job_shell, with the server's environment variables. Put
+        no secrets here: with some schedulers every user can read them.""",
     ).tag(config=True)
 
     epilogue = Unicode(
-        help="""Shell text that the job runs after the server has ended. Every user can read it on
-        some schedulers: no secrets.""",
+        help="""Shell commands that the job runs after the server has ended. Put no secrets
+        here: with some schedulers every user can read them.""",
     ).tag(config=True)
 
     job_shell = Unicode(
         "/bin/bash -l",
-        help="""The shell of the job's script: an absolute path and at most one argument. A login
-        shell (-l, the default) reads /etc/profile, where "module" usually comes from.""",
+        help="""The shell that runs the job's script: an absolute path and at most one
+        argument. The default is a login shell (-l): it reads /etc/profile, which usually defines
+        the command "module".""",
     ).tag(config=True)
 
     run_as = Enum(
         tuple(WAYS),
         default_value="sudo",
-        help="""How the Hub acts as a user: "sudo" (the default) runs one fixed command, for which
-        `unispawner doctor --sudoers` prints the line; "same_user" runs jobs as the Hub's own
-        account only.""",
+        help="""How the Hub acts as a user. "sudo" (the default): sudo runs one fixed command, and
+        `unispawner doctor --sudoers` prints the line that sudoers needs for it. "same_user": the
+        Hub does not change the account, so jobs run under the Hub's own account only.""",
     ).tag(config=True)
 
     allow_shared_account = Bool(
         False,
         help="""With run_as = "same_user": run the servers of all Hub users under the Hub's own
-        account. They can then read and change each other's files and servers, and the Hub's
-        database. For demonstrations and for people who trust each other fully.""",
+        account. Every user can then read and change the files and servers of all the others, and
+        the Hub's database. Use it for demonstrations, or among people who trust each other fully.
+        False (the default): a start under any other account than the Hub's is refused.""",
     ).tag(config=True)
 
     account_name: CallableType[[Spawner], str] | None = Callable(
         default_value=None,
         allow_none=True,
-        help="""A function of the spawner that returns the name of the system account a server
-        runs under. None (the default): the Hub user's name.""",
+        help="""A function that takes the spawner and returns the name of the system account
+        that the server runs under. None (the default): the name of the Hub user.""",
     ).tag(config=True)
 
     min_uid = Integer(
         1000,
         min=1,
-        help="""The lowest uid that may run servers; system accounts have lower ones. Checked on
-        both sides of the user boundary. Uid 0 is never allowed. Default: 1000.""",
+        help="""The lowest uid that may run servers; system accounts have lower ones. The Hub and
+        the agent both refuse an account below it. Uid 0 (root) is always refused. Default:
+        1000.""",
     ).tag(config=True)
 
     status_interval = Float(
         15.0,
         min=1.0,
-        help="""Seconds between queries for the state of all jobs, when none starts or stops (then
-        it is every second, or less often if the scheduler is slow). Default: 15.""",
+        help="""How often (seconds) the Hub asks the scheduler for the states of all jobs
+        while no server starts or stops. While one does, it asks every second. In both cases it asks
+        a slow scheduler less often, so that queries take a tenth of the time at most. Default:
+        15.""",
     ).tag(config=True)
 
     inventory_interval = Float(
         60.0,
         min=1.0,
-        help="""Seconds for which it is believed what the cluster has, and what of it is free: asked
-        for once for all users, when somebody looks at a form, and never while a page waits for it.
-        Default: 60.""",
+        help="""How long (seconds) the list of nodes, queues and free resources is reused. The Hub
+        asks the scheduler for a new one, once for all users, when somebody opens a form after that
+        time; no page waits for the answer. Default: 60.""",
     ).tag(config=True)
 
     end_warning = Float(
         900.0,
         min=0.0,
-        help="""Seconds before a job's time is up from which its user is warned, on the Hub's home
-        page and by its API. 0 is never. Default: 900.""",
+        help="""How long (seconds) before the end of a job's time limit its user is warned, on the
+        Hub's home page and in its API. 0: never. Default: 900.""",
     ).tag(config=True)
 
     state_dir = Unicode(
         "~/.unispawner",
-        help="""Where each user's private files go: the environment of running servers (mode 0600)
-        and the logs of the last 20 jobs. Must be visible on the Hub's host and on the nodes under
-        the same path. "~" is the user's home, "{username}" the account's name.""",
+        help="""The folder for each user's private files: the environment of running servers
+        (mode 0600) and the logs of the last 20 jobs. It must be visible on the Hub's host and on
+        the nodes under the same path. "~" stands for the user's home, "{username}" for the name of
+        the account.""",
     ).tag(config=True)
 
     launcher_python = Unicode(
         "python3",
-        help="""The Python (3.6 or later) on the nodes that runs the launcher; it needs no
-        packages. Looked for on the job's PATH after the prologue, unless it is a path.""",
+        help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no
+        packages. A name without a slash is searched on the job's PATH, after the prologue.""",
     ).tag(config=True)
 
     agent_python = Unicode(
-        help="""The Python on the Hub's host that runs the user's side. It must have unispawner
-        installed and be readable by users, so not below /root. Default: the Hub's own.""",
+        help="""The Python on the Hub's host that runs the agent, the part of unispawner that
+        works as the user. unispawner must be installed in it and users must be able to read it, so
+        it can't be below /root. Default: the Python that runs the Hub.""",
     ).tag(config=True)
 
     agent_timeout = Float(
         60.0,
         min=1.0,
-        help="""Seconds that a submission, a cancellation or a question as the user may take.
-        Default: 60.""",
+        help="""How long (seconds) one request to the agent may take, such as a submission or a
+        cancellation. After that it fails. Default: 60.""",
     ).tag(config=True)
 
     host_map = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
-        help="""Where the scheduler's name of a node is no name that the Hub's host can resolve,
-        or not to the address that servers report: {"node17": "node17.ib.cluster.example"}.""",
+        help="""The address at which the Hub reaches a node, by the scheduler's name of the node:
+        {"node17": "node17.ib.cluster.example"}. Needed where the Hub's host can't resolve that
+        name, or resolves it to another address than servers report.""",
     ).tag(config=True)
 
     report_host = Unicode(
         "fqdn",
-        help="""Which of a node's names or addresses the Hub shall use: "fqdn" (the default),
-        "short", "route" (the address from which the node reaches the Hub), "interface:ib0", or
-        "network:10.1.0.0/16".""",
+        help="""Which name or address of its node a server reports to the Hub: "fqdn" (the
+        default; the full host name), "short" (the host name without its domain), "route" (the
+        address from which the node reaches the Hub), "interface:NAME" (the address of that network
+        interface, as in "interface:ib0") or "network:RANGE" (the address within that network, as in
+        "network:10.1.0.0/16").""",
     ).tag(config=True)
 
     report_timeout = Float(
         120.0,
         min=1.0,
-        help="""Seconds that a running job may take until its server listens, counted from the
-        moment the scheduler says that it runs. Default: 120.""",
+        help="""How long (seconds) a job may run until its server reports that it listens, counted
+        from the moment when the scheduler says that the job runs. After that the start fails.
+        Default: 120.""",
     ).tag(config=True)
 
     port_range = Unicode(
-        help="""Ports for the servers on the nodes, as "20000-29999", for instance where a firewall
-        lets the Hub reach only these. Empty (the default): any free port.""",
+        help="""The ports that servers on the nodes may use, as "20000-29999"; for example those
+        that a firewall leaves open to the Hub. Empty (the default): any free port.""",
     ).tag(config=True)
 
-    # Defaults that differ from JupyterHub's, because jobs queue.
+    # These defaults are longer than JupyterHub's, because jobs wait in a queue.
     start_timeout = Integer(
         24 * 3600,
-        help="""Seconds until a start that has not succeeded is given up, waiting in the queue
-        included. Default: one day.""",
+        help="""How long (seconds) a start may take, including the time that the job waits in the
+        queue. After that the start fails and the job is cancelled. Default: 86400 (one day).""",
     ).tag(config=True)
 
     http_timeout = Integer(
         120,
-        help="""Seconds that a server which has reported may take to answer. Default: 120.""",
+        help="""How long (seconds) a server may take to answer over HTTP after it has reported.
+        After that the start fails. Default: 120.""",
     ).tag(config=True)
 
     env_keep = List(
         ["JUPYTERHUB_SINGLEUSER_APP"],
-        help="""Variables of the Hub's own environment that servers get. Unlike other spawners',
-        the default holds no PATH or LANG: a job has those of a login on its node.""",
+        help="""The variables of the Hub's own environment that servers get. Unlike JupyterHub's
+        own default, this one does not contain PATH or LANG: a job has those of a login on its
+        node.""",
     ).tag(config=True)
 
     @default("ip")
@@ -236,14 +253,14 @@ class JobSettings(SchedulerSettings):
 
     @classmethod
     async def check_config(cls, config: Config) -> None:
-        """Make sure that a configuration makes a job, before there is anybody to start one.
+        """Check that a configuration can make a job; the Hub does this when it starts.
 
         Raises
         ------
         InvalidJobError
-            If a setting can't be right, or asks for what the scheduler can't express.
+            If a setting is wrong, or requests what the scheduler can't express.
         SchedulerUnavailable
-            If the scheduler is to be found by itself and does not answer.
+            If the scheduler's commands are missing or do not answer.
         """
         try:
             spawner = cls(config=config)
@@ -254,7 +271,7 @@ class JobSettings(SchedulerSettings):
         render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
         if re.search(r"[{}]", spawner.state_dir.replace("{username}", "")):
             raise InvalidJobError(
-                f"state_dir: {spawner.state_dir!r}: only {{username}} is known in braces"
+                f"state_dir: {spawner.state_dir!r}: the only placeholder is {{username}}"
             )
         await detect.check(spawner.get_scheduler(), HOST, spawner.command_environment())
 
@@ -264,14 +281,14 @@ class JobSettings(SchedulerSettings):
         Raises
         ------
         InvalidJobError
-            For the first setting that can't be right, naming it and its value.
+            For the first setting that is wrong; the message names it and its value.
         """
         for key in self.custom_attributes:
             scheduler = str(key).partition(".")[0].lower()
             if "." in str(key) and scheduler not in _ATTRIBUTE_PREFIXES:
                 raise InvalidJobError(
-                    f"custom_attributes: {key!r}: there is no scheduler {scheduler!r}; there are "
-                    f"{', '.join(NAMES)}"
+                    f"custom_attributes: {key!r}: unknown scheduler {scheduler!r}; known "
+                    f"schedulers: {', '.join(NAMES)}"
                 )
         spec = JobSpec(
             name=self.job_name,
@@ -298,16 +315,19 @@ class JobSettings(SchedulerSettings):
                 f"report_host: {how!r} must be fqdn, short, route, interface:NAME or network:RANGE"
             )
         if self.port_range and not re.fullmatch(r"\d{4,5}-\d{4,5}", self.port_range):
-            raise InvalidJobError(f"port_range: {self.port_range!r} must be like 20000-29999")
+            raise InvalidJobError(
+                f"port_range: {self.port_range!r} must be two ports, as in 20000-29999"
+            )
         if self.get_scheduler().loopback:
             how = f"literal:{'127.0.0.1' if self.ip in _WILDCARDS else self.ip}"
         ports = ["--ports", self.port_range] if self.port_range else []
         return ["-I", "-", "--host", how, *ports, "--", *self.cmd, *self.get_args()]
 
     def _resource_spec(self) -> ResourceSpec:
-        """Return the resources, JupyterHub's own limits filled in where ours are unset.
+        """Return the resources; JupyterHub's own limits fill in those that are not set.
 
-        They are those of the whole server; a guarantee and a limit are one thing to a scheduler.
+        Both hold for the whole server. Schedulers know one number only, so a guarantee counts where
+        there is no limit.
         """
         values: dict[str, Any] = dict(self.resources)
         memory = self.mem_limit or self.mem_guarantee
@@ -318,7 +338,7 @@ class JobSettings(SchedulerSettings):
             values["cpu_cores_per_process"] = math.ceil(cores)
         if self.get_scheduler().loopback and (memory or cores):
             raise InvalidJobError(
-                "mem_limit, mem_guarantee, cpu_limit, cpu_guarantee: the local host limits "
-                "nothing; leave them unset"
+                "mem_limit, mem_guarantee, cpu_limit, cpu_guarantee: the scheduler 'local' can't "
+                "limit a server; leave them unset"
             )
         return ResourceSpec.from_dict(values)

@@ -1,4 +1,4 @@
-"""Which scheduler there is, and the settings that only one of them has."""
+"""The settings that name the scheduler, and those that only one scheduler has."""
 
 from __future__ import annotations
 
@@ -40,47 +40,47 @@ def _traits() -> dict[str, TraitType[Any, Any]]:
 
 
 class SchedulerSettings(_Base):
-    """The traits that say where jobs go."""
+    """The traits that name the scheduler, its commands and its own settings."""
 
     scheduler = Enum(
         ("auto", *NAMES),
         default_value="auto",
         help="""The scheduler that runs the servers: "gridengine", "htcondor", "lsf", "pbs",
-        "slurm", "torque", "local" for processes on the Hub's own host, or "template" for what a
-        set of templates describes (see template). "auto" (the default) is the one whose commands
-        this host has, and which answers.""",
+        "slurm" or "torque"; "local" runs them as processes on the Hub's own host; "template" uses a
+        set of templates (see template). "auto" (the default): the one scheduler whose commands this
+        host has and which answers. The Hub does not start if there is none, or more than one.""",
     ).tag(config=True)
 
     cluster = Unicode(
         "",
-        help="""A name for the cluster, kept with each server's state. Only of use where one Hub has
-        several.""",
+        help="""A name for the cluster, which is saved with each server. It is useful only where
+        one Hub has several clusters.""",
     ).tag(config=True)
 
     scheduler_path = Unicode(
-        help="""Directories of the scheduler's commands, separated by colons, if they are not in
-        /usr/local/bin, /usr/bin or /bin: "/opt/slurm/bin". For the Hub's queries and for the
-        users' submissions alike.""",
+        help="""The folders of the scheduler's commands, separated by colons: "/opt/slurm/bin".
+        They are searched before /usr/local/bin, /usr/bin and /bin, for the Hub's queries and for
+        users' submissions. Empty (the default): only these three are searched.""",
     ).tag(config=True)
 
     scheduler_environment = Dict(
         value_trait=Unicode(),
         key_trait=Unicode(),
         help="""Environment variables that the scheduler's commands need, for the Hub's queries
-        and for the users' submissions alike: {"SLURM_CONF": "/opt/slurm/etc/slurm.conf"}. Jobs
-        see them, too: no secrets.""",
+        and for users' submissions: {"SLURM_CONF": "/opt/slurm/etc/slurm.conf"}. Put no secrets
+        here: jobs see these variables.""",
     ).tag(config=True)
 
-    # Declared where the scheduler is described. A class body's namespace is a dictionary like any.
+    # Each scheduler declares its settings in its own module; here each one becomes a trait.
     vars().update(_traits())
 
     def get_scheduler(self) -> Scheduler:
-        """Return what is known of the scheduler.
+        """Return the scheduler that is configured, with its settings.
 
         Raises
         ------
         InvalidJobError
-            If a setting can't be right, or "auto" was not looked up yet.
+            If a setting is wrong, or "auto" has not been looked up yet (:meth:`find_scheduler`).
         """
         name = self.scheduler
         if name == "auto":
@@ -88,40 +88,49 @@ class SchedulerSettings(_Base):
         return self.scheduler_named(name)
 
     def scheduler_named(self, name: str) -> Scheduler:
-        """Return a scheduler with the settings as they are."""
+        """Return the scheduler of that name, with its settings as configured here."""
         cls = scheduler_class(name)
         options = {setting.name: getattr(self, setting.name) for setting in cls.settings()}
         return get_scheduler(name, cls.complete_settings(options))
 
     async def find_scheduler(self) -> None:
-        """Look up which scheduler "auto" is, unless that is known.
+        """Find out which scheduler "auto" means; do nothing if that is known already.
 
         Raises
         ------
         InvalidJobError
-            If there is none, or several; the message lists what was found.
+            If this host has no scheduler, or several that answer; the message lists them.
         SchedulerUnavailable
-            If there is one and it does not answer.
+            If it has at least one and none answers.
         """
         if self.scheduler == "auto":
             await detect.find(HOST, self.base_environment(), self.scheduler_named)
 
     def take_options(self, options: Mapping[str, Any]) -> None:
-        """Set a scheduler's own settings as they were when a server was started.
+        """Set the scheduler's own settings to the values with which a server was started.
 
-        One that another release had, or that doesn't fit any more, is as it is configured now.
+        A setting that this release does not have, or whose saved value it refuses, keeps its
+        configured value.
         """
         for name, value in options.items():
             try:
                 self.set_trait(name, value)
             except TraitError as error:
-                self.log.warning("%s is as it is configured now: %s", name, error)
+                self.log.warning(
+                    "%s: the saved value %r can't be used, so the configured one is: %s",
+                    name,
+                    value,
+                    error,
+                )
 
     def base_environment(self) -> dict[str, str]:
-        """Return the environment of commands, whatever the scheduler: nothing is the Hub's own."""
+        """Return the part of the commands' environment that every scheduler shares.
+
+        No variable of the Hub's own environment is in it.
+        """
         path = ":".join(filter(None, (self.scheduler_path, "/usr/local/bin:/usr/bin:/bin")))
         return {"PATH": path, "LANG": "C.UTF-8", **self.scheduler_environment}
 
     def command_environment(self) -> dict[str, str]:
-        """Return the environment of the Hub's own queries."""
+        """Return the environment in which the Hub runs the scheduler's commands."""
         return {**self.get_scheduler().environment(), **self.base_environment()}
