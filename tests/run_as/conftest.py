@@ -1,4 +1,4 @@
-"""A sudo that does as a test says."""
+"""Fixtures: accounts, and a fake sudo that runs a test's own shell commands."""
 
 from __future__ import annotations
 

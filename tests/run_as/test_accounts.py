@@ -1,4 +1,4 @@
-"""Accounts: whose servers may run, and which names never get as far as sudo."""
+"""Accounts: how they are looked up, which may run servers, and which names are refused."""
 
 import pwd
 import time
@@ -17,14 +17,14 @@ def entry(name: str, uid: int) -> pwd.struct_passwd:
 
 @pytest.fixture
 def directory(monkeypatch: pytest.MonkeyPatch) -> dict[str, pwd.struct_passwd]:
-    """A directory service that gives what it is told to."""
-    known: dict[str, pwd.struct_passwd] = {}
-    monkeypatch.setattr(pwd, "getpwnam", known.__getitem__)
-    return known
+    """A directory service whose entries a test sets."""
+    entries: dict[str, pwd.struct_passwd] = {}
+    monkeypatch.setattr(pwd, "getpwnam", entries.__getitem__)
+    return entries
 
 
 async def test_an_account_is_found() -> None:
-    """With its uid and home, from the real directory."""
+    """An account of this host is found with its uid and home."""
     ordinary = [each for each in pwd.getpwall() if 1000 <= each.pw_uid < 60_000]
     if not ordinary:
         pytest.skip("this host has no ordinary account")
@@ -35,7 +35,7 @@ async def test_an_account_is_found() -> None:
 
 @pytest.mark.parametrize("name", ["#0", "#1001", "-x", "", "no such", "a\nb", "a\0b", "%wheel"])
 async def test_no_such_account(name: str) -> None:
-    """sudo would take some of these for a uid, an option or a group: they aren't names."""
+    """A name that does not exist is refused, also one that sudo reads as a uid or an option."""
     with pytest.raises(AgentError, match="There is no account") as caught:
         await find_account(name, 1000)
     assert "c.UniSpawner.account_name" in caught.value.message
@@ -44,7 +44,7 @@ async def test_no_such_account(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["\udcff", "x" * 10_000])
 async def test_names_that_no_directory_takes(name: str) -> None:
-    """They are no accounts, and no crash."""
+    """A name that getpwnam itself rejects is an unknown account, not a crash."""
     with pytest.raises(AgentError, match="There is no account"):
         await find_account(name, 1000)
 
@@ -56,7 +56,7 @@ async def test_names_that_no_directory_takes(name: str) -> None:
 async def test_names_that_sudo_would_misread(
     directory: dict[str, pwd.struct_passwd], name: str
 ) -> None:
-    """Even if the directory service knows them."""
+    """A name that sudo could misread is refused, even if the directory service knows it."""
     directory["asked"] = entry(name, 2000)
     with pytest.raises(AgentError, match="can't be used"):
         await find_account("asked", 1000)
@@ -68,13 +68,13 @@ async def test_names_that_sudo_would_misread(
 async def test_names_as_directories_spell_them(
     directory: dict[str, pwd.struct_passwd], name: str
 ) -> None:
-    """The directory's spelling is what counts, not the one that was asked for."""
+    """The account has its name as the directory service spells it."""
     directory["Asked"] = entry(name, 2000)
     assert Account(name, 2000, f"/home/{name}") == await find_account("Asked", 1000)
 
 
 async def test_root_is_refused(directory: dict[str, pwd.struct_passwd]) -> None:
-    """By its uid, whatever it is called, and however low the bound."""
+    """Uid 0 is refused under every name and with every lower bound."""
     for min_uid in (1000, 1, 0, -1):
         with pytest.raises(AgentError, match="uid 0"):
             directory["toor"] = entry("toor", 0)
@@ -82,7 +82,7 @@ async def test_root_is_refused(directory: dict[str, pwd.struct_passwd]) -> None:
 
 
 async def test_the_real_root_is_refused() -> None:
-    """The directory of this host says so, too."""
+    """The root account of this host is refused."""
     with pytest.raises(AgentError, match="root has uid 0"):
         await find_account("root", 1)
 
@@ -90,15 +90,15 @@ async def test_the_real_root_is_refused() -> None:
 async def test_uids_below_the_lowest_are_refused(
     directory: dict[str, pwd.struct_passwd],
 ) -> None:
-    """System accounts own services, and sudoers may trust them."""
+    """An account below min_uid is refused; the one at min_uid is not."""
     directory.update(daemon=entry("daemon", 999), ada=entry("ada", 1000))
     with pytest.raises(AgentError, match="min_uid = 1000"):
         await find_account("daemon", 1000)
     assert 1000 == (await find_account("ada", 1000)).uid
 
 
-async def test_a_slow_directory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event loop isn't held up, and the user reads why."""
+async def test_a_slow_directory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow directory service ends the look-up with an error that names the cause."""
 
     def slow(name: str) -> Any:
         time.sleep(0.3)
@@ -111,7 +111,7 @@ async def test_a_slow_directory_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_the_lookup_is_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory service over a network may take its time."""
+    """The look-up runs in another thread than the event loop."""
     import threading
 
     threads = []
@@ -128,7 +128,7 @@ async def test_the_lookup_is_off_the_event_loop(monkeypatch: pytest.MonkeyPatch)
 async def test_a_name_that_the_directory_spells_otherwise(
     directory: dict[str, pwd.struct_passwd],
 ) -> None:
-    """Two Hub users must not become one account unnoticed; upper and lower case are no matter."""
+    """With same_name, an account of another name is refused; upper and lower case do not count."""
     ada = entry("ada", 4000)
     directory.update({"ada": ada, "Ada": ada, "ada@other.example": ada})
     assert "ada" == (await find_account("Ada", 1000, same_name=True)).name

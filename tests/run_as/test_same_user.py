@@ -1,4 +1,4 @@
-"""No boundary: only for the Hub's own account, and with an agent that is really run."""
+"""The way without a user boundary: only the Hub's own account, with a real agent."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ def client(account: Account, state_dir: Path, *, shared: bool = False) -> AgentC
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_another_account_is_refused(account: Account, tmp_path: Path, shared: bool) -> None:
-    """The error names the way out and what a shared account gives up."""
+    """Another account is refused; the error names both ways out and what a shared account costs."""
     other = Account("eve", account.uid + 1, "/home/eve")
     with pytest.raises(AgentError, match="'sudo'") as caught:
         await client(other, tmp_path, shared=shared).check()
@@ -36,20 +36,20 @@ async def test_another_account_is_refused(account: Account, tmp_path: Path, shar
 
 
 async def test_no_sudo_is_in_the_command(account: Account, tmp_path: Path) -> None:
-    """The agent is run as it is."""
+    """The agent's command is run as it is, without sudo."""
     command = client(account, tmp_path).run_as.command(account)
     assert [sys.executable, "-I", "-m", "unispawner.agent"] == command
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="the agent refuses root")
 async def test_the_hubs_own_account_is_served(account: Account, tmp_path: Path) -> None:
-    """By a real agent."""
+    """A real agent serves a request of the Hub's own account."""
     assert account.name == (await client(account, tmp_path / "state").check())["account"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 async def test_a_hub_of_roots_own_runs_nothing(account: Account, tmp_path: Path) -> None:
-    """The agent refuses root, whoever asks."""
+    """The agent refuses to run as root, even for a Hub that runs as root."""
     with pytest.raises(AgentError, match="uid 0"):
         await client(account, tmp_path / "state").check()
     assert not (tmp_path / "state").exists()

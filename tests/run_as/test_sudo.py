@@ -1,4 +1,4 @@
-"""The Hub's end of the boundary: what is sent through sudo, and what is believed of the answer."""
+"""The way through sudo: what the Hub sends to the agent, and which replies it accepts."""
 
 import asyncio
 import grp
@@ -39,7 +39,7 @@ def replies(result: Any) -> str:
 
 
 async def test_the_command_line(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) -> None:
-    """Exactly the one that sudoers allows: nothing of the user's or the job's in it, and no -E."""
+    """sudo runs exactly the command that sudoers allows, with no -E and no data of the job."""
     client = fake_sudo(replies({"job_id": "17"}))
     spec = JobSpec(name="secret name", environment={"TOKEN": "topsecret"}, mark=MARK)
     assert "17" == await client.submit(spec, "/bin/bash -l")
@@ -48,7 +48,7 @@ async def test_the_command_line(fake_sudo: FakeSudo, tmp_path: Path, ada: Accoun
 
 
 async def test_the_request(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) -> None:
-    """It goes over standard input, and holds all that the agent checks."""
+    """The request goes to standard input and has every field that the agent checks."""
     client = fake_sudo(replies({"job_id": "17"}))
     spec = JobSpec(environment={"TOKEN": "topsecret"}, mark=MARK)
     await client.submit(spec, "/bin/bash -l")
@@ -73,7 +73,7 @@ async def test_the_request(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) ->
 async def test_nothing_of_the_hubs_environment_is_passed_on(
     fake_sudo: FakeSudo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """sudo itself starts from a fixed path and nothing else."""
+    """sudo's own environment is a fixed PATH and LANG, without any secret of the Hub's."""
     monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "topsecret")
     await fake_sudo(replies({})).cancel("17")
     lines = (tmp_path / "environment").read_text().splitlines()
@@ -96,7 +96,7 @@ async def test_nothing_of_the_hubs_environment_is_passed_on(
     ],
 )
 async def test_a_refusing_sudo(fake_sudo: FakeSudo, ada: Account, text: str) -> None:
-    """It is told from a failing agent, with the command that prints what sudoers needs."""
+    """A refusal by sudo is reported in its own words, with the command that helps."""
     with pytest.raises(AgentError) as caught:
         await fake_sudo(says("", 1, text)).cancel("17")
     assert caught.value.message.startswith(f"sudo does not let the Hub act as {ada.name}.")
@@ -106,7 +106,7 @@ async def test_a_refusing_sudo(fake_sudo: FakeSudo, ada: Account, text: str) -> 
 
 
 async def test_a_sudo_that_allows_another_command(fake_sudo: FakeSudo) -> None:
-    """sudoers names another python: sudo 1.9's own words for that, from its parse.c."""
+    """A sudoers line for another Python is a refusal, too; the text is from sudo 1.9's parse.c."""
     text = "Sorry, user hub is not allowed to execute '/opt/py/bin/python' as ada on vm.\n"
     with pytest.raises(AgentError, match="unispawner doctor --sudoers"):
         await fake_sudo(says("", 1, text)).cancel("17")
@@ -115,7 +115,7 @@ async def test_a_sudo_that_allows_another_command(fake_sudo: FakeSudo) -> None:
 async def test_a_missing_sudo(
     fake_sudo: FakeSudo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error names the command."""
+    """Where sudo is not installed, the error names the command that is missing."""
     client = fake_sudo("")
     (tmp_path / "bin" / "sudo").unlink()
     monkeypatch.setitem(base._ENVIRONMENT, "PATH", str(tmp_path / "bin"))
@@ -125,19 +125,22 @@ async def test_a_missing_sudo(
 
 
 @pytest.mark.parametrize(
-    ("text", "status"),
+    ("text", "status", "how", "output"),
     [
-        ("echo boom >&2; exit 1", 1),
-        ("echo 'No module named unispawner' >&2; exit 127", 127),
-        ("kill -9 $$", -9),
-        ("exit 0", 0),
+        ("echo boom >&2; exit 1", 1, "exit status 1", "boom"),
+        ("echo 'No module named x' >&2; exit 127", 127, "exit status 127", "No module named x"),
+        ("kill -9 $$", -9, "signal 9", ""),
+        ("exit 0", 0, "exit status 0", ""),
     ],
 )
-async def test_an_agent_that_crashes(fake_sudo: FakeSudo, text: str, status: int) -> None:
-    """The error tells how it ended and the last that it said."""
-    with pytest.raises(AgentError, match=rf"ended with status {status} and without a reply") as e:
+async def test_an_agent_that_crashes(
+    fake_sudo: FakeSudo, text: str, status: int, how: str, output: str
+) -> None:
+    """The error of a crashed agent says how it ended, what it printed and what to try."""
+    with pytest.raises(AgentError, match=f"agent of ada ended with {how} and without") as caught:
         await fake_sudo(text).cancel("17")
-    assert status == e.value.exit_status
+    assert (status, output) == (caught.value.exit_status, caught.value.output)
+    assert "unispawner doctor --account ada" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -149,22 +152,22 @@ async def test_an_agent_that_crashes(fake_sudo: FakeSudo, text: str, status: int
     ],
 )
 async def test_garbage(fake_sudo: FakeSudo, tmp_path: Path, text: str) -> None:
-    """It is no reply, whatever the exit status says."""
+    """Output that is not a valid reply is an error, even with exit status 0."""
     (tmp_path / "garbage").write_text(text)
-    with pytest.raises(AgentError, match="without a reply"):
+    with pytest.raises(AgentError, match="without a valid reply"):
         await fake_sudo(f"cat {tmp_path}/garbage").cancel("17")
 
 
 async def test_bytes_that_are_no_text(fake_sudo: FakeSudo) -> None:
-    """And neither are these."""
-    with pytest.raises(AgentError, match="without a reply"):
+    """Bytes that are not UTF-8 are not a valid reply either."""
+    with pytest.raises(AgentError, match="without a valid reply"):
         await fake_sudo("printf '\\377\\376\\200'").cancel("17")
 
 
 async def test_silence(
     fake_sudo: FakeSudo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is ended after the agent's own limit and a little more; nothing is known of the job."""
+    """An agent that never answers is killed after its time limit, as SchedulerUnavailable."""
     monkeypatch.setattr(base, "_GRACE", 0.1)
     with pytest.raises(SchedulerUnavailable, match="sudo did not end within 0.4 s"):
         await fake_sudo(f"echo $$ >{tmp_path}/pid; exec sleep 600", seconds=0.3).cancel("17")
@@ -180,13 +183,13 @@ async def test_silence(
 
 
 async def test_a_reply_that_is_too_large(fake_sudo: FakeSudo) -> None:
-    """It is cut off where the limit is, and not believed."""
+    """A reply longer than the limit is refused."""
     with pytest.raises(AgentError, match=f"more than {base.REPLY_LIMIT} bytes"):
         await fake_sudo("head -c 10000000 /dev/zero").cancel("17")
 
 
 async def test_the_agents_errors_are_ours(fake_sudo: FakeSudo) -> None:
-    """They arrive with type and data."""
+    """An error that the agent reports is raised with its type and data."""
     sent = SubmitError("Slurm refused the job:", command=["sbatch"], exit_status=1, output="why")
     with pytest.raises(SubmitError) as caught:
         await fake_sudo(says(json.dumps({"version": 1, "error": sent.to_dict()}))).submit(
@@ -199,12 +202,12 @@ async def test_the_agents_errors_are_ours(fake_sudo: FakeSudo) -> None:
     "error", [None, 1, [], "text", {"type": "SystemExit"}, {"type": "AgentError", "message": {}}]
 )
 async def test_forged_errors(fake_sudo: FakeSudo, error: Any) -> None:
-    """They are errors still, of ours."""
+    """An error that can't be read is raised as an AgentError."""
     with pytest.raises(AgentError):
         await fake_sudo(says(json.dumps({"version": 1, "error": error}))).cancel("17")
 
 
-# -- what is believed ---------------------------------------------------------------------------
+# -- which replies are accepted -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -213,33 +216,33 @@ async def test_forged_errors(fake_sudo: FakeSudo, error: Any) -> None:
 )
 @pytest.mark.parametrize("action", ["submit", "find"])
 async def test_a_forged_job_id(fake_sudo: FakeSudo, action: str, job_id: Any) -> None:
-    """It would go into commands, the database and the log."""
+    """A job id goes into commands, the database and the log, so a wrong one is refused."""
     client = fake_sudo(replies({"job_id": job_id}))
     if action == "find":
         if job_id == "":
             assert "" == await client.find(MARK)
             return
-        with pytest.raises(AgentError, match="no sensible job id"):
+        with pytest.raises(AgentError, match="no valid job id"):
             await client.find(MARK)
         return
-    with pytest.raises(AgentError, match="no sensible job id"):
+    with pytest.raises(AgentError, match="no valid job id"):
         await client.submit(JobSpec(mark=MARK), "/bin/sh")
 
 
 @pytest.mark.parametrize("result", [None, [], "17", 17, {}, {"other": 1}])
 async def test_a_result_of_another_shape(fake_sudo: FakeSudo, result: Any) -> None:
-    """Each action's answer is checked."""
+    """The result of every action must have the right shape; the error shows what came."""
     client = fake_sudo(replies(result))
     for call in (
         client.submit(JobSpec(mark=MARK), "/bin/sh"),
         client.find(MARK),
         client.log_tail(MARK),
     ):
-        with pytest.raises(AgentError, match="no sensible"):
+        with pytest.raises(AgentError, match="no valid .* reply was:"):
             await call
     if not isinstance(result, dict):
         for call in (client.status(["17"]), client.check()):
-            with pytest.raises(AgentError, match="no sensible"):
+            with pytest.raises(AgentError, match="no valid"):
                 await call
     else:
         assert {} == await client.status(["17"])
@@ -273,7 +276,7 @@ FORGED = {"owner": "ada", "state": "RUNNING"}
 async def test_forged_information(
     fake_sudo: FakeSudo, forged: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """Only what is of the right type and of a sane length is taken."""
+    """A forged value of a wrong type is dropped, and one that is too long is cut."""
     client = fake_sudo(replies({"17": {**FORGED, **forged}, "18": FORGED}))
     info = JobInfo(**{"owner": "ada", "state": JobState.RUNNING, **expected})
     assert {"17": info} == await client.status(["17"])
@@ -281,14 +284,14 @@ async def test_forged_information(
 
 @pytest.mark.parametrize("field", ["exit_code", "queue_position", "estimated_start"])
 async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str) -> None:
-    """JSON's numbers have no end."""
+    """A number beyond all bounds, which JSON allows, is dropped."""
     client = fake_sudo(replies({"17": {**FORGED, field: 10**400}}))
     assert None is getattr((await client.status(["17"]))["17"], field)
 
 
 @pytest.mark.parametrize("moment", [1e300, 1e18, -1e18])
 async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) -> None:
-    """The user's progress must not end in a traceback."""
+    """An absurd time does not break the user's progress messages."""
     from unispawner.monitor.monitor import TrackedJob
     from unispawner.web.progress import event
 
@@ -299,20 +302,20 @@ async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) ->
 
 @pytest.mark.parametrize("field", ["message", "exec_host", "native_state"])
 async def test_forged_text_can_be_written(fake_sudo: FakeSudo, field: str) -> None:
-    """JSON can hold half a character, which neither a page nor a log can."""
+    """Half a surrogate pair, which JSON allows, is replaced: no page or log could hold it."""
     client = fake_sudo(replies({"17": {**FORGED, field: "\ud800"}}))
     getattr((await client.status(["17"]))["17"], field).encode()
 
 
 @pytest.mark.parametrize("forged", [None, [], "x", {}, {"owner": 1}, {"owner": None}])
 async def test_information_without_an_owner(fake_sudo: FakeSudo, forged: Any) -> None:
-    """It is none."""
-    with pytest.raises(AgentError, match="no sensible status"):
+    """A job's information without an owner is refused."""
+    with pytest.raises(AgentError, match="no valid status"):
         await fake_sudo(replies({"17": forged})).status(["17"])
 
 
 async def test_a_deeply_nested_value(fake_sudo: FakeSudo) -> None:
-    """It is an error of ours, not of the interpreter's."""
+    """A deeply nested value raises an AgentError at most, and never a RecursionError."""
     for depth in (500, 900, 5000):
         nested = "[" * depth + "]" * depth
         text = f'{{"version": 1, "result": {{"17": {{"owner": "a", "message": {nested}}}}}}}'
@@ -332,13 +335,13 @@ def line_for(python: str, hub: str = "hub", group: str = "hubusers") -> str:
 
 
 def test_the_sudoers_line() -> None:
-    """One command, the members of one group, no password."""
+    """The sudoers line allows one command, for the members of one group, without a password."""
     expected = "hub ALL=(%hubusers) NOPASSWD: /opt/py/bin/python -I -m unispawner.agent"
     assert expected == line_for("/opt/py/bin/python")
 
 
 def test_the_sudoers_line_for_an_environment_that_is_kept() -> None:
-    """``sudo -E``, which is batchspawner's, needs a tag more."""
+    """For batchspawner's ``sudo -E`` the line has the tag SETENV."""
     line = Sudo("/opt/py/bin/python").sudoers_line("hub", "hubusers", setenv=True)
     expected = "hub ALL=(%hubusers) NOPASSWD:SETENV: /opt/py/bin/python -I -m unispawner.agent"
     assert expected == line
@@ -359,7 +362,7 @@ def test_the_sudoers_line_for_an_environment_that_is_kept() -> None:
     ],
 )
 def test_visudo_accepts_the_line(tmp_path: Path, python: str) -> None:
-    """Also where the path has characters that sudoers gives a meaning."""
+    """visudo accepts the line, also if the path has characters that sudoers gives a meaning."""
     visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
     assert visudo
     path = tmp_path / "sudoers"
@@ -399,9 +402,9 @@ def can_have_a_sandbox() -> bool:
 
 @pytest.mark.skipif(not can_have_a_sandbox(), reason="needs root, sudo and a mount namespace")
 def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
-    """In a mount namespace with only our line: the agent runs as a member, and nothing else does.
+    """With only our line in sudoers, the agent runs as a member of the group and nothing else runs.
 
-    The "Hub" is another ordinary account, in no group.
+    /etc/sudoers.d is replaced in a mount namespace. The "Hub" is another ordinary account.
     """
     hub, user = ordinary(2)
     group = grp.getgrgid(user.pw_gid).gr_name
@@ -446,16 +449,23 @@ def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
 
 
 def test_the_hubs_own_account_is_no_users(account: Account) -> None:
-    """A server of it could read the Hub's secrets."""
+    """The Hub's own account is refused, because its server could read the Hub's secrets."""
     run_as = get_run_as("sudo", agent_python="/x", allow_shared_account=False)
     with pytest.raises(AgentError, match="the Hub's own account"):
         run_as.command(account)
 
 
+@pytest.mark.parametrize("sign", '"\\*?[]!')
+def test_a_python_that_sudoers_cannot_name(sign: str) -> None:
+    """A path with a character that sudoers can't take literally is refused."""
+    with pytest.raises(InvalidJobError, match="^agent_python: .* use another path"):
+        line_for(f"/opt/a{sign}b/python")
+
+
 def test_the_ways_there_are() -> None:
-    """An unknown one is told with those there are."""
+    """Each way is found by its name; the error for an unknown name lists the known ones."""
     for name, cls in WAYS.items():
         assert name == cls.name
         assert cls is type(get_run_as(name, agent_python="x", allow_shared_account=False))
-    with pytest.raises(InvalidJobError, match="run_as: 'su' is none of .*sudo"):
+    with pytest.raises(InvalidJobError, match="run_as: 'su' must be one of sudo, same_user"):
         get_run_as("su", agent_python="x", allow_shared_account=False)

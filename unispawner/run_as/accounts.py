@@ -1,4 +1,4 @@
-"""System accounts: which one a job runs under."""
+"""The system accounts under which jobs run, and which of them are refused."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from dataclasses import dataclass
 
 from ..errors import AgentError
 
-# What sudo would read as an option, as "#uid", or as a group is no name, whatever NSS says.
+# sudo reads "-x" as an option, "#0" as a uid and "%x" as a group: such names never reach it, even
+# if the directory service knows them.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,255}", re.ASCII)
-# A directory service that hangs keeps threads: these, and not those that others need.
+# A directory service that hangs blocks threads: only these, not those of asyncio's own pool.
 _THREADS = ThreadPoolExecutor(4, "unispawner-accounts")
 _NOBODY = {65534, 2**32 - 2}
+"""The uids of ``nobody``: NFS shows files of unknown owners as theirs."""
 LOOKUP_TIMEOUT = 10.0
-"""Seconds: the directory service behind getpwnam may be slow."""
+"""How long (seconds) getpwnam may take: the directory service behind it may be slow."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """A system account as the directory spells it.
+    """A system account, with its name as the directory service spells it.
 
     Attributes
     ----------
     uid_name
-        The name that the directory gives for the uid, and schedulers print; empty if it is
-        ``name``. The two differ where an account has several names.
+        The name that the directory service returns for the uid, and that schedulers print; empty
+        if that is ``name``. The two differ where several names have the same uid.
     """
 
     name: str
@@ -36,23 +38,25 @@ class Account:
     uid_name: str = ""
 
     def owns(self, owner: str) -> bool:
-        """Return whether a scheduler's word for a job's owner means this account."""
+        """Return whether a job's owner, as a scheduler names it, is this account."""
         return owner in (self.name, self.uid_name or self.name)
 
 
 async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> Account:
-    """Return the account of that name, looked up off the event loop.
+    """Return the account of that name; the look-up runs in a thread.
 
     Parameters
     ----------
     same_name
-        Refuse an account that the directory spells otherwise than in upper or lower case: two Hub
-        users (``bob@a.example``, ``bob@b.example``) must not become one account unnoticed.
+        Refuse an account whose name in the directory differs from ``name`` by more than upper and
+        lower case: otherwise two Hub users (``bob@a.example``, ``bob@b.example``) could get the
+        same account without anybody noticing.
 
     Raises
     ------
     AgentError
-        If there is none, it is root's, or its uid is below ``min_uid``.
+        If the account does not exist or can't be looked up, if its name can't be used, or if its
+        uid is 0, that of ``nobody``, or below ``min_uid``.
     """
     try:
         lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
@@ -62,27 +66,30 @@ async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> A
         entry, uid_name = lookup.result()
     except asyncio.TimeoutError:
         raise AgentError(
-            f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s; the "
-            "directory service may be slow. Try again."
+            f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s. The "
+            "directory service may be slow: try again later."
         ) from None
     except (KeyError, ValueError):
         raise AgentError(
-            f"There is no account {name!r} on the Hub's host. If accounts are named differently "
-            "from Hub users, the administrator sets c.UniSpawner.account_name."
+            f"There is no account {name!r} on the Hub's host. If accounts have other names than "
+            "Hub users, the administrator sets c.UniSpawner.account_name."
         ) from None
     if not _NAME.fullmatch(entry.pw_name) or entry.pw_name.isdigit():
-        raise AgentError(f"The account name {entry.pw_name!r} can't be used.")
+        raise AgentError(
+            f"The account name {entry.pw_name!r} can't be used: sudo could read it as an option, a "
+            "uid or a group. The administrator sets c.UniSpawner.account_name to use another."
+        )
     if same_name and entry.pw_name.lower() != name.lower():
         raise AgentError(
-            f"The directory knows the Hub user {name!r} as {entry.pw_name!r}. If that is right, "
-            "the administrator says so with c.UniSpawner.account_name."
+            f"The directory service has the Hub user {name!r} as {entry.pw_name!r}. If that is the "
+            "right account, the administrator sets c.UniSpawner.account_name to return it."
         )
     if entry.pw_uid in _NOBODY:
-        raise AgentError(f"The account {entry.pw_name} is nobody's and runs no servers.")
+        raise AgentError(f"The account {entry.pw_name} belongs to nobody and can't run servers.")
     if entry.pw_uid == 0 or entry.pw_uid < min_uid:
         raise AgentError(
-            f"The account {entry.pw_name} has uid {entry.pw_uid}; uid 0 and uids below "
-            f"c.UniSpawner.min_uid = {min_uid} don't run servers."
+            f"The account {entry.pw_name} has uid {entry.pw_uid}. Uid 0 and uids below "
+            f"c.UniSpawner.min_uid = {min_uid} can't run servers."
         )
     return Account(entry.pw_name, entry.pw_uid, entry.pw_dir, uid_name)
 

@@ -1,4 +1,4 @@
-"""What every way of becoming the user shares: one request in, one reply out."""
+"""What all ways of becoming the user share: one request to the agent, one reply from it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ from ..submit_host.host import Finished, SubmitHost
 from .accounts import Account
 
 REPLY_LIMIT = 256 * 1024
-"""Bytes."""
+"""How many bytes a reply may have; a longer one is an error."""
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
+"""The whole environment of sudo; nothing of the Hub's own goes with it."""
 _GRACE = 5.0
+"""Seconds that the agent has to end by itself after its time is up, before it is killed."""
 
 
 class RunAs(ABC):
     """Runs the agent as an account.
 
-    A subclass writes :meth:`command`, and :meth:`explain` for how it fails.
+    A subclass must define :meth:`command`; it overrides :meth:`explain` if it can fail in ways of
+    its own.
+
+    Parameters
+    ----------
+    agent_python
+        The Python that runs the agent.
+    allow_shared_account
+        Let all servers run as the Hub's own account; only :class:`SameUser` can do that.
     """
 
     name: ClassVar[str]
@@ -31,7 +41,7 @@ class RunAs(ABC):
 
     @property
     def agent(self) -> list[str]:
-        """The one fixed command: nothing of a user's is ever in it."""
+        """The command of the agent. It is always the same: no text of a user's is ever in it."""
         return [self.agent_python, "-I", "-m", "unispawner.agent"]
 
     @abstractmethod
@@ -41,31 +51,36 @@ class RunAs(ABC):
         Raises
         ------
         AgentError
-            If it can't be.
+            If the agent can't or must not run as this account.
         """
 
     def explain(self, account: Account, finished: Finished) -> str:
-        """Say what went wrong when no reply came; may be overridden."""
-        return f"The user's side ended with status {finished.exit_status} and without a reply."
+        """Return the message of the error for an agent that ended without a valid reply."""
+        status = finished.exit_status
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return (
+            f"The agent of {account.name} ended with {how} and without a valid reply. The "
+            f"administrator can try it with `unispawner doctor --account {account.name}`."
+        )
 
     async def call(
         self, host: SubmitHost, account: Account, request: Mapping[str, Any], seconds: float
     ) -> Any:
-        """Have the agent serve one request and return its result.
+        """Send one request to the agent and return its result.
 
         Parameters
         ----------
         seconds
-            How long the agent may take; it ends by itself then.
+            How long the agent may take. It ends by itself when its time is up.
 
         Raises
         ------
         UniSpawnerError
-            Whatever the agent reports.
+            The error that the agent reports.
         AgentError
-            If no agent could be run, or its reply makes no sense.
+            If the agent can't be run, or its reply is not valid.
         SchedulerUnavailable
-            If it doesn't end in time.
+            If the agent does not end in time.
         """
         command = self.command(account)
         finished = await host.run(
@@ -91,6 +106,7 @@ class RunAs(ABC):
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
+    """Return the reply, or None if it is not one."""
     try:
         reply = json.loads(raw)
     except (ValueError, RecursionError):

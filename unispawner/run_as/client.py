@@ -1,8 +1,12 @@
-"""The Hub's end of the wire to the agent: makes requests, believes no reply unchecked."""
+"""AgentClient: the Hub's side of the conversation with the agent.
+
+The agent runs as the user, who can forge its replies: every value of a reply is checked here.
+"""
 
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,20 +15,25 @@ from ..errors import AgentError
 from ..job import JobInfo, JobSpec, JobState
 from ..schedulers import Scheduler
 from ..submit_host.host import SubmitHost
-from . import RunAs
 from .accounts import Account
+from .base import RunAs
 
 
 @dataclass(frozen=True, eq=False)
 class AgentClient:
-    """Asks the agent of one account.
+    """Sends requests to the agent of one account, one method for each action of the agent.
+
+    Each method raises AgentError if the agent fails or its reply is not valid,
+    SchedulerUnavailable if no answer comes in time, and the error that the agent itself reports.
 
     Attributes
     ----------
     state_dir
-        Where the user's files go; ``~`` is the user's home.
+        The folder for the user's private files; ``~`` stands for the user's home.
+    min_uid
+        The lowest uid that may run servers; the agent checks it again.
     scheduler_path, scheduler_environment
-        Added to the agent's otherwise empty environment.
+        Folders and variables that are added to the agent's otherwise empty environment.
     seconds
         How long one request may take.
     """
@@ -40,59 +49,66 @@ class AgentClient:
     seconds: float = 60.0
 
     async def submit(self, spec: JobSpec, shell: str) -> str:
-        """Submit a job and return its id."""
+        """Submit a job whose script runs in this shell, and return the job's id."""
         result = await self._call("submit", spec=spec.to_dict(), shell=shell)
-        return self._job_id(result, "job_id")
+        return self._job_id(result)
 
     async def stage(
         self, mark: str, environment: Mapping[str, str], *, python: str, options: Sequence[str]
     ) -> str:
-        """Write a job's private files, and return the path of the wrapper that its script runs."""
+        """Write a job's private files; return the path of the wrapper that its script must run."""
         result = await self._call(
             "stage", mark=mark, environment=dict(environment), python=python, options=list(options)
         )
         path = result.get("wrapper") if isinstance(result, dict) else None
         if not isinstance(path, str) or not re.fullmatch(r"/[\w@%+=:,./-]{1,1000}", path):
             raise AgentError(
-                f"The private files of {self.account.name} lie at {path!r:.200}, which can't be "
-                "written in every script; set state_dir to a path of plain characters."
+                f"The private files of {self.account.name} are at {path!r:.200}, a path that can't "
+                "be written into every script. Set state_dir to a path that has only letters, "
+                "digits and _@%+=:,./-."
             )
         return path
 
     async def cancel(self, job_id: str, *, force: bool = False) -> None:
-        """Ask the scheduler to end a job; one that is gone is no error."""
+        """Have the scheduler end a job; a job that no longer exists is not an error.
+
+        With ``force``, it is ended at once and not asked to end by itself first.
+        """
         await self._call("cancel", job_id=job_id, force=force)
 
     async def status(self, job_ids: Collection[str]) -> dict[str, JobInfo]:
-        """Return what the scheduler tells its user of these jobs; those gone are left out."""
+        """Return what the scheduler reports to the user about these jobs.
+
+        Jobs that the scheduler does not know are left out.
+        """
         result = await self._call("status", job_ids=list(job_ids))
         if not isinstance(result, dict):
-            raise self._nonsense("status")
+            raise self._invalid_reply("status", result)
         return {job_id: self._info(result[job_id]) for job_id in job_ids if job_id in result}
 
     async def find(self, mark: str) -> str:
-        """Return the id of the job with this mark; empty if the scheduler has none."""
+        """Return the id of the job with this mark; empty if the scheduler has no such job."""
         result = await self._call("find", mark=mark)
         if isinstance(result, dict) and result.get("job_id") == "":
             return ""
-        return self._job_id(result, "job_id")
+        return self._job_id(result)
 
     async def log_tail(self, mark: str, lines: int = 20) -> str:
         """Return the last lines of a job's log."""
         result = await self._call("log", mark=mark, lines=lines)
         if not isinstance(result, dict) or not isinstance(result.get("tail"), str):
-            raise self._nonsense("log")
+            raise self._invalid_reply("log", result)
         return str(result["tail"])
 
     async def cleanup(self, mark: str) -> None:
-        """Remove the private files of a job that is final."""
+        """Remove the private files of a job that has ended; its log stays."""
         await self._call("cleanup", mark=mark)
 
     async def check(self) -> dict[str, Any]:
-        """Return what ``unispawner doctor`` shows of the user's side."""
+        """Return what ``unispawner doctor`` shows about the agent: account, umask, commands, …"""
         result = await self._call("check")
         if not isinstance(result, dict):
-            raise self._nonsense("check")
+            raise self._invalid_reply("check", result)
         return result
 
     async def _call(self, action: str, **arguments: Any) -> Any:
@@ -114,16 +130,16 @@ class AgentClient:
         }
         return await self.run_as.call(self.host, self.account, request, self.seconds)
 
-    def _job_id(self, result: Any, key: str) -> str:
-        job_id = result.get(key) if isinstance(result, dict) else None
+    def _job_id(self, result: Any) -> str:
+        job_id = result.get("job_id") if isinstance(result, dict) else None
         if not isinstance(job_id, str) or not self.scheduler.job_id.fullmatch(job_id):
-            raise self._nonsense("job id")
+            raise self._invalid_reply("job id", result)
         return job_id
 
     def _info(self, data: Any) -> JobInfo:
-        """Take from a reply only what is of the right type and a sane length."""
+        """Return what a reply says about a job; values of a wrong type or length are dropped."""
         if not isinstance(data, dict) or not isinstance(data.get("owner"), str):
-            raise self._nonsense("status")
+            raise self._invalid_reply("status", data)
         try:
             state = JobState(data.get("state"))
         except ValueError:
@@ -143,17 +159,24 @@ class AgentClient:
             stuck=data.get("stuck") is True,
         )
 
-    def _nonsense(self, what: str) -> AgentError:
-        return AgentError(f"The user's side of {self.account.name} gave no sensible {what}.")
+    def _invalid_reply(self, expected: str, reply: object) -> AgentError:
+        return AgentError(
+            f"The agent of {self.account.name} sent no valid {expected}. Is the unispawner of "
+            "c.UniSpawner.agent_python the same as the Hub's? The reply was:",
+            output=_text(reprlib.repr(reply), 300),
+        )
 
 
 def _text(value: object, limit: int) -> str:
-    """Return a short text that can be written anywhere: JSON can hold half a character."""
+    """Return a text of limited length that any encoding can write.
+
+    JSON can hold one half of a surrogate pair, which neither a page nor a log can show.
+    """
     return str(value or "")[:limit].encode("utf-8", "replace").decode()
 
 
 def _number(value: object, kind: type) -> Any:
-    """Return a number that is one and not absurd: times go to the year 2242."""
+    """Return a finite number below 2**33, which as a time is the year 2242; None otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**33:
         return None
     return kind(value)

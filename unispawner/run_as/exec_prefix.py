@@ -1,4 +1,4 @@
-"""batchspawner's way: whatever ``exec_prefix`` says, by a shell, becomes the user."""
+"""The way of batchspawner: a shell runs ``exec_prefix``, which becomes the user."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from .base import RunAs
 
 
 class ExecPrefix(RunAs):
-    """The site's own prefix before our one fixed command; for the legacy classes alone.
+    """Puts the site's own prefix before the agent's command. Only the legacy classes use it.
 
     Parameters
     ----------
     prefix
-        Shell text, as filled in for this user: ``sudo -E -u alice``, ``ssh login1 sudo -u alice``.
+        Shell text with this user's values filled in, such as ``sudo -E -u alice`` or
+        ``ssh login1 sudo -u alice``.
     """
 
     name = "exec_prefix"
@@ -29,10 +30,11 @@ class ExecPrefix(RunAs):
         return ["/bin/sh", "-c", f"{self.prefix} {shlex.join(self.agent)}"]
 
     def explain(self, account: Account, finished: Finished) -> str:
-        """Say what the prefix must be allowed to run."""
+        """Return which command exec_prefix must be able to run, and why."""
+        agent = shlex.join(self.agent)
         return (
-            f"exec_prefix does not let the Hub write {account.name}'s private files: the server's "
-            f"token must not be in the job's script. `{self.prefix} {shlex.join(self.agent)}` has "
-            f"to work; with sudo, by a line like the one for the submit command that names "
-            f"{shlex.join(self.agent)} (`unispawner doctor --sudoers` prints it)."
+            f"exec_prefix does not let the Hub write {account.name}'s private files, which keep "
+            f"the server's token out of the job's script. `{self.prefix} {agent}` has to work. "
+            f"If exec_prefix uses sudo, sudoers needs a line for {agent}, like the one for the "
+            "submit command: `unispawner doctor --sudoers` prints it."
         )

@@ -1,4 +1,4 @@
-"""No boundary: the agent runs as the Hub itself."""
+"""The way without a user boundary: the agent runs as the Hub's own account."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from .base import RunAs
 
 
 class SameUser(RunAs):
-    """For a Hub of one person's own, or one shared account.
+    """For a Hub that one person runs alone, or whose users share the Hub's account.
 
-    With ``allow_shared_account``, every Hub user's server runs under the Hub's account: each can
-    read and change all files, tokens and servers of all the others, and the Hub's own database.
+    With ``allow_shared_account`` the servers of all Hub users run under the Hub's own account.
+    Every user can then read and change the files, tokens and servers of all the others, and the
+    Hub's database.
     """
 
     name = "same_user"
 
     def command(self, account: Account) -> list[str]:
-        """Return the bare agent's command, for the Hub's own account only."""
+        """Return the agent's command as it is; only the Hub's own account is accepted."""
         if account.uid != os.getuid():
             raise AgentError(
-                f"The Hub runs as uid {os.getuid()} and can't run jobs as {account.name} (uid "
-                f"{account.uid}) with c.UniSpawner.run_as = 'same_user'. Set it to 'sudo', or set "
-                "c.UniSpawner.allow_shared_account = True to run everyone's servers under the "
-                "Hub's own account: users then have no protection from each other."
+                f"The Hub runs as uid {os.getuid()}, and with c.UniSpawner.run_as = 'same_user' it "
+                f"can't run jobs as {account.name} (uid {account.uid}). Set run_as to 'sudo'; or "
+                "set c.UniSpawner.allow_shared_account = True, which runs the servers of all users "
+                "under the Hub's own account: they then have no protection from each other."
             )
         return self.agent

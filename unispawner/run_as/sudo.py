@@ -1,4 +1,4 @@
-"""sudo, for a Hub that is an ordinary service user."""
+"""The way through sudo, for a Hub that runs as an ordinary service account."""
 
 from __future__ import annotations
 
@@ -15,27 +15,32 @@ _REFUSED = re.compile(r"^sudo: |may not run sudo|not allowed to (execute|run)", 
 
 
 class Sudo(RunAs):
-    """``sudo -n -H -u ACCOUNT -- <one fixed command>``: no ``-E``, nothing of the user's in it."""
+    """Runs ``sudo -n -H -u ACCOUNT -- AGENT``.
+
+    AGENT is always the same words, so that one line of sudoers is enough. There is no ``-E``: no
+    variable of the Hub's environment reaches the agent.
+    """
 
     name = "sudo"
 
     def command(self, account: Account) -> list[str]:
-        """Return the sudo command for an account whose name getpwnam gave."""
+        """Return the sudo command for an account whose name comes from getpwnam."""
         if account.uid == os.getuid():
             raise AgentError(
-                f"{account.name} is the Hub's own account: a server there could read all its "
-                "secrets. (A Hub for one person sets c.UniSpawner.run_as = 'same_user'.)"
+                f"{account.name} is the Hub's own account, and a server that runs as it could read "
+                "all secrets of the Hub. Log in under another name; a Hub for one person only can "
+                "set c.UniSpawner.run_as = 'same_user'."
             )
         return ["sudo", "-n", "-H", "-u", account.name, "--", *self.agent]
 
     def explain(self, account: Account, finished: Finished) -> str:
-        """Tell a refusing sudo from an agent that failed."""
+        """Return what to do about a refusal by sudo, or the general message for other failures."""
         text = finished.stderr.decode("utf-8", "replace")
         if finished.exit_status == 1 and _REFUSED.search(text):
             return (
-                f"sudo does not let the Hub act as {account.name}. Is the account in the group of "
-                "the sudoers line, and does the line name the Python that the Hub uses? The "
-                "administrator sees the right line with `unispawner doctor --sudoers`."
+                f"sudo does not let the Hub act as {account.name}. The account must be in the "
+                f"group that the sudoers line names, and the line must name {self.agent_python}. "
+                "The administrator can print the right line with `unispawner doctor --sudoers`."
             )
         return super().explain(account, finished)
 
@@ -45,15 +50,21 @@ class Sudo(RunAs):
         Parameters
         ----------
         hub_account
-            The account the Hub runs as.
+            The account that the Hub runs as.
         group
             The group of the accounts that may have servers.
         setenv
-            Let the Hub's ``sudo -E`` through, as batchspawner's exec_prefix has it.
+            Also allow ``sudo -E``, which batchspawner's default exec_prefix uses.
+
+        Raises
+        ------
+        InvalidJobError
+            If the path of the agent's Python holds a character that sudoers can't take literally.
         """
         if re.search(r"[\\*?\[\]!\"]", self.agent_python):
             raise InvalidJobError(
-                f"agent_python: sudoers can't name {self.agent_python!r}; use another path"
+                f"agent_python: {self.agent_python!r} has a character that sudoers can't take "
+                'literally (one of \\ " * ? [ ] !); use another path'
             )
         words = [str(Path(self.agent_python).absolute()), *self.agent[1:]]
         command = " ".join(map(_escape, words))
@@ -62,5 +73,5 @@ class Sudo(RunAs):
 
 
 def _escape(word: str) -> str:
-    """Escape what sudoers(5) would take for a separator, a wildcard or a comment."""
+    """Escape the characters that sudoers(5) reads as separators, wildcards or comments."""
     return re.sub(r"([\\,:= *?\[\]!#\"])", r"\\\1", word)
