@@ -1,7 +1,7 @@
-"""`unispawner demo`: a Hub on this machine to look at, with the `local` scheduler.
+"""``unispawner demo``: a Hub on this machine to try, with the scheduler "local".
 
-`ci/quickstart` installs what this needs and calls it. Everything listens on loopback only. With
-`--check` the demo tries itself as a user would, prints "ok" and ends.
+``ci/quickstart`` installs what the demo needs and runs it. Everything listens on 127.0.0.1 only.
+With ``--check`` the demo uses the Hub as a person would, prints "ok" and ends.
 """
 
 from __future__ import annotations
@@ -30,24 +30,27 @@ from unispawner.admin.hub_client import Event, HubClient, HubClientError
 LOOPBACK = "127.0.0.1"
 USER = "demo"
 HUB_UP_SECONDS = 60
+"""How long the Hub may take until it answers."""
 READY_SECONDS = 90
+"""How long a server may take to start, with ``--check``."""
 STOP_SECONDS = 30
+"""How long the Hub may take to end; after that it is killed."""
 
 CONFIG = """\
-# Written by `unispawner demo`: a Hub for one person, to look at. Do not put it on a network.
+# Written by `unispawner demo`: a Hub for one person, to try. Do not use it on a network.
 import unispawner
 
-c = get_config()  # noqa: F821
+c = get_config()  # noqa: F821 (JupyterHub defines it)
 
 c.JupyterHub.spawner_class = "unispawner"
 c.JupyterHub.template_paths = [unispawner.template_path]
-c.JupyterHub.concurrent_spawn_limit = 0  # starts that queue would count against it
+c.JupyterHub.concurrent_spawn_limit = 0  # starts that wait in a queue count against it
 c.UniSpawner.scheduler = "local"
 c.UniSpawner.ip = {ip!r}
 c.UniSpawner.cmd = [{singleuser!r}]
 c.UniSpawner.default_url = "/lab"
 c.UniSpawner.state_dir = {job_dir!r}
-# This Hub has the rights of one account only: whoever logs in works as that account.
+# This Hub can act as one account only: everyone who logs in works as that account.
 c.UniSpawner.run_as = "same_user"
 c.UniSpawner.allow_shared_account = True
 c.UniSpawner.min_uid = {min_uid}
@@ -56,7 +59,7 @@ c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = {password!r}
 c.SharedPasswordAuthenticator.allowed_users = {{{user!r}}}
 
-# Loopback only: the address for browsers, the Hub's own, and that of the proxy's API.
+# On loopback only: the address for browsers, the Hub's API and the proxy's API.
 c.JupyterHub.bind_url = {url!r}
 c.JupyterHub.hub_ip = {ip!r}
 c.JupyterHub.hub_port = {hub_port}
@@ -69,19 +72,19 @@ GREETING = """
   log in as {user}
   password  {password}
 
-Whoever logs in here works as the account {account}: this Hub runs as {account} and can become
-nobody else (run_as = "same_user"). A Hub for several people has run_as = "sudo" or "fork".
-Configuration and log are in {directory}.
-Ctrl-C ends the Hub and the servers it started.
+Everyone who logs in here works as the account {account}, because this Hub runs its servers under
+its own account (c.UniSpawner.run_as = "same_user"). A Hub for several people uses run_as = "sudo".
+The configuration and the log of this Hub are in {directory}.
+Ctrl-C stops the Hub and the servers that it started.
 """
 
 
 class DemoError(Exception):
-    """The demo can't go on; the message says what to do."""
+    """The demo can't start or go on; the message says why and what to do."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `unispawner demo` with these arguments; returns the exit status."""
+    """Run ``unispawner demo`` with these arguments and return its exit status."""
     options = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
@@ -97,22 +100,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="unispawner demo",
-        description="Run a JupyterHub on this machine, with the local scheduler, on loopback only.",
+        description="Run a JupyterHub on this machine to try UniSpawner: its servers are processes "
+        "of your own account, and it listens on 127.0.0.1 only.",
     )
     parser.add_argument(
-        "--port", type=int, default=8000, help="the port for browsers (default: %(default)s)"
+        "--port", type=int, default=8000, help="port for browsers (default: %(default)s)"
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="log in, run a cell in a server, stop, print ok; exit status 1 if that fails",
+        help="do not wait for a browser: log in, start a server, run 6*7 in a kernel, stop the "
+        "server, print ok and exit; exit status 1 if a step fails",
     )
     parser.add_argument(
         "--proxy-command",
         type=shlex.split,
         default=["configurable-http-proxy"],
         metavar="COMMAND",
-        help="how to start configurable-http-proxy (default: as found on PATH)",
+        help="command that starts the proxy (default: configurable-http-proxy, as found on PATH)",
     )
     return parser
 
@@ -125,7 +130,7 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 
 class DemoHub:
-    """A Hub process with its folder; `stop` leaves no process behind."""
+    """A Hub process with its folder; :meth:`running` leaves no process behind."""
 
     def __init__(self, port: int, proxy_command: Sequence[str], directory: Path) -> None:
         self.port = port
@@ -145,7 +150,7 @@ class DemoHub:
             hub_port=hub_port,
             ip=LOOPBACK,
             job_dir=str(self.directory / "jobs"),
-            min_uid=min(os.getuid(), 1000),  # a person's own account may well be below 1000
+            min_uid=min(os.getuid(), 1000),  # on some systems people have lower uids
             password=self.password,
             proxy_api_url=f"http://{LOOPBACK}:{api_port}",
             proxy_command=list(proxy_command),
@@ -155,7 +160,7 @@ class DemoHub:
         )
 
     def greeting(self) -> str:
-        """What a person must know to use it."""
+        """Return the text that a person needs to use the Hub: address, password and warning."""
         return GREETING.format(
             account=self.account,
             directory=self.directory,
@@ -166,8 +171,8 @@ class DemoHub:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Start the Hub and wait until it answers; stop it at the end, come what may."""
-        bin_dir = str(_beside_python("x").parent)  # where node is, if it came from PyPI
+        """Start the Hub and wait until it answers; at the end stop it, also after an error."""
+        bin_dir = str(_beside_python("x").parent)  # node is here if it was installed from PyPI
         environment = dict(os.environ, PATH=f"{bin_dir}:{os.environ.get('PATH', os.defpath)}")
         with self.log.open("wb") as log:
             process = subprocess.Popen(
@@ -177,7 +182,7 @@ class DemoHub:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us: we end the Hub in good order
+                start_new_session=True,  # Ctrl-C reaches only us, and we stop the Hub in order
             )
         try:
             self._wait_up(process)
@@ -189,11 +194,11 @@ class DemoHub:
         deadline = time.monotonic() + HUB_UP_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise DemoError(f"the Hub ended with exit status {process.returncode}")
+                raise DemoError(_ended_early(process.returncode))
             if self._answers():
                 return
             time.sleep(0.1)
-        raise DemoError(f"the Hub did not answer within {HUB_UP_SECONDS} s")
+        raise DemoError(f"the Hub did not answer within {HUB_UP_SECONDS} s; its log is above")
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
@@ -206,7 +211,7 @@ class DemoHub:
             connection.close()
 
     def _stop(self, process: subprocess.Popen[bytes]) -> None:
-        """Ask the Hub to end, which stops its servers and its proxy; else kill Hub and proxy."""
+        """Stop the Hub, which stops its servers and its proxy; kill Hub and proxy if it hangs."""
         process.terminate()
         try:
             process.wait(STOP_SECONDS)
@@ -219,31 +224,38 @@ class DemoHub:
                 os.kill(proxy, signal.SIGKILL)
 
     def log_end(self, lines: int = 40) -> str:
-        """The last lines of the Hub's log."""
+        """Return the last lines of the Hub's log."""
         with contextlib.suppress(OSError):
             text = self.log.read_text(errors="replace")
             return "\n".join(text.splitlines()[-lines:])
         return ""
 
 
+def _ended_early(status: int) -> str:
+    return f"the Hub ended with exit status {status}; its log is above"
+
+
 def _account() -> str:
+    """Return the name of our own account, under which the servers will run."""
     uid = os.getuid()
     if uid == 0:
         raise DemoError(
-            "servers are never started as root, and with the demo's one account they would be:"
-            " run ci/quickstart, which makes an account for this, or be somebody else"
+            "root can't run the demo, because its servers would run as root: run ci/quickstart,"
+            " which creates an account for the demo, or log in as another user"
         )
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        raise DemoError(f"this machine has no account with our uid {uid}") from None
+        raise DemoError(
+            f"this machine has no account with your uid {uid}: run the demo under another account"
+        ) from None
 
 
 def _check_proxy(command: Sequence[str]) -> None:
     if not command or not shutil.which(command[0]):
         raise DemoError(
-            f"there is no command {shlex.join(command)!r}: run ci/quickstart, which installs the"
-            " proxy, or npm install -g configurable-http-proxy, or give --proxy-command"
+            f"the proxy's command {shlex.join(command)!r} is not installed: run ci/quickstart,"
+            " which installs it, or npm install -g configurable-http-proxy, or set --proxy-command"
         )
 
 
@@ -257,12 +269,12 @@ def _check_port(port: int) -> None:
             other = port + 1000 if 1024 <= port < 60000 else 9000
             raise DemoError(
                 f"port {port} of {LOOPBACK} can't be used ({reason}):"
-                f" take another, for example --port {other}"
+                f" choose another, for example --port {other}"
             ) from None
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on just now. All are held until all are found: no two are the same."""
+    """Return ports on which nobody listens now, all different: each is held until all are found."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -271,18 +283,18 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _beside_python(name: str) -> Path:
-    """A command of the environment we run in, which need not be on PATH."""
+    """Return the path of a command in the environment of this Python, which need not be on PATH."""
     return Path(sys.executable).parent / name
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only we may read: the password must not be seen, not even for a moment."""
+    """Write a file that nobody else can read at any moment: it holds the password."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
 
-# -- what can be done with it -------------------------------------------------------------------
+# -- the two ways to run it ---------------------------------------------------------------------
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -296,38 +308,39 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             status = process.wait()
         except KeyboardInterrupt:
-            print("\nstopping the Hub and its servers", flush=True)
+            print("\nStopping the Hub and its servers.", flush=True)
             return 0
-        raise DemoError(f"the Hub ended with exit status {status}")
+        raise DemoError(_ended_early(status))
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Run the Hub, use it as a user would, and stop it."""
+    """Run the Hub, use it as a person would, and stop it."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="unispawner-", ignore_cleanup_errors=True) as folder:
         hub = DemoHub(options.port, options.proxy_command, Path(folder))
         with _log_end_on_failure(hub), hub.running():
-            print(f"the Hub is up at {hub.url}", flush=True)
+            print(f"The Hub answers at {hub.url}", flush=True)
             try:
-                asyncio.run(_use(hub))
+                asyncio.run(_use_server(hub))
             except (HubClientError, OSError) as error:
                 raise DemoError(str(error)) from error
-    print(f"done after {time.monotonic() - started:.0f} s\nok", flush=True)
+    print(f"All done after {time.monotonic() - started:.0f} s\nok", flush=True)
     return 0
 
 
-async def _use(hub: DemoHub) -> None:
+async def _use_server(hub: DemoHub) -> None:
+    """Log in, start a server, run a cell in a kernel and stop the server."""
     async with HubClient(hub.url) as client:
         await client.login(USER, hub.password)
-        print(f"logged in as {USER}", flush=True)
+        print(f"Logged in as {USER}; starting a server", flush=True)
         await client.start()
         await client.wait_ready(timeout=READY_SECONDS, on_event=_print_event)
         answer = await client.run_cell("6*7")
-        print(f"a kernel behind the proxy says 6*7 = {answer}", flush=True)
+        print(f"A kernel of the server computed 6*7 = {answer}", flush=True)
         if answer != "42":
-            raise DemoError(f"6*7 should be 42, but the kernel answered {answer!r}")
+            raise DemoError(f"the kernel computed 6*7 = {answer!r} instead of 42")
         await client.stop()
-        print("the server has stopped", flush=True)
+        print("The server has stopped", flush=True)
 
 
 def _print_event(event: Event) -> None:
@@ -336,10 +349,11 @@ def _print_event(event: Event) -> None:
 
 @contextlib.contextmanager
 def _log_end_on_failure(hub: DemoHub) -> Iterator[None]:
+    """Print the end of the Hub's log if the demo fails."""
     try:
         yield
     except DemoError:
-        print(f"--- the end of the Hub's log ---\n{hub.log_end()}\n---", file=sys.stderr)
+        print(f"--- the last lines of {hub.log} ---\n{hub.log_end()}\n---", file=sys.stderr)
         raise
 
 

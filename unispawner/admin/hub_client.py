@@ -1,8 +1,8 @@
-"""A client that goes the way a browser goes: login form, cookies, progress stream, kernel.
+"""A client that uses a Hub as a browser does: login form, cookies, progress stream, kernel.
 
-`unispawner demo --check` and the end-to-end tests use it. It needs nothing but tornado, which
-JupyterHub brings along. Every call is independent of the others, so that one client may start
-several named servers at once, and several clients are several users::
+``unispawner demo --check`` and the live tests use it. It needs only tornado, which JupyterHub
+depends on. Calls are independent of each other: one client can start several named servers at
+the same time, and each client is one user::
 
     async with HubClient("http://127.0.0.1:8000") as alice:
         await alice.login("alice", password)
@@ -32,12 +32,15 @@ __all__ = ["CellError", "HubClient", "HubClientError", "StartError"]
 
 Event = dict[str, Any]
 
-# What the proxy says while no Hub is behind it; 599 is tornado's for a broken connection.
+# The proxy's answers while the Hub is down; 599 is tornado's status for a broken connection.
 _HUB_IS_AWAY = {502, 503, 504, 599}
 
 
 class HubClientError(Exception):
-    """The Hub or a server answered with an error: `status` and `body` are its answer's."""
+    """The Hub or a server answered with an error.
+
+    ``status`` is the HTTP status of the answer, 0 if there was none; ``body`` is its text.
+    """
 
     def __init__(self, message: str, status: int = 0, body: str = "") -> None:
         super().__init__(f"{message}: {status} {body}".rstrip() if status else message)
@@ -46,7 +49,7 @@ class HubClientError(Exception):
 
 
 class StartError(HubClientError):
-    """A server did not start: `event` is the last of its progress, `{}` if there was none."""
+    """A server did not start; ``event`` is the last event of its progress, ``{}`` if none came."""
 
     def __init__(self, message: str, event: Event | None = None) -> None:
         super().__init__(message)
@@ -54,7 +57,7 @@ class StartError(HubClientError):
 
 
 class CellError(HubClientError):
-    """A cell raised: the message is its traceback, `name` the exception's."""
+    """A cell raised an exception of class ``name``; the message is the traceback."""
 
     def __init__(self, message: str, name: str) -> None:
         super().__init__(message)
@@ -62,7 +65,7 @@ class CellError(HubClientError):
 
 
 class _Cookies:
-    """Cookies by path: `_xsrf` is another at /hub/ and at each user's server."""
+    """Cookies by path: ``_xsrf`` has different values at /hub/ and at each user's server."""
 
     def __init__(self) -> None:
         self._morsels: dict[tuple[str, str], Morsel[str]] = {}
@@ -77,10 +80,10 @@ class _Cookies:
                 self._morsels[morsel["path"] or "/", name] = morsel
 
     def _matching(self, path: str) -> list[Morsel[str]]:
-        """The cookies a browser would send to `path`, the most specific first."""
+        """Return the cookies that a browser would send to a path, the most specific first."""
         found = [(at, morsel) for (at, _), morsel in self._morsels.items() if path.startswith(at)]
         found.sort(key=lambda item: -len(item[0]))
-        return [morsel for _, morsel in found if morsel.value]  # one cleared has no value
+        return [morsel for _, morsel in found if morsel.value]  # a deleted cookie has no value
 
     def header(self, path: str) -> str:
         return "; ".join(f"{m.key}={m.coded_value}" for m in self._matching(path))
@@ -90,14 +93,14 @@ class _Cookies:
 
 
 class HubClient:
-    """One user's browser. `base_url` is the Hub's public address, prefix included."""
+    """One user's browser; ``base_url`` is the Hub's public address with its prefix."""
 
     def __init__(self, base_url: str, *, request_timeout: float = 60) -> None:
         self.base_url = base_url.rstrip("/") + "/"
         self.user = ""
         self._request_timeout = request_timeout
         self._cookies = _Cookies()
-        # Each open progress stream takes a connection: ten, the default, are soon used up.
+        # Each open progress stream holds a connection; tornado's default of ten is soon used up.
         self._http = AsyncHTTPClient(force_instance=True, max_clients=1000)
 
     async def __aenter__(self) -> HubClient:
@@ -117,17 +120,23 @@ class HubClient:
     # -- requests ---------------------------------------------------------------------------
 
     def url(self, path: str) -> str:
-        """The address of `path`, which is relative to the Hub's prefix."""
+        """Return the address of a path that is relative to the Hub's prefix."""
         return urljoin(self.base_url, path.lstrip("/"))
 
     async def request(
         self, method: str, url: str, *, follow: bool = True, **options: Any
     ) -> HTTPResponse:
-        """Send one request with the cookies of its path; any status is a plain answer.
+        """Send one request with the cookies of its path, and return the answer of any status.
 
-        `url` may be relative. Redirects are followed (OAuth is a chain of them) with their
-        cookies; `options` are those of tornado's `HTTPRequest`. Raises OSError when nobody
-        listens, HubClientError of status 599 for a time-out or a broken connection.
+        ``url`` may be relative. Redirects are followed with their cookies (OAuth is a chain of
+        them). ``options`` are those of tornado's ``HTTPRequest``.
+
+        Raises
+        ------
+        OSError
+            If nothing listens at the address.
+        HubClientError
+            With status 599 after a time-out or for a broken connection.
         """
         url = self.url(url) if "://" not in url else url
         options.setdefault("request_timeout", self._request_timeout)
@@ -149,10 +158,16 @@ class HubClient:
             if method not in {"GET", "HEAD"} and response.code in {301, 302, 303}:
                 method = "GET"
                 options.pop("body", None)
-        raise HubClientError(f"more than 20 redirects, the last to {url}")
+        raise HubClientError(f"{method}: more than 20 redirects, the last to {url}")
 
     async def _json(self, method: str, url: str, body: Any = None) -> Any:
-        """One request with JSON both ways. Raises HubClientError for a status of 400 and above."""
+        """Send a request with a JSON body, and return the decoded JSON of the answer.
+
+        Raises
+        ------
+        HubClientError
+            If the status is 400 or above.
+        """
         response = await self.request(
             method,
             url,
@@ -167,41 +182,47 @@ class HubClient:
         return json.loads(text) if text else None
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
-        """Call the Hub's REST API: `path` is below /hub/api/. Returns the decoded answer."""
+        """Call the Hub's REST API at a path below /hub/api/, and return the decoded answer."""
         return await self._json(method, self.url(f"hub/api/{path}"), body)
 
     # -- the Hub ----------------------------------------------------------------------------
 
     async def login(self, user: str, password: str) -> None:
-        """Fill in and send the login form. Raises HubClientError if the Hub refuses."""
+        """Fill in and send the login form.
+
+        Raises
+        ------
+        HubClientError
+            If the Hub refuses the login.
+        """
         page = self.url("hub/login")
         await self.request("GET", page)
         xsrf = self._cookies.get("_xsrf", urlsplit(page).path)
         form = urlencode({"username": user, "password": password, "_xsrf": xsrf})
         response = await self.request("POST", page, body=form, follow=False)
         if response.code != 302:
-            raise HubClientError(f"login of {user} refused", response.code)
+            raise HubClientError(f"the Hub refused the login of {user}", response.code)
         self.user = user
-        await self.request("GET", "hub/token")  # a page that never spawns: it renews `_xsrf`
+        await self.request("GET", "hub/token")  # a page that starts no server, to renew `_xsrf`
 
     def _server_path(self, server_name: str) -> str:
         user = f"users/{quote(self.user, safe='')}"
         return f"{user}/servers/{quote(server_name, safe='')}" if server_name else f"{user}/server"
 
     async def start(self, server_name: str = "", options: Event | None = None) -> None:
-        """Ask for a server; `options` are its user_options. Returns when the Hub has agreed."""
+        """Request a server with these user_options; return when the Hub has accepted it."""
         await self.api("POST", self._server_path(server_name), options or {})
 
     async def progress(self, server_name: str = "") -> AsyncGenerator[Event, None]:
-        """The events of a start as the pending page gets them, until the last of them."""
+        """Yield the events of a start as the pending page gets them, up to the last."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         rest = b""
         closed = False
 
-        def received(chunk: bytes) -> None:
+        def take_chunk(chunk: bytes) -> None:
             nonlocal rest
-            if closed:  # the one way to end a fetch of tornado's
-                raise HubClientError("nobody reads this progress stream any more")
+            if closed:  # an exception here is the only way to end a fetch of tornado
+                raise HubClientError("the reader of this progress stream has stopped")
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 if line.startswith(b"data:"):
@@ -209,7 +230,7 @@ class HubClient:
 
         url = self.url(f"hub/api/{self._server_path(server_name)}/progress")
         stream = asyncio.ensure_future(
-            self.request("GET", url, streaming_callback=received, request_timeout=0)
+            self.request("GET", url, streaming_callback=take_chunk, request_timeout=0)
         )
         stream.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -217,7 +238,7 @@ class HubClient:
                 yield event
             response = stream.result()
             if response.code >= 400:
-                raise HubClientError("progress", response.code, response.reason)
+                raise HubClientError(f"GET {urlsplit(url).path}", response.code, response.reason)
         finally:
             closed = True
             stream.cancel()
@@ -229,9 +250,12 @@ class HubClient:
         timeout: float,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> Event:
-        """Follow the progress until the server is ready; returns that event (with its `url`).
+        """Follow the progress until the server is ready; return that event, which has its ``url``.
 
-        Raises StartError when the start fails or takes over `timeout` seconds.
+        Raises
+        ------
+        StartError
+            If the start fails, or is not done after ``timeout`` seconds.
         """
         event: Event = {}
 
@@ -252,26 +276,40 @@ class HubClient:
                 if await asyncio.wait_for(follow(), deadline - time.monotonic()):
                     return event
             except (asyncio.TimeoutError, TimeoutError):
-                raise StartError(f"not ready after {timeout:g} s", event) from None
+                raise StartError(
+                    f"the server was not ready after {timeout:g} s; the last event of its start: "
+                    f"{event.get('message', 'none')}",
+                    event,
+                ) from None
             except (HubClientError, OSError) as error:
                 if isinstance(error, HubClientError) and error.status not in _HUB_IS_AWAY:
                     raise
-            await asyncio.sleep(0.5)  # the stream broke off, as when the Hub restarts
+            await asyncio.sleep(
+                0.5
+            )  # the stream ended too early, for example because the Hub restarts
 
     async def stop(
         self, server_name: str = "", *, remove: bool = False, timeout: float = 60
     ) -> None:
-        """Stop a server and wait until it is gone; `remove` forgets a named one as well."""
+        """Stop a server and wait until it has ended; ``remove`` also deletes a named server.
+
+        Raises
+        ------
+        HubClientError
+            If the Hub refuses, or the server has not ended after ``timeout`` seconds.
+        """
         body = {"remove": True} if remove else None
         await self.api("DELETE", self._server_path(server_name), body)
         deadline = time.monotonic() + timeout
         while server_name in await self.servers():
             if time.monotonic() > deadline:
-                raise HubClientError(f"server {server_name!r} still stops after {timeout:g} s")
+                raise HubClientError(
+                    f"the server {server_name!r} did not stop within {timeout:g} s"
+                )
             await asyncio.sleep(0.2)
 
     async def servers(self) -> dict[str, Any]:
-        """The user's servers that run, start or stop, by name ("" is the default server)."""
+        """Return the user's servers that run, start or stop, by name; "" is the default server."""
         model = await self.api("GET", f"users/{quote(self.user, safe='')}")
         return {
             name: server
@@ -282,20 +320,26 @@ class HubClient:
     # -- the user's server, through the proxy -----------------------------------------------
 
     def server_url(self, server_name: str = "", owner: str = "") -> str:
-        """The address of a server, of another user's if `owner` is given."""
+        """Return the address of a server; ``owner`` names another user whose server it is."""
         path = f"user/{quote(owner or self.user, safe='')}/"
         return self.url(path + (f"{quote(server_name, safe='')}/" if server_name else ""))
 
     async def run_cell(
         self, code: str, server_name: str = "", *, owner: str = "", timeout: float = 60
     ) -> str:
-        """Run `code` in a new kernel; returns what it prints and its result, in their order.
+        """Run code in a new kernel, and return what it prints and its result, in their order.
 
-        Raises CellError when the cell raises, HubClientError when the server refuses us or
-        does not answer within `timeout` seconds.
+        Raises
+        ------
+        CellError
+            If the cell raises an exception.
+        HubClientError
+            If the server refuses access, or does not answer within ``timeout`` seconds.
         """
         server = self.server_url(server_name, owner)
-        page = await self.request("GET", server)  # logs in to the server: its own cookies
+        page = await self.request(
+            "GET", server
+        )  # logs in to the server, which sets its own cookies
         if page.code >= 400:
             raise HubClientError(f"GET {server}", page.code, page.reason)
         kernels = urljoin(server, "api/kernels")
@@ -304,9 +348,9 @@ class HubClient:
             run = self._execute(server, kernel["id"], code)
             return (await asyncio.wait_for(run, timeout)).strip()
         except (asyncio.TimeoutError, TimeoutError):
-            raise HubClientError(f"the kernel gave no answer within {timeout:g} s") from None
+            raise HubClientError(f"the kernel did not answer within {timeout:g} s") from None
         finally:
-            with contextlib.suppress(HubClientError, OSError):  # the server may be gone
+            with contextlib.suppress(HubClientError, OSError):  # the server may have ended
                 await self._json("DELETE", f"{kernels}/{kernel['id']}")
 
     async def _channels(self, server: str, kernel_id: str) -> WebSocketClientConnection:
@@ -349,7 +393,7 @@ class HubClient:
 
 
 def _output_of(message: dict[str, Any]) -> str:
-    """The text of one of a kernel's messages. Raises CellError for an error."""
+    """Return the text of one message of a kernel; raise CellError if the message is an error."""
     content = message["content"]
     kind = message["header"]["msg_type"]
     if kind == "stream":
