@@ -83,7 +83,7 @@ class JobSettings(SchedulerSettings):
 
     custom_attributes = Dict(
         help="""Further options of the scheduler's submit command, each as
-        "<scheduler>.<option>": {"slurm.qos": "high", "slurm.requeue": True,
+        "SCHEDULER.OPTION": {"slurm.qos": "high", "slurm.requeue": True,
         "slurm.mail-type": ["BEGIN", "END"]}. True writes the option without a value, False leaves
         it out, and a list repeats it. Options of other schedulers are ignored.""",
     ).tag(config=True)
