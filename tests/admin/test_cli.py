@@ -1,16 +1,21 @@
-"""What an administrator runs by hand."""
+"""The command line: doctor, render, their errors and their help texts."""
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import CHECKOUT
 
+from unispawner.admin import cli, demo
 from unispawner.admin.cli import main
 
 GOOD = """
@@ -34,7 +39,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_sudoers_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And nothing else, so that it can go into a file; with the Python that the Hub will use."""
+    """``doctor --sudoers`` prints one line with the Hub's Python, and nothing else."""
     arguments = ["doctor", "--sudoers", "-f", str(config), "--hub-account", "hub", "--group", "lab"]
     assert 0 == main(arguments)
     expected = "hub ALL=(%lab) NOPASSWD: /opt/hub/bin/python3 -I -m unispawner.agent\n"
@@ -42,7 +47,7 @@ def test_sudoers_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_render_prints_the_jobs_script(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The settings are in it."""
+    """``render`` prints the job's script, which holds the settings."""
     assert 0 == main(["render", "-f", str(config)])
     script = capsys.readouterr().out.splitlines()
     assert "#!/bin/bash -l" == script[0]
@@ -52,7 +57,7 @@ def test_render_prints_the_jobs_script(config: Path, capsys: pytest.CaptureFixtu
 
 
 def test_render_needs_no_psij(config: Path) -> None:
-    """A script can be looked at wherever the package is."""
+    """``render`` does not import PSI/J, so it works wherever the package is installed."""
     code = (
         "import sys; from unispawner.admin.cli import main; main(sys.argv[1:]); "
         "sys.exit('psij' in sys.modules)"
@@ -88,7 +93,7 @@ c.ProfilesSpawner.profiles = [
 
 
 def test_render_of_a_profile(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its settings, and what options set, on top of what is configured for all."""
+    """A profile's script has its own settings and options on top of the common ones."""
     config.write_text(GOOD + PROFILES)
     options = ["--option", "cpu_cores_per_process=16", "--option", "software=conda"]
     assert 0 == main(["render", "-f", str(config), "--profile", "gpu", *options])
@@ -100,7 +105,7 @@ def test_render_of_a_profile(config: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The one that a form shows at first; which there are is said beside the script."""
+    """Without --profile, the default profile is rendered; standard error names the others."""
     config.write_text(GOOD + PROFILES)
     assert 0 == main(["render", "-f", str(config), "--option", "cpu_cores_per_process=2"])
     out, err = capsys.readouterr()
@@ -151,7 +156,7 @@ def test_render_says_what_is_wrong(
     arguments: list[str],
     text: str,
 ) -> None:
-    """In one line, with status 1 and without a script."""
+    """An error of ``render`` is one line, with exit status 1 and without a script."""
     config.write_text(f"{GOOD}\n{more}\n")
     assert 1 == main(["render", "-f", str(config), *arguments])
     out, err = capsys.readouterr()
@@ -162,15 +167,15 @@ def test_render_says_what_is_wrong(
 
 
 def test_an_option_is_key_and_value(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Anything else is a mistake in the command line, with argparse's status."""
+    """An --option without a value is an error of the command line, with argparse's status 2."""
     with pytest.raises(SystemExit) as raised:
         main(["render", "-f", str(config), "--option", "memory"])
     assert 2 == raised.value.code
-    assert "'memory' must be KEY=VALUE" in capsys.readouterr().err
+    assert "'memory' must have the form KEY=VALUE" in capsys.readouterr().err
 
 
 def test_render_of_a_subclass(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A site's own class has a section of its own."""
+    """The settings of a site's own subclass of UniSpawner are in the script."""
     own = """
 from unispawner import UniSpawner
 class Ours(UniSpawner): pass
@@ -204,7 +209,7 @@ c.Ours.queue_name = "ours"
 def test_doctor_finds_what_is_wrong(
     config: Path, capsys: pytest.CaptureFixture[str], line: str, check: str, text: str
 ) -> None:
-    """Each names the setting; the exit status says so, too."""
+    """``doctor`` names the setting that is wrong and has exit status 1."""
     config.write_text(f"{GOOD}\n{line}\n")
     assert 1 == main(["doctor", "-f", str(config)])
     out = capsys.readouterr().out
@@ -213,10 +218,10 @@ def test_doctor_finds_what_is_wrong(
 
 
 @pytest.mark.parametrize("text", ["c.UniSpawner.status_interval = 'soon'", "this is no python"])
-def test_a_broken_configuration_is_told(
+def test_a_broken_configuration_is_reported(
     config: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
-    """With the file's name, and no traceback."""
+    """A configuration that can't be loaded is reported with the file's name, not a traceback."""
     config.write_text(text)
     assert 1 == main(["doctor", "-f", str(config)])
     assert f"unispawner: {config}: " in capsys.readouterr().err
@@ -232,3 +237,20 @@ def test_the_reference_is_up_to_date() -> None:
     loader.exec_module(module)
     for page, made in module.PAGES.items():
         assert made(page.read_text()) == page.read_text(), f"run ci/reference for {page.name}"
+
+
+def arguments() -> Iterator[Any]:
+    """Yield each argument of each command, by what argparse knows about it."""
+    (commands,) = (each for each in cli._parser()._actions if each.choices)
+    parsers = {**dict(commands.choices or {}), "demo": demo._parser()}
+    for name, parser in parsers.items():
+        for action in parser._actions[1:]:  # without --help
+            yield pytest.param(action, id=f"{name} {'/'.join(action.option_strings)}")
+
+
+@pytest.mark.parametrize("action", list(arguments()))
+def test_every_argument_has_a_help_text(action: argparse.Action) -> None:
+    """The help of each argument is a phrase; if it takes a value, it says what holds without."""
+    assert len((action.help or "").split()) > 2
+    if action.nargs != 0:
+        assert re.search(r"\(default: ", action.help or "")

@@ -1,4 +1,4 @@
-"""``unispawner demo | doctor | render | migrate``: what an administrator runs by hand."""
+"""The command line of an administrator: try UniSpawner, check and translate configurations."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._version import __version__
 from ..errors import UniSpawnerError
 
+if TYPE_CHECKING:
+    # argparse gives its class no public name.
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
+    """Run the command line and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["demo"]:  # it has options of its own
+    if arguments[:1] == ["demo"]:  # it parses its own options
         from .demo import main as demo
 
         return demo(arguments[1:])
@@ -30,48 +35,100 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="unispawner", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="demo | doctor | render | migrate")
-    commands.add_parser("demo", help="start a Hub on this machine, to try it out")
-    for name, command, text in (
-        ("doctor", doctor, "check a configuration on this host"),
-        ("render", render, "print the script of the job that a start would submit"),
-    ):
-        sub = commands.add_parser(name, help=text)
-        sub.add_argument(
-            "-f", "--config", default="jupyterhub_config.py", help="default: %(default)s"
-        )
-        sub.set_defaults(command=command)
-        if name == "render":
-            sub.add_argument("--profile", metavar="SLUG", help="default: the one shown at first")
-            sub.add_argument(
-                "--option",
-                metavar="KEY=VALUE",
-                type=_option,
-                action="append",
-                default=[],
-                help="what a user would choose of the profile's options; may be repeated",
-            )
-        if name == "doctor":
-            sub.add_argument("--account", help="also check what happens as this account")
-            sub.add_argument(
-                "--sudoers", action="store_true", help="print the line for /etc/sudoers.d, no more"
-            )
-            sub.add_argument(
-                "--group", default="jupyterhub-users", help="of the accounts; default: %(default)s"
-            )
-            sub.add_argument("--hub-account", help="what the Hub runs as; default: you")
-    sub = commands.add_parser(
-        "migrate", help="write UniSpawner's configuration for one of batchspawner's"
-    )
-    sub.add_argument("config", nargs="?", default="jupyterhub_config.py", help="%(default)s")
-    sub.add_argument("-o", "--output", help="default: CONFIG.unispawner.py beside it; - prints it")
-    sub.add_argument("--force", action="store_true", help="replace a file that is there")
-    sub.set_defaults(command=migrate)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    commands.add_parser("demo", help="start a Hub on this machine, to try UniSpawner")
+    _add_doctor(commands)
+    _add_render(commands)
+    _add_migrate(commands)
     return parser
 
 
+def _add_doctor(commands: _Commands) -> None:
+    about = "check on this host whether a Hub's configuration can work"
+    sub = commands.add_parser("doctor", help=about, description=_sentence(about))
+    _add_config(sub)
+    sub.add_argument(
+        "--account",
+        metavar="NAME",
+        help="also run the agent as this account (default: nothing is run as a user)",
+    )
+    sub.add_argument(
+        "--sudoers",
+        action="store_true",
+        help="only print the line that /etc/sudoers.d needs, and check nothing",
+    )
+    sub.add_argument(
+        "--group",
+        default="jupyterhub-users",
+        help="with --sudoers: the group of the accounts that may have servers "
+        "(default: %(default)s)",
+    )
+    sub.add_argument(
+        "--hub-account",
+        metavar="NAME",
+        help="with --sudoers: the account that the Hub runs as (default: your own)",
+    )
+    sub.set_defaults(command=doctor)
+
+
+def _add_render(commands: _Commands) -> None:
+    about = "print the script of the job that a start would submit"
+    sub = commands.add_parser("render", help=about, description=_sentence(about))
+    _add_config(sub)
+    sub.add_argument(
+        "--profile",
+        metavar="SLUG",
+        help="the profile whose job to print (default: the one that the form shows first)",
+    )
+    sub.add_argument(
+        "--option",
+        metavar="KEY=VALUE",
+        type=_option,
+        action="append",
+        default=[],
+        help="a user's choice for an option of the profile; may be repeated "
+        "(default: the option's default)",
+    )
+    sub.set_defaults(command=render)
+
+
+def _add_migrate(commands: _Commands) -> None:
+    about = "write UniSpawner's configuration from one of batchspawner or wrapspawner"
+    sub = commands.add_parser("migrate", help=about, description=_sentence(about))
+    sub.add_argument(
+        "config",
+        nargs="?",
+        default="jupyterhub_config.py",
+        metavar="CONFIG",
+        help="the old configuration file, which stays as it is (default: %(default)s)",
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help='the file to write, or "-" to print it (default: in the same folder, with '
+        "a name like jupyterhub_config.unispawner.py)",
+    )
+    sub.add_argument("--force", action="store_true", help="replace the file if it exists")
+    sub.set_defaults(command=migrate)
+
+
+def _add_config(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "-f",
+        "--config",
+        default="jupyterhub_config.py",
+        metavar="FILE",
+        help="the Hub's configuration file (default: %(default)s)",
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def migrate(options: argparse.Namespace) -> int:
-    """Write UniSpawner's configuration for one of batchspawner's, and say what was done."""
+    """Write UniSpawner's configuration from one of batchspawner's, and print what was changed."""
     from .migrate import migrate as write
 
     return write(Path(options.config), options.output, force=options.force)
@@ -87,12 +144,12 @@ def render(options: argparse.Namespace) -> int:
 def _option(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} must be KEY=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} must have the form KEY=VALUE")
     return key, value
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Check one thing after the other; return 1 if any is wrong."""
+    """Check a configuration and print each result; return 1 if something is wrong."""
     from .doctor.checks import run
 
     return run(options)

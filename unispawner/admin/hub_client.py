@@ -161,13 +161,7 @@ class HubClient:
         raise HubClientError(f"{method}: more than 20 redirects, the last to {url}")
 
     async def _json(self, method: str, url: str, body: Any = None) -> Any:
-        """Send a request with a JSON body, and return the decoded JSON of the answer.
-
-        Raises
-        ------
-        HubClientError
-            If the status is 400 or above.
-        """
+        """Send JSON and return the decoded answer; a status from 400 on raises HubClientError."""
         response = await self.request(
             method,
             url,
@@ -188,13 +182,7 @@ class HubClient:
     # -- the Hub ----------------------------------------------------------------------------
 
     async def login(self, user: str, password: str) -> None:
-        """Fill in and send the login form.
-
-        Raises
-        ------
-        HubClientError
-            If the Hub refuses the login.
-        """
+        """Fill in and send the login form; HubClientError is raised if the Hub refuses."""
         page = self.url("hub/login")
         await self.request("GET", page)
         xsrf = self._cookies.get("_xsrf", urlsplit(page).path)
