@@ -18,7 +18,6 @@ from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import NAMES, get_scheduler
 from unispawner.schedulers import template_dialect as dialect
 from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
-from unispawner.schedulers.template import Template
 from unispawner.script.rendering import render_script
 from unispawner.testing import FakeScheduler, read_saved_reply
 
@@ -49,7 +48,7 @@ def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Scheduler:
 
 def written(scheduler: Scheduler, spec: JobSpec) -> list[str]:
     """The directives of a job; a set of templates has them in its own script."""
-    if not isinstance(scheduler, Template):
+    if scheduler.dialect is None:
         return scheduler.directives(spec)
     lines = render_script(spec, scheduler).splitlines()
     return [line for line in lines if line.startswith(scheduler.dialect.directive)]
@@ -57,7 +56,7 @@ def written(scheduler: Scheduler, spec: JobSpec) -> list[str]:
 
 def complete(scheduler: Scheduler, spec: JobSpec) -> JobSpec:
     """A job with what the scheduler can't do without, and one of these sets can't."""
-    if not isinstance(scheduler, Template) or not scheduler.dialect.needs:
+    if scheduler.dialect is None or not scheduler.dialect.needs:
         return spec
     assert ("memory", "runtime") == scheduler.dialect.needs
     resources = replace(spec.resources, memory=spec.resources.memory or 2**20)
@@ -143,7 +142,7 @@ def test_status_commands_are_argument_lists(scheduler: Scheduler) -> None:
         assert "-c" not in command
         assert not re.search(r"[;&<>$`\0]", " ".join(command))
     words = " ".join(commands[1])
-    if isinstance(scheduler, Template):  # it asks for one after the other, or has a list
+    if scheduler.dialect:  # it asks for one after the other, or has a list
         assert re.search(r"\b11\b", words) or "{job_id}" not in scheduler.dialect.query
     else:
         assert re.search(r"\b11\b.*\b22\b", words)
@@ -205,7 +204,7 @@ def test_directives_are_lines(scheduler: Scheduler) -> None:
         assert "$(id)" in error.message
         return
     for line in lines:
-        if isinstance(scheduler, Template):
+        if scheduler.dialect:
             assert "$(id)" not in line
         else:
             assert line.startswith("#") or not scheduler.directives_in_script

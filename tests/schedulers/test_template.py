@@ -204,7 +204,7 @@ def test_a_field_that_there_is_not(folder: Path) -> None:
     (folder / "job.sh").write_text("#!/bin/sh\n#B -q {queu}\n{cmd}\n")
     said = refusal(folder, JobSpec())
     assert f"template: {folder}/job.sh: there is no field 'queu', in '#B -q {{queu}}'; " in said
-    assert "there are account, cluster, cmd," in said
+    assert "the fields are account, cluster, cmd," in said
 
 
 @pytest.mark.parametrize("text", ["#B -q {queue\n{cmd}\n", "{% if queue %}{{cmd}}\n"])

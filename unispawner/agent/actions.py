@@ -17,8 +17,7 @@ from typing import Any
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
-from ..schedulers.template import Template
-from ..script.from_template import has_log, launcher_options
+from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
 from .commands import hold_dialogue
 from .files import StateDir, read_private, write_private
@@ -57,8 +56,8 @@ def submit(request: Request, account: Account) -> dict[str, str]:
             username=account.pw_name,
             homedir=account.pw_dir,
         )
-        if isinstance(scheduler, Template):  # the script is the site's, and carries no launcher
-            log = "" if has_log(scheduler) else spec.stdout_path
+        if (dialect := scheduler.dialect) is not None:  # a script of the site's has no launcher
+            log = "" if writes_log(dialect) else spec.stdout_path
             write_wrapper(directory, spec.executable, launcher_options(spec)[0], log=log)
         job_id = _executor(scheduler).submit_script(spec, script, directory)
     except OSError as error:

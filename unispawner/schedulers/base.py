@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..errors import (
     CancelError,
@@ -22,6 +22,9 @@ from ..errors import (
 )
 from ..job import JobInfo, JobSpec, JobState
 from .inventory import Inventory
+
+if TYPE_CHECKING:
+    from .template_dialect import Dialect
 
 T = TypeVar("T")
 Dialogue = Generator[list[str], "Reply", T]
@@ -148,6 +151,11 @@ class Scheduler(ABC):
     def complete_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings, those filled in that this host itself shows; on the Hub's side."""
         return dict(settings)
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The set of templates that the job's script is made from; None if we write the script."""
+        return None
 
     @property
     def options(self) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from importlib.resources import files
 from ..errors import InvalidJobError
 from ..job import CONTROL, JobSpec
 from ..schedulers.base import Scheduler
-from ..schedulers.template import Template
-from .from_template import render_template
+from .from_template import Place, render_template
 
 _END = "END_OF_UNISPAWNER_LAUNCHER"
 
@@ -78,11 +77,9 @@ def render_script(
         If the shell is not one absolute path with at most one argument, or a set of templates can't
         be filled in.
     """
-    if isinstance(scheduler, Template):
+    if (dialect := scheduler.dialect) is not None:
         directory = re.sub("^~", homedir, os.path.dirname(environment_file))
-        return render_template(
-            spec, scheduler, directory=directory, username=username, homedir=homedir
-        )
+        return render_template(spec, dialect, Place(directory, username, homedir))
     words = shell.split(" ")
     if not shell.startswith("/") or len(words) > 2 or CONTROL.search(shell):
         raise InvalidJobError(

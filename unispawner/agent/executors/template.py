@@ -13,7 +13,7 @@ from ...schedulers import Scheduler
 from ...schedulers.base import Reply
 from ...schedulers.template import Template
 from ...schedulers.template_fields import mentioned
-from ...script.from_template import job_fields, submit_command
+from ...script.from_template import Place, job_fields, submit_command
 from ..commands import run
 from ..files import write_private
 
@@ -32,18 +32,13 @@ class Executor:
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
         """Submit, and find the job's id in what the command prints."""
         entry = pwd.getpwuid(os.getuid())
-        values = job_fields(
-            spec,
-            self.scheduler,
-            directory=str(directory),
-            username=entry.pw_name,
-            homedir=entry.pw_dir,
-        )
-        if "script" in mentioned(self.scheduler.dialect.submit):
+        dialect = self.scheduler.dialect
+        values = job_fields(spec, dialect, Place(str(directory), entry.pw_name, entry.pw_dir))
+        if "script" in mentioned(dialect.submit):
             write_private(directory / "script", script)
             (directory / "script").chmod(0o700)
             script = ""
-        reply = run(submit_command(self.scheduler, values), standard_input=script)
+        reply = run(submit_command(dialect, values), standard_input=script)
         if reply.exit_status:
             raise self.scheduler.submit_error(reply)
         return self._job_id(reply)
