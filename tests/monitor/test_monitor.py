@@ -15,7 +15,7 @@ import pytest
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor import monitor as module
-from unispawner.monitor.monitor import Monitor, TrackedJob, get_monitor
+from unispawner.monitor.monitor import Followed, Monitor, TrackedJob, get_monitor
 from unispawner.submit_host import dialogue
 from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
@@ -366,15 +366,14 @@ async def test_its_users_word_counts_only_for_a_job_that_may_be_hidden(
     await lab.eventually(lambda: lab.asked_for)
     await lab.answers(3)
     assert before is job.info
-    assert not job._hidden
+    assert not lab.monitor._jobs[job].hidden
 
 
 async def test_an_answer_to_an_older_question_says_nothing_of_a_job(lab: Lab) -> None:
     """Its id may have been anybody's, or forged, when the question was asked."""
     job = lab.job()
     began = time.monotonic()
-    lab.monitor._jobs.add(job)
-    job._since = began + 1
+    lab.monitor._jobs[job] = Followed(since=began + 1)
     ended = JobInfo("alice", JobState.FAILED)
     lab.monitor._apply({job.job_id: ended}, began)
     assert (None, {job}) == (job.info, lab.monitor.jobs)
@@ -779,7 +778,7 @@ async def test_a_stuck_job_is_told_though_nobody_says_why(lab: Lab, error: Agent
     await lab.eventually(lambda: job.info and job.info.stuck)
     await lab.answers(3)
     assert job.info
-    assert "it gives no reason" == job.info.message
+    assert "the scheduler gives no reason" == job.info.message
     assert 1 == len(lab.asked_for)
 
 
@@ -812,7 +811,7 @@ async def test_a_late_reason_does_not_undo_what_came_after(lab: Lab, state: JobS
     lab.scheduler.change(job.job_id, state, stuck=False)
     await lab.eventually(lambda: job.info and job.info.state is state)
     slow.gate.set()
-    await lab.eventually(lambda: not job._asking)
+    await lab.eventually(lambda: slow.at_work == 0)
     await lab.answers(2)
     assert job.info
     assert (state, False) == (job.info.state, job.info.stuck)
@@ -823,8 +822,11 @@ async def test_a_late_reason_does_not_undo_what_came_after(lab: Lab, state: JobS
 # -- when it asks -------------------------------------------------------------------------------
 
 
-def interval(lab: Lab, *jobs: TrackedJob) -> float:
-    lab.monitor._jobs = set(jobs)
+def interval(lab: Lab, *jobs: TrackedJob, submitted: TrackedJob | None = None) -> float:
+    """The monitor's interval with these jobs, and one that has just been submitted."""
+    lab.monitor._jobs = {job: Followed() for job in jobs}
+    if submitted is not None:
+        lab.monitor._jobs[submitted] = Followed(starting_until=time.monotonic() + 1000)
     return lab.monitor._interval()
 
 
@@ -835,10 +837,7 @@ def tracked(lab: Lab, state: JobState | None, **fields: Any) -> TrackedJob:
 
 async def test_the_interval(lab: Lab) -> None:
     """Short while somebody waits: after a submission, for a report, for an end. Else long."""
-    soon = time.monotonic() + 1000
     fast = [
-        tracked(lab, None, fast_until=soon),
-        tracked(lab, JobState.QUEUED, fast_until=soon),
         tracked(lab, JobState.RUNNING, reported=False),
         tracked(lab, JobState.RUNNING, reported=True, stopping=True),
         tracked(lab, JobState.QUEUED, stopping=True),
@@ -850,19 +849,21 @@ async def test_the_interval(lab: Lab) -> None:
         tracked(lab, JobState.RUNNING, reported=True),
         tracked(lab, JobState.UNKNOWN),
     ]
-    assert [module.FAST_INTERVAL] * 5 == [interval(lab, *slow, job) for job in fast]
+    assert [module.FAST_INTERVAL] * 3 == [interval(lab, *slow, job) for job in fast]
     assert [IDLE] * 5 == [interval(lab, job) for job in slow]
+    for job in slow[:2]:
+        assert module.FAST_INTERVAL == interval(lab, *slow[2:], submitted=job)
     assert IDLE == interval(lab, *slow)
-    lab.monitor._jobs = set()
+    lab.monitor._jobs = {}
 
 
 async def test_a_submission_is_followed_closely(lab: Lab) -> None:
     """Only one that has just been submitted, not one that a restart found."""
     before = time.monotonic()
     job, old = lab.track(submitted=True), lab.track()
-    assert job.fast
-    assert not old.fast
-    assert job.fast_until >= before + module.FAST_AFTER_SUBMIT
+    assert [True, False] == [lab.monitor._is_urgent(one) for one in (job, old)]
+    assert lab.monitor._jobs[job].starting_until >= before + module.FAST_AFTER_SUBMIT
+    assert module.FAST_INTERVAL == lab.monitor._interval()
 
 
 async def test_it_asks_by_itself_while_somebody_waits(lab: Lab) -> None:

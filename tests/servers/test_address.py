@@ -51,10 +51,10 @@ def test_the_run_that_has_reported_is_that_of_the_answers_since(tmp_path: Path) 
     its first run, and the answer that has the second run's start is no move; a third run's is."""
     job = tracked(tmp_path, None)
     job.reported, job.reported_at = True, 100.0
-    job.update(RUNNING, asked=99.0)  # the question is older than the report
+    job.update(RUNNING, asked_at=99.0)  # the question is older than the report
     assert job.life is None
     second = replace(RUNNING, start_time=1002.0)
-    job.update(second, asked=101.0)
+    job.update(second, asked_at=101.0)
     assert has_moved(job, RUNNING, second) is False
     assert has_moved(job, second, replace(RUNNING, start_time=1009.0)) is True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -22,20 +21,20 @@ class TrackedJob:
     Attributes
     ----------
     info
-        The last that is known; None before the first answer.
+        What the scheduler has said last about the job; None before the first answer.
     reported
         True once its server has reported where it listens.
     stopping
-        True once its end has been asked for.
+        True once somebody has asked for its end.
     cancelled
-        True once the scheduler has taken that.
+        True once the scheduler has accepted the cancellation.
     being_reported
-        True while a report is looked at: one at a time.
+        True while a report is checked: only one is checked at a time.
     reported_at, life
-        When it was reported, and the start time of the run that did so, as the first answer to a
-        question after that has it. Another start time is another run.
+        When the server reported (time.monotonic), and the start time of the run that reported, as
+        the first answer to a later question gives it. Another start time means another run.
     on_change
-        Called with the job and what was known before, after ``info`` has changed.
+        Called with the job and its previous ``info`` after ``info`` has changed.
     """
 
     job_id: str
@@ -48,13 +47,6 @@ class TrackedJob:
     reported_at: float = float("-inf")
     life: float | None = None
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
-    fast_until: float = 0.0
-    _since: float = field(default_factory=time.monotonic)
-    _missed: int = 0
-    _hidden: bool = False
-    _shown: bool = False
-    _asked: float = float("-inf")
-    _asking: bool = False
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -64,46 +56,52 @@ class TrackedJob:
 
     @property
     def over(self) -> bool:
-        """True if the job has ended, or is being taken down after it was cancelled.
+        """True if the job has ended, or if it was cancelled and the scheduler is taking it down.
 
-        On a node that is gone, a job that is taken down would stay so for ever.
+        On a node that is gone, a job would stay in the state of being taken down for ever.
         """
         return self.final or bool(self.cancelled and self.info and self.info.ending)
 
     @property
-    def fast(self) -> bool:
-        """True while somebody waits for the job to start, to report, or to stop."""
-        running = self.info is not None and self.info.state is JobState.RUNNING
-        return (
-            self.stopping
-            or (running and not self.reported and not (self.info and self.info.ending))
-            or time.monotonic() < self.fast_until
-        )
+    def awaited(self) -> bool:
+        """True while somebody waits for the job's end, or for its server's report."""
+        info = self.info
+        starts = info is not None and info.state is JobState.RUNNING and not info.ending
+        return self.stopping or (starts and not self.reported)
 
     async def wait_change(self, seconds: float | None = None) -> None:
         """Return when something has changed, or after that many seconds."""
         await tasks.wait_for_event(self._changed, seconds)
 
     def notify(self) -> None:
-        """Wake everyone in :meth:`wait_change`."""
+        """Wake everybody who waits in :meth:`wait_change`."""
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def update(self, info: JobInfo, asked: float) -> None:
-        """Take what a scheduler told when it was asked at that moment; tell others if it is new."""
-        info = replace(info, message=_short(info.message), native_state=_short(info.native_state))
-        before, self.info, self._missed = self.info, info, 0
-        if self.reported and self.life is None and asked > self.reported_at:
+    def update(self, info: JobInfo, asked_at: float) -> None:
+        """Take over a scheduler's answer, and notify others if it is news.
+
+        Parameters
+        ----------
+        asked_at
+            When the scheduler was asked (time.monotonic).
+        """
+        info = replace(
+            info, message=_one_line(info.message), native_state=_one_line(info.native_state)
+        )
+        before, self.info = self.info, info
+        if self.reported and self.life is None and asked_at > self.reported_at:
             self.life = info.start_time
-        if info != before:
-            self.notify()
-            if self.on_change is not None:
-                try:
-                    self.on_change(self, before)
-                except Exception:  # a locked database must not end the monitor
-                    log.exception("Job %s has changed, and that could not be followed", self.job_id)
+        if info == before:
+            return
+        self.notify()
+        if self.on_change is not None:
+            try:
+                self.on_change(self, before)
+            except Exception:  # a locked database must not end the monitor
+                log.exception("Job %s: its change of state could not be handled", self.job_id)
 
 
-def _short(text: str) -> str:
-    """Return foreign text as one line of a log or a page: users have a hand in some of it."""
+def _one_line(text: str) -> str:
+    """Return foreign text as one short line for logs and pages: users can write some of it."""
     return " ".join(text.split())[:1000]
