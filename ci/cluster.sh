@@ -1,18 +1,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shares variables with those who source it
 #
-# Sourced by ci/*/common.sh, thus by every up and down: what the clusters have in common. Any of them
-# may be up at the same time. Whoever sources it has set
+# Sourced by ci/*/common.sh, and so by every up and down: what the clusters have in common. All of them
+# may be up at the same time. The caller has set
 #
-#   cluster      the folder's name here; UNISPAWNER_<CLUSTER>_DIR and _NET are its settings
-#   default_net  the first three bytes of a /24 that no other cluster has
-#   hub          what the nodes call the Hub's host, as no other cluster does
-#   bridge       the bridge that joins the nodes and the Hub's host
-#   veth         what the host's ends of the nodes' network cables begin with ("usl-"; with the
-#                node's name at most 15 characters)
-#   nodes        an array; a node's address ends in 11, 12, ..., its namespace is $cluster-$node
-#   hostname_of  an associative array, which may be empty: what a host calls itself if not as its node
+#   cluster      the name of its folder; its settings are UNISPAWNER_<CLUSTER>_DIR and _NET
+#   default_net  the first three bytes of a /24 network that no other cluster uses
+#   hub          the name of the Hub's host on the nodes; no other cluster uses it
+#   bridge       the bridge that connects the nodes with the Hub's host
+#   veth         the prefix for the host's ends of the nodes' network links ("usl-"; together with
+#                the name of the node at most 15 characters)
+#   nodes        an array; a node's address ends in 11, 12, ..., and its namespace is $cluster-$node
+#   hostname_of  an associative array: the host name of each node whose host has another name
 #
-# and afterwards has dir, the folder of all its state and logs, and net.
+# and afterwards has dir, the folder of all state and logs, and net.
 
 say() { echo "${0##*/}: $*" >&2; }
 fail() { say "$@"; exit 1; }
@@ -22,17 +22,17 @@ fail() { say "$@"; exit 1; }
 dir_setting=UNISPAWNER_${cluster^^}_DIR net_setting=UNISPAWNER_${cluster^^}_NET
 dir=${!dir_setting:-/var/tmp/unispawner-$cluster}
 net=${!net_setting:-$default_net}
-[[ $dir = /?*/?* ]] || fail "$dir_setting=$dir: give an absolute path of a folder of its own"
-[[ $net =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$net_setting=$net: give three bytes, as in $default_net"
-[ ! -e "$dir" ] || [ -O "$dir" ] || fail "$dir belongs to somebody else: remove it, or set $dir_setting"
+[[ $dir = /?*/?* ]] || fail "$dir_setting=$dir must be the absolute path of a folder that nothing else uses"
+[[ $net =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$net_setting=$net must be three bytes, as in $default_net"
+[ ! -e "$dir" ] || [ -O "$dir" ] || fail "$dir belongs to another user: remove it, or set $dir_setting"
 
-# alone COMMAND...: while no other cluster's up or down changes what they share (packages, accounts,
-# /etc/hosts, /run/netns). In a subshell; COMMAND must start no daemon, which would keep the lock.
+# alone COMMAND...: run COMMAND in a subshell, while no up or down of another cluster changes what they
+# share (packages, accounts, /etc/hosts, /run/netns). It must start no daemon, which would keep the lock.
 alone() { (flock 9 && "$@") 9>/run/unispawner-ci.lock; }
 
 # -- the machine --------------------------------------------------------------------------------
 
-# install_missing FILE:PACKAGE...: the packages whose file is not there, and what this file needs.
+# install_missing FILE:PACKAGE...: install each package whose file does not exist, and what this file needs.
 install_missing() { alone _install_missing "$@" /usr/bin/sudo:sudo /sbin/ip:iproute2 /bin/hostname:hostname; }
 _install_missing() {
     local missing=() entry
@@ -40,9 +40,9 @@ _install_missing() {
         [ -e "${entry%%:*}" ] || missing+=("${entry#*:}")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    [ -e /etc/debian_version ] || fail "this needs Debian or a relative; missing here: ${missing[*]}"
+    [ -e /etc/debian_version ] || fail "can install packages on Debian and its relatives only; missing: ${missing[*]}"
     say "installing ${missing[*]}"
-    local policy=/usr/sbin/policy-rc.d # while it says 101, packages don't start their daemons
+    local policy=/usr/sbin/policy-rc.d # with its exit status 101, packages don't start their daemons
     if [ ! -e $policy ]; then
         # shellcheck disable=SC2064
         trap "rm -f $policy" EXIT
@@ -57,7 +57,7 @@ _install_missing() {
     fi
 }
 
-# The people: alice (group physics) and bob, both in hubusers, and jupyterhub.
+# Make the accounts: alice (group physics) and bob, both in hubusers, and jupyterhub.
 make_users() { alone _make_users; }
 _make_users() {
     groupadd -f hubusers
@@ -68,7 +68,7 @@ _make_users() {
         usermod -aG hubusers $user
     done
     usermod -aG physics alice
-    # What a Hub runs as: a service account that is nobody to the scheduler.
+    # The Hub's account: a service account without rights in the scheduler.
     id jupyterhub &>/dev/null || useradd --system -m -s /bin/bash jupyterhub
 }
 
@@ -105,7 +105,7 @@ _make_network() {
     } >>/etc/hosts
 }
 
-# /etc/hosts without our lines. Written in place: in a container it may be a bind mount.
+# Remove our lines from /etc/hosts. It is written in place: in a container it may be a bind mount.
 hosts_remove() {
     local rest begin="# BEGIN unispawner ci/$cluster" end="# END unispawner ci/$cluster"
     grep -qxF "$begin" /etc/hosts || return 0
@@ -113,7 +113,7 @@ hosts_remove() {
     printf '%s\n' "$rest" >/etc/hosts
 }
 
-# Take the nodes down with all that still runs on them, and the network.
+# Kill all that still runs on the nodes, and remove them and the network.
 remove_network() { alone _remove_network; }
 _remove_network() {
     local node pid
@@ -132,16 +132,16 @@ _remove_network() {
 
 # -- daemons ------------------------------------------------------------------------------------
 
-# Is the daemon NAME running? It is the command's name, with what tells it from others after a hyphen
-# (slurmctld, slurmd-node1). The comparison guards against an id that another process now has; what is
-# no more than a zombie has no program. Debian's slurmd is a link to slurmd-wlm.
+# alive NAME: is this daemon running? NAME is the name of its program, then a hyphen and the node if there
+# are several (slurmctld, slurmd-node1). The program is compared because another process may have got the
+# same id; a zombie has no program. Debian's slurmd is a link to slurmd-wlm.
 alive() {
     local pid exe
     pid=$(cat "$dir/pids/$1" 2>/dev/null) && exe=$(readlink "/proc/$pid/exe") && [[ ${exe##*/} = "${1%%-*}"* ]]
 }
 
-# start NAME COMMAND...: in the background, unless it is alive. COMMAND must end in an exec, so
-# that the id is the daemon's. The standard streams go to a file: nobody's $(up) waits for us.
+# start NAME COMMAND...: start a daemon in the background, unless it is alive. COMMAND must end in an exec,
+# so that the process id is the daemon's. The output goes to a file, so that $(up) does not wait for it.
 start() {
     local name=$1
     shift
@@ -150,8 +150,8 @@ start() {
     echo $! >"$dir/pids/$name"
 }
 
-# start_on NODE NAME COMMAND...: on that node, which calls itself as hostname_of says. The name is
-# short, as on most hosts; /etc/hosts makes it a full one.
+# start_on NODE NAME COMMAND...: the same on a node, under its host name. The host name is short, as on most
+# hosts; /etc/hosts has the full name.
 start_on() {
     local node=$1 name=$2
     shift 2
@@ -160,7 +160,7 @@ start_on() {
         sh -c 'hostname "$1" && shift && exec "$@"' sh "${hostname_of[$node]-$node}" "$@"
 }
 
-# stop NAME...: TERM to all at once, KILL to those alive after 5 seconds.
+# stop NAME...: send TERM to all daemons at once, and KILL to those that are alive after 5 seconds.
 stop() {
     local name i
     for name; do
@@ -176,7 +176,8 @@ stop() {
     done
 }
 
-# await SECONDS WHAT COMMAND...: until COMMAND succeeds, else end with the logs' last lines.
+# await SECONDS WHAT COMMAND...: wait until COMMAND succeeds; if it never does, print the ends of the logs
+# and exit.
 await() {
     local seconds=$1 what=$2 end=$((SECONDS + $1)) file
     shift 2
@@ -185,7 +186,7 @@ await() {
             for file in "$dir"/log/*; do
                 if [ -s "$file" ]; then printf '==> %s\n%s\n' "$file" "$(tail -n 8 "$file")" >&2; fi
             done
-            fail "no $what after $seconds s: read the logs' ends above, then try $here/down and up again"
+            fail "no $what after $seconds s: read the ends of the logs above, then run $here/down and up again"
         fi
         sleep 0.1
     done

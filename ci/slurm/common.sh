@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shares variables with those who source it
-# Sourced by up and down: settings both need, and what all clusters share.
+# Sourced by up and down: the settings of this cluster, and the functions of all clusters.
 
 cluster=slurm default_net=10.77.0 hub=hub bridge=uslurm0 veth=usl-
 nodes=(node1 node2 node3 node4)

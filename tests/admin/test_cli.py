@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import CHECKOUT
 
 from unispawner.admin import cli, demo
 from unispawner.admin.cli import main
@@ -225,18 +222,6 @@ def test_a_broken_configuration_is_reported(
     config.write_text(text)
     assert 1 == main(["doctor", "-f", str(config)])
     assert f"unispawner: {config}: " in capsys.readouterr().err
-
-
-def test_the_reference_is_up_to_date() -> None:
-    """The pages and the table that ci/reference writes are up to date."""
-    top = CHECKOUT
-    loader = SourceFileLoader("reference", str(top / "ci" / "reference"))
-    spec = importlib.util.spec_from_loader("reference", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    for page, made in module.PAGES.items():
-        assert made(page.read_text()) == page.read_text(), f"run ci/reference for {page.name}"
 
 
 def arguments() -> Iterator[Any]:

@@ -1,0 +1,34 @@
+"""The Python scripts in ci/: they can be imported, and what ci/reference makes is up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
+
+import pytest
+from support import CHECKOUT
+
+
+def load(name: str) -> ModuleType:
+    """Import a script of ci/ without running it."""
+    loader = SourceFileLoader(f"ci_{name}", str(CHECKOUT / "ci" / name))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["bench", "screenshots"])
+def test_scripts_can_be_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts that need a cluster, and so are not run here, find at least their modules."""
+    monkeypatch.setattr(sys, "path", list(sys.path))  # they add tests/ to it
+    assert load(name).__doc__
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """The pages and the table that ci/reference writes are up to date."""
+    for page, made in load("reference").PAGES.items():
+        assert made(page.read_text()) == page.read_text(), f"run ci/reference for {page.name}"
