@@ -142,7 +142,7 @@ def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixtu
             [],
             "c.ProfilesSpawner.profiles is a function, and fails for a spawner that belongs to",
         ),
-        (PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: []", [], "there are none"),
+        (PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: []", [], "the list is empty"),
         (PROFILES + "c.ProfilesSpawner.profiles = 7", [], "jupyterhub_config.py: "),
     ],
 )
@@ -200,7 +200,7 @@ c.Ours.queue_name = "ours"
         ('c.UniSpawner.duration = "8:00"', "job", "'8:00' is no length of time"),
         ('c.UniSpawner.custom_attributes = {1: "x"}', "job", "custom_attributes: 1 must be"),
         ('c.UniSpawner.scheduler_environment = {"PATH": "/none"}', "commands", "sbatch, squeue"),
-        ('c.UniSpawner.agent_python = "/root/none/python"', "agent_python", "Users can't read"),
+        ('c.UniSpawner.agent_python = "/root/none/python"', "agent_python", "users can't read"),
     ],
 )
 def test_doctor_finds_what_is_wrong(

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from unispawner.profiles.form import (
+    FormContext,
     FormField,
     FormProfile,
-    Surroundings,
     as_fields,
     form_profiles,
     render_form,
@@ -34,15 +34,15 @@ INVENTORY = Inventory(
 )
 
 
-def known(**changes: Any) -> Surroundings:
+def known(**changes: Any) -> FormContext:
     told = {"cluster": "fake", "inventory": INVENTORY, "as_of": 0.0, "stale": False, "queue": ""}
-    return Surroundings(availability=Availability(**{**told, "refresh_in": 60.0, **changes}))
+    return FormContext(availability=Availability(**{**told, "refresh_in": 60.0, **changes}))
 
 
 def shown(
     options: dict[str, Any],
     user_options: dict[str, Any] | None = None,
-    around: Surroundings | None = None,
+    around: FormContext | None = None,
     **typed: str,
 ) -> FormProfile:
     """The profile ``one``, of two, as a form shows it."""
@@ -53,7 +53,7 @@ def shown(
         ]
     )
     fields = {name.replace("__", "--"): [value] for name, value in typed.items()} or None
-    return form_profiles(profiles, user_options or {}, {"one": around or Surroundings()}, fields)[1]
+    return form_profiles(profiles, user_options or {}, {"one": around or FormContext()}, fields)[1]
 
 
 def field(option: dict[str, Any], name: str = "memory", **more: Any) -> FormField:
@@ -122,15 +122,15 @@ def test_what_is_known_of_the_queue(user_options: dict[str, Any], hint: str, wor
     that where its jobs go."""
     options = {"duration": {"max": "queue"}, "queue_name": {}}
     found = shown(options, user_options, known())
-    assert (hint, words) == (found.fields[0].hint, found.words)
+    assert (hint, words) == (found.fields[0].hint, found.availability_text)
 
 
 def test_where_jobs_go_by_the_configuration() -> None:
     """c.UniSpawner.queue_name, unless the profile says otherwise."""
-    assert shown({}, around=known(queue="long")).words.startswith("Free: 64 of 64")
+    assert shown({}, around=known(queue="long")).availability_text.startswith("Free: 64 of 64")
     typed = {"profile": "one", "one__queue_name": "short"}
     found = shown({"queue_name": {}}, None, known(queue="long"), **typed)
-    assert found.words.startswith("Free: 3 of 8")
+    assert found.availability_text.startswith("Free: 3 of 8")
 
 
 # -- what was said before -----------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_the_last_choice(user_options: dict[str, Any], value: str) -> None:
     other profiles."""
     found = shown({"memory": {"default": "1G"}}, user_options)
     assert value == found.fields[0].value
-    assert (user_options.get("profile") == "one") == found.said
+    assert (user_options.get("profile") == "one") == found.filled
     assert (user_options.get("profile") != "other") == found.selected
 
 
@@ -306,10 +306,10 @@ ASKED = 1_700_000_000.0  # another day: it is told with that
             known(as_of=ASKED, stale=True),
             f"Free: 3 of 8 cores, 0 of 1 whole node. As of {clock(ASKED)}: there is nothing newer.",
         ),
-        (Surroundings(), None),
+        (FormContext(), None),
     ],
 )
-def test_what_is_free(around: Surroundings, words: str | None) -> None:
+def test_what_is_free(around: FormContext, words: str | None) -> None:
     """It is there without JavaScript, with its age if it is old; of a spawner that is not
     UniSpawner's nothing is said."""
     page = render(shown({}, around=around))
@@ -327,7 +327,7 @@ def test_a_form_of_a_spawners_own() -> None:
         <SELECT class='c' NAME = 'b'></SELECT><textarea name=c></textarea><a name=d>"""
     expected = """<p name-is="x">name=a</p><input type=text name=one--a value="name=b">
         <SELECT class='c' NAME = 'one--b'></SELECT><textarea name=one--c></textarea><a name=d>"""
-    assert expected == shown({}, around=Surroundings(own_form=html)).html
+    assert expected == shown({}, around=FormContext(own_form=html)).own_form
 
 
 def test_fields_of_a_form_of_a_spawners_own() -> None:
@@ -335,8 +335,8 @@ def test_fields_of_a_form_of_a_spawners_own() -> None:
     html = "<input name=\"size\"><input name='shape'>"
     for slug in ("one", "gpu-big", "v1.2", "lab 2--x", r"a\1", "r&d"):
         profiles = read_profiles([("A", slug, "some.Class", {}), ("B", "b", "some.Class", {})])
-        shown = form_profiles(profiles, {}, {slug: Surroundings(own_form=html)})[0]
-        names = Elements(shown.html).all("name")
+        shown = form_profiles(profiles, {}, {slug: FormContext(own_form=html)})[0]
+        names = Elements(shown.own_form).all("name")
         fields = {"profile": [slug], "b--size": ["no"], **{name: [name[-4:]] for name in names}}
         expected = {"size": ["size"], "shape": ["hape"]}
         assert expected == read_form(profiles, fields)[1]

@@ -148,12 +148,12 @@ def test_complaints_of_a_form() -> None:
         "cpu_cores_per_process": "99 must be at most 16",
         "memory": "'65G' must be at most 64G",
     }
-    assert expected == profile().complaints(fields)
+    assert expected == profile().form_errors(fields)
     with pytest.raises(InvalidJobError) as raised:
         profile().check_form(fields)
     assert "; ".join(f"{name}: {words}" for name, words in expected.items()) == str(raised.value)
-    assert {} == profile().complaints({"software": ["conda"], "memory": ["much"], "account": [""]})
-    assert {} == profile().complaints({"memory": ["1G", "2G"]}), "no browser has sent that"
+    assert {} == profile().form_errors({"software": ["conda"], "memory": ["much"], "account": [""]})
+    assert {} == profile().form_errors({"memory": ["1G", "2G"]}), "no browser has sent that"
 
 
 def test_complaints_that_depend_on_the_queue() -> None:
@@ -167,13 +167,13 @@ def test_complaints_that_depend_on_the_queue() -> None:
         )
     )
     fields = {"duration": ["02:00:00"], "queue_name": ["long"]}
-    assert {} == one.complaints(fields, inventory)
+    assert {} == one.form_errors(fields, inventory)
     expected = {"duration": "'02:00:00' must be at most 01:00:00, the queue's limit"}
-    assert expected == one.complaints({**fields, "queue_name": ["short"]}, inventory)
+    assert expected == one.form_errors({**fields, "queue_name": ["short"]}, inventory)
     free = profile(options={"duration": {"max": "queue"}}, config={})
-    assert expected == free.complaints({"duration": ["02:00:00"]}, inventory)
-    assert {} == free.complaints({"duration": ["02:00:00"]}, inventory, "long")
-    assert {} == free.complaints({"duration": ["02:00:00"]})
+    assert expected == free.form_errors({"duration": ["02:00:00"]}, inventory)
+    assert {} == free.form_errors({"duration": ["02:00:00"]}, inventory, "long")
+    assert {} == free.form_errors({"duration": ["02:00:00"]})
 
 
 def test_what_options_set_together() -> None:

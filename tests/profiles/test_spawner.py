@@ -19,6 +19,7 @@ from support.hub_app import FakeSpawner, Hub, hub_app
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner
+from unispawner.profiles.children import ChildFactory
 from unispawner.web.failures import SpawnFailure
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
@@ -128,7 +129,7 @@ async def test_only_jobs_have_a_cluster(hub: Hub) -> None:
     """Of spawners of other classes nothing is told to be free, neither by the API nor in the
     form."""
     spawner = spawner_of(hub)
-    found = {one.slug: spawner.availability(one) for one in spawner.offered()}
+    found = {one.slug: ChildFactory(one, spawner).availability() for one in spawner.offer.get()}
     assert {"job": True, "here": False, "plain": True, "own": False} == {
         slug: known is not None for slug, known in found.items()
     }
@@ -144,7 +145,7 @@ async def test_what_else_may_be_said(hub: Hub) -> None:
     spawner = spawner_of(hub)
     schema = Draft202012Validator(await get(hub, "schema"))
     taken = {}
-    for profile in spawner.offered():
+    for profile in spawner.offer.get():
         said = {"profile": profile.slug, "more": "x"}
         spawner.user_options = said
         try:

@@ -14,7 +14,7 @@ from support.inventories import GIGABYTE, NO_DEFAULT, NOTHING, ONE_HOST, POOL, Q
 from unispawner.errors import SchedulerUnavailable
 from unispawner.schedulers.inventory import Inventory
 from unispawner.testing import FakeScheduler
-from unispawner.web.availability import Availability, availability, to_dict
+from unispawner.web.availability import Availability, availability, clusters_to_dict
 
 
 def known(inventory: Inventory | None, queue: str = "") -> Availability:
@@ -43,7 +43,7 @@ def known(inventory: Inventory | None, queue: str = "") -> Availability:
 def test_in_words(inventory: Inventory | None, queue: str, words: str) -> None:
     """What is free in a queue, or in the whole cluster where a job may go anywhere; what isn't
     told is not made up. That nobody waits is not said: others' jobs may be hidden from the Hub."""
-    assert words == known(inventory).words(queue)
+    assert words == known(inventory).describe(queue)
 
 
 # -- as JSON ------------------------------------------------------------------------------------
@@ -67,14 +67,14 @@ def test_queues_by_name(inventory: Inventory | None, default: str, names: list[s
     assert told == json.loads(json.dumps(told))
     assert (default, names) == (told["default_queue"], list(told["queues"]))
     for name, queue in told["queues"].items():
-        assert known(inventory).words(name) == queue["words"]
+        assert known(inventory).describe(name) == queue["words"]
 
 
 def test_numbers() -> None:
     """Of the queue's own nodes that are up; limits in seconds and bytes; null is not told."""
     queues = known(QUEUES).to_dict()["queues"]
     expected: dict[str, Any] = {
-        "words": known(QUEUES).words("gpu"),
+        "words": known(QUEUES).describe("gpu"),
         "available": True,
         "waiting": 1,
         "running": None,
@@ -99,8 +99,8 @@ def test_numbers() -> None:
 
 def test_several_clusters() -> None:
     """Each has its name; what is of no cluster of ours is left out, and there may be none."""
-    assert ["cluster"] == list(to_dict([None, known(POOL)])["clusters"])
-    assert {"clusters": {}} == to_dict([None])
+    assert ["cluster"] == list(clusters_to_dict([None, known(POOL)])["clusters"])
+    assert {"clusters": {}} == clusters_to_dict([None])
 
 
 # -- of a spawner -------------------------------------------------------------------------------

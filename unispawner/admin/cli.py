@@ -150,6 +150,6 @@ def _option(text: str) -> tuple[str, str]:
 
 def doctor(options: argparse.Namespace) -> int:
     """Check a configuration and print each result; return 1 if something is wrong."""
-    from .doctor.checks import run
+    from .doctor.command import run
 
     return run(options)

@@ -12,8 +12,9 @@ from jupyterhub.utils import maybe_future
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, SchedulerUnavailable
-from ..profiles import check as profiles_check
-from ..profiles.reading import PROFILE, Profile, find_profile, read_profiles
+from ..profiles.check import check_profile, read_some_profiles
+from ..profiles.children import ChildFactory
+from ..profiles.reading import PROFILE, Profile, find_profile
 from ..profiles.spawner import ProfilesSpawner
 from ..script.rendering import render_script
 from ..servers.spawner import UniSpawner
@@ -80,10 +81,10 @@ async def _of_profile(
     profile = find_profile(profiles, {PROFILE: slug})
     try:
         try:
-            await profiles_check.check_profile(spawner, profile)
+            await check_profile(profile, spawner)
         except SchedulerUnavailable:
             pass  # the script is the same
-        child = profiles_check.make_child(spawner, profile, {**options, PROFILE: slug})
+        child = ChildFactory(profile, spawner).make({**options, PROFILE: slug})
         if not isinstance(child, UniSpawner):
             raise InvalidJobError(f"its spawner is {type(child).__name__}: {_NO_JOB}")
         return await job_script(child)
@@ -102,7 +103,4 @@ async def _profiles(spawner: ProfilesSpawner) -> list[Profile]:
                 "c.ProfilesSpawner.profiles is a function, and fails for a spawner that belongs to "
                 f"nobody: {type(error).__name__}: {error}"
             ) from None
-    profiles = read_profiles(given)
-    if not profiles:
-        raise InvalidJobError("c.ProfilesSpawner.profiles: there are none")
-    return profiles
+    return read_some_profiles(given)

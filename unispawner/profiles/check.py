@@ -1,130 +1,113 @@
-"""Profiles that can't work are told when the Hub starts, each bound of theirs tried."""
+"""The check of profiles when the Hub starts: each must make a job at every bound of its options."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyterhub.spawner import Spawner
-from traitlets import TraitError
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..servers.spawner import UniSpawner
-from .children import known
+from .children import ChildFactory
 from .reading import PROFILE, Profile, read_profiles
 
-if TYPE_CHECKING:
-    from .spawner import ProfilesSpawner
 
+async def check_profiles(profiles: Iterable[Any], wrapper: Spawner) -> None:
+    """Check that every profile makes a server, with its defaults and at each of its bounds.
 
-def near(unknown: Iterable[str], there: Iterable[str]) -> str:
-    """Return names that there aren't, and what comes near to them."""
-    known = sorted(there)
-    guesses = {name: get_close_matches(name, known, 1) for name in unknown}
-    return ", ".join(
-        f"{name} (did you mean {guess[0]}?)" if guess else name for name, guess in guesses.items()
-    )
-
-
-async def check_config(cls: type[ProfilesSpawner], config: Config) -> None:
-    """Make sure that every profile makes a server, with its defaults and at each of its bounds.
-
-    What a function gives depends on the user, and is checked then.
+    Parameters
+    ----------
+    profiles
+        As the administrator has written them.
+    wrapper
+        A spawner that belongs to nobody, for the rest of the configuration.
 
     Raises
     ------
     InvalidJobError
-        Naming the profile and what can't be right.
+        Naming the profile, and the part of it that can't be right.
     SchedulerUnavailable
-        If a scheduler does not answer, and all else is right.
+        If a scheduler does not answer, and everything else is right.
     """
-    try:
-        spawner = cls(config=config)
-    except TraitError as error:
-        raise InvalidJobError(str(error)) from None
-    if not isinstance(spawner.profiles, list):
-        return
-    unheard: SchedulerUnavailable | None = None
-    for profile in listed(spawner):
+    unavailable: SchedulerUnavailable | None = None
+    for profile in read_some_profiles(profiles):
         try:
-            await check_profile(spawner, profile)
+            await check_profile(profile, wrapper)
         except InvalidJobError as error:
-            raise InvalidJobError(f"{_whose(profile)}{error.message}") from None
+            raise InvalidJobError(f"{_prefix(profile)}{error.message}") from None
         except SchedulerUnavailable as error:
-            unheard = error
-    if unheard is not None:
-        raise unheard
+            unavailable = error
+    if unavailable is not None:
+        raise unavailable
 
 
-def listed(spawner: ProfilesSpawner) -> list[Profile]:
+def read_some_profiles(given: Iterable[Any]) -> list[Profile]:
     """Return the profiles of a configuration that lists them.
 
     Raises
     ------
     InvalidJobError
-        If they can't be right, or there is none.
+        If they can't be right, or there are none.
     """
-    if not spawner.profiles:
-        raise InvalidJobError("c.ProfilesSpawner.profiles is empty: there must be one at least")
-    return read_profiles(spawner.profiles)
+    profiles = read_profiles(given)
+    if not profiles:
+        raise InvalidJobError("c.ProfilesSpawner.profiles: the list is empty; add a profile")
+    return profiles
 
 
-async def check_profile(spawner: ProfilesSpawner, profile: Profile) -> None:
-    """Make sure that one profile makes a server.
+async def check_profile(profile: Profile, wrapper: Spawner) -> None:
+    """Check that one profile makes a server.
 
-    Raises as :func:`check_config` does, but the caller says which profile it is about.
+    Raises
+    ------
+    InvalidJobError
+        Naming the part that can't be right, but not the profile.
+    SchedulerUnavailable
+        If its scheduler does not answer, and everything else is right.
     """
     try:
-        await _check_profile(spawner, profile)
-    except InvalidJobError as error:  # what a user's start would say names the profile
-        raise InvalidJobError(error.message.removeprefix(_whose(profile))) from None
+        await _check_profile(ChildFactory(profile, wrapper))
+    except InvalidJobError as error:  # the message for a user names the profile
+        raise InvalidJobError(error.message.removeprefix(_prefix(profile))) from None
 
 
-def _whose(profile: Profile) -> str:
+def _prefix(profile: Profile) -> str:
     return f"profile {profile.slug!r}: "
 
 
-async def _check_profile(spawner: ProfilesSpawner, profile: Profile) -> None:
-    cls = spawner.class_of(profile)
+async def _check_profile(children: ChildFactory) -> None:
+    profile, cls = children.profile, children.cls
     unknown = sorted(set(profile.config) - set(cls.class_trait_names()))
-    if unknown and not profile.own_options:  # wrapspawner takes what is of no use
-        raise InvalidJobError(
-            f"config: {cls.__name__} has no {near(unknown, cls.class_trait_names())}"
-        )
+    if unknown and not profile.own_options:  # wrapspawner ignores settings that a class lacks
+        names = suggest_names(unknown, cls.class_trait_names())
+        raise InvalidJobError(f"config: {cls.__name__} has no {names}")
     if (profile.options or profile.resources) and not issubclass(cls, UniSpawner):
-        raise InvalidJobError(f"options, resources: {cls.__name__} is no UniSpawner")
-    child = make_child(spawner, profile, {PROFILE: profile.slug})
+        raise InvalidJobError(f"options, resources: {cls.__name__} is not a UniSpawner")
+    child = children.make({PROFILE: profile.slug})
     if (check := getattr(cls, "check_config", None)) is not None:
-        by_default = settings(spawner, profile, {PROFILE: profile.slug})
-        await check(merged(spawner.config, cls, by_default))
+        fields = profile.check({PROFILE: profile.slug}).fields
+        settings = children.known(children.settings(fields))
+        await check(_with_settings(children.wrapper.config, cls, settings))
     if isinstance(child, UniSpawner):
         await child.find_scheduler()
         for user_options in profile.variants():
-            make_child(spawner, profile, user_options).job_spec("0" * 16, environment={})
+            children.make(user_options).job_spec("0" * 16, environment={})
 
 
-def settings(
-    spawner: ProfilesSpawner, profile: Profile, user_options: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the settings of a profile's spawner for a choice, without those it doesn't have."""
-    found = spawner.config_of(profile, profile.check(user_options).fields)
-    return known(spawner.class_of(profile), found)
+def suggest_names(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return unknown names, each with the known name that is most like it, if there is one."""
+    names = sorted(known)
+    guesses = {name: get_close_matches(name, names, 1) for name in unknown}
+    return ", ".join(
+        f"{name} (did you mean {guess[0]}?)" if guess else name for name, guess in guesses.items()
+    )
 
 
-def make_child(spawner: ProfilesSpawner, profile: Profile, user_options: dict[str, Any]) -> Spawner:
-    """Return a profile's spawner as a choice would make it, that belongs to nobody."""
-    try:
-        return spawner.class_of(profile)(
-            config=spawner.config, **settings(spawner, profile, user_options)
-        )
-    except TraitError as error:
-        raise InvalidJobError(f"config: {error}") from None
-
-
-def merged(config: Config, cls: type[Spawner], more: dict[str, Any]) -> Config:
-    """Return a configuration in which a class has more settings."""
+def _with_settings(config: Config, cls: type[Spawner], settings: dict[str, Any]) -> Config:
+    """Return a configuration in which a class has these settings, too."""
     result = Config(config.copy())
-    result[cls.__name__] = Config({**config.get(cls.__name__, {}), **more})
+    result[cls.__name__] = Config({**config.get(cls.__name__, {}), **settings})
     return result

@@ -1,71 +1,173 @@
-"""The spawner of a profile: its class, and the settings that a choice gives it."""
+"""The spawners of one profile: their class, and the settings that a choice gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
 from jupyterhub.spawner import Spawner
+from jupyterhub.utils import maybe_future
+from traitlets import TraitError
 from traitlets.utils.importstring import import_item
 
-from ..errors import InvalidJobError
+from ..errors import InvalidJobError, UniSpawnerError
+from ..schedulers.inventory import Inventory
 from ..servers.spawner import UniSpawner
-from .option import DICTIONARIES
+from ..web.availability import Availability, availability
+from .option import DICTIONARIES, QUEUE
 from .profile import Profile
-from .wrap_spawner import copied
+from .sharing import copied
 
 
-def spawner_class(profile: Profile) -> type[Spawner]:
-    """Return the class of a profile's spawner, which may be given by its name.
+class ChildFactory:
+    """Makes the spawners of one profile, and answers questions about them before one starts.
 
-    Raises
-    ------
-    InvalidJobError
-        If there is none of that name, or it is something else.
+    Attributes
+    ----------
+    profile
+        The profile.
+    wrapper
+        The spawner that offers it. Its children have its configuration and its user.
     """
-    named = profile.spawner or UniSpawner
-    if isinstance(named, str):
+
+    def __init__(self, profile: Profile, wrapper: Spawner) -> None:
+        self.profile = profile
+        self.wrapper = wrapper
+
+    @cached_property
+    def cls(self) -> type[Spawner]:
+        """The class of the profile's spawners.
+
+        Raises
+        ------
+        InvalidJobError
+            If there is no class of the name that the profile gives, or it is not a spawner's.
+        """
+        found = self.profile.spawner or UniSpawner
+        if isinstance(found, str):
+            try:
+                entries = entry_points(group="jupyterhub.spawners", name=found.lower())
+                found = [*entries][-1].load() if entries else import_item(found)
+            except (ImportError, AttributeError) as error:
+                raise self._error(f"{found}: {error}") from None
+        if not (isinstance(found, type) and issubclass(found, Spawner)):
+            raise self._error(f"spawner: {found!r} is not a class of spawners")
+        return found
+
+    @cached_property
+    def idle(self) -> Spawner:
+        """A spawner of the profile that starts nothing: its traits show what is configured.
+
+        Raises
+        ------
+        InvalidJobError
+            If a setting of the profile has a value that its trait refuses.
+        """
+        config = self.known(copied(self.profile.config))
         try:
-            (*_, entry) = [None, *entry_points(group="jupyterhub.spawners", name=named.lower())]
-            named = entry.load() if entry else import_item(named)
-        except (ImportError, AttributeError) as error:
-            raise InvalidJobError(f"profile {profile.slug!r}: {named}: {error}") from None
-    if not (isinstance(named, type) and issubclass(named, Spawner)):
-        raise InvalidJobError(f"profile {profile.slug!r}: {named!r} is no spawner's class")
-    return named
+            child = self.cls(config=self.wrapper.config, user=self.wrapper.user, **config)
+        except TraitError as error:
+            raise self._error(f"config: {error}") from None
+        child.wrapper = self.wrapper
+        return child
+
+    def known(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those settings that the class has; wrapspawner ignores others."""
+        traits = self.cls.class_traits()
+        return {name: value for name, value in settings.items() if traits.get(name)}
+
+    def settings(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a child's settings: the profile's, and on top of them what its options set.
+
+        The items of a dictionary, such as ``resources``, are added to those that are configured.
+        """
+        settings: dict[str, Any] = copied(self.profile.config)
+        for name, value in fields.items():
+            if name not in DICTIONARIES:
+                settings[name] = value
+            elif value:
+                settings[name] = {**getattr(self.idle, name, {}), **value}
+        return settings
+
+    def make(self, user_options: Mapping[str, Any]) -> Spawner:
+        """Return a spawner as a choice would make it. It belongs to nobody and starts nothing.
+
+        Raises
+        ------
+        InvalidJobError
+            If the choice is not offered, or a setting has a value that its trait refuses.
+        """
+        settings = self.settings(self.profile.check(user_options).fields)
+        try:
+            return self.cls(config=self.wrapper.config, **self.known(settings))
+        except TraitError as error:
+            raise self._error(f"config: {error}") from None
+
+    def _error(self, message: str) -> InvalidJobError:
+        return InvalidJobError(f"profile {self.profile.slug!r}: {message}")
+
+    # -- what its children are like ------------------------------------------------------------
+
+    @property
+    def own_form(self) -> Any:
+        """The form that the profile's spawner has itself: HTML, a function, or None.
+
+        A form that is configured for all spawners is the wrapper's.
+        """
+        if self.profile.options:
+            return None
+        form, wrapper = self.idle.options_form, self.wrapper
+        shared = wrapper.options_form if wrapper.trait_has_value("options_form") else None
+        return None if form == shared else form
+
+    async def render_own_form(self) -> str:
+        """Return the HTML of the spawner's own form; empty if it has none.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the administrator's function fails.
+        """
+        form = self.own_form
+        try:
+            return str(await maybe_future(form(self.idle)) if callable(form) else form or "")
+        except Exception as error:  # the administrator's own function: whatever it raises
+            raise as_our_error(f"options_form of {self.profile.slug}", error) from error
+
+    @property
+    def has_own_options(self) -> bool:
+        """Whether the spawner decides which options there are, and the profile does not."""
+        if self.profile.own_options and not issubclass(self.cls, UniSpawner):
+            return True
+        return bool(self.own_form)
+
+    def availability(self) -> Availability | None:
+        """Return what is known of the cluster that the profile's servers run on, without waiting.
+
+        None for a spawner that does not submit to a cluster.
+        """
+        return availability(self.idle)
+
+    def limits(self) -> tuple[Inventory | None, str]:
+        """Return what the profile's bounds depend on: what is known of the cluster, and the queue.
+
+        None and an empty name if they depend on neither.
+        """
+        if all(option.max != QUEUE for option in self.profile.options.values()):
+            return None, ""
+        found = self.availability()
+        return (found.inventory, found.queue) if found else (None, "")
+
+    def default_fields(self) -> dict[str, Any]:
+        """Return the fields of a job for which nothing is chosen, as they are configured."""
+        fields = {name: getattr(self.idle, name, None) for name in ("duration", "queue_name")}
+        return {**fields, **getattr(self.idle, "resources", {}), **self.profile.resources}
 
 
-def known(cls: type[Spawner], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a class has; wrapspawner lets others pass."""
-    return {name: value for name, value in config.items() if cls.class_traits().get(name)}
-
-
-def child_config(
-    spawner: Spawner, cls: type[Spawner], profile: Profile, fields: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return a child's settings: the profile's, and what options set on top of these.
-
-    What is a dictionary, such as ``resources``, adds to the one that is configured.
-    """
-    config = copied(profile.config)
-    merged = {name: fields[name] for name in DICTIONARIES if fields.get(name)}
-    if merged:
-        configured = cls(config=spawner.config, **known(cls, config))
-        for name, items in merged.items():
-            config[name] = {**getattr(configured, name, {}), **items}
-    return {**config, **{k: v for k, v in fields.items() if k not in DICTIONARIES}}
-
-
-def idle_child(spawner: Spawner, cls: type[Spawner], profile: Profile) -> Spawner:
-    """Return a profile's spawner that starts nothing: to be asked what it would do."""
-    config = copied(profile.config)
-    child = cls(config=spawner.config, user=spawner.user, **known(cls, config))
-    child.wrapper = spawner
-    return child
-
-
-def asked_by_default(child: Spawner, profile: Profile) -> dict[str, Any]:
-    """Return the fields of a job that are configured: what it asks for if nothing is chosen."""
-    fields = {name: getattr(child, name, None) for name in ("duration", "queue_name")}
-    return {**fields, **getattr(child, "resources", {}), **profile.resources}
+def as_our_error(what: str, error: Exception) -> UniSpawnerError:
+    """Return the error that a user is shown when a part of the configuration raises one."""
+    if isinstance(error, UniSpawnerError):
+        return error
+    return InvalidJobError(f"{what} failed: {type(error).__name__}: {error}")

@@ -100,7 +100,7 @@ def _read_count(value: object, name: str) -> int:
     return value
 
 
-def show(kind: Kind, value: Value) -> int | bool | str:
+def format_value(kind: Kind, value: Value) -> int | bool | str:
     """Return a value as a form, a REST body and the database have it, and as people read it."""
     if isinstance(value, timedelta):
         return format_duration(value)
@@ -111,7 +111,7 @@ def show(kind: Kind, value: Value) -> int | bool | str:
     return value
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """Return what somebody has sent, cut to what one wants to read of it."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"a number of {value.bit_length()} bits"  # str() of a longer one raises
@@ -121,4 +121,4 @@ def shown(value: object) -> str:
 
 
 def _wrong(name: str, value: object, must: str) -> InvalidJobError:
-    return InvalidJobError(f"{name}: {shown(value)} {must}")
+    return InvalidJobError(f"{name}: {shorten(value)} {must}")

@@ -1,4 +1,4 @@
-"""The form in which users choose: profiles and what was said before -> HTML."""
+"""The form in which users choose: profiles and an earlier choice -> HTML."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .fields import FIELDS, Value, read
 from .option import QUEUE, Option
 from .reading import PROFILE, Profile, read_form
 
-_NAMED = re.compile(
+_FIELD = re.compile(
     r"""<(?:input|select|textarea|button)\b[^>]*?\sname\s*=\s*["']?(?=[^"'\s>])""", re.I
 )
-"""A field of a form, up to where its name begins."""
+"""The tag of a form's field, up to where its name begins."""
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a form needs to know of one profile beyond its definition.
+class FormContext:
+    """What a form shows of one profile beyond its definition.
 
     Attributes
     ----------
     own_form
-        HTML of a spawner that has a form of its own.
+        HTML of the profile's spawner, if that has a form itself.
     availability
-        What is known of the cluster.
+        What is free where its servers run.
     fields
-        What a job asks for if nothing is chosen: those of the configuration and the profile.
+        The fields of a job for which nothing is chosen.
     """
 
     own_form: str = ""
@@ -46,7 +46,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class FormChoice:
-    """An entry of a menu; ``sets`` are the numbers, times and queue that it sets."""
+    """An entry of a menu. ``sets`` has the numbers, times and queue that it overrides."""
 
     value: str
     label: str
@@ -56,28 +56,28 @@ class FormChoice:
 
 @dataclass(frozen=True)
 class FormField:
-    """An option as a form has it.
+    """An option as a form shows it.
 
     Attributes
     ----------
     name
-        Of the field: ``slug--option``.
+        The field's name, ``slug--option``.
     option
-        What it is about.
+        The option.
     widget
         ``select``, ``number`` or ``text``.
     value
-        What it shows: what was said before, or the default; empty for neither.
+        The earlier choice or the default; empty if there is neither.
     choices
-        Of a select.
+        The entries of a select.
     bounds
         ``min``, ``max`` and ``step`` as people read them, where there is such a bound.
     numbers
-        The same as numbers: bytes, seconds. A ``max`` of ``"queue"`` is the chosen queue's.
+        The same bounds in bytes and seconds. A ``max`` of ``"queue"`` is the chosen queue's.
     when
-        What it depends on: names of fields, each with the values with which this one applies.
+        The fields this one depends on: their names, each with the values for which it applies.
     error
-        What is wrong with what was typed.
+        What is wrong with the value that was typed.
     """
 
     name: str
@@ -92,7 +92,7 @@ class FormField:
 
     @property
     def hint(self) -> str:
-        """Return the bounds in words."""
+        """The bounds in words."""
         low, high, step = (self.bounds.get(which) for which in ("min", "max", "step"))
         parts = []
         if low is not None and high is not None:
@@ -110,60 +110,78 @@ class FormField:
 
 @dataclass(frozen=True)
 class FormProfile:
-    """A profile as a form has it."""
+    """A profile as a form shows it.
+
+    Attributes
+    ----------
+    profile, fields
+        The profile and its options.
+    selected
+        Whether the form opens with this profile.
+    own_form
+        HTML of the profile's spawner, if that has a form itself.
+    availability
+        What is free where its servers run.
+    queue
+        The queue that a job with these values goes to.
+    defaults
+        The fields of a job for which nothing is chosen, in bytes and seconds.
+    filled
+        Whether the fields show an earlier choice, and not the defaults.
+    """
 
     profile: Profile
-    selected: bool
     fields: Sequence[FormField]
-    html: str = ""
+    selected: bool
+    own_form: str = ""
     availability: Availability | None = None
     queue: str = ""
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    said: bool = False
-    """Its fields show what was said before, and not its defaults."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    filled: bool = False
 
     @property
-    def words(self) -> str:
-        """What is free for it."""
-        return self.availability.words(self.queue) if self.availability else ""
+    def availability_text(self) -> str:
+        """What is free in its queue, as a sentence; empty if that is not known."""
+        return self.availability.describe(self.queue) if self.availability else ""
 
 
 def form_profiles(
     profiles: Sequence[Profile],
     user_options: Mapping[str, Any],
-    surroundings: Mapping[str, Surroundings] | None = None,
+    contexts: Mapping[str, FormContext] | None = None,
     typed: Mapping[str, Any] | None = None,
 ) -> list[FormProfile]:
-    """Return what a form shows.
+    """Return what a form shows of each profile.
 
     Parameters
     ----------
     profiles
-        Those that are offered to the user.
+        The profiles that the user is offered.
     user_options
         What was chosen the last time.
-    surroundings
-        Of each profile, by slug.
+    contexts
+        By slug, what there is to show of a profile beyond its definition.
     typed
-        A form as it was sent, if something is wrong with it: the fields show that, and say what.
+        A form as it was sent, if it was refused: the fields keep these values and show what is
+        wrong with them.
     """
-    around = surroundings or {}
-    said = first_values(typed) if typed else user_options
+    contexts = contexts or {}
+    earlier = first_values(typed) if typed else user_options
     slugs = [profile.slug for profile in profiles]
-    selected = said.get(PROFILE)
+    selected = earlier.get(PROFILE)
     if selected not in slugs:
         selected = next((one.slug for one in profiles if one.default), slugs[0] if slugs else "")
         typed = None
     try:
-        own = read_form(profiles, typed)[1] if typed else None
-    except InvalidJobError:  # no form of ours: it is told above
-        own = None
+        refused = read_form(profiles, typed)[1] if typed else None
+    except InvalidJobError:  # not a form of ours: the error page says so
+        refused = None
     return [
         _form_profile(
             profile,
-            said,
-            around.get(profile.slug, Surroundings()),
-            own if profile.slug == selected else None,
+            earlier,
+            contexts.get(profile.slug, FormContext()),
+            refused if profile.slug == selected else None,
             selected=profile.slug == selected,
         )
         for profile in profiles
@@ -172,45 +190,47 @@ def form_profiles(
 
 def _form_profile(
     profile: Profile,
-    said: Mapping[str, Any],
-    around: Surroundings,
-    typed: Mapping[str, Any] | None,
+    earlier: Mapping[str, Any],
+    context: FormContext,
+    refused: Mapping[str, Any] | None,
     *,
     selected: bool,
 ) -> FormProfile:
-    known = around.availability
-    inventory, otherwise = (known.inventory, known.queue) if known else (None, "")
-    mine = _said_of(profile, said)
-    right, _ = profile.examine({name: value for name, value in mine.items() if value != ""})
-    queue = profile.queue(profile.fields(right), otherwise)
+    available = context.availability
+    inventory, default_queue = (available.inventory, available.queue) if available else (None, "")
+    values = _earlier_values(profile, earlier)
+    valid, _ = profile.examine({name: value for name, value in values.items() if value != ""})
+    queue = profile.queue(profile.fields(valid), default_queue)
     limits = inventory.limits(queue) if inventory else {}
-    errors = profile.complaints(typed, inventory, otherwise) if typed else {}
+    errors = profile.form_errors(refused, inventory, default_queue) if refused else {}
     return FormProfile(
         profile,
-        selected,
         [
-            _field(profile, option, mine.get(name), limits.get(name), errors.get(name, ""))
+            _field(profile, option, values.get(name), limits.get(name), errors.get(name, ""))
             for name, option in profile.options.items()
         ],
-        _with_names_of(profile.slug, around.own_form),
-        known,
-        queue,
-        measures(around.fields),
-        said.get(PROFILE) == profile.slug,
+        selected=selected,
+        own_form=_prefix_names(context.own_form, profile.slug),
+        availability=available,
+        queue=queue,
+        defaults=_as_numbers(context.fields),
+        filled=earlier.get(PROFILE) == profile.slug,
     )
 
 
-def _with_names_of(slug: str, own_form: str) -> str:
+def _prefix_names(own_form: str, slug: str) -> str:
     """Return a spawner's own form with the profile's slug before the name of each field."""
     # A key of wrapspawner's may have any characters, and an attribute need not have quotes.
     prefix = escape(slug).replace(" ", "&#32;")
-    return _NAMED.sub(lambda found: f"{found[0]}{prefix}--", own_form)
+    return _FIELD.sub(lambda found: f"{found[0]}{prefix}--", own_form)
 
 
-def _said_of(profile: Profile, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was said of a profile's options, by a form or by user_options of this profile."""
-    mine = said if said.get(PROFILE) == profile.slug else {}
-    given = {name: said.get(f"{profile.slug}--{name}", mine.get(name)) for name in profile.options}
+def _earlier_values(profile: Profile, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a profile's options in a form, or in user_options of this profile."""
+    own = earlier if earlier.get(PROFILE) == profile.slug else {}
+    given = {
+        name: earlier.get(f"{profile.slug}--{name}", own.get(name)) for name in profile.options
+    }
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -221,23 +241,25 @@ def _field(
         value = option.default
     kind = option.field.kind
     choices = _choices(option)
-    bounds = {which: option.bound(which, limit) for which in ("min", "max", "step")}
-    if kind == "count" and bounds["min"] is None:
-        bounds["min"] = option.field.lowest
-    known = {which: bound for which, bound in bounds.items() if bound is not None}
-    numbers: dict[str, Any] = {which: as_number(bound) for which, bound in known.items()}
+    all_bounds = {which: option.bound(which, limit) for which in ("min", "max", "step")}
+    if kind == "count" and all_bounds["min"] is None:
+        all_bounds["min"] = option.field.lowest
+    bounds = {which: bound for which, bound in all_bounds.items() if bound is not None}
+    numbers: dict[str, Any] = {which: as_number(bound) for which, bound in bounds.items()}
     if option.max == QUEUE:
         numbers["max"] = QUEUE
     return FormField(
         f"{profile.slug}--{option.name}",
         option,
         "select" if choices else "number" if kind == "count" else "text",
-        "" if value is None else _text(option, value),
+        "" if value is None else _field_value(option, value),
         choices,
-        {} if choices else {which: option.show(bound) for which, bound in known.items()},
+        {} if choices else {which: option.format(bound) for which, bound in bounds.items()},
         {} if choices else numbers,
         {
-            f"{profile.slug}--{other}": [_text(profile.options[other], one) for one in values]
+            f"{profile.slug}--{other}": [
+                _field_value(profile.options[other], one) for one in values
+            ]
             for other, values in option.when.items()
         },
         error,
@@ -246,20 +268,20 @@ def _field(
 
 def _choices(option: Option) -> list[FormChoice]:
     if option.field.kind == "flag" and not option.choices:
-        on = FormChoice("true", option.words(True), sets=_sets(option.override))
-        return [on, FormChoice("false", option.words(False))]
+        on = FormChoice("true", option.describe(True), sets=_numbers_of(option.override))
+        return [on, FormChoice("false", option.describe(False))]
     return [
-        FormChoice(key, one.display_name, one.description, _sets(one.override))
+        FormChoice(key, one.display_name, one.description, _numbers_of(one.override))
         for key, one in option.choices.items()
     ]
 
 
-def _sets(override: Mapping[str, Any]) -> dict[str, Any]:
-    return measures({**override, **override.get("resources", {})})
+def _numbers_of(override: Mapping[str, Any]) -> dict[str, Any]:
+    return _as_numbers({**override, **override.get("resources", {})})
 
 
-def measures(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a job's fields that a form sums up, in bytes and seconds."""
+def _as_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those fields of a job that a form sums up, in bytes and seconds."""
     result = {}
     for name, value in fields.items():
         if name in FIELDS and value not in (None, ""):
@@ -267,32 +289,32 @@ def measures(fields: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _text(option: Option, value: Any) -> str:
-    """Return a value as the field of a form has it: of a choice, its key."""
+def _field_value(option: Option, value: Any) -> str:
+    """Return a value as the field of a form has it. The value of a choice is its key."""
     try:
         given = option.read(value)
     except InvalidJobError:
-        return str(value)  # what was typed stays, however wrong
+        return str(value)  # the user corrects what was typed
     for key in option.choices:
         if option.read(key) == given:
             return key
-    return _as_field(option.show(given))
+    return _as_text(option.format(given))
 
 
 def as_fields(user_options: Mapping[str, Any]) -> dict[str, str]:
     """Return user_options as the fields of a form have them."""
-    return {name: _as_field(value) for name, value in user_options.items()}
+    return {name: _as_text(value) for name, value in user_options.items()}
 
 
 def first_values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of a form, which browsers send as lists, by the first value of each."""
+    """Return the first value of each field of a form: browsers send lists."""
     return {
         name: value[0] if isinstance(value, list) and value else value
         for name, value in fields.items()
     }
 
 
-def _as_field(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -302,14 +324,37 @@ def render_form(profiles: Sequence[FormProfile], *, base_url: str, user: str) ->
     Parameters
     ----------
     profiles
-        What it shows.
+        The profiles, as :func:`form_profiles` returns them.
     base_url
-        The Hub's, with a slash at its end.
+        The Hub's base URL, with a slash at its end.
     user
-        Whose form it is: browsers remember what each has chosen.
+        The user's name: a browser keeps the last choices of each user.
     """
     template = _environment().get_template("profiles.html")
     return template.render(profiles=profiles, base_url=base_url, user=user)
+
+
+def render_wrapspawner_form(
+    profiles: Sequence[FormProfile], form: str, entry: str, selected: str
+) -> str:
+    """Return the HTML of wrapspawner's form, made of an administrator's own templates.
+
+    Parameters
+    ----------
+    profiles
+        The profiles, as :func:`form_profiles` returns them.
+    form, entry, selected
+        ``form_template``, ``input_template`` and ``first_template`` of ProfilesSpawner.
+    """
+    entries = ""
+    for one in profiles:
+        entries += entry.format(
+            display=escape(one.profile.display_name),
+            key=escape(one.profile.slug),
+            type=escape(str(one.profile.spawner)),
+            first=selected if one.selected else "",
+        )
+    return form.format(input_template=entries)
 
 
 @cache
@@ -320,5 +365,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clock"] = clock  # with JavaScript it is as the browser has it
+    environment.filters["clock"] = clock  # JavaScript replaces it by the browser's
     return environment

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
 from ..errors import InvalidJobError
-from .fields import FIELDS, MEASURED, MENU, NAME_PATTERN, Field, Value, read, show, shown
+from .fields import FIELDS, MEASURED, MENU, NAME_PATTERN, Field, Value, format_value, read, shorten
 
 QUEUE = "queue"
 """As a bound: the limit of the job's queue, as far as that is known."""
@@ -28,7 +28,7 @@ def check_override(override: Mapping[str, Any]) -> dict[str, Any]:
                 f"{key!r} can't be overridden; there are {', '.join(sorted(_OVERRIDABLE))}"
             )
         if key in DICTIONARIES and not isinstance(value, Mapping):
-            raise ValueError(f"{key}: {shown(value)} must be a dictionary")
+            raise ValueError(f"{key}: {shorten(value)} must be a dictionary")
         if key in FIELDS:
             try:
                 read(FIELDS[key].kind, value, key)
@@ -117,7 +117,7 @@ class Option(BaseModel):
         if isinstance(value, list | tuple):
             return {str(one): {"display_name": str(one)} for one in value}
         if not isinstance(value, Mapping):
-            raise ValueError(f"must be a list or a dictionary, not {shown(value)}")
+            raise ValueError(f"must be a list or a dictionary, not {shorten(value)}")
         return {
             str(key): {"display_name": one} if isinstance(one, str) else one
             for key, one in value.items()
@@ -192,7 +192,7 @@ class Option(BaseModel):
                 raise InvalidJobError(f"{which}: only a max can be the queue's")
         low, high, step = (self._bounds.get(which) for which in ("min", "max", "step"))
         if low is not None and high is not None and low > high:  # type: ignore[operator]
-            raise InvalidJobError(f"min: {shown(self.min)} is more than max, {shown(self.max)}")
+            raise InvalidJobError(f"min: {shorten(self.min)} is more than max, {shorten(self.max)}")
         if isinstance(step, int) and step < 1:
             raise InvalidJobError(f"step: {step} makes no steps")
 
@@ -227,7 +227,9 @@ class Option(BaseModel):
             raise self._wrong(given, f"must be like {self.pattern or NAME_PATTERN}")
         self._check_range(given, limit)
         if self.locked and given != self.read(self.default):
-            raise self._wrong(given, f"can't be changed from {self.show(self.read(self.default))}")
+            raise self._wrong(
+                given, f"can't be changed from {self.format(self.read(self.default))}"
+            )
         return given
 
     def _check_range(self, given: Any, limit: Value | None) -> None:
@@ -239,28 +241,28 @@ class Option(BaseModel):
         if self.field.kind == "count" and given < self.field.lowest:
             raise self._wrong(given, f"must be at least {self.field.lowest}")
         if low is not None and given < low:
-            raise self._wrong(given, f"must be at least {self.show(low)}")
+            raise self._wrong(given, f"must be at least {self.format(low)}")
         if high is not None and given > high:
             whose = ", the queue's limit" if self.max == QUEUE else ""
-            raise self._wrong(given, f"must be at most {self.show(high)}{whose}")
+            raise self._wrong(given, f"must be at most {self.format(high)}{whose}")
         zero = given - given  # of its kind
         if step is not None and (given - (zero if low is None else low)) % step != zero:
-            begin = "" if low is None else f" from {self.show(low)}"
-            raise self._wrong(given, f"must be in steps of {self.show(step)}{begin}")
+            begin = "" if low is None else f" from {self.format(low)}"
+            raise self._wrong(given, f"must be in steps of {self.format(step)}{begin}")
 
-    def show(self, value: Value) -> int | bool | str:
+    def format(self, value: Value) -> int | bool | str:
         """Return a value as forms, REST bodies and the database have it."""
-        return show(self.field.kind, value)
+        return format_value(self.field.kind, value)
 
-    def words(self, value: Value) -> str:
+    def describe(self, value: Value) -> str:
         """Return a value as people read it: of a choice what is shown for it, ``yes`` or ``no``."""
         if choice := self.choice(value):
             return choice.display_name
         if isinstance(value, bool):
             return "yes" if value else "no"
-        return str(self.show(value))
+        return str(self.format(value))
 
-    def extremes(self) -> list[int | bool | str]:
+    def extreme_values(self) -> list[int | bool | str]:
         """Return the lowest and the highest value, or every choice."""
         if self.locked:
             return []
@@ -274,7 +276,7 @@ class Option(BaseModel):
         if high is not None and step is not None:
             begin = high - high if low is None else low
             high = begin + (high - begin) // step * step
-        return [self.show(one) for one in (low, high) if one is not None]
+        return [self.format(one) for one in (low, high) if one is not None]
 
     def choice(self, value: Value) -> Choice | None:
         """Return the entry of a menu that a value is."""
@@ -282,12 +284,12 @@ class Option(BaseModel):
 
     def fields(self, value: Value) -> dict[str, Any]:
         """Return the fields of a job that a value sets."""
-        result = {self.name: self.show(value)} if self.name in FIELDS else {}
+        result = {self.name: self.format(value)} if self.name in FIELDS else {}
         if self.choices:
             chosen = self.choice(value)
             return {**result, **(chosen.override if chosen else {})}
         return {**result, **(self.override if value is True else {})}
 
     def _wrong(self, value: Value, must: str) -> InvalidJobError:
-        words = shown(self.show(value))
+        words = shorten(self.format(value))
         return InvalidJobError(f"{self.name}: {words} {must}")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, model_validator
 from ..errors import InvalidJobError
 from ..job import ResourceSpec
 from ..schedulers.inventory import Inventory
-from .fields import RESOURCES, Value, shown
+from .fields import RESOURCES, Value, shorten
 from .option import DICTIONARIES, STRICT, Option
 
 PROFILE = "profile"
@@ -53,7 +53,7 @@ class Chosen:
         for name in self.profile.options:
             if name in self.user_options:
                 option = self.profile.options[name]
-                parts.append(f"{option.label}: {option.words(self.values[name])}")
+                parts.append(f"{option.label}: {option.describe(self.values[name])}")
         return ", ".join(parts)
 
 
@@ -173,7 +173,9 @@ class Profile(BaseModel):
         if wrong:
             raise InvalidJobError("; ".join(wrong.values()))
         said = {
-            name: self.options[name].show(values[name]) for name in user_options if name != PROFILE
+            name: self.options[name].format(values[name])
+            for name in user_options
+            if name != PROFILE
         }
         return Chosen(self, {PROFILE: self.slug, **said}, values, self.fields(values))
 
@@ -191,13 +193,13 @@ class Profile(BaseModel):
         there = ", ".join(self.options) or "none"
         unknown = [key for key in given if key not in self.options]
         wrong = {
-            key: f"{shown(key)}: there is no such option of {self.slug!r}; there are: {there}"
+            key: f"{shorten(key)}: there is no such option of {self.slug!r}; there are: {there}"
             for key in unknown[:_MOST_UNKNOWN]
         }
         values: dict[str, Value] = {}
         for name, option in self.options.items():
             try:
-                if not self.is_there(option, values):
+                if not self.applies(option, values):
                     if name in given and not wrong.keys() & option.when.keys():
                         raise InvalidJobError(f"{name}: {_condition(option)}")
                 elif name in given:
@@ -219,7 +221,7 @@ class Profile(BaseModel):
         """Return the queue that a job goes to; empty is the scheduler's default."""
         return str(fields.get("queue_name") or self.config.get("queue_name") or otherwise)
 
-    def is_there(self, option: Option, values: Mapping[str, Value]) -> bool:
+    def applies(self, option: Option, values: Mapping[str, Value]) -> bool:
         """Return whether an option applies, given the values of those before it."""
         return all(
             other in values and values[other] in [self.options[other].read(one) for one in wanted]
@@ -230,7 +232,7 @@ class Profile(BaseModel):
         """Yield choices that, if they all make a job, leave few that don't: every bound."""
         yield {PROFILE: self.slug}
         for name, option in self.options.items():
-            for value in option.extremes():
+            for value in option.extreme_values():
                 yield {PROFILE: self.slug, **self._conditions(option), name: value}
 
     def _conditions(self, option: Option) -> dict[str, Any]:
@@ -267,9 +269,9 @@ class Profile(BaseModel):
         inventory, queue
             As in :meth:`check`.
         """
-        return self.check(self._said(fields), inventory, queue)
+        return self.check(self._relevant(fields), inventory, queue)
 
-    def complaints(
+    def form_errors(
         self,
         fields: Mapping[str, Any],
         inventory: Inventory | None = None,
@@ -277,18 +279,18 @@ class Profile(BaseModel):
     ) -> dict[str, str]:
         """Return what is wrong in a form, by option: what :meth:`check_form` raises."""
         try:
-            said = self._said(fields)
+            said = self._relevant(fields)
         except InvalidJobError:
             return {}  # no form of ours: it is not for a field to say so
         _, wrong = self.examine(said, inventory, queue)
         return {name: words.removeprefix(f"{name}: ") for name, words in wrong.items()}
 
-    def _said(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def _relevant(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return what counts of a form's fields."""
-        said = {name: single(fields, name) for name in fields}
+        said = {name: one_value(fields, name) for name in fields}
         values: dict[str, Value] = {}
         for name, option in self.options.items():
-            there = self.is_there(option, values)
+            there = self.applies(option, values)
             if not (there and said.get(name)):
                 said.pop(name, None)
             value = said.get(name, option.default) if there else None
@@ -300,11 +302,11 @@ class Profile(BaseModel):
         return said
 
 
-def single(fields: Mapping[str, Any], name: str) -> str:
+def one_value(fields: Mapping[str, Any], name: str) -> str:
     """Return the one value of a form's field."""
     values = fields[name]
     if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
-        raise InvalidJobError(f"{shown(name)}: must have one value")
+        raise InvalidJobError(f"{shorten(name)}: must have one value")
     return values[0]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import InvalidJobError
-from .fields import shown
+from .fields import shorten
 from .option import Choice, Option
-from .profile import PROFILE, Chosen, Profile, single
+from .profile import PROFILE, Chosen, Profile, one_value
 
 _MUST_BE = {
     "dict_type": "a dictionary",
@@ -69,7 +69,7 @@ def _first(error: ValidationError) -> str:
     elif kind == "missing":
         words = "must be given"
     elif kind in _MUST_BE:
-        words = f"must be {_MUST_BE[kind]}, not {shown(found['input'])}"
+        words = f"must be {_MUST_BE[kind]}, not {shorten(found['input'])}"
     else:
         words = found["msg"].removeprefix("Value error, ")
         words = words.removeprefix(f"{loc[-1]}: ") if loc else words
@@ -99,7 +99,7 @@ def find_profile(profiles: Iterable[Profile], user_options: Mapping[str, Any]) -
         raise InvalidJobError(f"profile: must be given; there are: {there}")
     slug = user_options[PROFILE]
     if not isinstance(slug, str) or slug not in offered:
-        raise InvalidJobError(f"profile: {shown(slug)} is not offered; there are: {there}")
+        raise InvalidJobError(f"profile: {shorten(slug)} is not offered; there are: {there}")
     return offered[slug]
 
 
@@ -117,7 +117,9 @@ def read_form(
         For a profile that isn't offered.
     """
     offered = list(profiles)
-    profile = find_profile(offered, {PROFILE: single(fields, PROFILE)} if PROFILE in fields else {})
+    profile = find_profile(
+        offered, {PROFILE: one_value(fields, PROFILE)} if PROFILE in fields else {}
+    )
     prefixes = tuple(f"{one.slug}--" for one in offered)
     mine = f"{profile.slug}--"
     return profile, {

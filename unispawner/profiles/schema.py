@@ -62,7 +62,7 @@ def _option(option: Option) -> dict[str, Any]:
     words = option.description or option.field.help
     result: dict[str, Any] = {"title": option.label, **({"description": words} if words else {})}
     if option.default is not None:
-        result["default"] = option.show(option.read(option.default))
+        result["default"] = option.format(option.read(option.default))
     if option.field.unit:
         result["x-unit"] = option.field.unit
     if option.max == QUEUE:
@@ -70,7 +70,7 @@ def _option(option: Option) -> dict[str, Any]:
     if option.locked:
         return {**result, "const": result["default"]}
     if option.choices:
-        values = [option.show(option.read(key)) for key in option.choices]
+        values = [option.format(option.read(key)) for key in option.choices]
         return {**result, "enum": values, "x-labels": _labels(option)}
     return {**result, **_values(option)}
 
@@ -87,7 +87,7 @@ def _values(option: Option) -> dict[str, Any]:
         return {"type": "integer", **_bounds(option)}
     if kind in ("memory", "duration"):
         shown = {
-            f"x-{which}imum": option.show(bound)
+            f"x-{which}imum": option.format(bound)
             for which in ("min", "max")
             if (bound := option.bound(which)) is not None
         }
@@ -125,7 +125,7 @@ def _whens(profile: Profile, option: Option) -> Mapping[str, list[Any]]:
 
 def _holds(profile: Profile, name: str, wanted: list[Any]) -> dict[str, Any]:
     option = profile.options[name]
-    values = [option.show(option.read(one)) for one in wanted]
-    by_default = option.default is not None and option.show(option.read(option.default)) in values
+    values = [option.format(option.read(one)) for one in wanted]
+    by_default = option.default is not None and option.format(option.read(option.default)) in values
     rule: dict[str, Any] = {"properties": {name: {"enum": values}}}
     return rule if by_default else {**rule, "required": [name]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
@@ -10,208 +12,310 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Callable
 from jupyterhub.utils import maybe_future
 from traitlets import Any as AnyTrait
-from traitlets import List, Unicode, Union
+from traitlets import List, TraitError, Unicode, Union
+from traitlets.config import Config
 
 from ..errors import InvalidJobError, UniSpawnerError
-from ..schedulers.inventory import Inventory
-from ..servers.spawner import UniSpawner
-from ..web.availability import Availability, availability
+from ..web.availability import Availability
 from ..web.failures import SpawnFailure
-from . import check as profiles_check
-from .children import child_config
-from .option import QUEUE
-from .pages import ProfilesPages, failed, typed_form
-from .reading import PROFILE, Chosen, Profile, find_profile, read_form, read_profiles
+from .check import check_profiles
+from .children import ChildFactory
+from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
+from .offer import Offer
+from .reading import PROFILE, Chosen, Profile, find_profile, read_form
+from .schema import options_schema
+from .sharing import copied
+from .wrap_spawner import WrapSpawner
+
+_typed_form: ContextVar[Mapping[str, Any] | None] = ContextVar("typed_form", default=None)
+"""The fields of the request's form. After an error JupyterHub has the form rendered by the spawner
+of the default server, whichever server the request was for."""
+
+_FORM = """<label for="profile">Select a job profile:</label>
+        <select class="form-control" name="profile" required autofocus>
+        {input_template}
+        </select>
+        """
+_INPUT = """
+        <option value="{key}" {first}>{display}</option>"""
 
 
-class ProfilesSpawner(ProfilesPages):
+@dataclass(frozen=True)
+class _Checked:
+    """A choice that was checked, with the options that it was made of."""
+
+    children: ChildFactory
+    user_options: dict[str, Any]
+    chosen: Chosen | None
+    """None if the profile's spawner checks its options itself."""
+
+
+class ProfilesSpawner(WrapSpawner):
     """Offers profiles, and runs a server by the spawner of the one that was chosen."""
 
     profiles = Union(
         [List(AnyTrait()), Callable()],
         default_value=[{"display_name": "Notebook server", "slug": "default", "default": True}],
-        help="""What users may choose among: a list of dictionaries, or of wrapspawner's tuples
-        (display name, key, class, settings), or a function of the spawner that returns one, which
-        may be async. A dictionary has display_name and any of slug, description, default, groups,
-        users, config, resources, options, spawner: see docs/profiles.md. Example:
+        help="""The profiles that users may choose among: a list of dictionaries, or of
+        wrapspawner's tuples (display name, key, class, settings), or a function of the spawner that
+        returns such a list, which may be async. A dictionary has display_name and any of slug,
+        description, default, groups, users, config, resources, options, spawner: see
+        docs/profiles.md. Example:
         [{"display_name": "Large", "config": {"queue_name": "long"}, "options": {"memory": {"max":
         "64G", "default": "8G"}}}]""",
+    ).tag(config=True)
+
+    form_template = Unicode(
+        _FORM,
+        help="""HTML of wrapspawner's form, which replaces ours if this or input_template is set.
+        It holds {input_template} where the profiles are: input_template, once for each profile.
+        This form shows no options.""",
+    ).tag(config=True)
+
+    first_template = Unicode(
+        "selected",
+        help="""The text for {first} in input_template, for the profile that is selected when the
+        form opens. For the other profiles {first} is empty.""",
+    ).tag(config=True)
+
+    input_template = Unicode(
+        _INPUT,
+        help="""HTML of one profile in wrapspawner's form, with {display}, {key}, {type} and
+        {first}.""",
     ).tag(config=True)
 
     child_profile = Unicode()
     child_profile_name = Unicode()
 
     def __init__(self, **kwargs: Any) -> None:
-        self._offered: list[Profile] | None = None
         super().__init__(**kwargs)
-        if self.apply_user_options is None:  # type: ignore[has-type]
-            self.apply_user_options = _looked_at  # or JupyterHub warns that nobody does
+        self.offer = Offer(self)
+        self._checked: _Checked | None = None
+        if self.apply_user_options is None:  # type: ignore[has-type] # JupyterHub's
+            self.apply_user_options = _apply_nothing  # or JupyterHub warns that options are unused
 
     @classmethod
-    async def check_config(cls, config: Any) -> None:
-        """Make sure that each profile makes a server, before there is anybody to start one.
+    async def check_config(cls, config: Config) -> None:
+        """Check that each profile of a configuration makes a server, before anybody starts one.
+
+        What a function returns depends on the user, and is checked when that user starts a server.
 
         Raises
         ------
         InvalidJobError
-            Naming the profile and what can't be right.
+            Naming the profile, and the part of it that can't be right.
+        SchedulerUnavailable
+            If a scheduler does not answer, and everything else is right.
         """
-        await profiles_check.check_config(cls, config)
-
-    # -- what is offered -----------------------------------------------------------------------
-
-    def offered(self) -> list[Profile] | Awaitable[list[Profile]]:
-        """Return the profiles that are offered to the user; something to wait for if it takes time.
-
-        Raises
-        ------
-        InvalidJobError
-            If they can't be right.
-        """
-        given = self._given()
-        return self._offered_later(given) if isawaitable(given) else self._take_offered(given)
-
-    def offered_now(self) -> list[Profile]:
-        """Return the profiles that are offered to the user, without waiting.
-
-        Raises
-        ------
-        InvalidJobError
-            If they can't be right, or are not known yet.
-        """
-        if self._offered is not None:
-            return self._offered
-        given = self._given()
-        if not isawaitable(given):
-            return self._take_offered(given)
-        if isinstance(given, Coroutine):
-            given.close()  # or Python warns that nobody waits for it
-        raise InvalidJobError("profiles: it is not known yet which are offered")
-
-    def _given(self) -> Any:
-        """Return what ``profiles`` is, or its function returns: maybe something to wait for."""
         try:
-            return self.profiles(self) if callable(self.profiles) else self.profiles
-        except Exception as error:  # the administrator's own function: whatever it raises
-            raise self._profiles_failed(error) from error
+            spawner = cls(config=config)
+        except TraitError as error:
+            raise InvalidJobError(str(error)) from None
+        if isinstance(spawner.profiles, list):
+            await check_profiles(spawner.profiles, spawner)
 
-    async def _offered_later(self, given: Awaitable[Any]) -> list[Profile]:
-        try:
-            result = await given
-        except Exception as error:
-            raise self._profiles_failed(error) from error
-        return self._take_offered(result)
-
-    def _profiles_failed(self, error: Exception) -> UniSpawnerError:
-        """Return what a user is told; where the administrator's function failed is for the log."""
-        told = failed("c.ProfilesSpawner.profiles", error)
-        if told is not error:
-            self.log.error("%s: %s", self._log_name, told, exc_info=error)
-        return told
-
-    def _take_offered(self, given: Any) -> list[Profile]:
-        groups = {group.name for group in self.user.groups} if self.user else set()
-        name = self.user.name if self.user else ""
-        self._offered = [
-            one for one in read_profiles(given) if self._loading or one.is_for(name, groups)
-        ]
-        return self._offered
-
-    # -- what was chosen -----------------------------------------------------------------------
+    # -- what is chosen ------------------------------------------------------------------------
 
     def options_from_form(self, formdata: dict[str, Any]) -> Any:
-        """Return what was chosen in a form, checked: JSON to be saved.
+        """Return what was chosen in a form, checked, as JSON for the database.
 
-        It is something to wait for only if the profiles are, or a spawner's own form.
+        The result is an awaitable only if the profiles, or the options of a spawner's own form, are
+        awaitables.
         """
-        typed_form.set(formdata)
+        _typed_form.set(formdata)
         try:
-            offered = self.offered()
+            offered = self.offer.get()
             if isinstance(offered, list):
-                return self._from_form(offered, formdata)
+                return self._choose_by_form(offered, formdata)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
-        return self._from_form_later(offered, formdata)
+        return self._choose_by_form_later(offered, formdata)
 
-    async def _from_form_later(
+    async def _choose_by_form_later(
         self, offered: Awaitable[list[Profile]], formdata: dict[str, Any]
     ) -> dict[str, Any]:
         try:
-            chosen: dict[str, Any] = await maybe_future(self._from_form(await offered, formdata))
+            options: dict[str, Any] = await maybe_future(
+                self._choose_by_form(await offered, formdata)
+            )
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
-        return chosen
+        return options
 
-    def _from_form(self, offered: list[Profile], formdata: dict[str, Any]) -> Any:
-        profile, said = read_form(offered, formdata)
-        if self._own_form(profile):
-            child = self._idle_child(profile)
-            return _with_profile(profile, child.run_options_from_form(said))
-        if self.has_own_options(profile):  # a subclass may know more fields
+    def _choose_by_form(self, offered: list[Profile], formdata: dict[str, Any]) -> Any:
+        profile, fields = read_form(offered, formdata)
+        children = ChildFactory(profile, self)
+        if children.own_form:
+            return _with_profile(profile, children.idle.run_options_from_form(fields))
+        if children.has_own_options:  # a subclass may know more fields
             return {PROFILE: profile.slug}
-        return profile.check_form(said, *self._limits(profile)).user_options
+        return profile.check_form(fields, *children.limits()).user_options
 
     def options_from_query(self, query_data: dict[str, Any]) -> Any:
-        """Return what a link asks for; JupyterHub 5 leaves the prefix of ``?opt-…`` to us."""
+        """Return what a link chooses, checked. JupyterHub 5 leaves the ``opt-`` of names to us."""
         return self.options_from_form(
             {name.removeprefix("opt-"): values for name, values in query_data.items()}
         )
 
-    def has_own_options(self, profile: Profile) -> bool:
-        """Return whether it is for the profile's spawner to say what options there are."""
-        if profile.own_options and not issubclass(self.class_of(profile), UniSpawner):
-            return True
-        return bool(self._own_form(profile))
-
     async def run_pre_spawn_hook(self) -> None:
-        """Run it for a user whose choice is offered: it may have come from anywhere."""
+        """Check the choice, whoever has written it where, and then run the hook."""
         try:
-            offered = await maybe_future(self.offered())
-            if type(self).select_profile is ProfilesSpawner.select_profile:  # who else may know
-                self._choose(find_profile(offered, self.user_options))
+            offered = await maybe_future(self.offer.get())
+            # A subclass that selects profiles itself may know some that we don't.
+            if type(self).select_profile is ProfilesSpawner.select_profile:
+                profile = find_profile(offered, self.user_options)
+                self._checked = self._check_choice(profile)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
         await maybe_future(super().run_pre_spawn_hook())
 
-    def _choose(self, profile: Profile) -> Chosen | None:
-        """Return what was chosen of a profile, checked; None if its spawner is to do that."""
-        if self.has_own_options(profile):
-            return None
-        return profile.check(self.user_options, *self._limits(profile))
+    def _check_choice(self, profile: Profile) -> _Checked:
+        children = ChildFactory(profile, self)
+        chosen = None
+        if not children.has_own_options:
+            chosen = profile.check(self.user_options, *children.limits())
+        return _Checked(children, copied(self.user_options), chosen)
 
     def select_profile(self, profile: str) -> None:
-        """Set the child's class and settings for a profile, and for what was chosen of it.
+        """Set the child's class and settings for a profile, and for what is chosen of it.
 
         Raises
         ------
         InvalidJobError
             If it isn't offered to the user, or not with these options.
         """
-        found = find_profile(self.offered_now(), {PROFILE: profile} if profile != "" else {})
-        chosen = None if self._loading else self._choose(found)
+        offered = self.offer.get_all_now() if self._loading else self.offer.get_now()
+        found = find_profile(offered, {PROFILE: profile} if profile != "" else {})
+        checked, self._checked = self._checked, None
+        if self._loading:  # the settings come from the saved state
+            checked = _Checked(ChildFactory(found, self), {}, None)
+        elif (
+            checked is None
+            or checked.children.profile is not found
+            or checked.user_options != self.user_options  # a hook has changed them since
+        ):
+            checked = self._check_choice(found)
         self.child_profile_name = found.display_name
-        self.child_class = self.class_of(found)
-        self.child_config = self.config_of(found, chosen.fields if chosen else {})
+        self.child_class = checked.children.cls
+        fields = checked.chosen.fields if checked.chosen else {}
+        self.child_config = checked.children.settings(fields)
 
-    def config_of(self, profile: Profile, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a child's settings for a profile, and for what options set on top of it."""
-        return child_config(self, self.class_of(profile), profile, fields)
+    # -- the form ------------------------------------------------------------------------------
 
-    def availability(self, profile: Profile) -> Availability | None:
-        """Return what is known of the cluster that a profile's servers run on, without waiting."""
-        return availability(self._idle_child(profile))
+    def _options_form_default(self) -> Any:
+        """Return the form, or a function that returns it later if anything in it needs time."""
+        offered = self.offer.get() if isinstance(self.profiles, list) else None
+        if not isinstance(offered, list):
+            return _get_form_later
+        children = self._children(offered)
+        forms = {one.profile.slug: one.own_form for one in children}
+        if any(callable(form) for form in forms.values()):
+            return _get_form_later
+        return self._render_form(children, {slug: str(form or "") for slug, form in forms.items()})
 
-    def _limits(self, profile: Profile) -> tuple[Inventory | None, str]:
-        """Return what is known of the cluster, if a profile has bounds that depend on it."""
-        if all(option.max != QUEUE for option in profile.options.values()):
-            return None, ""
-        found = self.availability(profile)
-        return (found.inventory, found.queue) if found else (None, "")
+    async def get_options_form(self) -> str:
+        """Return the form. It shows what was typed, or else what was chosen the last time.
+
+        If a subclass or the configuration has an ``options_form``, that is returned instead.
+        """
+        if self._has_other_form():
+            return str(await super().get_options_form())
+        try:
+            children = self._children(await maybe_future(self.offer.get()))
+            forms = {one.profile.slug: await one.render_own_form() for one in children}
+            return self._render_form(children, forms)
+        except UniSpawnerError as error:
+            raise SpawnFailure(error) from None
+
+    def _has_other_form(self) -> bool:
+        classes = type(self).__mro__
+        subclasses = classes[: classes.index(ProfilesSpawner)]
+        names = {name for cls in subclasses for name in vars(cls)}
+        names |= {name for cls in classes for name in self.config.get(cls.__name__, {})}
+        return bool(names & {"options_form", "_options_form_default"})
+
+    def _children(self, profiles: Iterable[Profile]) -> list[ChildFactory]:
+        return [ChildFactory(one, self) for one in profiles]
+
+    def _render_form(self, children: list[ChildFactory], own_forms: Mapping[str, str]) -> str:
+        """Return the HTML of the form, ours or wrapspawner's, with the children's own in it."""
+        profiles, typed = [one.profile for one in children], _typed_form.get()
+        if (self.form_template, self.input_template) != (_FORM, _INPUT):
+            rows = form_profiles(profiles, self.user_options, typed=typed)
+            return render_wrapspawner_form(
+                rows, self.form_template, self.input_template, self.first_template
+            )
+        contexts = {
+            one.profile.slug: FormContext(
+                own_forms.get(one.profile.slug, ""), one.availability(), one.default_fields()
+            )
+            for one in children
+        }
+        rows = form_profiles(profiles, self.user_options, contexts, typed)
+        base_url = self.hub.base_url if self.hub else "/hub/"
+        return render_form(rows, base_url=base_url, user=self.user.name if self.user else "")
+
+    # -- for the Hub's API and pages -----------------------------------------------------------
+
+    async def options_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the user_options that the user may send.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the profiles can't be right, or the administrator's function fails.
+        """
+        offered = await maybe_future(self.offer.get())
+        return options_schema(offered, lambda one: ChildFactory(one, self).has_own_options)
+
+    async def availabilities(self) -> list[Availability | None]:
+        """Return what is free for each profile, None for one that is not a job; never waits for a
+        scheduler.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the profiles can't be right, or the administrator's function fails.
+        """
+        return [one.availability() for one in self._children(await maybe_future(self.offer.get()))]
+
+    def same_choice(self) -> dict[str, str]:
+        """Return the fields of a form that chooses the same as the last time.
+
+        Empty if that is not offered any more, or was made in a form of the profile's spawner.
+        """
+        last = self._last_choice()
+        return as_fields(last.user_options) if last else {}
+
+    def profile_title(self) -> str:
+        """Return the display name of the profile that was chosen the last time, or nothing."""
+        last = self._last_choice()
+        return last.profile.display_name if last else ""
+
+    def choice_in_words(self) -> str:
+        """Return the options that were chosen the last time: "Cores: 4, Memory: 8G"."""
+        last = self._last_choice()
+        return last.in_words() if last else ""
+
+    def _last_choice(self) -> Chosen | None:
+        try:
+            profile = find_profile(self.offer.get_now(), self.user_options)
+            if ChildFactory(profile, self).own_form:
+                return None
+            return profile.check(self.user_options)
+        except UniSpawnerError:
+            return None
 
     # -- the child -----------------------------------------------------------------------------
 
     def construct_child(self) -> Spawner:
-        """Return the spawner of the profile that ``user_options`` names, made now unless it is."""
+        """Return the spawner of the profile that ``user_options`` names; make it if there is none.
+
+        Raises
+        ------
+        InvalidJobError
+            If the choice is not offered to the user.
+        """
         if self.child_spawner is None and not self._loading:
             profile = self.user_options.get(PROFILE, "")
             self.child_profile = profile if isinstance(profile, str) else ""
@@ -219,7 +323,7 @@ class ProfilesSpawner(ProfilesPages):
         return super().construct_child()
 
     def load_child_class(self, state: dict[str, Any]) -> None:
-        """Set class and settings by the profile, as it is now, for what the state doesn't say."""
+        """Set class and settings by the profile as it is now, for what the state doesn't name."""
         self.child_profile = str(state.get(PROFILE) or "")
         try:
             self.select_profile(self.child_profile)
@@ -227,26 +331,25 @@ class ProfilesSpawner(ProfilesPages):
             if "child_class" not in state:
                 raise
             self.log.info("%s: %s", self._log_name, error)
-        finally:
-            self._offered = None  # a server that runs keeps its profile, whoever is offered it now
 
     def get_state(self) -> dict[str, Any]:
-        """Return what is saved: the child's, and which profile it is of."""
+        """Return what is saved: the child's state, and the name of its profile."""
         state = super().get_state()
         if self.child_spawner is not None:
             state[PROFILE] = self.child_profile
         return state
 
     def clear_state(self) -> None:
-        """Forget the child and its profile, unless it has kept its server."""
+        """Forget the child and its profile, unless the child has kept its server."""
         super().clear_state()
-        self._offered = None
+        self.offer.forget()
+        self._checked = None
         if self.child_spawner is None:
             self.child_profile = self.child_profile_name = ""
 
 
 def _with_profile(profile: Profile, options: Any) -> Any:
-    """Return a spawner's own options, which may have to be waited for, with the profile's name."""
+    """Return the options of a spawner's own form, or an awaitable of these, with the profile."""
 
     async def later() -> dict[str, Any]:
         return {**await options, PROFILE: profile.slug}
@@ -254,5 +357,9 @@ def _with_profile(profile: Profile, options: Any) -> Any:
     return later() if isawaitable(options) else {**options, PROFILE: profile.slug}
 
 
-def _looked_at(spawner: Spawner, user_options: dict[str, Any]) -> None:
-    """Do nothing: they are applied when the child is made."""
+async def _get_form_later(spawner: ProfilesSpawner) -> str:
+    return await spawner.get_options_form()
+
+
+def _apply_nothing(spawner: Spawner, user_options: dict[str, Any]) -> None:
+    """Do nothing: what was chosen is applied when the child is made."""

@@ -22,31 +22,16 @@ from typing import Any
 from jupyterhub.spawner import LocalProcessSpawner, Spawner
 from jupyterhub.utils import maybe_future
 from traitlets import Dict, Instance, TraitError, Type
-from traitlets.utils.importstring import import_item
 
 from ..errors import InvalidJobError, UniSpawnerError
-from ..web import reports as handlers
+from ..web import reports
 from ..web.failures import SpawnFailure
 from ..web.server_status import WithStatus
+from .saved_class import find_class, name_of
+from .sharing import GIVEN, SharedSettings, copied
 
-_HOOKS = (
-    "apply_user_options",
-    "auth_state_hook",
-    "post_stop_hook",
-    "pre_spawn_hook",
-    "progress_ready_hook",
-)
-_NOT_SHARED = {
-    *("config", "parent", "log", "db", "_callbacks", "_poll_callback", "will_resume"),
-    *("options_form", "options_from_form"),
-    *_HOOKS,
-}
-_GIVEN = {
-    name for name, trait in Spawner.class_traits().items() if not trait.metadata.get("config")
-} - _NOT_SHARED
-"""What JupyterHub gives a spawner: whose it is, its tokens, what its user has chosen."""
 _TAKEN_BACK = ("api_token", "will_resume")
-"""What a child that goes on where it was stopped tells JupyterHub."""
+"""What JupyterHub has to know of a child that goes on where it was stopped."""
 
 
 class WrapSpawner(WithStatus, Spawner):
@@ -72,40 +57,30 @@ class WrapSpawner(WithStatus, Spawner):
     child_spawner = Instance(Spawner, allow_none=True)
 
     def __init__(self, **kwargs: Any) -> None:
-        self._borrowed: dict[str, Any] = {}
         self._auth_state: Any = None
         self._child_made = asyncio.Event()
         self._loading = False
         self._kept: dict[str, Any] = {}
         super().__init__(**kwargs)
-        own = [cls for cls in type(self).__mro__ if cls not in Spawner.__mro__]
-        self._specific = {
-            *kwargs,
-            *(name for cls in own for name in vars(cls)),
-            *(name for cls in own for name in self.config.get(cls.__name__, {})),
-        }
-        self._before = {
-            name: copied(value)
-            for name, value in self._trait_values.items()
-            if name not in self._specific
-        }
+        self._shared = SharedSettings(self, kwargs)
         self._configured_child = (self.child_class, copied(self.child_config))
-        self.observe(self._pass_on, list(_GIVEN))
+        self.observe(self._pass_on, list(GIVEN))
 
     # -- the child -----------------------------------------------------------------------------
 
     def construct_child(self) -> Spawner:
         """Return the spawner that runs the server, made now unless there is one."""
         if self.child_spawner is None:
-            given = {name: self._trait_values[name] for name in _GIVEN & set(self._trait_values)}
-            child = self.child_class(config=self.config, **given, **self._known_config())
+            settings = {**self._shared.given(), **self._known_config()}
+            child = self.child_class(config=self.config, **settings)
             child.wrapper = self
-            self._apply_own_settings(child)
-            self._keep_hooks(child)
+            self._shared.apply(child, self.child_config)
+            self._shared.keep_hooks(child)
             if self.child_state:
                 child.load_state(self.child_state)
             self.child_spawner = child
-            self._borrow_settings(child)
+            self._shared.take_over(child)
+            self.will_resume = child.will_resume
             child.poll_interval = 0  # the wrapper asks it
             child.observe(self._take_back, _TAKEN_BACK)
             self._child_made.set()
@@ -119,68 +94,12 @@ class WrapSpawner(WithStatus, Spawner):
             self.log.warning("%s: %s has no %s", self._log_name, self.child_class.__name__, words)
         return {name: copied(self.child_config[name]) for name in traits & set(self.child_config)}
 
-    def _apply_own_settings(self, child: Spawner) -> None:
-        """Give the child what was set for the wrapper in particular, or on it since it was made.
-
-        Of a dictionary, such as the environment, only the items that differ: a hook adds some.
-        """
-        shared = set(self.trait_names()) & set(child.trait_names()) - _GIVEN - _NOT_SHARED
-        for name in sorted(shared):
-            if name not in self._specific and name not in self._trait_values:
-                continue
-            value = getattr(self, name)
-            before = self._before.get(name, self.traits()[name].default(self))
-            if isinstance(value, dict) and isinstance(old := getattr(child, name), dict):
-                before = before if isinstance(before, dict) else {}
-                new = {k: v for k, v in value.items() if k not in before or before[k] != v}
-                kept = {k: v for k, v in old.items() if k in value or k not in before}
-                if {**kept, **new} != old:
-                    setattr(child, name, {**kept, **new})
-            elif name not in self.child_config and (name in self._specific or value != before):
-                setattr(child, name, value)
-        for name in sorted(set(vars(self)) & set(child.trait_names()) - set(self.trait_names())):
-            setattr(child, name, vars(self)[name])  # spawner.queue_name = …, in a hook
-
-    def _keep_hooks(self, child: Spawner) -> None:
-        """Leave the child only those of its own: one for all spawners is the wrapper's to call."""
-        of_all = self.config.get("Spawner", {})
-        for name in _HOOKS:
-            if getattr(child, name) in (getattr(self, name), of_all.get(name)):
-                setattr(child, name, None)
-        overrides = self.group_overrides
-        if callable(overrides) and child.group_overrides == overrides:
-            child.group_overrides = lambda _: overrides(self)
-
-    def _borrow_settings(self, child: Spawner) -> None:
-        """Show the child's settings, and have its hook for a ready server called, too."""
-        for name in set(self.trait_names(config=True)) & set(child.trait_names()) - _NOT_SHARED:
-            self._borrow(name, getattr(child, name))
-        if (of_child := child.progress_ready_hook) is not None:
-            own = self.progress_ready_hook
-
-            async def both(_: Spawner, event: dict[str, Any]) -> Any:
-                if own is not None:
-                    event = await maybe_future(own(self, event))
-                return await maybe_future(of_child(child, event))
-
-            self._borrow("progress_ready_hook", both)
-        self.will_resume = child.will_resume
-
-    def _borrow(self, name: str, value: Any) -> None:
-        self._borrowed[name] = self._trait_values.get(name, _MISSING)
-        setattr(self, name, value)
-
     def _drop_child(self) -> None:
         if self.child_spawner is not None:
             self.child_spawner.unobserve(self._take_back, _TAKEN_BACK)
         self.child_spawner = None
         self._child_made.clear()
-        for name, value in self._borrowed.items():
-            if value is _MISSING:
-                self._trait_values.pop(name, None)
-            else:
-                setattr(self, name, value)
-        self._borrowed = {}
+        self._shared.put_back()
 
     def _pass_on(self, change: Any) -> None:
         if self.child_spawner is not None:
@@ -224,7 +143,7 @@ class WrapSpawner(WithStatus, Spawner):
         self.child_state = state["child_state"] or {}
         if name := state.get("child_class"):
             try:
-                self.child_class = import_item(name)
+                self.child_class = find_class(name)
             except (ImportError, AttributeError, TraitError):
                 # Defined in the configuration, say: then it is what load_child_class has set.
                 if self.child_class.__name__ != str(name).rpartition(".")[2]:
@@ -239,8 +158,7 @@ class WrapSpawner(WithStatus, Spawner):
         if self._kept:
             return {**state, **self._kept}
         if self.child_spawner is not None:
-            cls = type(self.child_spawner)
-            state["child_class"] = f"{cls.__module__}.{cls.__qualname__}"
+            state["child_class"] = name_of(type(self.child_spawner))
             state["child_conf"] = {k: v for k, v in self.child_config.items() if _plain(v)}
             self.child_state = state["child_state"] = self.child_spawner.get_state()
         return state
@@ -346,19 +264,6 @@ class WrapSpawner(WithStatus, Spawner):
         return moved
 
 
-_MISSING = object()
-
-
-def copied(value: Any) -> Any:
-    """Return a copy of a configuration's value that can be changed without changing the original.
-
-    Unlike ``copy.deepcopy``, it leaves alone what isn't data.
-    """
-    if type(value) is dict:
-        return {name: copied(one) for name, one in value.items()}
-    return [copied(one) for one in value] if type(value) is list else value
-
-
 def _plain(value: Any) -> bool:
     """Return whether the database can keep a value."""
     try:
@@ -368,4 +273,4 @@ def _plain(value: Any) -> bool:
     return True
 
 
-handlers.register()
+reports.register()

@@ -15,12 +15,10 @@ from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.user import User
-from jupyterhub.utils import maybe_future
 from tornado import web
 
 from ..errors import UniSpawnerError
-from ..profiles.schema import options_schema
-from . import availability
+from .availability import availability, clusters_to_dict
 from .bookkeeping import serving
 from .server_status import server_status
 
@@ -62,11 +60,10 @@ class SchemaHandler(_Handler):
     async def get(self) -> None:
         """Answer with the schema."""
         spawner = self._user().spawner
-        if not hasattr(spawner, "offered"):
-            raise web.HTTPError(404, "There are no profiles: c.JupyterHub.spawner_class has none.")
+        if not hasattr(spawner, "options_schema"):
+            raise web.HTTPError(404, "The spawner class of this Hub has no profiles.")
         try:
-            offered = await maybe_future(spawner.offered())
-            self._reply(options_schema(offered, spawner.has_own_options))
+            self._reply(await spawner.options_schema())
         except UniSpawnerError as error:
             raise web.HTTPError(424, str(error)) from None
 
@@ -77,15 +74,14 @@ class InventoryHandler(_Handler):
     async def get(self) -> None:
         """Answer at once with what is known; what is too old is asked for in the background."""
         spawner = self._user().spawner
-        offered = getattr(spawner, "offered", None)
         try:
-            if offered is None:
-                known = [availability.availability(spawner)]
+            if hasattr(spawner, "availabilities"):  # of its profiles
+                found = await spawner.availabilities()
             else:
-                known = [spawner.availability(one) for one in await maybe_future(offered())]
+                found = [availability(spawner)]
         except UniSpawnerError as error:
             raise web.HTTPError(424, str(error)) from None
-        self._reply(availability.to_dict(known))
+        self._reply(clusters_to_dict(found))
 
 
 class ServerHandler(_Handler):

@@ -41,7 +41,7 @@ class Availability:
     queue: str
     refresh_in: float
 
-    def words(self, queue: str) -> str:
+    def describe(self, queue: str) -> str:
         """Return what is free in a queue, as people read it; empty if that is not known."""
         found = self.inventory and self.inventory.find_queue(queue)
         return _words(self.inventory, found) if self.inventory and found else ""
@@ -101,7 +101,7 @@ def availability(spawner: Any) -> Availability | None:
     )
 
 
-def to_dict(known: Iterable[Availability | None]) -> dict[str, Any]:
+def clusters_to_dict(known: Iterable[Availability | None]) -> dict[str, Any]:
     """Return what is known of all clusters, as JSON-serialisable data."""
     return {"clusters": {one.cluster: one.to_dict() for one in known if one is not None}}
 

@@ -81,11 +81,11 @@ def doctor(
 def test_a_legacy_class_that_is_right(doctor: Doctor) -> None:
     """Its own commands, templates and Python are what counts, and no setting of UniSpawner's."""
     status, lines = doctor(TORQUE)
-    assert (0, "not checked: acting as a user; --account NAME does") == (status, lines[0])
+    assert (0, "not checked: acting as a user (--account NAME checks it)") == (status, lines[0])
     commands = ", ".join(str(doctor.programs / name) for name in ("sudo", "qsub", "qstat", "qdel"))
     assert [
         "ok      hub: TorqueSpawner, the API at 10.1.0.5",
-        "ok      job: the templates and patterns of TorqueSpawner can be used",
+        "ok      job: the templates and patterns of TorqueSpawner are valid",
         f"ok      commands: {commands}",
         "ok      agent_python: /bin/sh is readable by users",
     ] == lines[1:]
@@ -99,7 +99,7 @@ def test_a_legacy_class_that_is_right(doctor: Doctor) -> None:
         ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
         ('c.TorqueSpawner.batch_script = "{cmd} {typo}"', "job", "there is no field 'typo'"),
         ('c.TorqueSpawner.state_running_re = "R("', "job", "is no regular expression"),
-        ('c.TorqueSpawner.agent_python = "/none/python"', "agent_python", "Users can't read"),
+        ('c.TorqueSpawner.agent_python = "/none/python"', "agent_python", "users can't read"),
         (
             'c.TorqueSpawner.batch_submit_cmd = "nosuch -q {queue}"',
             "commands",
@@ -136,7 +136,7 @@ def test_programs_of_another_host(doctor: Doctor) -> None:
         (doctor.programs / name).unlink()
     status, lines = doctor(f'{TORQUE}\nc.TorqueSpawner.exec_prefix = "ssh login1 sudo -u alice"')
     ssh = doctor.programs / "ssh"
-    assert f"ok      commands: {ssh}; what runs behind ssh is not looked for" in lines
+    assert f"ok      commands: {ssh}; programs that run behind ssh are not checked" in lines
     assert 0 == status
 
 
@@ -203,7 +203,7 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
         "ok      profile hub: LocalProcessSpawner",
         "ok      profile small: TorqueSpawner",
         "ok      profile large: TorqueSpawner",
-        "ok      profile new: UniSpawner, at every bound of its options",
+        "ok      profile new: UniSpawner, checked at every bound of its options",
     ] == [line for line in lines if " profile" in line]
     assert ["scheduler", "hub", "commands", "commands", "query", "agent_python"] == [
         line.split()[1].rstrip(":") for line in lines[1:] if " profile" not in line
@@ -260,7 +260,7 @@ def test_no_profiles(doctor: Doctor) -> None:
     """A list of none offers nothing to anybody."""
     status, lines = doctor(f"{PROFILES}\nc.ProfilesSpawner.profiles = []")
     (line,) = [line for line in lines if line.startswith("WRONG   profiles: ")]
-    assert line.endswith("c.ProfilesSpawner.profiles is empty: there must be one at least")
+    assert line.endswith("c.ProfilesSpawner.profiles: the list is empty; add a profile")
     assert 1 == status
 
 
@@ -268,7 +268,7 @@ def test_profiles_of_another_spawner(doctor: Doctor) -> None:
     """What counts for nothing is pointed at; it may be meant so, and is no failure."""
     status, lines = doctor(f'{PROFILES}\nc.JupyterHub.spawner_class = "unispawner"')
     (line,) = [line for line in lines if line.startswith("look at hub: ")]
-    assert "c.ProfilesSpawner is set, but counts for nothing" in line
+    assert "c.ProfilesSpawner is set but not used" in line
     assert 0 == status, lines
 
 
@@ -303,19 +303,22 @@ def slurm(doctor: Doctor) -> str:
 def test_queues_that_allow_what_is_asked_for(doctor: Doctor, slurm: str) -> None:
     """At each bound of the options."""
     status, lines = doctor(slurm)
-    assert "ok      queues: as far as the scheduler tells, they allow what is asked for" in lines
+    assert "ok      queues: every job is within the limits that the scheduler reports" in lines
     assert 0 == status, lines
 
 
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ('["config"]["queue_name"] = "nosuch"', "the scheduler tells of no queue 'nosuch'; there"),
-        ('["config"] = {"queue_name": "small"}', "48:00:00 is more than the queue small allows"),
-        ('["config"] = {}', "duration: 48:00:00 is more than the default queue allows"),
+        (
+            '["config"]["queue_name"] = "nosuch"',
+            "queue_name: the scheduler has no queue 'nosuch'; its queues: ",
+        ),
+        ('["config"] = {"queue_name": "small"}', "48:00:00 is more than the limit of queue small"),
+        ('["config"] = {}', "duration: 48:00:00 is more than the limit of the default queue"),
         (
             '["options"]["cpu_cores_per_process"]["max"] = 640',
-            "cpu_cores_per_process: 640 is more than the queue long allows",
+            "cpu_cores_per_process: 640 is more than the limit of queue long",
         ),
     ],
 )
@@ -340,13 +343,13 @@ def test_queues_of_a_scheduler_that_does_not_tell(doctor: Doctor, slurm: str) ->
     (doctor.programs / "sinfo").unlink()
     _, lines = doctor(slurm)
     (queues,) = [line for line in lines if " queues: " in line]
-    assert queues.startswith("look at queues: what they allow is not known: ")
+    assert queues.startswith("look at queues: the limits are not known: ")
 
 
 def test_profiles_of_a_function(doctor: Doctor) -> None:
     """They depend on the user."""
     status, lines = doctor(f"{PROFILES}\nc.ProfilesSpawner.profiles = lambda spawner: [spawner]")
-    expected = "a function: what it returns depends on the user, and is checked at a start"
+    expected = "a function; its result depends on the user and is checked at each start"
     assert f"ok      profiles: {expected}" in lines
     assert 0 == status, lines
 

@@ -1,4 +1,4 @@
-"""What ``unispawner doctor`` checks of batchspawner's classes."""
+"""The checks of ``unispawner doctor`` for batchspawner's classes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ...run_as.accounts import find_account
 from ...submit_host.host import HOST
 
 TIMEOUT = 10.0
-"""Seconds that the shell may take to look for a program."""
+"""How long (seconds) the shell may take to find a program."""
 
 
 async def check_templates(spawner: Any) -> str:
-    """Tell that templates can be filled in and patterns be matched.
+    """Check that the templates can be filled in and the patterns can be matched.
 
     Raises
     ------
     InvalidJobError
-        For the first that can't.
+        For the first that can't, naming its trait.
     """
     await type(spawner).check_config(spawner.config)
-    return f"the templates and patterns of {type(spawner).__name__} can be used"
+    return f"the templates and patterns of {type(spawner).__name__} are valid"
 
 
 async def check_commands(spawner: Any) -> str:
-    """Tell where the programs are that the commands begin with.
+    """Return the paths of the programs that the commands begin with.
 
-    Behind an ``exec_prefix`` that goes to another host, only the prefix's own is looked for.
+    If ``exec_prefix`` goes to another host, only its own program is checked.
 
     Raises
     ------
@@ -46,27 +46,27 @@ async def check_commands(spawner: Any) -> str:
     missing: dict[str, str] = {}
     for trait, name in programs.items():
         if name and (here or trait == "exec_prefix"):
-            where = await _where(name, variables)
+            where = await _find_program(name, variables)
             (found if where else missing).setdefault(name, where or trait)
     if missing:
         cls = type(spawner).__name__
         words = ", ".join(f"{name} (c.{cls}.{trait})" for name, trait in missing.items())
         raise InvalidJobError(
-            f"{words} not found in {variables.get('PATH')}: give the path in the trait, or start "
-            "the Hub with another PATH"
+            f"{words} not found in {variables.get('PATH')}; write the full path in the trait, or "
+            "start the Hub with another PATH"
         )
-    rest = "" if here else f"; what runs behind {prefix or 'exec_prefix'} is not looked for"
+    rest = "" if here else f"; programs that run behind {prefix or 'exec_prefix'} are not checked"
     return ", ".join(found.values()) + rest
 
 
 def program(command: str) -> str:
-    """Return the program that a shell line begins with; empty if only a shell could tell."""
+    """Return the program that a shell line begins with; empty if only a shell can find it."""
     words = [word for word in command.split() if not re.match(r"\w+=", word)]
     return words[0] if words and re.fullmatch(r"[\w./+-]+", words[0]) else ""
 
 
-async def _where(name: str, variables: dict[str, str]) -> str:
-    """Return what the shell that runs the commands takes a name for; empty for nothing."""
+async def _find_program(name: str, variables: dict[str, str]) -> str:
+    """Return what a name means to the shell that runs the commands; empty if nothing."""
     done = await HOST.run(
         ["/bin/sh", "-c", 'command -v "$1"', "sh", name],
         environment=variables,
@@ -77,7 +77,7 @@ async def _where(name: str, variables: dict[str, str]) -> str:
 
 
 async def check_account(spawner: Any, name: str) -> str:
-    """Tell what the agent finds as an account, run behind ``exec_prefix`` as for a server.
+    """Return what the agent reports as an account, behind ``exec_prefix`` as for a server.
 
     Raises
     ------
@@ -88,12 +88,12 @@ async def check_account(spawner: Any, name: str) -> str:
     username = quote("username", account.name)
     prefix = filled_in(spawner, "exec_prefix", {**known_fields(spawner), "username": username})
     client = private_files.client_for(spawner, account, prefix, spawner.state_dir)
-    told = await client.check()
-    return ", ".join(f"{key} {value}" for key, value in told.items() if value != {})
+    facts = await client.check()
+    return ", ".join(f"{key} {value}" for key, value in facts.items() if value != {})
 
 
 def keeps_environment(spawner: Any) -> bool:
-    """Return whether ``exec_prefix`` has sudo keep the Hub's environment: sudoers must allow it."""
+    """Return whether ``exec_prefix`` lets sudo keep the environment, which sudoers must allow."""
     return bool(
         re.search(r"\bsudo\b.*\s(-[A-Za-z]*E|--preserve-env)(?![\w-])", spawner.exec_prefix)
     )

@@ -1,7 +1,7 @@
-"""What a configuration asks for is held against what the scheduler tells of its queues.
+"""Compares the jobs of a configuration with the limits that the scheduler reports for its queues.
 
-What it tells need not be all: a reservation or the like may allow more. So this is for ``unispawner
-doctor`` to point at, and ends no Hub's start.
+A scheduler need not report all that it allows, such as a reservation. So ``unispawner doctor`` only
+points at what it finds, and a Hub starts all the same.
 """
 
 from __future__ import annotations
@@ -9,27 +9,26 @@ from __future__ import annotations
 import re
 
 from ...job import JobSpec
-from ...profiles.fields import FIELDS, show
+from ...profiles.fields import FIELDS, format_value
 from ...schedulers.inventory import Inventory
 
-_PLAIN = re.compile(r"[\w.+-]+")
-"""One queue's name, and no list of them, nor one with a server's or a host's name."""
+_ONE_QUEUE = re.compile(r"[\w.+-]+")
+"""The name of one queue, and neither a list nor a name with a server's or a host's."""
 
 
-def doubts(spec: JobSpec, inventory: Inventory) -> list[str]:
-    """Return why a job might not start, in words; nothing if nothing is known."""
+def compare(spec: JobSpec, inventory: Inventory) -> list[str]:
+    """Return messages that say why a job might not start; none if nothing is known."""
     name = spec.queue_name
     if name and inventory.find_queue(name) is None:
         names = ", ".join(queue.name for queue in inventory.queues)
-        told = names and _PLAIN.fullmatch(name)
-        return [f"the scheduler tells of no queue {name!r}; there are {names}"] if told else []
-    where = f"the queue {name}" if name else "the default queue"
-    result = []
+        if not (names and _ONE_QUEUE.fullmatch(name)):
+            return []
+        return [f"queue_name: the scheduler has no queue {name!r}; its queues: {names}"]
+    queue = f"queue {name}" if name else "the default queue"
+    messages = []
     for field, limit in inventory.limits(name).items():
         asked = spec.duration if field == "duration" else getattr(spec.resources, field)
         if asked is not None and asked > limit:  # type: ignore[operator] # both are of one kind
-            kind = FIELDS[field].kind
-            result.append(
-                f"{field}: {show(kind, asked)} is more than {where} allows, {show(kind, limit)}"
-            )
-    return result
+            value, most = (format_value(FIELDS[field].kind, one) for one in (asked, limit))
+            messages.append(f"{field}: {value} is more than the limit of {queue}, {most}")
+    return messages

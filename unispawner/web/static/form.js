@@ -16,7 +16,7 @@
       element,
       slug: element.dataset.profile,
       radio: element.querySelector('input[name="profile"]'),
-      asked: JSON.parse(element.dataset.asked),
+      defaults: JSON.parse(element.dataset.defaults),
       free: element.querySelector("[data-free]"),
       box: element.querySelector(".unispawner-options"),
       options: [...element.querySelectorAll("[data-option]")].map(readOption),
@@ -108,7 +108,7 @@
   }
 
   function fields(card) {
-    const result = { ...card.asked };
+    const result = { ...card.defaults };
     for (const option of applying(card)) {
       const value = option.control.value;
       if (!value) continue;
@@ -196,9 +196,9 @@
         option.control.disabled = !here || !applies || option.locked;
         option.description.textContent = option.control.selectedOptions?.[0]?.dataset.description ?? "";
         // What the Hub found wrong stays until that is changed.
-        const told = option.element.dataset.told !== undefined && changed !== option.control;
+        const told = option.element.dataset.refused !== undefined && changed !== option.control;
         if (!told) {
-          delete option.element.dataset.told;
+          delete option.element.dataset.refused;
           complain(option, here && applies ? complaint(card, option) : "");
         }
       }
@@ -271,7 +271,7 @@
       console.warn("No choice is remembered:", error);
     }
     for (const card of cards) {
-      if (card.element.dataset.said === undefined && last[card.slug]) fill(card, last[card.slug]);
+      if (card.element.dataset.filled === undefined && last[card.slug]) fill(card, last[card.slug]);
     }
     return last;
   }
@@ -322,7 +322,7 @@
   // -- all of it -----------------------------------------------------------------------------------
 
   for (const invalid of form.querySelectorAll('[aria-invalid="true"]')) {
-    invalid.closest("[data-option]").dataset.told = "";
+    invalid.closest("[data-option]").dataset.refused = "";
   }
   recall();
   followLink();

@@ -1,0 +1,51 @@
+"""``unispawner doctor``: checks whether a configuration can work on this host."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+from collections.abc import Iterable
+from typing import Any
+
+from ...errors import UniSpawnerError
+from ...legacy import BatchSpawnerBase
+from ...run_as.sudo import Sudo
+from ...servers.spawner import UniSpawner
+from ..config_file import class_or_unispawner, load_config, spawner_for_nobody
+from . import batchspawner
+from .checks import Doubt, list_checks
+from .spawners import find_spawners
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run all checks and print a line for each; return 1 if any has failed."""
+    config = load_config(options.config)
+    spawner = spawner_for_nobody(class_or_unispawner(config), config, options.config)
+    spawners = find_spawners(spawner)
+    if options.sudoers:
+        print_sudoers(spawners, options.hub_account or getpass.getuser(), options.group)
+        return 0
+    if not options.account:
+        print("not checked: acting as a user (--account NAME checks it)")
+    status = 0
+    for name, check in list_checks(spawner, spawners, options.account):
+        try:
+            print(f"ok      {name}: {asyncio.run(check())}")  # type: ignore[arg-type] # a coroutine
+        except Doubt as doubt:
+            print(f"look at {name}: {doubt}")
+        except UniSpawnerError as error:
+            status = 1
+            print(f"WRONG   {name}: {error}")
+    return status
+
+
+def print_sudoers(spawners: Iterable[Any], hub_account: str, group: str) -> None:
+    """Print a line for sudoers for each Python that runs the agent; usually there is one."""
+    pythons: dict[str, bool] = {}
+    for one in spawners:
+        if isinstance(one, UniSpawner | BatchSpawnerBase):
+            setenv = isinstance(one, BatchSpawnerBase) and batchspawner.keeps_environment(one)
+            pythons[one.agent_python] = pythons.get(one.agent_python, False) or setenv
+    for python, setenv in pythons.items():
+        print(Sudo(python).sudoers_line(hub_account, group, setenv=setenv))

@@ -1,0 +1,82 @@
+"""The spawners of a configuration that run servers: the Hub's own, or those of its profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jupyterhub.spawner import Spawner
+from traitlets import TraitError
+
+from ...errors import InvalidJobError
+from ...legacy import BatchSpawnerBase
+from ...legacy.checks import COMMANDS
+from ...profiles.children import ChildFactory
+from ...profiles.reading import PROFILE, Profile, read_profiles
+from ...profiles.spawner import ProfilesSpawner
+from ...profiles.wrap_spawner import WrapSpawner
+from ...servers.spawner import UniSpawner
+from ...settings.scheduler import SchedulerSettings
+
+
+def listed_profiles(spawner: Any) -> list[Profile]:
+    """Return the profiles that a configuration lists; none if a function returns them."""
+    if not (isinstance(spawner, ProfilesSpawner) and isinstance(spawner.profiles, list)):
+        return []
+    try:
+        return read_profiles(spawner.profiles)
+    except InvalidJobError:
+        return []  # the check of the profiles reports it
+
+
+def find_spawners(spawner: Any) -> list[Any]:
+    """Return the spawners that run servers; of those that are checked alike, only the first.
+
+    Raises
+    ------
+    InvalidJobError
+        If a wrapper's ``child_config`` can't be right.
+    """
+    if not isinstance(spawner, WrapSpawner):
+        return [spawner]
+    if not isinstance(spawner, ProfilesSpawner):
+        try:
+            return [spawner.construct_child()]
+        except TraitError as error:
+            raise InvalidJobError(f"c.{type(spawner).__name__}.child_config: {error}") from None
+    found: dict[object, Spawner] = {}
+    for profile in listed_profiles(spawner):
+        try:
+            child = ChildFactory(profile, spawner).make({PROFILE: profile.slug})
+        except InvalidJobError:
+            continue  # the check of the profile reports it
+        found.setdefault(_what_is_checked(child), child)
+    return list(found.values()) or [UniSpawner(config=spawner.config)]
+
+
+def _what_is_checked(spawner: Spawner) -> object:
+    """Return those values of a spawner that the checks depend on."""
+    names: Iterable[str] = ()
+    if isinstance(spawner, UniSpawner):
+        names = (*SchedulerSettings.class_own_traits(config=True), "agent_python")
+    elif isinstance(spawner, BatchSpawnerBase):
+        names = (*COMMANDS, "agent_python")
+    return type(spawner), *(repr(getattr(spawner, name)) for name in names)
+
+
+def find_jobs(spawner: Any) -> Iterator[tuple[str, UniSpawner]]:
+    """Yield a UniSpawner for each job at a bound of what users can choose.
+
+    Before it comes the prefix for a message about it, which names its profile.
+    """
+    if isinstance(spawner, UniSpawner):
+        yield "", spawner
+    for profile in listed_profiles(spawner):
+        children = ChildFactory(profile, spawner)
+        for user_options in profile.variants():
+            try:
+                child = children.make(user_options)
+            except InvalidJobError:
+                continue  # the check of the profile reports it
+            if isinstance(child, UniSpawner):
+                yield f"profile {profile.slug}: ", child
