@@ -232,7 +232,7 @@ async def test_there_is_no_schema_without_profiles(hub: Hub) -> None:
     token = hub.user("ada").new_api_token()
     response = await hub.get("unispawner/schema", token)
     assert 404 == response.code
-    assert "There are no profiles" in json.loads(response.body)["message"]
+    assert "has no profiles" in json.loads(response.body)["message"]
     known = json.loads((await hub.get("unispawner/inventory", token)).body)
     assert ["fake"] == list(known["clusters"])
 
