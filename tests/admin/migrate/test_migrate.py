@@ -40,7 +40,7 @@ def test_the_first_seed_example(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert 120 == config.Spawner.http_timeout
     assert 'c.UniSpawner.host_map = {"node1": "int-node1.mesabi.xyz.edu"}' in text
     told = capsys.readouterr().out
-    assert "works as it is" in told
+    assert "can also stay as it is" in told
     assert '"unispawner.TorqueSpawner"' in told
     assert "c.TorqueSpawner.state_exechost_exp" in told
 

@@ -1,10 +1,30 @@
-"""``unispawner migrate``: a batchspawner configuration becomes UniSpawner's.
+"""``unispawner migrate``: writes UniSpawner's configuration for one of batchspawner's.
 
-The new file is the old one's own text. What UniSpawner says in another way is a comment in it and
-written anew at its end; all else, functions, conditions, imports and what comes from the
-environment among it, is there as its administrator wrote it. To write all settings out from what
-was loaded would lose that, and put secrets that the old file reads from elsewhere into the new one;
-a new file that loads the old one would leave two to be understood.
+The new file is the old one's own text. A setting that UniSpawner has in another form becomes a
+comment there, and its successor stands at the end. Everything else (functions, conditions, imports,
+values from the environment) stays as its administrator wrote it. Two other ways were rejected: a
+file that lists all loaded settings loses that text and holds secrets that the old file reads from
+elsewhere, and a file that loads the old one leaves two files to understand.
+
+The modules, in the order in which a configuration passes through them::
+
+    read    load           runs the file; stand-ins take the place of batchspawner
+            old_config     which class, and all settings that it reads
+            old_file       the text, and changes in it
+    decide  plan           the whole configuration: one spawner, or profiles
+            translate      one spawner's settings, with
+              script_settings  batch_script and the req_ fields:
+                batch_script     what a site's script does beyond batchspawner's
+                options          a scheduler's options, as directives have them
+                fields           req_memory, req_runtime … -> settings
+                amounts          memory and time in a scheduler's own units
+              command          cmd, args and batchspawner-singleuser
+              hooks            whether a function needs batchspawner
+            translation    the result: settings, remarks, what can't be translated
+    write   new_file       the new text
+            literal        Python's text of a value
+            check          loads the new file, and makes a job of it
+            report         what the administrator reads
 """
 
 from __future__ import annotations
@@ -18,23 +38,23 @@ import tokenize
 from pathlib import Path
 
 from ...errors import InvalidJobError
-from .check import problems
-from .old import load
+from .check import find_problems
+from .load import load_new, load_old
+from .new_file import add_origins, write
+from .old_file import OldFile
 from .plan import Plan, make_plan
-from .report import report
-from .source import Source
-from .write import annotate, write
+from .report import write_report
 
 
 def migrate(path: Path, output: str | None = None, *, force: bool = False) -> int:
-    """Write the new configuration and report; return 1 if something is wrong with it.
+    """Write the new configuration and print a report; return 1 if something is wrong with it.
 
     Parameters
     ----------
     path
-        The old one.
+        The old file.
     output
-        Where to write it; None is beside the old one, ``-`` is standard output, where the report
+        The new file. None puts it beside the old one; ``-`` is standard output, and the report
         goes to standard error.
     force
         Whether an existing file is replaced.
@@ -45,32 +65,40 @@ def migrate(path: Path, output: str | None = None, *, force: bool = False) -> in
         If there is nothing to migrate, or the old file can't be read or the new one written.
     """
     target = None if output == "-" else Path(output or path.with_name(f"{path.stem}.unispawner.py"))
-    if target is not None and os.path.lexists(target):
-        if path.exists() and target.exists() and path.samefile(target):
-            raise InvalidJobError(f"{target} is the old configuration itself")
-        if not force:
-            raise InvalidJobError(f"{target} is there already; --force replaces it")
+    if target is not None:
+        _check_target(target, path, force=force)
     text, encoding = _read(path)
-    config = load(path, stand_ins=True)
+    config = load_old(path)
     plan = make_plan(config)
-    annotate(plan, Source(text))
-    new = write(plan, Source(text), config, path.name).encode(encoding)
+    add_origins(plan, OldFile(text))
+    new = write(plan, OldFile(text), config, path.name).encode(encoding)
     if target is None:
         with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder, path.name)
             _create(draft, new, like=path)
-            wrong = _wrong(draft, path.absolute().parent, plan)
+            problems = _check(draft, path.absolute().parent, plan)
         sys.stdout.write(new.decode(encoding))
     else:
         _create(target, new, like=path, force=force)
-        wrong = _wrong(target, target.absolute().parent, plan)
-    words = Source(text).change_words()
-    told = report(plan, config, path.name, str(target or "the new file"), words, wrong)
-    print(told, file=sys.stderr if target is None else sys.stdout)
-    return 1 if wrong else 0
+        problems = _check(target, target.absolute().parent, plan)
+    replaced = OldFile(text).replace_names()
+    name = str(target or "the new file")
+    report = write_report(plan, config, path.name, name, replaced, problems)
+    print(report, file=sys.stderr if target is None else sys.stdout)
+    return 1 if problems else 0
+
+
+def _check_target(target: Path, old: Path, *, force: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if old.exists() and target.exists() and old.samefile(target):
+        raise InvalidJobError(f"{target} is the old configuration itself: name another file (-o)")
+    if not force:
+        raise InvalidJobError(f"{target} exists already: name another file (-o), or use --force")
 
 
 def _read(path: Path) -> tuple[str, str]:
+    """Return a file's text and its encoding."""
     try:
         with tokenize.open(path) as file:
             return file.read(), file.encoding
@@ -80,16 +108,16 @@ def _read(path: Path) -> tuple[str, str]:
         raise InvalidJobError(f"{path}: {error}") from None
 
 
-def _wrong(new: Path, beside: Path, plan: Plan) -> list[str]:
+def _check(new: Path, folder: Path, plan: Plan) -> list[str]:
     """Load the new file as a Hub without batchspawner would, and return what is wrong with it."""
     try:
-        return list(problems(load(new, stand_ins=False, beside=beside), plan))
+        return list(find_problems(load_new(new, folder), plan))
     except InvalidJobError as error:
-        return [f"it does not load: {error}"]
+        return [f"the file can't be loaded: {error}"]
 
 
 def _create(target: Path, text: bytes, *, like: Path, force: bool = False) -> None:
-    """Write a file that nobody can read or write who could not the old one."""
+    """Write a file that only those can read or write who can do so with the old one."""
     old = like.stat()
     mode = stat.S_IMODE(old.st_mode) & 0o777
     name = target.with_name(f".{target.name}.{secrets.token_hex(4)}") if force else target
@@ -98,7 +126,7 @@ def _create(target: Path, text: bytes, *, like: Path, force: bool = False) -> No
         with open(descriptor, "wb") as file:
             try:
                 os.fchown(descriptor, old.st_uid if os.getuid() == 0 else -1, old.st_gid)
-            except PermissionError:  # another group's members are none of the old one's
+            except PermissionError:  # the members of another group must not read it
                 mode &= ~0o070
             os.fchmod(descriptor, mode)
             file.write(text)

@@ -1,4 +1,4 @@
-"""Memory and time as each scheduler's own option reads them."""
+"""Memory and time, as each scheduler's own option reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _UNITS = ("", "K", "M", "G", "T", "P")
 
 
 def read_memory(text: str, scheduler: str) -> int | None:
-    """Return bytes; None for what is no amount, or one in a unit that only the site knows (LSF)."""
+    """Return a number of bytes; None if the text is not an amount.
+
+    A bare number is megabytes to Slurm and HTCondor and bytes to PBS, TORQUE and Grid Engine. For
+    LSF its unit is the site's (LSF_UNIT_FOR_LIMITS), so that it can't be read: None.
+    """
     text = text.strip()
     if scheduler in ("torque", "pbs"):
         return read_size(text) or None
@@ -31,7 +35,7 @@ def read_memory(text: str, scheduler: str) -> int | None:
 
 
 def write_memory(size: int) -> str:
-    """Return ``4G`` for so many bytes, in the largest unit that needs no fraction."""
+    """Return ``4G`` for a number of bytes, in the largest unit that needs no fraction."""
     unit = 0
     while size % 1024 == 0 and unit < len(_UNITS) - 1:
         size, unit = size // 1024, unit + 1
@@ -39,14 +43,21 @@ def write_memory(size: int) -> str:
 
 
 def read_runtime(text: str, scheduler: str) -> timedelta | None:
-    """Return a length of time; None for what is none, such as Slurm's UNLIMITED."""
+    """Return a length of time; None if the text is not one, such as Slurm's UNLIMITED.
+
+    A bare number is minutes to Slurm and LSF, and seconds to PBS, TORQUE and Grid Engine; ``8:00``
+    is eight hours to LSF and eight minutes to the others. HTCondor has no such option, so that
+    only what cannot be misread is read: ``8:00:00`` and ``1-12``.
+    """
     text = text.strip()
     found: timedelta | None
     if scheduler in ("torque", "pbs", "gridengine"):  # [[HH:]MM:]SS
         found = read_duration(text)
-    elif match := re.fullmatch(r"(\d{1,9}):(\d{1,2})", text, re.ASCII):
-        hours = scheduler == "lsf"  # to which it is HH:MM, and MM:SS to Slurm
-        found = timedelta(minutes=int(match[1]), seconds=int(match[2])) * (60 if hours else 1)
+    elif scheduler == "htcondor" and not re.search(r"-|:.*:", text):
+        found = None
+    elif match := re.fullmatch(r"(\d{1,9}):(\d{1,2})", text, re.ASCII):  # MM:SS, or LSF's HH:MM
+        minutes = timedelta(minutes=int(match[1]), seconds=int(match[2]))
+        found = minutes * 60 if scheduler == "lsf" else minutes
     else:
         try:
             found = parse_duration(text)
@@ -56,7 +67,7 @@ def read_runtime(text: str, scheduler: str) -> timedelta | None:
 
 
 def write_duration(text: str, length: timedelta) -> str:
-    """Return a length as UniSpawner reads it: the old text where that says the same."""
+    """Return a length as UniSpawner reads it: the old text if that says the same."""
     try:
         same = ":" in text and parse_duration(text) == length
     except InvalidJobError:

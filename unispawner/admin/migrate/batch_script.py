@@ -1,7 +1,7 @@
-"""What a site's ``batch_script`` asks for, beside batchspawner's own.
+"""Finds what a site's ``batch_script`` asks for beyond batchspawner's own.
 
-Both are filled in as batchspawner does, with the site's settings, and then compared: so it does not
-matter how a line is written, with ``{memory}``, ``{{memory}}`` or a plain ``4G``.
+Both are filled in as batchspawner does it, with the site's settings, and then compared. So it does
+not matter how a line is written: with ``{memory}``, with ``{{memory}}`` or with a plain ``4G``.
 """
 
 from __future__ import annotations
@@ -9,29 +9,36 @@ from __future__ import annotations
 import re
 import string
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from jinja2 import Environment, TemplateError, meta, nodes
 
-from .options import KINDS, PREFIXES, Option, parse_options
+from .options import KINDS, PREFIXES, Option, parse_options, write_option
 
 OF_THE_USER = ("username", "homedir", "keepvars", "cmd")
-"""Fields whose value is known only when a server starts."""
+"""Fields whose values are known only when a server starts."""
 _MARKS = {name: f"\ue000{name}\ue001" for name in (*OF_THE_USER, "prologue", "epilogue")}
+"""What stands in a filled-in script for a field that must be recognized afterwards."""
 _SHELL = re.compile(r"#!\s*/\S*\b(sh|bash|dash)(\s+-\w+)*\s*|#!\s*/usr/bin/env\s+(ba)?sh\s*")
 _KEPT = {("R", "select[type==any]")}
-"""Of batchspawner's own scripts: what no field of UniSpawner's says."""
+"""Options of batchspawner's own scripts that no field of UniSpawner's stands for."""
 _COMMAND = re.compile(rf"(exec\s+)?(srun\s+)?{_MARKS['cmd']}", re.ASCII)
 
 
-class OwnScript(Exception):
-    """The script does something that has no counterpart; says what."""
+class UntranslatableScript(Exception):
+    """The script does something that has no counterpart; the text says what."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script that was filled in and taken apart."""
+    """A script that was filled in and taken apart.
+
+    Attributes
+    ----------
+    before, command, after
+        The lines before the one that runs the server, that line, and those after it.
+    """
 
     options: tuple[Option, ...]
     before: tuple[str, ...] = ()
@@ -41,37 +48,38 @@ class Script:
 
 
 @dataclass
-class Asked:
+class Comparison:
     """What a site's script makes of the site's settings.
 
     Attributes
     ----------
     used
         Fields that it uses as batchspawner's script does.
-    covered
-        Fields that it uses in another way: what comes of that is among ``extra``, or in the text.
+    used_otherwise
+        Fields that it uses in another way: ``extra``, ``prologue`` or ``epilogue`` have the result.
     extra
         Options that batchspawner's script does not have.
+    from_options
+        Those of them that come from ``req_options``.
     dropped
-        Options for what UniSpawner sees to by itself.
-    stops
+        Options that UniSpawner sets itself.
+    stops_on_error
         The script ends at the first command that fails (``set -e``), as batchspawner's do.
     """
 
     used: set[str] = field(default_factory=set)
-    covered: set[str] = field(default_factory=set)
+    used_otherwise: set[str] = field(default_factory=set)
     extra: list[Option] = field(default_factory=list)
+    from_options: set[Option] = field(default_factory=set)
     dropped: list[str] = field(default_factory=list)
     job_name: str = ""
     directory: str = ""
     prologue: str = ""
     epilogue: str = ""
-    stops: bool = False
+    stops_on_error: bool = False
 
 
-def compare(
-    template: str, default: str, fields: Mapping[str, str], names: set[str], scheduler: str
-) -> Asked:
+def compare(template: str, default: str, fields: Mapping[str, str], scheduler: str) -> Comparison:
     """Find what a site's script does otherwise than batchspawner's.
 
     Parameters
@@ -79,63 +87,65 @@ def compare(
     template, default
         The site's script and batchspawner's.
     fields
-        The values that the site's configuration has for them.
-    names
-        All fields that there are.
+        The site's values of all fields but those of the user.
     scheduler
         Whose options they are.
 
     Raises
     ------
-    OwnScript
-        If the difference can't be expressed without a script.
+    UntranslatableScript
+        If only a script can express the difference.
     """
-    _check_fields(template, names)
+    _check_fields(template, {*fields, *OF_THE_USER})
     site = _read(template, fields, scheduler)
     plain = {**fields, "options": ""}
     usual = _read(default, plain, scheduler)
-    asked = Asked()
-    accounted: set[Option] = set()
+    result = Comparison()
+    accounted = {*_read(default, dict.fromkeys(fields, ""), scheduler).options}
     for name in fields:
-        without = {**fields, name: ""}
-        if name in OF_THE_USER or _read(template, without, scheduler) == site:
+        without = _read(template, {**fields, name: ""}, scheduler)
+        if without == site:
             continue
         depends = {*usual.options} - {*_read(default, {**plain, name: ""}, scheduler).options}
         if depends and depends <= {*site.options}:
-            asked.used.add(name)
+            result.used.add(name)
             accounted |= depends
         else:
-            asked.covered.add(name)
-    _sort(asked, site, {*usual.options} | accounted, usual, scheduler)
-    _read_body(asked, site, usual, fields)
-    return asked
+            result.used_otherwise.add(name)
+        if name == "options":
+            result.from_options = {*site.options} - {*without.options}
+    _sort_options(result, site, accounted, scheduler)
+    _check_command(site, usual, scheduler)
+    _read_body(result, site, usual, fields)
+    return result
 
 
-def _check_fields(template: str, names: set[str]) -> None:
-    """Refuse names that nothing gives, and a script that is another one for each user."""
-    if not is_jinja(template):
-        try:
-            found = {name for _, name, _, _ in string.Formatter().parse(template) if name}
-        except ValueError as error:
-            raise OwnScript(f"it is no template: {error}") from None
-        for_some: set[str] = set()
-    else:
+def _check_fields(template: str, known: Collection[str]) -> None:
+    """Refuse fields that no setting defines, and a script whose lines depend on the user."""
+    decisive: set[str] = set()
+    if is_jinja(template):
         environment = Environment(autoescape=False)  # noqa: S701 (a shell script, not HTML)
         try:
             tree = environment.parse(template)
         except TemplateError as error:
-            raise OwnScript(f"it is no template: {error}") from None
+            raise UntranslatableScript(f"the script is not a valid template: {error}") from None
         found = meta.find_undeclared_variables(tree)
-        tests = [node.test for node in tree.find_all(nodes.If)]
+        tests: list[nodes.Node] = [node.test for node in tree.find_all(nodes.If)]
         tests += [node.test for node in tree.find_all(nodes.CondExpr)]
         tests += [node.iter for node in tree.find_all(nodes.For)]
-        filters = list(tree.find_all(nodes.Filter))
-        parts = [name for test in (*tests, *filters) for name in _names(test)]
-        for_some = {*parts} & {*OF_THE_USER}
-    if unknown := found - names - {"cmd"}:
-        raise OwnScript(f"no setting gives {', '.join(sorted(unknown))}")
-    if for_some:
-        raise OwnScript(f"it is another one for each {', '.join(sorted(for_some))}")
+        tests += tree.find_all(nodes.Filter)
+        decisive = {name for test in tests for name in _names(test)} & {*OF_THE_USER}
+    else:
+        try:
+            found = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+        except ValueError as error:
+            raise UntranslatableScript(f"the script is not a valid template: {error}") from None
+    if unknown := sorted(found - {*known}):
+        names = ", ".join(f"{{{name}}}" for name in unknown)
+        raise UntranslatableScript(f"no setting defines what the script uses: {names}")
+    if decisive:
+        names = ", ".join(f"{{{name}}}" for name in sorted(decisive))
+        raise UntranslatableScript(f"the lines of the script depend on the user, by {names}")
 
 
 def _names(node: nodes.Node) -> set[str]:
@@ -144,11 +154,12 @@ def _names(node: nodes.Node) -> set[str]:
 
 
 def is_jinja(template: str) -> bool:
-    """Return whether batchspawner takes a template for Jinja's, and not for ``str.format``'s."""
+    """Return whether batchspawner reads a template with Jinja, and not with ``str.format``."""
     return "{{" in template or "{%" in template
 
 
 def _read(template: str, fields: Mapping[str, str], scheduler: str) -> Script:
+    """Fill a template in, and take it apart."""
     marks = {name: mark for name, mark in _MARKS.items() if fields.get(name, "x")}
     values = {**dict.fromkeys(_MARKS, ""), **fields, **marks}
     try:
@@ -158,9 +169,9 @@ def _read(template: str, fields: Mapping[str, str], scheduler: str) -> Script:
         else:
             text = template.format(**values)
     except (TemplateError, LookupError, ValueError, AttributeError) as error:
-        raise OwnScript(f"it can't be filled in: {error}") from None
+        raise UntranslatableScript(f"the script can't be filled in: {error}") from None
     if scheduler == "htcondor":
-        return Script(tuple(_options(text, scheduler)))
+        return Script(tuple(_parse_options(text, scheduler)))
     return _take_apart(text, scheduler)
 
 
@@ -174,93 +185,102 @@ def _take_apart(text: str, scheduler: str) -> Script:
         line = lines.pop(0).rstrip()
         # These two read directives wherever they are; the others up to the first command.
         if line.startswith(prefix) and not (began and scheduler not in ("gridengine", "lsf")):
-            options += _options(line.removeprefix(prefix), scheduler)
+            options += _parse_options(line.removeprefix(prefix), scheduler)
         else:
             began = began or bool(line.strip() and not line.lstrip().startswith("#"))
             before.append(line)
     if not lines:
-        raise OwnScript("it has no {cmd}")
+        raise UntranslatableScript("the script has no {cmd}")
     return Script(
         tuple(options), tuple(before), lines[0].strip(), tuple(map(str.rstrip, lines[1:])), shell
     )
 
 
-def _options(text: str, scheduler: str) -> list[Option]:
+def _parse_options(text: str, scheduler: str) -> list[Option]:
     try:
         return parse_options(text, scheduler)
     except ValueError as error:
-        raise OwnScript(f"{_readable(text.strip())!r}: {error}") from None
+        raise UntranslatableScript(f"{_unmark(text.strip())!r} can't be read: {error}") from None
 
 
-def _sort(
-    asked: Asked, site: Script, accounted: set[Option], usual: Script, scheduler: str
-) -> None:
-    """Tell what the site's options are for: our own business, or the scheduler's."""
+def _sort_options(result: Comparison, site: Script, accounted: set[Option], scheduler: str) -> None:
+    """Sort the site's options: those that UniSpawner sets itself, and those for the scheduler."""
     kinds = KINDS[scheduler]
     for option in site.options:
         name, text = option[0], str(option[1])
-        kind, words = kinds.get(name), _readable(f"{name}={text}")
+        kind, words = kinds.get(name), _unmark(write_option(option, scheduler))
         if kind == "name" and "\ue000" not in text:
-            asked.job_name = text
+            result.job_name = text
         elif option in accounted and option not in _KEPT:
             continue
         elif kind == "directory":
             home = text == _MARKS["homedir"] or text.endswith("/" + _MARKS["username"])
-            asked.directory = "" if home else text
+            result.directory = "" if home else text
         elif kind in ("name", "ours") or (kind == "shell" and re.search(r"/(ba|da)?sh$", text)):
-            asked.dropped.append(words)
+            result.dropped.append(words)
         elif kind or "\ue000" in text:
-            raise OwnScript(f"the option {words}")
+            raise UntranslatableScript(f"UniSpawner has no counterpart of the option {words}")
         else:
-            asked.extra.append(option)
-    commands = {option for option in usual.options if kinds.get(option[0]) == "command"}
+            result.extra.append(option)
+
+
+def _check_command(site: Script, usual: Script, scheduler: str) -> None:
+    """Make sure that the site's script runs the server as batchspawner's does."""
+    commands = {one for one in usual.options if KINDS[scheduler].get(one[0]) == "command"}
     if not commands <= {*site.options}:
-        raise OwnScript("it runs the server in another way")
+        raise UntranslatableScript("the script does not run the server as batchspawner's does")
+    if site.command and not _COMMAND.fullmatch(site.command):
+        raise UntranslatableScript(
+            f"the script does not run the server as batchspawner's does: {_unmark(site.command)}"
+        )
 
 
-def _read_body(asked: Asked, site: Script, usual: Script, fields: Mapping[str, str]) -> None:
-    if not site.command:
-        if asked.directory:
-            raise OwnScript(f"the job's directory is {_readable(asked.directory)}")
+def _read_body(result: Comparison, site: Script, usual: Script, fields: Mapping[str, str]) -> None:
+    """Find what the site's script does before the server starts, and after it has ended."""
+    if not site.command:  # a submit description
+        if result.directory:
+            raise UntranslatableScript(
+                f"UniSpawner's jobs start in the user's home, not in {_unmark(result.directory)}"
+            )
         return
     if site.shell and not _SHELL.fullmatch(site.shell):
-        raise OwnScript(f"it is no script of bash or sh: {site.shell}")
-    if not _COMMAND.fullmatch(site.command):
-        raise OwnScript(f"it runs the server in another way: {_readable(site.command)}")
-    first = (f'cd "{asked.directory}" || exit 1',) if asked.directory else ()
-    asked.prologue = _text((*first, *site.before), usual.before, fields)
-    asked.epilogue = _text(site.after, usual.after, fields)
+        raise UntranslatableScript(f"the script is not for sh or bash: {site.shell}")
+    first = (f'cd "{result.directory}" || exit 1',) if result.directory else ()
+    result.prologue = _find_text((*first, *site.before), usual.before, fields)
+    result.epilogue = _find_text(site.after, usual.after, fields)
     stopping = re.compile(r"set -\w*e")
-    asked.stops = any(stopping.match(line) for line in {*site.before} & {*usual.before})
+    result.stops_on_error = any(stopping.match(line) for line in {*site.before} & {*usual.before})
 
 
-def _text(lines: tuple[str, ...], usual: tuple[str, ...], fields: Mapping[str, str]) -> str:
-    """Return what a part of the script does beyond the usual, for a shell to read by itself."""
+def _find_text(lines: tuple[str, ...], usual: tuple[str, ...], fields: Mapping[str, str]) -> str:
+    """Return a part of the script without batchspawner's own lines, for a shell to read."""
     known = {line.strip() for line in usual if not line.strip().startswith("\ue000")}
     text = "\n".join(line for line in lines if line.strip() not in known or not line.strip())
     for name in ("prologue", "epilogue"):
         text = text.replace(_MARKS[name], fields.get(name, ""))
     for line in text.split("\n"):
-        in_quotes = "\ue000" in line and "'" in line  # where the shell would replace nothing
+        in_quotes = "\ue000" in line and "'" in line  # the shell would put no value in there
         if _MARKS["cmd"] in line or _MARKS["keepvars"] in line or in_quotes:
-            raise OwnScript(f"this line: {_readable(line)}")
+            raise UntranslatableScript(
+                f"only batchspawner can fill in this line: {_unmark(line.strip())}"
+            )
     text = text.replace(_MARKS["username"], "$USER").replace(_MARKS["homedir"], "$HOME")
     text = re.sub(r"\n{3,}", "\n\n", text).strip("\n")
-    if text.endswith("\\") or not _is_whole(text):
-        raise OwnScript("the server is run in the middle of a shell's construct")
+    if text.endswith("\\") or not _is_complete(text):
+        raise UntranslatableScript("the server runs within a loop, a condition or the like")
     return text
 
 
-def _is_whole(text: str) -> bool:
-    """Return whether a shell could read a text that ends here; it runs none of it."""
+def _is_complete(text: str) -> bool:
+    """Return whether a shell could read a text that ends here; nothing of it is run."""
     try:
         done = subprocess.run(["bash", "-n"], input=text.encode(), capture_output=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):  # no bash here: the job will tell
+    except (OSError, subprocess.TimeoutExpired):  # no bash here: the job's log will show it
         return True
-    # A here-document without its end is no error to bash.
+    # To bash, a here-document without its end is only worth a warning.
     return done.returncode == 0 and b"here-document" not in done.stderr
 
 
-def _readable(text: str) -> str:
+def _unmark(text: str) -> str:
     """Return text with the fields as a template has them."""
     return re.sub("\ue000(\\w+)\ue001", r"{\1}", text)

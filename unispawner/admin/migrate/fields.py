@@ -1,4 +1,4 @@
-"""``req_memory``, ``req_runtime`` and the like: batchspawner's fields -> UniSpawner's settings."""
+"""batchspawner's fields (``req_memory``, ``req_runtime`` and so on) -> UniSpawner's settings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 from ...schedulers import scheduler_class
 from .amounts import read_memory, read_runtime, write_duration, write_memory
+from .options import Option, write_attributes, write_option
 from .translation import Translation
 
 _DEFAULT_SERVER = {"torque": "PBS_DEFAULT", "pbs": "PBS_SERVER"}
+"""The variable that names the server which qsub, qstat and qdel ask."""
 
 
 @dataclass
@@ -21,16 +23,24 @@ class Field:
     Attributes
     ----------
     used
-        False if no script of batchspawner's had it, so that the setting had no effect.
+        False if batchspawner's script does not use the field, so that it had no effect.
+    option
+        The option from which the value was read; None if it is a setting's.
     """
 
     value: str
     origins: list[str] = field(default_factory=list)
     used: bool = True
+    option: Option | None = None
 
 
-class Fields:
-    """Turns fields into settings; each is taken once, and what is left over is told."""
+def translate_fields(fields: dict[str, Field], scheduler: str, out: Translation) -> None:
+    """Set what UniSpawner has a setting for, and add a remark for each field that is left."""
+    _FieldTranslator(dict(fields), scheduler, out).translate()
+
+
+class _FieldTranslator:
+    """Each method takes the fields that it is about out of ``self.fields``."""
 
     def __init__(self, fields: dict[str, Field], scheduler: str, out: Translation) -> None:
         self.fields = fields
@@ -40,138 +50,130 @@ class Fields:
         self.out = out
 
     def translate(self) -> None:
-        """Set all that has a counterpart."""
         self._queue()
         for name, setting in (("account", "account"), ("reservation", "reservation_id")):
             if setting in self.supported:
-                self._take(name, setting, lambda text: text)
-        if self.scheduler != "slurm":
-            self.fields.pop("gres", None)
-        self._take("nprocs", "resources", self._cores, self._own)
+                self._take(name, setting, str)
+        self._take("nprocs", "resources", self._cores)
         self._memory()
-        self._take("runtime", "duration", self._duration, self._unlimited)
+        self._duration()
         self._gpus()
         if self.scheduler == "slurm":
             self._take("qos", "custom_attributes", lambda text: {"slurm.qos": text})
             self._cluster()
-        for name, left in self.fields.items():
-            self.out.remark(
-                f"{self.title} has nothing that req_{name} could ask for, and the old script did "
-                "not use it.",
+        for left in self.fields.values():
+            self.out.add_note(
+                f"{self.title} has no option for it, and the old script did not use it.",
                 *left.origins,
             )
 
     def _take(
-        self,
-        name: str,
-        setting: str,
-        convert: Callable[[str], Any],
-        otherwise: Callable[[str, Field], None] | None = None,
+        self, name: str, setting: str, convert: Callable[[str], Any], attribute: str = ""
     ) -> None:
-        """Take a field; one that can't be read goes to ``otherwise`` if it had an effect."""
+        """Translate a field.
+
+        Parameters
+        ----------
+        convert
+            Reads the value; None if it can't be read.
+        attribute
+            The scheduler's option that takes such a value as it is; empty if there is none.
+        """
         taken = self.fields.pop(name, None)
         if taken is None:
             return
-        value = convert(taken.value.strip())
+        text = taken.value.strip()
+        value = convert(text)
         if value is not None:
-            self.out.set(setting, value, *taken.origins, remark=self._unused(name, taken))
-        elif taken.used and otherwise:
-            otherwise(name, taken)
-        else:
-            self.out.remark(
-                f"{taken.value!r} can't be read, and the old script did not use it.", *taken.origins
+            new = self.out.set(setting, value, *taken.origins)
+            new.newly_asked += [] if taken.used else [f"req_{name}"]
+        elif not taken.used:
+            self.out.add_remark(
+                f"UniSpawner can't read {text!r}, and the old script did not use it.",
+                *taken.origins,
             )
+        elif taken.option or attribute:
+            self._pass_on(taken.option or (attribute, text), taken.origins)
+        else:
+            for origin in taken.origins:
+                self.out.mark_untranslatable(
+                    origin, f"UniSpawner has no setting that can hold {text!r}"
+                )
 
-    def _unused(self, name: str, taken: Field) -> str:
-        if taken.used:
-            return ""
-        return (
-            f"batchspawner's script for {self.title} does not use req_{name}: this is asked for "
-            "from now on. Delete it if that isn't wanted."
+    def _pass_on(self, option: Option, origins: list[str]) -> None:
+        """Pass an option to the scheduler as it is."""
+        written = write_option(option, self.scheduler)
+        self.out.set(
+            "custom_attributes",
+            write_attributes([option], self.scheduler),
+            *origins,
+            note=f"{written} goes to {self.title} as it is: UniSpawner can't read the value.",
         )
 
-    def _own(self, name: str, taken: Field) -> None:
-        for origin in taken.origins:
-            self.out.stay(origin, f"{taken.value!r} is more than UniSpawner can ask for")
-
-    def _attribute(self, option: str, why: str) -> Callable[[str, Field], None]:
-        def take(_name: str, taken: Field) -> None:
-            attribute = {f"{self.scheduler}.{option}": taken.value.strip()}
-            self.out.set("custom_attributes", attribute, *taken.origins, remark=why)
-
-        return take
-
-    # -- one by one ----------------------------------------------------------------------------
+    # -- one field after the other -------------------------------------------------------------
 
     def _queue(self) -> None:
-        names = ("partition", "queue") if self.scheduler == "slurm" else ("queue", "partition")
         if "queue_name" not in self.supported:
             return
-        queue = self.fields.pop(names[0], None)
-        if queue is None and self.scheduler == "slurm":
-            queue = self.fields.pop(names[1], None)
+        name = "partition" if "partition" in self.fields and self.scheduler == "slurm" else "queue"
+        if name == "partition" and (queue := self.fields.pop("queue", None)):
+            self.out.add_note(
+                "The old script did not use it: req_partition is Slurm's partition.", *queue.origins
+            )
         host = self.fields.pop("host", None) if self.scheduler in _DEFAULT_SERVER else None
         if host is not None:
-            queue = Field(
-                f"{queue.value if queue else ''}@{host.value}",
-                [*(queue.origins if queue else ()), *host.origins],
-            )
-            variable = _DEFAULT_SERVER[self.scheduler]
-            self.out.remark(
-                f"Where {host.value} is not this host's default server, ask that one for all jobs:",
+            queue = self.fields.setdefault(name, Field(""))
+            queue.value, queue.origins = f"{queue.value}@{host.value}", queue.origins + host.origins
+            self.out.add_remark(
+                f"If {host.value} is not this host's default server, make all commands ask it:",
                 *host.origins,
-                suggestion=("scheduler_environment", {variable: host.value}),
+                suggestion=("scheduler_environment", {_DEFAULT_SERVER[self.scheduler]: host.value}),
             )
-        if queue is not None:
-            remark = self._unused(names[0], queue)
-            self.out.set("queue_name", queue.value, *queue.origins, remark=remark)
-
-    def _memory(self) -> None:
-        option = {"slurm": "mem", "htcondor": "request_memory"}.get(self.scheduler, "")
-        why = f"It is no plain amount: it goes to {self.title} as it is."
-        otherwise = self._attribute(option, why) if option else self._own
-        self._take("memory", "resources", self._amount, otherwise)
-
-    def _amount(self, text: str) -> dict[str, str] | None:
-        size = read_memory(text, self.scheduler)
-        return {"memory": write_memory(size)} if size else None
-
-    def _duration(self, text: str) -> str | None:
-        length = read_runtime(text, self.scheduler)
-        return write_duration(text, length) if length else None
-
-    def _unlimited(self, name: str, taken: Field) -> None:
-        if self.scheduler == "slurm":
-            self._attribute("time", "It is no length of time: it goes to Slurm as it is.")(
-                name, taken
-            )
-        else:
-            self._own(name, taken)
+        self._take(name, "queue_name", str)
 
     def _cores(self, text: str) -> dict[str, int] | None:
         cores = int(text) if re.fullmatch(r"[1-9]\d{0,5}", text, re.ASCII) else None
         return {"cpu_cores_per_process": cores} if cores else None
 
+    def _memory(self) -> None:
+        def convert(text: str) -> dict[str, str] | None:
+            size = read_memory(text, self.scheduler)
+            return {"memory": write_memory(size)} if size else None
+
+        attribute = {"slurm": "mem", "htcondor": "request_memory"}.get(self.scheduler, "")
+        self._take("memory", "resources", convert, attribute)
+
+    def _duration(self) -> None:
+        def convert(text: str) -> str | None:
+            length = read_runtime(text, self.scheduler)
+            return write_duration(text, length) if length else None
+
+        attribute = "time" if self.scheduler == "slurm" else ""
+        self._take("runtime", "duration", convert, attribute)
+
     def _gpus(self) -> None:
         gres = self.fields.get("gres")
         if gres is not None and not re.fullmatch(r"gpu(:\d+)?", gres.value.strip()):
-            self._attribute("gres", "")("gres", self.fields.pop("gres"))
-        for name in ("gres", "ngpus"):
-            if name == "ngpus" and "gpu_cores_per_process" not in self.supported:
-                continue
-            self._take(name, "resources", self._count, self._own)
-            if name == "gres" and gres is not None and (left := self.fields.pop("ngpus", None)):
-                self.out.remark("req_gres asks for the GPUs.", *left.origins)
+            taken = self.fields.pop("gres")
+            attribute = write_attributes([("gres", taken.value.strip())], self.scheduler)
+            self.out.set("custom_attributes", attribute, *taken.origins)
+        self._take("gres", "resources", self._count_gpus)
+        if gres is not None and "gpu" in gres.value and (ngpus := self.fields.pop("ngpus", None)):
+            self.out.add_note(
+                "The old script did not use it: req_gres asks for the GPUs.", *ngpus.origins
+            )
+        if "gpu_cores_per_process" in self.supported:
+            self._take("ngpus", "resources", self._count_gpus)
 
-    def _count(self, text: str) -> dict[str, int] | None:
+    def _count_gpus(self, text: str) -> dict[str, int] | None:
         match = re.fullmatch(r"(?:gpu:?)?(\d{0,3})", text, re.ASCII)
         return {"gpu_cores_per_process": int(match[1] or 1)} if match else None
 
     def _cluster(self) -> None:
         if cluster := self.fields.pop("cluster", None):
-            self.out.remark(
-                "batchspawner's script does not use req_cluster: jobs went to this host's own "
-                "cluster, and still do. For another, all of Slurm's commands have to ask there:",
+            self.out.add_remark(
+                "The old script did not use it, so jobs went to this host's own cluster, and they "
+                "still do. To use that cluster, make all of Slurm's commands ask it:",
                 *cluster.origins,
                 suggestion=("scheduler_environment", {"SLURM_CLUSTERS": cluster.value}),
             )

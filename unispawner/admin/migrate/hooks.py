@@ -1,4 +1,4 @@
-"""Does a function, or other data, reach into batchspawner?"""
+"""Finds out whether a function, or other data, of the old file uses batchspawner."""
 
 from __future__ import annotations
 
@@ -6,45 +6,47 @@ import functools
 import re
 from types import CodeType, FunctionType, MethodType
 
-_OURS = re.compile(
+_NAMES = re.compile(
     r"\b(req_\w+|batch_(script|submit_cmd|query_cmd|cancel_cmd)|exec_prefix|daemon_resolver|"
     r"batchspawner_singleuser_cmd|job_(id|status)|state_(pending|running|exechost|unknown)_\w+|"
     r"child_(class|config|spawner|profile))\b"
 )
+"""Attributes of batchspawner's and wrapspawner's spawners."""
 
 
-def reaches_into_batchspawner(value: object) -> str:
-    """Return what of batchspawner's a value uses; empty if it uses nothing.
+def find_batchspawner_use(value: object) -> str:
+    """Return how a value uses batchspawner, as a clause; empty if it does not.
 
-    A function is looked into by the names in its code, and those of the functions of the same file
-    that it names. What can't be looked into counts as using all.
+    Of a function, the names in its code count, and in that of other functions of the same file that
+    it names. A callable without readable code counts as using batchspawner.
     """
     while isinstance(value, functools.partial | MethodType):
         value = value.func if isinstance(value, functools.partial) else value.__func__
     if isinstance(value, FunctionType):
-        found = _OURS.search(" ".join(_words(value, set())))
-        return found[0] if found else ""
-    if callable(value) and not isinstance(value, type):
-        return "what it does can't be looked into"
-    found = _OURS.search(repr(value))
-    return found[0] if found else ""
+        found = _NAMES.search(" ".join(_names_in(value, set())))
+    elif callable(value) and not isinstance(value, type):
+        return "its code can't be read, and may use batchspawner's attributes"
+    else:
+        found = _NAMES.search(repr(value))
+    return f"it uses batchspawner's {found[0]}" if found else ""
 
 
-def _words(function: FunctionType, seen: set[FunctionType]) -> list[str]:
+def _names_in(function: FunctionType, seen: set[FunctionType]) -> list[str]:
+    """Return the names and texts in a function's code, and in the functions that it names."""
     seen.add(function)
-    words = _words_of(function.__code__)
-    for name in list(words):
+    names = _names_in_code(function.__code__)
+    for name in list(names):
         other = function.__globals__.get(name)
         if not isinstance(other, FunctionType) or other in seen:
             continue
         if other.__code__.co_filename == function.__code__.co_filename:
-            words += _words(other, seen)
-    return words
+            names += _names_in(other, seen)
+    return names
 
 
-def _words_of(code: CodeType) -> list[str]:
-    words = [*code.co_names, *(one for one in code.co_consts if isinstance(one, str))]
+def _names_in_code(code: CodeType) -> list[str]:
+    names = [*code.co_names, *(one for one in code.co_consts if isinstance(one, str))]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            words += _words_of(constant)
-    return words
+            names += _names_in_code(constant)
+    return names

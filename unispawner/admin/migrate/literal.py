@@ -10,7 +10,7 @@ WIDTH = 96
 
 
 class Expression(str):
-    """Python's text for what is no plain data: written as it is."""
+    """An expression that is written as it is, for a value that is not plain data."""
 
 
 def is_plain(value: object) -> bool:
@@ -27,9 +27,9 @@ def literal(value: Any, indent: int = 0, taken: int = 0) -> str:
     Parameters
     ----------
     indent
-        Where the line begins on which it ends; 0 for a setting of its own.
+        Blanks before the line on which the text ends; 0 outside of a list.
     taken
-        Characters before it on its first line.
+        Characters that stand before the text on its first line.
     """
     text = _one_line(value)
     if len(text) <= WIDTH - taken and not _has_lines(value):
@@ -67,6 +67,8 @@ def _has_lines(value: object) -> bool:
 def _one_line(value: Any) -> str:
     if isinstance(value, Expression):
         return str(value)
+    if isinstance(value, str) and '"' in value and value.isprintable() and "'" not in value:
+        return repr(value)
     if isinstance(value, str):  # JSON's escapes mean the same to Python; its quotes are double
         return json.dumps(value, ensure_ascii=not value.isprintable())
     if isinstance(value, dict):

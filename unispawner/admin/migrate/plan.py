@@ -1,4 +1,4 @@
-"""What a configuration becomes: one UniSpawner, a list of profiles, or what it was."""
+"""Decides what a configuration becomes: one UniSpawner, a list of profiles, or what it was."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
 from ...errors import InvalidJobError
+from ...legacy import BatchSpawnerBase
+from ...profiles.spawner import ProfilesSpawner
+from ...profiles.wrap_spawner import WrapSpawner
 from ...servers.spawner import UniSpawner
-from .old import Found, Settings, SpawnerClass, legacy
+from .load import counterpart
+from .old_config import OldSetting, SpawnerClass, SpawnerSettings
 from .translate import translate
-from .translation import Remark, Setting, Translation
+from .translation import NewSetting, Remark, Translation
 
 
 @dataclass
@@ -24,52 +28,56 @@ class Profile:
     ----------
     entry
         As the old file has it: display name, key, class, configuration; or unispawner's own form.
-    found
-        Its configuration.
+    index
+        Its place in the old list.
+    old
+        The settings of its configuration.
     translation
-        What its spawner's settings become, those for all of its class among them; None if that
+        What becomes of its spawner's settings, those for all of its class among them; None if that
         isn't one of batchspawner's.
     """
 
     entry: tuple[Any, ...] | Mapping[str, Any]
     index: int
     spawner: SpawnerClass
-    found: tuple[Found, ...] = ()
+    old: tuple[OldSetting, ...] = ()
     translation: Translation | None = None
 
     @property
     def key(self) -> str:
         """What the form sends."""
-        return str(self.entry["slug"] if isinstance(self.entry, Mapping) else self.entry[1])
+        if isinstance(self.entry, Mapping):
+            return str(self.entry.get("slug") or self.entry.get("display_name"))
+        return str(self.entry[1])
+
+    @property
+    def label(self) -> str:
+        """What names the profile before one of its settings."""
+        return f'profile "{self.key}": '
 
     @property
     def is_translated(self) -> bool:
-        """True if UniSpawner runs it."""
-        return self.translation is not None and not self.translation.stays
+        """True if UniSpawner runs its servers."""
+        return self.translation is not None and not self.translation.untranslatable
 
-    def beyond(self, base: Translation) -> dict[str, Setting]:
-        """Return what it sets otherwise than the settings for all."""
+    def differences(self, base: Translation) -> dict[str, NewSetting]:
+        """Return the settings that differ from those for all profiles."""
         if self.translation is None:
             return {}
-        mine = self.translation.settings
+        own = self.translation.settings
         result = {
             name: setting
-            for name, setting in mine.items()
+            for name, setting in own.items()
             if name not in base.settings or base.settings[name].value != setting.value
         }
-        for name in base.settings.keys() - mine.keys():
-            result[name] = Setting(_unset(name))
+        for name in base.settings.keys() - own.keys():
+            result[name] = NewSetting(UniSpawner.class_traits()[name].default())
         if "resources" in result and "resources" in base.settings:
-            # None, since the two may be joined.
+            # A profile's resources are added to those for all: None takes one away.
             unset = dict.fromkeys(base.settings["resources"].value)
-            own = result["resources"]
-            result["resources"] = replace(own, value={**unset, **own.value})
+            changed = result["resources"]
+            result["resources"] = replace(changed, value={**unset, **changed.value})
         return result
-
-
-def _unset(name: str) -> Any:
-    trait = UniSpawner.class_traits()[name]
-    return trait.default()
 
 
 @dataclass
@@ -79,57 +87,59 @@ class Plan:
     Attributes
     ----------
     spawner
-        The old ``c.JupyterHub.spawner_class``.
+        The class of the old ``c.JupyterHub.spawner_class``.
     base
-        What becomes of the settings for all of a class's servers.
+        What becomes of the settings for all servers.
     profiles
         None if there are none, or if they can stay as they are.
-    unread
-        Settings for classes of batchspawner's that nothing here uses.
+    unused
+        Settings for batchspawner's classes that no spawner of this configuration reads.
     """
 
     spawner: SpawnerClass
     base: Translation = field(default_factory=Translation)
     profiles: list[Profile] | None = None
-    unread: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     @property
     def legacy_is_used(self) -> bool:
         """True if a class of batchspawner's, or a site's subclass of one, still runs servers."""
         if self.profiles is not None:
             return any(
-                not one.is_translated and one.spawner.derives_from("BatchSpawnerBase")
+                not one.is_translated and one.spawner.derives_from(BatchSpawnerBase)
                 for one in self.profiles
             )
-        return bool(self.base.stays)
+        return bool(self.base.untranslatable)
 
     @property
     def is_translated(self) -> bool:
         """True if UniSpawner runs servers."""
         if self.profiles is not None:
             return any(one.is_translated for one in self.profiles)
-        return not self.base.stays
+        return not self.base.untranslatable
 
     def parts(self) -> Iterator[Part]:
-        """Yield what becomes of the settings for all, and then of each profile's own."""
-        yield Part("", self.base.settings, self.base.remarks, self.base.stays)
+        """Yield what becomes of the settings for all servers, and then of each profile's own."""
+        base = self.base
+        yield Part("", base.settings, base.remarks, base.untranslatable)
         for profile in self.profiles or ():
-            told = profile.translation
-            if told is not None:
-                settings = {} if told.stays else profile.beyond(self.base)
-                remarks = [one for one in told.remarks if one not in self.base.remarks]
-                remarks = [] if told.stays else remarks
-                yield Part(f'profile "{profile.key}": ', settings, remarks, told.stays)
+            if profile.translation is None:
+                continue
+            settings, remarks = {}, []
+            if profile.is_translated:
+                settings = profile.differences(base)
+                remarks = [one for one in profile.translation.remarks if one not in base.remarks]
+            yield Part(profile.label, settings, remarks, profile.translation.untranslatable)
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is said of one part of a configuration, to be read after its label."""
+    """A part of a configuration; the label is empty for the settings for all servers."""
 
     label: str
-    settings: Mapping[str, Setting]
+    settings: Mapping[str, NewSetting]
     remarks: Sequence[Remark]
-    stays: Mapping[str, str]
+    untranslatable: Mapping[str, str]
 
 
 def make_plan(config: Config) -> Plan:
@@ -142,82 +152,87 @@ def make_plan(config: Config) -> Plan:
     """
     given = config.JupyterHub.get("spawner_class") if "JupyterHub" in config else None
     if given is None:
-        raise InvalidJobError(
-            "c.JupyterHub.spawner_class is not set here: there is nothing to migrate"
-        )
+        raise InvalidJobError("c.JupyterHub.spawner_class is not set: there is nothing to migrate")
     spawner = SpawnerClass.of(given)
-    if spawner.is_legacy and spawner.derives_from("ProfilesSpawner"):
-        plan = _profiles(spawner, config)
+    if spawner.is_legacy and spawner.derives_from(ProfilesSpawner):
+        plan = _plan_profiles(spawner, config)
     elif spawner.scheduler:
-        assert spawner.cls is not None
-        plan = Plan(spawner, translate(Settings(spawner.cls, config)))
-    elif spawner.derives_from("BatchSpawnerBase") or spawner.derives_from("WrapSpawner"):
+        plan = Plan(spawner, translate(SpawnerSettings(spawner.cls, config)))
+    elif spawner.derives_from(BatchSpawnerBase) or spawner.derives_from(WrapSpawner):
         plan = Plan(spawner)
-        plan.base.stay("c.JupyterHub.spawner_class", _why_it_stays(spawner))
+        plan.base.mark_untranslatable("c.JupyterHub.spawner_class", _why_untranslatable(spawner))
     else:
         raise InvalidJobError(
-            f"c.JupyterHub.spawner_class is {spawner.name}, which is no class of batchspawner's or "
-            "wrapspawner's that unispawner knows: there is nothing to migrate"
+            f"c.JupyterHub.spawner_class is {spawner.name}, which is not one of batchspawner's or "
+            "wrapspawner's classes: there is nothing to migrate"
         )
-    used = [spawner, *(one.spawner for one in plan.profiles or ())]
-    plan.unread = [
-        f"c.{section}.{name}"
-        for section in config
-        if (cls := legacy(section)) is not None
-        for name in config[section]
-        if not any(one.cls and issubclass(one.cls, cls) for one in used)
-    ]
+    plan.unused = _find_unused(plan, config)
     return plan
 
 
-def _why_it_stays(spawner: SpawnerClass) -> str:
+def _why_untranslatable(spawner: SpawnerClass) -> str:
     if not spawner.is_legacy:
         return f"{spawner.name} is a class of the site's own"
-    if spawner.derives_from("WrapSpawner"):
-        return "what a WrapSpawner starts may be another class each time"
-    return f"{spawner.name} says nothing of a scheduler: all its commands are the site's own"
+    if spawner.derives_from(WrapSpawner):
+        return f"{spawner.name} may start a server of another class each time"
+    return f"{spawner.name} names no scheduler: all its commands are the site's own"
 
 
-def _profiles(spawner: SpawnerClass, config: Config) -> Plan:
+def _find_unused(plan: Plan, config: Config) -> list[str]:
+    used = [plan.spawner, *(one.spawner for one in plan.profiles or ())]
+    return [
+        f"c.{section}.{name}"
+        for section in config
+        if isinstance(cls := counterpart(section), type)
+        for name in config[section]
+        if not any(one.derives_from(cls) for one in used)
+    ]
+
+
+def _plan_profiles(spawner: SpawnerClass, config: Config) -> Plan:
     entries = config.ProfilesSpawner.get("profiles", []) if "ProfilesSpawner" in config else []
     if isinstance(entries, LazyConfigValue):  # c.ProfilesSpawner.profiles.append(…)
-        assert spawner.cls is not None
-        entries = entries.get_value(spawner.cls.class_traits()["profiles"].default())  # type: ignore[attr-defined]
-    plan = Plan(spawner, profiles=[])
+        entries = entries.get_value(ProfilesSpawner.class_traits()["profiles"].default())
+    plan = Plan(spawner)
     if callable(entries):
-        plan.base.stay("c.ProfilesSpawner.profiles", "it is a function")
-        return replace(plan, profiles=None)
-    plan.profiles = [_profile(entry, index, config) for index, entry in enumerate(entries)]
-    translated = [one for one in plan.profiles if one.is_translated]
-    classes = {one.spawner.cls: None for one in translated}
-    shared = [translate(Settings(cls, config), has_form=False) for cls in classes if cls]
-    for one in shared:
-        plan.base.remarks += [remark for remark in one.remarks if remark not in plan.base.remarks]
-    for name, setting in shared[0].settings.items() if shared else ():
-        if all(
-            name in one.settings and one.settings[name].value == setting.value for one in shared
-        ):
-            plan.base.settings[name] = setting
+        reason = "it is a function: what it returns is not known before somebody starts a server"
+        plan.base.mark_untranslatable("c.ProfilesSpawner.profiles", reason)
+        return plan
+    plan.profiles = [_read_profile(entry, index, config) for index, entry in enumerate(entries)]
+    classes = {one.spawner.cls: None for one in plan.profiles if one.is_translated}
+    shared = [translate(SpawnerSettings(cls, config), has_form=False) for cls in classes]
+    plan.base = _find_common(shared)
     return plan
 
 
-def _profile(entry: Any, index: int, config: Config) -> Profile:
+def _find_common(translations: Sequence[Translation]) -> Translation:
+    """Return what holds for all classes: the settings that are the same, and every remark."""
+    common = Translation()
+    for one in translations:
+        common.remarks += [remark for remark in one.remarks if remark not in common.remarks]
+    for name, setting in translations[0].settings.items() if translations else ():
+        if all(
+            name in one.settings and one.settings[name].value == setting.value
+            for one in translations
+        ):
+            common.settings[name] = setting
+    return common
+
+
+def _read_profile(entry: Any, index: int, config: Config) -> Profile:
     if isinstance(entry, Mapping):
         return Profile(entry, index, SpawnerClass.of(entry.get("spawner", "unispawner")))
     if not isinstance(entry, tuple | list) or len(entry) != 4 or not isinstance(entry[3], Mapping):
         raise InvalidJobError(
-            f"c.ProfilesSpawner.profiles: {entry!r} is no tuple of a display name, a key, a class "
-            "and a dictionary"
+            f"c.ProfilesSpawner.profiles: {entry!r} must be a tuple of a display name, a key, a "
+            "class and a dictionary"
         )
-    found = tuple(
-        Found(
-            name, value, "", f'profile "{entry[1]}": {name}', f"old_profiles[{index}][3][{name!r}]"
-        )
+    profile = Profile(tuple(entry), index, SpawnerClass.of(entry[2]))
+    profile.old = tuple(
+        OldSetting(name, value, "", f"{profile.label}{name}", f"old_profiles[{index}][3][{name!r}]")
         for name, value in entry[3].items()
     )
-    profile = Profile(tuple(entry), index, SpawnerClass.of(entry[2]), found)
     if profile.spawner.scheduler:
-        assert profile.spawner.cls is not None
-        settings = Settings(profile.spawner.cls, config, found)
+        settings = SpawnerSettings(profile.spawner.cls, config, profile.old)
         profile.translation = translate(settings, has_form=False)
     return profile

@@ -1,25 +1,27 @@
-"""What an administrator reads when a configuration has been migrated."""
+"""The report that an administrator reads when a configuration has been migrated."""
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from traitlets.config import Config
 
 from .literal import WIDTH, literal
-from .old import legacy
+from .load import counterpart
+from .new_file import rank
 from .plan import Plan
-from .translation import Moved, Setting
+from .translation import AsWritten, NewSetting
 
 
-def report(
+def write_report(
     plan: Plan,
     config: Config,
     old: str,
     new: str,
-    words: Sequence[tuple[int, str]],
-    wrong: Sequence[str],
+    replaced: Sequence[tuple[int, str]],
+    problems: Sequence[str],
 ) -> str:
     """Return the report.
 
@@ -29,34 +31,37 @@ def report(
         What the old file sets.
     old, new
         The files' names.
-    words
-        The lines in which a word is to be changed, and what is there then.
-    wrong
+    replaced
+        Line numbers of the old file, and what stands there after a change of names.
+    problems
         What is wrong with the new file.
     """
     parts: list[tuple[str, Iterable[str]]] = [
         (
-            f"{old} works as it is, with unispawner's classes of the same names, if these words "
-            "are changed and nothing else:",
-            [f"line {line}: {text}" for line, text in words],
+            f"{old} can also stay as it is, with unispawner's classes of the same names. Only "
+            "these words have to change:",
+            [f"line {line}: {text}" for line, text in replaced],
         ),
-        (f"In {new} UniSpawner runs the servers. It says now:", _translated(plan)),
-        ("To be looked at:", _choices(plan)),
-        ("This stays as it was, on unispawner's class of the same name:", _stays(plan)),
-        ("Nothing had to come of these:", _notes(plan)),
-        ("No spawner here reads these; they are as they were:", plan.unread),
-        ("Everything else is as it was:", _others(config)),
-        ("WRONG:", wrong),
-        ("Next:", _next(plan, new)),
+        (f"With {new} UniSpawner runs the servers. Its settings are:", _list_settings(plan)),
+        ("Please look at these:", _list_choices(plan)),
+        (
+            "These need unispawner's class of the same name: UniSpawner can't replace them:",
+            _list_untranslatable(plan),
+        ),
+        ("These need no new setting:", _list_notes(plan)),
+        ("No spawner of this configuration reads these; they stay as they are:", plan.unused),
+        ("Everything else stays as it is:", _list_others(config)),
+        (f"WRONG in {new}:", problems),
+        ("Next:", _list_next_steps(plan, new)),
     ]
     blocks = []
     for title, lines in parts:
-        if items := [_wrapped(line, "  - ") for line in lines]:
-            blocks.append("\n".join([_wrapped(title), *items]))
+        if items := [_wrap(line, "  - ") for line in lines]:
+            blocks.append("\n".join([_wrap(title), *items]))
     return "\n\n".join(blocks)
 
 
-def _wrapped(text: str, first: str = "") -> str:
+def _wrap(text: str, first: str = "") -> str:
     return textwrap.fill(
         text,
         WIDTH,
@@ -67,68 +72,71 @@ def _wrapped(text: str, first: str = "") -> str:
     )
 
 
-def _labelled(label: str, origins: Iterable[str]) -> str:
-    """Return old settings' names; those of the profile that is spoken of without its name."""
+def _add_label(label: str, origins: Iterable[str]) -> str:
+    """Return the names of old settings behind the label of their part, which is written once."""
     return label + ", ".join(origin.removeprefix(label) for origin in origins)
 
 
-def _value(setting: Setting) -> str:
+def _write_value(setting: NewSetting) -> str:
     value = setting.value
-    text = value.found.expression if isinstance(value, Moved) else literal(value, 4)
+    text = value.old.expression if isinstance(value, AsWritten) else literal(value, 4)
     return text if "\n" not in text else "(several lines)"
 
 
-def _translated(plan: Plan) -> Iterator[str]:
+def _list_settings(plan: Plan) -> Iterator[str]:
     if plan.is_translated:
         for part in plan.parts():
-            for name, setting in part.settings.items():
-                came = f", from {_labelled('', setting.origins)}" if setting.origins else ""
-                came = came.replace(part.label, "") if part.label else came
-                yield f"{part.label}{name} = {_value(setting)}{came}"
+            for name in sorted(part.settings, key=rank):
+                setting = part.settings[name]
+                origins = _add_label("", setting.origins)
+                source = f", from {origins.replace(part.label, '')}" if origins else ""
+                yield f"{part.label}{name} = {_write_value(setting)}{source}"
 
 
-def _choices(plan: Plan) -> Iterator[str]:
+def _list_choices(plan: Plan) -> Iterator[str]:
     if not plan.is_translated:
         return
     for part in plan.parts():
-        for name, setting in part.settings.items():
-            yield from (f"{part.label}{name}: {remark}" for remark in setting.remarks)
-        for remark in part.remarks:
-            if remark.is_choice:
-                name, value = remark.suggestion or ("", None)
+        for name in sorted(part.settings, key=rank):
+            for remark in part.settings[name].remarks:
+                yield f"{part.label}{name}: {remark}"
+        for choice in part.remarks:
+            if choice.is_choice:
+                name, value = choice.suggestion or ("", None)
                 hint = f" {name} = {literal(value, 4)}" if name else ""
-                name = _labelled(part.label, remark.origins)
-                yield f"{name}: {remark.text}{hint}" if name else f"{remark.text}{hint}"
+                about = _add_label(part.label, choice.origins)
+                yield f"{about}: {choice.text}{hint}" if about else f"{choice.text}{hint}"
 
 
-def _stays(plan: Plan) -> Iterator[str]:
+def _list_untranslatable(plan: Plan) -> Iterator[str]:
     for part in plan.parts():
-        for origin, reason in part.stays.items():
-            yield f"{_labelled(part.label, [origin])}: {reason}"
+        for origin, reason in part.untranslatable.items():
+            yield f"{_add_label(part.label, [origin])}: {reason}"
 
 
-def _notes(plan: Plan) -> Iterator[str]:
+def _list_notes(plan: Plan) -> Iterator[str]:
     if plan.is_translated:
         for part in plan.parts():
             for remark in part.remarks:
                 if not remark.is_choice:
-                    yield f"{_labelled(part.label, remark.origins)}: {remark.text}"
+                    yield f"{_add_label(part.label, remark.origins)}: {remark.text}"
 
 
-def _others(config: Config) -> Iterator[str]:
+def _list_others(config: Config) -> Iterator[str]:
     for section, settings in sorted(config.items()):
         names = [name for name in settings if (section, name) != ("JupyterHub", "spawner_class")]
-        if legacy(section) is None and names:
+        if counterpart(section) is None and names:
             yield f"c.{section}: {', '.join(sorted(names))}"
 
 
-def _next(plan: Plan, new: str) -> Iterator[str]:
-    yield f"read {new}; a line of a comment is there for each choice"
+def _list_next_steps(plan: Plan, new: str) -> Iterator[str]:
+    file = shlex.quote(new)
+    yield f"Read {new}: its comments say where each setting comes from, and what you may decide."
     if plan.is_translated:
         yield (
-            "sudo: the Hub runs one command of unispawner's as each user, and sbatch, qsub or the "
-            f"like no more. `unispawner doctor --sudoers -f {new}` prints the line; `unispawner "
-            f"doctor -f {new} --account NAME` tries it"
+            "The Hub now runs one command of unispawner's as each user, and no longer sbatch, qsub "
+            f"and the like. `unispawner doctor --sudoers -f {file}` prints the line for sudo, and "
+            f"`unispawner doctor -f {file} --account NAME` tries it."
         )
-        yield f"`unispawner render -f {new}` prints the job's script"
-    yield "docs/migrating.md says what changes underneath, and how to change over"
+        yield f"`unispawner render -f {file}` prints the job's script."
+    yield "docs/migrating.md explains what else is different."

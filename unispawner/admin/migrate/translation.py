@@ -1,48 +1,62 @@
-"""What becomes of a spawner's settings: plain data for the writer, the check and the report."""
+"""What becomes of one spawner's settings: plain data for new_file, check and report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from .old import Found
+from .old_config import OldSetting
 
 
 @dataclass(frozen=True)
-class Moved:
-    """The value of a setting that UniSpawner has, too: written as the old file writes it."""
+class AsWritten:
+    """A value that UniSpawner takes as it is: the new file has the old file's expression."""
 
-    found: Found
+    old: OldSetting
 
 
 @dataclass
-class Setting:
+class NewSetting:
     """A setting of UniSpawner's.
 
     Attributes
     ----------
     origins
         The old settings that it comes from; none for what was a default of batchspawner's.
-    remarks
-        What was chosen.
+    notes
+        Sentences on what was chosen.
+    newly_asked
+        Fields of batchspawner's that its script did not use: UniSpawner asks for them.
     """
 
     value: Any
     origins: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    newly_asked: list[str] = field(default_factory=list)
+
+    @property
+    def remarks(self) -> list[str]:
+        """The sentences that an administrator reads."""
+        if not self.newly_asked:
+            return self.notes
+        return [
+            *self.notes,
+            f"The old script did not use {', '.join(self.newly_asked)}; UniSpawner does. Delete "
+            "what you don't want.",
+        ]
 
 
 @dataclass(frozen=True)
 class Remark:
-    """What is said of old settings that have no counterpart, or of a choice.
+    """A sentence on old settings that have no counterpart, or on a choice.
 
     Attributes
     ----------
     suggestion
-        A setting of UniSpawner's, and a value, that an administrator may want: it is written as a
-        comment.
+        A setting of UniSpawner's, and a value, that an administrator may want: the new file has
+        it as a comment.
     is_choice
-        False for what nobody has to decide: it is told in the report only.
+        False where nobody has to decide: only the report has it.
     """
 
     text: str
@@ -53,44 +67,48 @@ class Remark:
 
 @dataclass
 class Translation:
-    """What became of all that one spawner reads.
+    """What becomes of all settings that one spawner reads.
 
     Attributes
     ----------
     settings
-        By the name of UniSpawner's trait.
-    stays
-        Old settings that only batchspawner's class understands, and why.
+        UniSpawner's settings, by the name of the trait.
+    untranslatable
+        Old settings that only batchspawner's class understands, and why. If there are any, the
+        spawner stays with that class.
     """
 
-    settings: dict[str, Setting] = field(default_factory=dict)
+    settings: dict[str, NewSetting] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
-    stays: dict[str, str] = field(default_factory=dict)
+    untranslatable: dict[str, str] = field(default_factory=dict)
 
-    def set(self, name: str, value: Any, *origins: str, remark: str = "") -> None:
-        """Set one of UniSpawner's traits; dictionaries are joined."""
-        setting = self.settings.setdefault(name, Setting(value))
+    def set(self, name: str, value: Any, *origins: str, note: str = "") -> NewSetting:
+        """Set one of UniSpawner's traits; a dictionary is added to what the trait has."""
+        setting = self.settings.setdefault(name, NewSetting(value))
         if isinstance(value, dict):
             setting.value = {**setting.value, **value}
         else:
             setting.value = value
         setting.origins += [origin for origin in origins if origin not in setting.origins]
-        setting.remarks += [remark] if remark else []
+        setting.notes += [note] if note else []
+        return setting
 
-    def remark(self, text: str, *origins: str, suggestion: tuple[str, Any] | None = None) -> None:
-        """Say what an administrator may want to decide."""
+    def add_remark(
+        self, text: str, *origins: str, suggestion: tuple[str, Any] | None = None
+    ) -> None:
+        """Add what an administrator may want to decide."""
         self.remarks.append(Remark(text, origins, suggestion))
 
-    def note(self, text: str, *origins: str) -> None:
-        """Say why nothing came of old settings, where nothing had to."""
+    def add_note(self, text: str, *origins: str) -> None:
+        """Add why old settings need no new one."""
         self.remarks.append(Remark(text, origins, is_choice=False))
 
-    def stay(self, origin: str, reason: str) -> None:
-        """Note what can't be translated; the first reason counts."""
-        self.stays.setdefault(origin, reason)
+    def mark_untranslatable(self, origin: str, reason: str) -> None:
+        """Note that an old setting can't be translated; the first reason stays."""
+        self.untranslatable.setdefault(origin, reason)
 
     def mentions(self, origin: str) -> bool:
-        """Return whether it says what became of an old setting."""
-        told = [tuple(one.origins) for one in self.settings.values()]
-        told += [tuple(one.origins) for one in self.remarks]
-        return origin in self.stays or any(origin in origins for origins in told)
+        """Return whether it says what becomes of an old setting."""
+        origins = {origin for one in self.settings.values() for origin in one.origins}
+        origins |= {origin for one in self.remarks for origin in one.origins}
+        return origin in origins | self.untranslatable.keys()

@@ -1,4 +1,4 @@
-"""The old file's text: what has a successor becomes a comment, all else stays as it was written."""
+"""The old file's text, and the changes that are made in it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .old import MODULES, NAMES
+from .load import MODULES, NAMES, WRAPSPAWNER_NAMES
 
 MARK = "#old# "
-"""Begins a line of the old file that has a successor."""
+"""Begins a line of the old file that is replaced by one at its end."""
 
-_CHANGING = {"append", "extend", "insert", "prepend", "add", "update", "setdefault"}
+_CHANGING_METHODS = {"append", "extend", "insert", "prepend", "add", "update", "setdefault"}
 _DOTTED = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(MODULES, reverse=True)))})\.(\w+)")
 _PACKAGES = ("batchspawner", "wrapspawner")
 
 
-class Source:
-    """A configuration's text, to be changed in places."""
+class OldFile:
+    """The text of a configuration; changes are collected, and :meth:`result` makes them."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.tree = ast.parse(text)
-        self._owner = {
+        self._statement = {
             node: statement for statement in self.tree.body for node in ast.walk(statement)
         }
         self._config = {"c"} | {
@@ -32,7 +32,7 @@ class Source:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        self._old: set[ast.stmt] = set()
+        self._commented: set[ast.stmt] = set()
         self._edits: list[tuple[int, int, str]] = []
         lines = text.encode().split(b"\n")
         self._starts = [0]
@@ -41,18 +41,18 @@ class Source:
 
     # -- settings ------------------------------------------------------------------------------
 
-    def names(self, section: str, name: str) -> bool:
-        """Return whether the file names a setting: it may be set in another way."""
-        return any(True for _ in self._occurrences(section, name))
+    def mentions(self, section: str, name: str) -> bool:
+        """Return whether the file mentions ``c.SECTION.NAME``; another file may set it."""
+        return any(True for _ in self._find(section, name))
 
-    def obstacle(self, section: str, name: str) -> str:
-        """Return where a setting is not simply written down; empty if it is."""
+    def explain_origin(self, section: str, name: str) -> str:
+        """Return a sentence on how a setting gets its value; empty if the value is written down."""
         setting = f"c.{section}.{name}"
-        found = list(self._occurrences(section, name))
+        found = list(self._find(section, name))
         if not found:
-            return f"{setting} is set elsewhere than in a line of the old file"
+            return f"No line of the old file sets {setting}"
         for node in found:
-            statement = self._owner[node]
+            statement = self._statement[node]
             if not self._is_plain(statement, node):
                 return f"Line {node.lineno} of the old file does more than set {setting}"
             value = statement.value if isinstance(statement, ast.Assign) else None
@@ -62,20 +62,20 @@ class Source:
                 return f"Line {node.lineno} of the old file computes {setting}"
         return ""
 
-    def retire(self, section: str, name: str) -> None:
-        """Make the lines that set something comments, if that is all that they do."""
-        found = list(self._occurrences(section, name))
-        if all(self._is_plain(self._owner[node], node) for node in found):
-            self._old.update(self._owner[node] for node in found)
+    def comment_out(self, section: str, name: str) -> None:
+        """Make the statements that set something comments, if they do nothing else."""
+        found = list(self._find(section, name))
+        if all(self._is_plain(self._statement[node], node) for node in found):
+            self._commented.update(self._statement[node] for node in found)
 
-    def move(self, section: str, name: str, new_section: str) -> None:
-        """Have a setting set for another class, wherever it is."""
-        for node in self._occurrences(section, name):
+    def change_section(self, section: str, name: str, new_section: str) -> None:
+        """Set something for another class, wherever the file sets it."""
+        for node in self._find(section, name):
             assert isinstance(node.value, ast.Attribute)
             end = self._offset(node.value.end_lineno, node.value.end_col_offset)
             self._edits.append((end - len(section.encode()), end, new_section))
 
-    def _occurrences(self, section: str, name: str) -> Iterator[ast.Attribute]:
+    def _find(self, section: str, name: str) -> Iterator[ast.Attribute]:
         for node in ast.walk(self.tree):
             if (
                 isinstance(node, ast.Attribute)
@@ -88,7 +88,7 @@ class Source:
                 yield node
 
     def _is_plain(self, statement: ast.stmt, setting: ast.Attribute) -> bool:
-        """Return whether a statement does nothing but set this, and has its lines for itself."""
+        """Return whether a statement only sets this, and shares its lines with no other."""
         target: ast.expr | None = None
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             target = statement.targets[0]
@@ -96,7 +96,7 @@ class Source:
             target = statement.target
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             function = statement.value.func
-            if isinstance(function, ast.Attribute) and function.attr in _CHANGING:
+            if isinstance(function, ast.Attribute) and function.attr in _CHANGING_METHODS:
                 target = function.value
         if isinstance(target, ast.Subscript):
             target = target.value
@@ -109,17 +109,17 @@ class Source:
         ]
         return target is setting and not neighbours
 
-    # -- words ---------------------------------------------------------------------------------
+    # -- names ---------------------------------------------------------------------------------
 
-    def change_words(self) -> list[tuple[int, str]]:
-        """Write unispawner for batchspawner and wrapspawner; return the lines, and what is there.
+    def replace_names(self) -> list[tuple[int, str]]:
+        """Write unispawner for batchspawner and wrapspawner; return line numbers and new texts.
 
-        What unispawner has not got, stays.
+        A name that unispawner does not have stays as it is.
         """
         changed: list[tuple[int, str]] = []
         for node in ast.walk(self.tree):
-            new = self._changed(node)
-            if new is None or self._owner[node] in self._old:
+            new = self._replacement(node)
+            if new is None or self._statement[node] in self._commented:
                 continue
             assert isinstance(node, ast.expr | ast.stmt)
             start = self._offset(node.lineno, node.col_offset)
@@ -127,31 +127,27 @@ class Source:
             changed.append((node.lineno, new))
         return sorted(changed)
 
-    def _changed(self, node: ast.AST) -> str | None:
+    def _replacement(self, node: ast.AST) -> str | None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             match = _DOTTED.fullmatch(node.value)
             return f'"unispawner.{match[1]}"' if match and match[1] in NAMES else None
         if isinstance(node, ast.ImportFrom) and node.module in MODULES and not node.level:
-            names = [alias.name for alias in node.names]
-            if names != ["*"] and not {*names} <= {*NAMES}:
-                return None
-            home = "unispawner.legacy" if names == ["*"] else "unispawner"
-            return f"from {home} import {', '.join(map(ast.unparse, node.names))}"
+            return _replace_import_from(node)
         if isinstance(node, ast.Import) and {alias.name for alias in node.names} & {*MODULES}:
-            words = [
-                ast.unparse(alias) if alias.name not in MODULES else _imported(alias)
+            names = [
+                ast.unparse(alias) if alias.name not in MODULES else _replace_alias(alias)
                 for alias in node.names
             ]
-            return f"import {', '.join(dict.fromkeys(words))}"
-        if isinstance(node, ast.Name) and node.id in _PACKAGES and not self._inner(node):
+            return f"import {', '.join(dict.fromkeys(names))}"
+        if isinstance(node, ast.Name) and node.id in _PACKAGES and not self._begins_module(node):
             return "unispawner"
         if isinstance(node, ast.Attribute) and ast.unparse(node) in MODULES:
             return "unispawner"
         return None
 
-    def _inner(self, node: ast.Name) -> bool:
+    def _begins_module(self, node: ast.Name) -> bool:
         """Return whether a name is the beginning of ``batchspawner.batchspawner``."""
-        statement = self._owner[node]
+        statement = self._statement[node]
         return any(
             isinstance(other, ast.Attribute)
             and other.value is node
@@ -165,10 +161,10 @@ class Source:
         return self._starts[(line or 1) - 1] + (column or 0)
 
     def result(self) -> str:
-        """Return the text as changed."""
+        """Return the text with all changes."""
         raw = self.text.encode()
         edits = list(self._edits)
-        for statement in self._old:
+        for statement in self._commented:
             for line in range(statement.lineno, (statement.end_lineno or 0) + 1):
                 edits.append((self._offset(line, 0), self._offset(line, 0), MARK))
         for start, end, new in sorted(edits, reverse=True):
@@ -176,5 +172,16 @@ class Source:
         return raw.decode()
 
 
-def _imported(alias: ast.alias) -> str:
+def _replace_alias(alias: ast.alias) -> str:
     return f"unispawner as {alias.asname}" if alias.asname else "unispawner"
+
+
+def _replace_import_from(node: ast.ImportFrom) -> str | None:
+    names = [alias.name for alias in node.names]
+    if names == ["*"]:
+        if str(node.module).startswith("wrapspawner"):
+            return f"from unispawner import {', '.join(WRAPSPAWNER_NAMES)}"
+        return "from unispawner.legacy import *"
+    if {*names} <= {*NAMES}:
+        return f"from unispawner import {', '.join(map(ast.unparse, node.names))}"
+    return None
