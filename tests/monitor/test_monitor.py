@@ -14,8 +14,10 @@ import pytest
 
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
+from unispawner.monitor import missing
 from unispawner.monitor import monitor as module
-from unispawner.monitor.monitor import Followed, Monitor, TrackedJob, get_monitor
+from unispawner.monitor.followed import Followed
+from unispawner.monitor.monitor import Monitor, TrackedJob, get_monitor
 from unispawner.submit_host import dialogue
 from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
@@ -104,7 +106,7 @@ class Lab:
 async def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
     monkeypatch.setattr(module, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(module, "LARGEST_SHARE", 1.0)
-    monkeypatch.setattr(module, "HIDDEN_INTERVAL", 0.0)
+    monkeypatch.setattr(missing, "HIDDEN_INTERVAL", 0.0)
     scheduler = FakeScheduler(tmp_path)
     host = Host()
     found = Lab(scheduler, FakeUserSide(scheduler), host, Monitor(scheduler, host, {}, IDLE))
@@ -373,7 +375,7 @@ async def test_an_answer_to_an_older_question_says_nothing_of_a_job(lab: Lab) ->
     """Its id may have been anybody's, or forged, when the question was asked."""
     job = lab.job()
     began = time.monotonic()
-    lab.monitor._jobs[job] = Followed(since=began + 1)
+    lab.monitor._jobs[job] = Followed(job, since=began + 1)
     ended = JobInfo("alice", JobState.FAILED)
     lab.monitor._apply({job.job_id: ended}, began)
     assert (None, {job}) == (job.info, lab.monitor.jobs)
@@ -485,7 +487,7 @@ async def test_in_doubt_the_word_that_a_job_has_ended_counts(lab: Lab) -> None:
 async def test_in_doubt_a_few_are_asked_for_at_a_time(lab: Lab) -> None:
     """An agent's call costs a process: two hundred at once would be worse than not to know."""
     lab.monitor.status_interval = 0.05
-    jobs = [lab.track(f"user{i}") for i in range(4 * module.SAMPLE)]
+    jobs = [lab.track(f"user{i}") for i in range(4 * missing.SAMPLE)]
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs))
     asked_by: list[int] = []
@@ -493,7 +495,7 @@ async def test_in_doubt_a_few_are_asked_for_at_a_time(lab: Lab) -> None:
         await lab.answers()
         await asyncio.sleep(0)
         asked_by.append(len(lab.asked_for))
-    assert all(after - before <= module.SAMPLE for before, after in itertools.pairwise(asked_by))
+    assert all(after - before <= missing.SAMPLE for before, after in itertools.pairwise(asked_by))
     await lab.eventually(lambda: len({who for who, _ in lab.asked_for}) == len(jobs))
     turns = [who for who, _ in lab.asked_for[: len(jobs)]]
     assert len(jobs) == len(set(turns)), "each has its turn before one is asked for again"
@@ -522,12 +524,12 @@ async def test_in_doubt_slow_answers_do_not_pile_up(lab: Lab) -> None:
     """At a time, not a second: what has been asked and not answered counts."""
     lab.monitor.status_interval = 0.05
     lab.side = slow = Slow(lab.scheduler)
-    jobs = [lab.track(f"user{i}") for i in range(4 * module.SAMPLE)]
+    jobs = [lab.track(f"user{i}") for i in range(4 * missing.SAMPLE)]
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs))
     await lab.answers(8)
     slow.gate.set()
-    assert module.SAMPLE == slow.most_at_work
+    assert missing.SAMPLE == slow.most_at_work
 
 
 async def test_in_doubt_a_job_that_is_stopping_is_asked_for(lab: Lab) -> None:
@@ -538,7 +540,7 @@ async def test_in_doubt_a_job_that_is_stopping_is_asked_for(lab: Lab) -> None:
     lab.scheduler.forget(*(job.job_id for job in jobs))
     while not jobs[0].final:
         await lab.answers()
-    assert lab.monitor._in_doubt
+    assert lab.monitor._missing.in_doubt
     assert set(jobs[1:]) == lab.monitor.jobs
 
 
@@ -560,12 +562,12 @@ async def test_doubt_ends_when_they_are_back(lab: Lab) -> None:
     for _ in range(3):
         lab.scheduler.hide(*(job.job_id for job in jobs))
         await lab.answers(1)
-        assert lab.monitor._in_doubt
+        assert lab.monitor._missing.in_doubt
         lab.scheduler.show(*(job.job_id for job in jobs))
         await lab.answers(1)
-        assert not lab.monitor._in_doubt
+        assert not lab.monitor._missing.in_doubt
     assert [] == lab.asked_for
-    assert None is lab.monitor._doubted_since
+    assert None is lab.monitor._missing._doubted_since
 
 
 async def test_doubt_does_not_last_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,7 +577,7 @@ async def test_doubt_does_not_last_for_ever(lab: Lab, monkeypatch: pytest.Monkey
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs))
     await lab.answers(2)
-    monkeypatch.setattr(module, "DOUBT_LASTS", 0.0)
+    monkeypatch.setattr(missing, "DOUBT_LASTS", 0.0)
     while lab.monitor.jobs:
         await lab.answers()
     assert all(job.final for job in jobs)
@@ -624,7 +626,7 @@ async def test_a_new_job_that_was_never_seen_is_not_gone(
     await lab.eventually(lambda: len(lab.asked_for) > 5)
     assert (None, {job, other}) == (job.info, lab.monitor.jobs)
     assert [] == lab.side.asked("cancel")
-    monkeypatch.setattr(module, "NEW_JOB_GRACE", 0.0)
+    monkeypatch.setattr(missing, "NEW_JOB_GRACE", 0.0)
     await lab.eventually(lambda: job.final)
     assert {other} == lab.monitor.jobs
 
@@ -824,9 +826,11 @@ async def test_a_late_reason_does_not_undo_what_came_after(lab: Lab, state: JobS
 
 def interval(lab: Lab, *jobs: TrackedJob, submitted: TrackedJob | None = None) -> float:
     """The monitor's interval with these jobs, and one that has just been submitted."""
-    lab.monitor._jobs = {job: Followed() for job in jobs}
+    lab.monitor._jobs.clear()
+    lab.monitor._jobs.update({job: Followed(job) for job in jobs})
     if submitted is not None:
-        lab.monitor._jobs[submitted] = Followed(starting_until=time.monotonic() + 1000)
+        soon = time.monotonic() + 1000
+        lab.monitor._jobs[submitted] = Followed(submitted, starting_until=soon)
     return lab.monitor._interval()
 
 
@@ -854,14 +858,14 @@ async def test_the_interval(lab: Lab) -> None:
     for job in slow[:2]:
         assert module.FAST_INTERVAL == interval(lab, *slow[2:], submitted=job)
     assert IDLE == interval(lab, *slow)
-    lab.monitor._jobs = {}
+    lab.monitor._jobs.clear()
 
 
 async def test_a_submission_is_followed_closely(lab: Lab) -> None:
     """Only one that has just been submitted, not one that a restart found."""
     before = time.monotonic()
     job, old = lab.track(submitted=True), lab.track()
-    assert [True, False] == [lab.monitor._is_urgent(one) for one in (job, old)]
+    assert [True, False] == [lab.monitor._jobs[one].urgent for one in (job, old)]
     assert lab.monitor._jobs[job].starting_until >= before + module.FAST_AFTER_SUBMIT
     assert module.FAST_INTERVAL == lab.monitor._interval()
 

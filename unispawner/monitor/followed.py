@@ -1,0 +1,56 @@
+"""What the monitor notes about one job."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ..job import JobInfo
+from .tracked_job import TrackedJob
+
+
+@dataclass(eq=False)
+class Followed:
+    """A job that the monitor follows, and the monitor's own notes about it.
+
+    Attributes
+    ----------
+    since
+        When the monitor began to follow the job. All moments are of time.monotonic.
+    starting_until
+        Until when the job counts as one that has just been submitted.
+    missed
+        How many good answers in a row have lacked the job.
+    listed
+        True once an answer about all jobs had the job.
+    hidden
+        True if the scheduler shows the job to its own user and not to the Hub.
+    asking
+        True while the scheduler is asked for this job by id, as its user.
+    asked_at
+        When the last such question ended.
+    """
+
+    job: TrackedJob
+    since: float = field(default_factory=time.monotonic)
+    starting_until: float = float("-inf")
+    missed: int = 0
+    listed: bool = False
+    hidden: bool = False
+    asking: bool = False
+    asked_at: float = float("-inf")
+
+    @property
+    def urgent(self) -> bool:
+        """True while somebody waits for the job to start, to report, or to stop."""
+        return self.job.awaited or time.monotonic() < self.starting_until
+
+    @property
+    def expected(self) -> bool:
+        """True if the answers about all jobs should have this job."""
+        return not self.hidden and not self.job.stopping
+
+    def update(self, info: JobInfo, asked_at: float) -> None:
+        """Take over an answer that has the job."""
+        self.missed = 0
+        self.job.update(info, asked_at)
