@@ -1,209 +1,324 @@
-"""What ProfilesSpawner tells of its profiles to the Hub's pages and API, with a Hub's own
-application: of profiles of all kinds, and of those that a function gives."""
+"""ProfilesSpawner without a Hub: what a start does with a choice, and what is saved of it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+import traceback
+from collections.abc import Callable
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
-from jupyterhub.spawner import LocalProcessSpawner
-from jupyterhub.utils import maybe_future
-from support.hub import until
-from support.hub_app import FakeSpawner, Hub, hub_app
-from traitlets.config import Config
-
-from unispawner import ProfilesSpawner
-from unispawner.profiles.children import ChildFactory
-from unispawner.web.failures import SpawnFailure
-
-pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
-
-
-class OwnForm(LocalProcessSpawner):
-    """A spawner of another kind, which has a form of its own."""
-
-    options_form = "<input name='size'>"
-
-
-PROFILES: list[Any] = [
-    {
-        "display_name": "Job",
-        "slug": "job",
-        "spawner": FakeSpawner,
-        "options": {
-            "exclusive_node_use": {},
-            "node_count": {"min": 1},
-            "software": {
-                "choices": {"conda": {"display_name": "Conda", "override": {"prologue": "x"}}}
-            },
-        },
-    },
-    ("Here", "here", LocalProcessSpawner, {}),
-    ("Plain job", "plain", FakeSpawner, {}),
-    ("Own form", "own", OwnForm, {}),
-    {"display_name": "Staff", "slug": "staff", "users": ["bob"], "spawner": FakeSpawner},
-]
-SAID = {"profile": "job", "exclusive_node_use": True, "node_count": 2, "software": "conda"}
-HubWith = Callable[[Any], AbstractAsyncContextManager[Hub]]
-
-
-@pytest.fixture
-def hub_with(tmp_path: Path) -> HubWith:
-    """A Hub with these profiles."""
-
-    def begin(profiles: Any) -> AbstractAsyncContextManager[Hub]:
-        config = Config()
-        config.JupyterHub.spawner_class = ProfilesSpawner
-        config.ProfilesSpawner.profiles = profiles
-        return hub_app(tmp_path, config)
-
-    return begin
-
-
-@pytest.fixture
-async def hub(hub_with: HubWith) -> AsyncIterator[Hub]:
-    async with hub_with(PROFILES) as found:
-        yield found
-
-
-def spawner_of(hub: Hub, user: str = "ada", **user_options: Any) -> Any:
-    """A user's spawner; ``user_options`` were chosen the last time."""
-    spawner = hub.user(user).spawners[""]
-    spawner.user_options = user_options
-    return spawner
-
-
-async def get(hub: Hub, path: str, code: int = 200) -> dict[str, Any]:
-    response = await hub.get(f"unispawner/{path}", hub.user("ada").new_api_token())
-    assert code == response.code
-    return dict(json.loads(response.body))
-
-
-# -- the last choice ----------------------------------------------------------------------------
-
-
-async def test_the_same_choice_again(hub: Hub) -> None:
-    """Its fields, sent as a form, choose the same; a page tells it in words."""
-    spawner = spawner_of(hub, **SAID)
-    fields = spawner.same_choice()
-    assert {**SAID, "exclusive_node_use": "true", "node_count": "2"} == fields
-    form = {name: [value] for name, value in fields.items()}
-    assert SAID == await maybe_future(spawner.options_from_form(form))
-    assert "Job" == spawner.profile_title()
-    assert "Whole nodes: yes, Nodes: 2, software: Conda" == spawner.choice_in_words()
-
-
-@pytest.mark.parametrize(
-    ("user_options", "fields", "title"),
-    [
-        ({"profile": "here"}, {"profile": "here"}, "Here"),
-        ({"profile": "own", "size": "7"}, {}, ""),
-        ({"profile": "staff"}, {}, ""),
-        ({"profile": "gone"}, {}, ""),
-        ({"profile": "job", "node_count": 0}, {}, ""),
-        ({"profile": "here", "more": "x"}, {}, ""),
-        ({}, {}, ""),
-    ],
-    ids=str,
+from support.wrapped import (
+    AUTH_STATE,
+    TWO_PROFILES,
+    URL,
+    Called,
+    Child,
+    NewWrapper,
+    OtherChild,
+    await_if_needed,
+    saved,
+    start,
+    stop,
 )
-async def test_what_can_not_be_chosen_again(
-    hub: Hub, user_options: dict[str, Any], fields: dict[str, str], title: str
+from tornado import web
+
+from unispawner import ProfilesSpawner, UniSpawner
+from unispawner.errors import InvalidJobError
+from unispawner.profiles.profile import Profile
+from unispawner.web.bookkeeping import serving
+
+pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and changes with it
+
+
+def edited(queue: str) -> dict[str, Any]:
+    return {"ProfilesSpawner": {"profiles": [("One", "one", OtherChild, {"queue": queue})]}}
+
+
+async def test_a_profile_is_class_and_settings(new: NewWrapper) -> None:
+    """Each start's, one after the other; JupyterHub is shown its start_timeout."""
+    wrapper = new(ProfilesSpawner, **TWO_PROFILES)
+    one: Any = await start(wrapper, profile="one")
+    assert (Child, "a job in one", 3000) == (type(one), one.job, wrapper.start_timeout)
+    assert "one" == saved(wrapper)["profile"]
+    await stop(wrapper)
+    two: Any = await start(wrapper, profile="two")
+    assert (OtherChild, "a job in two", 60) == (type(two), two.job, wrapper.start_timeout)
+
+
+def raising(spawner: Any) -> Any:
+    """An administrator's function that fails."""
+    raise KeyError("no such group")
+
+
+async def raising_later(spawner: Any) -> Any:
+    """The same as a coroutine."""
+    raising(spawner)
+
+
+@pytest.mark.parametrize("function", [raising, raising_later])
+async def test_a_function_of_profiles_that_fails(
+    new: NewWrapper, caplog: Any, function: Any
 ) -> None:
-    """What a form of the spawner's own has said, what isn't offered any more, and nothing. Its page
-    leads to the form."""
-    spawner = spawner_of(hub, **user_options)
-    assert (fields, title) == (spawner.same_choice(), spawner.profile_title())
-    assert "" == spawner.choice_in_words()
+    """The user is told what; the log has its traceback, or nobody would find the place."""
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": function})
+    with pytest.raises(Exception, match="profiles failed: KeyError: 'no such group'"):
+        await wrapper.get_options_form()
+    (record,) = [one for one in caplog.records if "profiles failed" in one.getMessage()]
+    assert "raising" == traceback.extract_tb(record.exc_info[2])[-1].name
 
 
-# -- what is free -------------------------------------------------------------------------------
+async def test_hooks_around_profiles(new: NewWrapper) -> None:
+    """As around any child: those of ProfilesSpawner's section with the wrapper, a profile's with
+    the child; none is missed for what was chosen being checked before."""
+    of_wrapper, of_profile = Called(), Called()
+    entry = ("One", "one", Child, {**of_profile.hooks(), "queue": "one"})
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={**of_wrapper.hooks(), "profiles": [entry]})
+    child = await start(wrapper, profile="one")
+    await stop(wrapper)
+    for name, more in {
+        "pre_spawn_hook": (),
+        "post_stop_hook": (),
+        "auth_state_hook": (AUTH_STATE,),
+        "apply_user_options": ({"profile": "one"},),
+    }.items():
+        assert [(wrapper, *more)] == of_wrapper.with_[name]
+        assert [(child, *more)] == of_profile.with_[name]
 
 
-async def test_only_jobs_have_a_cluster(hub: Hub) -> None:
-    """Of spawners of other classes nothing is told to be free, neither by the API nor in the
-    form."""
-    spawner = spawner_of(hub)
-    found = {one.slug: ChildFactory(one, spawner).availability() for one in spawner.offer.get()}
-    assert {"job": True, "here": False, "plain": True, "own": False} == {
-        slug: known is not None for slug, known in found.items()
-    }
-    assert ["fake"] == list((await get(hub, "inventory"))["clusters"])
-    page = await spawner.get_options_form()
-    assert 4 == page.count("data-profile=")
-    assert 2 == page.count("data-cluster=") == page.count("data-free>")
+async def test_an_edited_profile(new: NewWrapper) -> None:
+    """A running server keeps the settings it was started with; a new start has those of now."""
+    before = new(ProfilesSpawner, **TWO_PROFILES)
+    await start(before, profile="one")
+    wrapper = new(ProfilesSpawner, **edited("edited"))
+    wrapper.load_state(saved(before))
+    child = serving(wrapper)
+    assert (Child, "a job in one", "one") == (type(child), child.job, child.queue)
+    assert saved(before) == saved(wrapper)
+    await stop(wrapper)
+    again: Any = await start(wrapper, profile="one")
+    assert (OtherChild, "a job in edited") == (type(again), again.job)
 
 
-async def test_what_else_may_be_said(hub: Hub) -> None:
-    """The schema is open where it is for the spawner's class to say, as the Hub is, and only
-    there."""
-    spawner = spawner_of(hub)
-    schema = Draft202012Validator(await get(hub, "schema"))
-    taken = {}
-    for profile in spawner.offer.get():
-        said = {"profile": profile.slug, "more": "x"}
-        spawner.user_options = said
-        try:
-            await spawner.run_pre_spawn_hook()
-        except SpawnFailure:
-            taken[profile.slug] = False
-        else:
-            taken[profile.slug] = True
-        assert schema.is_valid(said) == taken[profile.slug]
-    assert {"job": False, "here": True, "plain": False, "own": True} == taken
+async def test_a_profile_that_is_no_longer_offered(new: NewWrapper) -> None:
+    """Its server goes on; another start of it is refused with what there is."""
+    before = new(ProfilesSpawner, **TWO_PROFILES)
+    await start(before, profile="two")
+    wrapper = new(ProfilesSpawner, **edited("edited"))
+    wrapper.load_state(saved(before))
+    assert (OtherChild, "a job in two") == (type(serving(wrapper)), serving(wrapper).job)
+    await stop(wrapper)
+    with pytest.raises(web.HTTPError, match="'two' is not offered; there are: one"):
+        await start(wrapper, profile="two")
 
 
-# -- profiles of a function ---------------------------------------------------------------------
+async def test_wrapspawners_saved_profile(new: NewWrapper) -> None:
+    """The class is the profile's of now, the settings those that were saved."""
+    wrapper = new(ProfilesSpawner, **TWO_PROFILES)
+    conf, state = {"queue": "as it was"}, {"job": "7"}
+    wrapper.load_state({"profile": "two", "child_conf": conf, "child_state": state})
+    child = serving(wrapper)
+    assert (OtherChild, "7", "as it was") == (type(child), child.job, child.queue)
+    assert "two" == saved(wrapper)["profile"]
 
 
-async def for_user(spawner: Any) -> list[Any]:
-    """Profiles that take a moment to know."""
+FORM = '<select name="queue"><option>long</option></select>'
+
+
+async def as_a_coroutine(form: dict[str, Any]) -> dict[str, Any]:
     await asyncio.sleep(0)
-    return [{**PROFILES[0], "display_name": f"Job of {spawner.user.name}"}]
-
-
-@pytest.mark.parametrize("profiles", [for_user, lambda spawner: for_user(spawner)])
-async def test_profiles_that_have_to_be_waited_for(hub_with: HubWith, profiles: Any) -> None:
-    """The API and the form wait for them; a page, which can't, tells no last choice until they are
-    known."""
-    async with hub_with(profiles) as hub:
-        spawner = spawner_of(hub, **SAID)
-        assert ({}, "") == (spawner.same_choice(), spawner.profile_title())
-        (schema,) = (await get(hub, "schema"))["oneOf"]
-        assert "Job of ada" == schema["title"]
-        assert "Job of ada" == spawner.profile_title()
-
-        async def known() -> Any:
-            return (await get(hub, "inventory"))["clusters"]["fake"]["queues"]
-
-        assert ["default"] == list(await until(known, "the nodes are known"))
-        page = await spawner.get_options_form()
-        assert "Job of ada" in page
-        form = {"profile": ["job"], "job--node_count": ["2"]}
-        expected = {"profile": "job", "node_count": 2}
-        assert expected == await spawner.options_from_form(form)
-
-
-async def fail(spawner: Any) -> list[Any]:
-    await asyncio.sleep(0)
-    raise OSError("the directory does not answer")
+    return {"queue": form["queue"][0]}
 
 
 @pytest.mark.parametrize(
-    ("profiles", "words"),
-    [
-        (fail, "c.ProfilesSpawner.profiles failed: OSError: the directory does not answer"),
-        (lambda spawner: [{"slug": "a"}], "display_name: must be given"),
-    ],
+    "form",
+    [FORM, lambda spawner: FORM.replace("long", spawner.user.name)],
+    ids=["text", "function"],
 )
-async def test_profiles_that_can_not_be_told(hub_with: HubWith, profiles: Any, words: str) -> None:
-    """Whoever asks is told why, and a page has no last choice to show."""
-    async with hub_with(profiles) as hub:
-        for path in ("schema", "inventory"):
-            assert words in (await get(hub, path, code=424))["message"]
-        assert {} == spawner_of(hub, **SAID).same_choice()
+async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
+    """They are parts of the one form, with fields ``slug--name``, so that none is another's."""
+    profiles = [
+        ("Form", "form", Child, {"options_form": form}),
+        ("Other", "other", Child, {"options_form": "<input name=queue value='x'>"}),
+        ("None", "none", Child, {}),
+    ]
+    page = await new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles}).get_options_form()
+    option = "long" if form == FORM else "alice"
+    assert f'<select name="form--queue"><option>{option}</option></select>' in page
+    assert "<input name=other--queue value='x'>" in page
+    assert "none--queue" not in page
+
+
+async def test_a_form_that_is_none_of_ours(new: NewWrapper) -> None:
+    """With two profiles in it, it is refused and ours is shown again."""
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": [("Form", "form", Child, {})]})
+    with pytest.raises(web.HTTPError, match="must have one value"):
+        wrapper.options_from_form({"profile": ["form", "form"]})
+    assert 'value="form"' in await wrapper.get_options_form()
+
+
+@pytest.mark.parametrize("key", ["two-words", "v1.2", r"a\1", "two words", "<i>", "a'b"])
+async def test_fields_of_any_key(new: NewWrapper, key: str) -> None:
+    """Whatever a profile's key, a browser sends the fields of its form with just that key."""
+    form = "<input name=queue value=x><input name='labels' value=y>"
+    profiles = [("Form", key, Child, {"options_form": form})]
+    page = await new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles}).get_options_form()
+    fields = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda _, attributes: fields.append(dict(attributes).get("name"))  # type: ignore[method-assign]
+    parser.feed(page)
+    assert {"profile", f"{key}--queue", f"{key}--labels"} == {*filter(None, fields)}
+
+
+@pytest.mark.parametrize(
+    ("from_form", "expected"),
+    [
+        ("passthrough", ["long"]),
+        ("simple", "long"),
+        (lambda form: {"queue": form["queue"][0]}, "long"),
+        (lambda form, spawner: {"queue": spawner.user.name}, "alice"),
+        (as_a_coroutine, "long"),
+    ],
+    ids=["passthrough", "simple", "function", "function with the spawner", "coroutine"],
+)
+async def test_what_a_childs_form_says(new: NewWrapper, from_form: Any, expected: Any) -> None:
+    """What the child makes of its own fields becomes user_options, beside the profile's name; the
+    child finds them there."""
+    profiles = [
+        ("Form", "form", Child, {"options_form": FORM, "options_from_form": from_form}),
+        ("Other", "other", Child, {"options_form": FORM}),
+    ]
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles})
+    typed = {"profile": ["form"], "form--queue": ["long"], "other--queue": ["no"], "_xsrf": ["x"]}
+    options = await await_if_needed(wrapper.run_options_from_form(typed))
+    assert {"profile": "form", "queue": expected} == options
+    assert options == (await start(wrapper, **options)).user_options
+
+
+async def test_a_named_server_has_a_profile_of_its_own(new: NewWrapper) -> None:
+    """Each of a user's servers is of another class."""
+    unnamed = new(ProfilesSpawner, **TWO_PROFILES)
+    named = new(ProfilesSpawner, server_name="lab", **TWO_PROFILES)
+    children = [await start(unnamed, profile="one"), await start(named, profile="two")]
+    assert [("", Child), ("lab", OtherChild)] == [(one.name, type(one)) for one in children]
+
+
+async def test_a_server_whose_user_has_lost_its_profile(new: NewWrapper) -> None:
+    """It runs on after a restart of the Hub, with a class that only the configuration knows; a new
+    start is refused."""
+    cls = type("OfTheConfiguration", (Child,), {"__module__": "jupyterhub_config"})
+    lost = {"display_name": "Big", "slug": "big", "groups": ["big"], "spawner": cls}
+    profiles = {"ProfilesSpawner": {"profiles": [{"display_name": "Small"}, lost]}}
+    wrapper = new(ProfilesSpawner, **profiles)
+    wrapper.load_state(
+        {
+            "child_class": "jupyterhub_config.OfTheConfiguration",
+            "child_conf": {},
+            "child_state": {"job": "7"},
+            "profile": "big",
+        }
+    )
+    assert (cls, "7") == (type(serving(wrapper)), serving(wrapper).job)
+    assert await wrapper.poll() is None
+    await stop(wrapper)
+    with pytest.raises(web.HTTPError, match="'big' is not offered"):
+        await start(wrapper, profile="big")
+
+
+# -- the check of a choice -------------------------------------------------------------------------
+
+SIZES = {"display_name": "Sizes", "options": {"memory": {"max": "4G", "default": "1G"}}}
+
+
+class Job(UniSpawner):
+    """A job that starts at once, and an account of how often one is made."""
+
+    made = 0
+
+    def __init__(self, **settings: Any) -> None:
+        type(self).made += 1
+        super().__init__(**settings)
+
+    async def start(self) -> str:
+        return URL
+
+
+@pytest.fixture
+def sizes(new: NewWrapper, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Makes a wrapper with a profile of jobs and a hook; `checks` notes what is checked."""
+
+    def make(hook: Any = None, **profile: Any) -> Any:
+        profiles = [{**SIZES, "spawner": Job, **profile}]
+        section = {"profiles": profiles, "pre_spawn_hook": hook}
+        wrapper = new(
+            ProfilesSpawner, ProfilesSpawner=section, Job={"resources": {"node_count": 1}}
+        )
+        wrapper.checks = []
+        check = Profile.check
+
+        def noting(self: Profile, user_options: Any, *more: Any) -> Any:
+            wrapper.checks.append(dict(user_options))
+            return check(self, user_options, *more)
+
+        monkeypatch.setattr(Profile, "check", noting)
+        return wrapper
+
+    return make
+
+
+async def test_each_start_checks_its_choice_once(sizes: Callable[..., Any]) -> None:
+    """Within one start the choice is checked before the hook, and not again when the child is made;
+    the next start checks anew what it finds."""
+    wrapper = sizes()
+    for memory in ("2G", "3G"):
+        child: Any = await start(wrapper, profile="sizes", memory=memory)
+        assert {"node_count": 1, "memory": memory} == child.resources
+        assert [{"profile": "sizes", "memory": memory}] == wrapper.checks
+        wrapper.checks.clear()
+        await stop(wrapper)
+    with pytest.raises(web.HTTPError, match="'5G' must be at most 4G"):
+        await start(wrapper, profile="sizes", memory="5G")
+
+
+async def test_a_start_makes_few_spawners(sizes: Callable[..., Any]) -> None:
+    """Beside the child there is one spawner at most, to read what is configured."""
+    wrapper = sizes(resources={"cpu_cores_per_process": 2}, options={"memory": {"max": "queue"}})
+    Job.made = 0
+    child: Any = await start(wrapper, profile="sizes", memory="2G")
+    assert {"node_count": 1, "cpu_cores_per_process": 2, "memory": "2G"} == child.resources
+    assert 2 == Job.made
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_a_hook_may_change_the_choice(sizes: Callable[..., Any], in_place: bool) -> None:
+    """What a hook has written is checked again, and is what the child gets."""
+
+    def hook(spawner: Any) -> None:
+        if in_place:
+            spawner.user_options["memory"] = "4G"
+        else:
+            spawner.user_options = {"profile": "sizes", "memory": "4G"}
+
+    wrapper = sizes(hook)
+    child: Any = await start(wrapper, profile="sizes", memory="2G")
+    assert "4G" == child.resources["memory"]
+    assert ["2G", "4G"] == [one["memory"] for one in wrapper.checks]
+
+
+async def test_a_hook_may_not_exceed_what_is_offered(sizes: Callable[..., Any]) -> None:
+    """A choice that a hook has written is refused like any other."""
+
+    def hook(spawner: Any) -> None:
+        spawner.user_options["memory"] = "5G"
+
+    with pytest.raises(web.HTTPError, match="'5G' must be at most 4G"):
+        await start(sizes(hook), profile="sizes", memory="2G")
+
+
+async def test_a_child_without_a_hook_before_it_is_checked(sizes: Callable[..., Any]) -> None:
+    """A child is made of a checked choice, even if JupyterHub's calls before it are left out."""
+    wrapper = sizes()
+    wrapper.user_options = {"profile": "sizes", "memory": "5G"}
+    with pytest.raises(InvalidJobError, match="'5G' must be at most 4G"):
+        wrapper.construct_child()

@@ -6,175 +6,28 @@ On a real Hub and a real Slurm: test_profiles_on_slurm.py.
 from __future__ import annotations
 
 import asyncio
-import json
-import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from jupyterhub import orm
-from jupyterhub.objects import Hub
 from jupyterhub.spawner import Spawner
-from jupyterhub.user import User
-from sqlalchemy.orm import Session, close_all_sessions
-from tornado import web
-from traitlets import Dict, Unicode
-from traitlets.config import Config
+from support.wrapped import (
+    TWO_PROFILES,
+    Called,
+    Child,
+    NewWrapper,
+    OtherChild,
+    ready,
+    saved,
+    start,
+    stop,
+)
 
 from unispawner import ProfilesSpawner, WrapSpawner
 from unispawner.web.bookkeeping import front, serving
 
 pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and changes with it
-URL = "http://127.0.0.1:12345"
-AUTH_STATE = {"key": "of the user's"}
-
-
-class Child(Spawner):
-    """A spawner whose servers are a word in its state."""
-
-    queue = Unicode("short").tag(config=True)
-    labels = Dict().tag(config=True)
-    job = ""
-    stopped = False
-    progress_closed = False
-
-    async def start(self) -> str:
-        self.job = f"a job in {self.queue}"
-        return URL
-
-    async def poll(self) -> int | None:
-        return None if self.job else 0
-
-    async def stop(self, now: bool = False) -> None:
-        self.stopped, self.job = True, ""
-
-    async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        try:
-            yield {"message": f"waits in {self.queue}"}
-            yield {"message": "runs"}
-        finally:
-            self.progress_closed = True
-
-    def get_state(self) -> dict[str, Any]:
-        return {**super().get_state(), **({"job": self.job} if self.job else {})}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
-        self.job = state.get("job", "")
-
-    def clear_state(self) -> None:
-        super().clear_state()
-        self.job = ""
-
-
-class OtherChild(Child):
-    """Another class, with settings of its own in the configuration."""
-
-
-@pytest.fixture
-def db() -> Iterator[Session]:
-    """A Hub's database: alice, a member of staff, has a server without a name and one with."""
-    session = orm.new_session_factory("sqlite:///:memory:")()
-    alice = orm.User(name="alice")
-    session.add_all([alice, orm.Group(name="staff", users=[alice])])
-    session.add_all([orm.Spawner(name="", user=alice), orm.Spawner(name="lab", user=alice)])
-    session.commit()
-    yield session
-    engine = session.get_bind()
-    close_all_sessions()
-    engine.dispose()
-
-
-NewWrapper = Callable[..., Any]
-
-
-@pytest.fixture
-def new(db: Session) -> NewWrapper:
-    """Makes a wrapper of alice's as JupyterHub does, with sections of a configuration."""
-
-    def make(cls: type = WrapSpawner, server_name: str = "", **sections: Any) -> Any:
-        user = User(db.query(orm.User).first(), {})
-        if cls is WrapSpawner:
-            sections["WrapSpawner"] = {"child_class": Child, **sections.get("WrapSpawner", {})}
-        return user._new_spawner(
-            server_name, spawner_class=cls, config=Config(sections), hub=Hub(), authenticator=None
-        )
-
-    return make
-
-
-async def start(wrapper: Any, **user_options: Any) -> Spawner:
-    """Start a server by the calls that JupyterHub makes, in its order; return the child."""
-    wrapper.user_options = user_options
-    wrapper.clear_state()
-    wrapper.api_token = "a token"
-    await wrapper.run_auth_state_hook(AUTH_STATE)
-    await wrapper.apply_group_overrides()
-    await wrapper._run_apply_user_options(wrapper.user_options)
-    await _maybe(wrapper.run_pre_spawn_hook())
-    assert URL == await wrapper.start()
-    wrapper.start_polling()
-    return serving(wrapper)
-
-
-async def stop(wrapper: Any) -> None:
-    """Stop it likewise."""
-    wrapper.stop_polling()
-    if await wrapper.poll() is None:
-        await wrapper.stop()
-    await _maybe(wrapper.run_post_stop_hook())
-    wrapper.clear_state()
-
-
-async def _maybe(result: Any) -> Any:
-    return await result if asyncio.iscoroutine(result) else result
-
-
-async def ready(wrapper: Any) -> dict[str, Any]:
-    """What the progress page is told when the server is ready."""
-    event: dict[str, Any] = {"ready": True}
-    hook = wrapper.progress_ready_hook
-    return await _maybe(hook(wrapper, event)) if hook else event
-
 
 # -- hooks -----------------------------------------------------------------------------------------
-
-
-class Called:
-    """Hooks that note with which spawner they are called."""
-
-    def __init__(self) -> None:
-        self.with_: dict[str, list[Any]] = {name: [] for name in self.hooks()}
-
-    def hooks(self) -> dict[str, Any]:
-        def note(name: str) -> Callable[..., None]:
-            return lambda spawner, *more: self.with_[name].append((spawner, *more))
-
-        def ready(spawner: Any, event: dict[str, Any]) -> dict[str, Any]:
-            self.with_["progress_ready_hook"].append((spawner,))
-            return event
-
-        def overrides(spawner: Any) -> dict[str, Any]:
-            self.with_["group_overrides"].append((spawner,))
-            return {}
-
-        return {
-            "pre_spawn_hook": note("pre_spawn_hook"),
-            "post_stop_hook": note("post_stop_hook"),
-            "auth_state_hook": note("auth_state_hook"),
-            "apply_user_options": note("apply_user_options"),
-            "progress_ready_hook": ready,
-            "group_overrides": overrides,
-        }
-
-    def once_with(self, spawner: Any) -> dict[str, list[Any]]:
-        """What is noted if each was called once, with this spawner."""
-        more = {"auth_state_hook": (AUTH_STATE,), "apply_user_options": ({"size": "small"},)}
-        return {name: [(spawner, *more.get(name, ()))] for name in self.with_}
-
-    def never(self) -> dict[str, list[Any]]:
-        return {name: [] for name in self.with_}
 
 
 async def live(wrapper: Any) -> Spawner:
@@ -441,12 +294,6 @@ async def test_a_named_server(new: NewWrapper) -> None:
 # -- state -----------------------------------------------------------------------------------------
 
 
-def saved(wrapper: Any) -> dict[str, Any]:
-    """What the database gives back."""
-    state: dict[str, Any] = json.loads(json.dumps(wrapper.get_state()))
-    return state
-
-
 async def test_a_server_is_taken_up_after_a_restart(new: NewWrapper) -> None:
     """With the class and the settings that it was started with; functions are those of now."""
     called = Called()
@@ -495,7 +342,7 @@ async def test_wrapspawners_own_state(new: NewWrapper) -> None:
 @pytest.mark.parametrize("cls", [WrapSpawner, ProfilesSpawner])
 async def test_a_state_without_a_server(new: NewWrapper, cls: type, state: dict[str, Any]) -> None:
     """Raises nothing, which would end the Hub; there is no server, and the next start has one."""
-    wrapper = new(cls, **PROFILES)
+    wrapper = new(cls, **TWO_PROFILES)
     wrapper.load_state(state)
     assert 1 == await wrapper.poll()
     assert {} == wrapper.get_state()
@@ -520,7 +367,7 @@ async def test_a_server_that_can_not_be_taken_up(
     """Raises nothing, which would end the Hub. It may run, so it is kept as it is, for a Hub that
     has its class again; stopping it, the log says what is to be cancelled."""
     state = {**state, "profile": "gone"}
-    wrapper = new(cls, **PROFILES)
+    wrapper = new(cls, **TWO_PROFILES)
     wrapper.load_state(state)
     assert await wrapper.poll() is None
     assert state == wrapper.get_state()
@@ -539,209 +386,3 @@ async def test_a_class_of_the_configuration(new: NewWrapper) -> None:
     state = {"child_class": "jupyterhub_config.Child", "child_state": {"job": "7"}}
     wrapper.load_state(state)
     assert (Child, "7") == (type(serving(wrapper)), serving(wrapper).job)
-
-
-# -- profiles --------------------------------------------------------------------------------------
-
-PROFILES = {
-    "ProfilesSpawner": {
-        "profiles": [
-            ("One", "one", Child, {"queue": "one", "start_timeout": 3000}),
-            ("Two", "two", OtherChild, {"queue": "two"}),
-        ]
-    }
-}
-
-
-def edited(queue: str) -> dict[str, Any]:
-    return {"ProfilesSpawner": {"profiles": [("One", "one", OtherChild, {"queue": queue})]}}
-
-
-async def test_a_profile_is_class_and_settings(new: NewWrapper) -> None:
-    """Each start's, one after the other; JupyterHub is shown its start_timeout."""
-    wrapper = new(ProfilesSpawner, **PROFILES)
-    one: Any = await start(wrapper, profile="one")
-    assert (Child, "a job in one", 3000) == (type(one), one.job, wrapper.start_timeout)
-    assert "one" == saved(wrapper)["profile"]
-    await stop(wrapper)
-    two: Any = await start(wrapper, profile="two")
-    assert (OtherChild, "a job in two", 60) == (type(two), two.job, wrapper.start_timeout)
-
-
-def raising(spawner: Any) -> Any:
-    """An administrator's function that fails."""
-    raise KeyError("no such group")
-
-
-async def raising_later(spawner: Any) -> Any:
-    """The same as a coroutine."""
-    raising(spawner)
-
-
-@pytest.mark.parametrize("function", [raising, raising_later])
-async def test_a_function_of_profiles_that_fails(
-    new: NewWrapper, caplog: Any, function: Any
-) -> None:
-    """The user is told what; the log has its traceback, or nobody would find the place."""
-    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": function})
-    with pytest.raises(Exception, match="profiles failed: KeyError: 'no such group'"):
-        await wrapper.get_options_form()
-    (record,) = [one for one in caplog.records if "profiles failed" in one.getMessage()]
-    assert "raising" == traceback.extract_tb(record.exc_info[2])[-1].name
-
-
-async def test_hooks_around_profiles(new: NewWrapper) -> None:
-    """As around any child: those of ProfilesSpawner's section with the wrapper, a profile's with
-    the child; none is missed for what was chosen being checked before."""
-    of_wrapper, of_profile = Called(), Called()
-    entry = ("One", "one", Child, {**of_profile.hooks(), "queue": "one"})
-    wrapper = new(ProfilesSpawner, ProfilesSpawner={**of_wrapper.hooks(), "profiles": [entry]})
-    child = await start(wrapper, profile="one")
-    await stop(wrapper)
-    for name, more in {
-        "pre_spawn_hook": (),
-        "post_stop_hook": (),
-        "auth_state_hook": (AUTH_STATE,),
-        "apply_user_options": ({"profile": "one"},),
-    }.items():
-        assert [(wrapper, *more)] == of_wrapper.with_[name]
-        assert [(child, *more)] == of_profile.with_[name]
-
-
-async def test_an_edited_profile(new: NewWrapper) -> None:
-    """A running server keeps the settings it was started with; a new start has those of now."""
-    before = new(ProfilesSpawner, **PROFILES)
-    await start(before, profile="one")
-    wrapper = new(ProfilesSpawner, **edited("edited"))
-    wrapper.load_state(saved(before))
-    child = serving(wrapper)
-    assert (Child, "a job in one", "one") == (type(child), child.job, child.queue)
-    assert saved(before) == saved(wrapper)
-    await stop(wrapper)
-    again: Any = await start(wrapper, profile="one")
-    assert (OtherChild, "a job in edited") == (type(again), again.job)
-
-
-async def test_a_profile_that_is_no_longer_offered(new: NewWrapper) -> None:
-    """Its server goes on; another start of it is refused with what there is."""
-    before = new(ProfilesSpawner, **PROFILES)
-    await start(before, profile="two")
-    wrapper = new(ProfilesSpawner, **edited("edited"))
-    wrapper.load_state(saved(before))
-    assert (OtherChild, "a job in two") == (type(serving(wrapper)), serving(wrapper).job)
-    await stop(wrapper)
-    with pytest.raises(web.HTTPError, match="'two' is not offered; there are: one"):
-        await start(wrapper, profile="two")
-
-
-async def test_wrapspawners_saved_profile(new: NewWrapper) -> None:
-    """The class is the profile's of now, the settings those that were saved."""
-    wrapper = new(ProfilesSpawner, **PROFILES)
-    conf, state = {"queue": "as it was"}, {"job": "7"}
-    wrapper.load_state({"profile": "two", "child_conf": conf, "child_state": state})
-    child = serving(wrapper)
-    assert (OtherChild, "7", "as it was") == (type(child), child.job, child.queue)
-    assert "two" == saved(wrapper)["profile"]
-
-
-FORM = '<select name="queue"><option>long</option></select>'
-
-
-async def as_a_coroutine(form: dict[str, Any]) -> dict[str, Any]:
-    await asyncio.sleep(0)
-    return {"queue": form["queue"][0]}
-
-
-@pytest.mark.parametrize(
-    "form",
-    [FORM, lambda spawner: FORM.replace("long", spawner.user.name)],
-    ids=["text", "function"],
-)
-async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
-    """They are parts of the one form, with fields ``slug--name``, so that none is another's."""
-    profiles = [
-        ("Form", "form", Child, {"options_form": form}),
-        ("Other", "other", Child, {"options_form": "<input name=queue value='x'>"}),
-        ("None", "none", Child, {}),
-    ]
-    page = await new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles}).get_options_form()
-    option = "long" if form == FORM else "alice"
-    assert f'<select name="form--queue"><option>{option}</option></select>' in page
-    assert "<input name=other--queue value='x'>" in page
-    assert "none--queue" not in page
-
-
-async def test_a_form_that_is_none_of_ours(new: NewWrapper) -> None:
-    """With two profiles in it, it is refused and ours is shown again."""
-    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": [("Form", "form", Child, {})]})
-    with pytest.raises(web.HTTPError, match="must have one value"):
-        wrapper.options_from_form({"profile": ["form", "form"]})
-    assert 'value="form"' in await wrapper.get_options_form()
-
-
-@pytest.mark.parametrize("key", ["two-words", "v1.2", r"a\1", "two words", "<i>", "a'b"])
-async def test_fields_of_any_key(new: NewWrapper, key: str) -> None:
-    """Whatever a profile's key, a browser sends the fields of its form with just that key."""
-    form = "<input name=queue value=x><input name='labels' value=y>"
-    profiles = [("Form", key, Child, {"options_form": form})]
-    page = await new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles}).get_options_form()
-    fields = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda _, attributes: fields.append(dict(attributes).get("name"))  # type: ignore[method-assign]
-    parser.feed(page)
-    assert {"profile", f"{key}--queue", f"{key}--labels"} == {*filter(None, fields)}
-
-
-@pytest.mark.parametrize(
-    ("from_form", "expected"),
-    [
-        ("passthrough", ["long"]),
-        ("simple", "long"),
-        (lambda form: {"queue": form["queue"][0]}, "long"),
-        (lambda form, spawner: {"queue": spawner.user.name}, "alice"),
-        (as_a_coroutine, "long"),
-    ],
-    ids=["passthrough", "simple", "function", "function with the spawner", "coroutine"],
-)
-async def test_what_a_childs_form_says(new: NewWrapper, from_form: Any, expected: Any) -> None:
-    """What the child makes of its own fields becomes user_options, beside the profile's name; the
-    child finds them there."""
-    profiles = [
-        ("Form", "form", Child, {"options_form": FORM, "options_from_form": from_form}),
-        ("Other", "other", Child, {"options_form": FORM}),
-    ]
-    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles})
-    typed = {"profile": ["form"], "form--queue": ["long"], "other--queue": ["no"], "_xsrf": ["x"]}
-    options = await _maybe(wrapper.run_options_from_form(typed))
-    assert {"profile": "form", "queue": expected} == options
-    assert options == (await start(wrapper, **options)).user_options
-
-
-async def test_a_named_server_has_a_profile_of_its_own(new: NewWrapper) -> None:
-    """Each of a user's servers is of another class."""
-    unnamed = new(ProfilesSpawner, **PROFILES)
-    named = new(ProfilesSpawner, server_name="lab", **PROFILES)
-    children = [await start(unnamed, profile="one"), await start(named, profile="two")]
-    assert [("", Child), ("lab", OtherChild)] == [(one.name, type(one)) for one in children]
-
-
-async def test_a_server_whose_user_has_lost_its_profile(new: NewWrapper) -> None:
-    """It runs on after a restart of the Hub, with a class that only the configuration knows; a new
-    start is refused."""
-    cls = type("OfTheConfiguration", (Child,), {"__module__": "jupyterhub_config"})
-    lost = {"display_name": "Big", "slug": "big", "groups": ["big"], "spawner": cls}
-    profiles = {"ProfilesSpawner": {"profiles": [{"display_name": "Small"}, lost]}}
-    wrapper = new(ProfilesSpawner, **profiles)
-    wrapper.load_state(
-        {
-            "child_class": "jupyterhub_config.OfTheConfiguration",
-            "child_conf": {},
-            "child_state": {"job": "7"},
-            "profile": "big",
-        }
-    )
-    assert (cls, "7") == (type(serving(wrapper)), serving(wrapper).job)
-    assert await wrapper.poll() is None
-    await stop(wrapper)
-    with pytest.raises(web.HTTPError, match="'big' is not offered"):
-        await start(wrapper, profile="big")

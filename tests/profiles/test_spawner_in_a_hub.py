@@ -1,0 +1,209 @@
+"""What ProfilesSpawner tells of its profiles to the Hub's pages and API, with a Hub's own
+application: of profiles of all kinds, and of those that a function gives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from jupyterhub.spawner import LocalProcessSpawner
+from jupyterhub.utils import maybe_future
+from support.hub import until
+from support.hub_app import FakeSpawner, Hub, hub_app
+from traitlets.config import Config
+
+from unispawner import ProfilesSpawner
+from unispawner.profiles.children import ChildFactory
+from unispawner.web.failures import SpawnFailure
+
+pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+
+
+class OwnForm(LocalProcessSpawner):
+    """A spawner of another kind, which has a form of its own."""
+
+    options_form = "<input name='size'>"
+
+
+PROFILES: list[Any] = [
+    {
+        "display_name": "Job",
+        "slug": "job",
+        "spawner": FakeSpawner,
+        "options": {
+            "exclusive_node_use": {},
+            "node_count": {"min": 1},
+            "software": {
+                "choices": {"conda": {"display_name": "Conda", "override": {"prologue": "x"}}}
+            },
+        },
+    },
+    ("Here", "here", LocalProcessSpawner, {}),
+    ("Plain job", "plain", FakeSpawner, {}),
+    ("Own form", "own", OwnForm, {}),
+    {"display_name": "Staff", "slug": "staff", "users": ["bob"], "spawner": FakeSpawner},
+]
+SAID = {"profile": "job", "exclusive_node_use": True, "node_count": 2, "software": "conda"}
+HubWith = Callable[[Any], AbstractAsyncContextManager[Hub]]
+
+
+@pytest.fixture
+def hub_with(tmp_path: Path) -> HubWith:
+    """A Hub with these profiles."""
+
+    def begin(profiles: Any) -> AbstractAsyncContextManager[Hub]:
+        config = Config()
+        config.JupyterHub.spawner_class = ProfilesSpawner
+        config.ProfilesSpawner.profiles = profiles
+        return hub_app(tmp_path, config)
+
+    return begin
+
+
+@pytest.fixture
+async def hub(hub_with: HubWith) -> AsyncIterator[Hub]:
+    async with hub_with(PROFILES) as found:
+        yield found
+
+
+def spawner_of(hub: Hub, user: str = "ada", **user_options: Any) -> Any:
+    """A user's spawner; ``user_options`` were chosen the last time."""
+    spawner = hub.user(user).spawners[""]
+    spawner.user_options = user_options
+    return spawner
+
+
+async def get(hub: Hub, path: str, code: int = 200) -> dict[str, Any]:
+    response = await hub.get(f"unispawner/{path}", hub.user("ada").new_api_token())
+    assert code == response.code
+    return dict(json.loads(response.body))
+
+
+# -- the last choice ----------------------------------------------------------------------------
+
+
+async def test_the_same_choice_again(hub: Hub) -> None:
+    """Its fields, sent as a form, choose the same; a page tells it in words."""
+    spawner = spawner_of(hub, **SAID)
+    fields = spawner.same_choice()
+    assert {**SAID, "exclusive_node_use": "true", "node_count": "2"} == fields
+    form = {name: [value] for name, value in fields.items()}
+    assert SAID == await maybe_future(spawner.options_from_form(form))
+    assert "Job" == spawner.profile_title()
+    assert "Whole nodes: yes, Nodes: 2, software: Conda" == spawner.choice_in_words()
+
+
+@pytest.mark.parametrize(
+    ("user_options", "fields", "title"),
+    [
+        ({"profile": "here"}, {"profile": "here"}, "Here"),
+        ({"profile": "own", "size": "7"}, {}, ""),
+        ({"profile": "staff"}, {}, ""),
+        ({"profile": "gone"}, {}, ""),
+        ({"profile": "job", "node_count": 0}, {}, ""),
+        ({"profile": "here", "more": "x"}, {}, ""),
+        ({}, {}, ""),
+    ],
+    ids=str,
+)
+async def test_what_can_not_be_chosen_again(
+    hub: Hub, user_options: dict[str, Any], fields: dict[str, str], title: str
+) -> None:
+    """What a form of the spawner's own has said, what isn't offered any more, and nothing. Its page
+    leads to the form."""
+    spawner = spawner_of(hub, **user_options)
+    assert (fields, title) == (spawner.same_choice(), spawner.profile_title())
+    assert "" == spawner.choice_in_words()
+
+
+# -- what is free -------------------------------------------------------------------------------
+
+
+async def test_only_jobs_have_a_cluster(hub: Hub) -> None:
+    """Of spawners of other classes nothing is told to be free, neither by the API nor in the
+    form."""
+    spawner = spawner_of(hub)
+    found = {one.slug: ChildFactory(one, spawner).availability() for one in spawner.offer.get()}
+    assert {"job": True, "here": False, "plain": True, "own": False} == {
+        slug: known is not None for slug, known in found.items()
+    }
+    assert ["fake"] == list((await get(hub, "inventory"))["clusters"])
+    page = await spawner.get_options_form()
+    assert 4 == page.count("data-profile=")
+    assert 2 == page.count("data-cluster=") == page.count("data-free>")
+
+
+async def test_what_else_may_be_said(hub: Hub) -> None:
+    """The schema is open where it is for the spawner's class to say, as the Hub is, and only
+    there."""
+    spawner = spawner_of(hub)
+    schema = Draft202012Validator(await get(hub, "schema"))
+    taken = {}
+    for profile in spawner.offer.get():
+        said = {"profile": profile.slug, "more": "x"}
+        spawner.user_options = said
+        try:
+            await spawner.run_pre_spawn_hook()
+        except SpawnFailure:
+            taken[profile.slug] = False
+        else:
+            taken[profile.slug] = True
+        assert schema.is_valid(said) == taken[profile.slug]
+    assert {"job": False, "here": True, "plain": False, "own": True} == taken
+
+
+# -- profiles of a function ---------------------------------------------------------------------
+
+
+async def for_user(spawner: Any) -> list[Any]:
+    """Profiles that take a moment to know."""
+    await asyncio.sleep(0)
+    return [{**PROFILES[0], "display_name": f"Job of {spawner.user.name}"}]
+
+
+@pytest.mark.parametrize("profiles", [for_user, lambda spawner: for_user(spawner)])
+async def test_profiles_that_have_to_be_waited_for(hub_with: HubWith, profiles: Any) -> None:
+    """The API and the form wait for them; a page, which can't, tells no last choice until they are
+    known."""
+    async with hub_with(profiles) as hub:
+        spawner = spawner_of(hub, **SAID)
+        assert ({}, "") == (spawner.same_choice(), spawner.profile_title())
+        (schema,) = (await get(hub, "schema"))["oneOf"]
+        assert "Job of ada" == schema["title"]
+        assert "Job of ada" == spawner.profile_title()
+
+        async def known() -> Any:
+            return (await get(hub, "inventory"))["clusters"]["fake"]["queues"]
+
+        assert ["default"] == list(await until(known, "the nodes are known"))
+        page = await spawner.get_options_form()
+        assert "Job of ada" in page
+        form = {"profile": ["job"], "job--node_count": ["2"]}
+        expected = {"profile": "job", "node_count": 2}
+        assert expected == await spawner.options_from_form(form)
+
+
+async def fail(spawner: Any) -> list[Any]:
+    await asyncio.sleep(0)
+    raise OSError("the directory does not answer")
+
+
+@pytest.mark.parametrize(
+    ("profiles", "words"),
+    [
+        (fail, "c.ProfilesSpawner.profiles failed: OSError: the directory does not answer"),
+        (lambda spawner: [{"slug": "a"}], "display_name: must be given"),
+    ],
+)
+async def test_profiles_that_can_not_be_told(hub_with: HubWith, profiles: Any, words: str) -> None:
+    """Whoever asks is told why, and a page has no last choice to show."""
+    async with hub_with(profiles) as hub:
+        for path in ("schema", "inventory"):
+            assert words in (await get(hub, path, code=424))["message"]
+        assert {} == spawner_of(hub, **SAID).same_choice()
