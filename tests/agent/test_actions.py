@@ -7,17 +7,16 @@ import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import support
+from support.agent import Agent, wait_for
 
 from unispawner.job import JobState, ResourceSpec
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Reply
-from unispawner.schedulers.local import start_time
 from unispawner.testing import read_saved_reply
 
 ROOT = os.getuid() == 0
@@ -25,7 +24,6 @@ MARK = "0123456789abcdef"
 OTHER = "fedcba9876543210"
 LOCAL = get_scheduler("local")
 OUTPUTS = support.OUTPUTS / "slurm"
-WaitFor = Callable[[Callable[[], Any]], Any]
 
 
 def listed() -> dict[str, Any]:
@@ -35,7 +33,7 @@ def listed() -> dict[str, Any]:
     return LOCAL.read_status(Reply(tuple(command), done.returncode, done.stdout, done.stderr))
 
 
-def left(agent: Any) -> set[str]:
+def left(agent: Agent) -> set[str]:
     """The jobs and logs that are left."""
     return {str(path.relative_to(agent.state_dir)) for path in agent.state_dir.glob("*/*")}
 
@@ -47,7 +45,7 @@ def is_over(job_id: str) -> bool:
 # -- a job of the local scheduler ---------------------------------------------------------------
 
 
-def test_the_life_of_a_job(agent: Any, wait_for: WaitFor) -> None:
+def test_the_life_of_a_job(agent: Agent) -> None:
     """Submitted, listed under its owner, found by its mark, cancelled, its files removed."""
     spec = agent.spec("echo started; sleep 600", environment={"TOKEN": "topsecret"})
     result = agent.submit(spec).result
@@ -67,7 +65,7 @@ def test_the_life_of_a_job(agent: Any, wait_for: WaitFor) -> None:
     assert result["log"] == str(agent.state_dir / "logs" / f"{MARK}.log")
 
 
-def test_the_files_of_a_job_are_private(agent: Any) -> None:
+def test_the_files_of_a_job_are_private(agent: Agent) -> None:
     """The token is in one file of mode 0600 and in nobody's command line or environment listing."""
     spec = agent.spec("sleep 600", environment={"TOKEN": "topsecret"})
     job_id = agent.submit(spec).result["job_id"]
@@ -82,7 +80,7 @@ def test_the_files_of_a_job_are_private(agent: Any) -> None:
     assert b"topsecret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_a_job_starts_from_a_clean_environment(agent: Any, wait_for: WaitFor) -> None:
+def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
     """What the Hub or sudo had in its environment reaches no job; what the job asks for does."""
     out = agent.directory / "out"
     command = f"env -0 >{out}.new; umask >{out}.umask; pwd >{out}.pwd; mv {out}.new {out}"
@@ -113,7 +111,7 @@ def test_a_job_starts_from_a_clean_environment(agent: Any, wait_for: WaitFor) ->
     assert login_umask() == int(Path(f"{out}.umask").read_text(), 8)
 
 
-def test_a_job_outlives_the_agent_and_keeps_its_log(agent: Any, wait_for: WaitFor) -> None:
+def test_a_job_outlives_the_agent_and_keeps_its_log(agent: Agent) -> None:
     """Its output goes to its own log, whoever has ended meanwhile."""
     spec = agent.spec(
         f"until [ -e {agent.directory}/go ]; do sleep 0.05; done; echo late; echo e >&2"
@@ -125,7 +123,7 @@ def test_a_job_outlives_the_agent_and_keeps_its_log(agent: Any, wait_for: WaitFo
     assert "e" == agent.call("log", mark=MARK, lines=1).result["tail"]
 
 
-def test_force_ends_a_job_that_ignores_signals(agent: Any, wait_for: WaitFor) -> None:
+def test_force_ends_a_job_that_ignores_signals(agent: Agent) -> None:
     """SIGTERM first; SIGKILL when that was not enough."""
     ready = agent.directory / "ready"
     job_id = agent.submit(agent.spec(f"trap '' TERM; touch {ready}; sleep 600")).result["job_id"]
@@ -136,7 +134,7 @@ def test_force_ends_a_job_that_ignores_signals(agent: Any, wait_for: WaitFor) ->
     wait_for(lambda: is_over(job_id))
 
 
-def test_a_reused_process_id_is_another_job(agent: Any) -> None:
+def test_a_reused_process_id_is_another_job(agent: Agent) -> None:
     """A process that has the job's id by chance is left alone."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True, **agent.as_user()) as process:
         assert {} == agent.call("cancel", job_id=f"{process.pid}.1", force=True).result
@@ -144,20 +142,9 @@ def test_a_reused_process_id_is_another_job(agent: Any) -> None:
         process.kill()
 
 
-@pytest.mark.skipif(not ROOT, reason="needs somebody else's process")
-def test_somebody_elses_process_cannot_be_cancelled(agent: Any) -> None:
-    """And the answer is not that it is gone."""
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
-        job_id = f"{process.pid}.{start_time(process.pid)}"
-        error = agent.call("cancel", job_id=job_id, force=True).error
-        assert "CancelError" == error["type"]
-        assert None is process.poll()
-        process.kill()
-
-
 @pytest.mark.parametrize("job_id", ["-1.1", "1 2", "--marks", "1.1\n", "", "1", None, ["1.1"]])
 @pytest.mark.parametrize("action", ["cancel", "status"])
-def test_what_is_no_job_id_reaches_no_command(agent: Any, action: str, job_id: Any) -> None:
+def test_what_is_no_job_id_reaches_no_command(agent: Agent, action: str, job_id: Any) -> None:
     """It is an error before anything is run."""
     arguments = {"job_id": job_id, "job_ids": [job_id], "force": False}
     assert "AgentError" == agent.call(action, **arguments).error["type"]
@@ -166,7 +153,7 @@ def test_what_is_no_job_id_reaches_no_command(agent: Any, action: str, job_id: A
 # -- submissions that fail ----------------------------------------------------------------------
 
 
-def test_a_directory_that_is_missing_is_told(agent: Any) -> None:
+def test_a_directory_that_is_missing_is_told(agent: Agent) -> None:
     """With its name; nothing is left behind."""
     error = agent.submit(agent.spec("", directory="/no/such/place")).error
     assert "SubmitError" == error["type"]
@@ -175,21 +162,21 @@ def test_a_directory_that_is_missing_is_told(agent: Any) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "/bin/sh\nid", "/bin/sh -x -y"])
-def test_a_shell_that_is_none_is_told(agent: Any, shell: str) -> None:
+def test_a_shell_that_is_none_is_told(agent: Agent, shell: str) -> None:
     """With the setting's name; nothing is left behind."""
     error = agent.submit(agent.spec(""), shell=shell).error
     assert ("InvalidJobError", True) == (error["type"], error["message"].startswith("job_shell"))
     assert set() == left(agent)
 
 
-def test_what_the_scheduler_cannot_do_is_refused_on_this_side_too(agent: Any) -> None:
+def test_what_the_scheduler_cannot_do_is_refused_on_this_side_too(agent: Agent) -> None:
     """Before any file is made."""
     spec = agent.spec("", resources=ResourceSpec(memory=1))
     assert "InvalidJobError" == agent.submit(spec).error["type"]
     assert not agent.state_dir.exists()
 
 
-def test_a_wrong_job_is_refused_on_this_side_too(agent: Any) -> None:
+def test_a_wrong_job_is_refused_on_this_side_too(agent: Agent) -> None:
     """The request is checked as the configuration was."""
     spec = {**agent.spec("").to_dict(), "name": "a\n#SBATCH --uid=0"}
     assert "InvalidJobError" == agent.call("submit", spec=spec, shell="/bin/sh").error["type"]
@@ -199,7 +186,7 @@ def no_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def test_no_room_for_the_files_is_told(agent: Any) -> None:
+def test_no_room_for_the_files_is_told(agent: Agent) -> None:
     """As with a full disk or quota: an error that says where to look, and nothing left behind."""
     request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
     raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
@@ -210,7 +197,7 @@ def test_no_room_for_the_files_is_told(agent: Any) -> None:
     assert not (agent.state_dir / "jobs" / MARK).exists()
 
 
-def test_no_room_is_told_with_the_place(agent: Any) -> None:
+def test_no_room_is_told_with_the_place(agent: Agent) -> None:
     """The user reads which directory is full."""
     request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
     raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
@@ -218,7 +205,7 @@ def test_no_room_is_told_with_the_place(agent: Any) -> None:
 
 
 @pytest.mark.parametrize("where", ["/proc/unispawner", "/dev/null/x", "relative"])
-def test_a_state_dir_that_cannot_be_is_told(agent: Any, where: str) -> None:
+def test_a_state_dir_that_cannot_be_is_told(agent: Agent, where: str) -> None:
     """With the setting's name."""
     error = agent.submit(agent.spec(""), state_dir=where).error
     assert "AgentError" == error["type"]
@@ -228,13 +215,13 @@ def test_a_state_dir_that_cannot_be_is_told(agent: Any, where: str) -> None:
 # -- what jobs leave ----------------------------------------------------------------------------
 
 
-def age(agent: Any, mark: str) -> Path:
+def age(agent: Agent, mark: str) -> Path:
     directory = Path(agent.state_dir / "jobs" / mark)
     os.utime(directory, (1, 1))
     return directory
 
 
-def stale(agent: Any, mark: str, job_id: str = "") -> Path:
+def stale(agent: Agent, mark: str, job_id: str = "") -> Path:
     """A directory that an old job has left."""
     agent.call("check")
     directory = agent.state_dir / "jobs" / mark
@@ -247,7 +234,7 @@ def stale(agent: Any, mark: str, job_id: str = "") -> Path:
     return age(agent, mark)
 
 
-def test_old_directories_of_dead_jobs_are_swept(agent: Any) -> None:
+def test_old_directories_of_dead_jobs_are_swept(agent: Agent) -> None:
     """The Hub may have been away when they ended; those of live jobs and new ones stay."""
     live = "a" * 16
     agent.submit(agent.spec("sleep 600", mark=live))
@@ -268,7 +255,7 @@ def test_old_directories_of_dead_jobs_are_swept(agent: Any) -> None:
     }
 
 
-def test_nothing_is_swept_while_the_scheduler_is_down(agent: Any) -> None:
+def test_nothing_is_swept_while_the_scheduler_is_down(agent: Agent) -> None:
     """Unknown is not gone, here either."""
     directory = stale(agent, OTHER, "77")
     folder = agent.fake_command("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
@@ -280,7 +267,7 @@ def test_nothing_is_swept_while_the_scheduler_is_down(agent: Any) -> None:
 # -- Slurm's words ------------------------------------------------------------------------------
 
 
-def replay(agent: Any, command: str, name: str) -> str:
+def replay(agent: Agent, command: str, name: str) -> str:
     """Make a command that says what the real one has said."""
     reply = read_saved_reply(OUTPUTS / name)
     (agent.directory / "stdout").write_text(reply.stdout)
@@ -295,7 +282,7 @@ def replay(agent: Any, command: str, name: str) -> str:
     )
 
 
-def test_a_slurm_submission(agent: Any) -> None:
+def test_a_slurm_submission(agent: Agent) -> None:
     """One sbatch of our script, with the user's umask; the script's file is gone afterwards."""
     folder = replay(agent, "sbatch", "sbatch-parsable")
     spec = agent.spec("", resources=ResourceSpec(memory=2**30), queue_name="debug")
@@ -320,7 +307,7 @@ def test_a_slurm_submission(agent: Any) -> None:
     [("9", "9"), ("9;cluster2", "9"), ("hello from a plugin\n9\n", "9"), ("9\nbye\n\n", "9")],
 )
 def test_the_job_id_is_found_among_what_a_site_prints(
-    agent: Any, printed: str, expected: str
+    agent: Agent, printed: str, expected: str
 ) -> None:
     """Submit plugins are talkative; a cluster's name may follow the id."""
     folder = agent.fake_command("sbatch", f"printf '%s\\n' '{printed}'")
@@ -328,7 +315,7 @@ def test_the_job_id_is_found_among_what_a_site_prints(
     assert expected == result["job_id"]
 
 
-def test_no_job_id_is_an_error(agent: Any) -> None:
+def test_no_job_id_is_an_error(agent: Agent) -> None:
     """With what was printed instead."""
     folder = agent.fake_command("sbatch", "echo welcome")
     error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
@@ -343,7 +330,7 @@ def test_no_job_id_is_an_error(agent: Any) -> None:
         ("sbatch-ctld-down", "SchedulerUnavailable"),
     ],
 )
-def test_what_sbatch_says_is_told(agent: Any, name: str, expected: str) -> None:
+def test_what_sbatch_says_is_told(agent: Agent, name: str, expected: str) -> None:
     """In its own words, with its status."""
     folder = replay(agent, "sbatch", name)
     error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
@@ -353,14 +340,14 @@ def test_what_sbatch_says_is_told(agent: Any, name: str, expected: str) -> None:
     assert "sbatch" == error["command"][0]
 
 
-def test_a_refused_submission_leaves_nothing(agent: Any) -> None:
+def test_a_refused_submission_leaves_nothing(agent: Agent) -> None:
     """No secret and no empty log."""
     folder = replay(agent, "sbatch", "sbatch-bad-partition")
     agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder])
     assert set() == left(agent)
 
 
-def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Any) -> None:
+def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Agent) -> None:
     """sbatch's answer may time out after slurmctld has taken the job, which the Hub then finds."""
     folder = replay(agent, "sbatch", "sbatch-ctld-hangs")
     agent.fake_command("squeue", f"echo '12 unispawner:{MARK}'")
@@ -380,7 +367,7 @@ def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Any) -> None:
         ("scancel-ctld-down", "SchedulerUnavailable"),
     ],
 )
-def test_what_scancel_says_is_told(agent: Any, name: str, expected: str | None) -> None:
+def test_what_scancel_says_is_told(agent: Agent, name: str, expected: str | None) -> None:
     """A job that is gone is no error."""
     folder = replay(agent, "scancel", name)
     arguments = {"job_id": "15", "force": False, "scheduler": "slurm", "scheduler_path": [folder]}
@@ -389,7 +376,7 @@ def test_what_scancel_says_is_told(agent: Any, name: str, expected: str | None) 
     assert "15" == (agent.directory / "arguments").read_text().strip()
 
 
-def test_a_job_is_found_by_its_mark_alone(agent: Any) -> None:
+def test_a_job_is_found_by_its_mark_alone(agent: Agent) -> None:
     """The agent may have died before it wrote the id down."""
     folder = agent.fake_command("squeue", f"echo '11 (null)'; echo '12 unispawner:{MARK}'")
     slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
@@ -397,14 +384,14 @@ def test_a_job_is_found_by_its_mark_alone(agent: Any) -> None:
     assert {"job_id": ""} == agent.call("find", mark=OTHER, **slurm).result
 
 
-def test_not_finding_is_no_answer_while_the_scheduler_is_down(agent: Any) -> None:
+def test_not_finding_is_no_answer_while_the_scheduler_is_down(agent: Agent) -> None:
     """A job must not be taken for never submitted."""
     folder = replay(agent, "squeue", "squeue-ctld-down")
     error = agent.call("find", mark=MARK, scheduler="slurm", scheduler_path=[folder]).error
     assert "SchedulerUnavailable" == error["type"]
 
 
-def test_psij_leaves_nothing_in_the_home(agent: Any) -> None:
+def test_psij_leaves_nothing_in_the_home(agent: Agent) -> None:
     """Its default work directory is not made."""
     home = Path(agent.account.pw_dir)
     before = sorted(home.glob(".psij*/**/*"))
@@ -413,7 +400,7 @@ def test_psij_leaves_nothing_in_the_home(agent: Any) -> None:
     assert before == sorted(home.glob(".psij*/**/*"))
 
 
-def test_what_doctor_wants_to_know(agent: Any) -> None:
+def test_what_doctor_wants_to_know(agent: Agent) -> None:
     """Which commands there are, and where."""
     folder = agent.fake_command("sbatch", "")
     result = agent.call("check", scheduler="slurm", scheduler_path=[folder]).result

@@ -6,15 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import support
+from support.agent import Agent, Done
 
 from unispawner.testing import read_saved_reply
-
-if TYPE_CHECKING:
-    from conftest import Agent, Done  # type: ignore[attr-defined]
 
 OUTPUTS = support.OUTPUTS / "gridengine"
 MARK = "0123456789abcdef"
@@ -23,7 +21,7 @@ MARK = "0123456789abcdef"
 class Commands:
     """The agent with a qsub and a qdel that keep what they are given."""
 
-    def __init__(self, agent: "Agent") -> None:
+    def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.path = ""
 
@@ -48,7 +46,7 @@ class Commands:
     def given(self, name: str) -> list[str]:
         return (self.agent.directory / f"{name}.given").read_text().split("\n")[:-1]
 
-    def call(self, action: str, *, use_drmaa: bool = False, **more: Any) -> "Done":
+    def call(self, action: str, *, use_drmaa: bool = False, **more: Any) -> Done:
         options = {"use_drmaa": use_drmaa, **more.pop("options", {})}
         return self.agent.call(
             action,
@@ -58,7 +56,7 @@ class Commands:
             **more,
         )
 
-    def submit(self, *, use_drmaa: bool = False, **more: Any) -> "Done":
+    def submit(self, *, use_drmaa: bool = False, **more: Any) -> Done:
         spec = self.agent.spec("echo prologue", environment={"TOKEN": "topsecret"})
         return self.call(
             "submit", use_drmaa=use_drmaa, spec=spec.to_dict(), shell="/bin/bash -l", **more
@@ -66,7 +64,7 @@ class Commands:
 
 
 @pytest.fixture
-def commands(agent: "Agent") -> Commands:
+def commands(agent: Agent) -> Commands:
     return Commands(agent)
 
 

@@ -1,14 +1,54 @@
-"""The real schedulers there are, and a Hub on each."""
+"""The real schedulers there are, a Hub on each, and what is printed of them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from support.clusters import CLUSTERS, Cluster, Slurm, cluster_of
+from support.agent import Agent, agent_of_a_user
+from support.browser import find_browser, why_no_browser
+from support.clusters import CLUSTERS, Cluster, Slurm, cluster_of, why_not
 from support.hub import RunningHub, running_hub
 
+from unispawner.schedulers import NAMES
+
 EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name in NAMES:
+        terminalreporter.write_line(f"scheduler {name}: {live_or_saved(name)}")
+    terminalreporter.write_line(f"browser: {why_no_browser() or find_browser()}")
+
+
+def live_or_saved(name: str) -> str:
+    """Return how a scheduler is tested: with the real one, or with what one printed elsewhere."""
+    if name == "local":
+        return "live"
+    if name == "template":
+        live = [one for one in CLUSTERS if not why_not(one)]
+        return f"live with the sets {', '.join(live)}; saved output" if live else "saved output"
+    if name not in CLUSTERS:
+        return "saved output"
+    reason = why_not(name)
+    return f"saved output only: {reason}" if reason else "live, and saved output"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show the end of each Hub's log with a failure."""
+    report = yield
+    if report.failed:
+        for hub in RunningHub.running:
+            report.sections.append((f"the log of the Hub at {hub.url}", hub.log_tail()))
+    return report
+
+
+@pytest.fixture
+def agent() -> Iterator[Agent]:
+    """An agent of an ordinary account, with a directory of its own."""
+    with agent_of_a_user() as found:
+        yield found
 
 
 @pytest.fixture(scope="module", params=EVERY_CLUSTER)

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from support.accounts import ordinary_account
 
 from unispawner.errors import AgentError
 from unispawner.run_as import accounts
@@ -25,10 +26,7 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> dict[str, pwd.struct_passwd]:
 
 async def test_an_account_is_found() -> None:
     """An account of this host is found with its uid and home."""
-    ordinary = [each for each in pwd.getpwall() if 1000 <= each.pw_uid < 60_000]
-    if not ordinary:
-        pytest.skip("this host has no ordinary account")
-    found = ordinary[0]
+    found = ordinary_account()
     expected = Account(found.pw_name, found.pw_uid, found.pw_dir)
     assert expected == await find_account(found.pw_name, 1000)
 

@@ -1,14 +1,9 @@
 """The way through sudo: what the Hub sends to the agent, and which replies it accepts."""
 
 import asyncio
-import grp
 import json
 import os
-import pwd
 import shlex
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -345,107 +340,6 @@ def test_the_sudoers_line_for_an_environment_that_is_kept() -> None:
     line = Sudo("/opt/py/bin/python").sudoers_line("hub", "hubusers", setenv=True)
     expected = "hub ALL=(%hubusers) NOPASSWD:SETENV: /opt/py/bin/python -I -m unispawner.agent"
     assert expected == line
-
-
-@pytest.mark.skipif(not shutil.which("visudo", path="/usr/sbin:/usr/bin"), reason="needs visudo")
-@pytest.mark.parametrize(
-    "python",
-    [
-        "/opt/py/bin/python3",
-        "/opt/my py/bin/python",
-        "/opt/a,b/python",
-        "/opt/a:b/python",
-        "/opt/a=b/python",
-        "/opt/a#b/python",
-        "/opt/a+b~c/python",
-        *(f"/opt/a{sign}b/python" for sign in "@%()"),
-    ],
-)
-def test_visudo_accepts_the_line(tmp_path: Path, python: str) -> None:
-    """visudo accepts the line, also if the path has characters that sudoers gives a meaning."""
-    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
-    assert visudo
-    path = tmp_path / "sudoers"
-    path.write_text(line_for(python) + "\n")
-    path.chmod(0o440)
-    done = subprocess.run([visudo, "-cf", str(path)], capture_output=True, text=True)
-    assert 0 == done.returncode, done.stdout + done.stderr
-
-
-SANDBOX = """
-set -e
-mount -t tmpfs -o mode=755 tmpfs /etc/sudoers.d
-cat >/etc/sudoers.d/unispawner
-chmod 440 /etc/sudoers.d/unispawner
-exec setpriv --reuid "$1" --regid "$2" --clear-groups "$0" -c '
-import json, subprocess, sys
-for command in json.loads(sys.argv[1]):
-    done = subprocess.run(command, input=sys.argv[2], capture_output=True, text=True, cwd="/")
-    print(json.dumps([done.returncode, done.stdout, done.stderr]))
-' "$3" "$4"
-"""
-
-
-def ordinary(count: int) -> list[pwd.struct_passwd]:
-    found = [each for each in pwd.getpwall() if 1000 <= each.pw_uid < 60_000]
-    if len(found) < count:
-        pytest.skip(f"needs {count} ordinary accounts")
-    return found[:count]
-
-
-def can_have_a_sandbox() -> bool:
-    if not ROOT or not shutil.which("sudo") or not shutil.which("setpriv"):
-        return False
-    command = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/etc/sudoers.d"]
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
-@pytest.mark.skipif(not can_have_a_sandbox(), reason="needs root, sudo and a mount namespace")
-def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
-    """With only our line in sudoers, the agent runs as a member of the group and nothing else runs.
-
-    /etc/sudoers.d is replaced in a mount namespace. The "Hub" is another ordinary account.
-    """
-    hub, user = ordinary(2)
-    group = grp.getgrgid(user.pw_gid).gr_name
-    run_as = get_run_as("sudo", agent_python=sys.executable, allow_shared_account=False)
-    allowed = run_as.command(Account(user.pw_name, user.pw_uid, user.pw_dir))
-    as_user = allowed[: allowed.index("--") + 1]
-    request = {
-        "version": 1,
-        "action": "no_such",
-        "account": user.pw_name,
-        "uid": user.pw_uid,
-        "min_uid": 1000,
-        "scheduler_path": [],
-        "scheduler_environment": {},
-        "timeout": 30,
-    }
-    commands = [
-        allowed,
-        [*as_user, sys.executable, "-c", "pass"],
-        [*as_user, *run_as.agent, "extra"],
-        [*as_user, "/bin/sh"],
-        [word if word != user.pw_name else "root" for word in allowed],
-        [word if word != user.pw_name else "#0" for word in allowed],
-        ["sudo", "-E", *allowed[1:]],
-    ]
-    done = subprocess.run(
-        [
-            *("unshare", "-m", "sh", "-c", SANDBOX, sys.executable),
-            *(str(hub.pw_uid), str(hub.pw_gid), json.dumps(commands), json.dumps(request)),
-        ],
-        input=line_for(sys.executable, hub.pw_name, group) + "\n",
-        capture_output=True,
-        text=True,
-    )
-    assert 0 == done.returncode, done.stderr
-    (status, stdout, stderr), *others = [json.loads(line) for line in done.stdout.splitlines()]
-    assert 0 == status, stderr
-    assert "There is no action 'no_such'." == json.loads(stdout)["error"]["message"]
-    assert len(commands) - 1 == len(others)
-    for command, (status, stdout, _) in zip(commands[1:], others, strict=True):
-        assert (1, "") == (status, stdout), command
 
 
 def test_the_hubs_own_account_is_no_users(account: Account) -> None:

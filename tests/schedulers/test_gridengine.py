@@ -1,9 +1,7 @@
 """Grid Engine: options, and everything its commands have been seen to print
 (tests/outputs/gridengine)."""
 
-import os
 import shlex
-import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -210,30 +208,6 @@ def test_what_slots_cannot_say(given: dict[str, int]) -> None:
 def test_names(name: str, expected: str) -> None:
     """What the qmaster does not take is replaced (qsub-bad-name and its like), the rest stays."""
     assert shlex.join(["-N", expected]) == SGE.directives(JobSpec(name=name))[0]
-
-
-@pytest.mark.gridengine
-@pytest.mark.parametrize("name", ["ü b", "1/2:3", "None", "a'b\"c<d>&", "-x", "x" * 600, "[$({~`"])
-def test_the_qmaster_takes_every_name(gridengine: Any, name: str) -> None:
-    """Held against the real one."""
-    option = shlex.split(SGE.directives(JobSpec(name=name))[0])
-    command = ["qsub", "-terse", "-h", "-b", "y", *option, "true"]
-    shell = ["su", "-w", ",".join(gridengine.environment), "-", "alice", "-c", shlex.join(command)]
-    done = subprocess.run(shell, capture_output=True, text=True)
-    assert 0 == done.returncode, done.stderr
-    job_id = done.stdout.strip()
-    try:
-        assert job_id in SGE.read_status(Reply((), 0, subprocess.getoutput("qstat -xml -u '*'")))
-    finally:
-        subprocess.run(["qdel", job_id], check=True, capture_output=True)
-
-
-@pytest.fixture(scope="module")
-def gridengine() -> Any:
-    """The real Grid Engine of ci/gridengine."""
-    from conftest import cluster_of
-
-    return cluster_of("gridengine")
 
 
 # -- DRMAA --------------------------------------------------------------------------------------
@@ -869,30 +843,6 @@ def test_tasks_of_an_array(text: str, expected: int) -> None:
     """As qstat(1) writes those that wait: ranges with a step, and single ones."""
     job = f"<job_list><state>qw</state><tasks>{text}</tasks></job_list>"
     assert expected == gridengine_inventory.count_waiting(f"<job_info>{job}</job_info>")
-
-
-@pytest.mark.gridengine
-@pytest.mark.parametrize("user", ["bob", "jupyterhub"])
-def test_anybody_may_ask_for_the_cluster(gridengine: Any, user: str) -> None:
-    """The real one lets a user and the Hub's account, who are no managers, ask all of it."""
-    question, reply = SGE.inventory(), None
-    with pytest.raises(StopIteration) as stop:
-        while True:
-            command = advance(question, reply)
-            done = subprocess.run(
-                ["setpriv", "--reuid", user, "--regid", user, "--init-groups", *command],
-                capture_output=True,
-                text=True,
-                env={"PATH": os.environ["PATH"], **gridengine.environment},
-                timeout=30,
-            )
-            reply = Reply(tuple(command), done.returncode, done.stdout, done.stderr)
-    found = stop.value.value
-    assert {NODE1, NODE2} == found.hosts
-    assert [2, 0] == [node.gpus for node in found.nodes]
-    limits = {queue.name: queue.max_duration for queue in found.queues}
-    assert {"all.q": None, "short.q": timedelta(minutes=10)} == limits
-    assert found.waiting is not None
 
 
 @pytest.mark.parametrize(

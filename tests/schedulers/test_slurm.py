@@ -1,13 +1,9 @@
 """Slurm: the script, and everything its commands have been seen to print (tests/outputs/slurm)."""
 
-import os
-import pwd
 import re
 import shlex
-import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import support
@@ -155,57 +151,6 @@ def test_no_gpus_is_no_directive() -> None:
     """Zero GPUs must not ask for a GPU node."""
     spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=0))
     assert not any("gpu" in line for line in SLURM.directives(spec))
-
-
-@pytest.mark.slurm
-@pytest.mark.parametrize(
-    "value",
-    [
-        "plain",
-        "a b",
-        "it's",
-        'say "hi"',
-        "back\\slash",
-        "end\\",
-        "$HOME `id` $(id)",
-        "#hash # two",
-        "a;b&c|d",
-        "*?[x]",
-        "ünï",
-        "-x --uid=0",
-        "%u",
-        "'",
-        '"',
-        "\\\\",
-        " lead and trail ",
-    ],
-)
-def test_sbatch_reads_values_as_they_are(slurm: Any, tmp_path: Path, value: str) -> None:
-    """Quoting, held against sbatch's own reader: with --hold, scontrol tells what it understood."""
-    spec = JobSpec(name=value, custom_attributes={"slurm.hold": True, "slurm.comment": value})
-    account = pwd.getpwnam("alice") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-    done = subprocess.run(
-        ["sbatch", "--parsable", "--output=/dev/null", "--chdir=/"],
-        input=render_script(spec, SLURM) + "true\n",
-        capture_output=True,
-        text=True,
-        user=account.pw_uid if os.getuid() == 0 else None,
-        group=account.pw_gid if os.getuid() == 0 else None,
-        extra_groups=[] if os.getuid() == 0 else None,
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        cwd="/",
-    )
-    assert 0 == done.returncode, done.stderr
-    job_id = done.stdout.strip().partition(";")[0]
-    try:
-        shown = subprocess.run(
-            ["squeue", "-h", "-t", "all", "-j", job_id, "-o", "%j\n%k"],
-            capture_output=True,
-            text=True,
-        ).stdout
-    finally:
-        subprocess.run(["scancel", job_id], check=True)
-    assert [value, value] == shown.split("\n")[:2]
 
 
 # -- queries ------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import pwd
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
+from support.accounts import ordinary_account
 from unispawner.job import JobState
 from unispawner.monitor import monitor as monitor_module
 from unispawner.run_as.accounts import Account
@@ -51,11 +51,6 @@ class FakeSpawner(UniSpawner):
 
     def agent_client(self, account: Account) -> AgentClient:
         return AgentClient(account, self.fake, self.side, SubmitHost())
-
-
-def _ordinary_account(_: Any) -> str:
-    ordinary = [entry for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60_000]
-    return ordinary[0].pw_name
 
 
 class Hub:
@@ -103,7 +98,7 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     listener, port = bind_unused_port()
     config = Config()
     config.JupyterHub.spawner_class = FakeSpawner
-    config.FakeSpawner.account_name = _ordinary_account
+    config.FakeSpawner.account_name = lambda _: ordinary_account().pw_name
     config.JupyterHub.authenticator_class = "dummy"
     config.JupyterHub.db_url = "sqlite:///:memory:"
     config.JupyterHub.cookie_secret = b"x" * 32
@@ -168,8 +163,7 @@ async def starting_server(
     monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(report, "_PATIENCE", 0.2)
-    if not any(1000 <= entry.pw_uid < 60_000 for entry in pwd.getpwall()):
-        pytest.skip("this host has no ordinary account")
+    ordinary_account()  # or the test is skipped
     found = Server(hub.user(user).spawners[""])
     yield found
     found.start.cancel()

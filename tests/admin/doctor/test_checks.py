@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pwd
 from pathlib import Path
 
 import pytest
 from support import OUTPUTS
+from support.accounts import ordinary_account
 
 from unispawner.admin.cli import main
 from unispawner.admin.doctor.batchspawner import program
@@ -369,14 +369,12 @@ c.WrapSpawner.child_config = {"batch_cancel_cmd": "nosuch"}
 def test_an_account_behind_exec_prefix(doctor: Doctor) -> None:
     """The agent is run as for a server; a prefix that does not lead there is told, with the
     command that has to work."""
-    names = [entry.pw_name for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60000]
-    if not names:
-        pytest.skip("there is no account of a user")
+    user = ordinary_account().pw_name
     doctor.program("false")
     (doctor.programs / "false").write_text("#!/bin/sh\nexit 1\n")
     config = f'{TORQUE}\nc.TorqueSpawner.exec_prefix = "false -u {{username}}"'
-    status, lines = doctor(config, "--account", names[0])
+    status, lines = doctor(config, "--account", user)
     (wrong,) = [line for line in lines if line.startswith("WRONG   account: ")]
-    assert f"exec_prefix does not let the Hub write {names[0]}'s private files" in wrong
-    assert f"`false -u {names[0]} /bin/sh -I -m unispawner.agent` has to work" in wrong
+    assert f"exec_prefix does not let the Hub write {user}'s private files" in wrong
+    assert f"`false -u {user} /bin/sh -I -m unispawner.agent` has to work" in wrong
     assert 1 == status

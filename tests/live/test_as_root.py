@@ -1,0 +1,103 @@
+"""What only root can arrange: processes, files and directories that belong to somebody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import CHECKOUT
+from support.accounts import needs_root
+from support.agent import Agent, as_same_user
+from support.folders import readable_folder
+
+from unispawner.agent.files import StateDir
+from unispawner.errors import AgentError, InvalidJobError
+from unispawner.run_as.accounts import Account
+from unispawner.schedulers.local import start_time
+from unispawner.schedulers.template import Template
+
+pytestmark = needs_root
+
+STRANGER = 12345
+"""A uid and a gid that nobody needs to have."""
+
+# -- the agent ----------------------------------------------------------------------------------
+
+
+def test_the_agent_refuses_root(agent: Agent) -> None:
+    """The agent refuses to run as root, whatever the request says."""
+    request = {**agent.request("check"), "uid": 0, "account": "root", "min_uid": 0}
+    error = agent.send(json.dumps(request).encode(), as_root=True).error
+    assert "uid 0" in error["message"]
+    assert not agent.state_dir.exists()
+
+
+async def test_an_agent_of_roots_own_is_refused(tmp_path: Path) -> None:
+    """A Hub that runs as root gets an error when it runs the agent as itself."""
+    with pytest.raises(AgentError, match="uid 0"):
+        await as_same_user(Account("root", 0, "/root"), tmp_path / "state").check()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_job_of_somebody_elses_cannot_be_cancelled(agent: Agent) -> None:
+    """A job that belongs to somebody else gives an error; it is not reported as gone."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        job_id = f"{process.pid}.{start_time(process.pid)}"
+        error = agent.call("cancel", job_id=job_id, force=True).error
+        assert "CancelError" == error["type"]
+        assert None is process.poll()
+        process.kill()
+
+
+# -- the user's private files -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "jobs"])
+def test_a_directory_of_somebody_elses_is_refused(tmp_path: Path, name: str) -> None:
+    """The owner of a directory could read the private files that are put there."""
+    (tmp_path / "state" / "jobs").mkdir(parents=True, mode=0o777)
+    os.chown(tmp_path / "state" / name, STRANGER, -1)
+    with pytest.raises(AgentError, match=f"belongs to uid {STRANGER}, not to uid 0"):
+        StateDir.open(str(tmp_path / "state"))
+
+
+def test_a_directory_below_somebody_elses_is_refused(tmp_path: Path) -> None:
+    """The owner of the directory above could put another one in the place of ours."""
+    above = tmp_path / "alice"
+    above.mkdir()
+    os.chown(above, STRANGER, -1)
+    with pytest.raises(AgentError, match="can be changed by others"):
+        StateDir.open(str(above / "state"))
+
+
+@pytest.mark.parametrize(("bits", "fits"), [(0o775, False), (0o755, True), (0o1777, True)])
+def test_a_directory_above_that_a_group_can_change(tmp_path: Path, bits: int, fits: bool) -> None:
+    """Members of another group could put a directory of their own in the place of ours. They can't
+    where the directory above is root's and sticky, such as /tmp."""
+    above = tmp_path / "scratch"
+    above.mkdir()
+    above.chmod(bits)
+    os.chown(above, -1, STRANGER)
+    if fits:
+        assert above / "state" == StateDir.open(str(above / "state")).path
+    else:
+        with pytest.raises(AgentError, match=f"{above} can be changed by others"):
+            StateDir.open(str(above / "state"))
+
+
+# -- a site's set of templates ------------------------------------------------------------------
+
+
+def test_a_template_of_somebody_elses_is_refused() -> None:
+    """The owner of a template's file could change it at any time, whatever its mode."""
+    with readable_folder() as folder:
+        shutil.copytree(CHECKOUT / "legacy_templates" / "slurm", folder, dirs_exist_ok=True)
+        template = Template(template=str(folder))
+        template.check_set_up()
+        os.chown(folder / "job.sh", STRANGER, STRANGER)
+        with pytest.raises(InvalidJobError, match=f"{folder}/job.sh can be changed by others"):
+            template.check_set_up()

@@ -1,0 +1,115 @@
+"""What the real sudo and visudo make of the line that administrators are given."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.accounts import ordinary_accounts
+
+from unispawner.run_as.accounts import Account
+from unispawner.run_as.sudo import Sudo
+
+
+def sudoers_line(python: str, hub: str = "hub", group: str = "hubusers") -> str:
+    return Sudo(python).sudoers_line(hub, group)
+
+
+@pytest.mark.skipif(not shutil.which("visudo", path="/usr/sbin:/usr/bin"), reason="needs visudo")
+@pytest.mark.parametrize(
+    "python",
+    [
+        "/opt/py/bin/python3",
+        "/opt/my py/bin/python",
+        "/opt/a,b/python",
+        "/opt/a:b/python",
+        "/opt/a=b/python",
+        "/opt/a#b/python",
+        "/opt/a+b~c/python",
+        *(f"/opt/a{sign}b/python" for sign in "@%()"),
+    ],
+)
+def test_visudo_accepts_our_line(tmp_path: Path, python: str) -> None:
+    """visudo accepts the line also when the path has characters with a meaning in sudoers."""
+    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
+    assert visudo
+    path = tmp_path / "sudoers"
+    path.write_text(sudoers_line(python) + "\n")
+    path.chmod(0o440)
+    done = subprocess.run([visudo, "-cf", str(path)], capture_output=True, text=True)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+SANDBOX = """
+set -e
+mount -t tmpfs -o mode=755 tmpfs /etc/sudoers.d
+cat >/etc/sudoers.d/unispawner
+chmod 440 /etc/sudoers.d/unispawner
+exec setpriv --reuid "$1" --regid "$2" --clear-groups "$0" -c '
+import json, subprocess, sys
+for command in json.loads(sys.argv[1]):
+    done = subprocess.run(command, input=sys.argv[2], capture_output=True, text=True, cwd="/")
+    print(json.dumps([done.returncode, done.stdout, done.stderr]))
+' "$3" "$4"
+"""
+
+
+def can_have_a_sandbox() -> bool:
+    if os.getuid() != 0 or not shutil.which("sudo") or not shutil.which("setpriv"):
+        return False
+    command = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/etc/sudoers.d"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_have_a_sandbox(), reason="needs root, sudo and a mount namespace")
+def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
+    """With only our line a Hub can run the agent as a member of the group, and nothing else.
+
+    The Hub is another ordinary account, in no group; the line is in a mount namespace.
+    """
+    hub, user = ordinary_accounts(2)
+    group = grp.getgrgid(user.pw_gid).gr_name
+    run_as = Sudo(sys.executable)
+    allowed = run_as.command(Account(user.pw_name, user.pw_uid, user.pw_dir))
+    as_user = allowed[: allowed.index("--") + 1]
+    request = {
+        "version": 1,
+        "action": "no_such",
+        "account": user.pw_name,
+        "uid": user.pw_uid,
+        "min_uid": 1000,
+        "scheduler_path": [],
+        "scheduler_environment": {},
+        "timeout": 30,
+    }
+    commands = [
+        allowed,
+        [*as_user, sys.executable, "-c", "pass"],
+        [*as_user, *run_as.agent, "extra"],
+        [*as_user, "/bin/sh"],
+        [word if word != user.pw_name else "root" for word in allowed],
+        [word if word != user.pw_name else "#0" for word in allowed],
+        ["sudo", "-E", *allowed[1:]],
+    ]
+    done = subprocess.run(
+        [
+            *("unshare", "-m", "sh", "-c", SANDBOX, sys.executable),
+            *(str(hub.pw_uid), str(hub.pw_gid), json.dumps(commands), json.dumps(request)),
+        ],
+        input=sudoers_line(sys.executable, hub.pw_name, group) + "\n",
+        capture_output=True,
+        text=True,
+    )
+    assert 0 == done.returncode, done.stderr
+    (status, stdout, stderr), *others = [json.loads(line) for line in done.stdout.splitlines()]
+    assert 0 == status, stderr
+    assert "There is no action 'no_such'." == json.loads(stdout)["error"]["message"]
+    assert len(commands) - 1 == len(others)
+    for command, (status, stdout, _) in zip(commands[1:], others, strict=True):
+        assert (1, "") == (status, stdout), command

@@ -1,0 +1,20 @@
+"""Folders that other accounts than the tester's can reach, which pytest's `tmp_path` is not."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def readable_folder() -> Iterator[Path]:
+    """Give an empty folder that everybody can read; it is removed at the end."""
+    made = Path(tempfile.mkdtemp(prefix="unispawner-test-"))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
