@@ -19,7 +19,6 @@ from unispawner.run_as.sudo import Sudo
 
 FakeSudo = Callable[..., AgentClient]
 MARK = "0123456789abcdef"
-ROOT = os.getuid() == 0
 
 
 def says(text: str, status: int = 0, error: str = "") -> str:
