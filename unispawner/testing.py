@@ -1,6 +1,6 @@
-"""For tests without a cluster: a scheduler with a scripted queue, and what goes with it.
+"""Test without a cluster: a fake scheduler whose queue a test controls, and a fake agent.
 
-For unispawner's own tests, and for those of whoever configures or extends it::
+unispawner's own tests use it, and so can those of a site's configuration or of an extension::
 
     scheduler = FakeScheduler(tmp_path)
     client = fake_client(scheduler, "alice")
@@ -34,17 +34,17 @@ from .submit_host.host import SubmitHost
 
 
 class FakeScheduler(Scheduler):
-    """A scheduler whose jobs do as they are told.
+    """A scheduler whose jobs have the states that a test sets.
 
-    Its status command is a real process: a few lines of shell that print the queue. What it prints
-    can be replaced by an error, by garbage or by silence.
+    Its status command is a real process: a few lines of shell that print the queue. A test can make
+    it print an error or garbage instead, or never answer.
 
     Parameters
     ----------
     directory
-        Where its files go; it must exist and be its own.
+        The folder for its files. It must exist, and nothing else may use it.
     nodes
-        The hosts it has.
+        The names of its nodes.
     """
 
     name = "fake"
@@ -68,17 +68,17 @@ class FakeScheduler(Scheduler):
         self.directory = Path(directory)
         self._write("nodes", "\n".join(nodes))
         self.jobs: dict[str, JobInfo] = {}
-        """What the scheduler knows; change it with the methods below."""
+        """All jobs by id; the methods below change them."""
         self.marks: dict[str, str] = {}
-        """Job ids by mark."""
+        """The id of each job by its mark."""
         self._hidden: set[str] = set()
         self._write_queue()
         self.recover()
 
-    # -- the script ----------------------------------------------------------------------------
+    # -- what a test does ----------------------------------------------------------------------
 
     def submit(self, owner: str, mark: str = "") -> str:
-        """Add a job that waits; return its id."""
+        """Add a job that waits in the queue, and return its id."""
         job_id = str(len(self.jobs) + 1)
         self.jobs[job_id] = JobInfo(owner, JobState.QUEUED, native_state="QUEUED")
         if mark:
@@ -93,10 +93,10 @@ class FakeScheduler(Scheduler):
         self._write_queue()
 
     def forget(self, *job_ids: str) -> None:
-        """Know nothing of these jobs any more, as after a while of every job that has ended."""
+        """Forget these jobs, as a scheduler forgets each job some time after its end."""
         self._hidden.update(job_ids)
         for job_id in job_ids:
-            # The entry stays, so that no id is given twice.
+            # The entry stays, so that no new job gets the same id.
             self.jobs[job_id] = replace(self.jobs[job_id], owner="")
         self._write_queue()
 
@@ -106,12 +106,12 @@ class FakeScheduler(Scheduler):
         self._write_queue()
 
     def show(self, *job_ids: str) -> None:
-        """Show jobs that were hidden."""
+        """Show hidden jobs to everybody again."""
         self._hidden.difference_update(job_ids)
         self._write_queue()
 
     def answer(self, stdout: str = "", stderr: str = "", exit_status: int = 0) -> None:
-        """Answer each query with this instead of the queue."""
+        """Answer every query with this text and exit status instead of the queue."""
         self._write_answer(
             f"printf %s {shlex.quote(stdout)}\n"
             f"printf %s {shlex.quote(stderr)} >&2\n"
@@ -119,7 +119,7 @@ class FakeScheduler(Scheduler):
         )
 
     def hang(self) -> None:
-        """Answer no query."""
+        """Let every query hang."""
         self._write_answer("exec sleep 3600\n")
 
     def recover(self) -> None:
@@ -127,29 +127,29 @@ class FakeScheduler(Scheduler):
         self._write_answer(f"exec cat {shlex.quote(str(self.directory / 'queue'))}\n")
 
     def info(self, job_id: str, owner: str) -> JobInfo | None:
-        """Return what a job's own user is told of it; None if it is not known, or another's."""
+        """Return the job as its owner sees it; None if it is unknown or belongs to another user."""
         info = self.jobs.get(job_id)
         return info if info is not None and info.owner == owner else None
 
-    # -- Scheduler -----------------------------------------------------------------------------
+    # -- what a scheduler defines --------------------------------------------------------------
 
     @property
     def asked_as(self) -> Hashable:
-        """Return itself: each fake has a queue of its own."""
+        """Return the scheduler itself, because each fake scheduler has its own queue."""
         return self
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return a line for each thing that ``spec`` asks for."""
-        asked = {**spec.resources.__dict__, **spec.__dict__}
-        lines = [f"#FAKE {name}={asked[name]}" for name in sorted(self.supports) if asked[name]]
+        """Return a line for each field that ``spec`` sets."""
+        values = {**spec.resources.__dict__, **spec.__dict__}
+        lines = [f"#FAKE {name}={values[name]}" for name in sorted(self.supports) if values[name]]
         return [f"#FAKE name={spec.name}", *lines]
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return a shell with the script that answers."""
+        """Return the command that runs the script with the answer."""
         return ["/bin/sh", str(self.directory / "status"), *(job_ids or ())]
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
-        """Read a JSON object of jobs by id."""
+        """Read the answer, a JSON object with the jobs by id."""
         self.check_answered(reply)
         try:
             rows = json.loads(reply.stdout)
@@ -159,15 +159,17 @@ class FakeScheduler(Scheduler):
             }
         except (ValueError, TypeError, KeyError, AttributeError):
             raise SchedulerUnavailable(
-                "The fake queue could not be read.", command=reply.command, output=reply.text
+                "The fake scheduler's answer is not the JSON of a queue.",
+                command=reply.command,
+                output=reply.text,
             ) from None
 
     def mark_command(self) -> list[str]:
-        """Return a cat of the marks."""
+        """Return the command that prints the marks."""
         return ["/bin/cat", str(self.directory / "marks")]
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask a cat for the nodes."""
+        """Have a command print the nodes, and return them with one queue."""
         reply = yield ["/bin/cat", str(self.directory / "nodes")]
         self.check_answered(reply)
         queues = frozenset({"default"})
@@ -177,8 +179,8 @@ class FakeScheduler(Scheduler):
     # -- its files -----------------------------------------------------------------------------
 
     def _write_queue(self) -> None:
-        shown = {key: job.to_dict() for key, job in self.jobs.items() if key not in self._hidden}
-        self._write("queue", json.dumps(shown))
+        visible = {key: job.to_dict() for key, job in self.jobs.items() if key not in self._hidden}
+        self._write("queue", json.dumps(visible))
         marks = [f"{job_id} unispawner:{mark}\n" for mark, job_id in self.marks.items()]
         self._write("marks", "".join(marks))
 
@@ -186,23 +188,23 @@ class FakeScheduler(Scheduler):
         self._write("status", text)
 
     def _write(self, name: str, text: str) -> None:
-        """Replace a file whole: a query may be reading it."""
+        """Replace a file in one step, because a query may be reading it."""
         new = self.directory / f"{name}.new"
         new.write_text(text, encoding="utf-8")
         new.replace(self.directory / name)
 
 
 class FakeUserSide(RunAs):
-    """Serves what the agent would be asked, from a :class:`FakeScheduler`, without a process.
+    """Answers requests to the agent from a :class:`FakeScheduler`, without a process.
 
     Attributes
     ----------
     requests
-        All that was asked.
+        All requests so far.
     error
-        Raised instead of an answer, unless it is None.
+        If it is not None, every request raises it.
     log
-        What each job has written.
+        The text of every job's log.
     """
 
     name = "fake"
@@ -215,17 +217,17 @@ class FakeUserSide(RunAs):
         self.log = ""
 
     def command(self, account: Account) -> list[str]:
-        """Raise: there is no process."""
-        raise AgentError("The fake user's side is no process.")
+        """Raise an error, because there is no command to run."""
+        raise AgentError("FakeUserSide runs no command; use its method call.")
 
     def asked(self, action: str) -> list[dict[str, Any]]:
-        """Return the requests for one action."""
+        """Return all requests so far for one action, such as "submit"."""
         return [request for request in self.requests if request["action"] == action]
 
     async def call(
         self, host: SubmitHost, account: Account, request: Mapping[str, Any], seconds: float
     ) -> Any:
-        """Serve one request; it takes a turn of the event loop."""
+        """Answer one request, after one turn of the event loop."""
         self.requests.append(dict(request))
         await asyncio.sleep(0)
         if self.error is not None:
@@ -264,7 +266,7 @@ class FakeUserSide(RunAs):
 def fake_client(
     scheduler: FakeScheduler, owner: str = "alice", side: FakeUserSide | None = None
 ) -> AgentClient:
-    """Return a client of an account that need not exist; ``client.run_as`` is its user's side."""
+    """Return a client whose account need not exist; ``client.run_as`` is its FakeUserSide."""
     return AgentClient(
         account=Account(owner, 60_000, f"/home/{owner}"),
         scheduler=scheduler,
@@ -274,10 +276,16 @@ def fake_client(
 
 
 def read_saved_reply(path: str | os.PathLike[str]) -> Reply:
-    """Read a real command's saved output: what parsers are tested with.
+    """Return the reply of a real command that was saved in a file, as input for a parser's tests.
 
-    The file holds a line ``$ command``, what the command printed, where it printed errors a line
-    ``--- stderr`` and these, and a last line ``--- exit status N``.
+    The file has a line ``$ command`` and the command's standard output. If the command wrote to
+    standard error, a line ``--- stderr`` and that text follow. The last line is
+    ``--- exit status N``.
+
+    Raises
+    ------
+    ValueError
+        If the file does not have this form.
     """
     text = Path(path).read_text(encoding="utf-8")
     match = re.fullmatch(
@@ -287,7 +295,10 @@ def read_saved_reply(path: str | os.PathLike[str]) -> Reply:
         re.MULTILINE,
     )
     if match is None:
-        raise ValueError(f"{path} is no saved output of a command")
+        raise ValueError(
+            f"{path} is not the saved output of a command: it must begin with a line '$ command' "
+            "and end with a line '--- exit status N'"
+        )
     words = tuple(match["command"].split(" "))
     return Reply(words, int(match["status"]), match["stdout"], match["stderr"] or "")
 

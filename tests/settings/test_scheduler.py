@@ -1,4 +1,4 @@
-"""The settings that only one scheduler has: declared where it is described, set on the spawner."""
+"""The settings that only one scheduler has: as traits, in schedulers, in monitors, in the state."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ SETTINGS = [
 
 @pytest.fixture(autouse=True)
 def no_grid_engine_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its settings would be taken for those that are left out."""
+    """Remove the variables of this host's Grid Engine, which would fill settings left out."""
     for name in ("SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"):
         monkeypatch.delenv(name, raising=False)
 
 
 def another(setting: Any) -> Any:
-    """A value that is right for a setting, and isn't its default."""
+    """Return a valid value of a setting that is not its default."""
     default, choices = setting.default, setting.metadata["choices"]
-    if setting.name == "template":  # what is read from files must be there
+    if setting.name == "template":  # its files must exist
         return "slurm"
     if choices:
         return next(one for one in choices if one != default)
@@ -50,7 +50,7 @@ def another(setting: Any) -> Any:
 
 
 def spawner(name: str, **settings: Any) -> UniSpawner:
-    """A spawner with a configuration, as an administrator writes it."""
+    """Return a spawner with these settings in its configuration."""
     config = Config()
     config.UniSpawner.scheduler = name
     config.UniSpawner.update(settings)
@@ -59,7 +59,7 @@ def spawner(name: str, **settings: Any) -> UniSpawner:
 
 @pytest.fixture(autouse=True)
 def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever Grid Engine this host has, none is found."""
+    """Let no test find the Grid Engine of this host."""
     monkeypatch.setattr(gridengine_host, "find_root", lambda cell: "")
 
 
@@ -68,7 +68,7 @@ def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_each_is_a_trait(name: str, setting: Any) -> None:
-    """Configurable, with the same default, and a help text that says whose it is."""
+    """Each setting is a trait with the same default, whose help text names its schedulers."""
     trait = UniSpawner.class_traits(config=True)[setting.name]
     assert setting.default == trait.default_value == getattr(UniSpawner(), setting.name)
     assert type(setting.default) is type(trait.default_value)
@@ -77,7 +77,7 @@ def test_each_is_a_trait(name: str, setting: Any) -> None:
 
 
 def test_settings_of_one_name_are_alike() -> None:
-    """Schedulers that share a trait share its default and its values."""
+    """Schedulers that share a setting give it the same default and the same choices."""
     seen: dict[str, Any] = {}
     for name in NAMES:
         for setting in scheduler_class(name).settings():
@@ -86,7 +86,7 @@ def test_settings_of_one_name_are_alike() -> None:
 
 
 def test_none_hides_a_trait_of_jupyterhubs() -> None:
-    """A setting called ``cmd`` would take the command's place."""
+    """No setting has the name of a trait or method of JupyterHub's Spawner, such as ``cmd``."""
     from jupyterhub.spawner import Spawner
 
     names = {setting.values[1].name for setting in SETTINGS}
@@ -95,7 +95,7 @@ def test_none_hides_a_trait_of_jupyterhubs() -> None:
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_each_reaches_the_scheduler(name: str, setting: Any) -> None:
-    """By the configuration, or set by a hook."""
+    """A setting reaches the scheduler from the configuration and from a hook that sets it."""
     value = another(setting)
     configured = spawner(name, **{setting.name: value}).get_scheduler()
     assert value == getattr(configured, setting.name)
@@ -106,14 +106,14 @@ def test_each_reaches_the_scheduler(name: str, setting: Any) -> None:
 
 
 def test_other_schedulers_settings_are_nothing_to_one() -> None:
-    """A configuration may hold those of several."""
+    """The settings of other schedulers do not change a scheduler."""
     given = {param.values[1].name: another(param.values[1]) for param in SETTINGS}
     assert get_scheduler("slurm") == spawner("slurm", **given).get_scheduler()
 
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_a_wrong_value_is_refused_as_the_trait_that_it_is(name: str, setting: Any) -> None:
-    """The message names it."""
+    """A value of a wrong type is refused with the name of the setting."""
     with pytest.raises(TraitError, match=setting.name):
         spawner(name, **{setting.name: ["wrong"]})
 
@@ -124,14 +124,14 @@ def test_a_wrong_value_is_refused_as_the_trait_that_it_is(name: str, setting: An
 @pytest.mark.parametrize("value", [None, 1.5, ["x"], b"x"])
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_a_value_of_another_type(name: str, setting: Any, value: object) -> None:
-    """It comes from the database or from the agent's request, too: where no trait has looked."""
+    """A scheduler checks types itself, because values also come from the database and requests."""
     with pytest.raises(InvalidJobError, match=f"^{setting.name}: .* must be "):
         get_scheduler(name, {setting.name: value})
 
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_true_is_no_number(name: str, setting: Any) -> None:
-    """Though Python says so."""
+    """True is refused as a number and 1 as a boolean, although they are equal in Python."""
     if type(setting.default) is not bool:
         with pytest.raises(InvalidJobError, match=f"^{setting.name}: True must be "):
             get_scheduler(name, {setting.name: True})
@@ -141,19 +141,19 @@ def test_true_is_no_number(name: str, setting: Any) -> None:
 
 
 def test_a_value_that_is_none_of_the_choices() -> None:
-    """The choices are listed."""
+    """The error for a value that is not one of the choices lists the choices."""
     with pytest.raises(InvalidJobError, match="sge_memory_per: 'host' must be one of slot, job"):
         get_scheduler("gridengine", {"sge_memory_per": "host"})
 
 
 def test_a_setting_that_is_not_the_schedulers() -> None:
-    """Neither dropped nor a Python error."""
+    """A setting of another scheduler is an InvalidJobError that names it."""
     with pytest.raises(InvalidJobError, match=r"scheduler slurm: .*sge_cell"):
         get_scheduler("slurm", {"sge_cell": "x"})
 
 
 def test_a_scheduler_that_is_not_there() -> None:
-    """Those there are are listed; no module of another name is imported."""
+    """The error for an unknown scheduler lists the known ones; no other module is imported."""
     for name in ("nosuch", "base", "../cli", ""):
         with pytest.raises(InvalidJobError, match="is none of .*slurm"):
             get_scheduler(name)
@@ -161,7 +161,7 @@ def test_a_scheduler_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_make_the_same_scheduler_again(name: str) -> None:
-    """Through JSON, as the state and the agent's request have them; a value can't be changed."""
+    """The options of a scheduler make an equal one, also after JSON; its values can't change."""
     given = {one.name: another(one) for one in scheduler_class(name).settings()}
     made = get_scheduler(name, given)
     again = get_scheduler(name, json.loads(json.dumps(made.options)))
@@ -177,7 +177,7 @@ def monitor(scheduler: Scheduler, host: SubmitHost) -> Monitor:
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_equal_settings_share_a_monitor(name: str, setting: Any) -> None:
-    """Spawners make schedulers again and again: one query for all of them, and no more."""
+    """Equal schedulers share a monitor, so that one query serves all spawners."""
     host = SubmitHost()
     options = {setting.name: another(setting)}
     one, same = get_scheduler(name, options), get_scheduler(name, options)
@@ -186,7 +186,7 @@ def test_equal_settings_share_a_monitor(name: str, setting: Any) -> None:
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_other_questions_are_other_monitors(name: str, setting: Any) -> None:
-    """What is told to one must hold for the other: its jobs, and the form's inventory."""
+    """Schedulers share a monitor only if they ask the same questions in the same environment."""
     host = SubmitHost()
     least = {"template": "torque"} if name == "template" else {}
     one, other = get_scheduler(name, least), get_scheduler(name, {setting.name: another(setting)})
@@ -200,14 +200,14 @@ def test_other_questions_are_other_monitors(name: str, setting: Any) -> None:
 
 
 def test_other_schedulers_share_none() -> None:
-    """Though neither has a setting that differs."""
+    """Different schedulers never share a monitor."""
     host = SubmitHost()
     monitors = {id(get_monitor(get_scheduler(name), host, {}, 15.0)) for name in NAMES}
     assert len(NAMES) == len(monitors)
 
 
 def test_spawners_share_a_monitor_by_what_they_are_set_to() -> None:
-    """The environment that the settings make is part of the question."""
+    """Spawners with different settings have monitors with different environments."""
     first, second = spawner("gridengine"), spawner("gridengine")
     assert first.monitor() is second.monitor()
     second.sge_cell = "west"
@@ -219,7 +219,7 @@ def test_spawners_share_a_monitor_by_what_they_are_set_to() -> None:
 
 
 def saved(name: str, **settings: Any) -> dict[str, Any]:
-    """What the database has of a server that was started with these settings."""
+    """Return the saved state of a server that was started with these settings."""
     one = spawner(name, **settings)
     scheduler = one.get_scheduler()
     one.state = ServerState(
@@ -235,7 +235,7 @@ def saved(name: str, **settings: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_each_comes_back_with_the_state(name: str, setting: Any) -> None:
-    """The server was started with it; what the configuration says by now is for the next."""
+    """A saved setting is restored with its server, whatever the configuration says now."""
     value = another(setting)
     state = saved(name, **{setting.name: value})
     assert value == state["scheduler_options"][setting.name]
@@ -248,7 +248,7 @@ def test_each_comes_back_with_the_state(name: str, setting: Any) -> None:
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
 def test_a_default_comes_back_though_it_is_set_by_now(name: str, setting: Any) -> None:
-    """What was not configured then is as it was then."""
+    """A setting that had its default at the start has it again, even if it is configured now."""
     state = saved(name)
     now = spawner(name, **{setting.name: another(setting)})
     now.load_state(state)
@@ -256,7 +256,7 @@ def test_a_default_comes_back_though_it_is_set_by_now(name: str, setting: Any) -
 
 
 def test_the_root_that_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Hub that finds another when it comes back asks about its jobs where they are."""
+    """The Grid Engine root of a running server is restored, even if the Hub finds another now."""
     monkeypatch.setattr(gridengine_host, "_roots", {})
     monkeypatch.setattr(gridengine_host, "find_root", lambda cell: "/then")
     state = saved("gridengine")
@@ -269,7 +269,7 @@ def test_the_root_that_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_server_of_auto_comes_back_without_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its scheduler's name is in the state: poll answers before anybody has looked."""
+    """A server of "auto" is restored without a look-up, because the state names its scheduler."""
     monkeypatch.setattr(detect, "_known", {})
     now = spawner("auto")
     with pytest.raises(InvalidJobError, match="not known yet"):
@@ -279,9 +279,19 @@ def test_a_server_of_auto_comes_back_without_a_look(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_setting_that_a_release_has_added_has_its_default() -> None:
-    """A state of an older release lacks it."""
+    """A setting that an older release did not save has its default."""
     state = saved("gridengine", sge_cell="west")
     del state["scheduler_options"]["sge_gpus_per"]
     now = spawner("gridengine")
     now.load_state(state)
     assert replace(get_scheduler("gridengine"), sge_cell="west") == now.get_scheduler()
+
+
+def test_a_saved_value_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """A saved value that the trait refuses leaves the configured one, and the log says so."""
+    now = spawner("gridengine", sge_cell="west")
+    now.take_options({"sge_cell": 7, "no_such_setting": 1})
+    assert "west" == now.sge_cell
+    refused, unknown = (record.getMessage() for record in caplog.records)
+    assert refused.startswith("sge_cell: the saved value 7 can't be used, so the configured one is")
+    assert unknown.startswith("no_such_setting: the saved value 1 can't be used")

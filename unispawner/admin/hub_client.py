@@ -245,12 +245,14 @@ class HubClient:
         StartError
             If the start fails, or is not done after ``timeout`` seconds.
         """
-        event: Event = {}
+        last: Event = {}
 
         async def follow() -> bool:
-            nonlocal event
+            """Return True when the server is ready, False if the stream ends before that."""
+            nonlocal last
             async with contextlib.aclosing(self.progress(server_name)) as events:
                 async for event in events:
+                    last = event
                     on_event(event)
                     if event.get("failed"):
                         raise StartError(str(event.get("message")), event)
@@ -262,19 +264,16 @@ class HubClient:
         while True:
             try:
                 if await asyncio.wait_for(follow(), deadline - time.monotonic()):
-                    return event
+                    return last
             except (asyncio.TimeoutError, TimeoutError):
+                words = last.get("message", "none")
                 raise StartError(
-                    f"the server was not ready after {timeout:g} s; the last event of its start: "
-                    f"{event.get('message', 'none')}",
-                    event,
+                    f"the server was not ready after {timeout:g} s; its last message: {words}", last
                 ) from None
             except (HubClientError, OSError) as error:
                 if isinstance(error, HubClientError) and error.status not in _HUB_IS_AWAY:
                     raise
-            await asyncio.sleep(
-                0.5
-            )  # the stream ended too early, for example because the Hub restarts
+            await asyncio.sleep(0.5)  # the stream ended early, for example because the Hub restarts
 
     async def stop(
         self, server_name: str = "", *, remove: bool = False, timeout: float = 60

@@ -58,43 +58,49 @@ async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> A
         If the account does not exist or can't be looked up, if its name can't be used, or if its
         uid is 0, that of ``nobody``, or below ``min_uid``.
     """
-    try:
-        lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
-        await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)  # not wait_for: see tasks.py
-        if not lookup.done():
-            raise asyncio.TimeoutError
-        entry, uid_name = lookup.result()
-    except asyncio.TimeoutError:
+    entry, uid_name = await _look_up_in_time(name)
+    account = Account(entry.pw_name, entry.pw_uid, entry.pw_dir, uid_name)
+    if not _NAME.fullmatch(account.name) or account.name.isdigit():
+        raise AgentError(
+            f"The account name {account.name!r} can't be used: sudo could read it as an option, a "
+            "uid or a group. The administrator sets c.UniSpawner.account_name to use another."
+        )
+    if same_name and account.name.lower() != name.lower():
+        raise AgentError(
+            f"The directory service has the Hub user {name!r} as {account.name!r}. If that is the "
+            "right account, the administrator sets c.UniSpawner.account_name to return it."
+        )
+    if account.uid in _NOBODY:
+        raise AgentError(f"The account {account.name} belongs to nobody and can't run servers.")
+    if account.uid == 0 or account.uid < min_uid:
+        raise AgentError(
+            f"The account {account.name} has uid {account.uid}. Uid 0 and uids below "
+            f"c.UniSpawner.min_uid = {min_uid} can't run servers."
+        )
+    return account
+
+
+async def _look_up_in_time(name: str) -> tuple[pwd.struct_passwd, str]:
+    """Run :func:`_look_up` in a thread; its failures become an AgentError for people."""
+    lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
+    # tasks.wait_for_event says why this is not asyncio.wait_for.
+    await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)
+    if not lookup.done():
         raise AgentError(
             f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s. The "
             "directory service may be slow: try again later."
-        ) from None
+        )
+    try:
+        return lookup.result()
     except (KeyError, ValueError):
         raise AgentError(
             f"There is no account {name!r} on the Hub's host. If accounts have other names than "
             "Hub users, the administrator sets c.UniSpawner.account_name."
         ) from None
-    if not _NAME.fullmatch(entry.pw_name) or entry.pw_name.isdigit():
-        raise AgentError(
-            f"The account name {entry.pw_name!r} can't be used: sudo could read it as an option, a "
-            "uid or a group. The administrator sets c.UniSpawner.account_name to use another."
-        )
-    if same_name and entry.pw_name.lower() != name.lower():
-        raise AgentError(
-            f"The directory service has the Hub user {name!r} as {entry.pw_name!r}. If that is the "
-            "right account, the administrator sets c.UniSpawner.account_name to return it."
-        )
-    if entry.pw_uid in _NOBODY:
-        raise AgentError(f"The account {entry.pw_name} belongs to nobody and can't run servers.")
-    if entry.pw_uid == 0 or entry.pw_uid < min_uid:
-        raise AgentError(
-            f"The account {entry.pw_name} has uid {entry.pw_uid}. Uid 0 and uids below "
-            f"c.UniSpawner.min_uid = {min_uid} can't run servers."
-        )
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_dir, uid_name)
 
 
 def _look_up(name: str) -> tuple[pwd.struct_passwd, str]:
+    """Return the entry of a name, and the name that its uid has, empty if it is the same."""
     entry = pwd.getpwnam(name)
     try:
         uid_name = pwd.getpwuid(entry.pw_uid).pw_name
