@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from tornado.web import HTTPError
 
-from unispawner import InvalidJobError
 from unispawner.servers import submission
 from unispawner.servers.spawner import UniSpawner
 from unispawner.servers.state import ServerState
@@ -60,49 +59,6 @@ async def test_progress_before_it_is_known_which_scheduler_there_is() -> None:
     async for event in UniSpawner().progress():
         assert "Submitting the job to the cluster" == event["message"]
         break
-
-
-def test_jupyterhubs_own_limits_fill_what_is_unset() -> None:
-    """They are never ignored: a limit of cores is rounded up, ours goes first."""
-    spawner = UniSpawner(scheduler="slurm", mem_limit="2G", cpu_guarantee=1.5)
-    spec = spawner.job_spec(MARK, {})
-    assert (2 * 1024**3, 2) == (spec.resources.memory, spec.resources.cpu_cores_per_process)
-    spawner.resources = {"memory": "1G"}
-    assert 1024**3 == spawner.job_spec(MARK, {}).resources.memory
-
-
-def test_limits_that_nobody_would_keep_are_refused() -> None:
-    """The local host limits nothing."""
-    with pytest.raises(InvalidJobError, match="mem_limit"):
-        UniSpawner(scheduler="local", mem_limit="2G").job_spec(MARK, {})
-
-
-@pytest.mark.parametrize(
-    ("trait", "value", "text"),
-    [
-        ("resources", {"cores": 1}, "no such field: cores"),
-        ("resources", {"memory": "4 gigs"}, "'4 gigs' is no amount of memory"),
-        ("duration", "8:00", "'8:00' is no length of time"),
-        ("queue_name", "a\nb", "queue_name: 'a\\\\nb' must not hold line breaks"),
-        ("custom_attributes", {"qos": "x"}, "'qos' must be a scheduler's name, a dot"),
-    ],
-)
-def test_a_setting_that_cannot_be_right_is_named(trait: str, value: object, text: str) -> None:
-    """With its value and what would be right."""
-    with pytest.raises(InvalidJobError, match=text):
-        UniSpawner(scheduler="slurm", **{trait: value}).job_spec(MARK, {})
-
-
-def test_the_launcher_reports_loopback_only_without_a_scheduler() -> None:
-    """Elsewhere it is what c.UniSpawner.report_host says."""
-    local = UniSpawner(scheduler="local", ip="127.0.0.1").job_spec(MARK, {}).arguments
-    assert ("--host", "literal:127.0.0.1") == local[2:4]
-    slurm = UniSpawner(
-        scheduler="slurm", report_host="interface:ib0", port_range="20000-20999"
-    ).job_spec(MARK, {})
-    assert ("-I", "-", "--host", "interface:ib0", "--ports", "20000-20999", "--") == (
-        slurm.arguments[:7]
-    )
 
 
 @pytest.mark.parametrize("forgotten", [False, True])

@@ -254,7 +254,7 @@ def _account() -> str:
 def _check_proxy(command: Sequence[str]) -> None:
     if not command or not shutil.which(command[0]):
         raise DemoError(
-            f"the proxy's command {shlex.join(command)!r} is not installed: run ci/quickstart,"
+            f"the proxy's command {shlex.join(command)!r} was not found: run ci/quickstart,"
             " which installs it, or npm install -g configurable-http-proxy, or set --proxy-command"
         )
 

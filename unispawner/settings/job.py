@@ -309,19 +309,24 @@ class JobSettings(SchedulerSettings):
         return spec
 
     def _launcher_arguments(self) -> list[str]:
-        how = self.report_host
-        if not re.fullmatch(r"fqdn|short|route|interface:\S+|network:\S+", how):
+        host = self.report_host
+        if not re.fullmatch(r"fqdn|short|route|interface:\S+|network:\S+", host):
             raise InvalidJobError(
-                f"report_host: {how!r} must be fqdn, short, route, interface:NAME or network:RANGE"
-            )
-        if self.port_range and not re.fullmatch(r"\d{4,5}-\d{4,5}", self.port_range):
-            raise InvalidJobError(
-                f"port_range: {self.port_range!r} must be two ports, as in 20000-29999"
+                f"report_host: {host!r} must be fqdn, short, route, interface:NAME or network:RANGE"
             )
         if self.get_scheduler().loopback:
-            how = f"literal:{'127.0.0.1' if self.ip in _WILDCARDS else self.ip}"
-        ports = ["--ports", self.port_range] if self.port_range else []
-        return ["-I", "-", "--host", how, *ports, "--", *self.cmd, *self.get_args()]
+            host = f"literal:{'127.0.0.1' if self.ip in _WILDCARDS else self.ip}"
+        ports = ["--ports", self._checked_port_range()] if self.port_range else []
+        return ["-I", "-", "--host", host, *ports, "--", *self.cmd, *self.get_args()]
+
+    def _checked_port_range(self) -> str:
+        match = re.fullmatch(r"(\d{4,5})-(\d{4,5})", self.port_range, re.ASCII)
+        if not match or not 1024 <= int(match[1]) <= int(match[2]) <= 65535:
+            raise InvalidJobError(
+                f"port_range: {self.port_range!r} must be two ports from 1024 to 65535, the lower "
+                "one first, as in 20000-29999"
+            )
+        return str(self.port_range)
 
     def _resource_spec(self) -> ResourceSpec:
         """Return the resources; JupyterHub's own limits fill in those that are not set.

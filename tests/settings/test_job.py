@@ -1,0 +1,96 @@
+"""The settings of a job: their help texts, and how they become a JobSpec or an error."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from unispawner.errors import InvalidJobError
+from unispawner.run_as import WAYS
+from unispawner.schedulers import NAMES
+from unispawner.servers.spawner import UniSpawner
+from unispawner.settings.job import JobSettings, SchedulerSettings
+
+MARK = "0123456789abcdef"
+OURS = sorted({**vars(JobSettings), **vars(SchedulerSettings)} & UniSpawner.class_traits().keys())
+
+
+# -- the help texts -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_help_texts_are_sentences(name: str) -> None:
+    """Each setting has a help text that ends a sentence, or names the scheduler after it."""
+    text = " ".join(UniSpawner.class_traits()[name].help.split())
+    assert re.fullmatch(r".{20,}[.)\]}]", text)
+
+
+@pytest.mark.parametrize(
+    "name", [one for one in OURS if re.search("timeout|interval|warning", one)]
+)
+def test_help_texts_of_times_name_the_unit(name: str) -> None:
+    """The help text of each length of time names its unit and its default."""
+    text = " ".join(UniSpawner.class_traits()[name].help.split())
+    assert re.search(r"\(seconds\)", text)
+    default = UniSpawner.class_traits()[name].default_value
+    assert re.search(rf"Default: {default:.0f}\b", text)
+
+
+def test_help_texts_name_every_choice() -> None:
+    """The help texts of scheduler and run_as explain each of their values."""
+    traits = UniSpawner.class_traits()
+    assert [] == [one for one in ("auto", *NAMES) if f'"{one}"' not in traits["scheduler"].help]
+    assert [] == [one for one in WAYS if f'"{one}"' not in traits["run_as"].help]
+
+
+# -- what becomes of them -----------------------------------------------------------------------
+
+
+def test_jupyterhubs_own_limits_fill_what_is_unset() -> None:
+    """mem_limit and cpu_guarantee fill resources that are not set; cores are rounded up."""
+    spawner = UniSpawner(scheduler="slurm", mem_limit="2G", cpu_guarantee=1.5)
+    spec = spawner.job_spec(MARK, {})
+    assert (2 * 1024**3, 2) == (spec.resources.memory, spec.resources.cpu_cores_per_process)
+    spawner.resources = {"memory": "1G"}
+    assert 1024**3 == spawner.job_spec(MARK, {}).resources.memory
+
+
+def test_limits_that_nothing_would_enforce_are_refused() -> None:
+    """With the scheduler "local", which can't limit a server, JupyterHub's limits are an error."""
+    with pytest.raises(InvalidJobError, match="mem_limit.* 'local' can't limit"):
+        UniSpawner(scheduler="local", mem_limit="2G").job_spec(MARK, {})
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "text"),
+    [
+        ("resources", {"cores": 1}, "cores"),
+        ("resources", {"memory": "4 gigs"}, "'4 gigs'"),
+        ("duration", "8:00", "'8:00'"),
+        ("queue_name", "a\nb", "queue_name: 'a\\\\nb'"),
+        ("custom_attributes", {"qos": "x"}, "'qos'"),
+        ("custom_attributes", {"slrum.qos": "x"}, "'slrum.qos': unknown scheduler 'slrum'; known"),
+        ("report_host", "eth0", "report_host: 'eth0' must be fqdn, short, .*interface:NAME"),
+        ("port_range", "20000", "port_range: '20000' must be two ports"),
+        ("port_range", "20999-20000", "port_range: .* the lower one first"),
+        ("port_range", "1000-2000", "port_range: .* from 1024 to 65535"),
+        ("port_range", "20000-70000", "port_range: .* from 1024 to 65535"),
+    ],
+)
+def test_a_wrong_setting_is_named(trait: str, value: object, text: str) -> None:
+    """The error for a wrong setting names it, its value and what would be right."""
+    with pytest.raises(InvalidJobError, match=text):
+        UniSpawner(scheduler="slurm", **{trait: value}).job_spec(MARK, {})
+
+
+def test_the_launcher_reports_loopback_only_without_a_cluster() -> None:
+    """With "local" a server reports a loopback address, else what report_host says."""
+    local = UniSpawner(scheduler="local", ip="127.0.0.1").job_spec(MARK, {}).arguments
+    assert ("--host", "literal:127.0.0.1") == local[2:4]
+    slurm = UniSpawner(
+        scheduler="slurm", report_host="interface:ib0", port_range="20000-20999"
+    ).job_spec(MARK, {})
+    assert ("-I", "-", "--host", "interface:ib0", "--ports", "20000-20999", "--") == (
+        slurm.arguments[:7]
+    )
