@@ -27,13 +27,16 @@ def account() -> Account:
 
 @pytest.fixture
 def ada() -> Account:
-    """Another account, which need not exist."""
+    """An account that is not the one that runs the tests, and may not exist."""
     return Account("ada", os.getuid() + 12_345, "/home/ada")
 
 
 @pytest.fixture
 def fake_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ada: Account) -> FakeSudo:
-    """Make a client whose sudo is a shell script: its arguments and input are kept in files."""
+    """Return a function that makes a client whose sudo is a shell script.
+
+    The script writes its arguments, its environment and its input to files.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setitem(base._ENVIRONMENT, "PATH", f"{folder}:/usr/bin:/bin")

@@ -21,7 +21,7 @@ async def test_another_account_is_refused(account: Account, tmp_path: Path, shar
     assert "no protection from each other" in caught.value.message
 
 
-async def test_no_sudo_is_in_the_command(account: Account, tmp_path: Path) -> None:
+async def test_the_command_is_the_agents(account: Account, tmp_path: Path) -> None:
     """The agent's command is run as it is, without sudo."""
     command = as_same_user(account, tmp_path).run_as.command(account)
     assert [sys.executable, "-I", "-m", "unispawner.agent"] == command

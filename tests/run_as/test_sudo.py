@@ -21,12 +21,14 @@ FakeSudo = Callable[..., AgentClient]
 MARK = "0123456789abcdef"
 
 
-def says(text: str, status: int = 0, error: str = "") -> str:
+def print_text(text: str, status: int = 0, error: str = "") -> str:
+    """Return shell commands that print a text and an error, and end with a status."""
     return f"printf %s {shlex.quote(text)}; printf %s {shlex.quote(error)} >&2; exit {status}"
 
 
-def replies(result: Any) -> str:
-    return says(json.dumps({"version": 1, "result": result}))
+def reply_with(result: Any) -> str:
+    """Return shell commands that print the agent's reply with this result."""
+    return print_text(json.dumps({"version": 1, "result": result}))
 
 
 # -- what is sent -------------------------------------------------------------------------------
@@ -34,7 +36,7 @@ def replies(result: Any) -> str:
 
 async def test_the_command_line(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) -> None:
     """sudo runs exactly the command that sudoers allows, with no -E and no data of the job."""
-    client = fake_sudo(replies({"job_id": "17"}))
+    client = fake_sudo(reply_with({"job_id": "17"}))
     spec = JobSpec(name="secret name", environment={"TOKEN": "topsecret"}, mark=MARK)
     assert "17" == await client.submit(spec, "/bin/bash -l")
     expected = ["-n", "-H", "-u", ada.name, "--", "/opt/py/bin/python", "-I", "-m"]
@@ -43,7 +45,7 @@ async def test_the_command_line(fake_sudo: FakeSudo, tmp_path: Path, ada: Accoun
 
 async def test_the_request(fake_sudo: FakeSudo, tmp_path: Path, ada: Account) -> None:
     """The request goes to standard input and has every field that the agent checks."""
-    client = fake_sudo(replies({"job_id": "17"}))
+    client = fake_sudo(reply_with({"job_id": "17"}))
     spec = JobSpec(environment={"TOKEN": "topsecret"}, mark=MARK)
     await client.submit(spec, "/bin/bash -l")
     request = json.loads((tmp_path / "input").read_text())
@@ -69,7 +71,7 @@ async def test_nothing_of_the_hubs_environment_is_passed_on(
 ) -> None:
     """sudo's own environment is a fixed PATH and LANG, without any secret of the Hub's."""
     monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "topsecret")
-    await fake_sudo(replies({})).cancel("17")
+    await fake_sudo(reply_with({})).cancel("17")
     lines = (tmp_path / "environment").read_text().splitlines()
     names = {line.partition("=")[0] for line in lines}
     assert {"PATH", "LANG"} == names - {"PWD", "OLDPWD", "SHLVL", "_"}
@@ -92,7 +94,7 @@ async def test_nothing_of_the_hubs_environment_is_passed_on(
 async def test_a_refusing_sudo(fake_sudo: FakeSudo, ada: Account, text: str) -> None:
     """A refusal by sudo is reported in its own words, with the command that helps."""
     with pytest.raises(AgentError) as caught:
-        await fake_sudo(says("", 1, text)).cancel("17")
+        await fake_sudo(print_text("", 1, text)).cancel("17")
     assert caught.value.message.startswith(f"sudo does not let the Hub act as {ada.name}.")
     assert "unispawner doctor --sudoers" in caught.value.message
     assert text.strip() == caught.value.output
@@ -103,7 +105,7 @@ async def test_a_sudo_that_allows_another_command(fake_sudo: FakeSudo) -> None:
     """A sudoers line for another Python is a refusal, too; the text is from sudo 1.9's parse.c."""
     text = "Sorry, user hub is not allowed to execute '/opt/py/bin/python' as ada on vm.\n"
     with pytest.raises(AgentError, match="unispawner doctor --sudoers"):
-        await fake_sudo(says("", 1, text)).cancel("17")
+        await fake_sudo(print_text("", 1, text)).cancel("17")
 
 
 async def test_a_missing_sudo(
@@ -152,7 +154,7 @@ async def test_garbage(fake_sudo: FakeSudo, tmp_path: Path, text: str) -> None:
         await fake_sudo(f"cat {tmp_path}/garbage").cancel("17")
 
 
-async def test_bytes_that_are_no_text(fake_sudo: FakeSudo) -> None:
+async def test_bytes_that_are_not_utf8(fake_sudo: FakeSudo) -> None:
     """Bytes that are not UTF-8 are not a valid reply either."""
     with pytest.raises(AgentError, match="without a valid reply"):
         await fake_sudo("printf '\\377\\376\\200'").cancel("17")
@@ -186,7 +188,7 @@ async def test_the_agents_errors_are_ours(fake_sudo: FakeSudo) -> None:
     """An error that the agent reports is raised with its type and data."""
     sent = SubmitError("Slurm refused the job:", command=["sbatch"], exit_status=1, output="why")
     with pytest.raises(SubmitError) as caught:
-        await fake_sudo(says(json.dumps({"version": 1, "error": sent.to_dict()}))).submit(
+        await fake_sudo(print_text(json.dumps({"version": 1, "error": sent.to_dict()}))).submit(
             JobSpec(mark=MARK), "/bin/sh"
         )
     assert sent.to_dict() == caught.value.to_dict()
@@ -198,7 +200,7 @@ async def test_the_agents_errors_are_ours(fake_sudo: FakeSudo) -> None:
 async def test_forged_errors(fake_sudo: FakeSudo, error: Any) -> None:
     """An error that can't be read is raised as an AgentError."""
     with pytest.raises(AgentError):
-        await fake_sudo(says(json.dumps({"version": 1, "error": error}))).cancel("17")
+        await fake_sudo(print_text(json.dumps({"version": 1, "error": error}))).cancel("17")
 
 
 # -- which replies are accepted -------------------------------------------------------------------
@@ -211,7 +213,7 @@ async def test_forged_errors(fake_sudo: FakeSudo, error: Any) -> None:
 @pytest.mark.parametrize("action", ["submit", "find"])
 async def test_a_forged_job_id(fake_sudo: FakeSudo, action: str, job_id: Any) -> None:
     """A job id goes into commands, the database and the log, so a wrong one is refused."""
-    client = fake_sudo(replies({"job_id": job_id}))
+    client = fake_sudo(reply_with({"job_id": job_id}))
     if action == "find":
         if job_id == "":
             assert "" == await client.find(MARK)
@@ -226,7 +228,7 @@ async def test_a_forged_job_id(fake_sudo: FakeSudo, action: str, job_id: Any) ->
 @pytest.mark.parametrize("result", [None, [], "17", 17, {}, {"other": 1}])
 async def test_a_result_of_another_shape(fake_sudo: FakeSudo, result: Any) -> None:
     """The result of every action must have the right shape; the error shows what came."""
-    client = fake_sudo(replies(result))
+    client = fake_sudo(reply_with(result))
     for call in (
         client.submit(JobSpec(mark=MARK), "/bin/sh"),
         client.find(MARK),
@@ -271,7 +273,7 @@ async def test_forged_information(
     fake_sudo: FakeSudo, forged: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     """A forged value of a wrong type is dropped, and one that is too long is cut."""
-    client = fake_sudo(replies({"17": {**FORGED, **forged}, "18": FORGED}))
+    client = fake_sudo(reply_with({"17": {**FORGED, **forged}, "18": FORGED}))
     info = JobInfo(**{"owner": "ada", "state": JobState.RUNNING, **expected})
     assert {"17": info} == await client.status(["17"])
 
@@ -279,7 +281,7 @@ async def test_forged_information(
 @pytest.mark.parametrize("field", ["exit_code", "queue_position", "estimated_start"])
 async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str) -> None:
     """A number beyond all bounds, which JSON allows, is dropped."""
-    client = fake_sudo(replies({"17": {**FORGED, field: 10**400}}))
+    client = fake_sudo(reply_with({"17": {**FORGED, field: 10**400}}))
     assert None is getattr((await client.status(["17"]))["17"], field)
 
 
@@ -289,7 +291,7 @@ async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) ->
     from unispawner.monitor.monitor import TrackedJob
     from unispawner.web.progress import event
 
-    client = fake_sudo(replies({"17": {**FORGED, "state": "QUEUED", "estimated_start": moment}}))
+    client = fake_sudo(reply_with({"17": {**FORGED, "state": "QUEUED", "estimated_start": moment}}))
     info = (await client.status(["17"]))["17"]
     event(TrackedJob("17", client, info=info), None, "Slurm")
 
@@ -297,7 +299,7 @@ async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) ->
 @pytest.mark.parametrize("field", ["message", "exec_host", "native_state"])
 async def test_forged_text_can_be_written(fake_sudo: FakeSudo, field: str) -> None:
     """Half a surrogate pair, which JSON allows, is replaced: no page or log could hold it."""
-    client = fake_sudo(replies({"17": {**FORGED, field: "\ud800"}}))
+    client = fake_sudo(reply_with({"17": {**FORGED, field: "\ud800"}}))
     getattr((await client.status(["17"]))["17"], field).encode()
 
 
@@ -305,7 +307,7 @@ async def test_forged_text_can_be_written(fake_sudo: FakeSudo, field: str) -> No
 async def test_information_without_an_owner(fake_sudo: FakeSudo, forged: Any) -> None:
     """A job's information without an owner is refused."""
     with pytest.raises(AgentError, match="no valid status"):
-        await fake_sudo(replies({"17": forged})).status(["17"])
+        await fake_sudo(reply_with({"17": forged})).status(["17"])
 
 
 async def test_a_deeply_nested_value(fake_sudo: FakeSudo) -> None:
@@ -314,7 +316,7 @@ async def test_a_deeply_nested_value(fake_sudo: FakeSudo) -> None:
         nested = "[" * depth + "]" * depth
         text = f'{{"version": 1, "result": {{"17": {{"owner": "a", "message": {nested}}}}}}}'
         try:
-            await fake_sudo(says(text)).status(["17"])
+            await fake_sudo(print_text(text)).status(["17"])
         except AgentError:
             pass
 
@@ -341,7 +343,7 @@ def test_the_sudoers_line_for_an_environment_that_is_kept() -> None:
     assert expected == line
 
 
-def test_the_hubs_own_account_is_no_users(account: Account) -> None:
+def test_the_hubs_own_account_is_refused(account: Account) -> None:
     """The Hub's own account is refused, because its server could read the Hub's secrets."""
     run_as = get_run_as("sudo", agent_python="/x", allow_shared_account=False)
     with pytest.raises(AgentError, match="the Hub's own account"):
@@ -355,7 +357,7 @@ def test_a_python_that_sudoers_cannot_name(sign: str) -> None:
         line_for(f"/opt/a{sign}b/python")
 
 
-def test_the_ways_there_are() -> None:
+def test_each_way_is_found_by_its_name() -> None:
     """Each way is found by its name; the error for an unknown name lists the known ones."""
     for name, cls in WAYS.items():
         assert name == cls.name

@@ -85,7 +85,7 @@ def test_settings_of_one_name_are_alike() -> None:
             assert same == seen.setdefault(setting.name, same), f"{name}: {setting.name}"
 
 
-def test_none_hides_a_trait_of_jupyterhubs() -> None:
+def test_no_setting_hides_a_name_of_jupyterhubs() -> None:
     """No setting has the name of a trait or method of JupyterHub's Spawner, such as ``cmd``."""
     from jupyterhub.spawner import Spawner
 
@@ -105,7 +105,7 @@ def test_each_reaches_the_scheduler(name: str, setting: Any) -> None:
     assert configured != spawner(name).get_scheduler()
 
 
-def test_other_schedulers_settings_are_nothing_to_one() -> None:
+def test_settings_of_other_schedulers_change_nothing() -> None:
     """The settings of other schedulers do not change a scheduler."""
     given = {param.values[1].name: another(param.values[1]) for param in SETTINGS}
     assert get_scheduler("slurm") == spawner("slurm", **given).get_scheduler()
@@ -130,7 +130,7 @@ def test_a_value_of_another_type(name: str, setting: Any, value: object) -> None
 
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
-def test_true_is_no_number(name: str, setting: Any) -> None:
+def test_true_is_not_taken_for_a_number(name: str, setting: Any) -> None:
     """True is refused as a number and 1 as a boolean, although they are equal in Python."""
     if type(setting.default) is not bool:
         with pytest.raises(InvalidJobError, match=f"^{setting.name}: True must be "):
@@ -140,19 +140,19 @@ def test_true_is_no_number(name: str, setting: Any) -> None:
             get_scheduler(name, {setting.name: 1})
 
 
-def test_a_value_that_is_none_of_the_choices() -> None:
+def test_a_value_that_is_not_a_choice() -> None:
     """The error for a value that is not one of the choices lists the choices."""
     with pytest.raises(InvalidJobError, match="sge_memory_per: 'host' must be one of slot, job"):
         get_scheduler("gridengine", {"sge_memory_per": "host"})
 
 
-def test_a_setting_that_is_not_the_schedulers() -> None:
+def test_a_setting_of_another_scheduler() -> None:
     """A setting of another scheduler is an InvalidJobError that names it."""
     with pytest.raises(InvalidJobError, match=r"scheduler slurm: .*sge_cell"):
         get_scheduler("slurm", {"sge_cell": "x"})
 
 
-def test_a_scheduler_that_is_not_there() -> None:
+def test_an_unknown_scheduler() -> None:
     """The error for an unknown scheduler lists the known ones; no other module is imported."""
     for name in ("nosuch", "base", "../cli", ""):
         with pytest.raises(InvalidJobError, match="is none of .*slurm"):
@@ -185,7 +185,7 @@ def test_equal_settings_share_a_monitor(name: str, setting: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "setting"), SETTINGS)
-def test_other_questions_are_other_monitors(name: str, setting: Any) -> None:
+def test_other_questions_have_another_monitor(name: str, setting: Any) -> None:
     """Schedulers share a monitor only if they ask the same questions in the same environment."""
     host = SubmitHost()
     least = {"template": "torque"} if name == "template" else {}
@@ -199,7 +199,7 @@ def test_other_questions_are_other_monitors(name: str, setting: Any) -> None:
     assert not (shared and questions(one) != questions(other))
 
 
-def test_other_schedulers_share_none() -> None:
+def test_different_schedulers_share_no_monitor() -> None:
     """Different schedulers never share a monitor."""
     host = SubmitHost()
     monitors = {id(get_monitor(get_scheduler(name), host, {}, 15.0)) for name in NAMES}

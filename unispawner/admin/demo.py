@@ -195,12 +195,12 @@ class DemoHub:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise DemoError(_ended_early(process.returncode))
-            if self._answers():
+            if self._is_up():
                 return
             time.sleep(0.1)
         raise DemoError(f"the Hub did not answer within {HUB_UP_SECONDS} s; its log is above")
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
         try:
             connection.request("GET", "/hub/health")

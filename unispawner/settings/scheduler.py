@@ -18,7 +18,8 @@ else:  # JupyterHub refuses a subclass of Spawner that can't start, stop and pol
     from traitlets.config import LoggingConfigurable as _Base
 
 
-def _trait(setting: Field[Any], names: list[str]) -> TraitType[Any, Any]:
+def _make_trait(setting: Field[Any], names: list[str]) -> TraitType[Any, Any]:
+    """Return the trait of a setting; its help text names the schedulers that have the setting."""
     words = f"{setting.metadata['help']} (scheduler: {', '.join(names)})"
     if setting.metadata["choices"]:
         trait: TraitType[Any, Any] = Enum(
@@ -30,13 +31,13 @@ def _trait(setting: Field[Any], names: list[str]) -> TraitType[Any, Any]:
     return trait.tag(config=True)
 
 
-def _traits() -> dict[str, TraitType[Any, Any]]:
-    """Return a trait for each setting of each scheduler; several may share one."""
+def _make_traits() -> dict[str, TraitType[Any, Any]]:
+    """Return a trait for each setting of each scheduler; schedulers can share a setting."""
     settings: dict[str, tuple[Field[Any], list[str]]] = {}
     for name in NAMES:
         for setting in scheduler_class(name).settings():
             settings.setdefault(setting.name, (setting, []))[1].append(name)
-    return {name: _trait(*found) for name, found in settings.items()}
+    return {name: _make_trait(*found) for name, found in settings.items()}
 
 
 class SchedulerSettings(_Base):
@@ -72,7 +73,7 @@ class SchedulerSettings(_Base):
     ).tag(config=True)
 
     # Each scheduler declares its settings in its own module; here each one becomes a trait.
-    vars().update(_traits())
+    vars().update(_make_traits())
 
     def get_scheduler(self) -> Scheduler:
         """Return the scheduler that is configured, with its settings.
