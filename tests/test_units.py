@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from unispawner.errors import InvalidJobError
-from unispawner.units import format_duration, parse_duration, parse_memory
+from unispawner.units import (
+    divide_up,
+    format_duration,
+    format_memory,
+    parse_duration,
+    parse_memory,
+    whole_seconds,
+)
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -114,3 +121,30 @@ def test_duration_is_written(value: timedelta, expected: str) -> None:
     """Hours take as many digits as they need, and parts of a second round up."""
     assert expected == format_duration(value)
     assert value <= parse_duration(expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (4 * GIB, "4G"),
+        (512 * MIB, "512M"),
+        (3 * GIB // 2, "1536M"),
+        (GIB + KIB, "1048577K"),
+        (2048 * GIB, "2T"),
+        (1024**5, "1P"),
+        (4096 * 1024**5, "4096P"),
+        (1000, "1000"),
+        (1, "1"),
+    ],
+)
+def test_memory_is_written(size: int, expected: str) -> None:
+    """The unit is the largest that needs no fraction, and what is written reads the same."""
+    assert expected == format_memory(size)
+    assert size == parse_memory(expected)
+
+
+def test_amounts_are_rounded_up() -> None:
+    """What a job asks for is never less than what was wanted."""
+    assert [0, 1, 1, 2] == [divide_up(amount, 4) for amount in (0, 1, 4, 5)]
+    assert 2 == divide_up(timedelta(minutes=1, microseconds=1), timedelta(minutes=1))
+    assert [1, 1, 2] == [whole_seconds(timedelta(seconds=part)) for part in (0.001, 1, 1.5)]

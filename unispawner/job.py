@@ -20,8 +20,12 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ATTRIBUTE = re.compile(r"[A-Za-z_]+\.[A-Za-z0-9+][A-Za-z0-9_.+-]*", re.ASCII)
-_MARK = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _READ_ONLY_VARIABLES = {"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"}
+
+MARK = "[0-9a-f]{16}"
+"""A job's mark, as a regular expression."""
+MARK_VARIABLE = "UNISPAWNER_MARK"
+"""The environment variable that holds a job's mark, where the scheduler has no comment for it."""
 
 _MOMENTS = ("estimated_start", "start_time", "estimated_end")
 
@@ -191,6 +195,11 @@ _COUNTS = (
 )
 
 
+def is_mark(value: object) -> bool:
+    """Return whether a value is a mark."""
+    return isinstance(value, str) and re.fullmatch(MARK, value) is not None
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """A job to submit.
@@ -236,7 +245,7 @@ class JobSpec:
             _check_text("arguments", argument)
         if not self.name:
             raise InvalidJobError("name: a job needs a name")
-        if self.mark and not _MARK.fullmatch(self.mark):
+        if self.mark and not is_mark(self.mark):
             raise InvalidJobError(f"mark: {self.mark!r} must be 16 hexadecimal digits")
         _check_environment(self.environment)
         for key, value in self.custom_attributes.items():

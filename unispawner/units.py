@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import TypeVar
 
 from .errors import InvalidJobError
 
-_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5}
+AmountT = TypeVar("AmountT", int, timedelta)
+
+MEMORY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5}
+"""Bytes of each binary unit, the smallest first."""
+
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:I?B)?\s*", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(r"\s*(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d{1,2}){0,2})\s*", re.ASCII)
 _LONGEST = timedelta(days=10_000)
@@ -24,12 +29,22 @@ def parse_memory(value: int | str, field: str = "memory") -> int:
         If it is none of these, or not above zero.
     """
     match = _MEMORY.fullmatch(str(value)) if not isinstance(value, bool) else None
-    size = int(float(match[1]) * _FACTORS[match[2].upper()]) if match and len(match[1]) < 20 else 0
+    size = 0
+    if match and len(match[1]) < 20:
+        size = int(float(match[1]) * MEMORY_UNITS.get(match[2].upper(), 1))
     if not 0 < size < 2**63:
         raise InvalidJobError(
             f"{field}: {value!r} is no amount of memory; write 4G, 512M, 4GiB, or a number of bytes"
         )
     return size
+
+
+def format_memory(size: int) -> str:
+    """Return ``4G`` for a number of bytes: the largest unit that needs no fraction."""
+    for unit, factor in reversed(MEMORY_UNITS.items()):
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)
 
 
 def parse_duration(value: timedelta | int | str, field: str = "duration") -> timedelta:
@@ -76,10 +91,20 @@ def format_duration(value: timedelta) -> str:
 
     Parts of a second are rounded up, since a limit must not be shorter than what was asked for.
     """
-    seconds = -int(-value.total_seconds() // 1)
+    seconds = whole_seconds(value)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def as_number(value: int | str | timedelta) -> int | float | str:
     """Return a length of time in seconds, and any other value as it is."""
     return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def whole_seconds(value: timedelta) -> int:
+    """Return the seconds in a length of time, rounded up."""
+    return divide_up(value, timedelta(seconds=1))
+
+
+def divide_up(amount: AmountT, unit: AmountT) -> int:
+    """Return how many whole units an amount takes: the quotient, rounded up."""
+    return -int(-amount // unit)

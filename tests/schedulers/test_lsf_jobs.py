@@ -7,7 +7,7 @@ from its manual page bjobs(1) of 10.1.
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
@@ -575,3 +575,31 @@ def test_in_columns_an_end_is_its_own_users_to_ask() -> None:
     )
     assert {"7"} == set(hold(LSF.query(), refused, rows)[1])
     assert JobState.FAILED is hold(LSF.query(["8"]), refused, rows)[1]["8"].state
+
+
+# -- many jobs ----------------------------------------------------------------------------------
+
+
+def many_records(count: int) -> Reply:
+    return answer(*(record(JOBID=str(number)) for number in range(count)))
+
+
+def many_rows(count: int) -> Reply:
+    return wide(*(f"{number} ada PEND normal login - name Nov 24 10:00" for number in range(count)))
+
+
+def processor_time(reply: Reply, count: int) -> float:
+    began = time.process_time()
+    assert count == len(LSF.read_status(reply))
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("make", [many_records, many_rows])
+def test_ten_times_the_jobs_are_about_ten_times_the_work(make: Callable[[int], Reply]) -> None:
+    """The work of reading an answer grows with its rows, and not with their square.
+
+    Where it grew with the square, 20,000 jobs took 15 seconds and this ratio was over 30.
+    """
+    few, many = make(2_000), make(20_000)
+    small = min(processor_time(few, 2_000) for _ in range(3))
+    assert processor_time(many, 20_000) < 25 * small

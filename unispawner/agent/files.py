@@ -10,7 +10,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import re
 import shutil
 import stat
 import time
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import AgentError
+from ..job import is_mark
 
-_MARK = re.compile(r"[0-9a-f]{16}", re.ASCII)
 LOGS_KEPT = 20
 TAIL_BYTES = 16 * 1024
 
@@ -59,7 +58,7 @@ class StateDir:
 
     def job(self, mark: str) -> Path:
         """Return the directory of a job, which need not exist."""
-        if not _MARK.fullmatch(mark):
+        if not is_mark(mark):
             raise AgentError(f"{mark!r} is no mark of a job.")
         return self.path / "jobs" / mark
 
@@ -83,7 +82,7 @@ class StateDir:
     def old_jobs(self, seconds: float) -> Iterator[Path]:
         """Yield the directories of jobs made more than that long ago, and of nothing else."""
         for directory in (self.path / "jobs").iterdir():
-            if _MARK.fullmatch(directory.name) and time.time() - _modified(directory) > seconds:
+            if is_mark(directory.name) and time.time() - _modified(directory) > seconds:
                 yield directory
 
     def tail(self, mark: str, lines: int) -> str:

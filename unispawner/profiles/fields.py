@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..errors import InvalidJobError
 from ..job import CONTROL
-from ..units import format_duration, parse_duration, parse_memory
+from ..units import format_duration, format_memory, parse_duration, parse_memory
 
 Kind = Literal["count", "memory", "duration", "flag", "name", "menu"]
 """Of a menu, whose choices are of the administrator's making, the value is a choice's key."""
@@ -18,7 +18,6 @@ Value = int | timedelta | bool | str
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}"
 """What a name may be where the administrator says nothing else."""
 _LONGEST_SHOWN = 60
-_UNITS = (("P", 1024**5), ("T", 1024**4), ("G", 1024**3), ("M", 1024**2), ("K", 1024))
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,8 @@ def format_value(kind: Kind, value: Value) -> int | bool | str:
     """Return a value as a form, a REST body and the database have it, and as people read it."""
     if isinstance(value, timedelta):
         return format_duration(value)
-    if kind == "memory" and isinstance(value, int):
-        for unit, size in _UNITS:
-            if value % size == 0:
-                return f"{value // size}{unit}"
+    if kind == "memory" and isinstance(value, int) and value % 1024 == 0:
+        return format_memory(value)
     return value
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -20,7 +20,7 @@ from ..errors import (
     SubmitError,
     UniSpawnerError,
 )
-from ..job import JobInfo, JobSpec, JobState
+from ..job import MARK, JobInfo, JobSpec, JobState
 from .inventory import Inventory
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class Scheduler(ABC):
             If the command failed.
         """
         self.check_answered(reply)
-        pairs = re.findall(r"^(\S+)\b.*\bunispawner:([0-9a-f]{16})\b", reply.stdout, re.MULTILINE)
+        pairs = re.findall(rf"^(\S+)\b.*\bunispawner:({MARK})\b", reply.stdout, re.MULTILINE)
         return {mark: job_id for job_id, mark in pairs if self.job_id.fullmatch(job_id)}
 
     def state(self, word: str) -> JobState:
@@ -376,6 +376,18 @@ _ASKABLE = (
 
 ALL_FIELDS = frozenset(_ASKABLE)
 """Every field that a scheduler may or may not be able to express."""
+
+
+def keep_unique(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
+    """Return the values whose key comes once, in their order.
+
+    What comes twice may be forged, so neither counts. A value of None is left out, and so is
+    another one with its key.
+    """
+    found: dict[str, T | None] = {}
+    for key, value in pairs:
+        found[key] = None if key in found else value
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def number_waiting(

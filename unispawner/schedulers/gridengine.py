@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
+from ..units import divide_up, whole_seconds
 from . import gridengine_host, gridengine_inventory, gridengine_jobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
@@ -151,11 +152,11 @@ class GridEngine(Scheduler):
         own = spec.attributes_for(self.name)
         resources: dict[str, str] = {}
         if spec.duration:
-            resources["h_rt"] = str(-int(-spec.duration.total_seconds() // 1))
+            resources["h_rt"] = str(whole_seconds(spec.duration))
         if memory:  # "K" is 1024 bytes (sge_types(1)), and rounded up
-            share = memory if self.sge_memory_per == "job" else -(-memory // slots)
+            share = memory if self.sge_memory_per == "job" else divide_up(memory, slots)
             for resource in _resources(self.sge_memory_resource):
-                resources[resource] = f"{-(-share // 1024)}K"
+                resources[resource] = f"{divide_up(share, 1024)}K"
         if gpus:
             per_slot = self.sge_gpus_per == "slot"
             resources[self.sge_gpu_resource] = str(gpus // slots if per_slot else gpus)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from ..job import JobState
+from ..units import MEMORY_UNITS
 from .gridengine_jobs import find_text, parse_xml, read_number, read_pairs, read_state
 from .inventory import Inventory, Node, Queue
 
@@ -126,8 +127,7 @@ def read_size(text: str) -> int | None:
     if match is None:
         return None
     factors = {"k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "": 1}
-    binary = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    return int(read_number(match[1]) * {**factors, **binary}[match[2]])
+    return int(read_number(match[1]) * {**factors, **MEMORY_UNITS}[match[2]])
 
 
 def _duration(text: str) -> timedelta | None:

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from ..job import JobInfo, JobState
+from ..job import MARK, JobInfo, JobState
 from .base import number_waiting
 
 STATES: Mapping[str, JobState] = {
@@ -104,7 +104,7 @@ def read_contexts(text: str) -> dict[str, str]:
     """Return ``{mark: job number}`` of the contexts in ``qstat -j``."""
     marks = {}
     for job_id, section in _sections(text):
-        for mark in re.findall(r"^context:.*\bunispawner=([0-9a-f]{16})(?![^,\s])", section, re.M):
+        for mark in re.findall(rf"^context:.*\bunispawner=({MARK})(?![^,\s])", section, re.M):
             marks[mark] = job_id
     return marks
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
-from ..job import Attribute, JobInfo, JobSpec, JobState
+from ..job import Attribute, JobInfo, JobSpec, JobState, is_mark
+from ..units import divide_up, whole_seconds
 from .base import Dialogue, Meaning, Reply, Scheduler, setting, told
 from .htcondor_inventory import (
     JOB_COUNTS,
@@ -36,13 +37,13 @@ _WRITABLE = (
 _FIELDS = ("ClusterId", "ProcId", "Owner", *_WRITABLE)
 _SANE = 4000
 """Characters that a job's attributes have at most, together, to be among all users' jobs."""
-MARK = "UnispawnerMark"
+MARK_ATTRIBUTE = "UnispawnerMark"
 """The attribute of a job by which its own user finds it again."""
 
 _WRITTEN_BY_US = frozenset(
     ("queue", "executable", "arguments", "args", "environment", "env", "output", "error")
 )
-_OURS = frozenset(f"{prefix}{MARK}".lower() for prefix in ("+", "MY."))
+_OURS = frozenset(f"{prefix}{MARK_ATTRIBUTE}".lower() for prefix in ("+", "MY."))
 
 _WAITS = {
     "": "waiting for a machine",
@@ -143,12 +144,12 @@ class HTCondor(Scheduler):
             ("notification", "never"),
             ("request_cpus", cores),
             # Without a unit it would be MiB; rounded up.
-            ("request_memory", f"{-(-memory // 1024)}KB" if memory else None),
+            ("request_memory", f"{divide_up(memory, 1024)}KB" if memory else None),
             ("request_gpus", gpus or None),
             ("accounting_group", self.value(spec.account)),
             ("periodic_remove", " || ".join(_removed_when(spec, own))),
             ("MY.PeriodicRemoveReason", _why_removed(spec)),
-            (f"MY.{MARK}", f'"{spec.mark}"' if spec.mark else None),
+            (f"MY.{MARK_ATTRIBUTE}", f'"{spec.mark}"' if spec.mark else None),
         ]
         lines = [f"{key} = {value}" for key, value in commands if value not in (None, "")]
         for key, values in _by_name(own).items():
@@ -237,7 +238,7 @@ class HTCondor(Scheduler):
 
     def mark_command(self) -> list[str]:
         """Return a condor_q of the caller's own jobs that have a mark."""
-        return ["condor_q", "-json", "-attributes", f"ClusterId,{MARK}"]
+        return ["condor_q", "-json", "-attributes", f"ClusterId,{MARK_ATTRIBUTE}"]
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
         """Ask for the caller's own marks, also where CONDOR_Q_ONLY_MY_JOBS is off."""
@@ -248,11 +249,9 @@ class HTCondor(Scheduler):
         """Read the marks in the JSON of condor_q."""
         self.check_answered(reply)
         return {
-            row[MARK]: str(row["ClusterId"])
+            row[MARK_ATTRIBUTE]: str(row["ClusterId"])
             for row in self.read_rows(reply)
-            if isinstance(row.get(MARK), str)
-            and re.fullmatch(r"[0-9a-f]{16}", row[MARK])
-            and self.job_id.fullmatch(str(row.get("ClusterId")))
+            if is_mark(row.get(MARK_ATTRIBUTE)) and self.job_id.fullmatch(str(row.get("ClusterId")))
         }
 
     def inventory(self) -> Dialogue[Inventory]:
@@ -354,7 +353,7 @@ def _why_removed(spec: JobSpec) -> str:
 
 def _time_is_up(spec: JobSpec) -> str:
     assert spec.duration
-    seconds = -int(-spec.duration.total_seconds() // 1)
+    seconds = whole_seconds(spec.duration)
     return f"JobStatus == 2 && time() - JobCurrentStartDate > {seconds}"
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ..units import MEMORY_UNITS
 from .inventory import Node
 
 NODE_FIELDS = (
@@ -79,8 +80,8 @@ def _node(row: Mapping[str, Any]) -> Node:
         idle_cores=as_int(row.get("Cpus")) or 0 if free else 0,
         gpus=gpus,
         idle_gpus=as_int(row.get("GPUs")) or 0 if free else 0,
-        memory=None if memory is None else memory * 2**20,
-        idle_memory=(as_int(row.get("Memory")) or 0) * 2**20 if free else 0,
+        memory=None if memory is None else memory * MEMORY_UNITS["M"],
+        idle_memory=(as_int(row.get("Memory")) or 0) * MEMORY_UNITS["M"] if free else 0,
     )
 
 

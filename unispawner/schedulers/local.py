@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import SchedulerUnavailable
-from ..job import JobInfo, JobSpec, JobState
+from ..job import MARK, MARK_VARIABLE, JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler
 from .inventory import Inventory, Node
 
@@ -126,10 +126,11 @@ def _mark(job_id: str) -> str:
     """Return the mark in a session's environment, which only its own user can read."""
     try:
         with open(f"/proc/{job_id.partition('.')[0]}/environ", "rb") as file:
-            match = re.search(rb"(?:^|\0)UNISPAWNER_MARK=([0-9a-f]{16})(?:\0|$)", file.read())
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return match[1].decode() if match else ""
+    match = re.search(rf"(?:^|\0){MARK_VARIABLE}=({MARK})(?:\0|$)", text)
+    return match[1] if match else ""
 
 
 def main(arguments: list[str]) -> None:

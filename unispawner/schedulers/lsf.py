@@ -18,11 +18,12 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
+from ..units import MEMORY_UNITS, divide_up
 from . import lsf_inventory, lsf_jobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
 from .inventory import Inventory
 
-_UNITS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_UNITS = {f"{letter}B": MEMORY_UNITS[letter] for letter in "KMGT"}
 _PLAIN = re.compile(r"[\w.,:/=+@^~][\w.,:/=+@^~-]*", re.ASCII)
 _WRITTEN_BY_US = {"J", "o", "oo", "e", "eo", "I", "Ip", "Is", "IS", "ISp", "ISs", "IX", "K", "pack"}
 """Options that would make it another kind of job, or take its log away."""
@@ -333,12 +334,12 @@ def _explained(jobs: dict[str, JobInfo], reasons: dict[str, str]) -> dict[str, J
 def _amount(memory: int, shares: int, unit: str) -> str:
     """Return a share of so many bytes in LSF's unit, rounded up."""
     size = _UNITS.get(unit, _UNITS["MB"]) * shares
-    return f"{-(-memory // size)}{'MB' if unit == 'explicit' else ''}"
+    return f"{divide_up(memory, size)}{'MB' if unit == 'explicit' else ''}"
 
 
 def _minutes(duration: timedelta) -> str:
     """Return ``hours:minutes``, the latter rounded up."""
-    minutes = -int(-duration.total_seconds() // 60)
+    minutes = divide_up(duration, timedelta(minutes=1))
     return f"{minutes // 60}:{minutes % 60:02d}"
 
 

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from ..units import MEMORY_UNITS
 from .inventory import Node, Queue
 
-_FACTORS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5, "E": 1024**6}
+_FACTORS = {**MEMORY_UNITS, "E": 1024**6}
 _WORKING = {"ok", "closed_Full", "closed_Excl", "closed_Busy", "closed_cu_Excl"}
 """Of a host that does what it is there for, be it that nothing more fits on it now."""
 _HEADING = re.compile(r"\s*(?:[A-Z]+LIMIT\s*)+")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ..job import JobInfo, JobState
-from .base import number_waiting
+from ..job import MARK, JobInfo, JobState
+from .base import keep_unique, number_waiting
 
 State = Callable[[str], JobState]
 """Gives the state that a word of LSF's stands for."""
@@ -138,12 +138,12 @@ def read_long_marks(text: str) -> dict[str, str]:
     several jobs have is nobody's.
     """
     whole = re.sub(r"\n {21}", "", text)
-    found: dict[str, set[str]] = {}
+    found: set[tuple[str, str]] = set()
     for part in re.split(r"^(?=Job <)", whole, flags=re.MULTILINE):
-        job = re.match(r"Job <(\d+)>", part, re.ASCII)
-        for mark in re.findall(r"\bunispawner:([0-9a-f]{16})\b", part) if job else ():
-            found.setdefault(mark, set()).add(job[1] if job else "")
-    return {mark: job_ids.pop() for mark, job_ids in found.items() if len(job_ids) == 1}
+        if job := re.match(r"Job <(\d+)>", part, re.ASCII):
+            marks = re.findall(rf"\bunispawner:({MARK})\b", part)
+            found.update((mark, job[1]) for mark in marks)
+    return keep_unique(found)
 
 
 def read_time(text: str, now: float) -> tuple[float | None, str]:
@@ -214,15 +214,10 @@ def _exit_code(state: JobState, text: str | None) -> int | None:
 
 def _numbered(found: Iterable[Found]) -> dict[str, JobInfo]:
     """Return the jobs whose id came once, numbered: bjobs lists them as they are to start."""
-    jobs: dict[str, JobInfo] = {}
-    queues: dict[str, str] = {}
-    twice: set[str] = set()
-    for job_id, queue, info in found:
-        twice |= {job_id} & set(jobs)
-        jobs[job_id], queues[job_id] = info, queue
-    once = {job_id: info for job_id, info in jobs.items() if job_id not in twice}
-    places = {job_id: place for place, job_id in enumerate(once)}
-    return number_waiting(once, lambda job_id: (queues[job_id], (places[job_id],)))
+    jobs = keep_unique((job_id, (queue, info)) for job_id, queue, info in found)
+    order = {job_id: (queue, (place,)) for place, (job_id, (queue, _)) in enumerate(jobs.items())}
+    infos = {job_id: info for job_id, (_, info) in jobs.items()}
+    return number_waiting(infos, order.__getitem__)
 
 
 def _records(text: str) -> list[Any] | None:

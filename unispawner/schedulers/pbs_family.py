@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import ClassVar, NoReturn
 
 from ..errors import InvalidJobError
-from ..job import Attribute, JobInfo, JobSpec
+from ..job import MARK_VARIABLE, Attribute, JobInfo, JobSpec
+from ..units import divide_up
 from . import pbs_job
 from .base import Dialogue, Meaning, Reply, Scheduler, number_waiting
-from .pbs_job import MARK_VARIABLE, Row, read_owner
+from .pbs_job import Row, read_owner
 
 _REFUSED = frozenset("CIJVXtxz")
 """Options of qsub that would make another kind of job, or (``-V``) show the agent's environment."""
@@ -269,7 +270,7 @@ class PbsFamily(Scheduler):
 
 def per_node(amount: int, nodes: int) -> str:
     """Return a node's share of an amount of bytes, in the unit that qsub reads and rounded up."""
-    return f"{-(-amount // (1024 * nodes))}kb"
+    return f"{divide_up(amount, 1024 * nodes)}kb"
 
 
 def _number(job_id: str) -> str:

@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from ..job import JobInfo, JobState
+from ..job import MARK_VARIABLE, JobInfo, JobState, is_mark
+from ..units import MEMORY_UNITS
+from .base import keep_unique
 
 Row = Mapping[str, str]
 """A job's attributes, those of resources as ``Resource_List.walltime``."""
-
-MARK_VARIABLE = "UNISPAWNER_MARK"
-"""Shown to everybody with the job's Variable_List, as a comment is by other schedulers."""
 
 TIME_IS_UP = "the job's time was up"
 TOO_MUCH_MEMORY = "the job used more memory than it asked for"
@@ -21,7 +20,6 @@ HOST_STARTED_ANEW = "the job's host was started anew"
 TOO_MUCH_PROCESSOR_TIME = "the job used more processor time than it may"
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
 _QDEL = 256 + 15
 """A signal that killed the job is told as 256 and its number."""
 _RERUN = {"60", "61", "62", "63"}
@@ -81,13 +79,13 @@ def read_owner(row: Row) -> str:
 
 def read_marks(rows: Mapping[str, Row]) -> dict[str, str]:
     """Return job ids by mark; a mark that several have is nobody's."""
-    found: dict[str, set[str]] = {}
+    found: list[tuple[str, str]] = []
     for job_id, row in rows.items():
         listed = re.search(rf"(?:^|,){MARK_VARIABLE}=([^,]*)", row.get("Variable_List", ""))
         mark = row.get(f"Variable_List.{MARK_VARIABLE}", listed[1] if listed else "")
-        if re.fullmatch(r"[0-9a-f]{16}", mark):
-            found.setdefault(mark, set()).add(job_id)
-    return {mark: job_ids.pop() for mark, job_ids in found.items() if len(job_ids) == 1}
+        if is_mark(mark):
+            found.append((mark, job_id))
+    return keep_unique(found)
 
 
 def rank(job_id: str, row: Row) -> tuple[str, tuple[float, ...]]:
@@ -129,10 +127,10 @@ def read_duration(text: str) -> timedelta | None:
 
 def read_size(text: str) -> int | None:
     """Return the bytes of ``100mb``, ``4gw`` (words of 8 bytes) or ``1024``; None if it's none."""
-    match = re.fullmatch(r"(\d{1,18})([kmgtp]?)([bw]?)", text.lower(), re.ASCII)
+    match = re.fullmatch(r"(\d{1,18})([KMGTP]?)([BW]?)", text.upper(), re.ASCII)
     if match is None:
         return None
-    return int(match[1]) * _UNITS[match[2]] * (8 if match[3] == "w" else 1)
+    return int(match[1]) * MEMORY_UNITS.get(match[2], 1) * (8 if match[3] == "W" else 1)
 
 
 def _end(row: Row, exit_codes: Mapping[int, str]) -> tuple[JobState, str, int | None]:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from .base import keep_unique
 from .pbs_job import Row
 
 _Pairs = Iterable[tuple[str, Any]]
@@ -36,7 +37,7 @@ def read_json(text: str) -> dict[str, Row] | None:
         jobs = _jobs(answer)
     if jobs is None:
         return None
-    return _once((job_id, _flatten(job)) for job_id, job in jobs)
+    return keep_unique((job_id, _flatten(job)) for job_id, job in jobs)
 
 
 def read_dsv(text: str, delimiter: str) -> dict[str, Row] | None:
@@ -54,7 +55,7 @@ def read_dsv(text: str, delimiter: str) -> dict[str, Row] | None:
         jobs.append(
             (head[len("Job Id: ") :], _flatten(tuple((key, value) for key, _, value in pairs)))
         )
-    return _once(jobs)
+    return keep_unique(jobs)
 
 
 def _loads(text: str) -> Any:
@@ -122,11 +123,3 @@ def _flatten(job: Any) -> Row | None:
                 return None
             row[key] = one if isinstance(one, str) else ""  # nothing is read that lies deeper
     return row
-
-
-def _once(jobs: Iterable[tuple[str, Row | None]]) -> dict[str, Row]:
-    """Return the jobs that could be read and whose id comes once."""
-    found: dict[str, Row | None] = {}
-    for job_id, row in jobs:
-        found[job_id] = None if job_id in found else row
-    return {job_id: row for job_id, row in found.items() if row is not None}

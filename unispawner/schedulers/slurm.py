@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from ..errors import SchedulerUnavailable
 from ..job import Attribute, JobInfo, JobSpec, JobState
-from ..units import format_duration
+from ..units import divide_up, format_duration
 from . import slurm_inventory
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, number_waiting, told
 from .inventory import Inventory
@@ -149,7 +149,7 @@ class Slurm(Scheduler):
             ("cpus-per-task", resources.cpu_cores_per_process),
             ("gpus-per-task", resources.gpu_cores_per_process or None),
             # sbatch counts memory by node, PSI/J by job; K is 1024 bytes, and rounded up.
-            ("mem", f"{-(-memory // (1024 * resources.nodes))}K" if memory else None),
+            ("mem", f"{divide_up(memory, 1024 * resources.nodes)}K" if memory else None),
             ("exclusive", resources.exclusive_node_use or None),
             ("time", format_duration(spec.duration) if spec.duration else None),
             ("partition", spec.queue_name),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from ..units import MEMORY_UNITS
 from .inventory import Inventory, Node, Queue
 
 _FIELDS = (
@@ -100,7 +101,7 @@ def _number(text: str) -> int | None:
 
 def _megabytes(text: str) -> int | None:
     number = _number(text)
-    return None if number is None else number * 1024**2
+    return None if number is None else number * MEMORY_UNITS["M"]
 
 
 def _limit(text: str) -> timedelta | None:

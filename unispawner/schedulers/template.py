@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
-from .base import Dialogue, Meaning, Reply, Scheduler, setting
+from .base import Dialogue, Meaning, Reply, Scheduler, keep_unique, setting
 from .inventory import Inventory
 from .template_dialect import Dialect, check_trusted, linear, read_dialect
 from .template_fields import CARRIES, OURS, asked, attributes, mentioned
@@ -184,16 +184,16 @@ class Template(Scheduler):
         if not (self.meaning(reply) is Meaning.GONE and not reply.stdout.strip()):
             self.check_answered(reply)  # LSF fails where there is no job
         patterns, text = self.dialect.all_jobs, reply.stdout.strip()
-        found: dict[str, JobInfo | None] = {}
+        found: list[tuple[str, JobInfo]] = []
         for row in re.finditer(patterns.get("row", r"\A\Z"), text, re.MULTILINE):
             job_id, owner = (_group(patterns[name], row[0]) for name in ("job_id", "owner"))
             if owner and self.job_id.fullmatch(job_id):
                 info = replace(self._info(row[0], all_jobs=True), owner=owner)
-                found[job_id] = None if job_id in found else info
+                found.append((job_id, info))
         answer = patterns.get("answer", "")
         if text and not (re.search(answer, text, re.MULTILINE) if answer else found):
             raise self.unreadable(reply)
-        return {job_id: info for job_id, info in found.items() if info is not None}
+        return keep_unique(found)
 
     def read_job(self, reply: Reply) -> JobInfo | None:
         """Read the answer about one job; None if the scheduler knows no such job.

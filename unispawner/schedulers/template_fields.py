@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 
 from ..errors import InvalidJobError
 from ..job import JobSpec
-from ..units import format_duration
+from ..units import MEMORY_UNITS, divide_up, format_duration, whole_seconds
 from .template_dialect import UNITS, Dialect
 
 CARRIES: Mapping[str, tuple[str, ...]] = {
@@ -89,16 +88,17 @@ def asked(dialect: Dialect, spec: JobSpec) -> dict[str, str]:
 
 
 def _time(text: str, duration: timedelta) -> str:
-    seconds = math.ceil(duration.total_seconds())
+    seconds = whole_seconds(duration)
     clock = format_duration(duration)
-    return text.format(clock=clock, seconds=seconds, minutes=math.ceil(seconds / 60))
+    return text.format(clock=clock, seconds=seconds, minutes=divide_up(seconds, 60))
 
 
 def _memory(text: str, size: int) -> str:
     if not size:
         return ""
-    units = {"kibibytes": 1024, "mebibytes": 1024**2, "gibibytes": 1024**3}
-    return text.format(bytes=size, **{name: -(-size // unit) for name, unit in units.items()})
+    units = {"kibibytes": "K", "mebibytes": "M", "gibibytes": "G"}
+    amounts = {name: divide_up(size, MEMORY_UNITS[unit]) for name, unit in units.items()}
+    return text.format(bytes=size, **amounts)
 
 
 def fields(dialect: Dialect, spec: JobSpec, **more: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ..errors import InvalidJobError
 from ..job import JobSpec, JobState
 from ..units import format_duration
 from . import pbs_inventory
-from .base import ALL_FIELDS, Dialogue, Reply, setting
+from .base import ALL_FIELDS, Dialogue, Reply, keep_unique, setting
 from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
 from .pbs_job import (
@@ -154,12 +154,11 @@ class Torque(PbsFamily):
         qstat leaves the name out, or shows another, as the server is configured
         (display_job_server_suffix, job_suffix_alias); what qsub says need not be the same.
         """
-        found: dict[str, set[str]] = {}
+        found: list[tuple[str, str]] = []
         for job_id, row in rows.items():
             number, server = job_id.partition(".")[0], row.get("server", "").partition(":")[0]
-            for other in {number, f"{number}.{server}"}:
-                found.setdefault(other, set()).add(job_id)
-        return {other: one.pop() for other, one in found.items() if len(one) == 1}
+            found += [(number, job_id), (f"{number}.{server}", job_id)]
+        return keep_unique(found)
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes."""
@@ -179,13 +178,9 @@ def read_xml(text: str) -> dict[str, Row] | None:
     text = text.strip()
     if text and not (text.startswith("<Data>") and text.endswith("</Data>")):
         return None
-    found: dict[str, Row | None] = {}
-    for piece in text.split("<Job>")[1:]:
-        row = _read_job(f"<Job>{_NOT_XML.sub('�', piece.rpartition('</Job>')[0])}</Job>")
-        if row is not None:
-            job_id = row["Job_Id"]
-            found[job_id] = None if job_id in found else row
-    return {job_id: row for job_id, row in found.items() if row is not None}
+    pieces = (_NOT_XML.sub("�", piece) for piece in text.split("<Job>")[1:])
+    rows = (_read_job(f"<Job>{piece.rpartition('</Job>')[0]}</Job>") for piece in pieces)
+    return keep_unique((row["Job_Id"], row) for row in rows if row is not None)
 
 
 def _read_job(text: str) -> dict[str, str] | None:

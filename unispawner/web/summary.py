@@ -7,8 +7,9 @@ import time
 from datetime import timedelta
 
 from ..job import JobSpec
+from ..units import MEMORY_UNITS
 
-_UNITS = (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("bytes", 1))
+_UNITS = (*((f"{letter}iB", MEMORY_UNITS[letter]) for letter in "TGMK"), ("bytes", 1))
 
 
 def summary(spec: JobSpec) -> str:

@@ -9,8 +9,6 @@ from ...errors import InvalidJobError
 from ...schedulers.pbs_job import read_duration, read_size
 from ...units import format_duration, parse_duration, parse_memory
 
-_UNITS = ("", "K", "M", "G", "T", "P")
-
 
 def read_memory(text: str, scheduler: str) -> int | None:
     """Return a number of bytes; None if the text is not an amount.
@@ -32,14 +30,6 @@ def read_memory(text: str, scheduler: str) -> int | None:
         return parse_memory(text)
     except InvalidJobError:
         return None
-
-
-def write_memory(size: int) -> str:
-    """Return ``4G`` for a number of bytes, in the largest unit that needs no fraction."""
-    unit = 0
-    while size % 1024 == 0 and unit < len(_UNITS) - 1:
-        size, unit = size // 1024, unit + 1
-    return f"{size}{_UNITS[unit]}"
 
 
 def read_runtime(text: str, scheduler: str) -> timedelta | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...schedulers import scheduler_class
-from .amounts import read_memory, read_runtime, write_duration, write_memory
+from ...units import format_memory
+from .amounts import read_memory, read_runtime, write_duration
 from .options import Option, write_attributes, write_option
 from .translation import Translation
 
@@ -138,7 +139,7 @@ class _FieldTranslator:
     def _memory(self) -> None:
         def convert(text: str) -> dict[str, str] | None:
             size = read_memory(text, self.scheduler)
-            return {"memory": write_memory(size)} if size else None
+            return {"memory": format_memory(size)} if size else None
 
         attribute = {"slurm": "mem", "htcondor": "request_memory"}.get(self.scheduler, "")
         self._take("memory", "resources", convert, attribute)

@@ -10,7 +10,7 @@ from pathlib import Path
 from psij.executors.local import LocalJobExecutor
 
 from ...errors import CancelError, SubmitError
-from ...job import JobSpec
+from ...job import MARK_VARIABLE, JobSpec
 from ...schedulers import Scheduler
 from ...schedulers.local import start_time
 from ..files import write_private
@@ -39,7 +39,7 @@ class Executor(LocalJobExecutor):
                 process = subprocess.Popen(
                     [*shell, str(path)],
                     cwd=spec.directory,
-                    env={**os.environ, "UNISPAWNER_MARK": spec.mark},
+                    env={**os.environ, MARK_VARIABLE: spec.mark},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -1,0 +1,24 @@
+"""What the base class of all schedulers has for those that read their output."""
+
+import pytest
+
+from unispawner.schedulers.base import keep_unique
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([], {}),
+        ([("1", "a"), ("2", "b")], {"1": "a", "2": "b"}),
+        ([("1", "a"), ("2", "b"), ("1", "c")], {"2": "b"}),
+        ([("1", "a"), ("1", "b"), ("1", "c")], {}),
+        ([("1", None), ("2", "b")], {"2": "b"}),
+        ([("1", None), ("1", "a")], {}),
+        ([("1", "a"), ("1", None)], {}),
+    ],
+)
+def test_what_comes_twice_does_not_count(
+    pairs: list[tuple[str, str | None]], expected: dict[str, str]
+) -> None:
+    """A forged row can hide a job, but can't take its place."""
+    assert expected == keep_unique(pairs)
