@@ -298,6 +298,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
         "unispawner.schedulers",
         "unispawner.schedulers.base",
         "unispawner.schedulers.inventory",
+        "unispawner.schedulers.reading",
     }
 
 

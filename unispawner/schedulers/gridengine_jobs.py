@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from ..job import MARK, JobInfo, JobState
-from .base import number_waiting
+from .reading import number_waiting
 
 STATES: Mapping[str, JobState] = {
     # It is taken down, and gone from the list then.

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ..job import MARK, JobInfo, JobState
-from .base import keep_unique, number_waiting
+from .reading import keep_unique, number_waiting
 
 State = Callable[[str], JobState]
 """Gives the state that a word of LSF's stands for."""

@@ -16,8 +16,9 @@ from ..errors import InvalidJobError
 from ..job import MARK_VARIABLE, Attribute, JobInfo, JobSpec
 from ..units import divide_up
 from . import pbs_job
-from .base import Dialogue, Meaning, Reply, Scheduler, number_waiting
+from .base import Dialogue, Meaning, Reply, Scheduler
 from .pbs_job import Row, read_owner
+from .reading import number_waiting
 
 _REFUSED = frozenset("CIJVXtxz")
 """Options of qsub that would make another kind of job, or (``-V``) show the agent's environment."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ..job import MARK_VARIABLE, JobInfo, JobState, is_mark
 from ..units import MEMORY_UNITS
-from .base import keep_unique
+from .reading import keep_unique
 
 Row = Mapping[str, str]
 """A job's attributes, those of resources as ``Resource_List.walltime``."""

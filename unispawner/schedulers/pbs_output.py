@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .base import keep_unique
 from .pbs_job import Row
+from .reading import keep_unique
 
 _Pairs = Iterable[tuple[str, Any]]
 _JOB = re.compile(r'\t\t("(?:[^"\\]|\\.)*"):\t\{')

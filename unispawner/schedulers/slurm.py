@@ -12,8 +12,9 @@ from ..errors import SchedulerUnavailable
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import divide_up, format_duration
 from . import slurm_inventory
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, number_waiting, told
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, told
 from .inventory import Inventory
+from .reading import number_waiting
 
 # None of these can be written by a user: no name, no comment, no work directory.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
-from .base import Dialogue, Meaning, Reply, Scheduler, keep_unique, setting
+from .base import Dialogue, Meaning, Reply, Scheduler, setting
 from .inventory import Inventory
+from .reading import keep_unique
 from .template_dialect import Dialect, check_trusted, linear, read_dialect
 from .template_fields import CARRIES, OURS, asked, attributes, mentioned
 

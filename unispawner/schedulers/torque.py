@@ -12,7 +12,7 @@ from ..errors import InvalidJobError
 from ..job import JobSpec, JobState
 from ..units import format_duration
 from . import pbs_inventory
-from .base import ALL_FIELDS, Dialogue, Reply, keep_unique, setting
+from .base import ALL_FIELDS, Dialogue, Reply, setting
 from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
 from .pbs_job import (
@@ -23,6 +23,7 @@ from .pbs_job import (
     TOO_MUCH_PROCESSOR_TIME,
     Row,
 )
+from .reading import keep_unique
 
 _NOT_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SETTINGS = {

@@ -1,8 +1,8 @@
-"""What the base class of all schedulers has for those that read their output."""
+"""What the readers of several schedulers' output share."""
 
 import pytest
 
-from unispawner.schedulers.base import keep_unique
+from unispawner.schedulers.reading import keep_unique
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""What the readers of several schedulers' output share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from ..job import JobInfo, JobState
+
+T = TypeVar("T")
+
+
+def keep_unique(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
+    """Return the values whose key comes once, in their order.
+
+    What comes twice may be forged, so neither counts. A value of None is left out, and so is
+    another one with its key.
+    """
+    found: dict[str, T | None] = {}
+    for key, value in pairs:
+        found[key] = None if key in found else value
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def number_waiting(
+    jobs: Mapping[str, JobInfo], rank: Callable[[str], tuple[str, Sequence[float]]]
+) -> dict[str, JobInfo]:
+    """Fill ``queue_position`` of the jobs that wait.
+
+    ``rank`` gives for a job id its queue and a sort key: the lowest key starts first.
+    """
+    waiting: dict[str, list[tuple[Sequence[float], str]]] = {}
+    for job_id, info in jobs.items():
+        if info.state is JobState.QUEUED:
+            queue, key = rank(job_id)
+            waiting.setdefault(queue, []).append((key, job_id))
+    result = dict(jobs)
+    for entries in waiting.values():
+        for position, (_, job_id) in enumerate(sorted(entries), start=1):
+            result[job_id] = replace(result[job_id], queue_position=position)
+    return result
