@@ -107,23 +107,27 @@ def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixtu
     assert 0 == main(["render", "-f", str(config), "--option", "cpu_cores_per_process=2"])
     out, err = capsys.readouterr()
     assert "#SBATCH --cpus-per-task=2" in out.splitlines()
-    assert "This is profile 'gpu'; --profile names another of local, gpu, small\n" == err
+    assert "This is profile 'gpu'. Choose one with --profile: local, gpu, small\n" == err
 
 
 @pytest.mark.parametrize(
     ("more", "arguments", "text"),
     [
-        (PROFILES, ["--profile", "large"], "'large' is not offered; there are: local, gpu, small"),
+        (
+            PROFILES,
+            ["--profile", "large"],
+            "'large' is not offered; offered profiles: local, gpu, small",
+        ),
         (
             PROFILES,
             ["--option", "cpu_cores_per_process=17"],
             "profile 'gpu': cpu_cores_per_process: 17 must be at most 16",
         ),
-        (PROFILES, ["--option", "cores=2"], "profile 'gpu': 'cores': there is no such option"),
+        (PROFILES, ["--option", "cores=2"], "profile 'gpu': 'cores': unknown option"),
         (
             PROFILES,
             ["--profile", "local"],
-            "profile 'local': its spawner is LocalProcessSpawner: only the job of a UniSpawner",
+            "profile 'local': spawner: LocalProcessSpawner: only the jobs of a UniSpawner",
         ),
         (
             PROFILES + 'c.ProfilesSpawner.profiles[2]["config"] = {"queue": "x"}',
@@ -135,12 +139,12 @@ def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixtu
         (
             'c.JupyterHub.spawner_class = "unispawner.SlurmSpawner"',
             [],
-            "spawner_class is SlurmSpawner: only the job of a UniSpawner",
+            "spawner_class is SlurmSpawner: only the jobs of a UniSpawner",
         ),
         (
             PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: [spawner.user.name]",
             [],
-            "c.ProfilesSpawner.profiles is a function, and fails for a spawner that belongs to",
+            "c.ProfilesSpawner.profiles: the function fails for a spawner without a user: ",
         ),
         (PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: []", [], "the list is empty"),
         (PROFILES + "c.ProfilesSpawner.profiles = 7", [], "jupyterhub_config.py: "),

@@ -71,7 +71,7 @@ async def test_a_queue_that_is_not_there(page: Any, hub: Any, queue: str) -> Non
         "must be at most 64 GiB"
     )
     await expect(page.locator("[data-free]").first).to_have_text(
-        "It is not known just now what is free."
+        "What is free is not known at the moment."
     )
 
 
@@ -80,7 +80,9 @@ async def test_what_a_link_says_is_text(page: Any, hub: Any, said: str) -> None:
     """It comes from anybody: it is shown as it is written, and nothing else comes of it."""
     told = page.locator("[data-link-status]")
     await follow(page, hub, f"profile={said}")
-    await expect(told).to_have_text(f"This link's profile, {said}, is not offered to you.")
+    await expect(told).to_have_text(
+        f"The link names the profile {said}, which is not offered to you."
+    )
     await follow(page, hub, f"profile=notebook&{said}=1&queue_name={said}")
     await expect(told).to_contain_text("is not offered")
     await expect(page.get_by_label("Queue")).to_have_value(said)

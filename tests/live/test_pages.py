@@ -303,7 +303,7 @@ async def test_a_link_fills_the_form(hub: RunningHub, slurm: Slurm, page: Any) -
     await expect(gpu.get_by_role("radio")).to_be_checked()
     await expect(gpu.get_by_label("Memory")).to_have_value("3G")
     await expect(page.locator("[data-link-status]")).to_have_text(
-        "Of this link, this is not offered: prologue."
+        "The link names options that are not offered: prologue."
     )
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.get_by_role("button", name="Copy a link").click()

@@ -91,10 +91,10 @@ async def test_what_is_wrong_in_the_form(hub: RunningHub, alice: HubClient) -> N
     [
         ({"profile": "cpu", "cpu_cores_per_process": 5}, "5 must be at most 4"),
         ({"profile": "cpu", "memory": "400M"}, "must be one of 300M, 500M"),
-        ({"profile": "cpu", "prologue": "id"}, "there is no such option of 'cpu'"),
-        ({"profile": "gpu"}, "'gpu' is not offered; there are: cpu, held"),
+        ({"profile": "cpu", "prologue": "id"}, "unknown option of profile 'cpu'"),
+        ({"profile": "gpu"}, "'gpu' is not offered; offered profiles: cpu, held"),
         ({"profile": "$(id)"}, "is not offered"),
-        ({"cpu_cores_per_process": 2}, "profile: must be given"),
+        ({"cpu_cores_per_process": 2}, "profile: no profile is named"),
     ],
 )
 async def test_what_is_not_offered(

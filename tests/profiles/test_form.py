@@ -301,10 +301,11 @@ ASKED = 1_700_000_000.0  # another day: it is told with that
     ("around", "words"),
     [
         (known(), "Free: 3 of 8 cores, 0 of 1 whole node."),
-        (known(inventory=None, as_of=None, stale=True), "It is not known just now what is free."),
+        (known(inventory=None, as_of=None, stale=True), "What is free is not known at the moment."),
         (
             known(as_of=ASKED, stale=True),
-            f"Free: 3 of 8 cores, 0 of 1 whole node. As of {clock(ASKED)}: there is nothing newer.",
+            "Free: 3 of 8 cores, 0 of 1 whole node. "
+            f"As of {clock(ASKED)}; there are no newer figures.",
         ),
         (FormContext(), None),
     ],
@@ -344,4 +345,4 @@ def test_fields_of_a_form_of_a_spawners_own() -> None:
 
 def test_no_profile_at_all() -> None:
     """Its user is told so."""
-    assert "There is nothing that you may start" in render(*form_profiles([], {}))
+    assert "There is no profile that you may start" in render(*form_profiles([], {}))

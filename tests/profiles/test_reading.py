@@ -94,13 +94,13 @@ def test_a_choice() -> None:
         ("memory", "65G", "must be at most 64G"),
         ("memory", "1.5G", "must be in steps of 1G"),
         ("memory", "0.5T; id", "memory"),
-        ("account", "ML", r"must be like \[a-z\]\+"),
-        ("account", "a\n#SBATCH --uid=0", "must be text of one line"),
-        ("queue_name", "other", "can't be changed from gpu"),
+        ("account", "ML", r"must match \[a-z\]\+"),
+        ("account", "a\n#SBATCH --uid=0", "must be text on one line"),
+        ("queue_name", "other", "is not possible: the option is locked to gpu"),
         ("software", "singularity", "must be one of plain, conda"),
-        ("prologue", "id", "there is no such option"),
-        ("executable", "/bin/sh", "there is no such option"),
-        ("resources", {"memory": "1T"}, "there is no such option"),
+        ("prologue", "id", "unknown option of profile 'gpu'"),
+        ("executable", "/bin/sh", "unknown option of profile 'gpu'"),
+        ("resources", {"memory": "1T"}, "unknown option of profile 'gpu'"),
     ],
 )
 def test_what_is_not_offered(option: str, value: Any, words: str | None) -> None:
@@ -200,7 +200,7 @@ def test_what_options_set_together() -> None:
 
 def test_a_million_unknown_options() -> None:
     """They are refused in few words: all of them are kept, logged and sent back."""
-    with pytest.raises(InvalidJobError, match="there is no such option") as raised:
+    with pytest.raises(InvalidJobError, match="unknown option of profile 'gpu'") as raised:
         profile().check({f"option {number}": 1 for number in range(1_000_000)})
     assert len(str(raised.value)) < 5000
 
@@ -244,32 +244,38 @@ def test_the_queues_limit() -> None:
         ({"display_name": ""}, "display_name"),
         ({"slug": "a--b"}, "slug"),
         ({"resources": {"memori": "1G"}}, "memori"),
-        ({"options": {"executable": {"override": {"prologue": "x"}}}}, "can't be an option's name"),
-        ({"options": {"name": {}}}, "can't be an option's name"),
-        ({"options": {"own": {}}}, "must have an override"),
+        (
+            {"options": {"executable": {"override": {"prologue": "x"}}}},
+            "can't be the name of an option",
+        ),
+        ({"options": {"name": {}}}, "can't be the name of an option"),
+        ({"options": {"own": {}}}, "the option needs an override"),
         ({"options": {"own": {"override": {"executable": "x"}}}}, "can't be overridden"),
         ({"options": {"own": {"override": {"stdout_path": "x"}}}}, "can't be overridden"),
         ({"options": {"memory": {"min": "2G", "max": "1G"}}}, "is more than max"),
         ({"options": {"memory": {"max": "much"}}}, "max"),
         ({"options": {"memory": {"default": "2G", "max": "1G"}}}, "must be at most 1G"),
-        ({"options": {"account": {"max": 3}}}, "max: is for numbers"),
+        ({"options": {"account": {"max": 3}}}, "max: only numbers, memory and times have bounds"),
         ({"options": {"account": {"pattern": "("}}}, "pattern"),
-        ({"options": {"memory": {"when": {"nothing": 1}}}}, "is no option before it"),
-        ({"options": {"memory": {"locked": True}}}, "there is no default"),
-        ({"options": {"node_count": {"step": 0}}}, "step: 0 makes no steps"),
-        ({"options": {"node_count": {"step": -2}}}, "step: -2 makes no steps"),
-        ({"kernel": "R"}, "kernel: is nothing to set; there are config, default, "),
+        (
+            {"options": {"memory": {"when": {"nothing": 1}}}},
+            "is not an option before this one; these are: none",
+        ),
+        ({"options": {"memory": {"locked": True}}}, "a locked option needs a default"),
+        ({"options": {"node_count": {"step": 0}}}, "step: 0 must be at least 1"),
+        ({"options": {"node_count": {"step": -2}}}, "step: -2 must be at least 1"),
+        ({"kernel": "R"}, "unknown key 'kernel'; known keys: config, default, "),
         (
             {"options": {"memory": {"maximum": "1G"}}},
-            r"memory\.maximum: is nothing to set; there are choices, .*, max, min, override",
+            r"memory: unknown key 'maximum'; known keys: choices, .*, max, min, override",
         ),
         (
             {"options": {"own": {"choices": {"a": {"title": "A"}}}}},
-            r"own\.choices\.a\.display_name: must be given",
+            r"own\.choices\.a\.display_name: this key is required",
         ),
         (
             {"options": {"own": {"choices": {"a": {"display_name": "A", "title": "A"}}}}},
-            r"a\.title: is nothing to set; there are description, display_name, override$",
+            r"a: unknown key 'title'; known keys: description, display_name, override$",
         ),
         (
             {"options": {"own": {"choices": "a"}}},
@@ -316,7 +322,7 @@ def test_wrapspawners_tuples() -> None:
     assert expected == (one.display_name, one.slug, one.spawner, one.config)
     with pytest.raises(InvalidJobError, match="must be \\(display name, key, class"):
         read_profiles([("too", "short")])
-    with pytest.raises(InvalidJobError, match="there is another profile 'gpu'"):
+    with pytest.raises(InvalidJobError, match="slug: another profile has 'gpu', too"):
         read_profiles([GPU, GPU])
 
 
@@ -325,7 +331,7 @@ def test_finding_a_profile() -> None:
     offered = read_profiles([GPU, {"display_name": "Small"}])
     assert "small" == find_profile(offered, {"profile": "small"}).slug
     for options in ({}, {"profile": "root"}, {"profile": ["gpu"]}, {"profile": None}):
-        with pytest.raises(InvalidJobError, match="there are: gpu, small"):
+        with pytest.raises(InvalidJobError, match="offered profiles: gpu, small"):
             find_profile(offered, options)
 
 

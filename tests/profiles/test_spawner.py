@@ -109,7 +109,7 @@ async def test_a_profile_that_is_no_longer_offered(new: NewWrapper) -> None:
     wrapper.load_state(saved(before))
     assert (OtherChild, "a job in two") == (type(serving(wrapper)), serving(wrapper).job)
     await stop(wrapper)
-    with pytest.raises(web.HTTPError, match="'two' is not offered; there are: one"):
+    with pytest.raises(web.HTTPError, match="'two' is not offered; offered profiles: one"):
         await start(wrapper, profile="two")
 
 

@@ -198,7 +198,7 @@ async def fail(spawner: Any) -> list[Any]:
     ("profiles", "words"),
     [
         (fail, "c.ProfilesSpawner.profiles failed: OSError: the directory does not answer"),
-        (lambda spawner: [{"slug": "a"}], "display_name: must be given"),
+        (lambda spawner: [{"slug": "a"}], "display_name: this key is required"),
     ],
 )
 async def test_profiles_that_can_not_be_told(hub_with: HubWith, profiles: Any, words: str) -> None:

@@ -1,4 +1,4 @@
-"""A Hub's configuration, read as the Hub reads it, for what an administrator runs by hand."""
+"""Reads a Hub's configuration as the Hub does, for commands that an administrator runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DEFAULT = "jupyterhub_config.py"
 
 
 def load_config(path: str) -> Config:
-    """Return what a configuration file sets; nothing if there is none of the default's name.
+    """Return the settings of a configuration file; none if the default file does not exist.
 
     Raises
     ------
     InvalidJobError
-        If there is no such file, or it can't be run.
+        If another file does not exist, or the file can't be run.
     """
     if Path(path).is_file():
         try:
@@ -35,8 +35,10 @@ def load_config(path: str) -> Config:
         except Exception as error:  # the file is a program: whatever it raises
             raise InvalidJobError(f"{path}: {type(error).__name__}: {error}") from None
     if path != DEFAULT:
-        raise InvalidJobError(f"There is no file {path}")
-    print(f"There is no {path} here (-f names one): these are the defaults.", file=sys.stderr)
+        raise InvalidJobError(f"{path}: there is no such file")
+    print(
+        f"There is no {path} here; the defaults are used (-f names another file).", file=sys.stderr
+    )
     return Config()
 
 
@@ -47,12 +49,12 @@ class _Hub(HasTraits):
 
 
 def spawner_class(config: Config) -> type[Spawner]:
-    """Return the class that ``c.JupyterHub.spawner_class`` names, in whatever way.
+    """Return the class of ``c.JupyterHub.spawner_class``: a class, its name, or an entry point's.
 
     Raises
     ------
     InvalidJobError
-        If there is none of that name, or it is none of ours.
+        If there is no class of that name, or it is not one of ours.
     """
     hub = config.get("JupyterHub", {})
     try:
@@ -61,13 +63,16 @@ def spawner_class(config: Config) -> type[Spawner]:
         words = re.sub(r"The 'spawner_class' trait of .*? instance ", "", str(error))
         raise InvalidJobError(f"c.JupyterHub.spawner_class: {words}") from None
     if not issubclass(cls, OURS):
-        raise InvalidJobError(f'c.JupyterHub.spawner_class is {cls.__name__}, not "unispawner"')
+        raise InvalidJobError(
+            f"c.JupyterHub.spawner_class: {cls.__name__} is not a class of unispawner; set it to "
+            '"unispawner"'
+        )
     found: type[Spawner] = cls
     return found
 
 
 def class_or_unispawner(config: Config) -> type[Spawner]:
-    """Return the class, or UniSpawner if it is none of ours: such a file may not be ready yet."""
+    """Return the class, or UniSpawner if it is not one of ours: the file may not be finished."""
     try:
         return spawner_class(config)
     except InvalidJobError:
@@ -75,12 +80,12 @@ def class_or_unispawner(config: Config) -> type[Spawner]:
 
 
 def spawner_for_nobody(cls: type[Any], config: Config, path: str) -> Any:
-    """Return a spawner that is configured as the Hub's would be, but belongs to nobody.
+    """Return a spawner with the Hub's configuration that belongs to nobody.
 
     Parameters
     ----------
     path
-        Where the configuration is from, for the error.
+        The path of the configuration, for the error.
 
     Raises
     ------
@@ -89,5 +94,5 @@ def spawner_for_nobody(cls: type[Any], config: Config, path: str) -> Any:
     """
     try:
         return cls(config=config)
-    except Exception as error:  # traitlets' own error, or of a site's class whatever it raises
+    except Exception as error:  # a site's class may raise anything
         raise InvalidJobError(f"{path}: {error}") from None

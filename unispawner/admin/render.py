@@ -20,13 +20,13 @@ from ..script.rendering import render_script
 from ..servers.spawner import UniSpawner
 from .config_file import class_or_unispawner, load_config, spawner_for_nobody
 
-_NO_JOB = "only the job of a UniSpawner is known before a server is started"
+_NO_JOB = "only the jobs of a UniSpawner can be shown before a server starts"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a job's script. The environment is not in it, and neither is the launcher's text.
+    """Print the script of a job, without the environment and without the launcher's text.
 
-    What the scheduler is asked for beside the script comes first, as comments.
+    Options that the scheduler gets beside the script are comments before it.
     """
     config = load_config(options.config)
     print(asyncio.run(_render(config, options)), end="")
@@ -46,12 +46,14 @@ async def _render(config: Config, options: argparse.Namespace) -> str:
 
 
 async def job_script(spawner: UniSpawner) -> str:
-    """Return the script of a spawner's job, what is asked for beside it as comments before it.
+    """Return the script of a spawner's job, with options beside it as comments before it.
 
     Raises
     ------
     InvalidJobError
         If the settings make no job.
+    SchedulerUnavailable
+        If the scheduler is to be detected and does not answer.
     """
     await spawner.find_scheduler()
     scheduler = spawner.get_scheduler()
@@ -66,8 +68,8 @@ async def job_script(spawner: UniSpawner) -> str:
     )
     if scheduler.directives_in_script:
         return script
-    asked = "".join(f"#   {line}\n" for line in scheduler.directives(spec))
-    return f"# {scheduler.title} is asked for this, beside the script:\n{asked}\n{script}"
+    options = "".join(f"#   {line}\n" for line in scheduler.directives(spec))
+    return f"# {scheduler.title} gets these options beside the script:\n{options}\n{script}"
 
 
 async def _of_profile(
@@ -76,31 +78,31 @@ async def _of_profile(
     profiles = await _profiles(spawner)
     if slug is None:
         slug = next((one for one in profiles if one.default), profiles[0]).slug
-        there = ", ".join(one.slug for one in profiles)
-        print(f"This is profile {slug!r}; --profile names another of {there}", file=sys.stderr)
+        names = ", ".join(one.slug for one in profiles)
+        print(f"This is profile {slug!r}. Choose one with --profile: {names}", file=sys.stderr)
     profile = find_profile(profiles, {PROFILE: slug})
     try:
         try:
             await check_profile(profile, spawner)
         except SchedulerUnavailable:
-            pass  # the script is the same
+            pass  # the script does not depend on its answer
         child = ChildFactory(profile, spawner).make({**options, PROFILE: slug})
         if not isinstance(child, UniSpawner):
-            raise InvalidJobError(f"its spawner is {type(child).__name__}: {_NO_JOB}")
+            raise InvalidJobError(f"spawner: {type(child).__name__}: {_NO_JOB}")
         return await job_script(child)
     except InvalidJobError as error:
         raise InvalidJobError(f"profile {slug!r}: {error.message}") from None
 
 
 async def _profiles(spawner: ProfilesSpawner) -> list[Profile]:
-    """Return all profiles, whoever is offered them."""
+    """Return all profiles, whichever user is offered them."""
     given = spawner.profiles
     if callable(given):
         try:
             given = await maybe_future(given(spawner))
         except Exception as error:  # the administrator's own function: whatever it raises
             raise InvalidJobError(
-                "c.ProfilesSpawner.profiles is a function, and fails for a spawner that belongs to "
-                f"nobody: {type(error).__name__}: {error}"
+                "c.ProfilesSpawner.profiles: the function fails for a spawner without a user: "
+                f"{type(error).__name__}: {error}"
             ) from None
     return read_some_profiles(given)

@@ -85,7 +85,9 @@ async def _check_profile(children: ChildFactory) -> None:
         names = suggest_names(unknown, cls.class_trait_names())
         raise InvalidJobError(f"config: {cls.__name__} has no {names}")
     if (profile.options or profile.resources) and not issubclass(cls, UniSpawner):
-        raise InvalidJobError(f"options, resources: {cls.__name__} is not a UniSpawner")
+        raise InvalidJobError(
+            f"options, resources: only a UniSpawner can have these, and {cls.__name__} is not one"
+        )
     child = children.make({PROFILE: profile.slug})
     if (check := getattr(cls, "check_config", None)) is not None:
         fields = profile.check({PROFILE: profile.slug}).fields

@@ -51,9 +51,9 @@ class ChildFactory:
                 entries = entry_points(group="jupyterhub.spawners", name=found.lower())
                 found = [*entries][-1].load() if entries else import_item(found)
             except (ImportError, AttributeError) as error:
-                raise self._error(f"{found}: {error}") from None
+                raise self._error(f"spawner: {found}: {error}") from None
         if not (isinstance(found, type) and issubclass(found, Spawner)):
-            raise self._error(f"spawner: {found!r} is not a class of spawners")
+            raise self._error(f"spawner: {found!r} is not the class of a spawner")
         return found
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What users may be offered to set: the fields of a job that an option can be, and their values."""
+"""The fields of a job that an option can set, and the values that they can have."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from ..job import CONTROL
 from ..units import format_duration, format_memory, parse_duration, parse_memory
 
 Kind = Literal["count", "memory", "duration", "flag", "name", "menu"]
-"""Of a menu, whose choices are of the administrator's making, the value is a choice's key."""
+"""A menu is an option with the administrator's own choices; its value is the key of a choice."""
 Value = int | timedelta | bool | str
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}"
-"""What a name may be where the administrator says nothing else."""
+"""The names that are allowed for an option without a pattern."""
+NAME_RULE = "up to 64 letters, digits and _.@+-, and begin with a letter or a digit"
+"""The same rule in words."""
 _LONGEST_SHOWN = 60
 
 
@@ -27,11 +29,11 @@ class Field:
     Attributes
     ----------
     kind
-        What its values are.
+        The kind of its values.
     label, help, unit
-        What a user reads.
+        The texts that a user reads.
     lowest
-        Of a count: the lowest there can be.
+        The lowest value of a count.
     """
 
     kind: Kind
@@ -42,31 +44,31 @@ class Field:
 
 
 FIELDS: dict[str, Field] = {
-    "node_count": Field("count", "Nodes", "How many hosts", "nodes"),
-    "process_count": Field("count", "Processes", "How many in all", "processes"),
+    "node_count": Field("count", "Nodes", "Number of hosts", "nodes"),
+    "process_count": Field("count", "Processes", "Number in all", "processes"),
     "processes_per_node": Field("count", "Processes per node", "", "processes"),
     "cpu_cores_per_process": Field("count", "Cores", "Processor cores", "cores"),
     "gpu_cores_per_process": Field("count", "GPUs", "Graphics processors", "GPUs", lowest=0),
-    "memory": Field("memory", "Memory", "Of the whole job: 4G, 512M"),
-    "exclusive_node_use": Field("flag", "Whole nodes", "Share them with no other job"),
-    "duration": Field("duration", "Time", "How long it may run: HH:MM:SS or D-HH:MM:SS"),
+    "memory": Field("memory", "Memory", "For the whole job: 4G, 512M"),
+    "exclusive_node_use": Field("flag", "Whole nodes", "No other job runs on them"),
+    "duration": Field("duration", "Time", "The longest it may run: HH:MM:SS or D-HH:MM:SS"),
     "queue_name": Field("name", "Queue"),
     "account": Field("name", "Account", "The account or project that pays"),
     "reservation_id": Field("name", "Reservation"),
 }
 MENU = Field("menu", "")
 MEASURED = ("count", "memory", "duration")
-"""Kinds of values that have bounds."""
+"""The kinds of values that have bounds."""
 RESOURCES = frozenset(FIELDS) - {"duration", "queue_name", "account", "reservation_id"}
 
 
 def read(kind: Kind, value: object, name: str) -> Value:
-    """Return what a user or an administrator has written as a value that can be compared.
+    """Return a value of this kind, of what a user or an administrator has written.
 
     Raises
     ------
     InvalidJobError
-        If it is none of that kind, naming the field and the value.
+        Naming the field and the text, if it is not a value of this kind.
     """
     if kind == "count":
         return _read_count(value, name)
@@ -82,12 +84,12 @@ def read(kind: Kind, value: object, name: str) -> Value:
         if kind == "memory":
             if not (short or number):
                 raise _wrong(name, value, "must be an amount of memory, like 4G")
-            return parse_memory(value, name)  # type: ignore[arg-type] # one of both
+            return parse_memory(value, name)  # type: ignore[arg-type] # text or a number
         if not (short or number or isinstance(value, timedelta)):
             raise _wrong(name, value, "must be a length of time, like 08:00:00")
-        return parse_duration(value, name)  # type: ignore[arg-type] # one of the three
+        return parse_duration(value, name)  # type: ignore[arg-type] # text, a number, a timedelta
     if not isinstance(value, str) or CONTROL.search(value):
-        raise _wrong(name, value, "must be text of one line")
+        raise _wrong(name, value, "must be text on one line")
     return value
 
 
@@ -100,7 +102,7 @@ def _read_count(value: object, name: str) -> int:
 
 
 def format_value(kind: Kind, value: Value) -> int | bool | str:
-    """Return a value as a form, a REST body and the database have it, and as people read it."""
+    """Return a value as people write it in a form, and as a REST body and the database have it."""
     if isinstance(value, timedelta):
         return format_duration(value)
     if kind == "memory" and isinstance(value, int) and value % 1024 == 0:
@@ -109,11 +111,11 @@ def format_value(kind: Kind, value: Value) -> int | bool | str:
 
 
 def shorten(value: object) -> str:
-    """Return what somebody has sent, cut to what one wants to read of it."""
+    """Return what somebody has sent as text for a message: short, however long it is."""
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"a number of {value.bit_length()} bits"  # str() of a longer one raises
     if isinstance(value, list | tuple | dict):
-        return "an object" if isinstance(value, dict) else "a list"  # however deep it is
+        return "an object" if isinstance(value, dict) else "a list"  # repr() of a deep one raises
     return repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}…"
 
 

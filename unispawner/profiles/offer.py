@@ -72,7 +72,7 @@ class Offer:
         if isinstance(given, Coroutine):
             given.close()  # or Python warns that nobody awaits it
         if isawaitable(given):
-            raise InvalidJobError("profiles: it is not known yet which are offered")
+            raise InvalidJobError("profiles: the offered profiles are not known yet")
         return given
 
     async def _get_later(self, given: Awaitable[Any]) -> list[Profile]:

@@ -1,4 +1,4 @@
-"""An option of a profile: what a user may set, within which bounds. Pure, without I/O."""
+"""An option of a profile: what a user may set, and within which bounds. Pure, without I/O."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
 from ..errors import InvalidJobError
-from .fields import FIELDS, MEASURED, MENU, NAME_PATTERN, Field, Value, format_value, read, shorten
+from .fields import (
+    FIELDS,
+    MEASURED,
+    MENU,
+    NAME_PATTERN,
+    NAME_RULE,
+    Field,
+    Value,
+    format_value,
+    read,
+    shorten,
+)
 
 QUEUE = "queue"
-"""As a bound: the limit of the job's queue, as far as that is known."""
+"""The bound that stands for the limit of the job's queue, as far as that is known."""
 DICTIONARIES = ("resources", "custom_attributes", "environment")
 _OVERRIDABLE = {*FIELDS, *DICTIONARIES, "prologue", "epilogue"}
 _FORBIDDEN = {"executable", "arguments", "directory", "stdout_path", "name", "mark", "profile"}
@@ -21,11 +32,17 @@ STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 def check_override(override: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields that a choice sets, if they are no others than a user may cause to be set."""
+    """Return the fields that a choice sets, if a user may set them all.
+
+    Raises
+    ------
+    ValueError
+        For the first field that can't be set, or not to this value.
+    """
     for key, value in override.items():
         if key not in _OVERRIDABLE:
             raise ValueError(
-                f"{key!r} can't be overridden; there are {', '.join(sorted(_OVERRIDABLE))}"
+                f"{key!r} can't be overridden; fields that can: {', '.join(sorted(_OVERRIDABLE))}"
             )
         if key in DICTIONARIES and not isinstance(value, Mapping):
             raise ValueError(f"{key}: {shorten(value)} must be a dictionary")
@@ -38,7 +55,7 @@ def check_override(override: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Choice(BaseModel):
-    """One entry of a menu: what is shown, and the fields it sets."""
+    """One entry of a menu: the texts that are shown, and the fields that it sets."""
 
     model_config = STRICT
 
@@ -53,29 +70,33 @@ class Choice(BaseModel):
 
 
 class Option(BaseModel):
-    """Something a user can set: a field of the job, or a menu whose choices override fields.
+    """What a user can set: a field of the job, or a menu whose choices override fields.
 
     Attributes
     ----------
     name
         The option's key in its profile: a name in ``FIELDS``, or the administrator's own.
+    display_name, description
+        The texts that a user reads.
     min, max, step
         Bounds of a count, of memory (``"4G"``) or of a time (``"08:00:00"``). ``max`` may be
         ``"queue"``.
     default
-        What the form begins with, and what holds if nothing is said. Without one the job's field
-        stays as it is configured.
+        The value if the user chooses none. Without a default the job's field stays as it is
+        configured.
     choices
-        What can be chosen: a list of values, or a mapping to what is shown, or to a
-        :class:`Choice`.
+        The values that can be chosen: a list, or a mapping from each value to the text that is
+        shown for it, or to a :class:`Choice`.
     locked
-        The default is shown and can't be changed.
+        Whether the default is shown and can't be changed.
     pattern
-        Of text: a regular expression for the whole of it.
+        A regular expression that the whole text must match.
     when
-        ``{"other option": value or [values]}``: only there if the other has that value.
+        ``{"other option": value or [values]}``: the option applies only if the other one has such
+        a value.
     override
-        Of an option that is no field and has no choices: the fields that it sets when it is on.
+        The fields that it sets when it is on, for an option without choices that is not named
+        after a field.
     """
 
     model_config = STRICT
@@ -97,18 +118,18 @@ class Option(BaseModel):
 
     @property
     def field(self) -> Field:
-        """What is known of it."""
+        """The field of the job that it is named after, or else a menu or a flag."""
         if self.name in FIELDS:
             return FIELDS[self.name]
         return MENU if self.choices else Field("flag", "")
 
     @property
     def label(self) -> str:
-        """What a user reads."""
+        """The name that a user reads."""
         return self.display_name or self.field.label or self.name
 
     def bound(self, which: str, limit: Value | None = None) -> Value | None:
-        """Return ``min``, ``max`` or ``step``; of a queue's limit, that which is given."""
+        """Return ``min``, ``max`` or ``step``; for ``"queue"`` the limit that is given here."""
         return limit if getattr(self, which) == QUEUE else self._bounds.get(which)
 
     @field_validator("choices", mode="before")
@@ -145,13 +166,13 @@ class Option(BaseModel):
             if self.default is not None:
                 self._check_own("default", self.check, self.default)
             elif self.locked:
-                raise InvalidJobError("locked: there is no default")
+                raise InvalidJobError("locked: a locked option needs a default")
         except InvalidJobError as error:
             raise ValueError(str(error)) from None
         return self
 
     def _check_own(self, what: str, check: Callable[..., object], *values: object) -> None:
-        """Check a value that the administrator gives, and say where it stands."""
+        """Check a value of the administrator's, and name the key that holds it in the error."""
         try:
             check(*values)
         except InvalidJobError as error:
@@ -160,19 +181,21 @@ class Option(BaseModel):
 
     def _check_what_it_sets(self) -> None:
         if self.name in _FORBIDDEN or not _KEY.fullmatch(self.name):
-            raise InvalidJobError(f"{self.name!r} can't be an option's name")
+            raise InvalidJobError(f"{self.name!r} can't be the name of an option")
         overrides = [self.override, *(one.override for one in self.choices.values())]
         if self.name in FIELDS and self.override:
-            raise InvalidJobError("override: the option is a field already; its choices may")
+            raise InvalidJobError(
+                f"override: the option sets {self.name} itself; its choices can have an override"
+            )
         if self.name not in FIELDS and not any(overrides):
             raise InvalidJobError(
-                f"is no field of a job (there are {', '.join(sorted(FIELDS))}), so it must have an "
-                "override, or choices that do"
+                "the option needs an override, or choices with one: its name is not a job's field "
+                f"({', '.join(sorted(FIELDS))})"
             )
         if self.choices and self.override:
-            raise InvalidJobError("override: belongs to the choices")
+            raise InvalidJobError("override: the option has choices; put the override there")
         if self.pattern and (self.field.kind != "name" or self.choices):
-            raise InvalidJobError("pattern: is for text, and not for choices")
+            raise InvalidJobError("pattern: only text without choices can have a pattern")
         if self.pattern:
             try:
                 re.compile(self.pattern)
@@ -185,37 +208,43 @@ class Option(BaseModel):
             if value is None:
                 continue
             if self.field.kind not in MEASURED:
-                raise InvalidJobError(f"{which}: is for numbers, memory and times")
+                raise InvalidJobError(f"{which}: only numbers, memory and times have bounds")
             if value != QUEUE:
                 self._bounds[which] = read(self.field.kind, value, which)
             elif which != "max" or self.name not in FIELDS:
-                raise InvalidJobError(f"{which}: only a max can be the queue's")
+                raise InvalidJobError(f'{which}: only max can be "queue"')
         low, high, step = (self._bounds.get(which) for which in ("min", "max", "step"))
         if low is not None and high is not None and low > high:  # type: ignore[operator]
             raise InvalidJobError(f"min: {shorten(self.min)} is more than max, {shorten(self.max)}")
         if isinstance(step, int) and step < 1:
-            raise InvalidJobError(f"step: {step} makes no steps")
+            raise InvalidJobError(f"step: {step} must be at least 1")
 
     # -- a value -------------------------------------------------------------------------------
 
     def read(self, value: object) -> Value:
-        """Return a value of this option's kind."""
-        return read(self.field.kind, value, self.name)
-
-    def check(self, value: object, limit: Value | None = None) -> Value:
-        """Return a value if it is among those that are offered.
-
-        Parameters
-        ----------
-        value
-            As it came.
-        limit
-            The queue's, if it is known and ``max`` is ``"queue"``.
+        """Return a value of this option's kind.
 
         Raises
         ------
         InvalidJobError
-            Naming the option, the value, and what would be right.
+            Naming the option and the text, if it is not a value of this kind.
+        """
+        return read(self.field.kind, value, self.name)
+
+    def check(self, value: object, limit: Value | None = None) -> Value:
+        """Return a value if it is offered.
+
+        Parameters
+        ----------
+        value
+            The value as it was sent.
+        limit
+            The queue's limit, which counts if ``max`` is ``"queue"``; None if it is not known.
+
+        Raises
+        ------
+        InvalidJobError
+            Naming the option, the value and the rule that it breaks.
         """
         given = self.read(value)
         if self.choices:
@@ -224,12 +253,12 @@ class Option(BaseModel):
         elif self.field.kind == "name" and not re.fullmatch(
             self.pattern or NAME_PATTERN, str(given), re.ASCII
         ):
-            raise self._wrong(given, f"must be like {self.pattern or NAME_PATTERN}")
+            rule = f"match {self.pattern}" if self.pattern else f"be {NAME_RULE}"
+            raise self._wrong(given, f"must {rule}")
         self._check_range(given, limit)
         if self.locked and given != self.read(self.default):
-            raise self._wrong(
-                given, f"can't be changed from {self.format(self.read(self.default))}"
-            )
+            default = self.format(self.read(self.default))
+            raise self._wrong(given, f"is not possible: the option is locked to {default}")
         return given
 
     def _check_range(self, given: Any, limit: Value | None) -> None:
@@ -245,17 +274,17 @@ class Option(BaseModel):
         if high is not None and given > high:
             whose = ", the queue's limit" if self.max == QUEUE else ""
             raise self._wrong(given, f"must be at most {self.format(high)}{whose}")
-        zero = given - given  # of its kind
+        zero = given - given  # a number, or a length of time
         if step is not None and (given - (zero if low is None else low)) % step != zero:
             begin = "" if low is None else f" from {self.format(low)}"
             raise self._wrong(given, f"must be in steps of {self.format(step)}{begin}")
 
     def format(self, value: Value) -> int | bool | str:
-        """Return a value as forms, REST bodies and the database have it."""
+        """Return a value as people write it: see :func:`.fields.format_value`."""
         return format_value(self.field.kind, value)
 
     def describe(self, value: Value) -> str:
-        """Return a value as people read it: of a choice what is shown for it, ``yes`` or ``no``."""
+        """Return a value for people: a choice's display name, ``yes`` or ``no``, or the value."""
         if choice := self.choice(value):
             return choice.display_name
         if isinstance(value, bool):
@@ -263,7 +292,7 @@ class Option(BaseModel):
         return str(self.format(value))
 
     def extreme_values(self) -> list[int | bool | str]:
-        """Return the lowest and the highest value, or every choice."""
+        """Return the lowest and the highest value, or every choice; nothing if it is locked."""
         if self.locked:
             return []
         if self.choices:
@@ -279,7 +308,7 @@ class Option(BaseModel):
         return [self.format(one) for one in (low, high) if one is not None]
 
     def choice(self, value: Value) -> Choice | None:
-        """Return the entry of a menu that a value is."""
+        """Return the choice of a value; None if there is none."""
         return next((one for key, one in self.choices.items() if self.read(key) == value), None)
 
     def fields(self, value: Value) -> dict[str, Any]:

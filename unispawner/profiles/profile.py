@@ -1,7 +1,7 @@
 """A profile: one kind of server that users can choose, with options. Pure, without I/O.
 
-The same definition drives the form, the checks of what comes back from it, from a link, from a REST
-body or from the database, and the schema that is published.
+The same definition makes the form and the schema of the API, and checks a choice, whether it comes
+from the form, a link, a REST body or the database.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from .fields import RESOURCES, Value, shorten
 from .option import DICTIONARIES, STRICT, Option
 
 PROFILE = "profile"
-"""The entry of user_options that names the profile; the others are its options'."""
+"""The key in user_options that names the profile; the other keys are its options."""
 _MOST_UNKNOWN = 10
-"""So many unknown options are told: a body of some megabytes may hold a million."""
+"""An error names at most so many unknown options: a body of megabytes may hold a million."""
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a user has chosen, checked.
+    """A choice of a user's that was checked.
 
     Attributes
     ----------
     profile
         The profile.
     user_options
-        What was said, and no more, as JSON: worth saving, to be chosen again.
+        The options that the user has set, as JSON for the database. Defaults are not among them.
     values
-        Of each option that is there, defaults included.
+        The value of each option that applies, including defaults.
     fields
-        What they set: fields of JobSpec, those of ResourceSpec under ``resources``.
+        The fields that these set: JobSpec's, with those of ResourceSpec under ``resources``.
     """
 
     profile: Profile
@@ -48,7 +48,7 @@ class Chosen:
     fields: dict[str, Any]
 
     def in_words(self) -> str:
-        """Return what was said of the options as people read it: "Cores: 4, Memory: 8G"."""
+        """Return the options that the user has set, for people: "Cores: 4, Memory: 8G"."""
         parts = []
         for name in self.profile.options:
             if name in self.user_options:
@@ -63,24 +63,24 @@ class Profile(BaseModel):
     Attributes
     ----------
     display_name, description
-        What is shown.
+        The texts that users read.
     slug
-        What names it in forms, links, REST bodies and the database; made of ``display_name`` if not
-        given.
+        Its name in forms, links, REST bodies and the database. The default is made from
+        ``display_name``.
     default
-        What the form begins with; else that is the first.
+        Whether the form opens with this profile. If none has it, the form opens with the first.
     groups, users
-        Who is offered it: the members of these groups, and these users. Nothing said: everybody.
+        The groups whose members, and the users who, are offered it. Without both: everybody.
     config
         Settings of the spawner, as in the configuration: ``{"queue_name": "gpu"}``.
     resources
-        What the job asks for, on top of ``c.UniSpawner.resources``.
+        The resources of the job, on top of ``c.UniSpawner.resources``.
     options
-        What users may set.
+        The options that users may set.
     spawner
-        A spawner's class, or the name of one, in place of UniSpawner.
+        The class of the spawner, or its name, instead of UniSpawner.
     own_options
-        The spawner's class decides what else may be said: wrapspawner's form of a profile.
+        Whether the spawner's class decides which options there are, as for wrapspawner's tuples.
     """
 
     model_config = STRICT
@@ -116,7 +116,9 @@ class Profile(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
         if not (_SLUG.fullmatch(self.slug) or self.own_options):
-            raise ValueError(f"slug: {self.slug!r} must be letters, digits, and single hyphens")
+            raise ValueError(
+                f"slug: {self.slug!r} may have only letters, digits, dots, _ and single hyphens"
+            )
         try:
             ResourceSpec.from_dict(self.resources)
             for name, option in self.options.items():
@@ -130,8 +132,8 @@ class Profile(BaseModel):
         for other, values in option.when.items():
             if other not in earlier:
                 raise InvalidJobError(
-                    f"options.{name}.when: {other!r} is no option before it "
-                    f"({', '.join(earlier) or 'there is none'})"
+                    f"options.{name}.when: {other!r} is not an option before this one; these are: "
+                    f"{', '.join(earlier) or 'none'}"
                 )
             for value in values:
                 try:
@@ -153,21 +155,21 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
     ) -> Chosen:
-        """Return what was chosen, if all of it is offered.
+        """Return a choice, if all of it is offered.
 
         Parameters
         ----------
         user_options
-            As they came from wherever; the profile's name among them.
+            The options as they were sent, whoever sent them. They may name the profile.
         inventory
-            What is known of the cluster. A bound that isn't known is left to the scheduler.
+            What is known of the cluster. Without it the scheduler checks the limits of queues.
         queue
-            Where a job goes if the profile doesn't say; empty is the scheduler's default.
+            The queue of a job if the profile names none; empty is the scheduler's default.
 
         Raises
         ------
         InvalidJobError
-            Naming each option that isn't right, its value, and what would be right.
+            Naming each option that isn't right, its value and the rule that it breaks.
         """
         values, wrong = self.examine(user_options, inventory, queue)
         if wrong:
@@ -185,15 +187,15 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
     ) -> tuple[dict[str, Value], dict[str, str]]:
-        """Return the values of options that apply and are right, and what is wrong with others.
+        """Return the values of the options that apply and are right, and the errors of the others.
 
-        What would be raised by :meth:`check`, whose parameters these are, is returned by option.
+        The parameters are those of :meth:`check`. The errors, by option, are those it would raise.
         """
         given = {key: value for key, value in user_options.items() if key != PROFILE}
-        there = ", ".join(self.options) or "none"
+        known = ", ".join(self.options) or "none"
         unknown = [key for key in given if key not in self.options]
         wrong = {
-            key: f"{shorten(key)}: there is no such option of {self.slug!r}; there are: {there}"
+            key: f"{shorten(key)}: unknown option of profile {self.slug!r}; known options: {known}"
             for key in unknown[:_MOST_UNKNOWN]
         }
         values: dict[str, Value] = {}
@@ -218,32 +220,32 @@ class Profile(BaseModel):
         return values, wrong
 
     def queue(self, fields: Mapping[str, Any], otherwise: str = "") -> str:
-        """Return the queue that a job goes to; empty is the scheduler's default."""
+        """Return the queue of a job with these fields; empty is the scheduler's default."""
         return str(fields.get("queue_name") or self.config.get("queue_name") or otherwise)
 
     def applies(self, option: Option, values: Mapping[str, Value]) -> bool:
-        """Return whether an option applies, given the values of those before it."""
+        """Return whether an option applies, given the values of the options before it."""
         return all(
             other in values and values[other] in [self.options[other].read(one) for one in wanted]
             for other, wanted in option.when.items()
         )
 
     def variants(self) -> Iterator[dict[str, Any]]:
-        """Yield choices that, if they all make a job, leave few that don't: every bound."""
+        """Yield the choices that a check tries: the defaults, and each bound of each option."""
         yield {PROFILE: self.slug}
         for name, option in self.options.items():
             for value in option.extreme_values():
                 yield {PROFILE: self.slug, **self._conditions(option), name: value}
 
     def _conditions(self, option: Option) -> dict[str, Any]:
-        """Return values with which an option is there."""
+        """Return values of other options with which an option applies."""
         result: dict[str, Any] = {}
         for other, values in option.when.items():
             result |= {**self._conditions(self.options[other]), other: values[0]}
         return result
 
     def fields(self, values: Mapping[str, Value]) -> dict[str, Any]:
-        """Return what options set; of two that set the same, the later counts."""
+        """Return the fields that options set. If two set the same field, the later one counts."""
         result: dict[str, Any] = {"resources": dict(self.resources)} if self.resources else {}
         for name, value in values.items():
             for field, one in self.options[name].fields(value).items():
@@ -258,9 +260,9 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
     ) -> Chosen:
-        """Return what was chosen in a form: :meth:`check` of what counts.
+        """Return the choice in a form, if all of it is offered.
 
-        Without JavaScript a form sends fields that don't apply, and those left empty.
+        Fields that are empty or do not apply are left out: without JavaScript a form sends them.
 
         Parameters
         ----------
@@ -268,6 +270,11 @@ class Profile(BaseModel):
             Lists of one value each, as browsers send them.
         inventory, queue
             As in :meth:`check`.
+
+        Raises
+        ------
+        InvalidJobError
+            As :meth:`check`, and if a field has no value or several.
         """
         return self.check(self._relevant(fields), inventory, queue)
 
@@ -277,33 +284,39 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
     ) -> dict[str, str]:
-        """Return what is wrong in a form, by option: what :meth:`check_form` raises."""
+        """Return the errors in a form, by option: those that :meth:`check_form` raises."""
         try:
-            said = self._relevant(fields)
+            options = self._relevant(fields)
         except InvalidJobError:
-            return {}  # no form of ours: it is not for a field to say so
-        _, wrong = self.examine(said, inventory, queue)
-        return {name: words.removeprefix(f"{name}: ") for name, words in wrong.items()}
+            return {}  # not a form of ours: no field can show that
+        _, wrong = self.examine(options, inventory, queue)
+        return {name: error.removeprefix(f"{name}: ") for name, error in wrong.items()}
 
     def _relevant(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what counts of a form's fields."""
-        said = {name: one_value(fields, name) for name in fields}
+        """Return those fields of a form that are filled in and apply."""
+        filled = {name: one_value(fields, name) for name in fields}
         values: dict[str, Value] = {}
         for name, option in self.options.items():
-            there = self.applies(option, values)
-            if not (there and said.get(name)):
-                said.pop(name, None)
-            value = said.get(name, option.default) if there else None
+            applies = self.applies(option, values)
+            if not (applies and filled.get(name)):
+                filled.pop(name, None)
+            value = filled.get(name, option.default) if applies else None
             try:
                 if value is not None:
                     values[name] = option.read(value)
             except InvalidJobError:
-                pass  # is told when all is checked
-        return said
+                pass  # the check reports it
+        return filled
 
 
 def one_value(fields: Mapping[str, Any], name: str) -> str:
-    """Return the one value of a form's field."""
+    """Return the value of a form's field.
+
+    Raises
+    ------
+    InvalidJobError
+        If it has no value or several, or is not text.
+    """
     values = fields[name]
     if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
         raise InvalidJobError(f"{shorten(name)}: must have one value")

@@ -1,4 +1,4 @@
-"""Profiles: what an administrator has written, and which of them a user has chosen. Pure."""
+"""Reads profiles as an administrator has written them, and finds the one of a choice. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MUST_BE = {
     "bool_type": "True or False",
     "bool_parsing": "True or False",
 }
-"""What pydantic's complaints of these types mean."""
+"""What a value must be, by the type of pydantic's error."""
 
 
 def read_profiles(data: Iterable[Any]) -> list[Profile]:
@@ -30,7 +30,7 @@ def read_profiles(data: Iterable[Any]) -> list[Profile]:
     Raises
     ------
     InvalidJobError
-        Naming the profile and the part of it that can't be right.
+        Naming the profile, and the part of it that can't be right.
     """
     profiles: list[Profile] = []
     for number, one in enumerate(data):
@@ -40,34 +40,34 @@ def read_profiles(data: Iterable[Any]) -> list[Profile]:
         elif isinstance(one, Mapping):
             where += f" ({one.get('slug') or one.get('display_name')})"
             if "own_options" in one:
-                raise InvalidJobError(f"{where}: own_options: is nothing to set")
+                raise InvalidJobError(f"{where}: {_unknown_key(['own_options'])}")
         try:
             profile = one if isinstance(one, Profile) else Profile.model_validate(one)
         except ValidationError as error:
             raise InvalidJobError(f"{where}: {_first(error)}") from None
         if profile.slug in [other.slug for other in profiles]:
-            raise InvalidJobError(f"{where}: there is another profile {profile.slug!r}")
+            raise InvalidJobError(f"{where}: slug: another profile has {profile.slug!r}, too")
         profiles.append(profile)
     return profiles
 
 
 def _read_tuple(one: Sequence[Any], where: str) -> dict[str, Any]:
-    """Return a profile of wrapspawner's: display name, key, class, configuration."""
+    """Return a profile from wrapspawner's form: display name, key, class, settings."""
     if len(one) != 4:
-        raise InvalidJobError(f"{where}: must be (display name, key, class, configuration)")
+        raise InvalidJobError(f"{where}: must be (display name, key, class, settings)")
     names = ("display_name", "slug", "spawner", "config")
     return {**dict(zip(names, one, strict=True)), "own_options": True}
 
 
 def _first(error: ValidationError) -> str:
-    """Return where the first of pydantic's complaints is and what, in an administrator's words."""
+    """Return the first of pydantic's errors, with its place, in an administrator's words."""
     found = error.errors(include_url=False)[0]
     loc = [str(part) for part in found["loc"]]
     kind = found["type"]
     if kind == "extra_forbidden":
-        words = f"is nothing to set; there are {', '.join(_settable(loc))}"
-    elif kind == "missing":
-        words = "must be given"
+        return _unknown_key(loc)
+    if kind == "missing":
+        words = "this key is required"
     elif kind in _MUST_BE:
         words = f"must be {_MUST_BE[kind]}, not {shorten(found['input'])}"
     else:
@@ -76,57 +76,60 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(loc)}: {words}" if loc else words
 
 
-def _settable(loc: Sequence[str]) -> list[str]:
-    """Return what can be set where something is that can't."""
+def _unknown_key(loc: Sequence[str]) -> str:
+    """Return the error for a key that is not known at its place."""
     if len(loc) == 1:
-        return sorted(set(Profile.model_fields) - {"own_options"})
-    if len(loc) == 3:  # options, its name, what is wrong
-        return sorted(set(Option.model_fields) - {"name"})
-    return sorted(Choice.model_fields)
+        known = set(Profile.model_fields) - {"own_options"}
+    elif len(loc) == 3:  # options, its name, the key
+        known = set(Option.model_fields) - {"name"}
+    else:
+        known = set(Choice.model_fields)
+    message = f"unknown key {loc[-1]!r}; known keys: {', '.join(sorted(known))}"
+    return ": ".join(filter(None, (".".join(loc[:-1]), message)))
 
 
 def find_profile(profiles: Iterable[Profile], user_options: Mapping[str, Any]) -> Profile:
-    """Return the profile that a user names, of those that are offered to this user.
+    """Return the profile that a user has chosen.
 
     Raises
     ------
     InvalidJobError
-        If none is named, or one that isn't offered.
+        If user_options name none, or one that isn't offered.
     """
     offered = {profile.slug: profile for profile in profiles}
-    there = ", ".join(offered) or "none for you"
+    names = ", ".join(offered) or "none"
     if PROFILE not in user_options:
-        raise InvalidJobError(f"profile: must be given; there are: {there}")
+        raise InvalidJobError(f"profile: no profile is named; offered profiles: {names}")
     slug = user_options[PROFILE]
     if not isinstance(slug, str) or slug not in offered:
-        raise InvalidJobError(f"profile: {shorten(slug)} is not offered; there are: {there}")
+        raise InvalidJobError(f"profile: {shorten(slug)} is not offered; offered profiles: {names}")
     return offered[slug]
 
 
 def read_form(
     profiles: Iterable[Profile], fields: Mapping[str, Any]
 ) -> tuple[Profile, dict[str, Any]]:
-    """Return the profile that was chosen in a form, and what was said to it.
+    """Return the profile that was chosen in a form, and the fields for it, by option.
 
-    A field is named ``option`` or, since a form has those of all profiles, ``slug--option``; those
-    of another profile do not count.
+    A field is named ``slug--option``, since a form has those of all profiles, or ``option``. Fields
+    of other profiles are left out.
 
     Raises
     ------
     InvalidJobError
-        For a profile that isn't offered.
+        If the form names no profile, or one that isn't offered.
     """
     offered = list(profiles)
     profile = find_profile(
         offered, {PROFILE: one_value(fields, PROFILE)} if PROFILE in fields else {}
     )
     prefixes = tuple(f"{one.slug}--" for one in offered)
-    mine = f"{profile.slug}--"
+    own = f"{profile.slug}--"
     return profile, {
-        name.removeprefix(mine): value
+        name.removeprefix(own): value
         for name, value in fields.items()
         if name not in (PROFILE, "_xsrf")
-        and (name.startswith(mine) or not name.startswith(prefixes))
+        and (name.startswith(own) or not name.startswith(prefixes))
     }
 
 

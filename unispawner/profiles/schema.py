@@ -1,8 +1,8 @@
-"""What users may choose, as a JSON schema: profiles -> schema of user_options. Pure, without I/O.
+"""The JSON schema of user_options: profiles -> schema. Pure, without I/O.
 
-Whatever it allows, :meth:`unispawner.profiles.profile.Profile.check` allows, but for what JSON
-schema has no words for: bounds of memory and times that are written as text, limits that are the
-queue's, and steps from a number that is no multiple of them, without an upper bound.
+What it allows, :meth:`unispawner.profiles.profile.Profile.check` allows too, except for three rules
+that JSON schema can't express: bounds of memory and times, which are text; limits of a queue; and
+steps without an upper bound that begin at a number which is not a multiple of the step.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ def options_schema(
     profiles: Iterable[Profile],
     has_own_options: Callable[[Profile], bool] = lambda profile: profile.own_options,
 ) -> dict[str, Any]:
-    """Return the schema of what a REST body may have as user_options.
+    """Return the schema of the user_options that a REST body may have.
 
     Parameters
     ----------
     profiles
-        Those that are offered.
+        The profiles that the user is offered.
     has_own_options
-        Whether it is for a profile's spawner to say what options there are: it may be anything.
+        Returns whether a profile's spawner decides which options there are: any are valid then.
     """
     return {
         "$schema": DIALECT,
         "title": "user_options",
-        "description": "A profile, and what is to be other than its defaults.",
+        "description": "A profile, and the options that differ from its defaults.",
         "oneOf": [_profile(profile, open_to_more=has_own_options(profile)) for profile in profiles],
     }
 
@@ -86,17 +86,17 @@ def _values(option: Option) -> dict[str, Any]:
     if kind == "count":
         return {"type": "integer", **_bounds(option)}
     if kind in ("memory", "duration"):
-        shown = {
+        bounds = {
             f"x-{which}imum": option.format(bound)
             for which in ("min", "max")
             if (bound := option.bound(which)) is not None
         }
-        return {"type": "string", "pattern": _MEMORY if kind == "memory" else _DURATION, **shown}
+        return {"type": "string", "pattern": _MEMORY if kind == "memory" else _DURATION, **bounds}
     return {"type": "string", "pattern": f"^(?:{option.pattern or NAME_PATTERN})$"}
 
 
 def _bounds(option: Option) -> dict[str, Any]:
-    """Return the bounds of a number; steps count from the lowest."""
+    """Return the bounds of a number. Steps begin at the lowest value."""
     bounds: list[Any] = [option.bound(which) for which in ("min", "max", "step")]
     low, high, step = bounds
     lowest = option.field.lowest if low is None else max(low, option.field.lowest)
@@ -110,16 +110,18 @@ def _bounds(option: Option) -> dict[str, Any]:
 
 
 def _condition(profile: Profile, option: Option) -> dict[str, Any]:
-    """Return the rule that an option may only be set if those it depends on have their values."""
-    rules = [_holds(profile, other, wanted) for other, wanted in _whens(profile, option).items()]
+    """Return the rule that an option may be set only if those it depends on have their values."""
+    rules = [
+        _holds(profile, other, wanted) for other, wanted in _dependencies(profile, option).items()
+    ]
     return {"if": {"required": [option.name]}, "then": {"allOf": rules}}
 
 
-def _whens(profile: Profile, option: Option) -> Mapping[str, list[Any]]:
-    """Return what an option depends on, and what that depends on."""
+def _dependencies(profile: Profile, option: Option) -> Mapping[str, list[Any]]:
+    """Return the options that an option depends on, directly or not, with the values they need."""
     result: dict[str, list[Any]] = {}
     for other, wanted in option.when.items():
-        result |= {**_whens(profile, profile.options[other]), other: wanted}
+        result |= {**_dependencies(profile, profile.options[other]), other: wanted}
     return result
 
 

@@ -340,7 +340,7 @@ class ProfilesSpawner(WrapSpawner):
         return state
 
     def clear_state(self) -> None:
-        """Forget the child and its profile, unless the child has kept its server."""
+        """Forget the child and its profile, unless the child keeps its server."""
         super().clear_state()
         self.offer.forget()
         self._checked = None

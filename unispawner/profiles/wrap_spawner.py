@@ -1,14 +1,14 @@
-"""WrapSpawner: runs a server by a spawner of another class, chosen as late as at its start.
+"""WrapSpawner: runs a server by a spawner of another class, which is chosen when the server starts.
 
-Who sees what of the two:
+Which of the two has what:
 
-- JupyterHub knows the wrapper. What it sets on it (user, tokens, options …) the child has, too.
-- Settings are the child's own, by its class's configuration and ``child_config``. On top of these
-  comes what was set for the wrapper in particular: in its own section of the configuration, or on
-  it by a hook. While there is a child, the wrapper shows the child's: JupyterHub reads
-  ``start_timeout`` and the like from it.
-- A hook that is set for the wrapper, or for all spawners, is called with the wrapper. One that is
-  set for the child's class, or in ``child_config``, is called with the child.
+- JupyterHub knows the wrapper. What it sets there (user, tokens, options …) the child has, too.
+- The child has the settings of its class's configuration and of ``child_config``. On top of these
+  come settings for the wrapper in particular: from its own section of the configuration, or set on
+  it by a hook. While there is a child, the wrapper has the child's settings, because JupyterHub
+  reads ``start_timeout`` and others from the wrapper.
+- A hook that is set for the wrapper, or for all spawners, is called with the wrapper. A hook that
+  is set for the child's class, or in ``child_config``, is called with the child.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from .saved_class import find_class, name_of
 from .sharing import GIVEN, SharedSettings, copied
 
 _TAKEN_BACK = ("api_token", "will_resume")
-"""What JupyterHub has to know of a child that goes on where it was stopped."""
+"""What a child that resumes a stopped server sets, and JupyterHub must know."""
 
 
 class WrapSpawner(WithStatus, Spawner):
-    """Runs a server by a spawner of ``child_class``, made at its start with ``child_config``.
+    """Runs a server by a spawner of ``child_class``, made with ``child_config`` when it starts.
 
-    Subclasses and hooks may change both until then. One that changes ``child_class`` should set it
-    again in :meth:`load_child_class`, for states that wrapspawner has saved: ours name the class.
+    Subclasses and hooks may change both until then. A subclass that changes ``child_class`` should
+    set it again in :meth:`load_child_class`: states that wrapspawner has saved do not name it.
     """
 
     child_class = Type(
         LocalProcessSpawner,
         Spawner,
-        help="""The class of the spawner that runs the server: a class, or its name with its
-        module.""",
+        help="""The class of the spawner that runs the server: a class, or its full name such as
+        "unispawner.UniSpawner". Default: JupyterHub's LocalProcessSpawner.""",
     ).tag(config=True)
 
     child_config = Dict(
-        help="""Settings of that spawner: {"start_timeout": 300}. They come before those of the
-        wrapper and of the rest of the configuration.""",
+        help="""Settings of the spawner that runs the server: {"start_timeout": 300}. They replace
+        those that the wrapper and the rest of the configuration have for it.""",
     ).tag(config=True)
 
     child_state = Dict()
@@ -69,7 +69,7 @@ class WrapSpawner(WithStatus, Spawner):
     # -- the child -----------------------------------------------------------------------------
 
     def construct_child(self) -> Spawner:
-        """Return the spawner that runs the server, made now unless there is one."""
+        """Return the spawner that runs the server; make it if there is none."""
         if self.child_spawner is None:
             settings = {**self._shared.given(), **self._known_config()}
             child = self.child_class(config=self.config, **settings)
@@ -81,17 +81,21 @@ class WrapSpawner(WithStatus, Spawner):
             self.child_spawner = child
             self._shared.take_over(child)
             self.will_resume = child.will_resume
-            child.poll_interval = 0  # the wrapper asks it
+            child.poll_interval = 0  # the wrapper polls it
             child.observe(self._take_back, _TAKEN_BACK)
             self._child_made.set()
         return self.child_spawner
 
     def _known_config(self) -> dict[str, Any]:
-        """Return a copy of ``child_config`` without what its class doesn't know."""
+        """Return a copy of ``child_config`` without the settings that the child's class lacks."""
         traits = set(self.child_class.class_trait_names())
         if unknown := sorted(set(self.child_config) - traits):
-            words = ", ".join(unknown)
-            self.log.warning("%s: %s has no %s", self._log_name, self.child_class.__name__, words)
+            self.log.warning(
+                "%s: child_config: ignored, because %s has no such setting: %s",
+                self._log_name,
+                self.child_class.__name__,
+                ", ".join(unknown),
+            )
         return {name: copied(self.child_config[name]) for name in traits & set(self.child_config)}
 
     def _drop_child(self) -> None:
@@ -111,12 +115,13 @@ class WrapSpawner(WithStatus, Spawner):
     # -- state ---------------------------------------------------------------------------------
 
     def load_child_class(self, state: dict[str, Any]) -> None:
-        """Set ``child_class`` and ``child_config`` for a saved state: for subclasses to write."""
+        """Set ``child_class`` and ``child_config`` for a saved state. Does nothing here."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a server with the class and the settings it was started with.
+        """Load a saved server, with the class and the settings with which it was started.
 
-        One that can't be taken up, because its class is no more, is kept as it is: it may run.
+        If that fails, because its class no longer exists, say, the state is kept as it is: the
+        server may be running.
         """
         super().load_state(state)
         if "child_state" not in state:
@@ -128,8 +133,8 @@ class WrapSpawner(WithStatus, Spawner):
             self.construct_child()
         except Exception as error:  # anything that is raised here would end the Hub
             self.log.exception(
-                "%s: its server can't be taken up, and stays as it is until its class and its "
-                "profile are there again: %s",
+                "%s: the saved server can't be loaded, and is kept as it is until its class and "
+                "its profile exist again: %s",
                 self._log_name,
                 error,
             )
@@ -145,15 +150,15 @@ class WrapSpawner(WithStatus, Spawner):
             try:
                 self.child_class = find_class(name)
             except (ImportError, AttributeError, TraitError):
-                # Defined in the configuration, say: then it is what load_child_class has set.
+                # A class that the configuration defines is the one that load_child_class has set.
                 if self.child_class.__name__ != str(name).rpartition(".")[2]:
                     raise
-        # Functions can't be saved: they are those of now.
+        # Functions can't be saved, so they are those of the configuration.
         functions = {k: v for k, v in self.child_config.items() if not _plain(v)}
         self.child_config = {**functions, **(state.get("child_conf") or {})}
 
     def get_state(self) -> dict[str, Any]:
-        """Return what is saved: the child's class, settings and state; nothing without one."""
+        """Return what is saved: the class, settings and state of the child; nothing without one."""
         state: dict[str, Any] = super().get_state()
         if self._kept:
             return {**state, **self._kept}
@@ -170,7 +175,7 @@ class WrapSpawner(WithStatus, Spawner):
         if self.child_spawner is not None:
             self.child_spawner.clear_state()
             if getattr(self.child_spawner, "token_id", None) is not None:
-                return  # it has kept its server, for the Hub that comes next
+                return  # it keeps its server for the next Hub
         self._drop_child()
         self.child_class, self.child_config = self._configured_child[0], self._fresh_config()
         self.child_state = {}
@@ -182,14 +187,20 @@ class WrapSpawner(WithStatus, Spawner):
     # -- what JupyterHub calls -----------------------------------------------------------------
 
     def start(self) -> Awaitable[Any]:
-        """Make the child and start it; return its URL.
+        """Make the child and start it; return an awaitable of its URL.
 
-        The child is there when this returns: JupyterHub reads ``start_timeout`` next.
+        The child exists when this returns: JupyterHub reads ``start_timeout`` next.
         """
         return self._start(self._child())
 
     def _child(self) -> Spawner:
-        """Return the child, made now unless there is one; what is wrong is told to the user."""
+        """Return the child; make it if there is none.
+
+        Raises
+        ------
+        SpawnFailure
+            If a setting can't be right: its message is for the user.
+        """
         try:
             return self.construct_child()
         except UniSpawnerError as error:
@@ -198,7 +209,7 @@ class WrapSpawner(WithStatus, Spawner):
             raise SpawnFailure(InvalidJobError(str(error))) from error
 
     async def _start(self, child: Spawner) -> Any:
-        """Do what JupyterHub does for a spawner, in its order."""
+        """Call what JupyterHub calls for a spawner, in its order."""
         await child.run_auth_state_hook(self._auth_state)
         self._auth_state = None
         await child.apply_group_overrides()
@@ -210,20 +221,24 @@ class WrapSpawner(WithStatus, Spawner):
     async def stop(self, now: bool = False) -> None:
         """Stop the child's server."""
         if self._kept:
-            job = self._kept["child_state"]  # and not child_conf, where settings may be secret
-            self.log.error("%s: its job must be cancelled by hand: %s", self._log_name, job)
+            job = self._kept["child_state"]  # without child_conf: settings may be secret
+            self.log.error(
+                "%s: the saved server can't be loaded; cancel its job by hand: %s",
+                self._log_name,
+                job,
+            )
         if self.child_spawner is not None:
             await maybe_future(self.child_spawner.stop(now))
 
     async def poll(self) -> int | None:
-        """Ask the child; without one, nothing runs, or it isn't known whether something does."""
+        """Return the child's status; without a child 1, or None if it can't be loaded."""
         if self.child_spawner is None:
             return None if self._kept else 1
         status: int | None = await maybe_future(self.child_spawner.poll())
         return status
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield what the child tells, as soon as there is one."""
+        """Yield the child's events, as soon as there is a child."""
         await self._child_made.wait()
         if self.child_spawner is not None:
             async with aclosing(self.child_spawner.progress()) as events:
@@ -231,27 +246,27 @@ class WrapSpawner(WithStatus, Spawner):
                     yield event
 
     async def get_url(self) -> str:
-        """Return where the child says that its server is."""
+        """Return the URL of the child's server."""
         if self.child_spawner is not None:
             return str(await self.child_spawner.get_url())
         return str(await super().get_url())
 
     def start_polling(self) -> None:
-        """Begin to poll, and let the child know that its server was found up."""
+        """Begin to poll, and have the child do what it does when its server is found up."""
         super().start_polling()
         if self.child_spawner is not None:
             self.child_spawner.start_polling()
 
     async def apply_group_overrides(self) -> None:
-        """Leave them to the child, which has all of the settings: after the wrapper's hooks."""
+        """Do nothing: the child, which has all settings, applies them after the wrapper's hooks."""
 
     async def run_auth_state_hook(self, auth_state: Any) -> None:
-        """Run it, and keep what it is about for a hook of the child's own."""
+        """Run the hook, and keep the state for a hook of the child's own."""
         await super().run_auth_state_hook(auth_state)
         self._auth_state = auth_state
 
     async def run_post_stop_hook(self) -> None:
-        """Run the hook, then the child's own, even if that one fails."""
+        """Run the hook and then the child's own, even if the first one fails."""
         try:
             await maybe_future(super().run_post_stop_hook())
         finally:
@@ -259,13 +274,13 @@ class WrapSpawner(WithStatus, Spawner):
                 await maybe_future(self.child_spawner.run_post_stop_hook())
 
     async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
-        """Bring the certificates to where the child's server can read them."""
+        """Move the certificates to where the child's server can read them."""
         moved: dict[str, str] = await maybe_future(self._child().move_certs(paths))
         return moved
 
 
 def _plain(value: Any) -> bool:
-    """Return whether the database can keep a value."""
+    """Return whether a value can be saved in the database."""
     try:
         json.dumps(value)
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
-"""Hub API for people and programs: what may be chosen, what is free, what a server does.
+"""The Hub's API for people and programs: what may be chosen, what is free, what a server does.
 
-``GET /hub/api/unispawner/schema``, ``…/inventory`` and ``…/servers/{user}[/{name}]``; documented in
-docs/pages.md. Beside it, the files that our form and pages load. Nothing here asks a scheduler.
+``GET /hub/api/unispawner/schema``, ``…/inventory`` and ``…/servers/{user}[/{name}]``: see
+docs/pages.md. The files that our form and pages load are here, too. Nothing asks a scheduler.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ ASSETS = Path(__file__).parent / "static"
 
 class _Handler(APIHandler):
     def _user(self) -> Any:
-        """Return the user that is asked for: ``?user=``, or else who asks.
+        """Return the user that ``?user=`` names, or else the user who sends the request.
 
         Raises
         ------
         tornado.web.HTTPError
-            403 for nobody; 400 for no name, which only a user may leave out; 404 for a user that
-            isn't there, or not for whoever asks to see.
+            403 without a login or token; 400 if a service names no user; 404 if there is no such
+            user, or the sender may not read this user's servers.
         """
-        asking = self.current_user
-        if asking is None:
+        sender = self.current_user
+        if sender is None:
             raise web.HTTPError(403, "Log in, or send a token.")
-        name = self.get_argument("user", asking.name if isinstance(asking, User) else None)
+        name = self.get_argument("user", sender.name if isinstance(sender, User) else None)
         if not name:
-            raise web.HTTPError(400, "It must be said of whom: ?user=NAME")
+            raise web.HTTPError(400, "Name the user: ?user=NAME")
         user = self.find_user(name) if self.has_scope(f"read:servers!user={name}") else None
         if user is None:
-            raise web.HTTPError(404, "There is no such user, or not for you.")
+            raise web.HTTPError(
+                404, "There is no such user, or you may not read this user's servers."
+            )
         return user
 
     def _reply(self, content: dict[str, Any]) -> None:
@@ -52,13 +54,13 @@ class _Handler(APIHandler):
 
 
 class SchemaHandler(_Handler):
-    """``GET /hub/api/unispawner/schema``: JSON schema of the user_options that a user may send.
+    """``GET /hub/api/unispawner/schema``: the JSON schema of user_options that a user may send.
 
-    404 where no profiles are configured.
+    Replies 404 if the Hub has no profiles, and 424 if the administrator's function fails.
     """
 
     async def get(self) -> None:
-        """Answer with the schema."""
+        """Reply with the schema."""
         spawner = self._user().spawner
         if not hasattr(spawner, "options_schema"):
             raise web.HTTPError(404, "The spawner class of this Hub has no profiles.")
@@ -69,10 +71,13 @@ class SchemaHandler(_Handler):
 
 
 class InventoryHandler(_Handler):
-    """``GET /hub/api/unispawner/inventory``: what is free where this user's servers may run."""
+    """``GET /hub/api/unispawner/inventory``: what is free where this user's servers may run.
+
+    Replies 424 if the administrator's function of profiles fails.
+    """
 
     async def get(self) -> None:
-        """Answer at once with what is known; what is too old is asked for in the background."""
+        """Reply at once with what is known; what is too old is refreshed in the background."""
         spawner = self._user().spawner
         try:
             if hasattr(spawner, "availabilities"):  # of its profiles
@@ -85,26 +90,26 @@ class InventoryHandler(_Handler):
 
 
 class ServerHandler(_Handler):
-    """``GET /hub/api/unispawner/servers/{user}[/{name}]``: state, reason, place, time left.
+    """``GET /hub/api/unispawner/servers/{user}[/{name}]``: state, reason, host, time left.
 
-    For who may ``read:servers``, and for the server itself with its own token.
+    For whoever has the scope ``read:servers``, and for the server itself with its own token.
     """
 
     def get(self, user_name: str, server_name: str = "") -> None:
-        """Answer with :class:`unispawner.web.server_status.ServerStatus`."""
-        if not self._is_of(user_name, server_name):
+        """Reply with :class:`unispawner.web.server_status.ServerStatus`."""
+        if not self._is_servers_own(user_name, server_name):
             self._check(user_name, server_name)
         user = self.find_user(user_name)
         if user is None or (server_name and server_name not in user.orm_user.orm_spawners):
-            raise web.HTTPError(404, "There is no such server, or not for you.")
+            raise web.HTTPError(404, "There is no such server, or you may not read it.")
         self._reply(server_status(user.spawners[server_name]).to_dict())
 
     @needs_scope("read:servers")  # type: ignore[untyped-decorator]
     def _check(self, user_name: str, server_name: str) -> None:
-        """Raise 404 for who may not read this server."""
+        """Raise 404 if the sender may not read this server."""
 
-    def _is_of(self, user_name: str, server_name: str) -> bool:
-        """Return whether the token in the request is that of this very server."""
+    def _is_servers_own(self, user_name: str, server_name: str) -> bool:
+        """Return whether the request's token is this server's own."""
         token = self.get_token()
         if not isinstance(token, orm.APIToken) or token.user is None:
             return False

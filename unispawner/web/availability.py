@@ -1,4 +1,4 @@
-"""What of a cluster is free, as a form and the API tell it; whoever looks never waits for it."""
+"""What is free on a cluster, for a form and the API. Nobody waits for a scheduler here."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Availability:
     Attributes
     ----------
     cluster
-        Names it among those of a Hub: ``c.UniSpawner.cluster``, or else the scheduler.
+        The cluster's name: ``c.UniSpawner.cluster``, or else the scheduler's.
     inventory
-        None if nothing is known, or nothing that still counts.
+        Its queues and nodes; None if they are not known, or were known too long ago.
     as_of
-        When it was asked for, in seconds since the epoch.
+        When the scheduler was asked, in seconds since the epoch; None if it never was.
     stale
-        True if it is older than it should be: the scheduler does not answer, or nobody has looked
-        for a while.
+        True if that is longer ago than it should be: the scheduler does not answer, or nobody has
+        looked for a while.
     queue
-        Where the spawner's jobs go if nothing else is chosen; empty is the scheduler's default.
+        The queue of jobs for which none is chosen; empty is the scheduler's default.
     refresh_in
-        Seconds after which it is worth looking again.
+        The seconds after which it is worth asking again.
     """
 
     cluster: str
@@ -42,14 +42,14 @@ class Availability:
     refresh_in: float
 
     def describe(self, queue: str) -> str:
-        """Return what is free in a queue, as people read it; empty if that is not known."""
+        """Return a sentence with what is free in a queue; empty if that is not known."""
         found = self.inventory and self.inventory.find_queue(queue)
-        return _words(self.inventory, found) if self.inventory and found else ""
+        return _describe(self.inventory, found) if self.inventory and found else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-serialisable data: times in seconds, memory in bytes.
+        """Return data for JSON: times in seconds, memory in bytes.
 
-        Where there is no default queue, the whole cluster is that without a name.
+        If no queue is the default, the queue without a name stands for the whole cluster.
         """
         queues = list(self.inventory.queues) if self.inventory else []
         default = self.inventory.find_queue() if self.inventory else None
@@ -67,7 +67,7 @@ class Availability:
         assert inventory is not None  # it has this queue
         totals, limits = inventory.totals(queue.name), inventory.limits(queue.name)
         return {
-            "words": _words(inventory, queue),
+            "words": _describe(inventory, queue),
             "available": queue.available,
             "waiting": queue.waiting,
             "running": queue.running,
@@ -79,16 +79,16 @@ class Availability:
 
 
 def availability(spawner: Any) -> Availability | None:
-    """Return what is known of where a spawner's jobs go; None for one that is not UniSpawner's.
+    """Return what is known of the cluster of a spawner's jobs; None if it is not a UniSpawner.
 
-    If that is older than the spawner's ``inventory_interval``, it is asked for in the background.
+    If that is older than ``inventory_interval``, it is refreshed in the background.
     """
     interval = getattr(spawner, "inventory_interval", None)
     if interval is None:
         return None
     try:
         cache, scheduler = spawner.monitor().inventory, spawner.get_scheduler()
-    except UniSpawnerError:  # which scheduler there is, is not known yet
+    except UniSpawnerError:  # the scheduler is not detected yet
         return None
     inventory, as_of = cache.peek(interval), cache.as_of
     return Availability(
@@ -101,14 +101,14 @@ def availability(spawner: Any) -> Availability | None:
     )
 
 
-def clusters_to_dict(known: Iterable[Availability | None]) -> dict[str, Any]:
-    """Return what is known of all clusters, as JSON-serialisable data."""
-    return {"clusters": {one.cluster: one.to_dict() for one in known if one is not None}}
+def clusters_to_dict(found: Iterable[Availability | None]) -> dict[str, Any]:
+    """Return data for JSON: what is known of each cluster, by its name."""
+    return {"clusters": {one.cluster: one.to_dict() for one in found if one is not None}}
 
 
-def _words(inventory: Inventory, queue: Queue) -> str:
+def _describe(inventory: Inventory, queue: Queue) -> str:
     if not queue.available:
-        return "This queue takes no jobs just now."
+        return "This queue takes no jobs at the moment."
     totals = inventory.totals(queue.name)
     free = [
         f"{idle} of {count(total, name)}"
@@ -122,9 +122,9 @@ def _words(inventory: Inventory, queue: Queue) -> str:
     if free:
         words = f"Free: {', '.join(free)}."
     elif totals.nodes:
-        words = f"There are {count(totals.cores, 'core')}; how many are free is not told."
+        words = f"There are {count(totals.cores, 'core')}; how many are free is not known."
     else:
-        words = "No node is up just now."
-    if queue.waiting:  # none may mean that others' jobs are not shown to the Hub
+        words = "No node is up at the moment."
+    if queue.waiting:  # 0 may mean that the scheduler hides others' jobs from the Hub
         words += f" {count(queue.waiting, 'job waits', 'jobs wait')}."
     return words

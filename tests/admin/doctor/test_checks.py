@@ -241,7 +241,7 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
         (
             'c.ProfilesSpawner.profiles[3]["spawner"] = "unispawner.Nosuch"',
             "profile new",
-            "WRONG   profile new: unispawner.Nosuch: ",  # and not its name twice
+            "WRONG   profile new: spawner: unispawner.Nosuch: ",  # and not its name twice
         ),
         ('c.ProfilesSpawner.profiles.append(("x", "y"))', "profiles", "profiles[4]: must be"),
         ('c.ProfilesSpawner.profile = "x"', "hub", "has no profile (did you mean profiles?)"),

@@ -1,13 +1,13 @@
-// The live parts of the form of profiles: fields that adapt, limits told before they are hit, what is
-// free, a summary in words, the last choice of each profile, and links that fill the form.
-// Nothing here decides anything: the Hub checks what is sent.
+// The live parts of the form of profiles: fields that adapt, limits that are shown while the user types,
+// what is free, a summary in words, the last choice of each profile, and links that fill the form.
+// This is only for convenience: the Hub checks what is sent.
 "use strict";
 
 (() => {
   const form = document.getElementById("unispawner-form");
   if (!form) return;
   const baseUrl = form.dataset.baseUrl;
-  const remembered = `unispawner ${baseUrl} ${form.dataset.user}`;
+  const storageKey = `unispawner ${baseUrl} ${form.dataset.user}`;
   const cards = [...form.querySelectorAll("[data-profile]")].map(readCard);
   let inventory = {};
 
@@ -97,7 +97,7 @@
 
   // -- what a card asks for ------------------------------------------------------------------------
 
-  // Options that apply: those whose `when` holds for options before them that apply themselves.
+  // The options that apply: their `when` holds for earlier options, which must apply, too.
   function applying(card) {
     const values = {};
     return card.options.filter((option) => {
@@ -137,19 +137,19 @@
     if (asked.memory) parts.push(showMemory(asked.memory));
     if (asked.exclusive_node_use) parts.push("whole nodes");
     if (asked.duration) parts.push(`until ${showUntil(asked.duration)} if it starts now`);
-    return parts.join(", ") || "what the cluster gives by default";
+    return parts.join(", ") || "the cluster's defaults";
   }
 
   function queueOf(card) {
     const cluster = inventory[card.element.dataset.cluster];
     const name = fields(card).queue_name || cluster?.default_queue;
-    // Not by name alone: a link may name "constructor", which every object has.
+    // hasOwn, because a link may name "constructor", which every object has.
     return cluster && Object.hasOwn(cluster.queues, name) ? cluster.queues[name] : undefined;
   }
 
   // -- limits --------------------------------------------------------------------------------------
 
-  function complaint(card, option) {
+  function findError(card, option) {
     const text = option.control.value.trim();
     if (!(option.kind in WRONG) || option.control.tagName === "SELECT") return "";
     if (!text && !option.control.validity.badInput) return "";
@@ -168,7 +168,7 @@
     return "";
   }
 
-  function complain(option, words) {
+  function showError(option, words) {
     option.control.setCustomValidity(words);
     option.control.classList.toggle("is-invalid", Boolean(words));
     if (words) option.control.setAttribute("aria-invalid", "true");
@@ -185,21 +185,21 @@
       if (card.box) {
         card.box.hidden = !here;
         for (const control of card.box.querySelectorAll("input, select, textarea, button")) {
-          control.dataset.was ??= control.disabled ? "off" : "on"; // a form of a spawner's own
+          control.dataset.was ??= control.disabled ? "off" : "on"; // a spawner's own form
           control.disabled = !here || control.dataset.was === "off";
         }
       }
-      const there = applying(card);
+      const applicable = applying(card);
       for (const option of card.options) {
-        const applies = there.includes(option);
+        const applies = applicable.includes(option);
         option.element.hidden = !applies;
         option.control.disabled = !here || !applies || option.locked;
         option.description.textContent = option.control.selectedOptions?.[0]?.dataset.description ?? "";
-        // What the Hub found wrong stays until that is changed.
-        const told = option.element.dataset.refused !== undefined && changed !== option.control;
-        if (!told) {
+        // An error that the Hub has found stays until the user changes the field.
+        const keepsError = option.element.dataset.refused !== undefined && changed !== option.control;
+        if (!keepsError) {
           delete option.element.dataset.refused;
-          complain(option, here && applies ? complaint(card, option) : "");
+          showError(option, here && applies ? findError(card, option) : "");
         }
       }
       showFree(card);
@@ -211,10 +211,10 @@
     const cluster = inventory[card.element.dataset.cluster];
     if (!card.free || !cluster) return;
     const queue = queueOf(card);
-    let words = queue ? queue.words : "It is not known just now what is free.";
+    let words = queue ? queue.words : "What is free is not known at the moment.";
     if (queue && cluster.stale) {
       const time = new Date(cluster.as_of * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
-      words += ` As of ${time}: there is nothing newer.`;
+      words += ` As of ${time}; there are no newer figures.`;
     }
     if (card.free.textContent !== words) card.free.textContent = words;
   }
@@ -231,7 +231,7 @@
           update();
         }
       } catch (error) {
-        console.warn("What is free is not known:", error); // what was known stays
+        console.warn("Can't get what is free:", error); // the last figures stay
       }
     }
     window.setTimeout(refresh, pause * 1000);
@@ -239,7 +239,7 @@
 
   // -- filling the form ----------------------------------------------------------------------------
 
-  // Set options that are offered; return the names of those that aren't.
+  // Set the options that are offered, and return the names of the others.
   function fill(card, values) {
     const unknown = [];
     for (const [name, value] of Object.entries(values)) {
@@ -259,16 +259,16 @@
   }
 
   function values(card) {
-    const said = applying(card).filter((option) => !option.locked && option.control.value);
-    return Object.fromEntries(said.map((option) => [option.name, option.control.value]));
+    const filled = applying(card).filter((option) => !option.locked && option.control.value);
+    return Object.fromEntries(filled.map((option) => [option.name, option.control.value]));
   }
 
   function recall() {
     let last = {};
     try {
-      last = JSON.parse(window.localStorage.getItem(remembered)) ?? {};
+      last = JSON.parse(window.localStorage.getItem(storageKey)) ?? {};
     } catch (error) {
-      console.warn("No choice is remembered:", error);
+      console.warn("Can't read the last choices:", error);
     }
     for (const card of cards) {
       if (card.element.dataset.filled === undefined && last[card.slug]) fill(card, last[card.slug]);
@@ -280,28 +280,28 @@
     const card = chosen();
     if (!card) return;
     try {
-      const last = JSON.parse(window.localStorage.getItem(remembered)) ?? {};
-      window.localStorage.setItem(remembered, JSON.stringify({ ...last, [card.slug]: values(card) }));
+      const last = JSON.parse(window.localStorage.getItem(storageKey)) ?? {};
+      window.localStorage.setItem(storageKey, JSON.stringify({ ...last, [card.slug]: values(card) }));
     } catch (error) {
-      console.warn("The choice is not remembered:", error);
+      console.warn("Can't keep this choice:", error);
     }
   }
 
-  // A link's fragment never reaches the Hub, so that nothing starts before somebody says so.
+  // A link's fragment never reaches the Hub, so nothing starts before the user says so.
   function followLink() {
-    const { profile, ...said } = Object.fromEntries(new URLSearchParams(window.location.hash.slice(1)));
+    const { profile, ...options } = Object.fromEntries(new URLSearchParams(window.location.hash.slice(1)));
     if (profile === undefined) return;
     const card = cards.find((one) => one.slug === profile);
     const status = form.querySelector("[data-link-status]");
     if (!card) {
-      status.textContent = `This link's profile, ${profile}, is not offered to you.`;
+      status.textContent = `The link names the profile ${profile}, which is not offered to you.`;
       return;
     }
     card.radio.checked = true;
-    const unknown = fill(card, said);
+    const unknown = fill(card, options);
     status.textContent = unknown.length
-      ? `Of this link, this is not offered: ${unknown.join(", ")}.`
-      : "This is the choice of the link. Nothing has been started.";
+      ? `The link names options that are not offered: ${unknown.join(", ")}.`
+      : "The form shows the choice of the link. Nothing has been started.";
   }
 
   async function copyLink() {
@@ -315,7 +315,7 @@
       status.textContent = "Copied. The link fills this form and starts nothing.";
     } catch {
       window.history.replaceState(null, "", `#${hash}`);
-      status.textContent = "The address of this page is that link now.";
+      status.textContent = "The address of this page is now the link.";
     }
   }
 

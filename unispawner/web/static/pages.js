@@ -1,5 +1,5 @@
-// Keeps what our pages say of a server current. Elements with data-server hold the address of its
-// status at the Hub's API; what is shown of it stands in data-fact and the like.
+// Keeps our pages up to date while a server waits or runs. An element with data-server has the address
+// of the server's status in the Hub's API; the elements in it with data-fact and others show it.
 "use strict";
 
 (() => {
@@ -48,8 +48,8 @@
     }
     const state = place.querySelector("[data-state]");
     if (state) state.textContent = status.state;
-    const unheard = place.querySelector("[data-unheard]");
-    if (unheard) unheard.hidden = status.heard;
+    const stale = place.querySelector("[data-unheard]");
+    if (stale) stale.hidden = status.heard;
     place.endsAt = status.time_left === null ? null : Date.now() + status.time_left * 1000;
     const warning = place.querySelector("[data-warning]");
     if (warning) warning.hidden = !status.ending_soon;
@@ -71,11 +71,11 @@
       const answer = await fetch(place.dataset.server, { headers });
       if (answer.ok) showStatus(place, await answer.json());
     } catch (error) {
-      console.warn("The server's status is not known:", error); // what was known stays
+      console.warn("Can't get the server's status:", error); // the last one stays
     }
   }
 
-  // The Hub's event stream tells when something is new; the status is asked for then, and never else.
+  // The Hub's event stream says when something is new. Only then is the status asked for.
   function followProgress(place) {
     const events = new EventSource(place.dataset.progress);
     const bar = document.getElementById("progress-bar");
@@ -89,17 +89,17 @@
         document.getElementById("sr-progress").textContent = `${event.progress}%`;
       }
       const words = event.message ?? "";
-      const isNew = words !== message.textContent; // a legacy class says the same once a second
+      const isNew = words !== message.textContent; // a legacy class repeats it once a second
       if (isNew) {
         message.textContent = words;
         log.append(Object.assign(document.createElement("div"), { textContent: words }));
       }
-      // Cancelled, a start is told as ready, too: then the Hub's home page is next.
+      // JupyterHub reports a cancelled start as ready, too. cancel() then opens the Hub's home page.
       if (place.cancelled) return;
       if (event.failed) bar.classList.add("bg-danger");
       if (event.ready || event.failed) {
         events.close();
-        window.location.reload(); // the Hub knows the way to the server, or why there is none
+        window.location.reload(); // the Hub leads to the server, or shows why there is none
       } else if (isNew) {
         ask(place);
       }
@@ -115,7 +115,7 @@
       if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message ?? answer.statusText);
       window.location = place.dataset.home;
     } catch (error) {
-      status.textContent = `It could not be cancelled: ${error.message}. Try again.`;
+      status.textContent = `The server could not be cancelled: ${error.message}. Try again.`;
       place.cancelled = button.disabled = false;
     }
   }
