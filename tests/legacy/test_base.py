@@ -27,6 +27,7 @@ from unispawner import (
 from unispawner.legacy import dialects
 from unispawner.legacy.environment import of_submission
 from unispawner.web.failures import BatchFailure
+from unispawner.web.reports import Report
 
 pytestmark = pytest.mark.filterwarnings("ignore:Spawner.db is deprecated")
 
@@ -103,7 +104,7 @@ async def test_a_directory_that_is_down(new_spawner: Any, monkeypatch: pytest.Mo
     with monkeypatch.context() as down:
         down.setattr(pwd, "getpwnam", getpwnam)
         assert await spawner.poll() is None
-        cancel = asyncio.ensure_future(spawner._cancel())
+        cancel = asyncio.ensure_future(spawner.server_job.end())
         await asyncio.sleep(0.1)
         assert not cancel.done()
     assert JOB == spawner.job_id
@@ -374,7 +375,7 @@ async def test_a_job_that_is_forgotten_while_it_is_cancelled(new_spawner: Any) -
 
     spawner = new_spawner(Site)
     await soon(spawner.start())
-    cancel = asyncio.ensure_future(spawner._cancel())
+    cancel = asyncio.ensure_future(spawner.server_job.end())
     await asyncio.sleep(0.5)
     spawner.clear_state()
     await soon(cancel)
@@ -392,11 +393,11 @@ async def test_a_job_that_reports_all_the_time(new_spawner: Any) -> None:
     await soon(spawner.start())
     spawner.batch_query_cmd = "echo PEND"  # its user can have it say so for ever
     for port in range(3000, 3100):
-        await spawner.take_report(None, port, here=False)
-    following = spawner._following
+        await spawner.take_report(Report(port))
+    following = spawner.server_job._following
     names = [task.get_name() for task in asyncio.all_tasks()]
     assert 1 == names.count(following.get_name())
-    assert (3099, 3099) == (spawner.port, spawner.saved.port)
+    assert (3099, 3099) == (spawner.port, spawner.server_job.state.port)
     spawner.clear_state()
     with pytest.raises(asyncio.CancelledError):
         await soon(following)

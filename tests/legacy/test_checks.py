@@ -31,7 +31,7 @@ async def test_defaults_are_right(name: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"batch_script": "{cmd} {typo}"}, "batch_script: there is no field 'typo'; there are"),
+        ({"batch_script": "{cmd} {typo}"}, "batch_script: there is no field 'typo'; known"),
         ({"batch_script": "{cmd} ${HOME}"}, "batch_script: there is no field 'HOME'"),
         ({"batch_script": "{cmd} {"}, "batch_script: ValueError"),
         ({"batch_script": "{% if x %}{{cmd}}"}, "batch_script: TemplateSyntaxError"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from unispawner.errors import InvalidJobError
-from unispawner.legacy.private_files import SavedJob, run_wrapper
+from unispawner.legacy.private_files import run_wrapper
 from unispawner.schedulers.template_dialect import NAMES, read_dialect
 from unispawner.script.filling import format_template
+from unispawner.servers.state import SavedState
 
 PATH = "/home/alice/.unispawner/legacy/jobs/0123456789abcdef/batchspawner-singleuser"
 CMD = "batchspawner-singleuser jupyterhub-singleuser --a"
@@ -48,15 +49,15 @@ def test_a_command_in_a_container() -> None:
 
 def test_a_script_that_runs_no_server() -> None:
     """The trait is named and the script shown."""
-    with pytest.raises(InvalidJobError, match=r"batch_script must have \{cmd\}") as raised:
+    with pytest.raises(InvalidJobError, match=r"the script has no \{cmd\}") as raised:
         run_wrapper("#!/bin/sh\nsleep 10", PATH, CMD)
     assert "sleep 10" in str(raised.value)
 
 
 def test_saved_state() -> None:
     """It comes back as it went; batchspawner's own state has none."""
-    saved = SavedJob(mark="0123456789abcdef", account="alice", token_id=3, port=5000)
-    assert saved == SavedJob.from_dict(saved.to_dict())
-    assert {} == SavedJob().to_dict()
+    saved = SavedState(mark="0123456789abcdef", account="alice", token_id=3, port=5000)
+    assert saved == SavedState.from_dict(saved.to_dict())
+    assert {} == SavedState().to_dict()
     for other in (None, {}, {"version": 99, "mark": "x"}, "text"):
-        assert SavedJob() == SavedJob.from_dict(other)
+        assert SavedState() == SavedState.from_dict(other)

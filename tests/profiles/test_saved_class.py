@@ -11,7 +11,7 @@ from support.wrapped import Child, NewWrapper, saved
 import unispawner
 from unispawner import ProfilesSpawner, SlurmSpawner, UniSpawner, WrapSpawner
 from unispawner.profiles.saved_class import find_class, name_of
-from unispawner.web.bookkeeping import serving
+from unispawner.web.bookkeeping import inner
 
 pytestmark = pytest.mark.hub  # JupyterHub's spawners keep the state
 
@@ -62,7 +62,7 @@ async def test_servers_of_the_last_release_go_on(
     saved again under a public name. The profiles of now need not have its profile any more."""
     wrapper = new(cls)
     wrapper.load_state(json.loads(text))
-    child: Any = serving(wrapper)
+    child: Any = inner(wrapper)
     assert child_class is type(child)
     job_id = child.state.job_id if child_class is UniSpawner else child.job_id
     assert "4711" == job_id
@@ -73,7 +73,7 @@ async def test_servers_of_the_last_release_go_on(
     assert before.get("profile") == state.get("profile")
     again = new(cls)
     again.load_state(state)
-    assert (child_class, state) == (type(serving(again)), saved(again))
+    assert (child_class, state) == (type(inner(again)), saved(again))
 
 
 @pytest.mark.parametrize(

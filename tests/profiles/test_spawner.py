@@ -27,7 +27,7 @@ from tornado import web
 from unispawner import ProfilesSpawner, UniSpawner
 from unispawner.errors import InvalidJobError
 from unispawner.profiles.profile import Profile
-from unispawner.web.bookkeeping import serving
+from unispawner.web.bookkeeping import inner
 
 pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and changes with it
 
@@ -93,7 +93,7 @@ async def test_an_edited_profile(new: NewWrapper) -> None:
     await start(before, profile="one")
     wrapper = new(ProfilesSpawner, **edited("edited"))
     wrapper.load_state(saved(before))
-    child = serving(wrapper)
+    child = inner(wrapper)
     assert (Child, "a job in one", "one") == (type(child), child.job, child.queue)
     assert saved(before) == saved(wrapper)
     await stop(wrapper)
@@ -107,7 +107,7 @@ async def test_a_profile_that_is_no_longer_offered(new: NewWrapper) -> None:
     await start(before, profile="two")
     wrapper = new(ProfilesSpawner, **edited("edited"))
     wrapper.load_state(saved(before))
-    assert (OtherChild, "a job in two") == (type(serving(wrapper)), serving(wrapper).job)
+    assert (OtherChild, "a job in two") == (type(inner(wrapper)), inner(wrapper).job)
     await stop(wrapper)
     with pytest.raises(web.HTTPError, match="'two' is not offered; offered profiles: one"):
         await start(wrapper, profile="two")
@@ -118,7 +118,7 @@ async def test_wrapspawners_saved_profile(new: NewWrapper) -> None:
     wrapper = new(ProfilesSpawner, **TWO_PROFILES)
     conf, state = {"queue": "as it was"}, {"job": "7"}
     wrapper.load_state({"profile": "two", "child_conf": conf, "child_state": state})
-    child = serving(wrapper)
+    child = inner(wrapper)
     assert (OtherChild, "7", "as it was") == (type(child), child.job, child.queue)
     assert "two" == saved(wrapper)["profile"]
 
@@ -219,7 +219,7 @@ async def test_a_server_whose_user_has_lost_its_profile(new: NewWrapper) -> None
             "profile": "big",
         }
     )
-    assert (cls, "7") == (type(serving(wrapper)), serving(wrapper).job)
+    assert (cls, "7") == (type(inner(wrapper)), inner(wrapper).job)
     assert await wrapper.poll() is None
     await stop(wrapper)
     with pytest.raises(web.HTTPError, match="'big' is not offered"):

@@ -23,7 +23,7 @@ from support.wrapped import (
 )
 
 from unispawner import ProfilesSpawner, WrapSpawner
-from unispawner.web.bookkeeping import front, serving
+from unispawner.web.bookkeeping import inner, outer
 
 pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and changes with it
 
@@ -230,7 +230,7 @@ async def test_a_wrapper_in_a_wrapper(new: NewWrapper) -> None:
     )
     child: Any = await start(wrapper)
     assert ("a job in long", "/outer") == (child.job, child.default_url)
-    assert wrapper is front(child)
+    assert wrapper is outer(child)
 
 
 # -- progress, poll, stop --------------------------------------------------------------------------
@@ -302,7 +302,7 @@ async def test_a_server_is_taken_up_after_a_restart(new: NewWrapper) -> None:
     await start(before)
     wrapper = new(WrapSpawner={"child_config": {"queue": "edited", **called.hooks()}})
     wrapper.load_state(saved(before))
-    child = serving(wrapper)
+    child = inner(wrapper)
     assert OtherChild is type(child)
     assert ("a job in long", "long", 3000) == (child.job, child.queue, wrapper.start_timeout)
     assert saved(before) == saved(wrapper)
@@ -323,7 +323,7 @@ async def test_wrapspawners_own_state(new: NewWrapper) -> None:
     for cls, expected in ((WrapSpawner, Child), (Site, OtherChild)):
         wrapper = new(cls, WrapSpawner={"child_class": Child})
         wrapper.load_state(state)
-        child = serving(wrapper)
+        child = inner(wrapper)
         assert (expected, "7", "long") == (type(child), child.job, child.queue)
         assert await wrapper.poll() is None
 
@@ -385,4 +385,4 @@ async def test_a_class_of_the_configuration(new: NewWrapper) -> None:
     wrapper = new()
     state = {"child_class": "jupyterhub_config.Child", "child_state": {"job": "7"}}
     wrapper.load_state(state)
-    assert (Child, "7") == (type(serving(wrapper)), serving(wrapper).job)
+    assert (Child, "7") == (type(inner(wrapper)), inner(wrapper).job)

@@ -289,11 +289,11 @@ async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str
 async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) -> None:
     """An absurd time does not break the user's progress messages."""
     from unispawner.monitor.monitor import TrackedJob
-    from unispawner.web.progress import event
+    from unispawner.web.words import progress_event
 
     client = fake_sudo(reply_with({"17": {**FORGED, "state": "QUEUED", "estimated_start": moment}}))
     info = (await client.status(["17"]))["17"]
-    event(TrackedJob("17", client, info=info), None, "Slurm")
+    progress_event(TrackedJob("17", client, info=info), None, "Slurm")
 
 
 @pytest.mark.parametrize("field", ["message", "exec_host", "native_state"])

@@ -9,7 +9,7 @@ import pytest
 
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor.monitor import TrackedJob
-from unispawner.servers.address import has_moved, url
+from unispawner.servers.address import has_moved
 from unispawner.servers.state import ServerState
 from unispawner.testing import FakeScheduler, fake_client
 
@@ -65,4 +65,4 @@ def test_the_run_that_has_reported_is_that_of_the_answers_since(tmp_path: Path) 
 )
 def test_the_url_of_an_address(host: str, expected: str) -> None:
     """IPv6 goes in brackets."""
-    assert expected == url(ServerState(host=host, port=2000))
+    assert expected == ServerState(host=host, port=2000).url

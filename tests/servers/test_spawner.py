@@ -81,6 +81,6 @@ async def test_a_stop_while_a_start_is_prepared(
     if forgotten:
         spawner.clear_state()
     answered.set()
-    with pytest.raises(HTTPError, match="was stopped before there was a job"):
+    with pytest.raises(HTTPError, match="was stopped before the job was submitted"):
         await start
     assert {} == spawner.get_state()

@@ -131,26 +131,30 @@ class Server:
         self.start = asyncio.ensure_future(spawner.start())
 
     async def submitted(self) -> Server:
-        while not self.spawner.state.job_id:
+        while not self.spawner.server_job.state.job_id:
             await asyncio.wait({self.start}, timeout=0.01)
             if self.start.done():
                 self.start.result()
         return self
 
     def runs_on(self, host: str) -> None:
-        job_id = self.spawner.state.job_id
+        job_id = self.spawner.server_job.state.job_id
         self.spawner.fake.change(job_id, JobState.RUNNING, exec_host=host)
 
     async def running(self, host: str = NODE) -> Server:
         await self.submitted()
         self.runs_on(host)
-        while not (self.spawner.job and self.spawner.job.info and self.spawner.job.info.exec_host):
+        while not (
+            self.spawner.server_job.tracked
+            and self.spawner.server_job.tracked.info
+            and self.spawner.server_job.tracked.info.exec_host
+        ):
             await self.spawner.monitor().refresh(PATIENCE)
         return self
 
     @property
     def where(self) -> tuple[str, int]:
-        return self.spawner.state.host, self.spawner.state.port
+        return self.spawner.server_job.state.host, self.spawner.server_job.state.port
 
 
 @asynccontextmanager
@@ -158,11 +162,11 @@ async def starting_server(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, user: str = "ada"
 ) -> AsyncIterator[Server]:
     """A user's default server, starting, with a monitor that is fast; it is stopped at the end."""
-    from unispawner.servers import address as report
+    from unispawner.servers import scheduled_job
 
     monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
-    monkeypatch.setattr(report, "_PATIENCE", 0.2)
+    monkeypatch.setattr(scheduled_job, "_REPORT_WAITS", 0.2)
     ordinary_account()  # or the test is skipped
     found = Server(hub.user(user).spawners[""])
     yield found

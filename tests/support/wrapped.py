@@ -10,7 +10,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 from traitlets import Dict, Unicode
 
-from unispawner.web.bookkeeping import serving
+from unispawner.web.bookkeeping import inner
 
 URL = "http://127.0.0.1:12345"
 AUTH_STATE = {"key": "of the user's"}
@@ -81,7 +81,7 @@ async def start(wrapper: Any, **user_options: Any) -> Spawner:
     await await_if_needed(wrapper.run_pre_spawn_hook())
     assert URL == await wrapper.start()
     wrapper.start_polling()
-    return serving(wrapper)
+    return inner(wrapper)
 
 
 async def stop(wrapper: Any) -> None:

@@ -68,7 +68,7 @@ def test_foreign_text_is_escaped(cls: type[UniSpawnerError]) -> None:
 def test_the_status_line_is_one_line() -> None:
     """Foreign text in it would be a response of the attacker's own."""
     failure = SpawnFailure(SubmitError("a\r\nSet-Cookie: x=y", output=NASTY))
-    assert "Spawn failed" == failure.reason
+    assert "submission_refused" == failure.reason
 
 
 def test_a_percent_sign_is_no_format() -> None:

@@ -52,12 +52,12 @@ async def test_a_report_starts_the_server(hub: Hub, server: Server) -> None:
 async def test_nothing_else_in_a_report_counts(hub: Hub, server: Server) -> None:
     """batchspawner set any attribute that a job posted: exec_prefix made the Hub run commands."""
     await server.running()
-    before = dict(server.spawner.state.to_dict())
+    before = dict(server.spawner.server_job.state.to_dict())
     traits = {name: getattr(server.spawner, name) for name in ("cmd", "notebook_dir", "run_as")}
     extra = {"cmd": ["id"], "state": {}, "mark": "x", "account": "root", "notebook_dir": "/"}
     body = {"host": NODE, "port": 65535, "run_as": "same_user", "job_id": "1;id", **extra}
     assert 200 == (await hub.post(body, server.token)).code
-    assert {**before, "host": NODE, "port": 65535} == server.spawner.state.to_dict()
+    assert {**before, "host": NODE, "port": 65535} == server.spawner.server_job.state.to_dict()
     assert traits == {name: getattr(server.spawner, name) for name in traits}
 
 
@@ -107,9 +107,9 @@ async def test_a_scheduler_that_is_down_is_no_refusal(hub: Hub, server: Server) 
 async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: Server) -> None:
     """Its host may be another's soon."""
     await server.running()
-    job_id = server.spawner.state.job_id
+    job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, ending=True)
-    while not server.spawner.job.info.ending:
+    while not server.spawner.server_job.tracked.info.ending:
         await server.spawner.monitor().refresh(PATIENCE)
     assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
     assert ("", 0) == server.where
@@ -244,7 +244,7 @@ async def test_the_schedulers_word_alone_does_not_make_loopback_right(
 async def test_the_host_of_another_users_row_does_not_count(hub: Hub, server: Server) -> None:
     """Should the user's side have given another's job id."""
     await server.submitted()
-    job_id = server.spawner.state.job_id
+    job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=OTHER, owner="eve")
     assert 503 == (await hub.post({"host": OTHER, "port": 2000}, server.token)).code
     assert ("", 0) == server.where
@@ -257,7 +257,7 @@ async def test_a_job_that_dies_tells_its_last_words(hub: Hub, server: Server) ->
     """State, reason and the end of its log, escaped; the report that comes late is refused."""
     await server.running()
     server.spawner.side.log = "starting\n<b>no module</b>\n"
-    job_id = server.spawner.state.job_id
+    job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.FAILED, message="it ended <badly>")
     with pytest.raises(SpawnFailure) as caught:
         await asyncio.wait_for(asyncio.shield(server.start), PATIENCE)
@@ -287,7 +287,7 @@ def test_the_handler_is_there_once() -> None:
 async def test_the_port_that_batchspawner_tells(hub: Hub, server: Server) -> None:
     """It is taken as soon as the scheduler says where the job runs, and nothing else counts."""
     await server.submitted()
-    before = server.spawner.state.to_dict()
+    before = server.spawner.server_job.state.to_dict()
     body = {"port": 3000, "ip": OTHER, "host": OTHER, "run_as": "same_user", "cmd": ["id"]}
     response = await hub.post(body, server.token, "batchspawner")
     assert 201 == response.code
@@ -295,7 +295,7 @@ async def test_the_port_that_batchspawner_tells(hub: Hub, server: Server) -> Non
     assert ("", 0) == server.where
     server.runs_on(NODE)
     assert f"http://{NODE}:3000" == await asyncio.wait_for(server.start, PATIENCE)
-    assert {**before, "host": NODE, "port": 3000} == server.spawner.state.to_dict()
+    assert {**before, "host": NODE, "port": 3000} == server.spawner.server_job.state.to_dict()
     assert ["jupyterhub-singleuser"] == server.spawner.cmd
 
 
@@ -324,13 +324,13 @@ async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
     token = user.new_api_token(scopes=["users:activity!user"])
     spawner = user._new_spawner("", spawner_class=TorqueSpawner)
     user.spawners[""] = spawner
-    spawner.saved.mark = "0" * 16
-    spawner.saved.token_id = orm.APIToken.find(hub.app.db, token).id
+    spawner.server_job.state.mark = "0" * 16
+    spawner.server_job.state.token_id = orm.APIToken.find(hub.app.db, token).id
     for port, path in ((3000, "batchspawner"), (3001, "unispawner/report")):
         body = {"port": port, "host": OTHER, "exec_prefix": "id;", "job_id": "9", "ip": OTHER}
         assert (await hub.post(body, token, path)).code in (200, 201)
-        assert (port, port) == (spawner.port, spawner.saved.port)
-        assert spawner._reported_here  # this test is on the Hub's host
+        assert (port, port) == (spawner.port, spawner.server_job.state.port)
+        assert spawner.server_job._reported_here  # this test is on the Hub's host
     assert ("sudo -E -u {username}", "", "0.0.0.0") == (
         spawner.exec_prefix,
         spawner.job_id,
@@ -338,7 +338,7 @@ async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
     )
     headers = {"X-Forwarded-For": "192.0.2.1"}
     await hub.post({"port": 3002, "host": OTHER}, token, **headers)
-    assert (3002, False) == (spawner.port, spawner._reported_here)
+    assert (3002, False) == (spawner.port, spawner.server_job._reported_here)
 
 
 async def test_a_server_of_batchspawners_own_class(hub: Hub) -> None:

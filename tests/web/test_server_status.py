@@ -50,9 +50,9 @@ async def told(hub: Hub, token: str | None, path: str = "ada") -> dict[str, Any]
 
 async def changed(server: Server, state: JobState, **what: Any) -> None:
     """Have the scheduler tell something new, and wait until the Hub has heard it."""
-    server.spawner.fake.change(server.spawner.state.job_id, state, **what)
+    server.spawner.fake.change(server.spawner.server_job.state.job_id, state, **what)
     expected = {"state": state, **what}
-    while not expected.items() <= vars(server.spawner.job.info or state).items():
+    while not expected.items() <= vars(server.spawner.server_job.tracked.info or state).items():
         await server.spawner.monitor().refresh(PATIENCE)
 
 
@@ -79,7 +79,7 @@ async def test_a_server_that_waits(hub: Hub, server: Server) -> None:
     )
     assert "2030-03-17T17:46:40Z" == found["estimated_start"]
     assert "4 cores, 16 GiB, 8 hours" == found["summary"]
-    assert server.spawner.state.job_id == found["job_id"]
+    assert server.spawner.server_job.state.job_id == found["job_id"]
     waits = datetime.fromisoformat(found["waiting_since"].replace("Z", "+00:00"))
     assert abs(waits.timestamp() - time.time()) < PATIENCE
     assert found["heard"]
@@ -115,9 +115,11 @@ async def test_time_left(
 async def test_a_start_that_no_calendar_has(hub: Hub, server: Server) -> None:
     """It isn't told, and all else is: HTCondor lets users write when their jobs started."""
     await server.submitted()
-    job_id = server.spawner.state.job_id
+    job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, start_time=1e15)
-    while not (server.spawner.job.info and server.spawner.job.info.exec_host):
+    while not (
+        server.spawner.server_job.tracked.info and server.spawner.server_job.tracked.info.exec_host
+    ):
         await server.spawner.monitor().refresh(PATIENCE)
     server.spawner._spawn_pending = True
     found = await told(hub, hub.user("ada").new_api_token())
@@ -145,7 +147,7 @@ def ready(hub: Hub, server: Server, forget: Callable[[], Awaitable[None]]) -> No
     row = orm.Server(base_url="/user/ada/")
     hub.app.db.add(row)
     hub.app.db.commit()
-    server.spawner.state.host, server.spawner.state.port = NODE, 2000
+    server.spawner.server_job.state.host, server.spawner.server_job.state.port = NODE, 2000
     server.spawner.server = JupyterHubServer(orm_server=row)
     server.spawner._spawn_future = None
     server.spawner.add_poll_callback(forget)
@@ -166,7 +168,7 @@ async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState)
         spawner.server = None
 
     ready(hub, server, forget)
-    spawner.fake.change(spawner.state.job_id, state)
+    spawner.fake.change(spawner.server_job.state.job_id, state)
     await asyncio.wait_for(forgetting.wait(), PATIENCE)
     token = hub.user("ada").new_api_token()
     assert "stopping" == (await told(hub, token))["state"]
@@ -193,7 +195,7 @@ async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, s
 
     ready(hub, server, forget)
     what = {"message": "the disk is full", "stuck": stuck}
-    spawner.fake.change(spawner.state.job_id, state, **what)
+    spawner.fake.change(spawner.server_job.state.job_id, state, **what)
     token = hub.user("ada").new_api_token()
 
     async def words() -> str:

@@ -185,12 +185,12 @@ class DemoHub:
                 start_new_session=True,  # Ctrl-C reaches only us, and we stop the Hub in order
             )
         try:
-            self._wait_up(process)
+            self._wait_until_up(process)
             yield process
         finally:
             self._stop(process)
 
-    def _wait_up(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + HUB_UP_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:

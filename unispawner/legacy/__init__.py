@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ..script.filling import format_template
 from .base import BatchSpawnerBase
-from .commands import JobStatus
 from .dialects import (
     BatchSpawnerRegexStates,
     CondorSpawner,
@@ -22,6 +21,7 @@ from .dialects import (
     TorqueSpawner,
     UserEnvMixin,
 )
+from .status import JobStatus
 
 __all__ = [
     "BatchSpawnerBase",

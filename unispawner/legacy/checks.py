@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from traitlets import TraitError
 
 from ..errors import InvalidJobError
 from ..schedulers.template_dialect import check_pattern
-from ..script.filling import format_template
-
-if TYPE_CHECKING:
-    from .base import BatchSpawnerBase
-    from .commands import BatchCommands
+from .filling import fill_in, known_fields
+from .traits import BatchTraits
 
 COMMANDS = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
 _PATTERNS = (
@@ -23,35 +20,7 @@ _PATTERNS = (
 )
 
 
-def filled_in(spawner: BatchCommands, trait: str, fields: Mapping[str, Any]) -> str:
-    """Return a template of a spawner's, filled in.
-
-    Raises
-    ------
-    InvalidJobError
-        If it can't be, naming the trait and showing its text.
-    """
-    text = getattr(spawner, trait)
-    try:
-        return format_template(text, **fields)
-    except Exception as error:  # str.format's or Jinja's, of which there are many
-        raise _unfillable(spawner, trait, text, error, fields) from error
-
-
-def _unfillable(
-    spawner: object, trait: str, text: str, error: Exception, fields: Mapping[str, Any]
-) -> InvalidJobError:
-    if isinstance(error, KeyError):
-        why = f"there is no field {error.args[0]!r}; there are {', '.join(sorted(fields))}"
-    else:
-        why = f"{type(error).__name__}: {error}"
-    return InvalidJobError(
-        f"c.{type(spawner).__name__}.{trait}: {why}. (A brace that is meant is written twice, as "
-        f"in ${{{{HOME}}}}.) The text:\n{text}"
-    )
-
-
-async def check_config(cls: type[BatchSpawnerBase], config: Any) -> None:
+async def check_config(cls: type[BatchTraits], config: Any) -> None:
     """Make sure that a configuration's templates can be filled in and its patterns be matched.
 
     What only a user's options or a subclass's own methods can give isn't known here.
@@ -81,28 +50,22 @@ async def check_config(cls: type[BatchSpawnerBase], config: Any) -> None:
     _check_expansion(spawner)
 
 
-def known_fields(spawner: BatchSpawnerBase) -> dict[str, Any]:
-    """Return what templates may name, as far as the class tells, with values that mean nothing."""
-    names = [name[4:] for name in spawner.trait_names() if name.startswith("req_")]
-    return dict.fromkeys((*names, "job_id", "cmd"), "x")
-
-
 def _own(cls: type, method: str) -> bool:
     """Return whether a site's class has a method of its own in place of ours."""
     return not getattr(cls, method).__module__.startswith(__package__)
 
 
 def _check_template(
-    spawner: BatchSpawnerBase, trait: str, fields: Mapping[str, Any], open_ended: bool
+    spawner: BatchTraits, trait: str, fields: Mapping[str, Any], open_ended: bool
 ) -> None:
     try:
-        filled_in(spawner, trait, fields)
+        fill_in(spawner, trait, fields)
     except InvalidJobError as error:
         if not (open_ended and isinstance(error.__cause__, KeyError)):
             raise
 
 
-def _check_expansion(spawner: BatchSpawnerBase) -> None:
+def _check_expansion(spawner: BatchTraits) -> None:
     r"""Refuse a ``state_exechost_exp`` with a ``\2`` where there is one group."""
     text = getattr(spawner, "state_exechost_exp", "")
     if not text:

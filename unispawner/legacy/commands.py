@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +13,33 @@ from jupyterhub.utils import maybe_future
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..script.filling import format_template
-from ..servers import database as saving
-from ..servers.address import DEAD_ADDRESS
 from ..submit_host.host import HOST
+from ..web import bookkeeping
 from ..web.failures import BatchFailure
-from . import environment, options, private_files
-from .checks import filled_in
-from .private_files import SavedJob
+from . import environment, options
+from .filling import fill_in
+from .job import BatchJob
+from .status import LONGEST_LOGGED, CommandFailed, JobStatus, is_job_id
 from .traits import BatchTraits
 
 OUTPUT_LIMIT = 4 * 1024**2
 """Bytes of a command's output, which its user may have written: it is read on the event loop. A
 thousand jobs of Grid Engine's take half of one MiB."""
-LONGEST_LOGGED = 4000
-"""Characters of it that are logged, saved or told."""
-_JOB_ID = re.compile(r"[\w.@:+/,\[\]-]{1,255}", re.ASCII)
-"""Job ids stand in the shell lines of query and cancel commands, and come from the user's side."""
 _offered: dict[tuple[object, ...], set[str]] = {}
 """The names of options that a site's ``options_from_form`` has made of a form's fields. By class,
 user and form: another profile, or another user, may be offered less."""
 
 
-class JobStatus(Enum):
-    """What a query tells of a job."""
-
-    NOTFOUND = 0
-    RUNNING = 1
-    PENDING = 2
-    UNKNOWN = 3
-
-
-class CommandFailed(RuntimeError):
-    """A command that ended with another status than 0; its argument is what it wrote to stderr."""
-
-
-class BatchCommands(BatchTraits):
+class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
     """How a job is submitted, asked for and cancelled."""
 
-    saved: SavedJob
-    _unheard: bool
-    _gone: bool
-    _no_id: str
+    server_job: BatchJob
+    _unheard = False
+    """True if the last query failed in a way that says nothing of the job; it is logged once."""
+    _gone = False
+    """True if the last query said that the job is gone."""
+    _no_id = ""
+    """What the submit command printed, if no job id could be read from it."""
 
     @property
     def in_hub(self) -> bool:
@@ -87,12 +72,12 @@ class BatchCommands(BatchTraits):
         """Return a command behind ``exec_prefix``, both filled in."""
         username = options.quote("username", str(subvars.get("username", "")))
         safe = {**subvars, "username": username}
-        return " ".join(filled_in(self, name, safe) for name in ("exec_prefix", trait))
+        return " ".join(fill_in(self, name, safe) for name in ("exec_prefix", trait))
 
     def formatted_exec_prefix(self) -> str:
         """Return what becomes the user, filled in."""
         username = options.quote("username", self.req_username)
-        return filled_in(self, "exec_prefix", {**self.get_req_subvars(), "username": username})
+        return fill_in(self, "exec_prefix", {**self.get_req_subvars(), "username": username})
 
     async def run_command(
         self, cmd: str, input: str | None = None, env: Mapping[str, str] | None = None
@@ -153,14 +138,16 @@ class BatchCommands(BatchTraits):
             {name.removeprefix("opt-"): values for name, values in query_data.items()}
         )
 
-    async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
-        """Apply them as JupyterHub 5.3 does, which sets traits from what came by the REST API."""
+    async def check_applied_options(
+        self, user_options: dict[str, Any], apply: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        """Check what ``apply_user_options`` sets from options that may come by the REST API."""
         if not (user_options and self.apply_user_options):
-            await super()._run_apply_user_options(user_options)
+            await apply(user_options)
             return
         try:
             with self._plain_where_run(user_options, await self._form()):
-                await super()._run_apply_user_options(user_options)
+                await apply(user_options)
         except InvalidJobError as error:
             raise BatchFailure(error) from error
 
@@ -203,7 +190,7 @@ class BatchCommands(BatchTraits):
             self.log.warning(
                 "%s: the user's options %s are passed over: no form offers them "
                 "(c.%s.user_option_keys)",
-                self._log_name,
+                bookkeeping.log_name(self),
                 ", ".join(map(repr, refused)),
                 type(self).__name__,
             )
@@ -234,10 +221,7 @@ class BatchCommands(BatchTraits):
         self.log.debug("Spawner submitting script:\n%s", script)
         env = {name: str(value) for name, value in self.get_env().items()}
         if self.in_hub:
-            script = await private_files.stage(self, script)
-            if self.server:
-                self.server.ip, self.server.port = DEAD_ADDRESS
-            saving.commit(self)
+            script = await self.server_job.stage(script)
         public = environment.of_submission(env, self.public_environment)
         out = await self.run_command(cmd, input=script, env=public)
         self.job_id = self._read_job_id(out)
@@ -306,7 +290,7 @@ class BatchCommands(BatchTraits):
             raise  # the class is not complete
         except Exception as error:  # a subclass's own parser met what it does not know
             words = self.job_status[:LONGEST_LOGGED]
-            self.log.warning("%s: %r can't be read: %s", self._log_name, words, error)
+            self.log.warning("%s: %r can't be read: %s", bookkeeping.log_name(self), words, error)
             return JobStatus.UNKNOWN
         if failed and not re.search(self.state_notfound_re or r"(?!)", self.job_status):
             return JobStatus.UNKNOWN
@@ -343,11 +327,6 @@ class BatchCommands(BatchTraits):
     def state_gethost(self) -> str | None:
         """Return the host in ``job_status``; None if it has none."""
         raise NotImplementedError("Subclass must provide implementation")
-
-
-def is_job_id(text: str) -> bool:
-    """Return whether a text may stand in a shell line as a job's id."""
-    return bool(_JOB_ID.fullmatch(text))
 
 
 def _directory() -> str:

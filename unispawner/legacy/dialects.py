@@ -12,7 +12,7 @@ from traitlets import Dict, Unicode
 
 from ..schedulers.template_dialect import linear, read_dialect
 from .base import BatchSpawnerBase
-from .commands import LONGEST_LOGGED
+from .status import LONGEST_LOGGED
 
 if TYPE_CHECKING:
     from jupyterhub.spawner import Spawner as _Env

@@ -7,6 +7,7 @@ from inspect import isawaitable
 from typing import Any, Protocol
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..web import bookkeeping
 from .children import as_our_error
 from .reading import Profile, read_profiles
 
@@ -17,7 +18,6 @@ class OffersProfiles(Protocol):
     profiles: Any
     user: Any
     log: Any
-    _log_name: str
 
 
 class Offer:
@@ -92,5 +92,7 @@ class Offer:
         """Return the error for the user, and log the traceback for the administrator."""
         result = as_our_error("c.ProfilesSpawner.profiles", error)
         if result is not error:
-            self._spawner.log.error("%s: %s", self._spawner._log_name, result, exc_info=error)
+            self._spawner.log.error(
+                "%s: %s", bookkeeping.log_name(self._spawner), result, exc_info=error
+            )
         return result

@@ -8,6 +8,8 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 
+from ..web import bookkeeping
+
 HOOKS = (
     "apply_user_options",
     "auth_state_hook",
@@ -16,7 +18,8 @@ HOOKS = (
     "progress_ready_hook",
 )
 _NOT_SHARED = {
-    *("config", "parent", "log", "db", "_callbacks", "_poll_callback", "will_resume"),
+    *("config", "parent", "log", "db", "will_resume"),
+    *bookkeeping.PRIVATE_TRAITS,
     *("options_form", "options_from_form"),
     *HOOKS,
 }

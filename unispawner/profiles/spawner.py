@@ -16,6 +16,7 @@ from traitlets import List, TraitError, Unicode, Union
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..web import bookkeeping
 from ..web.availability import Availability
 from ..web.failures import SpawnFailure
 from .check import check_profiles
@@ -330,7 +331,7 @@ class ProfilesSpawner(WrapSpawner):
         except InvalidJobError as error:  # no longer offered; the server that runs keeps it
             if "child_class" not in state:
                 raise
-            self.log.info("%s: %s", self._log_name, error)
+            self.log.info("%s: %s", bookkeeping.log_name(self), error)
 
     def get_state(self) -> dict[str, Any]:
         """Return what is saved: the child's state, and the name of its profile."""

@@ -24,7 +24,7 @@ from jupyterhub.utils import maybe_future
 from traitlets import Dict, Instance, TraitError, Type
 
 from ..errors import InvalidJobError, UniSpawnerError
-from ..web import reports
+from ..web import bookkeeping, reports
 from ..web.failures import SpawnFailure
 from ..web.server_status import WithStatus
 from .saved_class import find_class, name_of
@@ -92,7 +92,7 @@ class WrapSpawner(WithStatus, Spawner):
         if unknown := sorted(set(self.child_config) - traits):
             self.log.warning(
                 "%s: child_config: ignored, because %s has no such setting: %s",
-                self._log_name,
+                bookkeeping.log_name(self),
                 self.child_class.__name__,
                 ", ".join(unknown),
             )
@@ -135,7 +135,7 @@ class WrapSpawner(WithStatus, Spawner):
             self.log.exception(
                 "%s: the saved server can't be loaded, and is kept as it is until its class and "
                 "its profile exist again: %s",
-                self._log_name,
+                bookkeeping.log_name(self),
                 error,
             )
             self._drop_child()
@@ -213,8 +213,7 @@ class WrapSpawner(WithStatus, Spawner):
         await child.run_auth_state_hook(self._auth_state)
         self._auth_state = None
         await child.apply_group_overrides()
-        if child.apply_user_options is not None:
-            await child._run_apply_user_options(child.user_options)
+        await bookkeeping.apply_user_options(child)
         await maybe_future(child.run_pre_spawn_hook())
         return await maybe_future(child.start())
 
@@ -224,7 +223,7 @@ class WrapSpawner(WithStatus, Spawner):
             job = self._kept["child_state"]  # without child_conf: settings may be secret
             self.log.error(
                 "%s: the saved server can't be loaded; cancel its job by hand: %s",
-                self._log_name,
+                bookkeeping.log_name(self),
                 job,
             )
         if self.child_spawner is not None:

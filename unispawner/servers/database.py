@@ -8,11 +8,11 @@ from jupyterhub import orm
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
-from ..web.bookkeeping import front
-from .address import DEAD_ADDRESS
+from ..web.bookkeeping import log_name, outer
+from .state import DEAD_ADDRESS
 
 
-def session(spawner: Any) -> Any:
+def _session(spawner: Any) -> Any:
     """Return the Hub's database session; None for a spawner that belongs to nobody."""
     return None if spawner.orm_spawner is None else object_session(spawner.orm_spawner)
 
@@ -20,31 +20,31 @@ def session(spawner: Any) -> Any:
 def commit(spawner: Any) -> bool:
     """Save a spawner's state now: JupyterHub does so only after ``start()`` has returned.
 
-    False, with a line in the log, if the database refuses: what is under way goes on.
+    Return False, and log why, if the database refuses: what is under way goes on.
     """
-    database = session(spawner)
+    database = _session(spawner)
     if database is None:
         return True
     try:
-        spawner.orm_spawner.state = front(spawner).get_state()
+        spawner.orm_spawner.state = outer(spawner).get_state()
         database.commit()
     except SQLAlchemyError as error:
         database.rollback()
-        spawner.log.error("%s: the state can't be saved: %s", spawner._log_name, error)
+        spawner.log.error("%s: the state can't be saved: %s", log_name(spawner), error)
         return False
     return True
 
 
 def token_id(spawner: Any) -> int | None:
     """Return the id of the API token that the server is given; None without a database."""
-    database = session(spawner)
+    database = _session(spawner)
     token = orm.APIToken.find(database, spawner.api_token) if database else None
     return token.id if token else None
 
 
 def revoke_token(spawner: Any, number: int | None) -> None:
     """Delete a server's token, which JupyterHub can't after a restart: it knows only its hash."""
-    database = session(spawner)
+    database = _session(spawner)
     if number is None or database is None:
         return
     token = database.get(orm.APIToken, number)
@@ -55,10 +55,10 @@ def revoke_token(spawner: Any, number: int | None) -> None:
 def leave_to_the_next_hub(spawner: Any, base_url: str) -> None:
     """Keep a server whose stop was cancelled before the scheduler confirmed it.
 
-    JupyterHub does that when it ends, and forgets the server. A Hub that starts asks only about
-    servers that have a row, so there must be one again.
+    JupyterHub cancels a stop when it ends, and forgets the server. A Hub that starts asks only
+    about servers that have a row in the database, so there must be a row again.
     """
-    if session(spawner) is not None and spawner.orm_spawner.server is None:
+    if _session(spawner) is not None and spawner.orm_spawner.server is None:
         address, port = DEAD_ADDRESS
         spawner.orm_spawner.server = orm.Server(base_url=base_url, ip=address, port=port)
     commit(spawner)

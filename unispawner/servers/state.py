@@ -4,49 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 VERSION = 1
+DEAD_ADDRESS = ("127.0.0.1", 1)
+"""Where nothing listens, and where no user could: port 1 of the Hub's own loopback."""
+
+State = TypeVar("State", bound="SavedState")
 
 
 @dataclass
-class ServerState:
-    """All that finds a server again. No secret is among it.
+class SavedState:
+    """What is saved of every server of ours. It holds no secret.
 
     Attributes
     ----------
     mark
-        Finds the job when the submission's answer was lost; empty means that there is no server.
+        16 hexadecimal digits that name the job and its private files; empty means that there is no
+        server.
+    account
+        The system account that the job runs under.
+    state_dir
+        Where the account's private files are, as it was set for this server.
     token_id
         The id, not the value, of the server's API token.
-    scheduler, scheduler_options, scheduler_path, scheduler_environment, state_dir
-        As they were set for this server: a hook may have set them, and isn't run again.
-    submit_time, waiting_since
-        Seconds since the epoch: of the submission, and of when the server began to be waited for,
-        which is later if the job is run again.
-    duration, summary
-        What the job was given: seconds, or None for no limit of ours, and all of it in words.
-    host, port
-        Where the server has reported to be; 0 means not yet.
+    waiting_since
+        When the Hub began to wait for the server, in seconds since the epoch; later than the
+        submission if the job was run again.
+    port
+        Where the server has reported to listen; 0 means that it has not reported yet.
     stopping
-        The job's end was asked for and not yet confirmed.
+        True from when the job's end was asked for until it is confirmed.
     """
 
-    scheduler: str = ""
-    cluster: str = ""
-    account: str = ""
-    job_id: str = ""
     mark: str = ""
-    token_id: int | None = None
-    submit_time: float = 0.0
-    waiting_since: float = 0.0
-    scheduler_options: dict[str, Any] = field(default_factory=dict)
-    scheduler_path: str = ""
-    scheduler_environment: dict[str, str] = field(default_factory=dict)
+    account: str = ""
     state_dir: str = ""
-    duration: float | None = None
-    summary: str = ""
-    host: str = ""
+    token_id: int | None = None
+    waiting_since: float = 0.0
     port: int = 0
     stopping: bool = False
 
@@ -55,8 +50,48 @@ class ServerState:
         return {"version": VERSION, **asdict(self)} if self.mark else {}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ServerState:
-        """Read what was saved; a state of another spawner, or of another version, is no server."""
-        if data.get("version") != VERSION:
+    def from_dict(cls: type[State], data: object) -> State:
+        """Read what was saved; the state of another spawner or of another version is no server."""
+        if not isinstance(data, Mapping) or data.get("version") != VERSION:
             return cls()
         return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+
+
+@dataclass
+class ServerState(SavedState):
+    """What is saved of a server of :class:`unispawner.UniSpawner`: all that finds its job again.
+
+    Attributes
+    ----------
+    scheduler, scheduler_options, scheduler_path, scheduler_environment, cluster
+        As they were set for this server: a hook may have set them, and is not run again.
+    job_id
+        The scheduler's id of the job; empty until the submission is answered. The mark finds the
+        job if the answer was lost.
+    submit_time
+        When the job was submitted, in seconds since the epoch.
+    duration, summary
+        What the job was given: its time limit in seconds (None if we set none), and all of it in
+        words.
+    host
+        The address at which the server has reported to listen.
+    """
+
+    scheduler: str = ""
+    cluster: str = ""
+    job_id: str = ""
+    submit_time: float = 0.0
+    scheduler_options: dict[str, Any] = field(default_factory=dict)
+    scheduler_path: str = ""
+    scheduler_environment: dict[str, str] = field(default_factory=dict)
+    duration: float | None = None
+    summary: str = ""
+    host: str = ""
+
+    @property
+    def url(self) -> str:
+        """The URL of the server; empty before it has reported."""
+        if not self.port:
+            return ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"

@@ -6,7 +6,7 @@ import os
 import pwd
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..errors import (
     AgentError,
@@ -18,17 +18,15 @@ from ..errors import (
 from ..job import JobSpec
 from ..run_as.accounts import find_account
 from ..run_as.client import AgentClient
+from ..web import words
 from ..web.summary import summary
-from . import address as report
-from . import database as saving
-from .state import ServerState
-
-if TYPE_CHECKING:
-    from .spawner import UniSpawner
+from . import database
+from .scheduled_job import ScheduledJob
+from .state import DEAD_ADDRESS, ServerState
 
 
-async def prepare(spawner: UniSpawner) -> JobSpec:
-    """Return the job to submit; all that finds it again is saved before there is one.
+async def prepare(job: ScheduledJob) -> JobSpec:
+    """Return what to submit; all that finds the job again is saved before there is one.
 
     Raises
     ------
@@ -41,30 +39,31 @@ async def prepare(spawner: UniSpawner) -> JobSpec:
     JobEndedError
         If the server was stopped meanwhile.
     """
+    spawner = job.spawner
     if spawner.internal_ssl:
-        raise InvalidJobError(
-            "c.JupyterHub.internal_ssl: the certificates can't be brought to the nodes yet"
-        )
-    before, stopping = spawner.state, spawner.state.stopping
+        raise InvalidJobError(words.NO_INTERNAL_SSL)
+    stopping = job.state.stopping
     await spawner.find_scheduler()
     same_name = spawner.account_name is None
     account = await find_account(_account_name(spawner), spawner.min_uid, same_name=same_name)
-    if spawner.state is not before or before.stopping is not stopping:
-        raise JobEndedError("The start was stopped before there was a job.")
+    if not job.is_current() or job.state.stopping is not stopping:
+        raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     try:
         environment = spawner.get_env()
     except Exception as error:  # c.Spawner.environment may hold the administrator's functions
         raise InvalidJobError(
-            f"environment: {type(error).__name__}: {error} (c.Spawner.environment)"
+            f"c.Spawner.environment: making the server's environment failed: "
+            f"{type(error).__name__}: {error}"
         ) from error
-    spec = spawner.job_spec(secrets.token_hex(8), environment)
-    spawner.state = ServerState(
-        scheduler=spawner.get_scheduler().name,
-        scheduler_options=spawner.get_scheduler().options,
+    spec: JobSpec = spawner.job_spec(secrets.token_hex(8), environment)
+    scheduler = spawner.get_scheduler()
+    job.state = ServerState(
+        scheduler=scheduler.name,
+        scheduler_options=scheduler.options,
         cluster=spawner.cluster,
         account=account.name,
         mark=spec.mark,
-        token_id=saving.token_id(spawner),
+        token_id=database.token_id(spawner),
         submit_time=time.time(),
         waiting_since=time.time(),
         scheduler_path=spawner.scheduler_path,
@@ -74,13 +73,13 @@ async def prepare(spawner: UniSpawner) -> JobSpec:
         summary=summary(spec),
     )
     if spawner.server is not None:
-        spawner.server.ip, spawner.server.port = report.DEAD_ADDRESS
-    if not spawner.commit():
-        raise AgentError("The Hub's database takes no changes just now; try again.")
+        spawner.server.ip, spawner.server.port = DEAD_ADDRESS
+    if not job.commit():
+        raise AgentError(words.DATABASE_REFUSES)
     return spec
 
 
-async def submit(spawner: UniSpawner, spec: JobSpec) -> None:
+async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     """Submit a job, and save its id before anything else is awaited.
 
     Raises
@@ -88,41 +87,42 @@ async def submit(spawner: UniSpawner, spec: JobSpec) -> None:
     UniSpawnerError
         If there is no job; nothing is left of it then.
     """
-    client = await spawner.client()
+    client = await job.client()
     try:
-        job_id = await client.submit(spec, spawner.job_shell)
+        job_id = await client.submit(spec, job.spawner.job_shell)
     except (AgentError, SchedulerUnavailable) as error:
         # The answer is lost; the job need not be.
-        job_id = await _find_lost(spawner, client)
+        job_id = await _find_lost(job, client)
         if not job_id:
-            _failed(spawner, client)
+            _give_up(job)
             raise error
     except UniSpawnerError:
-        _failed(spawner, client)
+        _give_up(job)
         raise
-    spawner.track(client, job_id, submitted=True)
-    spawner.state.job_id = job_id
-    spawner.commit()
-    title, log = spawner.get_scheduler().title, f"{spawner.state_dir}/logs/{spec.mark}.log"
-    spawner.log.info("%s: job %s on %s, its log: %s", spawner._log_name, job_id, title, log)
+    job.track(client, job_id, submitted=True)
+    job.state.job_id = job_id
+    job.commit()
+    log = f"{job.spawner.state_dir}/logs/{spec.mark}.log"
+    job.spawner.log.info("%s: job %s on %s, its log: %s", job.name, job_id, job.title, log)
 
 
-async def _find_lost(spawner: UniSpawner, client: AgentClient) -> str:
+async def _find_lost(job: ScheduledJob, client: AgentClient) -> str:
     try:
-        return await client.find(spawner.state.mark)
+        return await client.find(job.state.mark)
     except UniSpawnerError as error:
-        spawner.log.warning("%s: can't look for the job: %s", spawner._log_name, error)
+        job.spawner.log.warning("%s: can't look for the job: %s", job.name, error)
         return ""
 
 
-def _failed(spawner: UniSpawner, client: AgentClient) -> None:
+def _give_up(job: ScheduledJob) -> None:
+    """Forget a submission that has failed."""
     # A job that was submitted after all finds no environment and ends at once.
-    spawner.start_clean_up(client)
-    spawner.state.mark = ""
-    spawner.commit()
+    job.start_clean_up()
+    job.state.mark = ""
+    job.commit()
 
 
-def _account_name(spawner: UniSpawner) -> str:
+def _account_name(spawner: Any) -> str:
     if spawner.account_name is not None:
         try:
             name = spawner.account_name(spawner)
@@ -135,5 +135,7 @@ def _account_name(spawner: UniSpawner) -> str:
     else:
         name = spawner.user.name
     if not isinstance(name, str) or not name:
-        raise AgentError(f"c.UniSpawner.account_name gave {name!r}, which is no account's name")
+        raise AgentError(
+            f"c.UniSpawner.account_name returned {name!r}, which is not the name of an account"
+        )
     return name

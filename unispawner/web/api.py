@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jupyterhub import orm
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 from jupyterhub.scopes import needs_scope
@@ -18,8 +17,8 @@ from jupyterhub.user import User
 from tornado import web
 
 from ..errors import UniSpawnerError
+from . import bookkeeping
 from .availability import availability, clusters_to_dict
-from .bookkeeping import serving
 from .server_status import server_status
 
 ASSETS = Path(__file__).parent / "static"
@@ -110,13 +109,8 @@ class ServerHandler(_Handler):
 
     def _is_servers_own(self, user_name: str, server_name: str) -> bool:
         """Return whether the request's token is this server's own."""
-        token = self.get_token()
-        if not isinstance(token, orm.APIToken) or token.user is None:
-            return False
-        if token.user.name != user_name:
-            return False
-        spawner = self._user_from_orm(token.user).spawners.get(server_name)
-        return spawner is not None and getattr(serving(spawner), "token_id", None) == token.id
+        found = bookkeeping.outer(bookkeeping.spawner_of_token(self, bookkeeping.has_token))
+        return found is not None and (user_name, server_name) == (found.user.name, found.name)
 
 
 HANDLERS: list[Any] = [

@@ -1,22 +1,199 @@
-"""A server may be run by a spawner that another wraps, and JupyterHub knows only the outer one."""
+"""What JupyterHub keeps of a server to itself, and which spawner of two it knows.
+
+JupyterHub has no public way to make an interrupted start pending again, to report why a server has
+ended, or to find a spawner by its server's token. This is the only module that uses its private
+attributes (tests/test_layers.py holds that), so a new release of JupyterHub is checked here.
+
+A server may be run by a spawner that another spawner wraps. JupyterHub knows only the outer one:
+what is pending or ready, the future of a start and the timer of polling are the outer spawner's.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from jupyterhub import orm
 
-def front(spawner: Any) -> Any:
-    """Return the spawner that JupyterHub knows: a wrapper has set itself as ``wrapper``.
+from ..errors import UniSpawnerError
+from .failures import SpawnFailure
 
-    What is pending or ready, the start's future, the poll's timer and what is saved are its own.
-    """
+PRIVATE_TRAITS = {"_callbacks", "_poll_callback"}
+"""Traits of JupyterHub's spawner that are the bookkeeping of one spawner: a wrapper shares none."""
+
+
+def outer(spawner: Any) -> Any:
+    """Return the spawner that JupyterHub knows: a wrapper has set itself as ``wrapper``."""
     while getattr(spawner, "wrapper", None) is not None:
         spawner = spawner.wrapper
     return spawner
 
 
-def serving(spawner: Any) -> Any:
+def inner(spawner: Any) -> Any:
     """Return the spawner that runs the server: the child of a wrapper that has one."""
     while getattr(spawner, "child_spawner", None) is not None:
         spawner = spawner.child_spawner
     return spawner
+
+
+def log_name(spawner: Any) -> str:
+    """Return the name of a spawner's server in log lines: ``alice`` or ``alice:named``."""
+    return str(spawner._log_name)
+
+
+def is_polled(spawner: Any) -> bool:
+    """Return whether JupyterHub polls the server, which it does once the server has been ready."""
+    return outer(spawner)._poll_callback is not None
+
+
+# -- a start that goes on after a restart of the Hub --------------------------------------------
+
+
+def begin_pending_start(spawner: Any) -> asyncio.Future[None]:
+    """Make the spawner pending "spawn"; return the future that progress and DELETE work with."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    known = outer(spawner)
+    known._spawn_future = future
+    known._spawn_pending = True
+    return future
+
+
+def end_pending_start(spawner: Any) -> None:
+    """End what :func:`begin_pending_start` began."""
+    known = outer(spawner)
+    known._spawn_pending = False
+    known._spawn_future = None
+
+
+def allow_stop(spawner: Any) -> None:
+    """Let JupyterHub stop a server whose pending start was cancelled.
+
+    ``stop_single_user`` refuses while anything is pending, and ``user.stop`` asks a future that is
+    done for its exception, which raises for a cancelled future.
+    """
+    end_pending_start(spawner)
+    outer(spawner)._check_pending = False
+
+
+# -- why a server has ended ---------------------------------------------------------------------
+
+
+async def notify_end(spawner: Any) -> None:
+    """Make JupyterHub forget a server that has ended; the spawner is pending "stop" until then.
+
+    JupyterHub deletes the route first, and calls the spawner ready until that is done. The API
+    would let another start in meanwhile. JupyterHub would then forget that start's job, and nobody
+    would follow it.
+    """
+    known = outer(spawner)
+    if known.pending == "stop":
+        return  # JupyterHub is forgetting the server already
+    if not known.ready:
+        await known.poll_and_notify()
+        return
+    known._stop_pending = True
+    try:
+        await known.poll_and_notify()
+    finally:
+        known._stop_pending = False
+
+
+def report_failed_start(
+    spawner: Any, error: UniSpawnerError, future: asyncio.Future[None] | None = None
+) -> None:
+    """Make JupyterHub's pages show why a start has failed: they show the exception of the last one.
+
+    Parameters
+    ----------
+    future
+        The pending start's, of :func:`begin_pending_start`. Default: a new one.
+    """
+    if future is None or future.done():
+        future = asyncio.get_running_loop().create_future()
+    _set_failure(spawner, future, SpawnFailure(error))
+
+
+def report_ended_server(
+    spawner: Any, error: UniSpawnerError, instead: asyncio.Future[None] | None = None
+) -> asyncio.Future[None]:
+    """Make JupyterHub's pages show why a server that was running has ended.
+
+    Parameters
+    ----------
+    instead
+        What an earlier call returned: its error is replaced, unless there was another start since.
+
+    Returns
+    -------
+    asyncio.Future
+        What holds the error.
+    """
+    if instead is not None and outer(spawner)._spawn_future is not instead:
+        return instead
+    failure = SpawnFailure(error)
+    failure.was_running = True
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    _set_failure(spawner, future, failure)
+    return future
+
+
+def _set_failure(spawner: Any, future: asyncio.Future[None], failure: SpawnFailure) -> None:
+    future.set_exception(failure)
+    future.exception()  # the page shows it; asyncio need not warn that nobody asked
+    known = outer(spawner)
+    known._spawn_future = future
+    known._spawn_pending = False
+
+
+def failure(spawner: Any) -> BaseException | None:
+    """Return the exception because of which there is no server; None if none failed."""
+    known = outer(spawner)
+    return known._spawn_future.exception() if known._failed and not known.active else None
+
+
+# -- tokens and options -------------------------------------------------------------------------
+
+
+def spawner_of_token(handler: Any, matches: Callable[[Any, orm.APIToken], bool]) -> Any | None:
+    """Return the spawner whose server sends a request, found by the token in it.
+
+    Parameters
+    ----------
+    handler
+        The request's handler of JupyterHub's API.
+    matches
+        Called with each spawner that runs a server of the token's owner, and with the token;
+        returns whether the token is that server's.
+    """
+    token = handler.get_token()
+    if not isinstance(token, orm.APIToken) or token.user is None:
+        return None
+    spawners = map(inner, handler._user_from_orm(token.user).spawners.values())
+    return next((spawner for spawner in spawners if matches(spawner, token)), None)
+
+
+def has_token(spawner: Any, token: orm.APIToken) -> bool:
+    """Return whether a token is that of a server of ours, for :func:`spawner_of_token`."""
+    return bool(getattr(spawner, "token_id", None) == token.id)
+
+
+async def apply_user_options(spawner: Any) -> None:
+    """Have a spawner apply its ``user_options``, as JupyterHub does before each start."""
+    if spawner.apply_user_options is not None:
+        await spawner._run_apply_user_options(spawner.user_options)
+
+
+class ChecksUserOptions:
+    """A mixin for a spawner that checks what ``apply_user_options`` sets on it."""
+
+    async def check_applied_options(
+        self, user_options: dict[str, Any], apply: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        """Call ``apply`` with the options; a subclass checks what it does."""
+        await apply(user_options)
+
+    async def _run_apply_user_options(self, user_options: dict[str, Any]) -> None:
+        # JupyterHub 5.3 and later call this, and no public method, before each start.
+        apply = super()._run_apply_user_options  # type: ignore[misc] # the spawner's, a sibling
+        await self.check_applied_options(user_options, apply)

@@ -7,6 +7,9 @@ JupyterHub shows a bare "500" for what leaves ``start()`` as anything but a
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from tornado import web
 
@@ -20,8 +23,13 @@ from ..errors import (
     UniSpawnerError,
 )
 
-# A status of 500 and above counts towards Spawner.consecutive_failure_limit, which ends the Hub:
-# neither a user's own doing, nor one missing account, nor an hour without scheduler must do that.
+try:
+    from jupyterhub.spawner import SpawnException as _Base  # JupyterHub 6: it keeps our reason
+except ImportError:
+    _Base = web.HTTPError
+
+# A status of 500 and above counts towards Spawner.consecutive_failure_limit, which ends the Hub.
+# A user's own mistake, one missing account or an hour without the scheduler must not end it.
 # 424 is "failed dependency".
 STATUS: dict[type[UniSpawnerError], int] = {
     InvalidJobError: 400,
@@ -32,27 +40,47 @@ STATUS: dict[type[UniSpawnerError], int] = {
     AgentError: 424,
     UniSpawnerError: 424,
 }
+REASON: dict[type[UniSpawnerError], str] = {
+    InvalidJobError: "invalid_job",
+    SubmitError: "submission_refused",
+    CancelError: "cancellation_refused",
+    JobEndedError: "job_ended",
+    SchedulerUnavailable: "scheduler_unavailable",
+    AgentError: "agent_failed",
+    UniSpawnerError: "unispawner_failed",
+}
+"""The ``reason`` of a failed spawn in JupyterHub 6's metrics, and of its HTTP status line."""
 
 
-class SpawnFailure(web.HTTPError):
+class SpawnFailure(_Base):  # type: ignore[misc] # JupyterHub has no type information
     """What leaves a spawner: JupyterHub shows its message on the page and in the REST reply."""
 
     was_running = False
-    """True if a server had been there, and this is why it is no more."""
+    """True if the server had been ready before, so that this is the reason of its end."""
 
     def __init__(self, error: UniSpawnerError) -> None:
         message = str(error)
-        # The status line holds no line breaks and no foreign text.
-        super().__init__(STATUS[type(error)], message, reason="Spawn failed")
-        self.jupyterhub_message = message
-        self.jupyterhub_html_message = _as_html(error)
+        cls = next(cls for cls in type(error).__mro__ if cls in STATUS)
+        # Neither the reason, which is in the status line, nor the status is foreign text.
+        web.HTTPError.__init__(self, STATUS[cls], message, reason=REASON[cls])
+        self.message = self.jupyterhub_message = message
+        self.message_html = self.jupyterhub_html_message = _as_html(error)
+
+    @property
+    def log_message(self) -> str:
+        """The message as a format for logging, which some releases of tornado take it for."""
+        return self.jupyterhub_message.replace("%", "%%")
+
+    def get_message(self) -> str:
+        """Return the message for the log, and for a reply of the API."""
+        return self.jupyterhub_message
 
     def __str__(self) -> str:
         return self.jupyterhub_message
 
 
 def _as_html(error: UniSpawnerError) -> str:
-    """Escape everything: the scheduler's words and the job's log hold what users wrote."""
+    """Return the error as HTML; all is escaped, for users wrote some of a log and of the output."""
     parts = [f"<p>{html.escape(error.message)}</p>"]
     if error.output and error.output not in error.message:
         parts.append(f'<pre class="text-start">{html.escape(error.output)}</pre>')
@@ -60,4 +88,34 @@ def _as_html(error: UniSpawnerError) -> str:
 
 
 class BatchFailure(SpawnFailure, RuntimeError):
-    """The same, from a legacy class: batchspawner's are RuntimeErrors, and sites catch these."""
+    """The same for a legacy class: batchspawner raises RuntimeErrors, and sites catch these."""
+
+
+@contextmanager
+def failures_of_start(
+    log: Any,
+    name: str,
+    failure: type[SpawnFailure] = SpawnFailure,
+    unchanged: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
+    """Turn whatever the start of a server raises into a failure that JupyterHub shows.
+
+    Parameters
+    ----------
+    log, name
+        Where an unexpected exception is logged, and the server's name there.
+    failure
+        The class that is raised.
+    unchanged
+        What leaves the start as it is.
+    """
+    try:
+        yield
+    except unchanged:
+        raise
+    except UniSpawnerError as error:
+        raise failure(error) from error
+    except Exception as error:  # a bug, in our code or in the configuration's: not a bare 500
+        log.exception("%s: the start failed", name)
+        message = f"The start failed: {type(error).__name__}: {error}"
+        raise failure(UniSpawnerError(message)) from error

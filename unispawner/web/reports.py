@@ -1,10 +1,11 @@
-"""Hub API: where a job's launcher reports the host and port of its server."""
+"""Hub API for jobs: where a job's launcher reports the host and port of its server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -15,50 +16,74 @@ from tornado import web
 
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
-from . import api
-from .bookkeeping import serving
+from . import api, bookkeeping
 from .hosts import is_own
 
 BODY_LIMIT = 4096
 """Bytes."""
 LOWEST_PORT = 1024
 _PATIENCE = 120.0
-"""Seconds for which a port waits until the scheduler has said where its job runs."""
+"""How long (seconds) a port waits until the scheduler has said where its job runs."""
 
 
-class ReportTaker(Protocol):
+@dataclass(frozen=True)
+class Report:
+    """Where a job says that its server listens.
+
+    Attributes
+    ----------
+    port
+        From 1024 to 65535.
+    host
+        A name or an address that the job has for its node; None if it leaves that to the scheduler.
+    from_here
+        True if a process of the Hub's own host sent it.
+    """
+
+    port: int
+    host: str | None = None
+    from_here: bool = False
+
+
+class TakesReports(Protocol):
     """A spawner whose jobs report."""
 
-    _log_name: str
     token_id: int | None
 
-    async def take_report(self, host: str | None, port: int, *, here: bool) -> None:
-        """Take where the server listens; see :func:`unispawner.servers.address.take_report`."""
+    async def take_report(self, report: Report) -> None:
+        """Take where the server listens.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If it is not known yet where the job runs: the job should report again.
+        InvalidJobError
+            If the host is not the job's.
+        """
 
 
 class _Handler(APIHandler):
-    """Authenticated by a server's own token and by no other: 403."""
+    """Authenticated by a server's own token; any other token is answered with 403."""
 
     def check_xsrf_cookie(self) -> None:
-        """Do nothing: only the token in the header counts, and a browser adds none by itself."""
+        """Do nothing: only the token in the header counts, and no browser adds one by itself."""
 
-    def _spawner(self) -> ReportTaker:
+    def _spawner(self) -> TakesReports:
         """Return the spawner whose server has this very token."""
-        token = self.get_token()
-        if isinstance(token, orm.APIToken) and token.user is not None:
-            for spawner in map(serving, self._user_from_orm(token.user).spawners.values()):
-                if getattr(spawner, "token_id", None) == token.id:
-                    taker: ReportTaker = spawner
-                    return taker
-        raise web.HTTPError(403, "This is not the token of a server that is starting or running.")
+        spawner: TakesReports | None = bookkeeping.spawner_of_token(self, bookkeeping.has_token)
+        if spawner is None:
+            raise web.HTTPError(
+                403, "This is not the token of a server that is starting or running."
+            )
+        return spawner
 
     def _read_body(self) -> dict[str, Any]:
         if len(self.request.body) > BODY_LIMIT:
-            raise web.HTTPError(413, "The report is too large.")
+            raise web.HTTPError(413, f"The report is longer than {BODY_LIMIT} bytes.")
         try:
             body: Any = json.loads(self.request.body)
         except (ValueError, RecursionError):
-            raise web.HTTPError(400, "The report is no JSON.") from None
+            raise web.HTTPError(400, "The report is not valid JSON.") from None
         return body if isinstance(body, dict) else {}
 
     def _read_port(self, body: dict[str, Any]) -> int:
@@ -68,9 +93,9 @@ class _Handler(APIHandler):
         return port
 
     def _from_here(self) -> bool:
-        """Return whether a process of the Hub's own host sends this, and not by way of the proxy.
+        """Return whether a process of the Hub's own host sends this, and not through the proxy.
 
-        The proxy runs here, too, but says for whom it asks.
+        The proxy runs here, too, but names in a header for whom it asks.
         """
         peer = self.request.connection.context.address
         forwarded = any(name.startswith("X-Forwarded-") for name in self.request.headers)
@@ -80,8 +105,8 @@ class _Handler(APIHandler):
 class ReportHandler(_Handler):
     """``POST /hub/api/unispawner/report`` with ``{"host": …, "port": …}``; nothing else counts.
 
-    Answers 200; 503 with Retry-After while the scheduler has not yet told where the job runs; 400
-    for a body that makes no sense; 409 for a host that isn't the job's.
+    Answers 200; 503 with Retry-After while the scheduler has not said yet where the job runs; 400
+    for a body that makes no sense; 409 for a host that is not the job's.
     """
 
     async def post(self) -> None:
@@ -90,12 +115,12 @@ class ReportHandler(_Handler):
         body = self._read_body()
         host = body.get("host")
         if not isinstance(host, str) or not 0 < len(host) <= 253:
-            raise web.HTTPError(400, "host must be a name or an address.")
-        port = self._read_port(body)
+            raise web.HTTPError(400, "host must be a name or an address of 1 to 253 characters.")
+        report = Report(self._read_port(body), host, self._from_here())
         try:
-            await spawner.take_report(host, port, here=self._from_here())
+            await spawner.take_report(report)
         except InvalidJobError as error:
-            self.log.warning("%s: report refused: %s", spawner._log_name, error)
+            self.log.warning("%s: report refused: %s", bookkeeping.log_name(spawner), error)
             raise web.HTTPError(409, str(error)) from None
         except SchedulerUnavailable as error:
             self.set_header("Retry-After", "1")
@@ -108,62 +133,59 @@ class ReportHandler(_Handler):
 class PortHandler(_Handler):
     """``POST /hub/api/batchspawner`` with ``{"port": …}``; nothing else counts.
 
-    From nodes that run batchspawner-singleuser, which says this once, before its server listens,
-    and looks at no answer. The host is the scheduler's. Answers 201.
+    Nodes that run batchspawner-singleuser send this once, before their server listens, and ignore
+    the answer. The host is the scheduler's. Answers 201.
     """
 
     async def post(self) -> None:
         """Take a port."""
-        foreign = self._foreign_spawner()
+        foreign = bookkeeping.spawner_of_token(self, _is_foreign)
         spawner = None if foreign else self._spawner()
         port = self._read_port(self._read_body())
         if spawner is None:
-            foreign.port = port
+            foreign.port = port  # type: ignore[union-attr] # the one is there if the other is not
         else:
-            waiting = spawner in _told
-            _told[spawner] = port, self._from_here()
+            waiting = spawner in _last_reports
+            _last_reports[spawner] = Report(port, from_here=self._from_here())
             if not waiting:
-                tasks.start(_take_when_known(spawner), f"port of {spawner._log_name}")
+                name = bookkeeping.log_name(spawner)
+                tasks.start(_take_when_known(spawner), f"port of {name}")
         self.set_status(201)
         self.finish(json.dumps({"message": "BatchSpawner data configured"}))
 
-    def _foreign_spawner(self) -> Any:
-        """Return the spawner of this token if it is of batchspawner's own class, else None.
 
-        While a site moves, both may be there, and this handler is in the place of that one's.
-        """
-        token = self.get_token()
-        if isinstance(token, orm.APIToken) and token.user is not None:
-            for spawner in map(serving, self._user_from_orm(token.user).spawners.values()):
-                if not hasattr(spawner, "token_id") and token.match(spawner.api_token):
-                    return spawner
-        return None
+def _is_foreign(spawner: Any, token: orm.APIToken) -> bool:
+    """Return whether a token is that of a server of batchspawner's own class.
+
+    While a site moves, both may be there, and this handler replaces batchspawner's.
+    """
+    return not hasattr(spawner, "token_id") and bool(token.match(spawner.api_token))
 
 
-_told: WeakKeyDictionary[ReportTaker, tuple[int, bool]] = WeakKeyDictionary()
-"""What was told last, and whether from here, while the scheduler has not said where the job runs.
-One task a server waits with it, however often a job tells it."""
+_last_reports: WeakKeyDictionary[TakesReports, Report] = WeakKeyDictionary()
+"""Of each server the last report that waits until the scheduler has said where the job runs. One
+task a server waits with it, however often a job reports."""
 
 
-async def _take_when_known(spawner: ReportTaker) -> None:
+async def _take_when_known(spawner: TakesReports) -> None:
     deadline = time.monotonic() + _PATIENCE
     try:
         while True:
-            port, here = _told[spawner]
+            report = _last_reports[spawner]
             try:
-                await spawner.take_report(None, port, here=here)
-                if _told[spawner] == (port, here):
+                await spawner.take_report(report)
+                if _last_reports[spawner] == report:
                     return
             except SchedulerUnavailable:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(1)
     finally:
-        del _told[spawner]
+        del _last_reports[spawner]
 
 
 def register() -> None:
-    """Make the handlers part of the Hub: called when a spawner is imported.
+    """Make the handlers part of the Hub; called when a module with a spawner is imported.
 
     They come first: batchspawner, which a configuration may still import, has a handler that lets a
     server's token set any attribute of its spawner.

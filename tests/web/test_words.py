@@ -10,7 +10,7 @@ from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor.monitor import TrackedJob
 from unispawner.testing import FakeScheduler, fake_client
-from unispawner.web.progress import ended, event, never_reported
+from unispawner.web.words import job_ended, never_reported, progress_event
 
 DOWN = SchedulerUnavailable("down")
 
@@ -27,7 +27,7 @@ def tell(tmp_path: Path) -> Any:
 
 
 def words(job: TrackedJob | None, problem: SchedulerUnavailable | None = None) -> str:
-    return str(event(job, problem, "Slurm")["message"])
+    return str(progress_event(job, problem, "Slurm")["message"])
 
 
 def test_before_there_is_a_job() -> None:
@@ -81,7 +81,7 @@ def test_other_states(tell: Any, state: JobState) -> None:
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.HELD, JobState.RUNNING])
 def test_a_scheduler_that_does_not_answer_is_told(tell: Any, state: JobState) -> None:
     """What is shown is its last word."""
-    assert "Slurm does not answer just now" in words(tell(state), DOWN)
+    assert "Slurm does not answer at the moment" in words(tell(state), DOWN)
 
 
 def test_progress_only_grows(tell: Any) -> None:
@@ -93,7 +93,7 @@ def test_progress_only_grows(tell: Any) -> None:
         tell(JobState.RUNNING),
         tell(JobState.RUNNING, reported=True, exec_host="n"),
     ]
-    numbers = [event(step, None, "Slurm")["progress"] for step in steps]
+    numbers = [progress_event(step, None, "Slurm")["progress"] for step in steps]
     assert sorted(set(numbers)) == numbers
     assert numbers[-1] < 100
 
@@ -102,14 +102,14 @@ def test_progress_only_grows(tell: Any) -> None:
 def test_an_event_is_equal_while_nothing_changes(tell: Any, state: JobState) -> None:
     """The page gets an event when something is new, not each second."""
     fields = {"message": "m", "queue_position": 1, "estimated_start": 2e9, "exec_host": "n"}
-    first, second = (event(tell(state, **fields), None, "Slurm") for _ in range(2))
+    first, second = (progress_event(tell(state, **fields), None, "Slurm") for _ in range(2))
     assert first == second
 
 
 @pytest.mark.parametrize("state", [*JobState, None])
 def test_events_are_text_that_jupyterhub_escapes(tell: Any, state: JobState | None) -> None:
     """It puts html_message into the page as it is: there is none."""
-    told = event(tell(state), None, "Slurm")
+    told = progress_event(tell(state), None, "Slurm")
     assert {"progress", "message"} == set(told)
 
 
@@ -117,8 +117,8 @@ def test_why_a_job_is_no_more(tell: Any) -> None:
     """State and reason in the scheduler's words."""
     job = tell(JobState.FAILED, native_state="OUT_OF_MEMORY", message="too much memory")
     expected = "The job 17 ended before its server was ready. Slurm says OUT_OF_MEMORY: "
-    assert f"{expected}too much memory." == ended(job, "Slurm")
-    assert "It is gone" in ended(tell(JobState.COMPLETED), "Slurm")
+    assert f"{expected}too much memory." == job_ended(job, "Slurm")
+    assert "It is gone" in job_ended(tell(JobState.COMPLETED), "Slurm")
 
 
 @pytest.mark.parametrize("reported", [False, True])
@@ -127,12 +127,12 @@ def test_why_a_job_is_stuck(tell: Any, reported: bool) -> None:
     fields = {"native_state": "Eqw", "message": "can't chdir to /home/alice", "stuck": True}
     job = tell(JobState.HELD, reported=reported, **fields)
     expected = "The job 17 can't run. Grid Engine says Eqw: can't chdir to /home/alice."
-    assert expected == ended(job, "Grid Engine")
+    assert expected == job_ended(job, "Grid Engine")
 
 
 def test_a_stuck_job_of_which_nothing_more_is_known(tell: Any) -> None:
     """Neither a word of the scheduler's nor a reason."""
-    assert "can't run" in ended(tell(JobState.HELD, stuck=True), "Grid Engine")
+    assert "can't run" in job_ended(tell(JobState.HELD, stuck=True), "Grid Engine")
 
 
 def test_a_stuck_job_while_it_is_still_waited_for(tell: Any) -> None:

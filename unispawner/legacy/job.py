@@ -1,0 +1,249 @@
+"""The job of a legacy server: the site's own commands submit it, ask for it and cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+from .. import tasks
+from ..errors import JobEndedError, UniSpawnerError
+from ..job import JobInfo, JobState
+from ..run_as.accounts import find_account
+from ..run_as.client import AgentClient
+from ..servers import database
+from ..servers.job import ServerJob
+from ..servers.state import DEAD_ADDRESS, SavedState
+from ..web import bookkeeping, words
+from ..web.hosts import check_exec_host
+from ..web.reports import Report
+from ..web.server_status import JobFacts
+from .private_files import client_for, run_wrapper
+from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
+
+_LOOK_AGAIN = 5.0
+"""Seconds between queries while a job runs whose server has not reported."""
+_HOST_TRIES = 20
+"""How often in a row a query may give no host of a running job."""
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 60.0
+"""Seconds between attempts to cancel a job."""
+
+
+class BatchJob(ServerJob[SavedState]):
+    """A job of a site's commands.
+
+    batchspawner keeps the job's id and the last query's output on the spawner, where a site's
+    subclass reads and sets them; so do we. Its methods for commands and their output, which a
+    subclass may replace, are the spawner's, too.
+    """
+
+    def __init__(self, spawner: object, state: SavedState | None = None) -> None:
+        super().__init__(spawner, state or SavedState())
+        self._reported_here = False
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Never known from memory: ``poll()`` asks."""
+        return False
+
+    def let_go(self) -> None:
+        """Stop to look for the job's host."""
+        if self._following is not None:
+            self._following.cancel()  # or it would follow the next job
+
+    def facts(self) -> JobFacts:
+        """Return the job's id, and whether it waits as far as the last query said."""
+        waits = self.spawner.job_status and self.spawner.state_ispending()
+        info = JobInfo(self.state.account, JobState.QUEUED if waits else JobState.RUNNING)
+        return JobFacts(job_id=self.spawner.job_id, info=info)
+
+    # -- private files ---------------------------------------------------------------------------
+
+    async def client(self) -> AgentClient:
+        """Return the way to the agent of the job's account."""
+        account = await find_account(self.state.account, self.spawner.min_uid)
+        prefix = self.spawner.formatted_exec_prefix()
+        return client_for(self.spawner, account, prefix, self.state.state_dir)
+
+    async def stage(self, script: str) -> str:
+        """Write the private files as the user; return the script that runs the wrapper among them.
+
+        What finds the job again is saved when this returns.
+
+        Raises
+        ------
+        InvalidJobError
+            If the script runs no server.
+        AgentError
+            If there is no such account, or its files can't be written.
+        """
+        spawner = self.spawner
+        self.state = SavedState(
+            mark=secrets.token_hex(8),
+            account=(await find_account(spawner.req_username, spawner.min_uid)).name,
+            state_dir=spawner.state_dir,
+            token_id=database.token_id(spawner),
+            waiting_since=time.time(),
+        )
+        environment = {name: str(value) for name, value in spawner.get_env().items()}
+        try:
+            wrapper = await (await self.client()).stage(
+                self.state.mark,
+                environment,
+                python=spawner.launcher_python,
+                options=["--host", "fqdn"],
+            )
+            script = run_wrapper(script, wrapper, spawner.cmd_formatted_for_batch())
+        except UniSpawnerError:
+            await self.discard()
+            raise
+        if spawner.server:
+            spawner.server.ip, spawner.server.port = DEAD_ADDRESS
+        self.commit()
+        return script
+
+    async def discard(self) -> None:
+        """Forget a submission that has failed, and remove its private files."""
+        # A job that was submitted after all finds no environment and ends at once.
+        await self.clean_up()
+        self.state = SavedState()
+
+    # -- ready or not ----------------------------------------------------------------------------
+
+    async def wait_ready(self) -> str:
+        """Return the server's URL when it has reported.
+
+        Raises
+        ------
+        JobEndedError
+            If the job ends first, or ``start_timeout`` is over.
+        """
+        left = self.state.waiting_since + self.spawner.start_timeout - time.time()
+        try:
+            host = await asyncio.wait_for(self.wait_host(), max(1.0, left))
+        except asyncio.TimeoutError:
+            raise JobEndedError(words.not_in_time(self.spawner.start_timeout)) from None
+        scheme = "https" if self.spawner.internal_ssl else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.spawner.port}"
+
+    async def wait_host(self) -> str:
+        """Return the host of the server when it has reported its port.
+
+        Raises
+        ------
+        JobEndedError
+            If the job ends first.
+        """
+        spawner = self.spawner
+        host = await self._exec_host()
+        spawner.ip = host
+        await self._wait_for_port()
+        if spawner.in_hub:
+            host = await check_exec_host(host, here=self._reported_here)
+            self.commit()
+        spawner.log.info(
+            "Notebook server job %s started at %s:%s", spawner.job_id, spawner.ip, spawner.port
+        )
+        return host
+
+    async def _exec_host(self) -> str:
+        """Return the job's host, as soon as it runs."""
+        spawner, tries = self.spawner, 0
+        while True:
+            status = await spawner.query_job_status()
+            if status is JobStatus.RUNNING:
+                if host := spawner.state_gethost():
+                    return str(host)
+                tries += 1
+                if tries >= _HOST_TRIES:
+                    message = words.legacy_no_host(type(spawner).__name__, spawner.job_id)
+                    raise JobEndedError(message, output=spawner.job_status[:LONGEST_SHOWN])
+            elif status is JobStatus.PENDING:
+                spawner.log.debug("Job %s still pending", spawner.job_id)
+            elif status is JobStatus.UNKNOWN:
+                spawner.log.debug("Job %s still unknown", spawner.job_id)
+            else:
+                raise self._disappeared()
+            await asyncio.sleep(spawner.startup_poll_interval)
+
+    async def _wait_for_port(self) -> None:
+        """Return when the server has reported; ask now and then whether its job still runs."""
+        spawner, asked = self.spawner, time.monotonic()
+        while spawner.port == 0:
+            await asyncio.sleep(spawner.startup_poll_interval)
+            if hasattr(spawner, "mock_port"):
+                spawner.port = spawner.mock_port
+            elif time.monotonic() - asked > _LOOK_AGAIN:
+                if await spawner.query_job_status() is JobStatus.NOTFOUND:
+                    raise self._disappeared()
+                asked = time.monotonic()
+
+    def _disappeared(self) -> JobEndedError:
+        spawner = self.spawner
+        output = spawner.job_status
+        spawner.log.warning(
+            "Job %s neither pending nor running.\n%s", spawner.job_id, output[:LONGEST_LOGGED]
+        )
+        # Some schedulers' commands print one job, others all of a user's jobs.
+        output = output if len(output) < LONGEST_SHOWN else ""
+        spawner.clear_state()
+        return JobEndedError(words.LEGACY_DISAPPEARED, output=output)
+
+    # -- where the server is ---------------------------------------------------------------------
+
+    async def take_report(self, report: Report) -> None:
+        """Take the port that the job's server listens on.
+
+        The host of the report counts for nothing: the host is the scheduler's, as the site's
+        patterns read it, which may be another name of the node than the node has for itself.
+        """
+        spawner = self.spawner
+        spawner.port, self._reported_here = report.port, report.from_here
+        self.state.port = report.port
+        self.commit()
+        # One at a time, however often a job reports: it takes the last port.
+        idle = self._following is None or self._following.done()
+        if bookkeeping.outer(spawner).ready and idle:
+            self._following = tasks.start(self._follow(), f"route of {self.name}")
+
+    async def _follow(self) -> None:
+        """Send users to where a job that was run again has its server now."""
+        try:
+            host = await check_exec_host(await self._exec_host(), here=self._reported_here)
+        except UniSpawnerError as error:
+            self.spawner.log.warning("%s: the route stays as it is: %s", self.name, error)
+            return
+        await self.move_route(host, self.spawner.port)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def ask(self) -> JobStatus:
+        """Ask for the job and raise nothing: JupyterHub takes that for a server that has ended."""
+        try:
+            status: JobStatus = await self.spawner.query_job_status()
+        except Exception:  # of a template, of a subclass's own code
+            job_id = self.spawner.job_id
+            self.spawner.log.exception("%s: job %s can't be asked for", self.name, job_id)
+            return JobStatus.UNKNOWN
+        return status
+
+    async def end(self) -> None:
+        """Run the cancel command until it succeeds, or the job has ended by itself."""
+        spawner, pause = self.spawner, _FIRST_PAUSE
+        spawner.log.info("Stopping server job %s", spawner.job_id)
+        # A job that is forgotten has no id: without one, LSF's bkill takes another job.
+        while spawner.job_id and self.is_current():
+            try:
+                await spawner.cancel_batch_job()
+                break
+            except Exception as error:  # of a directory that is down, of a subclass's own code
+                spawner.log.warning("Job %s is not cancelled yet: %r", spawner.job_id, error)
+            if await self.ask() is JobStatus.NOTFOUND:
+                break
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        self.state.stopping = False
+        if self.is_current():
+            self.commit()

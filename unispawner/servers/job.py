@@ -1,0 +1,241 @@
+"""One server's job from its submission to its end, whatever submits it and asks for it.
+
+The life of a job is written once, here: the submission that nothing interrupts, what is saved and
+when, the stop that goes on until it is confirmed, the route that leads nowhere while the job waits
+again, the start that goes on after a restart of the Hub, and the clean-up. How a job is followed
+and cancelled is written in a subclass: :class:`.scheduled_job.ScheduledJob` for UniSpawner, and
+``unispawner.legacy.job.BatchJob``.
+
+A spawner has one ServerJob at a time, and a new one when JupyterHub makes it forget its server. So
+whoever awaits something for a job never meets the next one's state.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
+
+from .. import tasks
+from ..run_as.client import AgentClient
+from ..web import bookkeeping
+from ..web.reports import Report
+from ..web.server_status import JobFacts
+from . import database
+from .resume import Resumption
+from .state import DEAD_ADDRESS, State
+
+Result = TypeVar("Result")
+
+
+class ServerJob(abc.ABC, Generic[State]):
+    """One server's job.
+
+    Attributes
+    ----------
+    spawner
+        The spawner that runs the server; a wrapper may be around it.
+    state
+        What is saved of it; empty while there is no job.
+    starting
+        True while the spawner's ``start()`` is under way.
+    restored
+        True if another process of the Hub has submitted the job.
+    resumption
+        The start that goes on after a restart of the Hub; None if none does.
+    """
+
+    def __init__(self, spawner: Any, state: State) -> None:
+        self.spawner = spawner
+        self.state = state
+        self.starting = False
+        self.restored = bool(state.mark)
+        self.resumption: Resumption | None = None
+        self._submission: asyncio.Task[Any] | None = None
+        self._stop: asyncio.Task[None] | None = None
+        self._clean_up: asyncio.Task[None] | None = None
+        self._base_url = ""
+
+    # -- what a subclass writes ------------------------------------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def over(self) -> bool:
+        """True if the job is known to have ended."""
+
+    @property
+    def url(self) -> str:
+        """Where the server is; empty if that is not known here."""
+        return ""
+
+    @abc.abstractmethod
+    async def wait_ready(self) -> str:
+        """Return the server's URL when it has reported.
+
+        Raises
+        ------
+        UniSpawnerError
+            If it never will.
+        """
+
+    @abc.abstractmethod
+    async def take_report(self, report: Report) -> None:
+        """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
+
+    @abc.abstractmethod
+    async def end(self) -> None:
+        """Cancel the job; return when the scheduler has confirmed that, however long it takes."""
+
+    @abc.abstractmethod
+    async def client(self) -> AgentClient:
+        """Return the way to the agent of the job's account.
+
+        Raises
+        ------
+        AgentError
+            If there is no such account.
+        """
+
+    @abc.abstractmethod
+    def facts(self) -> JobFacts:
+        """Return what is known of the job at this moment, for people."""
+
+    def let_go(self) -> None:
+        """Stop to follow the job: the spawner forgets it."""
+
+    # -- saved state -----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The server's name in log lines."""
+        return bookkeeping.log_name(self.spawner)
+
+    def is_current(self) -> bool:
+        """Return False once the spawner has forgotten this job."""
+        return getattr(self.spawner, "server_job", None) is self
+
+    def commit(self) -> bool:
+        """Save the state now; return False, and log why, if the database refuses."""
+        return database.commit(self.spawner)
+
+    def forget(self) -> bool:
+        """Let go of the job and revoke its token; return False if the next Hub must end it.
+
+        JupyterHub forgets a server when its stop returns, raises, or is cancelled because the Hub
+        itself ends. In the last case the job may still run.
+        """
+        if self.state.stopping and self.state.mark and not self.over:
+            database.leave_to_the_next_hub(self.spawner, self._base_url)
+            return False
+        self.start_clean_up()
+        database.revoke_token(self.spawner, self.state.token_id)
+        if self.resumption is not None:
+            self.resumption.forgotten.set()
+        self.let_go()
+        return True
+
+    # -- submission ------------------------------------------------------------------------------
+
+    @property
+    def submitting(self) -> bool:
+        """True while a submission is under way."""
+        return self._submission is not None and not self._submission.done()
+
+    async def submit(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do the work of a submission to its end, also if whoever awaits it is cancelled.
+
+        A Hub that shuts down cancels a start, and so does a user; the job that is being submitted
+        must not be lost by that.
+        """
+        self._submission = submission = tasks.start(work, f"submission for {self.name}")
+        result: Result = await asyncio.shield(submission)
+        return result
+
+    async def submitted(self) -> None:
+        """Return when no submission is under way, whatever became of it."""
+        if self._submission is not None and not self._submission.done():
+            await asyncio.wait({self._submission})
+
+    # -- where the server is ---------------------------------------------------------------------
+
+    def forget_address(self) -> None:
+        """Send nobody to where the server was: its port may be another user's by now."""
+        self.spawner.log.warning(
+            "%s: the job is no longer where its server was; it is followed to its new place",
+            self.name,
+        )
+        self.state.port = 0
+        self.state.waiting_since = time.time()
+        self.commit()
+        tasks.start(self.move_route(*DEAD_ADDRESS), f"route of {self.name}")
+
+    async def move_route(self, host: str, port: int) -> None:
+        """Send a ready server's users to another address at once."""
+        server = self.spawner.server
+        if server is None:
+            return
+        server.ip, server.port = host, port
+        self.commit()
+        if bookkeeping.outer(self.spawner).ready:
+            user = self.spawner.user
+            await user.settings["proxy"].add_user(user, self.spawner.name)
+
+    # -- after a restart -------------------------------------------------------------------------
+
+    def ready(self) -> None:
+        """Take note that JupyterHub has found the server up."""
+        self.restored = False
+        if self.resumption is not None:
+            self.resumption.ready()
+
+    def resume(self) -> Resumption:
+        """Make the start that a restart has interrupted a pending spawn, if it is not one yet."""
+        if self.resumption is None:
+            self.resumption = Resumption(self)
+        return self.resumption
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Cancel the job and return when its end is confirmed; raise nothing.
+
+        JupyterHub forgets a server whose stop has returned or raised, and would leave the job to
+        itself. The work goes on if whoever awaits it is cancelled.
+        """
+        if self.resumption is not None:
+            await self.resumption.stopping()
+        await asyncio.shield(self.start_stop())
+
+    def start_stop(self) -> asyncio.Task[None]:
+        """Begin to end the job, if that is not under way, and return the task that does it."""
+        if self._stop is None or self._stop.done():
+            self._stop = tasks.start(self._end(), f"stop of {self.name}")
+        return self._stop
+
+    async def _end(self) -> None:
+        self.state.stopping = True
+        server = self.spawner.server
+        self._base_url = server.base_url if server else self._base_url
+        self.commit()
+        await self.submitted()
+        await self.end()
+
+    def start_clean_up(self) -> asyncio.Task[None] | None:
+        """Begin to remove the job's private files, once; return the task, None without a job."""
+        if self._clean_up is None and self.state.mark:
+            work = self._remove_files(self.state.mark)
+            self._clean_up = tasks.start(work, f"clean-up for {self.name}")
+        return self._clean_up
+
+    async def clean_up(self) -> None:
+        """Remove the job's private files; the agent sweeps later what can't be removed now."""
+        if (task := self.start_clean_up()) is not None:
+            await asyncio.wait({task})
+
+    async def _remove_files(self, mark: str) -> None:
+        try:
+            await (await self.client()).cleanup(mark)
+        except Exception as error:  # of a directory service that is down, too
+            self.spawner.log.warning("%s: private files are left for later: %s", self.name, error)

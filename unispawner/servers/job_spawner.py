@@ -1,0 +1,75 @@
+"""What JupyterHub calls on a spawner whose server is a job: what is the same for all of them."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any
+
+from ..web import reports
+from ..web.reports import Report
+from ..web.server_status import WithStatus
+from . import start_check
+from .job import ServerJob
+
+if TYPE_CHECKING:
+    from jupyterhub.spawner import Spawner as _Base
+else:  # JupyterHub refuses a subclass of Spawner that can't start, stop and poll
+    _Base = object
+
+
+class JobSpawner(WithStatus, _Base):
+    """A mixin: a spawner with a :class:`.job.ServerJob`. It comes before Spawner in the bases.
+
+    Attributes
+    ----------
+    server_job
+        The job of the server; one without state if there is no server.
+    """
+
+    server_job: ServerJob[Any]
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.server_job = self.new_job()
+        super().__init__(**kwargs)
+
+    @abc.abstractmethod
+    def new_job(self) -> ServerJob[Any]:
+        """Return a job of no server."""
+
+    @property
+    def token_id(self) -> int | None:
+        """The id of the server's API token; None if there is no server."""
+        token_id: int | None = self.server_job.state.token_id
+        return token_id
+
+    def clear_state(self) -> None:
+        """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
+        if self.server_job.forget():
+            self.server_job = self.new_job()
+            super().clear_state()
+
+    def commit(self) -> bool:
+        """Save the state now; return False, and log why, if the database refuses."""
+        return self.server_job.commit()
+
+    async def take_report(self, report: Report) -> None:
+        """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
+        await self.server_job.take_report(report)
+
+    async def get_url(self) -> str:
+        """Return where the server is; after a restart, wait for one that has not reported yet."""
+        job = self.server_job
+        if job.url:
+            return job.url
+        if job.restored and not job.state.port:
+            return await job.resume().get_url()
+        return str(await super().get_url())
+
+    def start_polling(self) -> None:
+        """Begin to poll: JupyterHub has found the server up."""
+        super().start_polling()
+        self.server_job.ready()
+
+
+reports.register()
+start_check.watch()

@@ -1,0 +1,347 @@
+"""The job of a UniSpawner's server: the monitor follows it, the agent submits and cancels it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from .. import tasks
+from ..errors import InvalidJobError, JobEndedError, SchedulerUnavailable, UniSpawnerError
+from ..job import JobInfo, JobState
+from ..monitor.cancel import cancel_until_ended
+from ..monitor.monitor import FAST_INTERVAL, Monitor
+from ..monitor.tracked_job import TrackedJob
+from ..run_as.accounts import find_account
+from ..run_as.client import AgentClient
+from ..web import bookkeeping, words
+from ..web.reports import Report
+from ..web.server_status import JobFacts
+from .address import check_address, exec_host, has_moved
+from .job import ServerJob
+from .state import ServerState
+
+_LOG_LINES = 20
+_REPORT_WAITS = 4 * FAST_INTERVAL
+"""How long (seconds) a report waits for the scheduler's next answer."""
+_FIRST_ANSWER = 4.0
+"""How long (seconds) a restarted Hub waits to find the job, and then to hear of it."""
+_SUBMIT_MARGIN = 30.0
+"""Seconds that a submission may take longer than ``agent_timeout`` allows."""
+_LONGEST_PAUSE = 60.0
+"""Seconds between attempts to find a job after a restart."""
+
+
+class ScheduledJob(ServerJob[ServerState]):
+    """A job that the monitor follows.
+
+    Attributes
+    ----------
+    tracked
+        What the monitor knows of the job; None until it has an id, and until it is found again
+        after a restart.
+    """
+
+    def __init__(self, spawner: object, state: ServerState | None = None) -> None:
+        super().__init__(spawner, state or ServerState())
+        self.tracked: TrackedJob | None = None
+        self._attachment: asyncio.Task[None] | None = None
+
+    # -- what it is made of ----------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        """The scheduler's name for people."""
+        return str(self.spawner.get_scheduler().title)
+
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor of the scheduler, which all its spawners share."""
+        monitor: Monitor = self.spawner.monitor()
+        return monitor
+
+    @property
+    def over(self) -> bool:
+        """True if the scheduler has said that the job has ended."""
+        return self.tracked is not None and self.tracked.over
+
+    @property
+    def url(self) -> str:
+        """Where the server is; empty before it has reported."""
+        return self.state.url
+
+    async def client(self) -> AgentClient:
+        """Return the way to the agent of the job's account."""
+        if self.tracked is not None:
+            return self.tracked.client
+        account = await find_account(self.state.account, self.spawner.min_uid)
+        client: AgentClient = self.spawner.agent_client(account)
+        return client
+
+    def track(self, client: AgentClient, job_id: str, *, submitted: bool = False) -> None:
+        """Follow the job from now on; ``submitted`` means that it was submitted just now."""
+        self.tracked = TrackedJob(job_id, client, on_change=self._changed)
+        self.tracked.reported = bool(self.state.port)
+        self.monitor.track(self.tracked, submitted=submitted)
+
+    def let_go(self) -> None:
+        """Stop to follow the job."""
+        if self.tracked is not None:
+            self.monitor.untrack(self.tracked)
+
+    def facts(self) -> JobFacts:
+        """Return what is known of the job at this moment."""
+        tracked = self.tracked
+        if tracked is None:
+            return JobFacts(summary=self.state.summary)
+        problem = self.monitor.problem
+        return JobFacts(
+            job_id=tracked.job_id,
+            info=tracked.info,
+            message=words.progress_event(tracked, problem, self.title)["message"],
+            summary=self.state.summary,
+            scheduler=self.title,
+            cluster=self.spawner.cluster,
+            waiting_since=self.state.waiting_since,
+            duration=self.state.duration,
+            end_warning=self.spawner.end_warning,
+            heard=problem is None,
+        )
+
+    # -- ready or not ----------------------------------------------------------------------------
+
+    async def wait_ready(self) -> str:
+        """Return the server's URL when it has reported.
+
+        Raises
+        ------
+        JobEndedError
+            If the job ends first, or runs for ``report_timeout`` without a report.
+        """
+        deadline = self.state.waiting_since + self.spawner.start_timeout
+        running_since: float | None = None
+        if self._attachment is not None:  # a restarted Hub is looking for the job
+            await asyncio.wait({self._attachment})
+        assert self.tracked is not None
+        while not self.state.port:
+            job, now = self.tracked, time.monotonic()
+            if job.final or (job.info and job.info.stuck):
+                raise await self.why_ended()
+            if self.restored and time.time() > deadline:
+                raise JobEndedError(words.not_in_time(self.spawner.start_timeout))
+            if job.info is None or job.info.state is not JobState.RUNNING:
+                running_since = None
+                await job.wait_change(30.0)
+                continue
+            running_since = running_since or now
+            left = running_since + self.spawner.report_timeout - now
+            if left <= 0:
+                raise await self._never_reported(job)
+            await job.wait_change(left)
+        return self.state.url
+
+    async def why_ended(self) -> JobEndedError:
+        """Return the error that says why the job has ended, with the end of its log."""
+        assert self.tracked is not None
+        message = words.job_ended(self.tracked, self.title)
+        return JobEndedError(message, output=await self._log_tail(self.state.mark))
+
+    async def _never_reported(self, job: TrackedJob) -> JobEndedError:
+        url = self.spawner.get_env().get("JUPYTERHUB_API_URL", "")
+        message = words.never_reported(job, self.spawner.report_timeout, url)
+        return JobEndedError(message, output=await self._log_tail(self.state.mark))
+
+    async def _log_tail(self, mark: str) -> str:
+        """Return the end of the job's log, read as the user."""
+        try:
+            return await (await self.client()).log_tail(mark, _LOG_LINES)
+        except UniSpawnerError as error:
+            return words.no_log(error)
+
+    # -- where the server is ---------------------------------------------------------------------
+
+    async def take_report(self, report: Report) -> None:
+        """Save where the server listens.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If it is not known yet where the job runs: the job should report again.
+        InvalidJobError
+            If the host is not the job's.
+        """
+        job = self.tracked
+        if job is None:
+            raise SchedulerUnavailable(words.STILL_SUBMITTING)
+        if job.being_reported:
+            raise SchedulerUnavailable(words.REPORT_UNDER_CHECK)
+        job.being_reported = True
+        try:
+            if exec_host(job) is None:
+                await self.monitor.refresh(_REPORT_WAITS)
+            loopback = self.spawner.get_scheduler().loopback
+            hosts = self.spawner.host_map
+            address = await check_address(job, report.host, hosts, loopback=loopback)
+            if not (self.is_current() and self.tracked is job):
+                raise SchedulerUnavailable(words.JOB_MOVED)
+        except InvalidJobError:
+            self.monitor.hurry()  # the job may have been run again elsewhere; it reports again
+            raise
+        finally:
+            job.being_reported = False
+        self.state.host, self.state.port = address, report.port
+        job.reported, job.reported_at, job.life = True, time.monotonic(), None
+        self.commit()
+        job.notify()
+        if bookkeeping.outer(self.spawner).ready:
+            await self.move_route(address, report.port)
+
+    def forget_address(self) -> None:
+        """Send nobody to where the server was: its port may be another user's by now."""
+        self.state.host = ""
+        if self.tracked is not None:
+            self.tracked.reported = False
+        super().forget_address()
+
+    # -- what the scheduler says -----------------------------------------------------------------
+
+    def _changed(self, job: TrackedJob, before: JobInfo | None) -> None:
+        """Follow a job that is run again, and let the Hub know at once of a job that has ended."""
+        if not self.is_current() or job is not self.tracked or job.info is None:
+            return
+        if job.info.state.final:
+            if not job.stopping:
+                self._log_end(job)
+            self.start_clean_up()
+            if bookkeeping.is_polled(self.spawner):
+                tasks.start(self._server_ended(job), f"end of {self.name}")
+        elif job.info.stuck and self.state.port and not job.stopping:
+            # The server has ended, and the job would stay for ever: it is as good as ended.
+            self._log_end(job)
+            self.forget_address()
+            if self._stop is None or self._stop.done():
+                self._show_end(job)
+            self.start_stop()
+        elif self.state.port and not job.stopping and has_moved(job, before, job.info):
+            self.forget_address()
+
+    def _log_end(self, job: TrackedJob) -> None:
+        self.spawner.log.warning("%s: %s", self.name, words.job_ended(job, self.title))
+
+    async def _server_ended(self, job: TrackedJob) -> None:
+        """Make JupyterHub forget a server whose job has ended, and show why if it has failed."""
+        if not job.stopping and job.info and job.info.state is not JobState.COMPLETED:
+            self._show_end(job)
+        await bookkeeping.notify_end(self.spawner)
+
+    def _show_end(self, job: TrackedJob) -> None:
+        """Show on JupyterHub's pages why a ready server has ended, and soon the end of its log."""
+        if not bookkeeping.outer(self.spawner).ready:
+            return
+        message, mark = words.job_ended(job, self.title), self.state.mark
+        shown = bookkeeping.report_ended_server(self.spawner, JobEndedError(message))
+
+        async def add_log() -> None:
+            error = JobEndedError(message, output=await self._log_tail(mark))
+            bookkeeping.report_ended_server(self.spawner, error, shown)
+
+        tasks.start(add_log(), f"log of {self.name}")
+
+    async def poll(self) -> int | None:
+        """Return None while there is a job, or it may be there; else its exit status.
+
+        Answers from memory. Only the first time after a restart it waits for the scheduler, a few
+        seconds at most.
+        """
+        if self.starting and not (self.tracked and self.tracked.final):
+            return None
+        if self.submitting:
+            return None
+        if not self.state.mark:
+            return 0
+        if self.restored and not (self.tracked and self.tracked.info):
+            await self._hear_first()
+            if not self.is_current():  # it was stopped meanwhile
+                return 0
+        if self.tracked is None or not self.tracked.over:
+            return None
+        return _exit_status(self.tracked.info)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """Cancel the job until the scheduler confirms it, and remove its private files."""
+        if self.tracked is None and self.state.mark:
+            await self._attach()
+        job = self.tracked
+        if job is None:
+            return
+        job.stopping = True
+        self.monitor.track(job)
+        await cancel_until_ended(job, self.monitor)
+        await self.clean_up()
+
+    # -- after a restart -------------------------------------------------------------------------
+
+    async def _attach(self) -> None:
+        """Follow the job that another process of the Hub has submitted.
+
+        Without an id, the Hub died in the middle of the submission: the job is looked for by its
+        mark, until no agent can be at work on it any more.
+        """
+        state, pause = self.state, 1.0
+        deadline = state.submit_time + self.spawner.agent_timeout + _SUBMIT_MARGIN
+        while self.tracked is None and self.is_current():
+            try:
+                client = await self.client()
+                over = time.time() > deadline
+                if not state.job_id:
+                    state.job_id = await client.find(state.mark)
+                    if self.is_current():
+                        self.commit()
+                if not self.is_current():
+                    return  # it was stopped meanwhile
+                if state.job_id:
+                    self.track(client, state.job_id)
+                elif over:
+                    reason = words.RESTARTED_BEFORE_SUBMISSION
+                    info = JobInfo(client.account.name, JobState.FAILED, reason)
+                    self.tracked = TrackedJob("", client, info=info)
+                    self.start_clean_up()
+            except UniSpawnerError as error:
+                self.spawner.log.warning("%s can't be looked up yet: %s", self.name, error)
+            if self.tracked is None:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _hear_first(self) -> None:
+        """Give the scheduler a few seconds to answer, so that nobody is sent to a dead server.
+
+        A start that had not reported becomes a pending spawn here; a stop that the restart
+        interrupted goes on here, however long it takes.
+        """
+        first = self._attachment is None
+        if self._attachment is None:
+            if not self.state.port and not self.state.stopping:
+                self.resume()
+            self._attachment = tasks.start(self._attach(), f"return of {self.name}")
+        patience = None if self.state.stopping else _FIRST_ANSWER
+        await asyncio.wait({self._attachment}, timeout=patience)
+        until = time.monotonic() + _FIRST_ANSWER
+        while self.tracked and not self.tracked.info and time.monotonic() < until:
+            await self.tracked.wait_change(until - time.monotonic())
+        if self.state.stopping and self.tracked and not self.tracked.over:
+            await self.stop()
+        if first and self.resumption is not None and self.resumption.future.cancelled():
+            await self.resumption.forgotten.wait()
+        elif first and self.over and not self.state.stopping:
+            error = await self.why_ended()
+            if self.resumption is not None:
+                self.resumption.fail(error)
+            else:
+                bookkeeping.report_failed_start(self.spawner, error)
+
+
+def _exit_status(info: JobInfo | None) -> int:
+    """Return a job's exit status; a job that failed before its script ran has none of its own."""
+    failed = info is not None and info.state is JobState.FAILED
+    return (info.exit_code if info else 0) or int(failed)

@@ -1,0 +1,151 @@
+"""What a user reads while a server starts, and when it fails: all of it, to be read together.
+
+JupyterHub escapes these texts where it makes HTML of them. Amounts and moments are put into words
+by :mod:`.summary`; what JupyterHub does with an error is in :mod:`.failures`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import UniSpawnerError
+from ..job import JobInfo, JobState
+from ..monitor.tracked_job import TrackedJob
+from .summary import clock
+
+# -- while it starts ----------------------------------------------------------------------------
+
+
+def progress_event(
+    job: TrackedJob | None, problem: UniSpawnerError | None, title: str
+) -> dict[str, Any]:
+    """Return one event of JupyterHub's progress stream; equal as long as nothing has changed.
+
+    There is no ``html_message``, which JupyterHub would put into the page as it is.
+
+    Parameters
+    ----------
+    job
+        The job that the monitor follows; None while it is being submitted.
+    problem
+        Why the scheduler does not answer; None while it does.
+    title
+        The scheduler's name for people.
+    """
+    if job is None:
+        return {"progress": 5, "message": f"Submitting the job to {title}"}
+    info = job.info
+    if info is None:
+        return {"progress": 10, "message": f"Job {job.job_id} is submitted to {title}"}
+    old = f" ({title} does not answer at the moment; this is its last answer)" if problem else ""
+    if info.state in (JobState.QUEUED, JobState.HELD):
+        return {"progress": 20, "message": _waiting(job.job_id, info) + old}
+    if info.state is JobState.RUNNING:
+        if job.reported:
+            return {"progress": 90, "message": f"The server is ready on {info.exec_host}"}
+        where = f" on {info.exec_host}" if info.exec_host else ""
+        message = f"Job {job.job_id} is running{where}; waiting for the server to start"
+        return {"progress": 60, "message": message + old}
+    reason = f": {info.message}" if info.message else ""
+    return {"progress": 60, "message": f"Job {job.job_id} is {info.state.value.lower()}{reason}"}
+
+
+def _waiting(job_id: str, info: JobInfo) -> str:
+    word = "held" if info.state is JobState.HELD else "queued"
+    parts = [f"Job {job_id} is {word}"]
+    if info.queue_position is not None:
+        parts.append(f"number {info.queue_position} in its queue")
+    message = ", ".join(parts)
+    if info.message:
+        message += f": {info.message}"
+    if info.estimated_start is not None:
+        message += f". Estimated start: {clock(info.estimated_start)}"
+    return message
+
+
+# -- why there is no server ---------------------------------------------------------------------
+
+STOPPED_BEFORE_SUBMISSION = "The start was stopped before the job was submitted."
+CANCELLED = "The start was cancelled."
+RESTARTED_BEFORE_SUBMISSION = "the Hub was restarted before the job was submitted"
+DATABASE_REFUSES = "The Hub's database takes no changes at the moment. Try again in a minute."
+NO_INTERNAL_SSL = (
+    "c.JupyterHub.internal_ssl: UniSpawner cannot bring the certificates to the nodes yet. Set it "
+    "to False."
+)
+
+
+def job_ended(job: TrackedJob, title: str) -> str:
+    """Return why a job has ended, or why it can never run."""
+    info = job.info
+    words = f"{title} says {info.native_state}" if info and info.native_state else "It is gone"
+    reason = f": {info.message}" if info and info.message else ""
+    if info and info.stuck:
+        return f"The job {job.job_id} can't run. {words}{reason}."
+    when = "" if job.reported else " before its server was ready"
+    return f"The job {job.job_id} ended{when}. {words}{reason}."
+
+
+def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
+    """Return what to look at when a job has run for some seconds and its server is silent.
+
+    Parameters
+    ----------
+    url
+        Where the server reports to: the Hub's API, as the nodes reach it.
+    """
+    host = job.info.exec_host if job.info else ""
+    return (
+        f"The job {job.job_id} has run on {host} for {seconds:g} s, but its server has not "
+        f"reported. Can the nodes reach the Hub at {url}? (c.JupyterHub.hub_ip, "
+        "c.Spawner.hub_connect_url, c.UniSpawner.report_timeout)"
+    )
+
+
+def not_in_time(seconds: float) -> str:
+    """Return that ``start_timeout`` is over."""
+    return f"The server did not start within {seconds:g} s (c.Spawner.start_timeout)."
+
+
+def start_broke_off(error: Exception) -> str:
+    """Return that a start which a restart interrupted met an unexpected error."""
+    return f"The start can't go on: {type(error).__name__}: {error}"
+
+
+def no_log(error: UniSpawnerError) -> str:
+    """Return what is shown in place of the end of the job's log."""
+    return f"(The job's log can't be read: {error.message})"
+
+
+# -- why a report is not taken ------------------------------------------------------------------
+
+STILL_SUBMITTING = "The job is still being submitted. Report again."
+REPORT_UNDER_CHECK = "Another report of this server is being checked. Report again."
+HOST_UNKNOWN = "The scheduler has not said yet on which host this job runs. Report again."
+JOB_MOVED = "The job has just moved to another host. Report again."
+
+# -- the legacy classes: batchspawner's words, which sites search for ---------------------------
+
+LEGACY_PENDING = "Pending in queue..."
+LEGACY_RUNNING = "Cluster job running... waiting to connect"
+LEGACY_UNKNOWN = "Unknown status..."
+LEGACY_DISAPPEARED = (
+    "The Jupyter batch job has disappeared while pending in the queue or died immediately after "
+    "starting."
+)
+
+
+def legacy_no_job_id(cls: str, command: str, output: str) -> str:
+    """Return that no job id can be read from what the submit command printed."""
+    return (
+        "Jupyter batch job submission failure (no jobid in output). "
+        f"c.{cls}.batch_submit_cmd, {command!r}, printed: {output!r}"
+    )
+
+
+def legacy_no_host(cls: str, job_id: str) -> str:
+    """Return that no host can be read from what the query command prints of a running job."""
+    return (
+        f"The job {job_id} runs, but its host can't be read (c.{cls}.state_exechost_re). The query "
+        "command printed:"
+    )
