@@ -1,40 +1,72 @@
-"""Imports run downward only, and what is public is there (docs/design)."""
+"""The architecture: imports run downward only, and each side has only the packages it may have.
+
+``python tests/test_layers.py`` prints how many rooms (modules and folders) lie on the top floor,
+the circles of imports and the longest chain of imports.
+"""
+
+from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
-import unispawner
-
-PACKAGE = Path(unispawner.__file__).parent
+found = find_spec("unispawner")
+assert found and found.origin
+PACKAGE = Path(found.origin).parent
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
-LONGER = {"launcher.py": 650}
-"""One file by design: a node gets it whole."""
 
-# For each place, what of the package it may import; longest prefix first. What is not named here is
-# the Hub's side and may import all but the user's side and the executors.
-MAY_IMPORT = {
-    "launcher": set(),
+# What each room, a folder or a module of the top floor, may import from other rooms.
+MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
-    "errors": set(),
-    "units": {"errors"},
-    "job": {"errors", "units"},
-    "schedulers": {"errors", "units", "job", "schedulers"},
-    "script": {"errors", "job", "schedulers", "launcher", "script"},
-    "agent": {"errors", "units", "job", "schedulers", "script", "agent"},
     "__init__": {"_version"},
+    "errors": set(),
+    "launcher": set(),
+    "units": {"errors"},
+    "tasks": {"errors"},
+    "job": {"errors", "units"},
+    "schedulers": {"errors", "units", "job"},
+    "script": {"errors", "job", "schedulers", "launcher"},
+    "agent": {"errors", "units", "job", "schedulers", "script"},
+    "submit_host": {"errors", "schedulers"},
+    "run_as": {"errors", "job", "schedulers", "submit_host"},
+    "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},
+    "settings": {
+        *("errors", "job", "units", "schedulers", "script", "submit_host", "run_as", "tasks"),
+    },
+    "web": {"errors", "job", "units", "schedulers", "monitor", "tasks"},
+    "servers": {
+        *("errors", "job", "submit_host", "run_as", "monitor", "settings", "web", "tasks"),
+    },
+    "profiles": {"errors", "job", "units", "schedulers", "web", "servers"},
+    "legacy": {
+        *("errors", "job", "schedulers", "script", "submit_host", "run_as", "web", "servers"),
+        "tasks",
+    },
+    # A fake scheduler for other people's tests.
+    "testing": {"errors", "job", "schedulers", "submit_host", "run_as"},
+    # The commands: everything but the user's side, which they start as a process.
+    "admin": {
+        *("_version", "errors", "job", "units", "tasks", "schedulers", "script", "submit_host"),
+        *("run_as", "monitor", "settings", "web", "servers", "profiles", "legacy"),
+    },
 }
-STANDARD_LIBRARY_ONLY = {"launcher", "_version", "errors", "units", "job", "schedulers", "script"}
+PURE = {
+    *("_version", "errors", "launcher", "units", "job", "schedulers", "script"),
+}
+"""Rooms that need no package but the standard library; a template may be Jinja's."""
+NO_JUPYTERHUB = {
+    *("profiles/fields.py", "profiles/option.py", "profiles/profile.py", "profiles/reading.py"),
+    "profiles/schema.py",
+}
+"""The model of a profile, which needs no Hub."""
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The dotted names that a module imports, wherever in it; relative ones made absolute.
+def imports(path: Path, *, typing_too: bool = True) -> Iterator[str]:
+    """Yield the dotted names of the modules that a module imports, wherever in it, absolute.
 
-    What only the type checker imports does not count.
+    Without ``typing_too``, what only the type checker imports is left out.
     """
     tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
     package = ["unispawner", *path.parts[:-1]]
@@ -46,120 +78,176 @@ def imports(path: Path) -> Iterator[str]:
         for node in ast.walk(statement)
     }
     for node in ast.walk(tree):
-        if id(node) in typing_only:
+        if id(node) in typing_only and not typing_too:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            if module == "unispawner" or (node.level and not node.module):
-                yield from (f"{module}.{alias.name}" for alias in node.names)
-            else:
-                yield module
+            for alias in node.names:
+                # "from . import x": x may be a module, or a name in the package's __init__.
+                full = f"{module}.{alias.name}"
+                yield full if module_path(full) else module
 
 
-def place(path: Path) -> str:
+def module_path(name: str) -> Path | None:
+    """Return the file of a module of ours; None for another name."""
+    first, *parts = name.split(".")
+    if first != "unispawner":
+        return None
+    for path in (Path(*parts).with_suffix(".py") if parts else None, Path(*parts, "__init__.py")):
+        if path is not None and (PACKAGE / path).exists():
+            return path
+    return None
+
+
+def room(path: Path) -> str:
+    """Return the folder, or the module, of the top floor in which a file lies."""
     return path.parts[0].removesuffix(".py")
 
 
-def ours(path: Path) -> set[str]:
-    return {
-        name.split(".")[1]
-        for name in imports(path)
-        if name.startswith("unispawner.") and not name.split(".")[1].startswith("__version")
-    }
+def ours(path: Path) -> set[Path]:
+    """Return the files of ours that a file imports."""
+    return {file for name in imports(path) if (file := module_path(name)) and file != path}
 
 
 def foreign(path: Path) -> set[str]:
-    names = {name.partition(".")[0] for name in imports(path)} - {"unispawner"}
+    """Return the packages that a file imports, except ours and the standard library's."""
+    names = {name.partition(".")[0] for name in imports(path, typing_too=False)} - {"unispawner"}
     return names - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_imports_run_downward(path: Path) -> None:
-    """The value types know nothing; schedulers neither side; the user's side nothing of the Hub."""
-    allowed = MAY_IMPORT.get(place(path))
-    if allowed is None:
-        assert "agent" not in ours(path)
-    else:
-        assert ours(path) <= allowed
+def circles() -> list[list[str]]:
+    """Return the groups of modules that import each other, by whatever way (Tarjan's)."""
+    index: dict[Path, int] = {}
+    low: dict[Path, int] = {}
+    stack: list[Path] = []
+    result = []
+
+    def visit(path: Path) -> None:
+        index[path] = low[path] = len(index)
+        stack.append(path)
+        for other in sorted(ours(path)):
+            if other not in index:
+                visit(other)
+                low[path] = min(low[path], low[other])
+            elif other in stack:
+                low[path] = min(low[path], index[other])
+        if low[path] == index[path]:
+            group = stack[stack.index(path) :]
+            del stack[stack.index(path) :]
+            if len(group) > 1:
+                result.append(sorted(map(str, group)))
+
+    for path in MODULES:
+        if path not in index:
+            visit(path)
+    return result
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_foreign_packages_are_where_they_belong(path: Path) -> None:
-    """The user's side never pays for JupyterHub; the Hub never loads PSI/J or DRMAA."""
-    if place(path) in STANDARD_LIBRARY_ONLY:
-        assert foreign(path) <= ({"jinja2"} if path.name == "filling.py" else set())
-    elif place(path) == "agent":
-        in_executors = path.parts[1] == "executors"
-        assert foreign(path) <= ({"psij"} if in_executors else {"drmaa"})
-    else:
-        assert set() == foreign(path) & {"psij", "drmaa"}
+def longest_chain() -> list[str]:
+    """Return the longest chain of rooms, each of which imports the next."""
+    below: dict[str, set[str]] = {}
+    for path in MODULES:
+        rooms = {room(other) for other in ours(path)} - {room(path)}
+        below.setdefault(room(path), set()).update(rooms)
+
+    def chain(name: str, above: frozenset[str] = frozenset()) -> list[str]:
+        rooms = sorted(below.get(name, set()) - above)
+        longest = max((chain(one, above | {name}) for one in rooms), key=len, default=[])
+        return [name, *longest]
+
+    return max(map(chain, sorted(below)), key=len)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_no_module_is_too_long(path: Path) -> None:
-    """One screenful of contents; what grows beyond is two things."""
-    lines = (PACKAGE / path).read_text(encoding="utf-8").count("\n")
-    assert lines <= LONGER.get(str(path), 400)
-
-
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_only_resume_touches_what_jupyterhub_keeps_to_itself(path: Path) -> None:
-    """Its private attributes change with any release."""
-    private = {"_spawn_future", "_spawn_pending", "_check_pending", "_stop_pending"}
-    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert str(path) == "servers/resume.py" or set() == used & private
-
-
-@pytest.mark.parametrize("name", unispawner.__all__)
-def test_public_names_are_there(name: str) -> None:
-    """Each can be imported, is listed, and comes from us."""
-    assert getattr(unispawner, name)
-    assert name in dir(unispawner)
-
-
-def test_other_names_are_not() -> None:
-    """A typing error is an AttributeError, and so an ImportError."""
-    with pytest.raises(AttributeError, match="UniSpawnr"):
-        _ = unispawner.UniSpawnr
-    with pytest.raises(ImportError):
-        from unispawner import UniSpawnr  # noqa: F401
-
-
-def test_public_names_come_when_they_are_asked_for() -> None:
-    """The user's side imports the package, too."""
-    code = (
-        "import sys, unispawner; before = 'jupyterhub' in sys.modules\n"
-        "from unispawner import JobSpec, SubmitError; between = 'jupyterhub' in sys.modules\n"
-        "from unispawner import UniSpawner; print(before, between, 'jupyterhub' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "False False True" == done.stdout.strip(), done.stderr
-
-
-def test_the_fake_scheduler_is_public() -> None:
-    """Others test their configuration with it."""
-    from unispawner import testing
-
-    for name in testing.__all__:
-        assert getattr(testing, name).__doc__
-
-
-@pytest.mark.parametrize("cls", ["UniSpawner", "ProfilesSpawner", "SlurmSpawner"])
-def test_no_private_name_of_jupyterhubs_is_taken(cls: str) -> None:
-    """Its spawner has private attributes that its pages ask for: `_failed` is a server's, say."""
-    from jupyterhub.spawner import Spawner
-    from traitlets.config import LoggingConfigurable
-
-    private = {name for name in vars(Spawner) if name.startswith("_")}
-    private -= {*vars(LoggingConfigurable), *(name for name in private if "_default" in name)}
-    mine = [
-        one for one in getattr(unispawner, cls).__mro__ if one.__module__.startswith("unispawner")
+def test_imports_run_downward() -> None:
+    """Each room imports only rooms that lie below it."""
+    wrong = [
+        f"{path} imports {other}"
+        for path in MODULES
+        for other in sorted(ours(path))
+        if room(other) not in {room(path), "__init__"} | MAY_IMPORT[room(path)]
     ]
-    assert {name for one in mine for name in vars(one)} & private <= ON_PURPOSE
+    assert [] == wrong
 
 
-ON_PURPOSE = {"_run_apply_user_options"}  # the one way to check what it sets
+def test_the_table_has_each_room_and_no_circle() -> None:
+    """A new folder has its line in the table, and what the table allows has an order."""
+    assert {room(path) for path in MODULES} == set(MAY_IMPORT)
+    left = dict(MAY_IMPORT)
+    while left:
+        lowest = [name for name, below in left.items() if not below & set(left)]
+        assert lowest, f"a circle among {sorted(left)}"
+        for name in lowest:
+            del left[name]
+
+
+def test_no_modules_import_each_other() -> None:
+    """A module can be understood without those that import it: there are no circles."""
+    assert [] == circles()
+
+
+def test_foreign_packages_are_where_they_belong() -> None:
+    """The pure rooms need no package; the user's side no JupyterHub; the Hub no PSI/J, no DRMAA."""
+    wrong = []
+    for path in MODULES:
+        packages = foreign(path)
+        if room(path) in PURE:
+            bad = packages - ({"jinja2"} if room(path) == "script" else set())
+        elif room(path) == "agent":
+            bad = packages - ({"psij"} if path.parts[1] == "executors" else {"drmaa"})
+        elif path.as_posix() in NO_JUPYTERHUB:
+            bad = packages & {"jupyterhub", "tornado", "psij", "drmaa"}
+        else:
+            bad = packages & {"psij", "drmaa"}
+        wrong += [f"{path} imports {name}" for name in sorted(bad)]
+    assert [] == wrong
+
+
+def private_names() -> set[str]:
+    """Return JupyterHub's private names: of spawners, users, proxies and request handlers."""
+    from jupyterhub.apihandlers.base import APIHandler
+    from jupyterhub.proxy import Proxy
+    from jupyterhub.spawner import Spawner
+    from jupyterhub.user import User
+    from traitlets import HasTraits
+
+    classes = [
+        cls
+        for top in (Spawner, User, Proxy, APIHandler)
+        for cls in top.__mro__
+        if cls.__module__.startswith("jupyterhub.")
+    ]
+    names = {name for cls in classes for name in vars(cls) if "_default" not in name}
+    names -= set(vars(HasTraits)) | set(vars(type("Any", (HasTraits,), {})))
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+def test_one_module_uses_what_jupyterhub_keeps_to_itself() -> None:
+    """JupyterHub's private attributes change with any release: they are in web/bookkeeping.py."""
+    assert {"_spawn_future", "_poll_callback", "_run_apply_user_options"} <= private_names()
+    wrong = []
+    for path in MODULES:
+        tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        used |= {
+            node.name
+            for cls in ast.walk(tree)
+            if isinstance(cls, ast.ClassDef)
+            for node in cls.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        if path.as_posix() != "web/bookkeeping.py":
+            wrong += [f"{path}: {name}" for name in sorted(used & private_names())]
+    assert [] == wrong
+
+
+if __name__ == "__main__":
+    top = sorted({room(path) for path in MODULES} - {"__init__", "_version"})
+    between = {(room(path), room(other)) for path in MODULES for other in ours(path)}
+    print(f"modules: {len(MODULES)}")
+    print(f"rooms on the top floor: {len(top)}: {' '.join(top)}")
+    print(f"imports between rooms: {sum(a != b and b != '__init__' for a, b in between)}")
+    print(f"circles: {len(circles())}: {circles()}")
+    print(f"longest chain of rooms: {len(longest_chain())}: {' > '.join(longest_chain())}")
