@@ -232,6 +232,11 @@ def test_one_module_uses_what_jupyterhub_keeps_to_itself() -> None:
         tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         used |= {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        used |= {
             node.name
             for cls in ast.walk(tree)
             if isinstance(cls, ast.ClassDef)
