@@ -64,7 +64,7 @@ async def test_servers_of_the_last_release_go_on(
     wrapper.load_state(json.loads(text))
     child: Any = inner(wrapper)
     assert child_class is type(child)
-    job_id = child.state.job_id if child_class is UniSpawner else child.job_id
+    job_id = child.server_job.state.job_id if child_class is UniSpawner else child.job_id
     assert "4711" == job_id
     state, before = saved(wrapper), json.loads(text)
     assert f"unispawner.{child_class.__name__}" == state["child_class"]
