@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.fake_sudo import FakeSudo
 
-from unispawner.run_as import base, get_run_as
+from unispawner.run_as import base
 from unispawner.run_as.accounts import Account
-from unispawner.run_as.client import AgentClient
-from unispawner.schedulers import get_scheduler
-from unispawner.submit_host.host import SubmitHost
-
-FakeSudo = Callable[[str], AgentClient]
 
 
 @pytest.fixture
@@ -33,32 +28,8 @@ def ada() -> Account:
 
 @pytest.fixture
 def fake_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ada: Account) -> FakeSudo:
-    """Return a function that makes a client whose sudo is a shell script.
-
-    The script writes its arguments, its environment and its input to files.
-    """
+    """A fake sudo in place of the real one; call it with shell commands to get a client."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setitem(base._ENVIRONMENT, "PATH", f"{folder}:/usr/bin:/bin")
-
-    def make(text: str, seconds: float = 30.0) -> AgentClient:
-        script = folder / "sudo"
-        script.write_text(
-            "#!/bin/sh\n"
-            f"printf '%s\\n' \"$@\" >{tmp_path}/arguments\n"
-            f"env >{tmp_path}/environment\n"
-            f"cat >{tmp_path}/input\n"
-            f"{text}\n"
-        )
-        script.chmod(0o755)
-        return AgentClient(
-            account=ada,
-            scheduler=get_scheduler("slurm"),
-            run_as=get_run_as(
-                "sudo", agent_python="/opt/py/bin/python", allow_shared_account=False
-            ),
-            host=SubmitHost(),
-            seconds=seconds,
-        )
-
-    return make
+    return FakeSudo(folder, ada)

@@ -10,7 +10,8 @@ from unispawner.errors import InvalidJobError
 from unispawner.run_as import WAYS
 from unispawner.schedulers import NAMES
 from unispawner.servers.spawner import UniSpawner
-from unispawner.settings.job import JobSettings, SchedulerSettings
+from unispawner.settings.job import JobSettings
+from unispawner.settings.scheduler import SchedulerSettings
 
 MARK = "0123456789abcdef"
 OURS = sorted({**vars(JobSettings), **vars(SchedulerSettings)} & UniSpawner.class_traits().keys())

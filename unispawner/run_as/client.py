@@ -61,7 +61,9 @@ class AgentClient:
             "stage", mark=mark, environment=dict(environment), python=python, options=list(options)
         )
         path = result.get("wrapper") if isinstance(result, dict) else None
-        if not isinstance(path, str) or not re.fullmatch(r"/[\w@%+=:,./-]{1,1000}", path):
+        if not isinstance(path, str):
+            raise self._invalid_reply("path of a wrapper", result)
+        if not re.fullmatch(r"/[\w@%+=:,./-]{1,1000}", path):
             raise AgentError(
                 f"The private files of {self.account.name} are at {path!r:.200}, a path that can't "
                 "be written into every script. Set state_dir to a path that has only letters, "

@@ -1,0 +1,150 @@
+"""AgentClient: which results of the agent it accepts. The user can forge all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from support.fake_sudo import FakeSudo, print_text, reply_with
+
+from unispawner.errors import AgentError
+from unispawner.job import JobInfo, JobSpec, JobState
+from unispawner.run_as.client import AgentClient
+
+MARK = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["17\n", "1 2", "-f", "", "1,2", "1;id", None, 17, True, ["17"], {"a": 1}, "9" * 100, "１７"],
+)
+@pytest.mark.parametrize("action", ["submit", "find"])
+async def test_a_forged_job_id(fake_sudo: FakeSudo, action: str, job_id: Any) -> None:
+    """A job id goes into commands, the database and the log, so a wrong one is refused."""
+    client = fake_sudo(reply_with({"job_id": job_id}))
+    if action == "find":
+        if job_id == "":
+            assert "" == await client.find(MARK)
+            return
+        with pytest.raises(AgentError, match="no valid job id"):
+            await client.find(MARK)
+        return
+    with pytest.raises(AgentError, match="no valid job id"):
+        await client.submit(JobSpec(mark=MARK), "/bin/sh")
+
+
+CALLS: dict[str, Callable[[AgentClient], Awaitable[Any]]] = {
+    "submit": lambda client: client.submit(JobSpec(mark=MARK), "/bin/sh"),
+    "find": lambda client: client.find(MARK),
+    "log": lambda client: client.log_tail(MARK),
+    "status": lambda client: client.status(["17"]),
+    "check": lambda client: client.check(),
+    "stage": lambda client: client.stage(MARK, {}, python="python3", options=()),
+}
+TAKES_ANY_DICTIONARY = {"status", "check"}
+
+
+@pytest.mark.parametrize("result", [None, [], "17", 17, {}, {"other": 1}])
+@pytest.mark.parametrize("action", CALLS)
+async def test_a_result_of_another_shape(fake_sudo: FakeSudo, action: str, result: Any) -> None:
+    """A result of the wrong shape is refused, and the error shows it."""
+    client = fake_sudo(reply_with(result))
+    if isinstance(result, dict) and action in TAKES_ANY_DICTIONARY:
+        assert await CALLS[action](client) in ({}, result)
+        return
+    with pytest.raises(AgentError, match="no valid .* reply was:") as caught:
+        await CALLS[action](client)
+    assert repr(result) == caught.value.output
+
+
+@pytest.mark.parametrize("path", ["/a b", "relative", "/a'b", "/a\nb", "/" + "x" * 2000, ""])
+async def test_a_wrapper_that_no_script_can_run(fake_sudo: FakeSudo, path: str) -> None:
+    """A path of a wrapper that is not absolute and plain is refused with what to set."""
+    client = fake_sudo(reply_with({"wrapper": path}))
+    with pytest.raises(AgentError, match="Set state_dir to a path"):
+        await client.stage(MARK, {}, python="python3", options=())
+
+
+async def test_a_wrapper(fake_sudo: FakeSudo) -> None:
+    """A plain absolute path of a wrapper is accepted."""
+    client = fake_sudo(reply_with({"wrapper": "/home/ada/.unispawner/jobs/17/run"}))
+    path = await client.stage(MARK, {}, python="python3", options=())
+    assert "/home/ada/.unispawner/jobs/17/run" == path
+
+
+FORGED = {"owner": "ada", "state": "RUNNING"}
+
+
+@pytest.mark.parametrize(
+    ("forged", "expected"),
+    [
+        ({}, {}),
+        ({"state": "BRAND_NEW"}, {"state": JobState.UNKNOWN}),
+        ({"state": None}, {"state": JobState.UNKNOWN}),
+        ({"message": "m" * 5000}, {"message": "m" * 1000}),
+        ({"message": None, "exec_host": None}, {}),
+        ({"exec_host": "h" * 5000}, {"exec_host": "h" * 255}),
+        ({"exec_host": ["a"]}, {"exec_host": "['a']"}),
+        ({"exit_code": "0"}, {}),
+        ({"exit_code": True}, {}),
+        ({"exit_code": 137}, {"exit_code": 137}),
+        ({"queue_position": 2.9}, {"queue_position": 2}),
+        ({"estimated_start": float("nan")}, {}),
+        ({"estimated_start": float("inf"), "estimated_end": -float("inf")}, {}),
+        ({"estimated_start": 1e9}, {"estimated_start": 1e9}),
+        ({"ending": "yes"}, {}),
+        ({"ending": True}, {"ending": True}),
+        ({"uid": 0, "__class__": "x"}, {}),
+    ],
+)
+async def test_forged_information(
+    fake_sudo: FakeSudo, forged: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """A forged value of a wrong type is dropped, and one that is too long is cut."""
+    client = fake_sudo(reply_with({"17": {**FORGED, **forged}, "18": FORGED}))
+    info = JobInfo(**{"owner": "ada", "state": JobState.RUNNING, **expected})
+    assert {"17": info} == await client.status(["17"])
+
+
+@pytest.mark.parametrize("field", ["exit_code", "queue_position", "estimated_start"])
+async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str) -> None:
+    """A number beyond all bounds, which JSON allows, is dropped."""
+    client = fake_sudo(reply_with({"17": {**FORGED, field: 10**400}}))
+    assert None is getattr((await client.status(["17"]))["17"], field)
+
+
+@pytest.mark.parametrize("moment", [1e300, 1e18, -1e18])
+async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) -> None:
+    """An absurd time does not break the user's progress messages."""
+    from unispawner.monitor.monitor import TrackedJob
+    from unispawner.web.words import progress_event
+
+    client = fake_sudo(reply_with({"17": {**FORGED, "state": "QUEUED", "estimated_start": moment}}))
+    info = (await client.status(["17"]))["17"]
+    progress_event(TrackedJob("17", client, info=info), None, "Slurm")
+
+
+@pytest.mark.parametrize("field", ["message", "exec_host", "native_state"])
+async def test_forged_text_can_be_written(fake_sudo: FakeSudo, field: str) -> None:
+    """Half a surrogate pair, which JSON allows, is replaced: no page or log could hold it."""
+    client = fake_sudo(reply_with({"17": {**FORGED, field: "\ud800"}}))
+    getattr((await client.status(["17"]))["17"], field).encode()
+
+
+@pytest.mark.parametrize("forged", [None, [], "x", {}, {"owner": 1}, {"owner": None}])
+async def test_information_without_an_owner(fake_sudo: FakeSudo, forged: Any) -> None:
+    """A job's information without an owner is refused."""
+    with pytest.raises(AgentError, match="no valid status"):
+        await fake_sudo(reply_with({"17": forged})).status(["17"])
+
+
+async def test_a_deeply_nested_value(fake_sudo: FakeSudo) -> None:
+    """A deeply nested value raises an AgentError at most, and never a RecursionError."""
+    for depth in (500, 900, 5000):
+        nested = "[" * depth + "]" * depth
+        text = f'{{"version": 1, "result": {{"17": {{"owner": "a", "message": {nested}}}}}}}'
+        try:
+            await fake_sudo(print_text(text)).status(["17"])
+        except AgentError:
+            pass
