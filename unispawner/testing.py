@@ -134,7 +134,7 @@ class FakeScheduler(Scheduler):
     # -- what a scheduler defines --------------------------------------------------------------
 
     @property
-    def asked_as(self) -> Hashable:
+    def query_key(self) -> Hashable:
         """Return the scheduler itself, because each fake scheduler has its own queue."""
         return self
 

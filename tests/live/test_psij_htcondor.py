@@ -177,7 +177,7 @@ try:
 except psij.InvalidJobException as error:
     tell(error=str(error), new=sorted(set(executor.list()) - before))
 """)
-    assert "reservation_id: HTCondor can't be asked for this" in told["error"]
+    assert "reservation_id: HTCondor does not support this" in told["error"]
     assert [] == told["new"]
 
 

@@ -356,9 +356,9 @@ def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
     # Of the saved jobs none has an estimate, and none has ended by itself: test_pbs.py and
     # test_torque.py have these from the manuals.
     known = {"pbs": {"estimated_start", "exit_code"}, "torque": {"exit_code"}}.get(name, set())
-    assert set() == scheduler.tells - found - known
+    assert set() == scheduler.reports - found - known
 
 
 def test_what_can_be_told_are_fields_of_a_job(scheduler: Scheduler) -> None:
     """A misspelt word would make a row of the table that nothing fills."""
-    assert scheduler.tells <= {f.name for f in fields(JobInfo)}
+    assert scheduler.reports <= {f.name for f in fields(JobInfo)}

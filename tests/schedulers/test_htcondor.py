@@ -849,7 +849,7 @@ def test_how_many_jobs_there_are(answer: Any, expected: tuple[int | None, int | 
 def test_another_pool() -> None:
     """The setting names its central manager, and tells monitors apart."""
     assert {} == nodes(Reply(("condor_status",), 0, ""), pool="cm.example")
-    assert HTCondor(htcondor_pool="cm.example").asked_as != HTCONDOR.asked_as
+    assert HTCondor(htcondor_pool="cm.example").query_key != HTCONDOR.query_key
 
 
 @pytest.mark.parametrize(

@@ -563,7 +563,7 @@ def test_what_it_tells_can_be_told() -> None:
         for field in fields(JobInfo)
         if any(getattr(info, field.name) != getattr(blank, field.name) for info in infos)
     }
-    assert set() == LSF.tells - told
+    assert set() == LSF.reports - told
 
 
 def test_in_columns_an_end_is_its_own_users_to_ask() -> None:

@@ -155,7 +155,7 @@ def command(tmp_path: Path) -> Callable[[str, str], str]:
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        (WRONG, "memory: The local host can't be asked for this"),
+        (WRONG, "memory: The local host does not support this"),
         (
             'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.duration = "8:00"\n',
             "duration: '8:00' is no length of time",

@@ -144,14 +144,16 @@ def test_a_value_that_is_not_a_choice() -> None:
 
 def test_a_setting_of_another_scheduler() -> None:
     """A setting of another scheduler is an InvalidJobError that names it."""
-    with pytest.raises(InvalidJobError, match=r"scheduler slurm: .*sge_cell"):
+    with pytest.raises(InvalidJobError, match=r"scheduler slurm: unknown setting 'sge_cell'"):
         get_scheduler("slurm", {"sge_cell": "x"})
+    with pytest.raises(InvalidJobError, match=r"known settings: .*use_drmaa"):
+        get_scheduler("gridengine", {"sge_sell": "x"})
 
 
 def test_an_unknown_scheduler() -> None:
     """The error for an unknown scheduler lists the known ones; no other module is imported."""
     for name in ("nosuch", "base", "../cli", ""):
-        with pytest.raises(InvalidJobError, match="is none of .*slurm"):
+        with pytest.raises(InvalidJobError, match="must be one of .*slurm"):
             get_scheduler(name)
 
 

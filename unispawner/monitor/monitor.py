@@ -224,7 +224,7 @@ def get_monitor(
     status_interval: float,
 ) -> Monitor:
     """Return the one monitor of a scheduler, shared by all spawners that ask it the same way."""
-    key = (scheduler.asked_as, host, tuple(sorted(environment.items())))
+    key = (scheduler.query_key, host, tuple(sorted(environment.items())))
     monitor = _monitors.setdefault(key, Monitor(scheduler, host, environment, status_interval))
     monitor.status_interval = status_interval
     return monitor

@@ -1,7 +1,9 @@
-"""All that is known of each scheduler, a file each; pure, standard library only.
+"""Everything that is particular to one scheduler: commands, directives, parsers, settings.
 
-Both sides of the user boundary import this package and it imports neither of them. A module here
-defines one subclass of :class:`~unispawner.schedulers.base.Scheduler` and names it ``SCHEDULER``.
+The modules are pure and need the standard library only. Both sides of the user boundary import this
+package, and it imports neither of them. The module of a scheduler defines one subclass of
+:class:`~unispawner.schedulers.base.Scheduler` and names it ``SCHEDULER``. Where a scheduler needs
+several modules, their names begin with its own: ``NAME_jobs``, ``NAME_inventory``.
 """
 
 from __future__ import annotations
@@ -14,37 +16,41 @@ from ..errors import InvalidJobError
 from .base import Scheduler
 
 NAMES = ("gridengine", "htcondor", "local", "lsf", "pbs", "slurm", "template", "torque")
-"""The schedulers there are, as ``c.UniSpawner.scheduler`` names them."""
+"""All schedulers, by the names that ``c.UniSpawner.scheduler`` takes."""
 
 
 def scheduler_class(name: str) -> type[Scheduler]:
-    """Return the class of that name, importing only its own file.
+    """Return the class of a scheduler; only its own module is imported.
 
     Raises
     ------
     InvalidJobError
-        If there is none of that name; the message lists those there are.
+        If the name is unknown; the message lists the known names.
     """
     if name not in NAMES:
-        raise InvalidJobError(f"scheduler: {name!r} is none of {', '.join(NAMES)}")
+        raise InvalidJobError(f"scheduler: {name!r} must be one of {', '.join(NAMES)}")
     cls: type[Scheduler] = import_module(f".{name}", __name__).SCHEDULER
     return cls
 
 
 def get_scheduler(name: str, options: Mapping[str, Any] | None = None) -> Scheduler:
-    """Return the scheduler of that name, with settings of its own.
+    """Return a scheduler with its settings.
 
-    Two with the same name and settings are equal.
+    Two schedulers with the same name and settings are equal.
 
     Raises
     ------
     InvalidJobError
-        If there is none of that name, or a setting is none of its.
+        If the name is unknown, or the scheduler does not have one of the settings.
     """
-    try:
-        return scheduler_class(name)(**(options or {}))
-    except TypeError as error:
-        raise InvalidJobError(f"scheduler {name}: {error}") from None
+    cls = scheduler_class(name)
+    known = [setting.name for setting in cls.settings()]
+    if unknown := sorted(set(options or ()) - set(known)):
+        raise InvalidJobError(
+            f"scheduler {name}: unknown setting {unknown[0]!r}; known settings: "
+            f"{', '.join(known) or 'none'}"
+        )
+    return cls(**(options or {}))
 
 
 __all__ = ["NAMES", "Scheduler", "get_scheduler", "scheduler_class"]

@@ -1,7 +1,8 @@
-"""What has to be written to teach unispawner a scheduler.
+"""The base class of all schedulers.
 
-A subclass says what to ask, how to read the answer, and how a job is written down. It runs nothing:
-commands are argument lists that others run, answers are :class:`Reply` values that others bring.
+A subclass defines which commands to run, how to read their output, and how to write a job's
+directives. It runs nothing itself: it returns commands as argument lists, others run them, on
+either side of the user boundary, and hand it the answers as :class:`Reply` values.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Dialogue = Generator[list[str], "Reply", T]
-"""A question that takes several commands: yields one, is sent its reply, and returns what it has
-learnt. Who drives it decides where and how commands run. One that can't be run, or does not end in
-time, raises where it was yielded: a dialogue goes on without it if it catches UniSpawnerError."""
+"""A question that takes several commands.
+
+The generator yields a command, is sent the reply, and in the end returns its result. The caller
+decides where and how the commands run. A command that can't be run, or does not end in time, raises
+a UniSpawnerError at the ``yield``; a dialogue that catches it goes on without that command.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,25 +48,30 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """Everything it printed, errors first: what a person would have seen."""
+        """Everything that the command printed, as a person would see it: the errors first."""
         return "\n".join(part for part in (self.stderr.strip(), self.stdout.strip()) if part)
 
 
 def advance(dialogue: Dialogue[Any], reply: Reply | UniSpawnerError | None) -> list[str]:
-    """Return a dialogue's next command, given what came of the last; None begins it.
+    """Return a dialogue's next command.
+
+    Parameters
+    ----------
+    reply
+        The reply to the last command, or its error; None begins the dialogue.
 
     Raises
     ------
     StopIteration
-        With the result, when it is done.
+        At the dialogue's end; its ``value`` is the result.
     """
     if reply is None:
         return next(dialogue)
     return dialogue.throw(reply) if isinstance(reply, UniSpawnerError) else dialogue.send(reply)
 
 
-def told(command: list[str]) -> Dialogue[str | None]:
-    """Ask for what one can do without; None if it is not told."""
+def ask_optionally(command: list[str]) -> Dialogue[str | None]:
+    """Ask for something that is useful but not needed; return the output, or None on failure."""
     try:
         reply = yield command
     except UniSpawnerError:
@@ -71,25 +80,25 @@ def told(command: list[str]) -> Dialogue[str | None]:
 
 
 class Meaning(Enum):
-    """What a failed command's text means."""
+    """What the text of a failed command means."""
 
-    GONE = "the job has ended or never was"
-    DENIED = "the job is somebody else's"
-    UNAVAILABLE = "the scheduler can't be asked just now"
-    REFUSED = "the scheduler said no"
+    GONE = "the job has ended or never existed"
+    DENIED = "the job belongs to somebody else"
+    UNAVAILABLE = "the scheduler does not answer just now"
+    REFUSED = "the scheduler refused"
 
 
 def setting(default: T, help: str, choices: Sequence[T] = ()) -> T:
-    """Declare a setting of a scheduler's own: a field that administrators see as a trait.
+    """Declare a setting of one scheduler: a field that administrators see as a trait.
 
     Parameters
     ----------
     default
-        Its value where nothing is configured; its type is the setting's type.
+        The value where nothing is configured; its type is the setting's type.
     help
-        What an administrator reads.
+        The text that an administrator reads.
     choices
-        The values there are; empty if any will do.
+        The allowed values; empty if every value of the type is allowed.
     """
     metadata = {"help": " ".join(help.split()), "choices": tuple(choices)}
     value: T = field(default=default, metadata=metadata)
@@ -97,150 +106,154 @@ def setting(default: T, help: str, choices: Sequence[T] = ()) -> T:
 
 
 class Scheduler(ABC):
-    """One scheduler's commands, words and job scripts.
+    """One scheduler's commands, the readers of their output, and its directives.
 
-    A subclass is a frozen dataclass; its fields, each made with :func:`setting`, are the
-    scheduler's own settings and become traits of the spawner. It writes five methods
+    A subclass is a frozen dataclass. Its fields, each made with :func:`setting`, are the
+    scheduler's own settings and become traits of the spawner. It has to define five methods
     (:meth:`directives`, :meth:`status_command`, :meth:`read_status`, :meth:`mark_command`,
-    :meth:`inventory`) and the tables below; more only where the scheduler is unlike others.
+    :meth:`inventory`) and the tables below. It overrides other methods only where the scheduler
+    differs from most.
     """
 
     name: ClassVar[str]
-    """As in ``c.UniSpawner.scheduler`` and before the dot of a custom attribute."""
+    """The value of ``c.UniSpawner.scheduler``, and the prefix of custom attributes."""
     title: ClassVar[str]
-    """As its makers write it, for messages."""
+    """The name as its makers write it, for messages."""
     commands: ClassVar[tuple[str, ...]] = ()
-    """The commands a submit host must have."""
+    """The commands that a submit host must have."""
     identify_command: ClassVar[tuple[str, ...]] = ()
-    """What prints the scheduler's name: several have a ``qstat``."""
+    """A command that prints which scheduler this is: several have a ``qstat``."""
     identity: ClassVar[str] = ""
-    """A regular expression that only this scheduler's answer to that matches."""
+    """A regular expression that matches the answer of this scheduler to ``identify_command``, and
+    of no other."""
     states: ClassVar[Mapping[str, JobState]]
-    """The scheduler's own words for states. What isn't here is UNKNOWN."""
+    """The scheduler's own words for states. A word that is not here means UNKNOWN."""
     job_id: ClassVar[re.Pattern[str]]
-    """What a job id looks like; anything else is refused before it reaches a command."""
+    """The form of a job's id; anything else is refused before it reaches a command."""
     supports: ClassVar[frozenset[str]]
-    """Fields of ResourceSpec and JobSpec that the scheduler can express."""
-    tells: ClassVar[frozenset[str]] = frozenset()
-    """Fields of JobInfo that it can fill, besides owner and state: what users get to know."""
+    """Fields of ResourceSpec and JobSpec that a job can ask this scheduler for."""
+    reports: ClassVar[frozenset[str]] = frozenset()
+    """Fields of JobInfo that this scheduler fills, besides owner and state."""
     errors: ClassVar[tuple[tuple[str, Meaning], ...]] = ()
     """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
     refused: ClassVar[frozenset[str]] = frozenset()
-    """Options that no custom attribute may be: those of another kind of job than a server is."""
+    """Options that can't be custom attributes: they make a kind of job that a server can't be."""
     may_hide_jobs: ClassVar[bool] = False
-    """True if a site can have the scheduler hide users' jobs from the Hub's account. Of a hidden
-    job its user's own side tells, which might tell anything."""
+    """True if a site can make the scheduler hide users' jobs from the Hub's account. Only the
+    user's own side can report a hidden job, and it may report anything."""
     directives_in_script: ClassVar[bool] = True
-    """False if :meth:`directives` go beside the script: a submit description, options."""
+    """False if the :meth:`directives` are not lines of the script, but options, for example."""
 
     def __post_init__(self) -> None:
         for one in self.settings():
             value, choices = getattr(self, one.name), one.metadata["choices"]
             if type(value) is not type(one.default) or (choices and value not in choices):
-                right = f"one of {', '.join(map(str, choices))}" if choices else "of another type"
+                kind = f"of type {type(one.default).__name__}"
+                right = f"one of {', '.join(map(str, choices))}" if choices else kind
                 raise InvalidJobError(f"{one.name}: {value!r} must be {right}")
 
     @classmethod
     def settings(cls) -> tuple[Field[Any], ...]:
-        """Return its own settings: fields with ``help`` and ``choices`` in their metadata."""
+        """Return the scheduler's settings: fields with ``help`` and ``choices`` as metadata."""
         return fields(cls) if is_dataclass(cls) else ()
 
     @classmethod
     def complete_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings, those filled in that this host itself shows; on the Hub's side."""
+        """Return the settings, with what this host itself knows filled in; on the Hub's side."""
         return dict(settings)
 
     @property
     def dialect(self) -> Dialect | None:
-        """The set of templates that the job's script is made from; None if we write the script."""
+        """The set of templates for the job's script; None where unispawner writes the script."""
         return None
 
     @property
     def options(self) -> dict[str, Any]:
-        """The scheduler's own settings: what :func:`~unispawner.schedulers.get_scheduler` takes."""
+        """The scheduler's settings, as :func:`~unispawner.schedulers.get_scheduler` takes them."""
         return asdict(self) if is_dataclass(self) else {}
 
     @property
-    def asked_as(self) -> Hashable:
-        """What a query depends on, besides its environment: those alike share one monitor."""
+    def query_key(self) -> Hashable:
+        """What a query depends on, besides its environment: equal keys share one monitor."""
         return self.name
 
     def supported(self) -> frozenset[str]:
-        """Return the fields that can be expressed with the settings as they are."""
+        """Return the fields that a job can ask for, with the present settings."""
         return self.supports
 
     def needed_commands(self) -> tuple[str, ...]:
-        """Return the commands a submit host must have, with the settings as they are."""
+        """Return the commands that a submit host must have, with the present settings."""
         return self.commands
 
-    def check_set_up(self) -> None:  # noqa: B027 - most have nothing to check
-        """Make sure that what the settings name is there and can be trusted; on the Hub's side.
+    def check_set_up(self) -> None:  # noqa: B027 (not abstract: most have nothing to check)
+        """Check that what the settings name exists and can be trusted; on the Hub's side.
 
         Raises
         ------
         InvalidJobError
-            Naming the setting.
+            If it does not or can't; the message names the setting.
         """
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that the scheduler's commands need, by its own settings."""
+        """Return the variables that the scheduler's settings mean for its commands."""
         return {}
 
     @abstractmethod
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return the lines that ask the scheduler for what ``spec`` says, in its own language."""
+        """Return the lines that ask for what ``spec`` says, in the scheduler's own language."""
 
     def preamble(self, spec: JobSpec) -> list[str]:
-        """Return what the job's script has to do before anything else, in shell lines.
+        """Return the shell lines with which the job's script begins.
 
-        For a scheduler that can't write a job's log while the job runs: the script opens it.
+        Where the scheduler can't write a job's log while the job runs, they open the log.
         """
         return []
 
     @abstractmethod
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return the command that lists these jobs, or every user's jobs if None.
+        """Return the command that lists these jobs; None means the jobs of all users.
 
-        It asks for no field that a user can write, since a name can forge a row.
+        It asks for no field that a user can write, because a job's name can forge a row.
         """
 
     @abstractmethod
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
-        """Return what an answer to :meth:`status_command` says of each job.
+        """Return what an answer to :meth:`status_command` says about each job, by job id.
 
         Raises
         ------
         SchedulerUnavailable
-            If it can't be read or is an error, other than of an unknown job.
+            If the answer can't be read, or is an error other than that a job is unknown.
         """
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
-        """Ask for these jobs, or for every user's if None.
+        """Ask for these jobs; None means the jobs of all users.
 
-        Overridden where one command isn't enough: where jobs that have ended are asked for
-        elsewhere, or an older release needs another command. With ids it is asked as the jobs'
-        user, and an id that isn't in the result is one of which the scheduler itself said that it
-        knows no such job.
+        A subclass overrides it where one command isn't enough: where another command reports jobs
+        that have ended, or where an older release needs another command. With ids, the question is
+        asked as the user of the jobs. An id is missing from the result only if the scheduler itself
+        said that it knows no such job.
 
         Raises
         ------
         SchedulerUnavailable
-            If the scheduler does not answer, or not legibly.
+            If the scheduler does not answer, or its answer can't be read.
         """
         reply = yield self.status_command(job_ids)
         return self.read_status(reply)
 
     def query_tracked(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
-        """Ask for every user's jobs, these among them: what the monitor asks, as the Hub.
+        """Ask for the jobs of all users, these among them: the monitor's question, as the Hub.
 
-        Overridden where there may be no command for everybody's: only these are asked for then.
+        A subclass overrides it where there may be no command for the jobs of all users; then it
+        asks for these jobs only.
 
         Raises
         ------
         SchedulerUnavailable
-            If the scheduler does not answer, or not legibly.
+            If the scheduler does not answer, or its answer can't be read.
         """
         return (yield from self.query())
 
@@ -249,7 +262,7 @@ class Scheduler(ABC):
         """Return the command that lists the calling user's own jobs with their marks."""
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
-        """Ask for the marks of the calling user's own jobs; returns ``{mark: job id}``.
+        """Ask for the marks of the calling user's own jobs; return ``{mark: job id}``.
 
         Parameters
         ----------
@@ -259,7 +272,7 @@ class Scheduler(ABC):
         Raises
         ------
         SchedulerUnavailable
-            If the scheduler does not answer, or not legibly.
+            If the scheduler does not answer, or its answer can't be read.
         """
         return self.read_marks((yield self.mark_command()))
 
@@ -267,13 +280,13 @@ class Scheduler(ABC):
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for the cluster's queues and nodes.
 
-        The nodes' names are those that ``exec_host`` gives: where jobs are hidden from the Hub,
-        their user's word for a host counts only if it is one of these.
+        A node has the name that ``exec_host`` of its jobs has: if a job is hidden from the Hub, the
+        host that its user reports counts only if it is one of these nodes.
 
         Raises
         ------
         SchedulerUnavailable
-            If the scheduler does not answer, or not legibly.
+            If the scheduler does not answer, or its answer can't be read.
         """
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
@@ -289,11 +302,11 @@ class Scheduler(ABC):
         return {mark: job_id for job_id, mark in pairs if self.job_id.fullmatch(job_id)}
 
     def state(self, word: str) -> JobState:
-        """Return the state that a word of the scheduler's stands for; UNKNOWN if it is new."""
+        """Return the state that a word of the scheduler means; UNKNOWN for a new word."""
         return self.states.get(word, JobState.UNKNOWN)
 
     def meaning(self, reply: Reply) -> Meaning:
-        """Return what a failed command means, by its text; REFUSED if no pattern fits."""
+        """Return what the text of a failed command means; REFUSED if no pattern matches it."""
         for pattern, meaning in self.errors:
             if re.search(pattern, reply.text, re.IGNORECASE):
                 return meaning
@@ -306,13 +319,13 @@ class Scheduler(ABC):
                 SchedulerUnavailable, f"{self.title} could not be asked about jobs.", reply
             )
 
-    def unreadable(self, reply: Reply) -> UniSpawnerError:
-        """Return the error for an answer that isn't what the command should print."""
+    def unreadable_error(self, reply: Reply) -> UniSpawnerError:
+        """Return the error for an answer that is not what the command should print."""
         message = f"The answer of {self.title}'s {reply.command[0]} could not be read."
         return self._error(SchedulerUnavailable, message, reply)
 
     def submit_error(self, reply: Reply) -> UniSpawnerError:
-        """Return the error for a failed submission: refused, or not to be asked just now."""
+        """Return the error for a failed submission."""
         if self.meaning(reply) is Meaning.UNAVAILABLE:
             return self._error(
                 SchedulerUnavailable, f"{self.title} can't take jobs just now; try later.", reply
@@ -320,7 +333,7 @@ class Scheduler(ABC):
         return self._error(SubmitError, f"{self.title} refused the job:", reply)
 
     def cancel_error(self, reply: Reply) -> UniSpawnerError | None:
-        """Return the error for a failed cancellation; None if the job is gone anyway."""
+        """Return the error for a failed cancellation; None if the job has ended anyway."""
         meaning = self.meaning(reply)
         if meaning is Meaning.GONE:
             return None
@@ -331,12 +344,12 @@ class Scheduler(ABC):
         return self._error(CancelError, f"{self.title} did not cancel the job:", reply)
 
     def check_supported(self, spec: JobSpec) -> None:
-        """Refuse a job that asks for what the scheduler can't express; nothing is dropped.
+        """Refuse a job that asks for something unsupported, so that nothing is left out silently.
 
         Raises
         ------
         InvalidJobError
-            Naming the first such field.
+            If there is such a field; the message names the first one.
         """
         asked = {
             name: getattr(where, name)
@@ -347,13 +360,15 @@ class Scheduler(ABC):
         for key, _ in spec.attributes_for(self.name):
             if key in self.refused:
                 raise InvalidJobError(
-                    f"custom_attributes: {self.name}.{key} can't be set: it would make another "
-                    "kind of job, or take its log or its environment away"
+                    f"custom_attributes: {self.name}.{key} can't be set. It would make a kind of "
+                    "job that a server can't be, or take away its log or its environment."
                 )
         supported = self.supported()
         for name, value in asked.items():
             if value and name not in supported and not (name in _COUNTS and value == 1):
-                raise InvalidJobError(f"{name}: {self.title} can't be asked for this ({value!r})")
+                raise InvalidJobError(
+                    f"{name}: {self.title} does not support this ({value!r}); leave it unset"
+                )
 
     @staticmethod
     def _error(cls: type[UniSpawnerError], message: str, reply: Reply) -> UniSpawnerError:
@@ -361,7 +376,7 @@ class Scheduler(ABC):
 
 
 _COUNTS = ("node_count", "process_count", "processes_per_node")
-"""Of these every job has one: to say so asks for nothing."""
+"""Every job has one of each, so that a value of 1 asks for nothing."""
 _ASKABLE = (
     *_COUNTS,
     "cpu_cores_per_process",
@@ -375,4 +390,4 @@ _ASKABLE = (
 )
 
 ALL_FIELDS = frozenset(_ASKABLE)
-"""Every field that a scheduler may or may not be able to express."""
+"""Every field that a scheduler may support."""

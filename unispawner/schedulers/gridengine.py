@@ -16,7 +16,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
 from ..units import divide_up, whole_seconds
 from . import gridengine_host, gridengine_inventory, gridengine_jobs
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .inventory import Inventory
 
 _PER = ("slot", "job")
@@ -90,7 +90,7 @@ class GridEngine(Scheduler):
     )
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports: ClassVar = ALL_FIELDS - {"node_count", "processes_per_node"}
-    tells: ClassVar = frozenset(
+    reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "start_time", "exit_code")
     )
     refused: ClassVar = frozenset(
@@ -120,7 +120,7 @@ class GridEngine(Scheduler):
         return gridengine_host.complete_settings(settings)
 
     @property
-    def asked_as(self) -> Hashable:
+    def query_key(self) -> Hashable:
         """The resources that the inventory counts, too."""
         return self.name, self.sge_memory_resource, self.sge_gpu_resource, self.sge_gpus_per
 
@@ -197,7 +197,7 @@ class GridEngine(Scheduler):
         self.check_answered(reply)
         jobs = gridengine_jobs.read_jobs(reply.stdout)
         if jobs is None:
-            raise self.unreadable(reply)
+            raise self.unreadable_error(reply)
         return jobs
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
@@ -222,7 +222,7 @@ class GridEngine(Scheduler):
             if self.meaning(reply) is not Meaning.GONE:
                 self.check_answered(reply)
             if not gridengine_jobs.read_unknown(reply.text).issuperset(missing):
-                raise self.unreadable(reply)  # one has come, or gone, between two commands
+                raise self.unreadable_error(reply)  # one has come, or gone, between two commands
             result.update((yield from self._accounted(missing)))
         return result
 
@@ -279,8 +279,8 @@ class GridEngine(Scheduler):
             memory,
         )
         if inventory is None:
-            raise self.unreadable(hosts)
-        pending = yield from told(["qstat", "-xml", "-s", "p", "-u", "*"])
+            raise self.unreadable_error(hosts)
+        pending = yield from ask_optionally(["qstat", "-xml", "-s", "p", "-u", "*"])
         return replace(inventory, waiting=gridengine_inventory.count_waiting(pending or ""))
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState, is_mark
 from ..units import divide_up, whole_seconds
-from .base import Dialogue, Meaning, Reply, Scheduler, setting, told
+from .base import Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .htcondor_inventory import (
     JOB_COUNTS,
     NODE_FIELDS,
@@ -79,7 +79,7 @@ class HTCondor(Scheduler):
             "account",
         }
     )
-    tells: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
+    reports: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
     directives_in_script = False
     # The job attribute JobStatus ("Job ClassAd Attributes" in the manual).
     states: ClassVar = {
@@ -109,7 +109,7 @@ class HTCondor(Scheduler):
     )
 
     @property
-    def asked_as(self) -> Hashable:
+    def query_key(self) -> Hashable:
         """Return the pool, too: the inventory is its."""
         return self.name, self.htcondor_pool
 
@@ -206,7 +206,7 @@ class HTCondor(Scheduler):
             if row.get("ProcId", 0) == 0:
                 jobs.setdefault(job_id, info)
         if rows and not any("ClusterId" in row for row in rows):
-            raise self.unreadable(reply)
+            raise self.unreadable_error(reply)
         return jobs
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
@@ -262,7 +262,7 @@ class HTCondor(Scheduler):
         reply = yield self._collector_command(NODE_FIELDS)
         self.check_answered(reply)
         nodes = read_nodes(self.read_rows(reply))
-        jobs = yield from told(self._collector_command(JOB_COUNTS, "-schedd"))
+        jobs = yield from ask_optionally(self._collector_command(JOB_COUNTS, "-schedd"))
         return Inventory((), nodes, *count_jobs(jobs))
 
     def _collector_command(self, attributes: Iterable[str], *which: str) -> list[str]:
@@ -279,7 +279,7 @@ class HTCondor(Scheduler):
         """
         rows = read_rows(reply.stdout)
         if rows is None:
-            raise self.unreadable(reply)
+            raise self.unreadable_error(reply)
         return rows
 
     def _info(self, row: Mapping[str, Any], *, gone: bool) -> JobInfo:

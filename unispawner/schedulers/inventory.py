@@ -1,4 +1,4 @@
-"""What a cluster has: its queues and nodes, as a form or an administrator wants to know them."""
+"""What a cluster has: its queues and nodes, for forms and administrators."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Node:
     Attributes
     ----------
     name
-        As the scheduler calls it in a job's ``exec_host``.
+        The name that the scheduler gives the node in a job's ``exec_host``.
     available
-        False if it is down, drained or closed: nothing can start there now.
+        False if the node is down, drained or closed, so that no job can start there now.
     cores, gpus
-        In all.
+        How many the node has, in use or not.
     idle_cores, idle_gpus
-        Those that no job has; 0 on a node that is not available, None if not told.
+        How many no job uses; 0 on a node that is not available, None if unknown.
     memory, idle_memory
-        Bytes in all, and bytes that no job has asked for; None if not told.
+        Bytes that the node has, and bytes that no job has asked for; None if unknown.
     queues
         The names of the queues whose jobs may run here; empty where there are no queues.
     """
@@ -40,24 +40,26 @@ class Node:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue (Slurm: partition), with the limits of one job in it; None is no limit, or not told.
+    """A queue (Slurm: partition), with the limits of one job in it.
+
+    A limit of None means that there is no limit, or that it is unknown.
 
     Attributes
     ----------
     name
-        Empty of what stands for the whole cluster: see :meth:`Inventory.find_queue`.
+        The name; empty if this stands for the whole cluster: see :meth:`Inventory.find_queue`.
     default
         True if a job that names no queue goes here.
     available
-        False if it takes no jobs, or starts none.
+        False if the queue accepts no jobs, or starts none.
     max_duration
-        The longest a job may run.
+        How long a job may run.
     max_nodes, max_cores, max_gpus
-        Of one job.
+        How many one job may have.
     max_memory
-        Bytes of one job.
+        How many bytes one job may have.
     waiting, running
-        How many jobs there are.
+        How many jobs there are; None if unknown.
     """
 
     name: str
@@ -74,13 +76,14 @@ class Queue:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over nodes that are available. What is idle is a sum of what is told, None if no node
-    tells it.
+    """Sums over the available nodes.
+
+    A sum of idle resources counts the nodes where they are known; it is None if none is known.
 
     Attributes
     ----------
     idle_nodes
-        Those that no job has a part of.
+        How many nodes have no job at all.
     """
 
     nodes: int = 0
@@ -93,14 +96,15 @@ class Totals:
 
 @dataclass(frozen=True)
 class Inventory:
-    """A cluster, as it was when it was asked.
+    """A cluster's queues and nodes at the moment of the question.
 
     Attributes
     ----------
     queues, nodes
-        What it has.
+        All of them.
     waiting, running
-        How many jobs there are in all, where no queue tells of its own; None if not told.
+        How many jobs the cluster has, where the scheduler does not count them by queue; None if
+        unknown.
     hosts
         The names of the nodes.
     """
@@ -115,7 +119,7 @@ class Inventory:
         object.__setattr__(self, "hosts", frozenset(node.name for node in self.nodes))
 
     def totals(self, queue: str = "") -> Totals:
-        """Return the sums over one queue's nodes, or over all."""
+        """Return the sums over the nodes of one queue; without a name, over all nodes."""
         return _totals(
             node for node in self.nodes if node.available and (not queue or queue in node.queues)
         )
@@ -159,18 +163,18 @@ def _totals(nodes: Iterable[Node]) -> Totals:
     chosen = list(nodes)
     return Totals(
         nodes=len(chosen),
-        idle_nodes=_sum_told(_is_idle(node) for node in chosen),
+        idle_nodes=_add_known(_is_idle(node) for node in chosen),
         cores=sum(node.cores for node in chosen),
-        idle_cores=_sum_told(node.idle_cores for node in chosen),
+        idle_cores=_add_known(node.idle_cores for node in chosen),
         gpus=sum(node.gpus for node in chosen),
-        idle_gpus=_sum_told(node.idle_gpus if node.gpus else 0 for node in chosen),
+        idle_gpus=_add_known(node.idle_gpus if node.gpus else 0 for node in chosen),
     )
 
 
-def _sum_told(numbers: Iterable[int | None]) -> int | None:
-    given = list(numbers)
-    told = [number for number in given if number is not None]
-    return sum(told) if told or not given else None
+def _add_known(numbers: Iterable[int | None]) -> int | None:
+    all_numbers = list(numbers)
+    known = [number for number in all_numbers if number is not None]
+    return sum(known) if known or not all_numbers else None
 
 
 def _least(*limits: int | None) -> int | None:

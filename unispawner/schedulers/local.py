@@ -1,9 +1,8 @@
-"""No scheduler: a job is a session of processes on the Hub's own host.
+"""Runs jobs without a scheduler: a job is a session of processes on the Hub's own host.
 
-For trying things out and for a Hub on one big machine. A job's id is the process id of the
-session's leader and its start time in clock ticks since boot, so that a reused process id is
-another job.
-``python -I -m unispawner.schedulers.local`` is what squeue is to Slurm.
+It serves to try things out, and for a Hub on one big machine. A job's id consists of the process id
+of the session's leader and of its start time in clock ticks since boot, so that a reused process id
+is another job. ``python -I -m unispawner.schedulers.local`` lists the jobs, as Slurm's squeue does.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..errors import SchedulerUnavailable
 from ..job import MARK, MARK_VARIABLE, JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler
 from .inventory import Inventory, Node
@@ -26,16 +24,16 @@ _ROW = re.compile(r"(\d+\.\d+)\|([^|]*)\|(\S)", re.ASCII)
 
 @dataclass(frozen=True)
 class Local(Scheduler):
-    """Processes; nothing is limited and nothing waits."""
+    """Processes on this host; no job has limits, and no job waits."""
 
     name = "local"
     title = "The local host"
     commands = ()
     job_id = re.compile(r"\d{1,10}\.\d{1,20}", re.ASCII)
     supports: ClassVar = frozenset()
-    tells: ClassVar = frozenset(("exec_host",))
+    reports: ClassVar = frozenset(("exec_host",))
     loopback = True
-    # proc(5), /proc/PID/stat, field 3. A zombie has ended.
+    # proc(5), /proc/PID/stat, field 3. A zombie (Z) has ended.
     states: ClassVar = {
         "R": JobState.RUNNING,
         "S": JobState.RUNNING,
@@ -49,11 +47,11 @@ class Local(Scheduler):
     errors = ((r"No such process", Meaning.GONE), (r"not permitted", Meaning.DENIED))
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return nothing: there is nobody to ask."""
+        """Return no directives: no scheduler reads them."""
         return []
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return this module as a command."""
+        """Return the command that runs this module."""
         return [sys.executable, "-I", "-m", __name__, *(job_ids or ())]
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
@@ -61,9 +59,7 @@ class Local(Scheduler):
         self.check_answered(reply)
         rows = [_ROW.fullmatch(line) for line in reply.stdout.splitlines()]
         if None in rows:
-            raise SchedulerUnavailable(
-                "The list of processes could not be read.", command=reply.command, output=reply.text
-            )
+            raise self.unreadable_error(reply)
         return {
             row[1]: JobInfo(
                 owner=row[2], state=self.state(row[3]), exec_host="localhost", native_state=row[3]
@@ -73,11 +69,11 @@ class Local(Scheduler):
         }
 
     def mark_command(self) -> list[str]:
-        """Return this module as a command, asking for the marks of the caller's own sessions."""
+        """Return the command that lists the marks of the caller's own sessions."""
         return [sys.executable, "-I", "-m", __name__, "--marks"]
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask how many processors there are and how much memory; what is idle nobody knows."""
+        """Ask for the number of processors and the size of the memory; what is idle is unknown."""
         reply = yield ["getconf", "-a"]
         self.check_answered(reply)
         numbers = dict(re.findall(r"^(\w+)\s+(\d+)$", reply.stdout, re.MULTILINE))
@@ -85,7 +81,7 @@ class Local(Scheduler):
             cores = int(numbers["_NPROCESSORS_ONLN"])
             memory = int(numbers["_PHYS_PAGES"]) * int(numbers["PAGESIZE"])
         except KeyError:
-            raise self.unreadable(reply) from None
+            raise self.unreadable_error(reply) from None
         return Inventory(nodes=(Node("localhost", cores=cores, memory=memory),))
 
 
@@ -93,7 +89,7 @@ SCHEDULER = Local
 
 
 def start_time(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; empty if it is gone."""
+    """Return when a process started, in clock ticks since boot; empty if it has ended."""
     try:
         return _stat(pid)[19]
     except OSError:
@@ -103,26 +99,26 @@ def start_time(pid: int) -> str:
 def _stat(pid: int | str) -> list[str]:
     """Return the fields of /proc/PID/stat from the third on.
 
-    The second is the command's name in brackets, and may hold anything, brackets too.
+    The second field is the command's name in brackets, which may contain anything, even brackets.
     """
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         return file.read().rpartition(")")[2].split()
 
 
 def sessions() -> Iterator[tuple[str, str, str]]:
-    """Yield ``(job id, owner, state)`` of every leader of a session on this host."""
+    """Yield ``(job id, owner, state)`` of each session's leader on this host."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             fields = _stat(pid)
             owner = pwd.getpwuid(os.stat(f"/proc/{pid}").st_uid).pw_name
         except (OSError, KeyError):
-            continue  # it has just ended, or belongs to nobody that could own a job
+            continue  # the process has just ended, or its uid has no account
         state, session, start = fields[0], fields[3], fields[19]
         if session == pid:
             yield f"{pid}.{start}", owner, state
 
 
-def _mark(job_id: str) -> str:
+def _read_mark(job_id: str) -> str:
     """Return the mark in a session's environment, which only its own user can read."""
     try:
         with open(f"/proc/{job_id.partition('.')[0]}/environ", "rb") as file:
@@ -134,10 +130,10 @@ def _mark(job_id: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the sessions, or those with the given ids; with ``--marks``, the caller's own marks."""
+    """Print all sessions, or those with the given ids; with ``--marks``, the caller's marks."""
     for job_id, owner, state in sessions():
         if arguments == ["--marks"]:
-            if mark := _mark(job_id):
+            if mark := _read_mark(job_id):
                 print(f"{job_id} unispawner:{mark}")
         elif not arguments or job_id in arguments:
             print(f"{job_id}|{owner}|{state}")

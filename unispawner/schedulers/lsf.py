@@ -20,7 +20,7 @@ from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import MEMORY_UNITS, divide_up
 from . import lsf_inventory, lsf_jobs
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, setting, told
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .inventory import Inventory
 
 _UNITS = {f"{letter}B": MEMORY_UNITS[letter] for letter in "KMGT"}
@@ -68,7 +68,7 @@ class Lsf(Scheduler):
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
     may_hide_jobs = True
-    tells: ClassVar = frozenset(
+    reports: ClassVar = frozenset(
         (
             *("exec_host", "message", "queue_position", "estimated_start", "start_time"),
             *("estimated_end", "exit_code"),
@@ -237,9 +237,11 @@ class Lsf(Scheduler):
             jobs = {job_id: info for job_id, info in jobs.items() if not info.state.final}
         unaccounted = set(job_ids or ()) - set(jobs) - lsf_jobs.read_not_found(reply.text)
         if unaccounted:
-            raise self.unreadable(reply)  # bjobs said nothing of them, not even that they are gone
+            raise self.unreadable_error(
+                reply
+            )  # bjobs said nothing of them, not even that they are gone
         if wide and any(_unexplained(info) for info in jobs.values()):
-            text = yield from told(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
+            text = yield from ask_optionally(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
             jobs = _explained(jobs, lsf_jobs.read_pending_reasons(text or ""))
         return jobs
 
@@ -251,7 +253,7 @@ class Lsf(Scheduler):
         if meaning is not Meaning.GONE and (jobs is None or reply.stderr.strip()):
             self.check_answered(reply)
         if jobs is None and not (meaning is Meaning.GONE and not reply.stdout.strip()):
-            raise self.unreadable(reply)
+            raise self.unreadable_error(reply)
         return jobs or {}
 
     def _read(self, reply: Reply) -> dict[str, JobInfo] | None:
@@ -278,7 +280,7 @@ class Lsf(Scheduler):
     # -- the cluster ---------------------------------------------------------------------------
 
     @property
-    def asked_as(self) -> Hashable:
+    def query_key(self) -> Hashable:
         """What a query depends on: a queue's limit of memory may not be one of a job."""
         return (self.name, self.lsf_memory_limit_per)
 
@@ -288,19 +290,19 @@ class Lsf(Scheduler):
         self.check_answered(reply)
         queues = lsf_inventory.read_queues(reply.stdout)
         if not queues:
-            raise self.unreadable(reply)
+            raise self.unreadable_error(reply)
         hosts = yield ["bhosts", "-w", "-X"]  # by their own names, as in status_command
         if hosts.exit_status and _meaning(self, hosts) is not Meaning.UNAVAILABLE:
             hosts = yield ["bhosts", "-w"]
         self.check_answered(hosts)
         if not lsf_inventory.is_host_table(hosts.stdout):
-            raise self.unreadable(hosts)
-        static = (yield from told(["lshosts", "-w"])) or ""
-        gpus = (yield from told(["bhosts", "-gpu", "-w"])) or ""
+            raise self.unreadable_error(hosts)
+        static = (yield from ask_optionally(["lshosts", "-w"])) or ""
+        gpus = (yield from ask_optionally(["bhosts", "-gpu", "-w"])) or ""
         names = frozenset(node.name for node in lsf_inventory.read_nodes(hosts.stdout, "", "", ()))
         groups: dict[str, lsf_inventory.HostTerms] = {}
         if lsf_inventory.needs_groups([terms for _, terms in queues], names):
-            groups = lsf_inventory.read_groups((yield from told(["bmgroup", "-w"])) or "")
+            groups = lsf_inventory.read_groups((yield from ask_optionally(["bmgroup", "-w"])) or "")
         allowed = [
             (queue.name, lsf_inventory.members(terms, names, groups)) for queue, terms in queues
         ]

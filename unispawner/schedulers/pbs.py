@@ -47,7 +47,7 @@ class Pbs(PbsFamily):
     title = "PBS"
     identity = r"^pbs_version = \S"
     supports = ALL_FIELDS
-    tells: ClassVar = frozenset(
+    reports: ClassVar = frozenset(
         (
             "exec_host",
             "message",
@@ -98,7 +98,7 @@ class Pbs(PbsFamily):
     longest_name = 230
 
     @property
-    def asked_as(self) -> Hashable:
+    def query_key(self) -> Hashable:
         """What a query depends on: the resource that counts GPUs."""
         return (self.name, self.pbs_gpu_resource)
 

@@ -163,7 +163,7 @@ class PbsFamily(Scheduler):
         rows, reply = yield from self._ask_for(job_ids)
         jobs = {job_id: self._read(row) for job_id, row in rows.items()}
         if None in jobs.values():
-            raise self.unreadable(reply)
+            raise self.unreadable_error(reply)
         return {job_id: info for job_id, info in jobs.items() if info}
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
@@ -221,7 +221,7 @@ class PbsFamily(Scheduler):
         if not gone:
             self.check_answered(reply)
             if rows is None:
-                raise self.unreadable(reply)
+                raise self.unreadable_error(reply)
         return rows or {}
 
     def _ask_for(self, job_ids: Collection[str]) -> Dialogue[tuple[dict[str, Row], Reply]]:
@@ -266,7 +266,7 @@ class PbsFamily(Scheduler):
 
     def _say_nothing(self, reply: Reply) -> NoReturn:
         self.check_answered(reply)
-        raise self.unreadable(reply)
+        raise self.unreadable_error(reply)
 
 
 def per_node(amount: int, nodes: int) -> str:

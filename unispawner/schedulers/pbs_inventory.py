@@ -35,19 +35,19 @@ def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row,
     pbs.check_answered(reply)
     queues = read_blocks(reply.stdout, "Queue: ")
     if not queues:
-        raise pbs.unreadable(reply)
+        raise pbs.unreadable_error(reply)
     reply = yield ["qstat", "-B", "-f"]
     pbs.check_answered(reply)
     servers = read_blocks(reply.stdout, "Server: ")
     if not servers:
-        raise pbs.unreadable(reply)
+        raise pbs.unreadable_error(reply)
     reply = yield nodes_command
     if "no node list" in reply.stderr:
         return queues, next(iter(servers.values())), {}
     pbs.check_answered(reply)
     nodes = read_blocks(reply.stdout, "")
     if not nodes:
-        raise pbs.unreadable(reply)
+        raise pbs.unreadable_error(reply)
     return queues, next(iter(servers.values())), nodes
 
 

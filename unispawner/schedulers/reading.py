@@ -14,8 +14,8 @@ T = TypeVar("T")
 def keep_unique(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
     """Return the values whose key comes once, in their order.
 
-    What comes twice may be forged, so neither counts. A value of None is left out, and so is
-    another one with its key.
+    If a key comes twice, one of the two may be forged, so that neither counts. A value of None is
+    left out, together with other values of its key.
     """
     found: dict[str, T | None] = {}
     for key, value in pairs:
@@ -28,7 +28,10 @@ def number_waiting(
 ) -> dict[str, JobInfo]:
     """Fill ``queue_position`` of the jobs that wait.
 
-    ``rank`` gives for a job id its queue and a sort key: the lowest key starts first.
+    Parameters
+    ----------
+    rank
+        Returns a job's queue and a sort key: in a queue, the lowest key starts first.
     """
     waiting: dict[str, list[tuple[Sequence[float], str]]] = {}
     for job_id, info in jobs.items():

@@ -12,7 +12,7 @@ from ..errors import SchedulerUnavailable
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import divide_up, format_duration
 from . import slurm_inventory
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, told
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally
 from .inventory import Inventory
 from .reading import number_waiting
 
@@ -87,7 +87,7 @@ class Slurm(Scheduler):
     identity = r"^slurm(-wlm)? \d"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
-    tells: ClassVar = frozenset(
+    reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "estimated_start", "start_time", "estimated_end")
     )
     # squeue(1), JOB STATE CODES. COMPLETING is not final: a requeued job passes through it.
@@ -189,8 +189,8 @@ class Slurm(Scheduler):
         self.check_answered(reply)
         inventory = slurm_inventory.read_inventory(reply.stdout)
         if inventory is None:
-            raise self.unreadable(reply)
-        jobs = yield from told(list(slurm_inventory.JOBS_COMMAND))
+            raise self.unreadable_error(reply)
+        jobs = yield from ask_optionally(list(slurm_inventory.JOBS_COMMAND))
         return inventory if jobs is None else slurm_inventory.count_jobs(inventory, jobs)
 
     def mark_command(self) -> list[str]:

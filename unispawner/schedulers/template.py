@@ -37,7 +37,7 @@ class Template(Scheduler):
     # Of many schedulers: a number, with a server's name or a letter or two around it.
     job_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@\[\]-]{0,199}", re.ASCII)
     supports: ClassVar = frozenset()  # it depends on the set: see supported()
-    tells: ClassVar = frozenset({"exec_host"})
+    reports: ClassVar = frozenset({"exec_host"})
     refused = OURS | {"name", "prologue", "epilogue"}
     # In this order: a pattern may be wider than it should be ([QH] is pending, H is held).
     states: ClassVar = {
@@ -82,7 +82,7 @@ class Template(Scheduler):
         return read_dialect(self.template)
 
     @property
-    def asked_as(self) -> Hashable:
+    def query_key(self) -> Hashable:
         """Each set has commands of its own."""
         return (self.name, self.template)
 
@@ -193,7 +193,7 @@ class Template(Scheduler):
                 found.append((job_id, info))
         answer = patterns.get("answer", "")
         if text and not (re.search(answer, text, re.MULTILINE) if answer else found):
-            raise self.unreadable(reply)
+            raise self.unreadable_error(reply)
         return keep_unique(found)
 
     def read_job(self, reply: Reply) -> JobInfo | None:

@@ -54,7 +54,7 @@ class Torque(PbsFamily):
     title = "TORQUE"
     identity = r"^[Vv]ersion: \d+\.\d+\S*\s*$"
     supports: ClassVar = ALL_FIELDS - frozenset(_SETTINGS)
-    tells: ClassVar = frozenset(
+    reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "start_time", "estimated_end", "exit_code")
     )
     # qstat(1B). C is read with the exit status.
