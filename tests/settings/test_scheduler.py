@@ -220,7 +220,7 @@ def saved(name: str, **settings: Any) -> dict[str, Any]:
     """Return the saved state of a server that was started with these settings."""
     one = spawner(name, **settings)
     scheduler = one.get_scheduler()
-    one.state = ServerState(
+    one.server_job.state = ServerState(
         scheduler=scheduler.name,
         scheduler_options=scheduler.options,
         account="alice",
