@@ -1,0 +1,167 @@
+"""ScheduledJob after a restart: each state that a dead Hub can leave, on a fake scheduler.
+
+The spawner is of a real Hub's own application. The same with a Hub that is killed, on a real Slurm,
+is in tests/live/test_restart.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from support.accounts import ordinary_account
+from support.hub import until
+from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, hub_app
+
+from unispawner.errors import AgentError
+from unispawner.job import JobState
+from unispawner.monitor import monitor as monitor_module
+from unispawner.servers import scheduled_job
+from unispawner.servers.state import ServerState
+from unispawner.web.reports import Report
+
+pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+MARK = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
+    async with hub_app(tmp_path_factory.mktemp("hub")) as found:
+        yield found
+
+
+Restored = Callable[..., FakeSpawner]
+
+
+@pytest.fixture
+async def restored(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Restored]:
+    """Makes a spawner that has loaded the state of an earlier Hub's server."""
+    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(scheduled_job, "_FIRST_ANSWER", 0.5)
+    account = ordinary_account().pw_name
+    user, made = hub.user("ada"), []
+
+    def make(*, submitted: bool = True, **state: Any) -> FakeSpawner:
+        spawner: FakeSpawner = user.spawners[""]
+        job_id = spawner.fake.submit(account, MARK) if submitted else ""
+        fields = {
+            "scheduler": "slurm",
+            "account": account,
+            "mark": MARK,
+            "job_id": job_id,
+            "submit_time": time.time(),
+            "waiting_since": time.time(),
+            **state,
+        }
+        spawner.load_state(ServerState(**fields).to_dict())
+        made.append(spawner)
+        return spawner
+
+    yield make
+    for spawner in made:
+        spawner.side.error = None
+        await spawner.stop()
+        spawner.clear_state()
+        spawner._spawn_pending, spawner._spawn_future = False, None
+        spawner.fake.marks.clear()
+
+
+def runs(spawner: FakeSpawner) -> None:
+    job_id = spawner.server_job.state.job_id
+    spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, start_time=1000.0)
+
+
+async def test_a_server_that_runs(restored: Restored) -> None:
+    """It is attached again: same job, same URL, and nothing is pending."""
+    spawner = restored(host=NODE, port=3000)
+    runs(spawner)
+    assert await spawner.poll() is None
+    job = spawner.server_job.tracked
+    assert job and job.reported
+    assert (f"http://{NODE}:3000", None) == (await spawner.get_url(), spawner.pending)
+
+
+async def test_a_start_that_waits_in_the_queue(restored: Restored) -> None:
+    """It goes on as a pending spawn, and its report gives the URL."""
+    spawner = restored()
+    assert await spawner.poll() is None
+    assert "spawn" == spawner.pending
+    getting = asyncio.ensure_future(spawner.get_url())
+    runs(spawner)
+    await spawner.monitor().refresh(PATIENCE)
+    await spawner.take_report(Report(3000, NODE))
+    assert f"http://{NODE}:3000" == await asyncio.wait_for(getting, PATIENCE)
+
+
+async def test_a_job_whose_id_was_not_saved(restored: Restored) -> None:
+    """The Hub died in the middle of the submission: the job is found by its mark."""
+    spawner = restored()
+    job_id, spawner.server_job.state.job_id = spawner.server_job.state.job_id, ""
+    assert await spawner.poll() is None
+    assert job_id == spawner.server_job.state.job_id
+
+
+async def test_a_submission_that_never_came(restored: Restored) -> None:
+    """No job has the mark, and no agent can be at work on it any more: the start has failed."""
+    spawner = restored(submitted=False, submit_time=time.time() - 10_000)
+    assert 1 == await spawner.poll()
+    error = spawner._spawn_future.exception()
+    assert "the Hub was restarted before the job was submitted" in error.jupyterhub_message
+    assert await until(lambda: spawner.side.asked("cleanup"), "its private files are removed")
+
+
+async def test_a_job_that_has_ended_meanwhile(restored: Restored) -> None:
+    """Its exit status is the answer, and the pages show the reason and the end of the log."""
+    spawner = restored(host=NODE, port=3000)
+    spawner.side.log = "the end of the log"
+    job_id = spawner.server_job.state.job_id
+    spawner.fake.change(job_id, JobState.FAILED, exit_code=3, native_state="NODE_FAIL")
+    assert 3 == await spawner.poll()
+    shown = spawner._spawn_future.exception().jupyterhub_message
+    assert f"The job {job_id} ended. The fake scheduler says NODE_FAIL." in shown
+    assert "the end of the log" in shown
+
+
+async def test_a_stop_that_was_interrupted(restored: Restored) -> None:
+    """The Hub died during a stop: it goes on, and the poll's answer is the job's end."""
+    spawner = restored(host=NODE, port=3000, stopping=True)
+    runs(spawner)
+    job_id = spawner.server_job.state.job_id
+    assert await asyncio.wait_for(spawner.poll(), PATIENCE) is not None
+    assert JobState.CANCELED is spawner.fake.jobs[job_id].state
+
+
+async def test_a_scheduler_that_does_not_answer(restored: Restored) -> None:
+    """Unknown is not gone: the server stays, and the Hub does not wait for long."""
+    spawner = restored(host=NODE, port=3000)
+    spawner.fake.answer(stderr="does not answer", exit_status=1)
+    try:
+        assert await asyncio.wait_for(spawner.poll(), PATIENCE) is None
+        assert MARK == spawner.server_job.state.mark
+    finally:
+        spawner.fake.recover()
+
+
+async def test_a_user_side_that_refuses(restored: Restored) -> None:
+    """While the job can't be looked up the server stays; the look-up is tried again."""
+    spawner = restored()
+    spawner.server_job.state.job_id = ""
+    spawner.side.error = AgentError("sudo refuses")
+    assert await asyncio.wait_for(spawner.poll(), PATIENCE) is None
+    spawner.side.error = None
+    await until(lambda: spawner.server_job.state.job_id, "the job is found", PATIENCE)
+
+
+async def test_a_job_that_runs_again_elsewhere(restored: Restored) -> None:
+    """A requeued job's route goes nowhere until it reports from its new node."""
+    spawner = restored(host=NODE, port=3000)
+    runs(spawner)
+    assert await spawner.poll() is None
+    spawner.fake.change(spawner.server_job.state.job_id, JobState.QUEUED)
+    while spawner.server_job.state.port:
+        await spawner.monitor().refresh(PATIENCE)
+    assert ("", "") == (spawner.server_job.state.host, spawner.server_job.url)
