@@ -26,6 +26,18 @@ as() {
 }
 as_reader() { if [ "$reader" ]; then as "$reader" "$@"; else "$@"; fi; }
 
+# make_account WHY: create the account that root's scripts use for what must not run as root.
+make_account() {
+    if ! id "$reader" &>/dev/null; then
+        say "creating the account $reader, because $1 (to remove it: userdel -r $reader)"
+        useradd --user-group --create-home --home-dir "/var/lib/$reader" --shell /bin/bash \
+            --comment "unispawner's ci/${0##*/}" "$reader" ||
+            fail "could not create the account $reader: run this as an ordinary user instead"
+    fi
+    [ "$(id -u "$reader")" -ge 1000 ] || fail "the account $reader has a uid below 1000, which can't" \
+        "run servers: remove it (userdel -r $reader) and try again"
+}
+
 apt_install() {
     {
         apt-get -qq update

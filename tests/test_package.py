@@ -181,6 +181,11 @@ def test_unknown_names_are_attribute_errors() -> None:
 
 def test_no_file_names_the_place_it_was_written_at() -> None:
     """Nothing in the repository depends on where one checkout of it happens to lie."""
-    place = str(CHECKOUT).encode()
-    guilty = [path for path in repository_files() if place in (CHECKOUT / path).read_bytes()]
+    # ci/test may run this in a copy.
+    places = {str(CHECKOUT), os.environ.get("UNISPAWNER_TEST_CHECKOUT", str(CHECKOUT))}
+    guilty = [
+        path
+        for path in repository_files()
+        if any(place.encode() in (CHECKOUT / path).read_bytes() for place in places)
+    ]
     assert [] == guilty
