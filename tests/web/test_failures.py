@@ -9,7 +9,7 @@ from tornado import web
 
 import unispawner
 from unispawner.errors import SubmitError, UniSpawnerError
-from unispawner.web.failures import STATUS, SpawnFailure
+from unispawner.web.failures import REASON, STATUS, SpawnFailure
 
 for found in pkgutil.walk_packages(unispawner.__path__, "unispawner."):
     # PSI/J stays on the user's side, and launcher.py and __main__ do their work when imported.
@@ -83,3 +83,20 @@ def test_output_that_is_in_the_message_is_not_said_twice() -> None:
     """The page has no empty box either."""
     page = Text(SpawnFailure(SubmitError("It failed: why", output="why")).jupyterhub_html_message)
     assert ({"p"}, "It failed: why") == (page.tags, page.text)
+
+
+def test_a_sites_own_error_is_translated_as_the_nearest_of_ours() -> None:
+    """A site's code raises subclasses of the public errors, and its hooks run in our start."""
+
+    class NoProject(SubmitError):
+        """A site's own."""
+
+    failure = SpawnFailure(NoProject("alice has no project"))
+    assert (400, "submission_refused") == (failure.status_code, failure.reason)
+    assert "alice has no project" == failure.jupyterhub_message
+
+
+def test_each_error_has_a_reason_of_its_own() -> None:
+    """JupyterHub 6 counts failed spawns by reason; "timeout" and "error" have texts of its own."""
+    assert set(STATUS) == set(REASON)
+    assert len(REASON) == len(set(REASON.values()) - {"timeout", "error", ""})

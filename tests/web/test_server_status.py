@@ -13,9 +13,10 @@ import pytest
 from jupyterhub import orm
 from jupyterhub.objects import Server as JupyterHubServer
 from support.hub import until
-from support.hub_app import NODE, PATIENCE, Hub, Server, hub_app, starting_server
+from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, Server, hub_app, starting_server
 from traitlets.config import Config
 
+from unispawner.errors import AgentError
 from unispawner.job import JobSpec, JobState, ResourceSpec
 from unispawner.web.summary import summary
 
@@ -255,3 +256,27 @@ def test_a_job_in_words(resources: dict[str, Any], duration: int | None, words: 
     length = None if duration is None else timedelta(minutes=duration)
     spec = JobSpec(resources=ResourceSpec.from_dict(resources), duration=length)
     assert words == summary(spec)
+
+
+async def test_a_failed_start_is_counted_by_its_reason(hub: Hub) -> None:
+    """JupyterHub 6 counts failed starts in its metrics by the reason of the error's class."""
+    from jupyterhub import metrics
+
+    if "reason" not in metrics.SERVER_SPAWN_DURATION_SECONDS._labelnames:
+        pytest.skip("JupyterHub 5 counts no reasons")
+    user = hub.user("linus")
+    FakeSpawner.side.error = AgentError("sudo refuses")
+    try:
+        token = user.new_api_token()
+        await hub.post({}, token, "users/linus/server")
+        spawner = user.spawners[""]
+        await until(lambda: not spawner.pending, "the start has failed")
+    finally:
+        FakeSpawner.side.error = None
+    counted = {
+        sample.labels["reason"]
+        for metric in metrics.SERVER_SPAWN_DURATION_SECONDS.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_count") and sample.value
+    }
+    assert "agent_failed" in counted
