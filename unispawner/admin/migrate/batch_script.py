@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import string
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jinja2 import Environment, TemplateError, meta, nodes
@@ -23,6 +23,8 @@ _MARKS = {name: f"\ue000{name}\ue001" for name in (*OF_THE_USER, "prologue", "ep
 _SHELL = re.compile(r"#!\s*/\S*\b(sh|bash|dash)(\s+-\w+)*\s*|#!\s*/usr/bin/env\s+(ba)?sh\s*")
 _KEPT = {("R", "select[type==any]")}
 """Options of batchspawner's own scripts that no field of UniSpawner's stands for."""
+_LOGS = {"output", "o", "oo", "error", "e", "eo", "log"}
+"""Options that say where the job's log goes."""
 _COMMAND = re.compile(rf"(exec\s+)?(srun\s+)?{_MARKS['cmd']}", re.ASCII)
 
 
@@ -63,6 +65,10 @@ class Comparison:
         Those of them that come from ``req_options``.
     dropped
         Options that UniSpawner sets itself.
+    has_own_log
+        Some of them say where the job's log goes.
+    runs_srun
+        The script runs the server with Slurm's srun.
     stops_on_error
         The script ends at the first command that fails (``set -e``), as batchspawner's do.
     """
@@ -72,10 +78,12 @@ class Comparison:
     extra: list[Option] = field(default_factory=list)
     from_options: set[Option] = field(default_factory=set)
     dropped: list[str] = field(default_factory=list)
+    has_own_log: bool = False
     job_name: str = ""
     directory: str = ""
     prologue: str = ""
     epilogue: str = ""
+    runs_srun: bool = False
     stops_on_error: bool = False
 
 
@@ -114,8 +122,8 @@ def compare(template: str, default: str, fields: Mapping[str, str], scheduler: s
             result.used_otherwise.add(name)
         if name == "options":
             result.from_options = {*site.options} - {*without.options}
-    _sort_options(result, site, accounted, scheduler)
     _check_command(site, usual, scheduler)
+    _sort_options(result, site, accounted, scheduler)
     _read_body(result, site, usual, fields)
     return result
 
@@ -137,15 +145,19 @@ def _check_fields(template: str, known: Collection[str]) -> None:
         decisive = {name for test in tests for name in _names(test)} & {*OF_THE_USER}
     else:
         try:
-            found = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+            names = [name for _, name, _, _ in string.Formatter().parse(template) if name]
+            found = {re.split(r"[.\[]", name)[0] for name in names}  # {memory[0]} is memory's
         except ValueError as error:
             raise UntranslatableScript(f"the script is not a valid template: {error}") from None
     if unknown := sorted(found - {*known}):
-        names = ", ".join(f"{{{name}}}" for name in unknown)
-        raise UntranslatableScript(f"no setting defines what the script uses: {names}")
+        raise UntranslatableScript(f"no setting defines what the script uses: {_braced(unknown)}")
     if decisive:
-        names = ", ".join(f"{{{name}}}" for name in sorted(decisive))
-        raise UntranslatableScript(f"the lines of the script depend on the user, by {names}")
+        users = _braced(sorted(decisive))
+        raise UntranslatableScript(f"the lines of the script depend on the user, by {users}")
+
+
+def _braced(names: Iterable[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in names)
 
 
 def _names(node: nodes.Node) -> set[str]:
@@ -214,10 +226,10 @@ def _sort_options(result: Comparison, site: Script, accounted: set[Option], sche
         elif option in accounted and option not in _KEPT:
             continue
         elif kind == "directory":
-            home = text == _MARKS["homedir"] or text.endswith("/" + _MARKS["username"])
-            result.directory = "" if home else text
+            result.directory = "" if text == _MARKS["homedir"] else text
         elif kind in ("name", "ours") or (kind == "shell" and re.search(r"/(ba|da)?sh$", text)):
             result.dropped.append(words)
+            result.has_own_log = result.has_own_log or name in _LOGS
         elif kind or "\ue000" in text:
             raise UntranslatableScript(f"UniSpawner has no counterpart of the option {words}")
         else:
@@ -237,17 +249,12 @@ def _check_command(site: Script, usual: Script, scheduler: str) -> None:
 
 def _read_body(result: Comparison, site: Script, usual: Script, fields: Mapping[str, str]) -> None:
     """Find what the site's script does before the server starts, and after it has ended."""
-    if not site.command:  # a submit description
-        if result.directory:
-            raise UntranslatableScript(
-                f"UniSpawner's jobs start in the user's home, not in {_unmark(result.directory)}"
-            )
-        return
     if site.shell and not _SHELL.fullmatch(site.shell):
         raise UntranslatableScript(f"the script is not for sh or bash: {site.shell}")
     first = (f'cd "{result.directory}" || exit 1',) if result.directory else ()
     result.prologue = _find_text((*first, *site.before), usual.before, fields)
     result.epilogue = _find_text(site.after, usual.after, fields)
+    result.runs_srun = "srun" in site.command.partition(_MARKS["cmd"])[0]
     stopping = re.compile(r"set -\w*e")
     result.stops_on_error = any(stopping.match(line) for line in {*site.before} & {*usual.before})
 

@@ -55,7 +55,8 @@ class _FieldTranslator:
         for name, setting in (("account", "account"), ("reservation", "reservation_id")):
             if setting in self.supported:
                 self._take(name, setting, str)
-        self._take("nprocs", "resources", self._cores)
+        attribute = "request_cpus" if self.scheduler == "htcondor" else ""
+        self._take("nprocs", "resources", self._cores, attribute)
         self._memory()
         self._duration()
         self._gpus()

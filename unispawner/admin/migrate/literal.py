@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from typing import Any
 
 WIDTH = 96
@@ -67,10 +68,11 @@ def _has_lines(value: object) -> bool:
 def _one_line(value: Any) -> str:
     if isinstance(value, Expression):
         return str(value)
-    if isinstance(value, str) and '"' in value and value.isprintable() and "'" not in value:
-        return repr(value)
-    if isinstance(value, str):  # JSON's escapes mean the same to Python; its quotes are double
-        return json.dumps(value, ensure_ascii=not value.isprintable())
+    if isinstance(value, str):
+        only_double = '"' in value and "'" not in value
+        if only_double or not re.sub("[\n\t]", "", value).isprintable():
+            return repr(value)
+        return json.dumps(value, ensure_ascii=False)  # repr prefers single quotes
     if isinstance(value, dict):
         items = (f"{_one_line(key)}: {_one_line(one)}" for key, one in value.items())
         return f"{{{', '.join(items)}}}"

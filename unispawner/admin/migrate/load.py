@@ -105,7 +105,10 @@ def _load(path: Path, folder: Path) -> Config:
             config: Config = loader.load_config()
             return config
     except (Exception, SystemExit) as error:  # the file is a program: it may raise anything
-        line = getattr(error, "lineno", None) or _line(error.__traceback__, loader.full_filename)
+        if isinstance(error, SyntaxError) and error.filename == loader.full_filename:
+            line = error.lineno
+        else:
+            line = _line(error.__traceback__, loader.full_filename)
         raise InvalidJobError(
             f"{path}{f', line {line}' if line else ''}: {type(error).__name__}: {error}"
         ) from None

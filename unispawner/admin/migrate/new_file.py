@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ _RECOMMENDED = (
     ("cleanup_servers", False, "servers outlive a restart of the Hub"),
     ("init_spawners_timeout", 1, "a restart of the Hub does not wait for queued starts"),
 )
+_ENCODING = re.compile(r"#.*?coding[:=][ \t]*[-\w.]+")
+"""What must stay in the first two lines of a file (PEP 263)."""
 _LIMIT = "Starts that wait in the scheduler's queue count against "
 
 
@@ -54,9 +57,8 @@ def write(plan: Plan, old_file: OldFile, config: Config, name: str) -> str:
     writer.edit_old_text()
     old_file.replace_names()
     lines = old_file.result().rstrip("\n").split("\n")
-    at = 0
-    while at < min(2, len(lines)) and lines[at].startswith("#!" if at == 0 else "#"):
-        at += 1  # "#!/usr/bin/python", "# -*- coding: … -*-"
+    at = 1 if lines[0].startswith("#!") else 0
+    at += 1 if at < len(lines) and _ENCODING.match(lines[at]) else 0
     header = f"Written by `unispawner migrate` from {name}."
     if any(line.startswith(MARK) for line in lines):
         mark = MARK.strip()
@@ -167,7 +169,9 @@ class _Writer:
         """Return comments: why the class stays, and what would be without these reasons."""
         plan = self.plan
         name = plan.spawner.name.rpartition(".")[2]
-        lines = comment(f"{name} still runs the servers, because UniSpawner can't replace:")
+        if not any(part.untranslatable for part in plan.parts()):
+            return comment("No profile starts a server of batchspawner's: nothing changes here.")
+        lines = comment(f"{name} still runs the servers, because UniSpawner can't replace these:")
         for part in plan.parts():
             for origin, reason in part.untranslatable.items():
                 label = "" if origin.startswith(part.label) else part.label

@@ -41,7 +41,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "torque": {"q": "queue", "A": "account"},
     "pbs": {"q": "queue", "A": "account"},
     "gridengine": {"q": "queue", "P": "account"},
-    "lsf": {"q": "queue", "P": "account", "W": "runtime"},
+    "lsf": {"q": "queue", "P": "account", "W": "runtime", "n": "nprocs"},
     "htcondor": {
         "request_cpus": "nprocs",
         "requestcpus": "nprocs",

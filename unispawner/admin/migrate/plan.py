@@ -14,6 +14,7 @@ from ...legacy import BatchSpawnerBase
 from ...profiles.spawner import ProfilesSpawner
 from ...profiles.wrap_spawner import WrapSpawner
 from ...servers.spawner import UniSpawner
+from .literal import literal
 from .load import counterpart
 from .old_config import OldSetting, SpawnerClass, SpawnerSettings
 from .translate import translate
@@ -229,7 +230,9 @@ def _read_profile(entry: Any, index: int, config: Config) -> Profile:
         )
     profile = Profile(tuple(entry), index, SpawnerClass.of(entry[2]))
     profile.old = tuple(
-        OldSetting(name, value, "", f"{profile.label}{name}", f"old_profiles[{index}][3][{name!r}]")
+        OldSetting(
+            name, value, "", f"{profile.label}{name}", f"old_profiles[{index}][3][{literal(name)}]"
+        )
         for name, value in entry[3].items()
     )
     if profile.spawner.scheduler:

@@ -45,7 +45,7 @@ def write_report(
         (f"With {new} UniSpawner runs the servers. Its settings are:", _list_settings(plan)),
         ("Please look at these:", _list_choices(plan)),
         (
-            "These need unispawner's class of the same name: UniSpawner can't replace them:",
+            "UniSpawner can't replace these, so the old class still runs the servers:",
             _list_untranslatable(plan),
         ),
         ("These need no new setting:", _list_notes(plan)),
@@ -77,10 +77,11 @@ def _add_label(label: str, origins: Iterable[str]) -> str:
     return label + ", ".join(origin.removeprefix(label) for origin in origins)
 
 
-def _write_value(setting: NewSetting) -> str:
-    value = setting.value
-    text = value.old.expression if isinstance(value, AsWritten) else literal(value, 4)
-    return text if "\n" not in text else "(several lines)"
+def _write_setting(name: str, setting: NewSetting) -> str:
+    if isinstance(setting.value, AsWritten):
+        return f"{name} as it was"
+    text = literal(setting.value, 4)
+    return f"{name} = {text}" if "\n" not in text else f"{name} = (several lines)"
 
 
 def _list_settings(plan: Plan) -> Iterator[str]:
@@ -90,7 +91,7 @@ def _list_settings(plan: Plan) -> Iterator[str]:
                 setting = part.settings[name]
                 origins = _add_label("", setting.origins)
                 source = f", from {origins.replace(part.label, '')}" if origins else ""
-                yield f"{part.label}{name} = {_write_value(setting)}{source}"
+                yield f"{part.label}{_write_setting(name, setting)}{source}"
 
 
 def _list_choices(plan: Plan) -> Iterator[str]:
@@ -115,11 +116,13 @@ def _list_untranslatable(plan: Plan) -> Iterator[str]:
 
 
 def _list_notes(plan: Plan) -> Iterator[str]:
-    if plan.is_translated:
-        for part in plan.parts():
-            for remark in part.remarks:
-                if not remark.is_choice:
-                    yield f"{_add_label(part.label, remark.origins)}: {remark.text}"
+    """Yield the notes of each part; those with the same text are one."""
+    for part in plan.parts() if plan.is_translated else ():
+        origins: dict[str, list[str]] = {}
+        for remark in part.remarks:
+            if not remark.is_choice:
+                origins.setdefault(remark.text, []).extend(remark.origins)
+        yield from (f"{_add_label(part.label, origins[text])}: {text}" for text in origins)
 
 
 def _list_others(config: Config) -> Iterator[str]:

@@ -138,18 +138,18 @@ class _ScriptTranslator:
             sources = origins or ["batchspawner's own script"]
             self.out.set("job_name", comparison.job_name, *sources)
         if comparison.dropped:
-            self.out.add_remark(
-                "UniSpawner sets these options itself (a job's log is in ~/.unispawner/logs): "
-                f"{', '.join(comparison.dropped)}.",
-                *(origins or ([options.origin] if options else [])),
-            )
-        srun = self.given.get("req_srun")
-        if srun and srun.origin not in self.out.untranslatable:
-            text = "UniSpawner runs the server without srun"
-            if str(srun.value):
-                self.out.add_remark(f"{text}, so that its options have no effect.", srun.origin)
+            sources = origins or ([options.origin] if options else [])
+            text = f"UniSpawner sets {', '.join(comparison.dropped)} itself."
+            if comparison.has_own_log:
+                self.out.add_remark(f"{text} The job's log is in ~/.unispawner/logs.", *sources)
             else:
-                self.out.add_note(f"{text}, too.", srun.origin)
+                self.out.add_note(text, *sources)
+        srun = self.given.get("req_srun")
+        if srun and not str(srun.value):
+            self.out.add_note("UniSpawner runs the server without srun, too.", srun.origin)
+        elif comparison.runs_srun:
+            sources = [srun.origin] if srun else origins or ["batchspawner's own script"]
+            self.out.add_note("UniSpawner runs the server without srun.", *sources)
 
     def _translate_text(self, name: str, text: str, origins: list[str], note: str = "") -> None:
         """Set the prologue or the epilogue."""

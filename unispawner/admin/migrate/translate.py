@@ -126,9 +126,12 @@ class _OtherSettings:
         """Take a command that differs from batchspawner's by its directory only."""
         words, usual = _split(setting.value), _split(self.old.default(name))
         directory = os.path.dirname(words[0]) if words else ""
+        elsewhere = directory.startswith("/") and [os.path.basename(words[0]), *words[1:]] == usual
         if words == usual:
             self.out.add_note("It is batchspawner's default.", setting.origin)
-        elif directory.startswith("/") and [os.path.basename(words[0]), *words[1:]] == usual:
+        elif elsewhere and self.old.cls.__name__ == "MoabSpawner":
+            self.out.add_note("UniSpawner runs TORQUE's own commands.", setting.origin)
+        elif elsewhere:
             before = self.out.settings.get("scheduler_path")
             path = before.value.split(":") if before else []
             path += [directory] if directory not in path else []

@@ -1,0 +1,172 @@
+"""Settings that are not fields of the script: commands, hooks, forms, limits, classes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.migration import Migrated, migrate_text
+
+from unispawner.admin.migrate import migrate
+from unispawner.errors import InvalidJobError
+
+
+def migrate_slurm(folder: Path, lines: str) -> Migrated:
+    return migrate_text(
+        folder, f"c.JupyterHub.spawner_class = 'batchspawner.SlurmSpawner'\n{lines}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "says"),
+    [
+        (
+            "c.Spawner.cmd = ['jupyter-labhub']",
+            {},
+            "A job looks for jupyter-labhub on the PATH of a login on its node",
+        ),
+        (
+            "c.Spawner.cmd = ['batchspawner-singleuser', '/opt/bin/jupyter-labhub']",
+            {"cmd": ["/opt/bin/jupyter-labhub"]},
+            "batchspawner-singleuser is left out",
+        ),
+        ("c.Spawner.cmd = 'jupyter labhub'", {"cmd": ["jupyter", "labhub"]}, "no shell reads"),
+        ("c.Spawner.args = ['--debug']", {}, "c.Spawner: args"),
+        ("c.Spawner.args = ['--a b']", {"args": ["--a", "b"]}, "no shell reads the words"),
+        ("c.SlurmSpawner.cmd = ['/opt/lab']", {"cmd": ["/opt/lab"]}, "cmd as it was, from c.S"),
+        ("c.SlurmSpawner.args.append('--debug')", {"args": ["--debug"]}, "args as it was"),
+        (
+            "c.SlurmSpawner.start_timeout = 600",
+            {"start_timeout": 600},
+            "given up after 600 seconds, the time in the queue included.",
+        ),
+        ("c.Spawner.start_timeout = 600", {}, "given up after 600 seconds"),
+        ("c.SlurmSpawner.state_dir = '/s/{username}'", {"state_dir": "/s/{username}"}, ""),
+        ("c.BatchSpawnerBase.min_uid = 500", {"min_uid": 500}, ""),
+        ("c.Spawner.mem_limit = '2G'", {"mem_limit": None}, "did not pass mem_limit to the sche"),
+        ("c.SlurmSpawner.cpu_limit = 2", {"cpu_limit": None}, "did not pass cpu_limit to the sch"),
+        (
+            "c.Spawner.mem_limit = '2G'\nc.SlurmSpawner.req_memory = '4G'",
+            {"resources": {"memory": "4G"}},
+            "c.Spawner: mem_limit",
+        ),
+        (
+            "c.BatchSpawnerBase.req_runtime = '60'\nc.SlurmSpawner.req_runtime = '30'",
+            {"duration": "00:30:00"},
+            "c.BatchSpawnerBase.req_runtime: c.SlurmSpawner.req_runtime overrides it.",
+        ),
+        (
+            "import os\nc.SlurmSpawner.req_memory = os.environ.get('NO_SUCH', '4G')",
+            {"resources": {"memory": "4G"}},
+            "Line 4 of the old file computes c.SlurmSpawner.req_memory: this is the value",
+        ),
+        ("c.SlurmSpawner.req_partition = ''", {}, "c.SlurmSpawner.req_partition: It is empty."),
+        ("c.SlurmSpawner.no_such = 1", {}, "batchspawner has no such setting and ignores it."),
+        ("c.PBSSpawner.req_queue = 'q'", {}, "stay as they are: - c.PBSSpawner.req_queue"),
+        ("c.Spawner.pre_spawn_hook = lambda spawner: None", {}, "c.Spawner: pre_spawn_hook"),
+    ],
+)  # fmt: skip
+def test_settings(tmp_path: Path, lines: str, settings: dict[str, Any], says: str) -> None:
+    """UniSpawner gets what the servers had; the report says what was chosen."""
+    found = migrate_slurm(tmp_path, lines)
+    assert found.is_translated
+    always = {"scheduler": "slurm", "job_name": "spawner-jupyterhub"}
+    assert {**always, **settings} == found.settings
+    assert says in found.report
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("c.SlurmSpawner.options_form = '<input name=queue>'", "it is a form of the site's own"),
+        ("c.Spawner.options_from_form = lambda form: {}", "it is a form of the site's own"),
+        (
+            "def hook(spawner):\n    spawner.req_memory = '4G'\nc.Spawner.pre_spawn_hook = hook",
+            "c.Spawner.pre_spawn_hook: it uses batchspawner's req_memory",
+        ),
+        ("c.Spawner.args = ['--dir=$HOME']", "it needs a shell, and UniSpawner starts the server"),
+        ("c.Spawner.cmd = ['lab > log']", "starts the server without one: lab > log"),
+        ("c.SlurmSpawner.user_option_keys = ['q']", "offers options in c.ProfilesSpawner.profi"),
+        ("c.SlurmSpawner.public_environment = ['A']", "passes no such variables to the sched"),
+        ("c.SlurmSpawner.command_timeout = 5.0", "UniSpawner has no counterpart"),
+    ],
+)
+def test_settings_that_keep_the_old_class(tmp_path: Path, lines: str, says: str) -> None:
+    """The new file is the old one with another name in it, and a comment that gives the reason."""
+    found = migrate_slurm(tmp_path, lines)
+    assert "unispawner.SlurmSpawner" == found.config.JupyterHub.spawner_class
+    assert lines in found.text
+    assert says in found.report
+    assert {} == found.settings
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (
+            "import batchspawner\nclass Site(batchspawner.SlurmSpawner): pass\n"
+            "c.JupyterHub.spawner_class = Site",
+            "Site is a class of the site's own",
+        ),
+        (
+            "import wrapspawner\nclass Site(wrapspawner.ProfilesSpawner): pass\n"
+            "c.JupyterHub.spawner_class = Site",
+            "Site is a class of the site's own",
+        ),
+        (
+            "c.JupyterHub.spawner_class = 'batchspawner.BatchSpawnerRegexStates'\n"
+            "c.BatchSpawnerBase.batch_script = '#!/bin/sh\\n#SITE --mem {memory}\\n{cmd}'",
+            "BatchSpawnerRegexStates names no scheduler: all its commands are the site's own",
+        ),
+        (
+            "c.JupyterHub.spawner_class = 'wrapspawner.WrapSpawner'\n"
+            "c.WrapSpawner.child_class = 'batchspawner.SlurmSpawner'",
+            "WrapSpawner may start a server of another class each time",
+        ),
+    ],
+)
+def test_classes_that_stay(tmp_path: Path, lines: str, says: str) -> None:
+    """A class with commands or code of the site's own works under unispawner's names."""
+    found = migrate_text(tmp_path, f"{lines}\n")
+    assert says in found.report
+    assert not found.is_translated
+    assert None is re.search("^(?!#).*(batch|wrap)spawner[.]", found.text, re.M)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("", "c.JupyterHub.spawner_class is not set: there is nothing to migrate"),
+        ("c.JupyterHub.spawner_class = 'simple'", "is simple, which is not one of batchspawner's"),
+        ("c.JupyterHub.spawner_class = 'unispawner'", "is unispawner, which is not one of"),
+        ("c.JupyterHub.spawner_class = 'no.such.Class'", "is no.such.Class, which is not one"),
+    ],
+)
+def test_nothing_to_migrate(tmp_path: Path, lines: str, words: str) -> None:
+    """No file is written for a configuration without batchspawner."""
+    old = tmp_path / "old.py"
+    old.write_text(f"c = get_config()\n{lines}\n")
+    with pytest.raises(InvalidJobError, match=re.escape(words)):
+        migrate(old)
+    assert [old] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("c.UniSpawner.no_such = 1", "c.UniSpawner.no_such: there is no such setting"),
+        ("c.UniSpawner.host_map = 'x'", "The 'host_map' trait"),
+        ("c.UniSpawner.min_uid = 0", "The value of the 'min_uid' trait"),
+    ],
+)
+def test_what_is_wrong_with_the_new_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: str, says: str
+) -> None:
+    """The file is loaded and a job is made of it: what fails is reported, and the status is 1."""
+    old = tmp_path / "old.py"
+    old.write_text(f"c.JupyterHub.spawner_class = 'batchspawner.SlurmSpawner'\n{lines}\n")
+    assert 1 == migrate(old)
+    printed = capsys.readouterr().out
+    assert says in printed[printed.index("WRONG in") :]
