@@ -6,12 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from unispawner.admin.migrate.amounts import (
-    read_memory,
-    read_runtime,
-    write_duration,
-    write_memory,
-)
+from unispawner.admin.migrate.amounts import read_memory, read_runtime, write_duration
 
 K, M, G = 1024, 1024**2, 1024**3
 
@@ -43,16 +38,6 @@ K, M, G = 1024, 1024**2, 1024**3
 def test_memory(scheduler: str, text: str, size: int | None) -> None:
     """An amount is a number of bytes; what is not an amount is None."""
     assert size == read_memory(text, scheduler)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(4 * G, "4G"), (1536 * M, "1536M"), (4000, "4000"), (1, "1"), (1024**5, "1P")],
-)
-def test_memory_as_a_person_writes_it(size: int, text: str) -> None:
-    """The unit is the largest one that needs no fraction."""
-    assert text == write_memory(size)
-    assert size == read_memory(text, "gridengine")
 
 
 @pytest.mark.parametrize(
