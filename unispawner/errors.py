@@ -77,7 +77,7 @@ class UniSpawnerError(Exception):
 class InvalidJobError(UniSpawnerError):
     """A setting, a user's choice or a file is wrong, and nothing was submitted.
 
-    Raised wherever a value is checked: settings, profiles, schedulers, script, legacy, admin.
+    Raised wherever a value is checked: settings, profiles, schedulers, script, web, legacy, admin.
     The message names the field first, then the value, then what would be right: correct that.
     """
 
@@ -108,9 +108,10 @@ class JobEndedError(UniSpawnerError):
 class SchedulerUnavailable(UniSpawnerError):
     """The scheduler gave no answer, or one that can't be read: nothing is known about any job.
 
-    Raised wherever a scheduler's command is run or read: submit_host, schedulers, settings, agent.
-    Every job keeps its last known state, and the next query tries again. If it goes on, run
-    ``command`` by hand under the Hub's account.
+    Raised wherever a scheduler's command is run or read (submit_host, schedulers, settings, agent),
+    and by servers and web for a report that can't be checked yet. Every job keeps its last known
+    state, and the next query or report tries again. If it goes on, run ``command`` by hand under
+    the Hub's account.
     """
 
 
