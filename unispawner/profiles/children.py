@@ -43,7 +43,7 @@ class ChildFactory:
         Raises
         ------
         InvalidJobError
-            If there is no class of the name that the profile gives, or it is not a spawner's.
+            If the profile names a class that does not exist, or is not a spawner's.
         """
         found = self.profile.spawner or UniSpawner
         if isinstance(found, str):
@@ -58,7 +58,7 @@ class ChildFactory:
 
     @cached_property
     def idle(self) -> Spawner:
-        """A spawner of the profile that starts nothing: its traits show what is configured.
+        """A spawner of the profile that starts nothing, to read the configured settings from.
 
         Raises
         ------

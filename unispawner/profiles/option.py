@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from ..errors import InvalidJobError
 from .fields import (
@@ -54,6 +61,10 @@ def check_override(override: Mapping[str, Any]) -> dict[str, Any]:
     return dict(override)
 
 
+Override = Annotated[dict[str, Any], AfterValidator(check_override)]
+"""The fields of a job that a choice, or an option that is on, sets."""
+
+
 class Choice(BaseModel):
     """One entry of a menu: the texts that are shown, and the fields that it sets."""
 
@@ -61,12 +72,7 @@ class Choice(BaseModel):
 
     display_name: str
     description: str = ""
-    override: dict[str, Any] = {}
-
-    @field_validator("override")
-    @classmethod
-    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return check_override(value)
+    override: Override = {}
 
 
 class Option(BaseModel):
@@ -112,7 +118,7 @@ class Option(BaseModel):
     locked: bool = False
     pattern: str = ""
     when: dict[str, list[Any]] = {}
-    override: dict[str, Any] = {}
+    override: Override = {}
 
     _bounds: dict[str, Value] = PrivateAttr(default_factory=dict)
 
@@ -150,11 +156,6 @@ class Option(BaseModel):
         if not isinstance(value, Mapping):
             return value
         return {key: one if isinstance(one, list) else [one] for key, one in value.items()}
-
-    @field_validator("override")
-    @classmethod
-    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return check_override(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Option:

@@ -174,12 +174,12 @@ class Profile(BaseModel):
         values, wrong = self.examine(user_options, inventory, queue)
         if wrong:
             raise InvalidJobError("; ".join(wrong.values()))
-        said = {
+        options = {
             name: self.options[name].format(values[name])
             for name in user_options
             if name != PROFILE
         }
-        return Chosen(self, {PROFILE: self.slug, **said}, values, self.fields(values))
+        return Chosen(self, {PROFILE: self.slug, **options}, values, self.fields(values))
 
     def examine(
         self,

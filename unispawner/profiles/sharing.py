@@ -1,4 +1,4 @@
-"""The settings and hooks that a wrapper shares with its child: who gets whose, in which order."""
+"""The settings and hooks that a wrapper and its child share, and which value counts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MISSING = object()
 
 
 class SharedSettings:
-    """The settings of one wrapper, those it gives its child, and those it takes from it.
+    """Passes settings between one wrapper and its child.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class SharedSettings:
             if name not in self._specific
         }
         self._replaced: dict[str, Any] = {}
-        """The wrapper's own values of the settings that it has from its child just now."""
+        """The wrapper's own values, while it has its child's."""
 
     def given(self) -> dict[str, Any]:
         """Return what JupyterHub has set on the wrapper: a child is made with it."""
@@ -118,7 +118,7 @@ class SharedSettings:
         setattr(self._wrapper, name, value)
 
     def put_back(self) -> None:
-        """Set the wrapper's own values again, when there is no child any more."""
+        """Set the wrapper's own values again, after the child is gone."""
         for name, value in self._replaced.items():
             if value is _MISSING:
                 self._wrapper._trait_values.pop(name, None)

@@ -52,7 +52,7 @@ class _Checked:
 
 
 class ProfilesSpawner(WrapSpawner):
-    """Offers profiles, and runs a server by the spawner of the one that was chosen."""
+    """Lets users choose a profile, and runs their server with that profile's spawner."""
 
     profiles = Union(
         [List(AnyTrait()), Callable()],
@@ -178,7 +178,7 @@ class ProfilesSpawner(WrapSpawner):
         return _Checked(children, copied(self.user_options), chosen)
 
     def select_profile(self, profile: str) -> None:
-        """Set the child's class and settings for a profile, and for what is chosen of it.
+        """Set the child's class and settings for a profile and its chosen options.
 
         Raises
         ------
@@ -270,8 +270,7 @@ class ProfilesSpawner(WrapSpawner):
         return options_schema(offered, lambda one: ChildFactory(one, self).has_own_options)
 
     async def availabilities(self) -> list[Availability | None]:
-        """Return what is free for each profile, None for one that is not a job; never waits for a
-        scheduler.
+        """Return what is free for each profile, without waiting; None where a server is not a job.
 
         Raises
         ------

@@ -176,7 +176,7 @@
     if (option.error.textContent !== words) option.error.textContent = words;
   }
 
-  // -- what is shown -------------------------------------------------------------------------------
+  // -- updating the page ---------------------------------------------------------------------------
 
   function update(changed) {
     const current = chosen();

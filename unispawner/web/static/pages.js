@@ -23,11 +23,11 @@
   }
 
   function showFact(place, name, value) {
-    const shown = value !== null && value !== "" && value !== undefined;
+    const hasValue = value !== null && value !== "" && value !== undefined;
     const fact = place.querySelector(`[data-fact="${name}"]`);
     if (!fact) return;
-    fact.hidden = place.querySelector(`[data-fact-of="${name}"]`).hidden = !shown;
-    if (!shown) return;
+    fact.hidden = place.querySelector(`[data-fact-of="${name}"]`).hidden = !hasValue;
+    if (!hasValue) return;
     if (["estimated_start", "waiting_since", "ends"].includes(name)) {
       const time = document.createElement("time");
       time.dateTime = value;
