@@ -18,7 +18,8 @@ from unispawner import WrapSpawner
 
 @pytest.fixture
 def db() -> Iterator[Session]:
-    """A Hub's database: alice, a member of staff, has a server without a name and one with."""
+    """A Hub's database: alice, a member of staff, has a server without a name and one with a
+    name."""
     session = orm.new_session_factory("sqlite:///:memory:")()
     alice = orm.User(name="alice")
     session.add_all([alice, orm.Group(name="staff", users=[alice])])
@@ -32,7 +33,8 @@ def db() -> Iterator[Session]:
 
 @pytest.fixture
 def new(db: Session) -> NewWrapper:
-    """Makes a wrapper of alice's as JupyterHub does, with sections of a configuration."""
+    """Return a function that makes a wrapper of alice's as JupyterHub does, from sections of a
+    configuration."""
 
     def make(cls: type = WrapSpawner, server_name: str = "", **sections: Any) -> Any:
         user = User(db.query(orm.User).first(), {})

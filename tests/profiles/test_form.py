@@ -1,4 +1,4 @@
-"""The form without a browser: what its fields are, say and show. In a browser: test_pages.py."""
+"""The form without a browser: its fields and its HTML. In a browser: tests/live/test_pages.py."""
 
 from __future__ import annotations
 
@@ -34,18 +34,24 @@ INVENTORY = Inventory(
 )
 
 
-def known(**changes: Any) -> FormContext:
-    told = {"cluster": "fake", "inventory": INVENTORY, "as_of": 0.0, "stale": False, "queue": ""}
-    return FormContext(availability=Availability(**{**told, "refresh_in": 60.0, **changes}))
+def context(**changes: Any) -> FormContext:
+    defaults = {
+        "cluster": "fake",
+        "inventory": INVENTORY,
+        "as_of": 0.0,
+        "stale": False,
+        "queue": "",
+    }
+    return FormContext(availability=Availability(**{**defaults, "refresh_in": 60.0, **changes}))
 
 
-def shown(
+def form_profile(
     options: dict[str, Any],
     user_options: dict[str, Any] | None = None,
     around: FormContext | None = None,
     **typed: str,
 ) -> FormProfile:
-    """The profile ``one``, of two, as a form shows it."""
+    """Return the profile ``one``, of two, as a form shows it."""
     profiles = read_profiles(
         [
             {"display_name": "Other", "options": {"memory": {"default": "3G"}}},
@@ -57,8 +63,8 @@ def shown(
 
 
 def field(option: dict[str, Any], name: str = "memory", **more: Any) -> FormField:
-    """The field of an option."""
-    (found,) = shown({name: option}, **more).fields
+    """Return the field of an option."""
+    (found,) = form_profile({name: option}, **more).fields
     return found
 
 
@@ -85,14 +91,16 @@ def field(option: dict[str, Any], name: str = "memory", **more: Any) -> FormFiel
     ],
 )
 def test_a_field(name: str, option: dict[str, Any], widget: str, value: str, hint: str) -> None:
-    """The control that fits, with the default as it is written, and the bounds in words."""
+    """A field has the control that fits its option, the default as people write it, and its bounds
+    in words."""
     found = field(option, name)
     expected = (f"one--{name}", widget, value, hint)
     assert expected == (found.name, found.widget, found.value, found.hint)
 
 
 def test_bounds_as_numbers() -> None:
-    """Bytes and seconds, for comparing; the queue's limit is looked up by the browser."""
+    """Bounds are in bytes and seconds, too, for comparing; the browser looks up the queue's
+    limit."""
     found = field({"min": "1G", "max": "queue"}, "memory")
     assert ({"min": 2**30, "max": "queue"}, {"min": "1G"}) == (found.numbers, found.bounds)
     found = field({"min": 30, "max": "08:00:00"}, "duration")
@@ -118,22 +126,24 @@ def test_bounds_as_numbers() -> None:
     ],
 )
 def test_what_is_known_of_the_queue(user_options: dict[str, Any], hint: str, words: str) -> None:
-    """Its limit and what is free in it: of the one that was chosen before of this profile, or of
-    that where its jobs go."""
+    """The hint has the limit of a queue, and the profile shows what is free there: in the queue
+    that was chosen the last time for this profile, or else in the queue where its jobs go."""
     options = {"duration": {"max": "queue"}, "queue_name": {}}
-    found = shown(options, user_options, known())
+    found = form_profile(options, user_options, context())
     assert (hint, words) == (found.fields[0].hint, found.availability_text)
 
 
 def test_where_jobs_go_by_the_configuration() -> None:
-    """c.UniSpawner.queue_name, unless the profile says otherwise."""
-    assert shown({}, around=known(queue="long")).availability_text.startswith("Free: 64 of 64")
+    """Without another choice the form shows what is free in c.UniSpawner.queue_name."""
+    assert form_profile({}, around=context(queue="long")).availability_text.startswith(
+        "Free: 64 of 64"
+    )
     typed = {"profile": "one", "one__queue_name": "short"}
-    found = shown({"queue_name": {}}, None, known(queue="long"), **typed)
+    found = form_profile({"queue_name": {}}, None, context(queue="long"), **typed)
     assert found.availability_text.startswith("Free: 3 of 8")
 
 
-# -- what was said before -----------------------------------------------------------------------
+# -- the last choice ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -149,32 +159,32 @@ def test_where_jobs_go_by_the_configuration() -> None:
     ],
 )
 def test_the_last_choice(user_options: dict[str, Any], value: str) -> None:
-    """It is shown in the profile that it is of, and nowhere else; the browser fills in those of
-    other profiles."""
-    found = shown({"memory": {"default": "1G"}}, user_options)
+    """Only the profile of the last choice shows its values, and is selected if it still exists; the
+    browser fills in the other profiles."""
+    found = form_profile({"memory": {"default": "1G"}}, user_options)
     assert value == found.fields[0].value
     assert (user_options.get("profile") == "one") == found.filled
     assert (user_options.get("profile") != "other") == found.selected
 
 
 def test_a_locked_option() -> None:
-    """It shows what holds, whatever was said."""
+    """A locked option shows its default, whatever was chosen the last time."""
     found = field({"default": "1G", "locked": True}, user_options={"profile": "one", "memory": 9})
     assert "1G" == found.value
 
 
 def test_what_was_typed_stays() -> None:
-    """However wrong, beside what is wrong with it; in cards that were not chosen, too, though
-    nothing is told there."""
+    """After a refusal each field keeps what was typed, also in profiles that were not chosen; only
+    the chosen profile shows the errors."""
     options = {"memory": {"max": "2G"}, "account": {}}
     typed = {"one__memory": "a lot", "one__account": "", "other__memory": "9G"}
-    (one, two) = shown(options, {"profile": "one"}, profile="one", **typed).fields
+    (one, two) = form_profile(options, {"profile": "one"}, profile="one", **typed).fields
     assert ("a lot", "") == (one.value, two.value)
     assert one.error.startswith("'a lot' is no amount of memory")
     assert "" == two.error
-    elsewhere = shown(options, {"profile": "one"}, profile="other", **typed).fields
+    elsewhere = form_profile(options, {"profile": "one"}, profile="other", **typed).fields
     assert [("a lot", ""), ("", "")] == [(one.value, one.error) for one in elsewhere]
-    unknown = shown(options, {"profile": "one"}, profile="gone", **typed).fields
+    unknown = form_profile(options, {"profile": "one"}, profile="gone", **typed).fields
     assert {""} == {one.error for one in unknown}
 
 
@@ -182,7 +192,8 @@ def test_what_was_typed_stays() -> None:
 
 
 def test_what_a_menus_entry_sets() -> None:
-    """In bytes and seconds, for what is summed up below; what is no number of the job's is not."""
+    """A menu's entry has the numbers that it overrides in bytes and seconds, for the summary; other
+    fields that it overrides are left out."""
     override = {"memory": "2G", "duration": 90, "prologue": "x", "resources": {"node_count": 2}}
     (on, off) = field(
         {
@@ -199,8 +210,8 @@ def test_what_a_menus_entry_sets() -> None:
 
 
 def test_yes_or_no() -> None:
-    """What an option of that kind sets is summed up if it is on; an administrator's own choices
-    are shown as they are."""
+    """An option that is on or off has the entries yes and no, and yes has what the option
+    overrides; an administrator's own choices replace them."""
     found = field({"override": {"resources": {"memory": "2G"}}}, "big")
     assert [("true", "yes", {"memory": 2**31}), ("false", "no", {})] == [
         (one.value, one.label, one.sets) for one in found.choices
@@ -211,21 +222,21 @@ def test_yes_or_no() -> None:
 
 
 def test_conditions() -> None:
-    """By the names and values that the form's fields have."""
+    """Conditions use the names and the values of the form's fields."""
     options = {
         "software": {"choices": {"a": {"display_name": "A", "override": {"prologue": "x"}}}},
         "exclusive_node_use": {},
         "memory": {"when": {"software": "a", "exclusive_node_use": True}},
     }
     expected = {"one--software": ["a"], "one--exclusive_node_use": ["true"]}
-    assert expected == shown(options).fields[2].when
+    assert expected == form_profile(options).fields[2].when
 
 
 def test_the_same_choice_as_fields() -> None:
-    """As a browser would send them: a hidden form chooses the same again."""
-    said = {"profile": "one", "exclusive_node_use": True, "node_count": 2, "memory": "2G"}
+    """The fields of a choice, sent as a form, make the same choice again."""
+    choice = {"profile": "one", "exclusive_node_use": True, "node_count": 2, "memory": "2G"}
     expected = {"profile": "one", "exclusive_node_use": "true", "node_count": "2", "memory": "2G"}
-    assert expected == as_fields(said)
+    assert expected == as_fields(choice)
     (one,) = read_profiles(
         [
             {
@@ -234,8 +245,8 @@ def test_the_same_choice_as_fields() -> None:
             }
         ]
     )
-    form = {name: [value] for name, value in as_fields(said).items() if name != "profile"}
-    assert said == one.check_form(form).user_options
+    form = {name: [value] for name, value in as_fields(choice).items() if name != "profile"}
+    assert choice == one.check_form(form).user_options
 
 
 # -- HTML ---------------------------------------------------------------------------------------
@@ -253,7 +264,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
     def all(self, name: str) -> list[str]:
-        """The values of an attribute."""
+        """Return the values of an attribute."""
         return [str(attributes[name]) for _, attributes in self.found if name in attributes]
 
 
@@ -262,14 +273,14 @@ def render(*profiles: FormProfile) -> str:
 
 
 def test_nothing_is_markup() -> None:
-    """What an administrator or a user has written is text, in attributes, too."""
+    """Text of an administrator or a user stays text, also in attributes."""
     evil = "\"'><script>x</script>"
     option = {
         "display_name": evil,
         "description": evil,
         "choices": {"a": {"display_name": evil, "description": evil, "override": {"memory": 1}}},
     }
-    page = render(shown({"menu": option, "account": {}}, profile="one", one__account=evil))
+    page = render(form_profile({"menu": option, "account": {}}, profile="one", one__account=evil))
     elements = Elements(page)
     assert ["/hub/unispawner/static/form.js"] == elements.all("src")
     assert 1 == [tag for tag, _ in elements.found].count("script")
@@ -278,14 +289,15 @@ def test_nothing_is_markup() -> None:
 
 
 def test_every_reference_is_to_something() -> None:
-    """Labels and descriptions are of elements that are there, whatever is left out."""
+    """Each label and description refers to an element of the page, also if descriptions or options
+    are missing."""
     profiles = read_profiles(
         [
             {"display_name": "Bare"},
-            {"display_name": "Told", "description": "With words", "options": {"memory": {}}},
+            {"display_name": "Described", "description": "With words", "options": {"memory": {}}},
         ]
     )
-    for around in ({}, {"bare": known(), "told": known()}):
+    for around in ({}, {"bare": context(), "described": context()}):
         elements = Elements(render(*form_profiles(profiles, {}, around)))
         ids = elements.all("id")
         assert sorted(set(ids)) == sorted(ids)
@@ -294,16 +306,19 @@ def test_every_reference_is_to_something() -> None:
         assert len(around) == len([one for one in ids if one.endswith("-free")])
 
 
-ASKED = 1_700_000_000.0  # another day: it is told with that
+ASKED = 1_700_000_000.0  # another day, which the text names
 
 
 @pytest.mark.parametrize(
     ("around", "words"),
     [
-        (known(), "Free: 3 of 8 cores, 0 of 1 whole node."),
-        (known(inventory=None, as_of=None, stale=True), "What is free is not known at the moment."),
+        (context(), "Free: 3 of 8 cores, 0 of 1 whole node."),
         (
-            known(as_of=ASKED, stale=True),
+            context(inventory=None, as_of=None, stale=True),
+            "What is free is not known at the moment.",
+        ),
+        (
+            context(as_of=ASKED, stale=True),
             "Free: 3 of 8 cores, 0 of 1 whole node. "
             f"As of {clock(ASKED)}; there are no newer figures.",
         ),
@@ -311,9 +326,9 @@ ASKED = 1_700_000_000.0  # another day: it is told with that
     ],
 )
 def test_what_is_free(around: FormContext, words: str | None) -> None:
-    """It is there without JavaScript, with its age if it is old; of a spawner that is not
-    UniSpawner's nothing is said."""
-    page = render(shown({}, around=around))
+    """The page shows what is free without JavaScript, with its age if it is old; for a spawner that
+    is not a UniSpawner it shows nothing."""
+    page = render(form_profile({}, around=around))
     found = re.search(r"data-free>\s*(.*?)\s*</p>", page, re.DOTALL)
     if words is None:
         assert None is found
@@ -323,26 +338,27 @@ def test_what_is_free(around: FormContext, words: str | None) -> None:
 
 
 def test_a_form_of_a_spawners_own() -> None:
-    """Its fields are renamed, and nothing else of it."""
+    """In a spawner's own form only the names of its fields change."""
     html = """<p name-is="x">name=a</p><input type=text name=a value="name=b">
         <SELECT class='c' NAME = 'b'></SELECT><textarea name=c></textarea><a name=d>"""
     expected = """<p name-is="x">name=a</p><input type=text name=one--a value="name=b">
         <SELECT class='c' NAME = 'one--b'></SELECT><textarea name=one--c></textarea><a name=d>"""
-    assert expected == shown({}, around=FormContext(own_form=html)).own_form
+    assert expected == form_profile({}, around=FormContext(own_form=html)).own_form
 
 
 def test_fields_of_a_form_of_a_spawners_own() -> None:
-    """They come back under the names that they had, whatever the profile's slug looks like."""
+    """The fields of a spawner's own form come back under their own names, whatever the profile's
+    slug looks like."""
     html = "<input name=\"size\"><input name='shape'>"
     for slug in ("one", "gpu-big", "v1.2", "lab 2--x", r"a\1", "r&d"):
         profiles = read_profiles([("A", slug, "some.Class", {}), ("B", "b", "some.Class", {})])
-        shown = form_profiles(profiles, {}, {slug: FormContext(own_form=html)})[0]
-        names = Elements(shown.own_form).all("name")
+        one = form_profiles(profiles, {}, {slug: FormContext(own_form=html)})[0]
+        names = Elements(one.own_form).all("name")
         fields = {"profile": [slug], "b--size": ["no"], **{name: [name[-4:]] for name in names}}
         expected = {"size": ["size"], "shape": ["hape"]}
         assert expected == read_form(profiles, fields)[1]
 
 
 def test_no_profile_at_all() -> None:
-    """Its user is told so."""
+    """A user without any profile reads that there is none."""
     assert "There is no profile that you may start" in render(*form_profiles([], {}))

@@ -1,4 +1,4 @@
-"""Profiles without a Hub: what is offered, what is chosen, and what comes of it."""
+"""Profiles without a Hub: how they are read, and what a choice makes of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def profile(**changes: Any) -> Profile:
 
 
 def test_defaults_make_a_job() -> None:
-    """Nothing said is what the profile says: its resources, and its options' defaults."""
+    """A choice without options has the profile's resources and the defaults of its options."""
     chosen = profile().check({"profile": "gpu"})
     assert {
         "resources": {"memory": "32G", "cpu_cores_per_process": 4, "gpu_cores_per_process": 1},
@@ -61,13 +61,14 @@ def test_defaults_make_a_job() -> None:
 
 
 def test_a_choice() -> None:
-    """What was said, as JSON, and the fields that it sets; a menu's entry sets several."""
-    said = {"cpu_cores_per_process": "16", "duration": "1-00:00:00", "software": "conda"}
-    chosen = profile().check({"profile": "gpu", **said})
+    """A choice keeps what was chosen, as JSON, and the fields that this sets; a menu's entry sets
+    several."""
+    choice = {"cpu_cores_per_process": "16", "duration": "1-00:00:00", "software": "conda"}
+    chosen = profile().check({"profile": "gpu", **choice})
     assert timedelta(days=1) == parse_duration(chosen.fields["duration"])
     assert 16 == chosen.fields["resources"]["cpu_cores_per_process"]
     assert "conda activate x" == chosen.fields["prologue"]
-    assert {"profile", *said} == set(chosen.user_options)
+    assert {"profile", *choice} == set(chosen.user_options)
     assert 16 == chosen.user_options["cpu_cores_per_process"]
 
 
@@ -104,7 +105,7 @@ def test_a_choice() -> None:
     ],
 )
 def test_what_is_not_offered(option: str, value: Any, words: str | None) -> None:
-    """Whatever a hand-written request says, it is refused with the option's name and the reason."""
+    """A value that is not offered is refused, and the error names the option and the reason."""
     if words is None:
         assert 4 == profile().check({option: value}).values[option]  # white space around a number
         return
@@ -115,7 +116,7 @@ def test_what_is_not_offered(option: str, value: Any, words: str | None) -> None
 
 
 def test_a_choice_in_words() -> None:
-    """What was said is told by the names that the form shows; what was left alone is not."""
+    """The words for a choice use the names of the form, and leave out options that were not set."""
     options = {
         "cpu_cores_per_process": {"default": 4},
         "gpu_cores_per_process": {"choices": {"1": "one A100", "2": "two"}, "default": "1"},
@@ -125,7 +126,7 @@ def test_a_choice_in_words() -> None:
         "debug": {"display_name": "Debugging", "override": {"prologue": "set -x"}},
     }
     one = profile(options=options)
-    said = {
+    choice = {
         "gpu_cores_per_process": "2",
         "memory": 2 * 1024**3,
         "duration": 90,
@@ -133,16 +134,16 @@ def test_a_choice_in_words() -> None:
         "debug": "false",
     }
     words = "GPUs: two, Memory: 2G, Length: 01:30:00, Whole nodes: yes, Debugging: no"
-    assert words == one.check(said).in_words()
+    assert words == one.check(choice).in_words()
     assert "" == one.check({}).in_words()
     named = {"exclusive_node_use": {"choices": {"true": "alone", "false": "with others"}}}
     chosen = profile(options=named).check({"exclusive_node_use": "true"})
     assert "Whole nodes: alone" == chosen.in_words()
 
 
-def test_complaints_of_a_form() -> None:
-    """By option, so that each stands beside its field: the same as the Hub refuses the form with.
-    What is in fields that do not apply, or is left empty, is no matter."""
+def test_errors_of_a_form() -> None:
+    """A form's errors are sorted by option, so that each stands beside its field, and are those of
+    the refusal. Fields that do not apply or are empty have none."""
     fields = {"cpu_cores_per_process": ["99"], "memory": ["65G"], "software": ["plain"]}
     expected = {
         "cpu_cores_per_process": "99 must be at most 16",
@@ -156,8 +157,9 @@ def test_complaints_of_a_form() -> None:
     assert {} == profile().form_errors({"memory": ["1G", "2G"]}), "no browser has sent that"
 
 
-def test_complaints_that_depend_on_the_queue() -> None:
-    """The limit is that of the queue that is chosen beside it, or else of the scheduler's own."""
+def test_errors_that_depend_on_the_queue() -> None:
+    """A value is compared with the limit of the chosen queue, or else of the scheduler's default
+    queue."""
     options = {"duration": {"max": "queue"}, "queue_name": {"default": "long"}}
     one = profile(options=options, config={})
     inventory = Inventory(
@@ -177,8 +179,8 @@ def test_complaints_that_depend_on_the_queue() -> None:
 
 
 def test_what_options_set_together() -> None:
-    """Items of dictionaries are added, on top of the profile's own; else the later option counts.
-    What sets nothing is not there."""
+    """Options add items to dictionaries, on top of the profile's own; of other fields the later
+    option counts. Options without a value set nothing."""
 
     def menu(**override: Any) -> dict[str, Any]:
         return {"choices": {"on": {"display_name": "On", "override": override}}, "default": "on"}
@@ -199,7 +201,8 @@ def test_what_options_set_together() -> None:
 
 
 def test_a_million_unknown_options() -> None:
-    """They are refused in few words: all of them are kept, logged and sent back."""
+    """The error for a million unknown options is short, because it is saved, logged and sent
+    back."""
     with pytest.raises(InvalidJobError, match="unknown option of profile 'gpu'") as raised:
         profile().check({f"option {number}": 1 for number in range(1_000_000)})
     assert len(str(raised.value)) < 5000
@@ -210,23 +213,24 @@ def test_a_million_unknown_options() -> None:
     ["$(id)", "`id`", "a'b", 'a"b', "a b", "{x}", "#SBATCH", "-x", "", "é", "a/b"],
 )
 def test_names_are_names(text: str) -> None:
-    """Where the administrator gives no pattern, a queue or an account is of plain characters."""
+    """Without a pattern of the administrator's, a name has plain characters only."""
     with pytest.raises(InvalidJobError, match="account"):
         profile(options={"account": {}}).check({"account": text})
 
 
 def test_an_option_that_depends_on_another() -> None:
-    """It is there only with that value: said without it, it is an error; in a form it is left
-    out, for a browser without JavaScript sends every field."""
-    said = {"software": "conda", "memory": "8G"}
+    """An option whose condition does not hold is refused, except in a form: without JavaScript a
+    browser sends every field."""
+    choice = {"software": "conda", "memory": "8G"}
     with pytest.raises(InvalidJobError, match="memory: can only be set if software is plain"):
-        profile().check(said)
-    assert "memory" not in profile().check_form({k: [v] for k, v in said.items()}).values
+        profile().check(choice)
+    assert "memory" not in profile().check_form({k: [v] for k, v in choice.items()}).values
     assert 8 * 1024**3 == profile().check({"memory": "8G"}).values["memory"]
 
 
 def test_the_queues_limit() -> None:
-    """It is the scheduler's while the inventory isn't known, and checked once it is."""
+    """A limit of the queue is checked once the inventory is known; until then the scheduler checks
+    it."""
     one = profile(options={"cpu_cores_per_process": {"min": 1, "max": "queue"}})
     assert 999 == one.check({"cpu_cores_per_process": 999}).values["cpu_cores_per_process"]
     inventory = Inventory(
@@ -300,14 +304,16 @@ def test_the_queues_limit() -> None:
     ],
 )
 def test_what_an_administrator_can_get_wrong(changes: dict[str, Any], words: str) -> None:
-    """It names the profile, the part, and what would be right; it is told when the Hub starts."""
+    """The error for a wrong profile names the profile, the part of it and the rule that it
+    breaks."""
     with pytest.raises(InvalidJobError, match=words) as raised:
         profile(**changes)
     assert "profiles[0]" in str(raised.value)
 
 
 def test_who_is_offered_what() -> None:
-    """Members of the groups, and users by name; nothing said is everybody."""
+    """Members of the groups and the named users are offered a profile; without both, everybody
+    is."""
     assert not profile().is_for("alice", {"staff"})
     assert profile().is_for("alice", {"gpu-users", "staff"})
     assert profile(users=["alice"]).is_for("alice", set())
@@ -316,7 +322,7 @@ def test_who_is_offered_what() -> None:
 
 
 def test_wrapspawners_tuples() -> None:
-    """Display name, key, class and settings, whatever the key looks like."""
+    """A tuple gives the display name, key, class and settings, whatever the key looks like."""
     (one,) = read_profiles([("Lab, 2 cores", "lab 2--x", "some.Class", {"req_nprocs": "2"})])
     expected = ("Lab, 2 cores", "lab 2--x", "some.Class", {"req_nprocs": "2"})
     assert expected == (one.display_name, one.slug, one.spawner, one.config)
@@ -327,7 +333,7 @@ def test_wrapspawners_tuples() -> None:
 
 
 def test_finding_a_profile() -> None:
-    """A crafted or a missing key is an error that lists what there is."""
+    """The error for a missing or unknown profile lists the offered ones."""
     offered = read_profiles([GPU, {"display_name": "Small"}])
     assert "small" == find_profile(offered, {"profile": "small"}).slug
     for options in ({}, {"profile": "root"}, {"profile": ["gpu"]}, {"profile": None}):
@@ -336,7 +342,7 @@ def test_finding_a_profile() -> None:
 
 
 def test_fields_of_a_form() -> None:
-    """Those of other profiles, which a form has as well, do not count."""
+    """Fields of other profiles, which a form has too, are left out."""
     offered = read_profiles([GPU, {"display_name": "Small", "options": {"memory": {}}}])
     fields = {
         "_xsrf": ["x"],
@@ -344,8 +350,8 @@ def test_fields_of_a_form() -> None:
         "gpu--account": ["ml"],
         "small--memory": ["1G"],
     }
-    found, said = read_form(offered, fields)
-    assert ("gpu", {"account": ["ml"]}) == (found.slug, said)
+    found, choice = read_form(offered, fields)
+    assert ("gpu", {"account": ["ml"]}) == (found.slug, choice)
 
 
 JSON = st.recursive(
@@ -357,7 +363,8 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([*GPU["options"], "profile", "x"]) | st.text(), JSON))
 def test_nothing_unchecked_reaches_a_job(options: dict[str, Any]) -> None:
-    """Whatever is sent is refused with its reason, or makes a job within what is offered."""
+    """Whatever is sent either is refused with a reason, or makes a job within the offered
+    bounds."""
     try:
         fields = dict(profile().check(options).fields)
     except InvalidJobError:

@@ -37,7 +37,8 @@ def edited(queue: str) -> dict[str, Any]:
 
 
 async def test_a_profile_is_class_and_settings(new: NewWrapper) -> None:
-    """Each start's, one after the other; JupyterHub is shown its start_timeout."""
+    """Each start has the class and the settings of its own profile, and the wrapper has their
+    start_timeout."""
     wrapper = new(ProfilesSpawner, **TWO_PROFILES)
     one: Any = await start(wrapper, profile="one")
     assert (Child, "a job in one", 3000) == (type(one), one.job, wrapper.start_timeout)
@@ -48,12 +49,12 @@ async def test_a_profile_is_class_and_settings(new: NewWrapper) -> None:
 
 
 def raising(spawner: Any) -> Any:
-    """An administrator's function that fails."""
+    """Raise, as an administrator's function that fails."""
     raise KeyError("no such group")
 
 
 async def raising_later(spawner: Any) -> Any:
-    """The same as a coroutine."""
+    """Raise in a coroutine."""
     raising(spawner)
 
 
@@ -61,7 +62,7 @@ async def raising_later(spawner: Any) -> Any:
 async def test_a_function_of_profiles_that_fails(
     new: NewWrapper, caplog: Any, function: Any
 ) -> None:
-    """The user is told what; the log has its traceback, or nobody would find the place."""
+    """The user reads what failed, and the log has the traceback, which leads to the place."""
     wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": function})
     with pytest.raises(Exception, match="profiles failed: KeyError: 'no such group'"):
         await wrapper.get_options_form()
@@ -70,8 +71,8 @@ async def test_a_function_of_profiles_that_fails(
 
 
 async def test_hooks_around_profiles(new: NewWrapper) -> None:
-    """As around any child: those of ProfilesSpawner's section with the wrapper, a profile's with
-    the child; none is missed for what was chosen being checked before."""
+    """Hooks in ProfilesSpawner's section are called with the wrapper, and those of a profile with
+    the child."""
     of_wrapper, of_profile = Called(), Called()
     entry = ("One", "one", Child, {**of_profile.hooks(), "queue": "one"})
     wrapper = new(ProfilesSpawner, ProfilesSpawner={**of_wrapper.hooks(), "profiles": [entry]})
@@ -88,7 +89,8 @@ async def test_hooks_around_profiles(new: NewWrapper) -> None:
 
 
 async def test_an_edited_profile(new: NewWrapper) -> None:
-    """A running server keeps the settings it was started with; a new start has those of now."""
+    """A running server keeps the settings it was started with; a new start uses the edited
+    profile."""
     before = new(ProfilesSpawner, **TWO_PROFILES)
     await start(before, profile="one")
     wrapper = new(ProfilesSpawner, **edited("edited"))
@@ -102,7 +104,8 @@ async def test_an_edited_profile(new: NewWrapper) -> None:
 
 
 async def test_a_profile_that_is_no_longer_offered(new: NewWrapper) -> None:
-    """Its server goes on; another start of it is refused with what there is."""
+    """The server of a profile that is gone runs on; a new start is refused, and the error lists the
+    offered profiles."""
     before = new(ProfilesSpawner, **TWO_PROFILES)
     await start(before, profile="two")
     wrapper = new(ProfilesSpawner, **edited("edited"))
@@ -114,7 +117,8 @@ async def test_a_profile_that_is_no_longer_offered(new: NewWrapper) -> None:
 
 
 async def test_wrapspawners_saved_profile(new: NewWrapper) -> None:
-    """The class is the profile's of now, the settings those that were saved."""
+    """A state of wrapspawner's gets the class of its profile as it is now, with the saved
+    settings."""
     wrapper = new(ProfilesSpawner, **TWO_PROFILES)
     conf, state = {"queue": "as it was"}, {"job": "7"}
     wrapper.load_state({"profile": "two", "child_conf": conf, "child_state": state})
@@ -137,7 +141,8 @@ async def as_a_coroutine(form: dict[str, Any]) -> dict[str, Any]:
     ids=["text", "function"],
 )
 async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
-    """They are parts of the one form, with fields ``slug--name``, so that none is another's."""
+    """The own forms of children are parts of the one form; their fields are named ``slug--
+    name``."""
     profiles = [
         ("Form", "form", Child, {"options_form": form}),
         ("Other", "other", Child, {"options_form": "<input name=queue value='x'>"}),
@@ -151,7 +156,7 @@ async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
 
 
 async def test_a_form_that_is_none_of_ours(new: NewWrapper) -> None:
-    """With two profiles in it, it is refused and ours is shown again."""
+    """A form that names two profiles is refused, and the form is shown again."""
     wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": [("Form", "form", Child, {})]})
     with pytest.raises(web.HTTPError, match="must have one value"):
         wrapper.options_from_form({"profile": ["form", "form"]})
@@ -160,7 +165,8 @@ async def test_a_form_that_is_none_of_ours(new: NewWrapper) -> None:
 
 @pytest.mark.parametrize("key", ["two-words", "v1.2", r"a\1", "two words", "<i>", "a'b"])
 async def test_fields_of_any_key(new: NewWrapper, key: str) -> None:
-    """Whatever a profile's key, a browser sends the fields of its form with just that key."""
+    """The fields of a child's own form have the profile's key in front, whatever the key looks
+    like."""
     form = "<input name=queue value=x><input name='labels' value=y>"
     profiles = [("Form", key, Child, {"options_form": form})]
     page = await new(ProfilesSpawner, ProfilesSpawner={"profiles": profiles}).get_options_form()
@@ -183,8 +189,8 @@ async def test_fields_of_any_key(new: NewWrapper, key: str) -> None:
     ids=["passthrough", "simple", "function", "function with the spawner", "coroutine"],
 )
 async def test_what_a_childs_form_says(new: NewWrapper, from_form: Any, expected: Any) -> None:
-    """What the child makes of its own fields becomes user_options, beside the profile's name; the
-    child finds them there."""
+    """The options that a child makes of its own form are saved beside the profile's name, and the
+    child gets them."""
     profiles = [
         ("Form", "form", Child, {"options_form": FORM, "options_from_form": from_form}),
         ("Other", "other", Child, {"options_form": FORM}),
@@ -197,7 +203,7 @@ async def test_what_a_childs_form_says(new: NewWrapper, from_form: Any, expected
 
 
 async def test_a_named_server_has_a_profile_of_its_own(new: NewWrapper) -> None:
-    """Each of a user's servers is of another class."""
+    """Two servers of a user may have different profiles."""
     unnamed = new(ProfilesSpawner, **TWO_PROFILES)
     named = new(ProfilesSpawner, server_name="lab", **TWO_PROFILES)
     children = [await start(unnamed, profile="one"), await start(named, profile="two")]
@@ -205,8 +211,8 @@ async def test_a_named_server_has_a_profile_of_its_own(new: NewWrapper) -> None:
 
 
 async def test_a_server_whose_user_has_lost_its_profile(new: NewWrapper) -> None:
-    """It runs on after a restart of the Hub, with a class that only the configuration knows; a new
-    start is refused."""
+    """A server runs on after a restart though its profile is not offered to its user any more, also
+    if only the configuration knows its class; a new start is refused."""
     cls = type("OfTheConfiguration", (Child,), {"__module__": "jupyterhub_config"})
     lost = {"display_name": "Big", "slug": "big", "groups": ["big"], "spawner": cls}
     profiles = {"ProfilesSpawner": {"profiles": [{"display_name": "Small"}, lost]}}
@@ -232,7 +238,7 @@ SIZES = {"display_name": "Sizes", "options": {"memory": {"max": "4G", "default":
 
 
 class Job(UniSpawner):
-    """A job that starts at once, and an account of how often one is made."""
+    """A job that starts at once, and counts how often one is made."""
 
     made = 0
 
@@ -246,7 +252,8 @@ class Job(UniSpawner):
 
 @pytest.fixture
 def sizes(new: NewWrapper, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Makes a wrapper with a profile of jobs and a hook; `checks` notes what is checked."""
+    """Return a function that makes a wrapper with a profile and a hook; `checks` lists each
+    check."""
 
     def make(hook: Any = None, **profile: Any) -> Any:
         profiles = [{**SIZES, "spawner": Job, **profile}]
@@ -268,8 +275,8 @@ def sizes(new: NewWrapper, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
 
 
 async def test_each_start_checks_its_choice_once(sizes: Callable[..., Any]) -> None:
-    """Within one start the choice is checked before the hook, and not again when the child is made;
-    the next start checks anew what it finds."""
+    """A start checks its choice before the hook, and not again when it makes the child; the next
+    start checks anew."""
     wrapper = sizes()
     for memory in ("2G", "3G"):
         child: Any = await start(wrapper, profile="sizes", memory=memory)
@@ -282,7 +289,7 @@ async def test_each_start_checks_its_choice_once(sizes: Callable[..., Any]) -> N
 
 
 async def test_a_start_makes_few_spawners(sizes: Callable[..., Any]) -> None:
-    """Beside the child there is one spawner at most, to read what is configured."""
+    """A start makes two spawners: the child, and one to read the configured settings."""
     wrapper = sizes(resources={"cpu_cores_per_process": 2}, options={"memory": {"max": "queue"}})
     Job.made = 0
     child: Any = await start(wrapper, profile="sizes", memory="2G")
@@ -292,7 +299,7 @@ async def test_a_start_makes_few_spawners(sizes: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("in_place", [True, False])
 async def test_a_hook_may_change_the_choice(sizes: Callable[..., Any], in_place: bool) -> None:
-    """What a hook has written is checked again, and is what the child gets."""
+    """A choice that a hook has changed is checked again, and is what the child gets."""
 
     def hook(spawner: Any) -> None:
         if in_place:
@@ -307,7 +314,7 @@ async def test_a_hook_may_change_the_choice(sizes: Callable[..., Any], in_place:
 
 
 async def test_a_hook_may_not_exceed_what_is_offered(sizes: Callable[..., Any]) -> None:
-    """A choice that a hook has written is refused like any other."""
+    """A choice that a hook has changed to something else than what is offered is refused."""
 
     def hook(spawner: Any) -> None:
         spawner.user_options["memory"] = "5G"
@@ -317,7 +324,7 @@ async def test_a_hook_may_not_exceed_what_is_offered(sizes: Callable[..., Any]) 
 
 
 async def test_a_child_without_a_hook_before_it_is_checked(sizes: Callable[..., Any]) -> None:
-    """A child is made of a checked choice, even if JupyterHub's calls before it are left out."""
+    """A child is made only from a checked choice, also if nothing has checked it before."""
     wrapper = sizes()
     wrapper.user_options = {"profile": "sizes", "memory": "5G"}
     with pytest.raises(InvalidJobError, match="'5G' must be at most 4G"):

@@ -1,5 +1,4 @@
-"""What ProfilesSpawner tells of its profiles to the Hub's pages and API, with a Hub's own
-application: of profiles of all kinds, and of those that a function gives."""
+"""ProfilesSpawner with a Hub's own application: what it gives the pages and the API."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an eve
 
 
 class OwnForm(LocalProcessSpawner):
-    """A spawner of another kind, which has a form of its own."""
+    """A spawner of another kind, with its own form."""
 
     options_form = "<input name='size'>"
 
@@ -49,13 +48,13 @@ PROFILES: list[Any] = [
     ("Own form", "own", OwnForm, {}),
     {"display_name": "Staff", "slug": "staff", "users": ["bob"], "spawner": FakeSpawner},
 ]
-SAID = {"profile": "job", "exclusive_node_use": True, "node_count": 2, "software": "conda"}
+CHOICE = {"profile": "job", "exclusive_node_use": True, "node_count": 2, "software": "conda"}
 HubWith = Callable[[Any], AbstractAsyncContextManager[Hub]]
 
 
 @pytest.fixture
 def hub_with(tmp_path: Path) -> HubWith:
-    """A Hub with these profiles."""
+    """Return a function that begins a Hub with some profiles."""
 
     def begin(profiles: Any) -> AbstractAsyncContextManager[Hub]:
         config = Config()
@@ -73,7 +72,7 @@ async def hub(hub_with: HubWith) -> AsyncIterator[Hub]:
 
 
 def spawner_of(hub: Hub, user: str = "ada", **user_options: Any) -> Any:
-    """A user's spawner; ``user_options`` were chosen the last time."""
+    """Return a user's spawner; ``user_options`` were chosen the last time."""
     spawner = hub.user(user).spawners[""]
     spawner.user_options = user_options
     return spawner
@@ -89,12 +88,13 @@ async def get(hub: Hub, path: str, code: int = 200) -> dict[str, Any]:
 
 
 async def test_the_same_choice_again(hub: Hub) -> None:
-    """Its fields, sent as a form, choose the same; a page tells it in words."""
-    spawner = spawner_of(hub, **SAID)
+    """The fields of the last choice, sent as a form, make the same choice; the page shows it in
+    words."""
+    spawner = spawner_of(hub, **CHOICE)
     fields = spawner.same_choice()
-    assert {**SAID, "exclusive_node_use": "true", "node_count": "2"} == fields
+    assert {**CHOICE, "exclusive_node_use": "true", "node_count": "2"} == fields
     form = {name: [value] for name, value in fields.items()}
-    assert SAID == await maybe_future(spawner.options_from_form(form))
+    assert CHOICE == await maybe_future(spawner.options_from_form(form))
     assert "Job" == spawner.profile_title()
     assert "Whole nodes: yes, Nodes: 2, software: Conda" == spawner.choice_in_words()
 
@@ -115,8 +115,8 @@ async def test_the_same_choice_again(hub: Hub) -> None:
 async def test_what_can_not_be_chosen_again(
     hub: Hub, user_options: dict[str, Any], fields: dict[str, str], title: str
 ) -> None:
-    """What a form of the spawner's own has said, what isn't offered any more, and nothing. Its page
-    leads to the form."""
+    """A choice of a spawner's own form, or that is not offered any more, is not offered again with
+    one click."""
     spawner = spawner_of(hub, **user_options)
     assert (fields, title) == (spawner.same_choice(), spawner.profile_title())
     assert "" == spawner.choice_in_words()
@@ -126,12 +126,11 @@ async def test_what_can_not_be_chosen_again(
 
 
 async def test_only_jobs_have_a_cluster(hub: Hub) -> None:
-    """Of spawners of other classes nothing is told to be free, neither by the API nor in the
-    form."""
+    """The API and the form show what is free only for profiles whose servers are jobs."""
     spawner = spawner_of(hub)
     found = {one.slug: ChildFactory(one, spawner).availability() for one in spawner.offer.get()}
     assert {"job": True, "here": False, "plain": True, "own": False} == {
-        slug: known is not None for slug, known in found.items()
+        slug: one is not None for slug, one in found.items()
     }
     assert ["fake"] == list((await get(hub, "inventory"))["clusters"])
     page = await spawner.get_options_form()
@@ -139,22 +138,22 @@ async def test_only_jobs_have_a_cluster(hub: Hub) -> None:
     assert 2 == page.count("data-cluster=") == page.count("data-free>")
 
 
-async def test_what_else_may_be_said(hub: Hub) -> None:
-    """The schema is open where it is for the spawner's class to say, as the Hub is, and only
-    there."""
+async def test_other_options(hub: Hub) -> None:
+    """The schema allows other options exactly where the Hub accepts them: where the spawner's class
+    decides which there are."""
     spawner = spawner_of(hub)
     schema = Draft202012Validator(await get(hub, "schema"))
     taken = {}
     for profile in spawner.offer.get():
-        said = {"profile": profile.slug, "more": "x"}
-        spawner.user_options = said
+        options = {"profile": profile.slug, "more": "x"}
+        spawner.user_options = options
         try:
             await spawner.run_pre_spawn_hook()
         except SpawnFailure:
             taken[profile.slug] = False
         else:
             taken[profile.slug] = True
-        assert schema.is_valid(said) == taken[profile.slug]
+        assert schema.is_valid(options) == taken[profile.slug]
     assert {"job": False, "here": True, "plain": False, "own": True} == taken
 
 
@@ -162,26 +161,26 @@ async def test_what_else_may_be_said(hub: Hub) -> None:
 
 
 async def for_user(spawner: Any) -> list[Any]:
-    """Profiles that take a moment to know."""
+    """Return profiles after a moment."""
     await asyncio.sleep(0)
     return [{**PROFILES[0], "display_name": f"Job of {spawner.user.name}"}]
 
 
 @pytest.mark.parametrize("profiles", [for_user, lambda spawner: for_user(spawner)])
 async def test_profiles_that_have_to_be_waited_for(hub_with: HubWith, profiles: Any) -> None:
-    """The API and the form wait for them; a page, which can't, tells no last choice until they are
-    known."""
+    """The API and the form wait for an async function of profiles; a page, which can't wait, has no
+    last choice until the profiles are known."""
     async with hub_with(profiles) as hub:
-        spawner = spawner_of(hub, **SAID)
+        spawner = spawner_of(hub, **CHOICE)
         assert ({}, "") == (spawner.same_choice(), spawner.profile_title())
         (schema,) = (await get(hub, "schema"))["oneOf"]
         assert "Job of ada" == schema["title"]
         assert "Job of ada" == spawner.profile_title()
 
-        async def known() -> Any:
+        async def find_queues() -> Any:
             return (await get(hub, "inventory"))["clusters"]["fake"]["queues"]
 
-        assert ["default"] == list(await until(known, "the nodes are known"))
+        assert ["default"] == list(await until(find_queues, "the nodes are known"))
         page = await spawner.get_options_form()
         assert "Job of ada" in page
         form = {"profile": ["job"], "job--node_count": ["2"]}
@@ -201,9 +200,10 @@ async def fail(spawner: Any) -> list[Any]:
         (lambda spawner: [{"slug": "a"}], "display_name: this key is required"),
     ],
 )
-async def test_profiles_that_can_not_be_told(hub_with: HubWith, profiles: Any, words: str) -> None:
-    """Whoever asks is told why, and a page has no last choice to show."""
+async def test_profiles_that_can_not_be_read(hub_with: HubWith, profiles: Any, words: str) -> None:
+    """If the profiles can't be read, the API replies with the reason, and a page has no last
+    choice."""
     async with hub_with(profiles) as hub:
         for path in ("schema", "inventory"):
             assert words in (await get(hub, path, code=424))["message"]
-        assert {} == spawner_of(hub, **SAID).same_choice()
+        assert {} == spawner_of(hub, **CHOICE).same_choice()

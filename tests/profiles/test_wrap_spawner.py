@@ -1,6 +1,6 @@
-"""A spawner in a spawner, without a Hub: who calls which hook, whose settings count, what is saved.
+"""WrapSpawner without a Hub: which hooks are called, which settings count, and what is saved.
 
-On a real Hub and a real Slurm: test_profiles_on_slurm.py.
+With a Hub and a real Slurm: tests/live/test_profiles_on_slurm.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and
 
 
 async def live(wrapper: Any) -> Spawner:
-    """A server's whole life; return the child that it had."""
+    """Start and stop a server as JupyterHub does; return the child that it had."""
     child = await start(wrapper, size="small")
     await ready(wrapper)
     await stop(wrapper)
@@ -40,7 +40,8 @@ async def live(wrapper: Any) -> Spawner:
 
 @pytest.mark.parametrize("section", ["Spawner", "WrapSpawner"])
 async def test_hooks_for_all_spawners_or_for_the_wrapper(new: NewWrapper, section: str) -> None:
-    """Each is called once, with the wrapper, which is what JupyterHub knows."""
+    """A hook for all spawners, or for the wrapper, is called once, with the wrapper, which
+    JupyterHub knows."""
     called = Called()
     wrapper = new(**{section: called.hooks()})
     await live(wrapper)
@@ -49,7 +50,8 @@ async def test_hooks_for_all_spawners_or_for_the_wrapper(new: NewWrapper, sectio
 
 @pytest.mark.parametrize("where", ["Child", "child_config"])
 async def test_hooks_of_the_child(new: NewWrapper, where: str) -> None:
-    """Those of its class's section, or of its settings, are called once, with the child."""
+    """A hook in the section of the child's class, or in child_config, is called once, with the
+    child."""
     called = Called()
     hooks = called.hooks()
     wrapper = new(
@@ -60,8 +62,8 @@ async def test_hooks_of_the_child(new: NewWrapper, where: str) -> None:
 
 
 async def test_hooks_of_both(new: NewWrapper) -> None:
-    """Each is called with the spawner that it was set for. Overrides are a setting: the child
-    takes those of the wrapper, as it does with whatever is set for the wrapper in particular."""
+    """With hooks for both, each is called with the spawner it was set for. Group overrides are a
+    setting: the child gets the wrapper's, like any setting for the wrapper in particular."""
     of_wrapper, of_child = Called(), Called()
     wrapper = new(WrapSpawner=of_wrapper.hooks(), Child=of_child.hooks())
     child = await live(wrapper)
@@ -70,7 +72,7 @@ async def test_hooks_of_both(new: NewWrapper) -> None:
 
 
 async def test_a_hook_for_all_gives_way_to_the_wrappers(new: NewWrapper) -> None:
-    """As with any class: its own section replaces what is set for all spawners."""
+    """A hook in the wrapper's own section replaces the one for all spawners."""
     of_all, of_wrapper = Called(), Called()
     wrapper = new(Spawner=of_all.hooks(), WrapSpawner=of_wrapper.hooks())
     await live(wrapper)
@@ -79,7 +81,7 @@ async def test_a_hook_for_all_gives_way_to_the_wrappers(new: NewWrapper) -> None
 
 
 async def test_hooks_may_be_coroutines(new: NewWrapper) -> None:
-    """They are waited for, the wrapper's before the child's."""
+    """Hooks may be coroutines, and the wrapper's are awaited before the child's."""
     order: list[str] = []
 
     def hooks(whose: str) -> dict[str, Any]:
@@ -104,7 +106,7 @@ async def test_hooks_may_be_coroutines(new: NewWrapper) -> None:
 
 
 async def test_a_post_stop_hook_that_fails(new: NewWrapper) -> None:
-    """What the child has to clean up is cleaned up all the same."""
+    """The child's post_stop_hook is called even if the wrapper's fails."""
     called = Called()
 
     async def fail(_: Any) -> None:
@@ -118,7 +120,8 @@ async def test_a_post_stop_hook_that_fails(new: NewWrapper) -> None:
 
 
 async def test_what_hooks_set(new: NewWrapper) -> None:
-    """On the wrapper, it reaches the child: a setting, an item, and what only the child has."""
+    """What a hook sets on the wrapper reaches the child: a setting, an item of a dictionary, and a
+    setting that only the child has."""
 
     def hook(spawner: Any) -> None:
         spawner.mem_limit = "2G"
@@ -132,7 +135,7 @@ async def test_what_hooks_set(new: NewWrapper) -> None:
 
 
 async def test_group_overrides_are_the_childs(new: NewWrapper) -> None:
-    """They may set what only the child has; a dictionary's items are added."""
+    """Group overrides may set what only the child has; they add the items of a dictionary."""
     overrides = {
         "staff": {
             "groups": ["staff"],
@@ -150,7 +153,8 @@ async def test_group_overrides_are_the_childs(new: NewWrapper) -> None:
 
 
 async def test_whose_settings_count(new: NewWrapper) -> None:
-    """The child's settings, then the wrapper's own, then the child's class, then all spawners'."""
+    """child_config counts before the wrapper's section, that before the section of the child's
+    class, and that before c.Spawner."""
     wrapper = new(
         Spawner={"cmd": ["all"], "args": ["all"], "default_url": "/all", "notebook_dir": "/all"},
         Child={"args": ["class"], "default_url": "/class", "notebook_dir": "/class"},
@@ -163,12 +167,13 @@ async def test_whose_settings_count(new: NewWrapper) -> None:
     child: Any = await start(wrapper)
     expected = (["all"], ["class"], "/wrapper", "/child")
     assert expected == (child.cmd, child.args, child.default_url, child.notebook_dir)
-    shown = (wrapper.cmd, wrapper.args, wrapper.default_url, wrapper.notebook_dir)
-    assert expected == shown
+    taken_over = (wrapper.cmd, wrapper.args, wrapper.default_url, wrapper.notebook_dir)
+    assert expected == taken_over
 
 
 async def test_items_of_dictionaries(new: NewWrapper) -> None:
-    """An environment is one of all: the wrapper's items are added to the child's."""
+    """The wrapper's environment and the child's are added; for the same variable the wrapper's
+    counts."""
     wrapper = new(
         WrapSpawner={
             "environment": {"WRAPPER": "1", "BOTH": "wrapper"},
@@ -180,7 +185,7 @@ async def test_items_of_dictionaries(new: NewWrapper) -> None:
 
 
 async def test_a_configuration_is_not_changed(new: NewWrapper) -> None:
-    """What one server's hook adds to a dictionary is not there for the next."""
+    """A hook's change to a dictionary is gone when the next server starts."""
     given = {"environment": {"SITE": "1"}}
     wrapper = new(WrapSpawner={"child_config": given})
     child = await start(wrapper)
@@ -191,8 +196,8 @@ async def test_a_configuration_is_not_changed(new: NewWrapper) -> None:
 
 
 async def test_the_childs_start_timeout_is_shown(new: NewWrapper) -> None:
-    """JupyterHub reads it right after start() has returned what it waits for, and again when a
-    server has been stopped: then it is the wrapper's."""
+    """The wrapper has the child's start_timeout from start() until the server is stopped, because
+    JupyterHub reads it there."""
     wrapper = new(Spawner={"start_timeout": 60}, WrapSpawner={"child_config": {"http_timeout": 7}})
     wrapper.child_config = {**wrapper.child_config, "start_timeout": 3000}
     starting = wrapper.start()
@@ -203,7 +208,8 @@ async def test_the_childs_start_timeout_is_shown(new: NewWrapper) -> None:
 
 
 async def test_what_a_class_does_not_know(new: NewWrapper, caplog: Any) -> None:
-    """It is passed over with a warning, as wrapspawner's profiles need it."""
+    """A setting that the child's class lacks is ignored with a warning, because wrapspawner's
+    profiles may have such."""
     wrapper = new(WrapSpawner={"child_config": {"queue": "long", "req_nprocs": "2"}})
     with caplog.at_level("WARNING"):
         child: Any = await start(wrapper)
@@ -212,7 +218,8 @@ async def test_what_a_class_does_not_know(new: NewWrapper, caplog: Any) -> None:
 
 
 async def test_what_jupyterhub_sets_later(new: NewWrapper) -> None:
-    """The child is told at once, and a token that the child goes on with is taken over."""
+    """A setting that JupyterHub changes on the wrapper changes on the child, too, and a token that
+    the child sets is taken over."""
     wrapper = new()
     child = await start(wrapper)
     wrapper.admin_access = True
@@ -223,7 +230,7 @@ async def test_what_jupyterhub_sets_later(new: NewWrapper) -> None:
 
 
 async def test_a_wrapper_in_a_wrapper(new: NewWrapper) -> None:
-    """What a wrapper is told of its child is not meant for a child that is a wrapper, too."""
+    """In a wrapper of a wrapper, the settings of each reach the innermost child."""
     inner = {"child_class": Child, "child_config": {"queue": "long"}}
     wrapper = new(
         WrapSpawner={"child_class": WrapSpawner, "child_config": inner, "default_url": "/outer"}
@@ -237,7 +244,7 @@ async def test_a_wrapper_in_a_wrapper(new: NewWrapper) -> None:
 
 
 async def test_progress_before_there_is_a_child(new: NewWrapper) -> None:
-    """The page that asks at once waits, and is told what the child tells."""
+    """A progress page that is opened before the start waits, and then gets the child's events."""
     wrapper = new(WrapSpawner={"child_config": {"queue": "long"}})
 
     async def listen() -> list[str]:
@@ -251,7 +258,7 @@ async def test_progress_before_there_is_a_child(new: NewWrapper) -> None:
 
 
 async def test_progress_that_nobody_listens_to_any_more(new: NewWrapper) -> None:
-    """The child's own ends with it."""
+    """When nobody listens to the progress any more, the child's own generator is closed."""
     wrapper = new()
     child: Any = await start(wrapper)
     progress = wrapper.progress()
@@ -261,7 +268,7 @@ async def test_progress_that_nobody_listens_to_any_more(new: NewWrapper) -> None
 
 
 async def test_without_a_child(new: NewWrapper) -> None:
-    """Nothing runs, and there is nothing to stop or to save."""
+    """Without a child nothing runs, and there is nothing to stop or to save."""
     wrapper = new()
     assert 1 == await wrapper.poll()
     await wrapper.stop()
@@ -269,7 +276,8 @@ async def test_without_a_child(new: NewWrapper) -> None:
 
 
 async def test_poll_and_stop_are_the_childs(new: NewWrapper) -> None:
-    """And afterwards there is no child, whose place the next start's takes."""
+    """Polling and stopping are the child's; after a stop there is no child, and the next start
+    makes another."""
     wrapper = new()
     first: Any = await start(wrapper)
     assert await wrapper.poll() is None
@@ -280,7 +288,7 @@ async def test_poll_and_stop_are_the_childs(new: NewWrapper) -> None:
 
 
 async def test_a_named_server(new: NewWrapper) -> None:
-    """The child has its name and its row of the database, and so its server and its token."""
+    """The child of a named server has its name and its row in the database."""
     wrapper = new(server_name="lab")
     child = await start(wrapper)
     assert "lab" == child.name
@@ -295,7 +303,8 @@ async def test_a_named_server(new: NewWrapper) -> None:
 
 
 async def test_a_server_is_taken_up_after_a_restart(new: NewWrapper) -> None:
-    """With the class and the settings that it was started with; functions are those of now."""
+    """After a restart of the Hub a server keeps the class and the settings of its start; functions
+    come from the configuration."""
     called = Called()
     settings = {"queue": "long", "start_timeout": 3000, "post_stop_hook": lambda spawner: None}
     before = new(WrapSpawner={"child_class": OtherChild, "child_config": settings})
@@ -313,7 +322,8 @@ async def test_a_server_is_taken_up_after_a_restart(new: NewWrapper) -> None:
 
 
 async def test_wrapspawners_own_state(new: NewWrapper) -> None:
-    """It names no class: that is the one that is configured, or load_child_class's."""
+    """A state of wrapspawner's names no class: its class is the configured one, or that of
+    load_child_class."""
 
     class Site(WrapSpawner):
         def load_child_class(self, state: dict[str, Any]) -> None:
@@ -341,7 +351,8 @@ async def test_wrapspawners_own_state(new: NewWrapper) -> None:
 )
 @pytest.mark.parametrize("cls", [WrapSpawner, ProfilesSpawner])
 async def test_a_state_without_a_server(new: NewWrapper, cls: type, state: dict[str, Any]) -> None:
-    """Raises nothing, which would end the Hub; there is no server, and the next start has one."""
+    """A state without a server raises nothing, which would end the Hub, and the next start
+    works."""
     wrapper = new(cls, **TWO_PROFILES)
     wrapper.load_state(state)
     assert 1 == await wrapper.poll()
@@ -364,8 +375,8 @@ async def test_a_state_without_a_server(new: NewWrapper, cls: type, state: dict[
 async def test_a_server_that_can_not_be_taken_up(
     new: NewWrapper, cls: type, state: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Raises nothing, which would end the Hub. It may run, so it is kept as it is, for a Hub that
-    has its class again; stopping it, the log says what is to be cancelled."""
+    """A state that can't be loaded raises nothing, which would end the Hub. It is kept, because the
+    server may be running, and when it is stopped the log has the job to cancel."""
     state = {**state, "profile": "gone"}
     wrapper = new(cls, **TWO_PROFILES)
     wrapper.load_state(state)
@@ -381,7 +392,8 @@ async def test_a_server_that_can_not_be_taken_up(
 
 
 async def test_a_class_of_the_configuration(new: NewWrapper) -> None:
-    """It can't be imported: it is what is configured, if that has its name."""
+    """A class that the configuration file defines can't be imported; the configured class is used
+    if it has the same name."""
     wrapper = new()
     state = {"child_class": "jupyterhub_config.Child", "child_state": {"job": "7"}}
     wrapper.load_state(state)

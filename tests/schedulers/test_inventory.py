@@ -33,13 +33,14 @@ from unispawner.schedulers.inventory import Inventory, Node, Queue
     ],
 )
 def test_limits_of_one_job(inventory: Inventory, queue: str, limits: dict[str, Any]) -> None:
-    """Of the queue, the default one or the whole cluster; nodes that are down count, for a job
-    may wait for them."""
+    """The limits are those of the named queue, the default queue or the whole cluster; nodes that
+    are down count, because a job may wait for them."""
     assert limits == inventory.limits(queue)
 
 
 def test_a_process_is_on_one_node() -> None:
-    """The smaller of what the queue allows and what the largest node has, where both are told."""
+    """The cores of a process are limited by the queue and by the largest node, where both are
+    known."""
     nodes = (Node("a", cores=8, queues=frozenset({"q"})),)
     for allowed, expected in ((4, 4), (99, 8), (None, 8)):
         inventory = Inventory((Queue("q", max_cores=allowed),), nodes)
@@ -50,8 +51,8 @@ def test_a_process_is_on_one_node() -> None:
 
 
 def test_the_queue_without_a_name() -> None:
-    """It is the whole cluster with its jobs, only where no queue is the default, and only if
-    there is anything to tell."""
+    """The queue without a name stands for the whole cluster with its jobs if no queue is the
+    default and there are nodes."""
     assert Queue("", waiting=3, running=2) == POOL.find_queue("")
     assert QUEUES.queues[0] == QUEUES.find_queue("")
     assert None is NOTHING.find_queue("")

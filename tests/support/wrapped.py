@@ -17,7 +17,7 @@ AUTH_STATE = {"key": "of the user's"}
 
 
 class Child(Spawner):
-    """A spawner whose servers are a word in its state."""
+    """A spawner whose server is a word in its state."""
 
     queue = Unicode("short").tag(config=True)
     labels = Dict().tag(config=True)
@@ -26,6 +26,7 @@ class Child(Spawner):
     progress_closed = False
 
     async def start(self) -> str:
+        """Start a server with the calls that JupyterHub makes, in its order; return the child."""
         self.job = f"a job in {self.queue}"
         return URL
 
@@ -33,6 +34,7 @@ class Child(Spawner):
         return None if self.job else 0
 
     async def stop(self, now: bool = False) -> None:
+        """Stop a server with the calls that JupyterHub makes, in its order."""
         self.stopped, self.job = True, ""
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
@@ -55,7 +57,7 @@ class Child(Spawner):
 
 
 class OtherChild(Child):
-    """Another class, with settings of its own in the configuration."""
+    """Another class, with its own section in the configuration."""
 
 
 TWO_PROFILES: dict[str, Any] = {
@@ -71,7 +73,7 @@ NewWrapper = Callable[..., Any]
 
 
 async def start(wrapper: Any, **user_options: Any) -> Spawner:
-    """Start a server by the calls that JupyterHub makes, in its order; return the child."""
+    """Start a server with the calls that JupyterHub makes, in its order; return the child."""
     wrapper.user_options = user_options
     wrapper.clear_state()
     wrapper.api_token = "a token"
@@ -85,7 +87,7 @@ async def start(wrapper: Any, **user_options: Any) -> Spawner:
 
 
 async def stop(wrapper: Any) -> None:
-    """Stop it likewise."""
+    """Stop a server with the calls that JupyterHub makes, in its order."""
     wrapper.stop_polling()
     if await wrapper.poll() is None:
         await wrapper.stop()
@@ -98,20 +100,20 @@ async def await_if_needed(result: Any) -> Any:
 
 
 async def ready(wrapper: Any) -> dict[str, Any]:
-    """What the progress page is told when the server is ready."""
+    """Return the event that the progress page gets when the server is ready."""
     event: dict[str, Any] = {"ready": True}
     hook = wrapper.progress_ready_hook
     return await await_if_needed(hook(wrapper, event)) if hook else event
 
 
 def saved(wrapper: Any) -> dict[str, Any]:
-    """What the database gives back."""
+    """Return a wrapper's state as the database gives it back."""
     state: dict[str, Any] = json.loads(json.dumps(wrapper.get_state()))
     return state
 
 
 class Called:
-    """Hooks that note with which spawner they are called."""
+    """Hooks that note the spawner they are called with."""
 
     def __init__(self) -> None:
         self.with_: dict[str, list[Any]] = {name: [] for name in self.hooks()}
@@ -121,6 +123,7 @@ class Called:
             return lambda spawner, *more: self.with_[name].append((spawner, *more))
 
         def ready(spawner: Any, event: dict[str, Any]) -> dict[str, Any]:
+            """Return the event that the progress page gets when the server is ready."""
             self.with_["progress_ready_hook"].append((spawner,))
             return event
 
@@ -138,7 +141,7 @@ class Called:
         }
 
     def once_with(self, spawner: Any) -> dict[str, list[Any]]:
-        """What is noted if each was called once, with this spawner."""
+        """Return the notes if each hook was called once, with this spawner."""
         more = {"auth_state_hook": (AUTH_STATE,), "apply_user_options": ({"size": "small"},)}
         return {name: [(spawner, *more.get(name, ()))] for name in self.with_}
 

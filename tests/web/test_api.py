@@ -1,4 +1,4 @@
-"""The schema of profiles and what is free, by the API of a real Hub's own application."""
+"""The schema of profiles and what is free, in the API of a Hub's own application."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def get(hub: Hub, path: str, user: str = "ada", code: int = 200) -> dict[s
 
 
 async def test_the_schema_is_of_what_is_offered(hub: Hub) -> None:
-    """To each user theirs; it is a valid schema."""
+    """Each user gets a valid schema of the profiles that are offered to this user."""
     ada, bob = await get(hub, "schema"), await get(hub, "schema", "bob")
     assert options_schema(OFFERED[:1]) == ada
     assert json.loads(json.dumps(SCHEMA)) == bob
@@ -91,7 +91,8 @@ async def test_the_schema_is_of_what_is_offered(hub: Hub) -> None:
 
 
 async def test_who_may_ask(hub: Hub) -> None:
-    """Nobody without a token; a service says of whom; what one may not see isn't there."""
+    """A request needs a token; a service names the user; a user whose servers the sender may not
+    read is not found."""
     assert 403 == (await hub.get("unispawner/schema", None)).code
     assert 400 == (await hub.get("unispawner/schema", "p" * 32)).code
     of_bob = await hub.get("unispawner/schema?user=bob", "p" * 32)
@@ -128,18 +129,18 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("said", RIGHT, ids=str)
-def test_what_the_schema_allows(said: dict[str, Any]) -> None:
-    """The Hub takes it, too, and what it saves of it is as the schema has it."""
-    Draft202012Validator(SCHEMA).validate({"profile": "notebook", **said})
-    saved = OFFERED[0].check(said).user_options
+@pytest.mark.parametrize("options", RIGHT, ids=str)
+def test_what_the_schema_allows(options: dict[str, Any]) -> None:
+    """The Hub accepts what the schema allows, and what it saves fits the schema, too."""
+    Draft202012Validator(SCHEMA).validate({"profile": "notebook", **options})
+    saved = OFFERED[0].check(options).user_options
     Draft202012Validator(SCHEMA).validate(saved)
 
 
-@pytest.mark.parametrize("said", WRONG, ids=str)
-def test_what_the_schema_refuses(said: dict[str, Any]) -> None:
-    """What the Hub would refuse."""
-    assert not Draft202012Validator(SCHEMA).is_valid({"profile": "notebook", **said})
+@pytest.mark.parametrize("options", WRONG, ids=str)
+def test_what_the_schema_refuses(options: dict[str, Any]) -> None:
+    """The Hub refuses what the schema refuses."""
+    assert not Draft202012Validator(SCHEMA).is_valid({"profile": "notebook", **options})
 
 
 _values = st.one_of(
@@ -154,11 +155,12 @@ _values = st.one_of(
 
 
 @given(st.dictionaries(st.sampled_from([*OFFERED[0].options, "other"]), _values, max_size=4))
-def test_the_schema_promises_nothing(said: dict[str, Any]) -> None:
-    """Of what it allows the Hub refuses only amounts of memory and times that are out of bounds."""
-    if Draft202012Validator(SCHEMA).is_valid({"profile": "notebook", **said}):
+def test_the_schema_promises_nothing(options: dict[str, Any]) -> None:
+    """The Hub refuses only those options allowed by the schema whose memory or time is out of
+    bounds."""
+    if Draft202012Validator(SCHEMA).is_valid({"profile": "notebook", **options}):
         try:
-            OFFERED[0].check(said)
+            OFFERED[0].check(options)
         except InvalidJobError as error:
             refused = {part.partition(":")[0] for part in error.message.split("; ")}
             assert refused <= {"memory", "duration"}
@@ -167,25 +169,25 @@ def test_the_schema_promises_nothing(said: dict[str, Any]) -> None:
 # -- what is free -------------------------------------------------------------------------------
 
 
-async def told(hub: Hub) -> dict[str, Any]:
+async def get_cluster(hub: Hub) -> dict[str, Any]:
     return dict((await get(hub, "inventory"))["clusters"]["fake"])
 
 
-async def known(hub: Hub) -> dict[str, Any]:
-    """What is told once anything is."""
+async def wait_for_cluster(hub: Hub) -> dict[str, Any]:
+    """Return what the API reports, once anything is known."""
 
     async def find() -> dict[str, Any]:
-        found = await told(hub)
+        found = await get_cluster(hub)
         return found if found["queues"] else {}
 
     return dict(await until(find, "the nodes are known"))
 
 
 async def test_nobody_waits_for_the_scheduler(hub: Hub) -> None:
-    """What is known is told at once, what isn't is asked for in the background."""
+    """The API replies at once with what is known, and refreshes it in the background."""
     nothing = {"as_of": None, "stale": True, "default_queue": "", "queues": {}, "refresh_in": 3}
-    assert nothing == await told(hub)
-    found = await known(hub)
+    assert nothing == await get_cluster(hub)
+    found = await wait_for_cluster(hub)
     assert not found["stale"]
     assert found["as_of"] <= time.time()
     names = FakeSpawner.fake.directory.joinpath("nodes").read_text().split()
@@ -196,23 +198,23 @@ async def test_nobody_waits_for_the_scheduler(hub: Hub) -> None:
 
 
 async def test_a_scheduler_that_does_not_answer(hub: Hub) -> None:
-    """What was known stays, and is told as old."""
-    before = await known(hub)
+    """If the scheduler does not answer, the API reports the last inventory as stale."""
+    before = await wait_for_cluster(hub)
     nodes = FakeSpawner.fake.directory / "nodes"
     hidden = nodes.rename(nodes.with_name("hidden"))
     try:
 
         async def is_stale() -> bool:
-            return bool((await told(hub))["stale"])
+            return bool((await get_cluster(hub))["stale"])
 
-        await until(is_stale, "what is known is old")
-        assert before["queues"] == (await told(hub))["queues"]
+        await until(is_stale, "the inventory is stale")
+        assert before["queues"] == (await get_cluster(hub))["queues"]
     finally:
         hidden.rename(nodes)
 
 
 async def test_the_files_of_our_pages(hub: Hub) -> None:
-    """They are the Hub's own to serve, and nothing beside them is."""
+    """The Hub serves the files of our pages, and nothing beside their folder."""
     base = hub.url.removesuffix("/api")
     for path in ASSETS.iterdir():
         response = await AsyncHTTPClient().fetch(f"{base}/unispawner/static/{path.name}")
@@ -269,7 +271,8 @@ async def test_the_files_of_our_pages(hub: Hub) -> None:
     ids=lambda value: value[:40],
 )
 async def test_what_is_not_offered(hub: Hub, options: str, reason: str) -> None:
-    """It is refused with 400 and every reason, and no job comes of it."""
+    """A choice that is not offered is refused with 400 and every reason, and no job is
+    submitted."""
     if '"profil' not in options:
         options = '{"profile": "notebook", ' + options[1:]
     ada = hub.user("ada")
@@ -281,7 +284,7 @@ async def test_what_is_not_offered(hub: Hub, options: str, reason: str) -> None:
 
 
 async def test_options_that_were_changed_since(hub: Hub) -> None:
-    """What is saved is checked at the start, whoever has written it there."""
+    """A choice that was changed in the database is checked at the start."""
     ada = hub.user("ada")
     ada.spawners[""].orm_spawner.user_options = {"profile": "notebook", "memory": "99T"}
     ada.db.commit()

@@ -17,7 +17,7 @@ from unispawner.testing import FakeScheduler
 from unispawner.web.availability import Availability, availability, clusters_to_dict
 
 
-def known(inventory: Inventory | None, queue: str = "") -> Availability:
+def availability_of(inventory: Inventory | None, queue: str = "") -> Availability:
     return Availability("cluster", inventory, 1000.0, False, queue, 60.0)
 
 
@@ -41,9 +41,10 @@ def known(inventory: Inventory | None, queue: str = "") -> Availability:
     ],
 )
 def test_in_words(inventory: Inventory | None, queue: str, words: str) -> None:
-    """What is free in a queue, or in the whole cluster where a job may go anywhere; what isn't
-    told is not made up. That nobody waits is not said: others' jobs may be hidden from the Hub."""
-    assert words == known(inventory).describe(queue)
+    """The sentence has what is free in a queue, or in the whole cluster if there is no default
+    queue, and invents nothing that is not known. It does not say that no job waits, because the
+    scheduler may hide others' jobs."""
+    assert words == availability_of(inventory).describe(queue)
 
 
 # -- as JSON ------------------------------------------------------------------------------------
@@ -61,20 +62,21 @@ def test_in_words(inventory: Inventory | None, queue: str, words: str) -> None:
     ],
 )
 def test_queues_by_name(inventory: Inventory | None, default: str, names: list[str]) -> None:
-    """Where there is no default queue, the cluster is the one without a name, and each has the
-    words that the form shows."""
-    told = known(inventory).to_dict()
-    assert told == json.loads(json.dumps(told))
-    assert (default, names) == (told["default_queue"], list(told["queues"]))
-    for name, queue in told["queues"].items():
-        assert known(inventory).describe(name) == queue["words"]
+    """Without a default queue the cluster is the queue without a name; each queue has the sentence
+    that the form shows."""
+    result = availability_of(inventory).to_dict()
+    assert result == json.loads(json.dumps(result))
+    assert (default, names) == (result["default_queue"], list(result["queues"]))
+    for name, queue in result["queues"].items():
+        assert availability_of(inventory).describe(name) == queue["words"]
 
 
 def test_numbers() -> None:
-    """Of the queue's own nodes that are up; limits in seconds and bytes; null is not told."""
-    queues = known(QUEUES).to_dict()["queues"]
+    """The numbers are those of the queue's own nodes that are up; limits are in seconds and bytes;
+    null means not known."""
+    queues = availability_of(QUEUES).to_dict()["queues"]
     expected: dict[str, Any] = {
-        "words": known(QUEUES).describe("gpu"),
+        "words": availability_of(QUEUES).describe("gpu"),
         "available": True,
         "waiting": 1,
         "running": None,
@@ -90,16 +92,16 @@ def test_numbers() -> None:
     }
     assert expected == queues["gpu"]
     assert 3600.0 == queues["short"]["limits"]["duration"]
-    pool = known(POOL).to_dict()["queues"][""]
+    pool = availability_of(POOL).to_dict()["queues"][""]
     assert (3, 2) == (pool["waiting"], pool["running"])
-    host = known(ONE_HOST).to_dict()["queues"][""]
+    host = availability_of(ONE_HOST).to_dict()["queues"][""]
     assert {"total": 2, "idle": None} == host["cores"]
     assert {"total": 0, "idle": 0} == host["gpus"]
 
 
 def test_several_clusters() -> None:
-    """Each has its name; what is of no cluster of ours is left out, and there may be none."""
-    assert ["cluster"] == list(clusters_to_dict([None, known(POOL)])["clusters"])
+    """Each cluster has its name; spawners without a cluster are left out."""
+    assert ["cluster"] == list(clusters_to_dict([None, availability_of(POOL)])["clusters"])
     assert {"clusters": {}} == clusters_to_dict([None])
 
 
@@ -107,7 +109,7 @@ def test_several_clusters() -> None:
 
 
 class Cache:
-    """What is known, asked for so many seconds ago."""
+    """An inventory that was asked for so many seconds ago."""
 
     def __init__(self, inventory: Inventory | None, age: float | None) -> None:
         self.inventory = inventory
@@ -134,7 +136,7 @@ def spawner(cache: Cache, tmp_path: Path, **settings: Any) -> Any:
     ("age", "stale"), [(None, True), (0.0, False), (15.0, False), (25.0, True)]
 )
 def test_what_is_stale(tmp_path: Path, age: float | None, stale: bool) -> None:
-    """What is older than two intervals: a look, or a scheduler's answer, has failed to come."""
+    """An inventory is stale when it is older than two intervals."""
     cache = Cache(POOL, age)
     found = availability(spawner(cache, tmp_path))
     assert found is not None
@@ -143,7 +145,8 @@ def test_what_is_stale(tmp_path: Path, age: float | None, stale: bool) -> None:
 
 
 def test_which_cluster_and_queue(tmp_path: Path) -> None:
-    """The spawner's settings, or else the scheduler's name, and its default queue."""
+    """Cluster and queue are the spawner's settings, or else the scheduler's name and its default
+    queue."""
     cache = Cache(POOL, 0.0)
     found = availability(spawner(cache, tmp_path))
     assert found is not None
@@ -154,7 +157,8 @@ def test_which_cluster_and_queue(tmp_path: Path) -> None:
 
 
 def test_spawners_of_which_nothing_is_known(tmp_path: Path) -> None:
-    """One of another kind, and one that has not found its scheduler yet."""
+    """There is no availability for another kind of spawner, or while the scheduler is not
+    detected."""
 
     def fail() -> None:
         raise SchedulerUnavailable("It is not known yet which scheduler there is.")

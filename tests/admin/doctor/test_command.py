@@ -1,0 +1,33 @@
+"""The lines for sudoers that ``unispawner doctor --sudoers`` prints."""
+
+from __future__ import annotations
+
+import pytest
+from support.doctor import PROFILES, TORQUE, Doctor
+
+
+@pytest.mark.parametrize(
+    ("config", "tags"),
+    [
+        (TORQUE, "NOPASSWD:SETENV:"),
+        (f'{TORQUE}\nc.TorqueSpawner.exec_prefix = "sudo -nE -u {{username}}"', "NOPASSWD:SETENV:"),
+        (f'{TORQUE}\nc.TorqueSpawner.exec_prefix = "sudo -u {{username}}"', "NOPASSWD:"),
+        (PROFILES, "NOPASSWD:SETENV:"),
+        (f"{PROFILES}\nc.ProfilesSpawner.profiles = c.ProfilesSpawner.profiles[3:]", "NOPASSWD:"),
+        (f"{PROFILES}\nc.ProfilesSpawner.profiles = lambda spawner: []", "NOPASSWD:"),
+    ],
+)
+def test_the_sudoers_line(doctor: Doctor, config: str, tags: str) -> None:
+    """batchspawner's ``sudo -E`` needs SETENV; profiles with the same Python share a line."""
+    status, lines = doctor(config, "--sudoers", "--hub-account", "hub", "--group", "lab")
+    assert (0, [f"hub ALL=(%lab) {tags} /bin/sh -I -m unispawner.agent"]) == (status, lines)
+
+
+def test_a_sudoers_line_for_each_python(doctor: Doctor) -> None:
+    """Each Python has a line with the tags that it needs."""
+    config = f'{PROFILES}\nc.UniSpawner.agent_python = "/opt/hub/bin/python3"'
+    _, lines = doctor(config, "--sudoers", "--hub-account", "hub", "--group", "lab")
+    assert [
+        "hub ALL=(%lab) NOPASSWD:SETENV: /bin/sh -I -m unispawner.agent",
+        "hub ALL=(%lab) NOPASSWD: /opt/hub/bin/python3 -I -m unispawner.agent",
+    ] == lines

@@ -1,0 +1,83 @@
+"""``unispawner doctor`` compares jobs with the limits of queues, as a real Slurm printed them."""
+
+from __future__ import annotations
+
+import pytest
+from support import OUTPUTS
+from support.doctor import Doctor
+
+from unispawner.testing import read_saved_reply
+
+QUEUES = """
+c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
+c.JupyterHub.hub_ip = "10.1.0.5"
+c.UniSpawner.scheduler = "slurm"
+c.UniSpawner.agent_python = "/bin/sh"
+c.ProfilesSpawner.profiles = [
+    {
+        "display_name": "Right",
+        "config": {"queue_name": "long"},
+        "options": {"duration": {"max": "2-00:00:00"}, "cpu_cores_per_process": {"max": 8}},
+    },
+]
+"""
+
+
+@pytest.fixture
+def slurm(doctor: Doctor) -> str:
+    """A configuration for a Slurm that replies with a real one's saved output."""
+    saved = OUTPUTS / "slurm" / "sinfo-inventory"
+    answer = doctor.programs / "answer"
+    answer.write_text(read_saved_reply(saved).stdout)
+    (doctor.programs / "sinfo").write_text(f"#!/bin/sh\nexec /bin/cat {answer}\n")
+    (doctor.programs / "sinfo").chmod(0o755)
+    version = 'case "$1" in -V | --version) echo slurm 22.05.8 ;; esac'
+    (doctor.programs / "squeue").write_text(f"#!/bin/sh\n{version}\n")
+    return f'{QUEUES}\nc.UniSpawner.scheduler_environment = {{"PATH": "{doctor.programs}"}}'
+
+
+def test_queues_that_allow_what_is_asked_for(doctor: Doctor, slurm: str) -> None:
+    """All jobs are compared with the limits, at each bound of the options."""
+    status, lines = doctor(slurm)
+    assert "ok      queues: every job is within the limits that the scheduler reports" in lines
+    assert 0 == status, lines
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            '["config"]["queue_name"] = "nosuch"',
+            "queue_name: the scheduler has no queue 'nosuch'; its queues: ",
+        ),
+        ('["config"] = {"queue_name": "small"}', "48:00:00 is more than the limit of queue small"),
+        ('["config"] = {}', "duration: 48:00:00 is more than the limit of the default queue"),
+        (
+            '["options"]["cpu_cores_per_process"]["max"] = 640',
+            "cpu_cores_per_process: 640 is more than the limit of queue long",
+        ),
+    ],
+)
+def test_queues_that_do_not(doctor: Doctor, slurm: str, line: str, text: str) -> None:
+    """A job above a limit is pointed at once for each profile; the scheduler may allow it, so it is
+    not an error."""
+    status, lines = doctor(f"{slurm}\nc.ProfilesSpawner.profiles[0]{line}")
+    (queues,) = [line for line in lines if " queues: " in line]
+    assert queues.startswith("look at queues: profile right: ")
+    assert 1 == queues.count(text)
+    assert 0 == status, lines
+
+
+def test_a_list_of_queues_is_not_looked_up(doctor: Doctor, slurm: str) -> None:
+    """A queue_name that may be a list, or name a server or a host, is not compared."""
+    name = '["config"]["queue_name"] = "long,small"'
+    _, lines = doctor(f"{slurm}\nc.ProfilesSpawner.profiles[0]{name}")
+    assert [] == [line for line in lines if line.startswith("look at queues")]
+
+
+def test_queues_of_a_scheduler_that_does_not_reply(doctor: Doctor, slurm: str) -> None:
+    """If the scheduler does not reply, the report says that the limits are not known."""
+    (doctor.programs / "sinfo").unlink()
+    _, lines = doctor(slurm)
+    (queues,) = [line for line in lines if " queues: " in line]
+    assert queues.startswith("look at queues: the limits are not known: ")
