@@ -193,7 +193,7 @@ async def test_private_files_that_can_not_be_removed(
     """The log says so and why; nothing else depends on it."""
     job.error = error
     await job.clean_up()
-    assert f"ada: private files are left for later: {error}" in caplog.text
+    assert f"private files could not be removed; a later start removes them: {error}" in caplog.text
 
 
 async def test_the_address_of_a_job_that_waits_again(job: FakeJob, done: list[str]) -> None:

@@ -30,7 +30,9 @@ def commit(spawner: Any) -> bool:
         database.commit()
     except SQLAlchemyError as error:
         database.rollback()
-        spawner.log.error("%s: the state can't be saved: %s", log_name(spawner), error)
+        spawner.log.error(
+            "%s: the Hub's database did not save the server's state: %s", log_name(spawner), error
+        )
         return False
     return True
 

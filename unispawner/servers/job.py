@@ -56,6 +56,7 @@ class ServerJob(abc.ABC, Generic[State]):
         self._submission: asyncio.Task[Any] | None = None
         self._stop: asyncio.Task[None] | None = None
         self._clean_up: asyncio.Task[None] | None = None
+        self._cleaned_mark = ""
         self._base_url = ""
 
     # -- what a subclass writes ------------------------------------------------------------------
@@ -224,9 +225,10 @@ class ServerJob(abc.ABC, Generic[State]):
 
     def start_clean_up(self) -> asyncio.Task[None] | None:
         """Begin to remove the job's private files, once; return the task, None without a job."""
-        if self._clean_up is None and self.state.mark:
-            work = self._remove_files(self.state.mark)
-            self._clean_up = tasks.start(work, f"clean-up for {self.name}")
+        mark = self.state.mark
+        if mark and mark != self._cleaned_mark:  # a start that is tried again has another mark
+            self._cleaned_mark = mark
+            self._clean_up = tasks.start(self._remove_files(mark), f"clean-up for {self.name}")
         return self._clean_up
 
     async def clean_up(self) -> None:
@@ -238,4 +240,8 @@ class ServerJob(abc.ABC, Generic[State]):
         try:
             await (await self.client()).cleanup(mark)
         except Exception as error:  # of a directory service that is down, too
-            self.spawner.log.warning("%s: private files are left for later: %s", self.name, error)
+            self.spawner.log.warning(
+                "%s: the job's private files could not be removed; a later start removes them: %s",
+                self.name,
+                error,
+            )

@@ -85,7 +85,9 @@ class Resumption:
         except UniSpawnerError as error:
             self.fail(error)
         except Exception as error:  # raised from get_url(), it would end the Hub
-            self._job.spawner.log.exception("%s: the start can't go on", self._name)
+            self._job.spawner.log.exception(
+                "%s: the start can't go on after the restart of the Hub", self._name
+            )
             self.fail(UniSpawnerError(words.start_broke_off(error)))
         return ""
 
@@ -134,7 +136,11 @@ class Resumption:
         try:
             await spawner.user.settings["proxy"].add_user(spawner.user, spawner.name)
         except Exception as error:  # the proxy isn't up yet: the Hub adds all routes when it is
-            spawner.log.info("The route of %s is added later: %s", self._name, error)
+            spawner.log.info(
+                "%s: the route was not added; the Hub adds it at its next check of all routes: %s",
+                self._name,
+                error,
+            )
         finally:
             bookkeeping.end_pending_start(spawner)
             if not self.future.done():

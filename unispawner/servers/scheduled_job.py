@@ -308,7 +308,11 @@ class ScheduledJob(ServerJob[ServerState]):
                     self.tracked = TrackedJob("", client, info=info)
                     self.start_clean_up()
             except UniSpawnerError as error:
-                self.spawner.log.warning("%s can't be looked up yet: %s", self.name, error)
+                self.spawner.log.warning(
+                    "%s: the job was not found after the restart; trying again: %s",
+                    self.name,
+                    error,
+                )
             if self.tracked is None:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)

@@ -110,7 +110,11 @@ async def _find_lost(job: ScheduledJob, client: AgentClient) -> str:
     try:
         return await client.find(job.state.mark)
     except UniSpawnerError as error:
-        job.spawner.log.warning("%s: can't look for the job: %s", job.name, error)
+        job.spawner.log.warning(
+            "%s: the submission failed, and it is not known whether there is a job: %s",
+            job.name,
+            error,
+        )
         return ""
 
 

@@ -120,7 +120,9 @@ class ReportHandler(_Handler):
         try:
             await spawner.take_report(report)
         except InvalidJobError as error:
-            self.log.warning("%s: report refused: %s", bookkeeping.log_name(spawner), error)
+            self.log.warning(
+                "%s: the server's report was refused: %s", bookkeeping.log_name(spawner), error
+            )
             raise web.HTTPError(409, str(error)) from None
         except SchedulerUnavailable as error:
             self.set_header("Retry-After", "1")
