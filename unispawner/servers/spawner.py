@@ -9,7 +9,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 from traitlets import TraitError
 
-from ..errors import InvalidJobError, UniSpawnerError
+from ..errors import UniSpawnerError
 from ..monitor.monitor import Monitor, get_monitor
 from ..run_as import get_run_as
 from ..run_as.accounts import Account
@@ -125,13 +125,8 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         Raises
         ------
         InvalidJobError
-            If ``state_dir`` has a field in braces that is not known.
+            If ``state_dir`` has another placeholder than ``{username}``.
         """
-        state_dir = self.state_dir.replace("{username}", account.name)
-        if "{" in state_dir:
-            raise InvalidJobError(
-                f"c.UniSpawner.state_dir: {self.state_dir!r}: only {{username}} is known in braces"
-            )
         return AgentClient(
             account=account,
             scheduler=self.get_scheduler(),
@@ -141,7 +136,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
                 allow_shared_account=self.allow_shared_account,
             ),
             host=HOST,
-            state_dir=state_dir,
+            state_dir=self.state_dir_of(account.name),
             min_uid=self.min_uid,
             scheduler_path=tuple(filter(None, self.scheduler_path.split(":"))),
             scheduler_environment=self.scheduler_environment,

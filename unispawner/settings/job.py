@@ -269,11 +269,23 @@ class JobSettings(SchedulerSettings):
         await spawner.find_scheduler()
         spec = spawner.job_spec("0" * 16, environment={})
         render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
-        if re.search(r"[{}]", spawner.state_dir.replace("{username}", "")):
-            raise InvalidJobError(
-                f"state_dir: {spawner.state_dir!r}: the only placeholder is {{username}}"
-            )
+        spawner.state_dir_of("anybody")
         await detect.check(spawner.get_scheduler(), HOST, spawner.command_environment())
+
+    def state_dir_of(self, account: str) -> str:
+        """Return the folder for the private files of an account's jobs.
+
+        Raises
+        ------
+        InvalidJobError
+            If ``state_dir`` has another placeholder than ``{username}``.
+        """
+        folder = self.state_dir.replace("{username}", account)
+        if re.search(r"[{}]", folder):
+            raise InvalidJobError(
+                f"state_dir: {self.state_dir!r}: the only placeholder is {{username}}"
+            )
+        return folder
 
     def job_spec(self, mark: str, environment: Mapping[str, object]) -> JobSpec:
         """Return the job that a start would submit now, with this environment.
