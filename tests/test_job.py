@@ -48,6 +48,15 @@ LINES = [
 ]
 
 
+def job(**fields: Any) -> JobSpec:
+    """Make a job of values whose types are the test's matter."""
+    return JobSpec(**fields)
+
+
+def resources(**fields: Any) -> ResourceSpec:
+    return ResourceSpec(**fields)
+
+
 # -- states -------------------------------------------------------------------------------------
 
 
@@ -102,7 +111,7 @@ def test_spec_is_immutable() -> None:
 def test_control_characters_are_refused_in_lines(field: str, control: str) -> None:
     """A line break in a directive's value would begin a directive of its own."""
     with pytest.raises(InvalidJobError, match=rf"^{field}: "):
-        JobSpec(**{field: f"a{control}#SBATCH --uid=0"})
+        job(**{field: f"a{control}#SBATCH --uid=0"})
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
@@ -114,7 +123,7 @@ def test_control_characters_are_refused_in_attributes(control: str) -> None:
         {f"slurm.q{control}s": "a"},
     ):
         with pytest.raises(InvalidJobError, match="^custom_attributes"):
-            JobSpec(custom_attributes=attributes)
+            job(custom_attributes=attributes)
 
 
 @pytest.mark.parametrize("field", [*LINES, "prologue", "epilogue"])
@@ -129,7 +138,7 @@ def test_text_must_be_text(field: str, value: Any) -> None:
 def test_none_is_empty(field: str) -> None:
     """PSI/J writes None for what isn't set."""
     if field != "name":
-        assert JobSpec() == JobSpec(**{field: None})
+        assert JobSpec() == job(**{field: None})
 
 
 def test_prologue_and_epilogue_may_have_lines_but_no_nul() -> None:
@@ -137,7 +146,7 @@ def test_prologue_and_epilogue_may_have_lines_but_no_nul() -> None:
     JobSpec(prologue="a\nb", epilogue="\tc\r\n")
     for field in ("prologue", "epilogue"):
         with pytest.raises(InvalidJobError, match=rf"^{field}: "):
-            JobSpec(**{field: "a\0b"})
+            job(**{field: "a\0b"})
 
 
 def test_arguments_hold_no_nul() -> None:
@@ -272,7 +281,7 @@ def test_only_gpus_may_be_none_at_all() -> None:
     assert 0 == ResourceSpec(gpu_cores_per_process=0).gpu_cores_per_process
     for field in ("node_count", "process_count", "cpu_cores_per_process", "memory"):
         with pytest.raises(InvalidJobError, match=rf"^{field}: 0 .* at least 1"):
-            ResourceSpec(**{field: 0})
+            resources(**{field: 0})
 
 
 @pytest.mark.parametrize("value", [1, 0, "yes", None])

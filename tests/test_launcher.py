@@ -75,11 +75,15 @@ def interpreters() -> Iterator[str]:
                 yield path
 
 
+Answer = tuple[int, dict[str, str], dict[str, Any]]
+"""A status, headers and the reply's JSON."""
+
+
 class Hub:
     """Answers reports as told, the last answer for ever, and keeps them with their times."""
 
     def __init__(self, port: int = 0, context: ssl.SSLContext | None = None) -> None:
-        self.answers: list[tuple[int, dict[str, str], dict[str, Any]]] = [(204, {}, {})]
+        self.answers: list[Answer] = [(204, {}, {})]
         self.reports: list[dict[str, Any]] = []
         self.times: list[float] = []
         hub = self
@@ -176,7 +180,7 @@ def environment(hub: Hub) -> dict[str, str]:
 @pytest.fixture
 def launch(tmp_path: Path, environment: Environment) -> Iterator[Launch]:
     """launch(command, *options, interpreter=, NAME=value of a constant...) -> Job"""
-    jobs = []
+    jobs: list[Job] = []
 
     def launch(
         command: list[str], *options: str, interpreter: str = sys.executable, **constants: float
@@ -191,7 +195,7 @@ def launch(tmp_path: Path, environment: Environment) -> Iterator[Launch]:
         with (tmp_path / "launcher").open() as stdin, out.open("w") as o, err.open("w") as e:
             process = subprocess.Popen(
                 [interpreter, "-I", "-", *options, "--", *command],
-                stdin=stdin, stdout=o, stderr=e, env=environment, start_new_session=True,
+                stdin=stdin, stdout=o, stderr=e, env=environment, start_new_session=True, text=True,
             )  # fmt: skip
         jobs.append(Job(process, out, err))
         return jobs[-1]
@@ -647,7 +651,8 @@ def test_refused_stubborn_server(hub: Hub, launch: Launch) -> None:
 def test_refused_then_accepted(hub: Hub, launch: Launch) -> None:
     """A Hub that is just starting may refuse at first, and patience begins anew after another
     answer."""
-    refusal, busy = (403, {}, {}), (503, {"Retry-After": "1"}, {})
+    refusal: Answer = (403, {}, {})
+    busy: Answer = (503, {"Retry-After": "1"}, {})
     hub.answers = [refusal, busy, busy, refusal, (204, {}, {})]
     job = launch(python(LISTENING), REFUSAL_PATIENCE=2)
     job.wait_for_output("(reported )")

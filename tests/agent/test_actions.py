@@ -14,6 +14,7 @@ import pytest
 import support
 from support.agent import Agent, wait_for
 
+from unispawner.agent.login import login_umask
 from unispawner.job import JobState, ResourceSpec
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Reply
@@ -80,6 +81,10 @@ def test_the_files_of_a_job_are_private(agent: Agent) -> None:
     assert b"topsecret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
+def narrow_umask() -> None:
+    os.umask(0o077)
+
+
 def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
     """What the Hub or sudo had in its environment reaches no job; what the job asks for does."""
     out = agent.directory / "out"
@@ -94,7 +99,7 @@ def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
     agent.send(
         json.dumps(request).encode(),
         environment={"PATH": "/usr/bin:/bin", "HUB_SECRET": "x", "JUPYTERHUB_CRYPT_KEY": "y"},
-        prepare=lambda: os.umask(0o077) and None,
+        prepare=narrow_umask,
     )
     wait_for(out.exists)
     got = dict(entry.split("=", 1) for entry in out.read_text().split("\0") if entry)
@@ -106,8 +111,6 @@ def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
     )
     assert agent.account.pw_dir == got["HOME"]
     assert str(agent.directory) == Path(f"{out}.pwd").read_text().strip()
-    from unispawner.agent.commands import login_umask
-
     assert login_umask() == int(Path(f"{out}.umask").read_text(), 8)
 
 

@@ -42,7 +42,8 @@ def test_another_version_is_told_both_versions(agent: Agent) -> None:
 
 def test_an_unknown_action_is_told(agent: Agent) -> None:
     """And no attribute of a module is taken for one."""
-    for action in ("no_such", "__import__", "_sweep", None):
+    actions: tuple[Any, ...] = ("no_such", "__import__", "_sweep", None)
+    for action in actions:
         assert f"There is no action {action!r}." == agent.call(action).error["message"]
 
 
@@ -223,12 +224,12 @@ def test_only_what_submits_and_cancels_loads_psij(
 @pytest.mark.parametrize("action", ["submit", "cancel", "check"])
 def test_what_submits_and_cancels_loads_psij_and_no_hub(agent: Agent, action: str) -> None:
     """So does what `doctor` asks; JupyterHub and other schedulers stay away."""
-    arguments = {
+    requests: dict[str, dict[str, Any]] = {
         "submit": {"spec": agent.spec("").to_dict(), "shell": "/bin/sh"},
         "cancel": {"job_id": "999999999.1"},
         "check": {},
-    }[action]
-    loaded = modules(agent, action, **arguments)
+    }
+    loaded = modules(agent, action, **requests[action])
     top = {module.partition(".")[0] for module in loaded}
     assert "psij" in top
     assert set() == top & {"drmaa", "jupyterhub", "tornado", "traitlets", "sqlalchemy"}

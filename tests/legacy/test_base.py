@@ -205,7 +205,7 @@ async def test_what_the_submit_command_says_is_shown(new_spawner: Any) -> None:
         await soon(spawner.start())
     assert isinstance(raised.value, web.HTTPError)
     assert 400 == raised.value.status_code
-    assert "&lt;b&gt;" in raised.value.jupyterhub_html_message
+    assert "&lt;b&gt;" in vars(raised.value)["jupyterhub_html_message"]
     assert {} == spawner.get_state()
 
 
@@ -252,7 +252,7 @@ async def test_the_submit_command_has_no_secret(new_spawner: Any) -> None:
         async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
             if env is not None:
                 seen.update(script=input, env=env)
-            return await super().run_command(cmd, input, env)
+            return str(await super().run_command(cmd, input, env))
 
     spawner = new_spawner(
         Site,
@@ -339,7 +339,7 @@ async def test_poll_while_the_submission_is_under_way(new_spawner: Any) -> None:
         async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
             if env is not None:
                 await go.wait()
-            return await super().run_command(cmd, input, env)
+            return str(await super().run_command(cmd, input, env))
 
     spawner = new_spawner(Slow)
     start = asyncio.ensure_future(spawner.start())

@@ -32,7 +32,7 @@ class Site(Dummy):
     async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
         if input:
             self.scripts.append(input)
-        return await super().run_command(cmd, input, env)
+        return str(await super().run_command(cmd, input, env))
 
 
 async def script_of(new_spawner: Any, options: dict[str, Any], **settings: Any) -> dict[str, str]:

@@ -89,7 +89,7 @@ def recording(spawner_class: type, answers: tuple[str, ...], calls: list[Any]) -
     submitted, pending, running, gone = answers
     left = [submitted, pending, running, running, "cancelled", gone]
 
-    class Recording(spawner_class):  # type: ignore[misc]
+    class Recording(spawner_class):
         async def run_command(self, cmd: str, input: str | None = None, env: Any = None) -> str:
             calls.append((cmd, input, None if env is None else sorted(env)))
             return left.pop(0)
@@ -97,7 +97,9 @@ def recording(spawner_class: type, answers: tuple[str, ...], calls: list[Any]) -
     return Recording
 
 
-async def life_of(new_spawner: Any, spawner_class: type, answers: tuple[str, ...], **settings: Any):
+async def life_of(
+    new_spawner: Any, spawner_class: type, answers: tuple[str, ...], **settings: Any
+) -> Any:
     """Start, poll and stop; everything that could be seen from outside."""
     calls: list[Any] = []
     spawner = new_spawner(recording(spawner_class, answers, calls), **SETTINGS, **settings)

@@ -192,7 +192,11 @@ async def test_a_running_server_outlives_the_hub(
         await hub.start()
         assert "42" == await alice.run_cell("6*7", name)
         await alice.stop(name)
-        await until(lambda job_id=job_id: job_id not in cluster.active(), "the job is gone")
+        await is_gone(cluster, job_id)
+
+
+async def is_gone(cluster: Cluster, job_id: str) -> None:
+    await until(lambda: job_id not in cluster.active(), "the job is gone")
 
 
 def _leave_what_batchspawner_saves(hub: RunningHub) -> None:

@@ -182,7 +182,8 @@ async def test_a_server_that_dies_says_why(
     slurm.cancel(job, user="root")
 
     async def is_known() -> bool:
-        return (await alice.api("GET", "unispawner/servers/alice"))["state"] == "failed"
+        status = await alice.api("GET", "unispawner/servers/alice")
+        return bool(status["state"] == "failed")
 
     await until(is_known, "the Hub knows")
     await page.goto(f"{hub.url}user/alice/lab")

@@ -20,7 +20,7 @@ UP = CHECKOUT / "ci" / "slurm" / "up"
 async def bring_up(*options: str) -> None:
     """Restart the Slurm of ci/slurm with these options."""
     done = await asyncio.to_thread(
-        subprocess.run, [UP, *options], capture_output=True, text=True, timeout=300
+        lambda: subprocess.run([UP, *options], capture_output=True, text=True, timeout=300)
     )
     assert 0 == done.returncode, done.stderr
 

@@ -31,7 +31,7 @@ c.JupyterHub.init_spawners_timeout = 1
 c.UniSpawner.status_interval = 2
 c.UniSpawner.scheduler_path = {folder!r}
 """
-HELD = {"custom_attributes": {"slurm.hold": True}}
+HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
 
 
 @pytest.fixture(scope="module")

@@ -255,7 +255,8 @@ async def test_a_query_that_fails_changes_nothing(
     await lab.answers(3)
     assert before is job.info
     assert {job} == lab.monitor.jobs
-    assert lab.monitor.problem is not None
+    noticed = lab.monitor.problem is not None
+    assert noticed
     assert [] == lab.asked_for
     assert 1 == len(messages(caplog, logging.WARNING))
     lab.scheduler.recover()
@@ -378,7 +379,8 @@ async def test_an_answer_to_an_older_question_says_nothing_of_a_job(lab: Lab) ->
     lab.monitor._jobs[job] = Followed(job, since=began + 1)
     ended = JobInfo("alice", JobState.FAILED)
     lab.monitor._apply({job.job_id: ended}, began)
-    assert (None, {job}) == (job.info, lab.monitor.jobs)
+    assert None is job.info
+    assert {job} == lab.monitor.jobs
     lab.monitor.untrack(job)
 
 
@@ -624,7 +626,8 @@ async def test_a_new_job_that_was_never_seen_is_not_gone(
     lab.scheduler.forget(job.job_id)
     lab.monitor.track(job, submitted=True)
     await lab.eventually(lambda: len(lab.asked_for) > 5)
-    assert (None, {job, other}) == (job.info, lab.monitor.jobs)
+    assert None is job.info
+    assert {job, other} == lab.monitor.jobs
     assert [] == lab.side.asked("cancel")
     monkeypatch.setattr(missing, "NEW_JOB_GRACE", 0.0)
     await lab.eventually(lambda: job.final)

@@ -49,7 +49,7 @@ def form_profile(
     options: dict[str, Any],
     user_options: dict[str, Any] | None = None,
     around: FormContext | None = None,
-    **typed: str,
+    **typed: Any,
 ) -> FormProfile:
     """Return the profile ``one``, of two, as a form shows it."""
     profiles = read_profiles(
@@ -177,7 +177,7 @@ def test_what_was_typed_stays() -> None:
     """After a refusal each field keeps what was typed, also in profiles that were not chosen; only
     the chosen profile shows the errors."""
     options = {"memory": {"max": "2G"}, "account": {}}
-    typed = {"one__memory": "a lot", "one__account": "", "other__memory": "9G"}
+    typed: dict[str, Any] = {"one__memory": "a lot", "one__account": "", "other__memory": "9G"}
     (one, two) = form_profile(options, {"profile": "one"}, profile="one", **typed).fields
     assert ("a lot", "") == (one.value, two.value)
     assert one.error.startswith("'a lot' is no amount of memory")

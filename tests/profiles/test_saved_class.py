@@ -56,7 +56,7 @@ SLURM_IN_WRAPPER = """{
     ],
 )
 async def test_servers_of_the_last_release_go_on(
-    new: NewWrapper, cls: type, text: str, child_class: type
+    new: NewWrapper, cls: type, text: str, child_class: type[Any]
 ) -> None:
     """A state that names modules of the last release gives the same child with the same job; it is
     saved again under a public name. The profiles of now need not have its profile any more."""

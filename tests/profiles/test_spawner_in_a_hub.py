@@ -48,7 +48,12 @@ PROFILES: list[Any] = [
     ("Own form", "own", OwnForm, {}),
     {"display_name": "Staff", "slug": "staff", "users": ["bob"], "spawner": FakeSpawner},
 ]
-CHOICE = {"profile": "job", "exclusive_node_use": True, "node_count": 2, "software": "conda"}
+CHOICE: dict[str, Any] = {
+    "profile": "job",
+    "exclusive_node_use": True,
+    "node_count": 2,
+    "software": "conda",
+}
 HubWith = Callable[[Any], AbstractAsyncContextManager[Hub]]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import OUTPUTS
@@ -72,7 +73,8 @@ def spec_for(field: str) -> JobSpec:
         return JobSpec(resources=ASKED[field])
     if field == "duration":
         return JobSpec(duration=timedelta(hours=1))
-    return JobSpec(**{field: "something"})
+    text: Any = "something"
+    return JobSpec(**{field: text})
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,7 +25,9 @@ SHOW = "import json, os, sys; json.dump([sys.argv[1:], sys.stdin.read()], sys.st
 SHELLS = [shell for shell in ("/bin/bash", "/bin/sh", "/bin/dash") if os.path.exists(shell)]
 
 
-def run(script: str, shell: str = "/bin/bash", **environment: str) -> subprocess.CompletedProcess:
+def run(
+    script: str, shell: str = "/bin/bash", **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [shell, "-c", script],
         capture_output=True,

@@ -117,7 +117,7 @@ class Hub:
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/hub/api/", timeout=10) as it:
-                return it.status == 200
+                return bool(it.status == 200)
         except urllib.error.URLError:
             return False
 

@@ -62,7 +62,7 @@ async def sign_in(browser: Any, hub: RunningHub, user: str, **options: Any) -> A
     page = await context.new_page()
     page.problems = []
     page.on("pageerror", lambda error: _note(page, str(error)))
-    page.on("request", lambda asked: _is_foreign(asked.url, hub) and _note(page, asked.url))
+    page.on("request", lambda asked: _note_foreign(page, asked.url, hub))
     await page.goto(f"{hub.url}hub/login?next=%2Fhub%2Fhome")
     await page.fill("#username_input", user)
     await page.fill("#password_input", PASSWORD)
@@ -76,5 +76,6 @@ def _note(page: Any, problem: str) -> None:
         page.problems.append(problem)
 
 
-def _is_foreign(url: str, hub: RunningHub) -> bool:
-    return not url.startswith((hub.url, "data:", "blob:", "about:"))
+def _note_foreign(page: Any, url: str, hub: RunningHub) -> None:
+    if not url.startswith((hub.url, "data:", "blob:", "about:")):
+        _note(page, url)

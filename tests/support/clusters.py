@@ -70,7 +70,7 @@ class Cluster(abc.ABC):
     held: ClassVar[tuple[dict[str, Any], str]]
     cancelled: ClassVar[str]
     died: ClassVar[str]
-    stuck: ClassVar[tuple[dict[str, Any], str]] | None = None
+    stuck: ClassVar[tuple[dict[str, Any], str] | None] = None
 
     @classmethod
     @abc.abstractmethod

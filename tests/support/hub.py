@@ -294,7 +294,7 @@ class RunningHub:
         assert self._hub is not None
         assert self._proxy is not None
         for process in (self._hub, self._proxy):
-            assert process.poll() is None, f"{process.args} ended:\n{self.log_tail()}"
+            assert process.poll() is None, f"{process.args!r} ended:\n{self.log_tail()}"
         try:
             return (await client.request("GET", "hub/api/")).code == 200
         except OSError:

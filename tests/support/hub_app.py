@@ -24,7 +24,7 @@ from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
 from support.accounts import ordinary_account
-from unispawner.job import JobState
+from unispawner.job import JobInfo, JobState
 from unispawner.monitor import monitor as monitor_module
 from unispawner.run_as.accounts import Account
 from unispawner.run_as.client import AgentClient
@@ -144,13 +144,15 @@ class Server:
     async def running(self, host: str = NODE) -> Server:
         await self.submitted()
         self.runs_on(host)
-        while not (
-            self.spawner.server_job.tracked
-            and self.spawner.server_job.tracked.info
-            and self.spawner.server_job.tracked.info.exec_host
-        ):
+        while not (self.info and self.info.exec_host):
             await self.spawner.monitor().refresh(PATIENCE)
         return self
+
+    @property
+    def info(self) -> JobInfo | None:
+        """What the Hub knows of its job."""
+        tracked = self.spawner.server_job.tracked
+        return tracked.info if tracked else None
 
     @property
     def where(self) -> tuple[str, int]:

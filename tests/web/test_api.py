@@ -185,7 +185,13 @@ async def wait_for_cluster(hub: Hub) -> dict[str, Any]:
 
 async def test_nobody_waits_for_the_scheduler(hub: Hub) -> None:
     """The API replies at once with what is known, and refreshes it in the background."""
-    nothing = {"as_of": None, "stale": True, "default_queue": "", "queues": {}, "refresh_in": 3}
+    nothing: dict[str, Any] = {
+        "as_of": None,
+        "stale": True,
+        "default_queue": "",
+        "queues": {},
+        "refresh_in": 3,
+    }
     assert nothing == await get_cluster(hub)
     found = await wait_for_cluster(hub)
     assert not found["stale"]

@@ -109,7 +109,7 @@ async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: 
     await server.running()
     job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, ending=True)
-    while not server.spawner.server_job.tracked.info.ending:
+    while not (server.info and server.info.ending):
         await server.spawner.monitor().refresh(PATIENCE)
     assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
     assert ("", 0) == server.where

@@ -53,7 +53,7 @@ async def changed(server: Server, state: JobState, **what: Any) -> None:
     """Have the scheduler tell something new, and wait until the Hub has heard it."""
     server.spawner.fake.change(server.spawner.server_job.state.job_id, state, **what)
     expected = {"state": state, **what}
-    while not expected.items() <= vars(server.spawner.server_job.tracked.info or state).items():
+    while not expected.items() <= vars(server.info or state).items():
         await server.spawner.monitor().refresh(PATIENCE)
 
 
@@ -118,9 +118,7 @@ async def test_a_start_that_no_calendar_has(hub: Hub, server: Server) -> None:
     await server.submitted()
     job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, start_time=1e15)
-    while not (
-        server.spawner.server_job.tracked.info and server.spawner.server_job.tracked.info.exec_host
-    ):
+    while not (server.info and server.info.exec_host):
         await server.spawner.monitor().refresh(PATIENCE)
     server.spawner._spawn_pending = True
     found = await told(hub, hub.user("ada").new_api_token())

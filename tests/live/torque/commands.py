@@ -10,17 +10,24 @@ import re
 import signal
 import subprocess
 import sys
+from typing import NoReturn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 JOBS = os.path.join(HERE, "jobs")  # anybody may write there
 
 
-def answer(name):
+def find(pattern: str, text: str) -> re.Match[str]:
+    match = re.search(pattern, text, re.MULTILINE)
+    assert match, pattern
+    return match
+
+
+def answer(name: str) -> str:
     with open(os.path.join(HERE, name), encoding="utf-8") as file:
-        return re.search(r"^<Data>.*$", file.read(), re.MULTILINE)[0]
+        return find(r"^<Data>.*$", file.read())[0]
 
 
-def pid_of(number):
+def pid_of(number: str) -> int | None:
     try:
         with open(os.path.join(JOBS, number), encoding="utf-8") as file:
             pid = int(file.read())
@@ -30,15 +37,15 @@ def pid_of(number):
         return None
 
 
-def unknown(number):
+def unknown(number: str) -> NoReturn:
     sys.stderr.write(f"{os.path.basename(sys.argv[0])}: Unknown Job Id Error {number}.torquelab\n")
     sys.exit(153)
 
 
-def qsub():
+def qsub() -> None:
     script = sys.stdin.read()
     number = str(1 + max([0, *map(int, os.listdir(JOBS))]))
-    names = re.search(r"^#PBS -v (\S+)", script, re.MULTILINE)[1].split(",")
+    names = find(r"^#PBS -v (\S+)", script)[1].split(",")
     missing = [name for name in names if name not in os.environ]
     if missing:
         sys.exit(f"qsub: {missing} not in the environment")
@@ -59,14 +66,14 @@ def qsub():
     print(f"{number}.torquelab")
 
 
-def qstat():
+def qstat() -> None:
     number = sys.argv[-1].partition(".")[0]
     if pid_of(number) is None:
         unknown(number)
     print(answer("qstat-x-one-running").replace("<Job_Id>2<", f"<Job_Id>{number}.torquelab<"))
 
 
-def qdel():
+def qdel() -> None:
     number = sys.argv[-1].partition(".")[0]
     pid = pid_of(number)
     if pid is None:
