@@ -12,10 +12,11 @@ from typing import Any
 import batchspawner
 from batchspawner.batchspawner import format_template
 from traitlets.config import Config
-from traitlets.config.loader import LazyConfigValue, PyFileConfigLoader
+from traitlets.config.loader import LazyConfigValue
 
 from unispawner.admin.cli import main
 from unispawner.admin.migrate import migrate
+from unispawner.admin.migrate.load import load_new
 
 CLASSES = (
     *("SlurmSpawner", "MultiSlurmSpawner", "TorqueSpawner", "MoabSpawner", "PBSSpawner"),
@@ -31,7 +32,7 @@ class Migrated:
     Attributes
     ----------
     config
-        What the new file sets, loaded as the Hub loads it.
+        What the new file sets, loaded as a Hub without batchspawner loads it.
     report
         What was printed, all blanks and line breaks as one blank.
     """
@@ -61,9 +62,8 @@ def migrate_text(folder: Path, text: str) -> Migrated:
     old.write_text(f"c = get_config()\n{text}", encoding="utf-8")
     with redirect_stdout(io.StringIO()) as report:
         assert 0 == migrate(old, force=True), report.getvalue()
-    config = PyFileConfigLoader(str(new)).load_config()
     words = " ".join(report.getvalue().split())
-    return Migrated(new, config, new.read_text(encoding="utf-8"), words)
+    return Migrated(new, load_new(new, folder), new.read_text(encoding="utf-8"), words)
 
 
 def migrate_class(folder: Path, cls: str, traits: Mapping[str, Any], more: str = "") -> Migrated:

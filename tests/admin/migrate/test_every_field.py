@@ -697,6 +697,12 @@ def _write(traits: Mapping[str, Any]) -> str:
     return ",".join(f"{name}={value!r}" for name, value in traits.items())
 
 
+def job_lines(config: Path) -> set[str]:
+    """Return the lines of UniSpawner's script, and of what it asks for beside the script."""
+    lines = render_new(config).split("\n")
+    return {"", *(line.removeprefix("#   ").partition(" <<'")[0] for line in lines)}
+
+
 @pytest.mark.parametrize(("cls", "case"), cases(Case))
 def test_a_field_that_is_translated(tmp_path: Path, cls: str, case: Case) -> None:
     """batchspawner's script has the value, the new configuration has it, and so has its job."""
@@ -710,9 +716,7 @@ def test_a_field_that_is_translated(tmp_path: Path, cls: str, case: Case) -> Non
     assert found.is_translated
     assert {**ALWAYS[cls], **case.settings} == found.settings
     assert case.says in found.report
-    job = render_new(found.path).split("\n")
-    job = [line.removeprefix("#   ").partition(" <<'")[0] for line in job]
-    assert set(case.job.split("\n")) <= {*job, ""}
+    assert set(case.job.split("\n")) <= job_lines(found.path)
 
 
 @pytest.mark.parametrize(("cls", "case"), cases(Stays))
@@ -763,3 +767,135 @@ def test_the_default_script_written_out(tmp_path: Path, cls: str) -> None:
     script = getattr(batchspawner, cls).class_traits()["batch_script"].default_value
     found = migrate_class(tmp_path, cls, {"batch_script": script})
     assert ALWAYS[cls] == found.settings
+
+
+OWN_SCRIPTS: list[tuple[str, Case]] = [
+    (
+        "TorqueSpawner",
+        Case(
+            {
+                "batch_script": "#!/bin/sh\n#PBS -q {queue}\n#PBS -l nodes=1:ppn={nprocs}\n"
+                "#PBS -l walltime=8:00:00,pmem=2gb\n#PBS -N jl\n#PBS -o /tmp/{username}.log\n"
+                "module load a\n{cmd}\n",
+                "req_queue": "batch",
+                "req_nprocs": "4",
+            },
+            "#PBS -q batch\n#PBS -l nodes=1:ppn=4\n#PBS -l walltime=8:00:00,pmem=2gb\n#PBS -N jl",
+            {
+                "scheduler": "torque",
+                "job_name": "jl",
+                "queue_name": "batch",
+                "resources": {"cpu_cores_per_process": 4},
+                "custom_attributes": {"torque.l": "walltime=8:00:00,pmem=2gb"},
+                "prologue": "module load a",
+            },
+            "#PBS -q batch\n#PBS -l nodes=1:ppn=4\n#PBS -l walltime=8:00:00,pmem=2gb\n#PBS -N jl",
+            "UniSpawner sets -o /tmp/{username}.log itself. The job's log is in",
+        ),
+    ),
+    (
+        "PBSSpawner",
+        Case(
+            {
+                "batch_script": "#!/bin/bash\n#PBS -l select=1:ncpus={{nprocs}}:mem={{memory}}\n"
+                "{% if account %}#PBS -A {{account}}{% endif %}\n#PBS -l place=excl\n{{cmd}}\n",
+                "req_nprocs": "2",
+                "req_memory": "4gb",
+                "req_account": "proj",
+                "req_host": "unused",
+            },
+            "#PBS -l select=1:ncpus=2:mem=4gb\n#PBS -A proj\n#PBS -l place=excl",
+            {
+                "scheduler": "pbs",
+                "account": "proj",
+                "resources": {"cpu_cores_per_process": 2, "memory": "4G"},
+                "custom_attributes": {"pbs.l": "place=excl"},
+            },
+            "#PBS -l select=1:ncpus=2:mem=4194304kb\n#PBS -A proj\n#PBS -l place=excl",
+            f"req_host: {UNUSED}, so it had no effect.",
+        ),
+    ),
+    (
+        "GridengineSpawner",
+        Case(
+            {
+                "batch_script": "#!/bin/bash\n#$ -N jl\n#$ -pe smp {nprocs}\n#$ -q {queue}\n"
+                "#$ -l h_vmem={memory},h_rt=3600\n#$ -cwd\n#$ -V\n. /etc/bashrc\n{cmd}\n",
+                "req_nprocs": "2",
+                "req_queue": "all.q",
+                "req_memory": "4G",
+            },
+            "#$ -pe smp 2\n#$ -q all.q\n#$ -l h_vmem=4G,h_rt=3600",
+            {
+                "scheduler": "gridengine",
+                "job_name": "jl",
+                "queue_name": "all.q",
+                "custom_attributes": {
+                    "gridengine.pe": "smp 2",
+                    "gridengine.l": "h_vmem=4G,h_rt=3600",
+                },
+                "prologue": ". /etc/bashrc",
+            },
+            "-N jl\n-q all.q\n-pe smp 2\n-l h_vmem=4G,h_rt=3600\n. /etc/bashrc",
+            "UniSpawner sets -cwd, -V itself.",
+        ),
+    ),
+    (
+        "CondorSpawner",
+        Case(
+            {
+                "batch_script": "Executable = /bin/sh\nRequestMemory = {memory}\n"
+                "RequestCpus = 4\nArguments = \"-c 'exec {cmd}'\"\n"
+                "Initialdir = /scratch/{username}\nGetEnv = True\n{options}\nQueue\n",
+                "req_memory": "2048",
+                "req_options": '+Project = "x"',
+            },
+            'RequestMemory = 2048\nRequestCpus = 4\n+Project = "x"',
+            {
+                "scheduler": "htcondor",
+                "resources": {"memory": "2G", "cpu_cores_per_process": 4},
+                "custom_attributes": {"htcondor.+Project": '"x"'},
+                "prologue": 'cd "/scratch/$USER" || exit 1',
+            },
+            'request_memory = 2097152KB\nrequest_cpus = 4\n+Project = "x"\n'
+            'cd "/scratch/$USER" || exit 1',
+        ),
+    ),
+    (
+        "LsfSpawner",
+        Case(
+            {
+                "batch_script": '#!/bin/sh\n#BSUB -R "rusage[mem={memory}] span[hosts=1]"\n'
+                "#BSUB -q {queue}\n#BSUB -n {nprocs}\n#BSUB -W {runtime}\n#BSUB -P proj\n"
+                "#BSUB -o {homedir}/lsf.out\nset -eu\n{cmd}\n",
+                "req_memory": "4000",
+                "req_queue": "night",
+                "req_nprocs": "2",
+                "req_runtime": "8:00",
+            },
+            '#BSUB -R "rusage[mem=4000] span[hosts=1]"\n#BSUB -q night\n#BSUB -n 2\n#BSUB -W 8:00',
+            {
+                "scheduler": "lsf",
+                "queue_name": "night",
+                "account": "proj",
+                "duration": "08:00:00",
+                "resources": {"cpu_cores_per_process": 2},
+                "custom_attributes": {"lsf.R": "rusage[mem=4000] span[hosts=1]"},
+            },
+            '#BSUB -R "rusage[mem=4000] span[hosts=1]"\n#BSUB -q night\n#BSUB -n 2\n'
+            "#BSUB -W 8:00\n#BSUB -P proj",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("cls", "case"), OWN_SCRIPTS, ids=[f"{cls}-own-script" for cls, _ in OWN_SCRIPTS]
+)
+def test_a_script_of_the_site(tmp_path: Path, cls: str, case: Case) -> None:
+    """Its directives arrive in UniSpawner's job; a Slurm site's is in test_migrate.py."""
+    assert set(case.script.split("\n")) <= {*render_old(cls, case.traits).split("\n")}
+    found = migrate_class(tmp_path, cls, case.traits)
+    assert case.settings == found.settings
+    assert case.says in found.report
+    assert set(case.job.split("\n")) <= job_lines(found.path)

@@ -91,6 +91,18 @@ def test_settings(tmp_path: Path, lines: str, settings: dict[str, Any], says: st
         ("c.SlurmSpawner.user_option_keys = ['q']", "offers options in c.ProfilesSpawner.profi"),
         ("c.SlurmSpawner.public_environment = ['A']", "passes no such variables to the sched"),
         ("c.SlurmSpawner.command_timeout = 5.0", "UniSpawner has no counterpart"),
+        ('c.Spawner.args = ["it\'s"]', "it needs a shell, and UniSpawner starts the server"),
+        ('c.SlurmSpawner.batch_submit_cmd = "it\'s"', "it is not the command that batchspawner"),
+        (
+            "c.SlurmSpawner.batch_script = 'for x in 1; do\\n{cmd}\\ndone\\n'\n"
+            "c.SlurmSpawner.req_options = '--exclusive'",
+            "runs the servers: - c.SlurmSpawner.batch_script: the server runs within a loop",
+        ),
+        (  # each of them is enough
+            "c.SlurmSpawner.batch_script = 'if x; then\\n{prologue}\\n{cmd}\\nfi\\n'\n"
+            "c.SlurmSpawner.req_prologue = 'while true; do'",
+            "- c.SlurmSpawner.batch_script: the server runs within a loop",
+        ),
     ],
 )
 def test_settings_that_keep_the_old_class(tmp_path: Path, lines: str, says: str) -> None:
@@ -153,9 +165,28 @@ def test_nothing_to_migrate(tmp_path: Path, lines: str, words: str) -> None:
     assert [old] == list(tmp_path.iterdir())
 
 
+def test_settings_of_another_file(tmp_path: Path) -> None:
+    """What a loaded file sets is taken by name, and cannot be made a comment."""
+    (tmp_path / "more.py").write_text(
+        "c.SlurmSpawner.start_timeout = 60\nc.SlurmSpawner.req_memory = '4G'\n"
+    )
+    found = migrate_slurm(tmp_path, "load_subconfig('more.py')")
+    assert "c.UniSpawner.start_timeout = c.SlurmSpawner.start_timeout" in found.text
+    assert 60 == found.settings["start_timeout"]
+    assert "No line of the old file sets c.SlurmSpawner.req_memory: this is the" in found.report
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
+        (
+            "import importlib\nimportlib.import_module('batchspawner')",
+            "the file can't be loaded: ",
+        ),
+        (
+            "c.SlurmSpawner.exec_prefix = ''\nc.SlurmSpawner.req_memory = 4",
+            "c.SlurmSpawner: The 'req_memory' trait",
+        ),
         ("c.UniSpawner.no_such = 1", "c.UniSpawner.no_such: there is no such setting"),
         ("c.UniSpawner.host_map = 'x'", "The 'host_map' trait"),
         ("c.UniSpawner.min_uid = 0", "The value of the 'min_uid' trait"),
@@ -168,5 +199,5 @@ def test_what_is_wrong_with_the_new_file(
     old = tmp_path / "old.py"
     old.write_text(f"c.JupyterHub.spawner_class = 'batchspawner.SlurmSpawner'\n{lines}\n")
     assert 1 == migrate(old)
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert says in printed[printed.index("WRONG in") :]

@@ -69,6 +69,19 @@ def test_what_is_common_is_said_once(tmp_path: Path) -> None:
     assert "--mem=" not in render(found, "b")
 
 
+def test_a_setting_that_a_profile_unsets(tmp_path: Path) -> None:
+    """UniSpawner's default takes the place of what holds for all."""
+    found = migrate_profiles(
+        tmp_path,
+        "('A', 'a', 'batchspawner.SlurmSpawner', {})",
+        "('B', 'b', 'batchspawner.SlurmSpawner', {'req_partition': ''})",
+        more="c.SlurmSpawner.req_partition = 'p'",
+    )
+    assert "p" == found.settings["queue_name"]
+    assert {"queue_name": ""} == profiles_of(found)["b"]["config"]
+    assert "--partition" not in render(found, "b")
+
+
 def test_two_schedulers(tmp_path: Path) -> None:
     """Each profile names its scheduler, and the job's name is common only if both have it."""
     found = migrate_profiles(

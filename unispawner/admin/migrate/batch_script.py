@@ -6,16 +6,18 @@ not matter how a line is written: with ``{memory}``, with ``{{memory}}`` or with
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jinja2 import Environment, TemplateError, meta, nodes
+from jinja2 import Environment, Template, TemplateError, meta, nodes
 
 from .options import KINDS, PREFIXES, Option, parse_options, write_option
 
+_JINJA = Environment(autoescape=False)  # noqa: S701 (a shell script, not HTML)
 OF_THE_USER = ("username", "homedir", "keepvars", "cmd")
 """Fields whose values are known only when a server starts."""
 _MARKS = {name: f"\ue000{name}\ue001" for name in (*OF_THE_USER, "prologue", "epilogue")}
@@ -132,9 +134,8 @@ def _check_fields(template: str, known: Collection[str]) -> None:
     """Refuse fields that no setting defines, and a script whose lines depend on the user."""
     decisive: set[str] = set()
     if is_jinja(template):
-        environment = Environment(autoescape=False)  # noqa: S701 (a shell script, not HTML)
         try:
-            tree = environment.parse(template)
+            tree = _JINJA.parse(template)
         except TemplateError as error:
             raise UntranslatableScript(f"the script is not a valid template: {error}") from None
         found = meta.find_undeclared_variables(tree)
@@ -170,14 +171,18 @@ def is_jinja(template: str) -> bool:
     return "{{" in template or "{%" in template
 
 
+@functools.lru_cache(maxsize=8)  # a comparison fills two templates in some twenty times each
+def _compile(template: str) -> Template:
+    return _JINJA.from_string(template)
+
+
 def _read(template: str, fields: Mapping[str, str], scheduler: str) -> Script:
     """Fill a template in, and take it apart."""
     marks = {name: mark for name, mark in _MARKS.items() if fields.get(name, "x")}
     values = {**dict.fromkeys(_MARKS, ""), **fields, **marks}
     try:
         if is_jinja(template):
-            environment = Environment(autoescape=False)  # noqa: S701 (a shell script, not HTML)
-            text = environment.from_string(template).render(**values)
+            text = _compile(template).render(**values)
         else:
             text = template.format(**values)
     except (TemplateError, LookupError, ValueError, AttributeError) as error:
