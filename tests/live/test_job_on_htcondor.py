@@ -372,7 +372,7 @@ def test_a_time_limit(alice: Agent) -> None:
     """The job is removed: its user is told why, and what it wrote is there."""
     job = alice.submit("echo ran; sleep 300", duration=timedelta(seconds=2))
     info = alice.wait_state(job, "CANCELED")
-    assert "it has run for as long as it may" == info["message"]
+    assert "the job reached its time limit" == info["message"]
     assert "ran\n" == job.text()
 
 
@@ -428,13 +428,13 @@ def test_how_it_ended(alice: Agent) -> None:
     failed, fine = alice.submit("exit 3"), alice.submit("exit 0")
     killed = alice.submit("kill -9 $$")
     info = alice.wait_state(failed, "FAILED")
-    assert (3, "alice", "its exit status was 3") == (
+    assert (3, "alice", "the job ended with exit status 3") == (
         info["exit_code"],
         info["owner"],
         info["message"],
     )
     assert 0 == alice.wait_state(fine, "COMPLETED")["exit_code"]
-    assert "it was killed by signal 9" == alice.wait_state(killed, "FAILED")["message"]
+    assert "the job was killed by signal 9" == alice.wait_state(killed, "FAILED")["message"]
     job_ids = [failed.job_id, "999999999", fine.job_id]
     found = alice.ask("status", job_ids=job_ids)
     assert {failed.job_id: "FAILED", fine.job_id: "COMPLETED"} == {

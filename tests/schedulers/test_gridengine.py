@@ -20,7 +20,7 @@ from unispawner.errors import (
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import gridengine_inventory, gridengine_jobs
 from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
-from unispawner.schedulers.gridengine import GridEngine, template
+from unispawner.schedulers.gridengine import GridEngine, make_job_template
 from unispawner.schedulers.inventory import Inventory, Queue
 from unispawner.testing import read_saved_reply
 
@@ -226,21 +226,21 @@ def test_the_template_of_a_full_job() -> None:
             "-l arch=lx-amd64 -l h=(node1|node2) -notify -p -10 -pe mpi 4-8 "
             '-ac "why=it is late"'
         ),
-    } == template(SGE.directives(FULL))
+    } == make_job_template(SGE.directives(FULL))
 
 
 @pytest.mark.parametrize("value", ['say "hi" it\'s', "it's", "back\\slash", 'a"'])
 def test_what_drmaa_cannot_carry(value: str) -> None:
     """The library's reader knows double quotes only and no escape: refused, with the way out."""
     options = SGE.directives(JobSpec(custom_attributes={"gridengine.ac": f"why={value}"}))
-    with pytest.raises(InvalidJobError, match=r"use_drmaa = False can"):
-        template(options)
+    with pytest.raises(InvalidJobError, match=r"set c.UniSpawner.use_drmaa = False"):
+        make_job_template(options)
 
 
 def test_an_own_directory_takes_the_place_of_ours() -> None:
     """As qsub takes the last of two."""
     spec = JobSpec(directory="/home/ada", custom_attributes={"gridengine.wd": "/scratch"})
-    assert "/scratch" == template(SGE.directives(spec))["workingDirectory"]
+    assert "/scratch" == make_job_template(SGE.directives(spec))["workingDirectory"]
 
 
 # -- the list of jobs ---------------------------------------------------------------------------
@@ -578,12 +578,12 @@ def test_jobs_that_have_all_ended_meanwhile_have_no_marks() -> None:
     ("name", "state", "exit_code", "message"),
     [
         ("qacct-ok", JobState.COMPLETED, 0, ""),
-        ("qacct-failed", JobState.FAILED, 3, "its exit status was 3"),
-        ("qacct-not-owner", JobState.FAILED, 3, "its exit status was 3"),
-        ("qacct-time-limit", JobState.FAILED, 137, "it ran into a limit: time (h_rt)"),
-        ("qacct-too-much-memory", JobState.FAILED, 1, "its exit status was 1"),
-        ("qacct-qmaster-down", JobState.FAILED, 1, "its exit status was 1"),
-        ("qacct-deleted", JobState.FAILED, 137, "it was killed by a signal"),
+        ("qacct-failed", JobState.FAILED, 3, "the job ended with exit status 3"),
+        ("qacct-not-owner", JobState.FAILED, 3, "the job ended with exit status 3"),
+        ("qacct-time-limit", JobState.FAILED, 137, "the job reached a limit: time (h_rt)"),
+        ("qacct-too-much-memory", JobState.FAILED, 1, "the job ended with exit status 1"),
+        ("qacct-qmaster-down", JobState.FAILED, 1, "the job ended with exit status 1"),
+        ("qacct-deleted", JobState.FAILED, 137, "the job was killed by a signal"),
     ],
 )
 def test_how_jobs_end(name: str, state: JobState, exit_code: int, message: str) -> None:
@@ -618,7 +618,12 @@ def test_a_rescheduled_job() -> None:
         ("26  : opening input/output file", "", JobState.FAILED, "opening input/output file"),
         ("19  : before writing exit_status", "", JobState.FAILED, "before writing exit_status"),
         ("99  : rerun", "", None, ""),
-        ("100 : assumedly after job", "deleted_by   alice\n", JobState.CANCELED, "it was deleted"),
+        (
+            "100 : assumedly after job",
+            "deleted_by   alice\n",
+            JobState.CANCELED,
+            "the job was deleted",
+        ),
         ("0", "deleted_by   NONE\n", JobState.COMPLETED, ""),
     ],
 )

@@ -88,7 +88,7 @@ request_memory = 8388609KB
 request_gpus = 2
 accounting_group = group_ml.$(DOLLAR)ada
 periodic_remove = (NumJobStarts > 5) || (JobStatus == 5) || ({TIME_IS_UP})
-MY.PeriodicRemoveReason = ifThenElse({TIME_IS_UP}, "it has run for as long as it may", undefined)
+MY.PeriodicRemoveReason = ifThenElse({TIME_IS_UP}, "the job reached its time limit", undefined)
 MY.UnispawnerMark = "0123456789abcdef"
 +Department = "physics"
 requirements = Machine == "$(PREFERRED)"
@@ -260,7 +260,7 @@ def test_an_attribute_takes_the_place_of_ours() -> None:
 )
 def test_a_backslash_at_the_end_is_refused(spec: JobSpec) -> None:
     """It would join the next line to its own."""
-    with pytest.raises(InvalidJobError, match="backslash at the end of a line"):
+    with pytest.raises(InvalidJobError, match="ends with a backslash"):
         HTCONDOR.directives(spec)
 
 
@@ -451,8 +451,8 @@ ENDS = {
     "6": (JobState.CANCELED, None, "via condor_rm (by user alice)"),
     "26": (JobState.CANCELED, None, "via condor_rm (by user alice)"),
     "24": (JobState.CANCELED, None, "reached its time limit"),
-    "23": (JobState.FAILED, None, "it was killed by signal 9"),
-    "22": (JobState.FAILED, 3, "its exit status was 3"),
+    "23": (JobState.FAILED, None, "the job was killed by signal 9"),
+    "22": (JobState.FAILED, 3, "the job ended with exit status 3"),
     "21": (JobState.COMPLETED, 0, ""),
 }
 

@@ -310,7 +310,10 @@ def test_a_job_that_has_ended() -> None:
         ({"Exit_status": 3, "substate": 93}, (JobState.FAILED, "the job ended with an error", 3)),
         ({"Exit_status": 0, "substate": 91}, (JobState.CANCELED, "", None)),
         ({"Exit_status": 271, "substate": 92}, (JobState.CANCELED, "", None)),
-        ({"Exit_status": -29, "substate": 93}, (JobState.FAILED, "the job's time was up", None)),
+        (
+            {"Exit_status": -29, "substate": 93},
+            (JobState.FAILED, "the job reached its time limit", None),
+        ),
         (
             {"Exit_status": -27},
             (JobState.FAILED, "the job used more memory than it asked for", None),
@@ -325,7 +328,7 @@ def test_a_job_that_has_ended() -> None:
                 "resources_used": {"walltime": "00:10:02"},
                 "Resource_List": {"walltime": "00:10:00"},
             },
-            (JobState.FAILED, "the job's time was up", 143),
+            (JobState.FAILED, "the job reached its time limit", 143),
         ),
         ({"substate": 91}, (JobState.CANCELED, "", None)),
         ({}, (JobState.CANCELED, "", None)),

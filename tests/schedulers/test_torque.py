@@ -223,7 +223,7 @@ def test_ids_that_two_jobs_share_are_nobodys() -> None:
         ({"exit_status": "0"}, (JobState.COMPLETED, "", 0)),
         ({"exit_status": "3"}, (JobState.FAILED, "the job ended with an error", 3)),
         ({"exit_status": "271"}, (JobState.CANCELED, "", None)),
-        ({"exit_status": "-11"}, (JobState.FAILED, "the job's time was up", None)),
+        ({"exit_status": "-11"}, (JobState.FAILED, "the job reached its time limit", None)),
         (
             {"exit_status": "-10"},
             (JobState.FAILED, "the job used more memory than it asked for", None),
@@ -234,7 +234,7 @@ def test_ids_that_two_jobs_share_are_nobodys() -> None:
                 "resources_used": {"walltime": "00:10:09"},
                 "Resource_List": {"walltime": "00:10:00"},
             },
-            (JobState.FAILED, "the job's time was up", 143),
+            (JobState.FAILED, "the job reached its time limit", 143),
         ),
         ({}, (JobState.CANCELED, "", None)),
     ],

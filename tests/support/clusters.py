@@ -244,7 +244,7 @@ class GridEngine(Cluster):
     )
     held: ClassVar = ({"custom_attributes": {"gridengine.h": True}}, "the job is held")
     cancelled = "Grid Engine does not know the job any more"  # it has no account of its wait
-    died = "its exit status was 3"
+    died = "the job ended with exit status 3"
     stuck: ClassVar = (
         # With DRMAA a job whose start fails is no more, and the accounting knows why.
         {"use_drmaa": False, "custom_attributes": {"gridengine.wd": "/nowhere/at/all"}},
@@ -322,7 +322,7 @@ class HTCondor(Cluster):
     )
     held: ClassVar = ({"resources": {"cpu_cores_per_process": 900}}, "no machine has")
     cancelled = "via condor_rm (by user alice)"
-    died = "its exit status was 3"
+    died = "the job ended with exit status 3"
     stuck: ClassVar = (
         {"custom_attributes": {"htcondor.periodic_hold": "JobStatus == 2"}},
         "The job attribute PeriodicHold expression",

@@ -1,7 +1,8 @@
 """Grid Engine and its descendants (written against Son of Grid Engine 8.1.9).
 
-Jobs are submitted through DRMAA, or with qsub. Either way the script stays in its owner's private
-directory and is started as a command: what qsub copies lies open to everybody on the node.
+Jobs are submitted through DRMAA or with qsub. In both cases the script stays in its owner's private
+directory and is started as a command, because a script that qsub copies can be read by everybody on
+the node.
 """
 
 from __future__ import annotations
@@ -24,61 +25,66 @@ _PER = ("slot", "job")
 
 @dataclass(frozen=True)
 class GridEngine(Scheduler):
-    """DRMAA or qsub, qstat, qdel, qacct, qhost and qconf."""
+    """Grid Engine by DRMAA or qsub, qstat, qdel, qacct, qhost and qconf."""
 
     use_drmaa: bool = setting(
         True,
-        """Submit and cancel through DRMAA, the scheduler's own library; False does it with qsub and
-        qdel.""",
+        """Whether jobs are submitted and cancelled through DRMAA, the scheduler's own library. True
+        (the default): through DRMAA. False: with the commands qsub and qdel.""",
     )
     drmaa_library_path: str = setting(
         "",
-        """The file of the DRMAA library, libdrmaa.so. Empty (the default): looked for below
-        sge_root and where distributions put it.""",
+        """The path of the DRMAA library, libdrmaa.so. Empty (the default): it is searched below
+        sge_root and in the usual folders of Debian and Fedora.""",
     )
     sge_root: str = setting(
         "",
-        """The scheduler's directory, SGE_ROOT. Empty (the default): the Hub's own SGE_ROOT, or
-        the first of the usual places that is there.""",
+        """Grid Engine's directory, SGE_ROOT. Empty (the default): SGE_ROOT of the Hub's own
+        environment, or else the first of the usual directories that exists.""",
     )
-    sge_cell: str = setting("", """The cell, SGE_CELL. Empty (the default) is "default".""")
+    sge_cell: str = setting("", """The cell, SGE_CELL. Empty (the default): "default".""")
     sge_qmaster_port: int = setting(
-        0, """The qmaster's port, SGE_QMASTER_PORT. 0 (the default): as in /etc/services."""
+        0, """The qmaster's port, SGE_QMASTER_PORT. 0 (the default): the port in /etc/services."""
     )
     sge_execd_port: int = setting(
-        0, """The execution hosts' port, SGE_EXECD_PORT. 0 (the default): as in /etc/services."""
+        0,
+        """The port of the execution hosts, SGE_EXECD_PORT. 0 (the default): the port in
+        /etc/services.""",
     )
     sge_parallel_environment: str = setting(
         "smp",
-        """The parallel environment for servers with more than one core: one whose slots are all on
-        one host (allocation_rule $pe_slots). Sites call it "smp" (the default), "shm", "threaded",
-        "openmp"; `qconf -spl` lists them.""",
+        """The parallel environment of servers with more than one core. It must put all slots on one
+        host (allocation_rule $pe_slots). Its name differs from site to site: "smp" (the default),
+        "shm", "threaded", "openmp". `qconf -spl` lists the names.""",
     )
     sge_memory_resource: str = setting(
         "h_vmem",
-        """The resource that `memory` asks for: "h_vmem" (the default; a limit, too), "mem_free",
-        or several separated by commas, such as "mem_free,h_vmem".""",
+        """The resource through which a job requests its memory: "h_vmem" (the default, which also
+        limits the job), "mem_free", or several with commas between them, as in
+        "mem_free,h_vmem".""",
     )
     sge_memory_per: str = setting(
         "slot",
-        """Whether the scheduler counts that resource for each slot ("slot", the default: the job's
-        memory is divided by its slots) or once for the job ("job").""",
+        """What the resource of sge_memory_resource counts for: each "slot" of a job (the default;
+        the job's memory is then divided by its slots), or the whole "job".""",
         _PER,
     )
     sge_gpu_resource: str = setting(
         "gpu",
-        """The resource that counts GPUs, as the site calls it (`qconf -sc`). Default: gpu.""",
+        """The site's name of the resource that counts GPUs; `qconf -sc` lists the names. Default:
+        gpu.""",
     )
     sge_gpus_per: str = setting(
         "job",
-        """Whether the scheduler counts GPUs for each slot ("slot") or once for the job ("job", the
-        default): YES or JOB in the column "consumable" of `qconf -sc`.""",
+        """What a request for GPUs counts for: the whole "job" (the default), or each "slot" of the
+        job. The column "consumable" of `qconf -sc` has JOB in the first case and YES in the
+        second.""",
         _PER,
     )
     sge_exclusive_resource: str = setting(
         "exclusive",
-        """The resource that keeps a host for one job, as the site calls it (relation EXCL in
-        `qconf -sc`). Default: exclusive.""",
+        """The site's name of the resource that keeps a whole host for one job; it has the relation
+        EXCL in `qconf -sc`. Default: exclusive.""",
     )
 
     name = "gridengine"
@@ -116,16 +122,16 @@ class GridEngine(Scheduler):
 
     @classmethod
     def complete_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings; root, cell and ports of this host where none are set."""
+        """Return the settings, with this host's root, cell and ports where none are set."""
         return gridengine_host.complete_settings(settings)
 
     @property
     def query_key(self) -> Hashable:
-        """The resources that the inventory counts, too."""
+        """The name, and the resources that the inventory counts."""
         return self.name, self.sge_memory_resource, self.sge_gpu_resource, self.sge_gpus_per
 
     def environment(self) -> dict[str, str]:
-        """Return SGE_ROOT and the like, as far as they are known."""
+        """Return SGE_ROOT and the like, where they are set."""
         variables = {
             "SGE_ROOT": self.sge_root,
             "SGE_CELL": self.sge_cell,
@@ -137,17 +143,18 @@ class GridEngine(Scheduler):
     # -- a job ---------------------------------------------------------------------------------
 
     def check_supported(self, spec: JobSpec) -> None:
-        """Refuse, too, what can't be counted in slots."""
+        """Refuse also what can't be expressed in slots."""
         super().check_supported(spec)
         slots, gpus = _slots(spec), _gpus(spec)
         if gpus % slots and self.sge_gpus_per == "slot":
             raise InvalidJobError(
-                f"gpu_cores_per_process: {gpus} GPUs can't be shared out among {slots} slots, and "
-                'c.UniSpawner.sge_gpus_per = "slot"'
+                f"gpu_cores_per_process: {gpus} GPUs can't be divided among {slots} slots. Ask for "
+                f'a multiple of {slots}, or set c.UniSpawner.sge_gpus_per = "job" if the cluster '
+                "counts GPUs for each job"
             )
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return qsub's options, one with its value a line, quoted as for a shell."""
+        """Return qsub's options, each with its value on one line, quoted as for a shell."""
         slots, memory, gpus = _slots(spec), spec.resources.memory, _gpus(spec)
         own = spec.attributes_for(self.name)
         resources: dict[str, str] = {}
@@ -165,7 +172,8 @@ class GridEngine(Scheduler):
         options: list[tuple[str, object]] = [
             ("N", _job_name(spec.name)),
             ("wd", spec.directory),
-            # Nothing before the colon: on the host where the job runs. Output is added to a file.
+            # With no host before the colon, the path is one on the job's own host. Grid Engine
+            # appends to the file.
             ("o", f":{spec.stdout_path}" if spec.stdout_path else ""),
             ("j", "y"),
             ("pe", f"{self.sge_parallel_environment} {slots}" if slots > 1 else ""),
@@ -174,20 +182,20 @@ class GridEngine(Scheduler):
             ("P", spec.account),
             ("ar", spec.reservation_id),
             ("ac", f"unispawner={spec.mark}" if spec.mark else ""),
-            # Refuse what no host could ever run; DRMAA does so by itself.
+            # qsub then refuses a job that no host could ever run; DRMAA always does.
             ("w", "" if any(key == "w" for key, _ in own) else "e"),
             *own,
         ]
         return [_option(key, value) for key, value in options if value != ""]
 
     def state(self, word: str) -> JobState:
-        """Return the state that a word stands for: each of its letters says something."""
+        """Return the state that a word means: each of its letters has a meaning."""
         return gridengine_jobs.read_state(word)
 
     # -- queries -------------------------------------------------------------------------------
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return a qstat of every user's jobs; it can't be asked for some of them."""
+        """Return the qstat of all users' jobs; with ids, the long one: the list takes no ids."""
         return (
             ["qstat", "-xml", "-u", "*"] if job_ids is None else ["qstat", "-j", ",".join(job_ids)]
         )
@@ -201,14 +209,14 @@ class GridEngine(Scheduler):
         return jobs
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
-        """Ask for all jobs; then, of some, why they are stuck, and how they ended.
+        """Ask for the list of jobs; with ids, also why they are stuck and how they ended.
 
-        A job that has ended is gone from the list at once. What is known of its end is in the
-        accounting, some seconds later, unless the site has none or keeps it elsewhere.
+        A job that has ended leaves the list at once. Some seconds later the accounting reports how
+        it ended, unless the site has no accounting or keeps it on another host.
         """
         if job_ids is None:
             return self.read_status((yield self.status_command()))
-        # qstat(1): "$user" is whoever calls it. All users' jobs may be very many.
+        # qstat(1): "$user" means the caller. All users together may have very many jobs.
         jobs = self.read_status((yield ["qstat", "-xml", "-u", "$user"]))
         result = {job_id: jobs[job_id] for job_id in job_ids if job_id in jobs}
         if stuck := [job_id for job_id in result if result[job_id].stuck]:
@@ -216,51 +224,52 @@ class GridEngine(Scheduler):
             for job_id, reason in gridengine_jobs.read_errors(reply.stdout).items():
                 if job_id in result:
                     result[job_id] = replace(result[job_id], message=reason)
-        # Asked for apart: qstat is silent on a job it doesn't know if it knows another.
+        # A separate question: qstat does not mention an unknown job if it knows another one.
         if missing := [job_id for job_id in job_ids if job_id not in jobs]:
             reply = yield self.status_command(missing)
             if self.meaning(reply) is not Meaning.GONE:
                 self.check_answered(reply)
             if not gridengine_jobs.read_unknown(reply.text).issuperset(missing):
-                raise self.unreadable_error(reply)  # one has come, or gone, between two commands
+                raise self.unreadable_error(reply)  # a job came or went between two commands
             result.update((yield from self._accounted(missing)))
         return result
 
     def _accounted(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
-        """Ask the accounting how jobs have ended, as far as it knows, and if there is one."""
+        """Ask the accounting how jobs have ended; those that it does not know are left out."""
         ended: dict[str, JobInfo] = {}
         for job_id in job_ids:
             try:
                 reply = yield ["qacct", "-j", job_id]
             except UniSpawnerError:
-                break  # it is large, and the next would take as long
+                break  # the accounting file is large, and the next job would take as long
             info = gridengine_jobs.read_accounting(reply.stdout) if reply.exit_status == 0 else None
             if info is not None:
                 ended[job_id] = info
         return ended
 
     def mark_command(self) -> list[str]:
-        """Return a qstat of all jobs in full, the context that we set among it."""
+        """Return the long qstat of all jobs, which shows the context with the mark."""
         return ["qstat", "-j", "*"]
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
-        """Ask for the caller's jobs, and then for these in full: all users' might be very many."""
+        """Ask for the caller's jobs, and then for these in full: others may have very many."""
         jobs = self.read_status((yield ["qstat", "-xml", "-u", owner]))
         if not jobs:
             return {}
         return self.read_marks((yield self.status_command(jobs)))
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
-        """Read the marks of the contexts."""
+        """Read the marks from the jobs' contexts."""
         if not (reply.exit_status and self.meaning(reply) is Meaning.GONE):
             self.check_answered(reply)
         return gridengine_jobs.read_contexts(reply.stdout)
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask qhost for the hosts and what is left on them, qconf for the queues' limits, and qstat
-        for what jobs have, since qhost does not tell what there is in all, and for those that wait.
+        """Ask for hosts (qhost), the queues' limits (qconf) and jobs (qstat).
 
-        These are the cluster's: one that waits is in no queue.
+        qhost reports what is free of a resource and not how much the host has: what the running
+        jobs have is added. Waiting jobs are counted for the whole cluster, because a waiting job is
+        in no queue.
         """
         memory = _resources(self.sge_memory_resource)
         wanted = ",".join([self.sge_gpu_resource, *memory])
@@ -297,8 +306,11 @@ def _gpus(spec: JobSpec) -> int:
 
 
 def _job_name(name: str) -> str:
-    """Return a name that Grid Engine takes (sge_types(1), object_name): the qmaster has no blanks
-    and nothing but ASCII either, no digit to begin with, and three words are its own."""
+    """Return a name that Grid Engine accepts (sge_types(1), object_name).
+
+    The qmaster also refuses blanks, characters beyond ASCII, a digit at the beginning, and three
+    words of its own.
+    """
     legal = re.sub(r"[^!-~]|[/:@\\*?]", "_", name)[:500]
     return f"j{legal}" if re.match(r"\d|(template|all|none)$", legal, re.IGNORECASE) else legal
 
@@ -312,16 +324,16 @@ def _option(key: str, value: object) -> str:
     return shlex.join(words)
 
 
-def template(options: list[str]) -> Mapping[str, object]:
-    """Return a DRMAA job template's attributes for options as of :meth:`GridEngine.directives`.
+def make_job_template(options: list[str]) -> Mapping[str, object]:
+    """Return the attributes of a DRMAA job template for the options of qsub.
 
-    What has an attribute of its own goes there: the rest becomes the native specification, whose
-    reader knows double quotes only.
+    An option that has an attribute becomes that attribute. The others become the native
+    specification, in which only double quotes can quote a word.
 
     Raises
     ------
     InvalidJobError
-        For a value that can't be carried.
+        If the native specification can't express an option.
     """
     attributes: dict[str, object] = {"joinFiles": True}
     native: list[str] = []
@@ -343,7 +355,8 @@ def _native(word: str) -> str:
         return word
     if '"' in word or "\\" in word or "'" in word:
         raise InvalidJobError(
-            f"custom_attributes: DRMAA can't carry {word!r}; c.UniSpawner.use_drmaa = False can"
+            f"custom_attributes: DRMAA can't take {word!r}, because it has a quote or a backslash; "
+            "set c.UniSpawner.use_drmaa = False"
         )
     return f'"{word}"'
 

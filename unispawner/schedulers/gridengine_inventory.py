@@ -16,9 +16,17 @@ from .inventory import Inventory, Node, Queue
 def read_inventory(
     hosts: str, queues: str, jobs: str, gpu_resource: str, gpus_per_slot: bool, memory: list[str]
 ) -> Inventory | None:
-    """Read ``qhost -xml -q -F …``, ``qconf -sq`` and ``qstat -xml -r``; None if one is no answer.
+    """Read ``qhost -xml -q -F …``, ``qconf -sq`` and ``qstat -xml -r``.
 
-    qhost tells what is left of a resource. What there is in all is that and what jobs have.
+    qhost reports how much of a resource is free. How much a host has is that and what its jobs
+    have. Return None if one of the texts is something else.
+
+    Parameters
+    ----------
+    gpu_resource, gpus_per_slot
+        The resource that counts GPUs, and whether a job's request counts for each of its slots.
+    memory
+        The resources that jobs ask for to get memory.
     """
     root, running = parse_xml(hosts, "qhost"), parse_xml(jobs, "job_info")
     if root is None or running is None:
@@ -43,9 +51,9 @@ def read_inventory(
 
 
 def count_waiting(text: str) -> int | None:
-    """Count the jobs of a ``qstat -xml -s p`` that could run, not those that are held or given up.
+    """Count the jobs in ``qstat -xml -s p`` that could run; held and stuck jobs do not count.
 
-    Of an array it is every task that waits. None if it is something else.
+    Each waiting task of an array counts. Return None if the text is something else.
     """
     root = parse_xml(text, "job_info")
     if root is None:
@@ -58,13 +66,13 @@ def count_waiting(text: str) -> int | None:
 
 
 def _count_tasks(text: str) -> int:
-    """Return how many ``25-40:3`` or ``7,9`` are; a job without tasks is one."""
+    """Return the number of tasks in ``25-40:3`` or ``7,9``; a job without tasks counts as 1."""
     ranges = re.findall(r"(\d+)(?:-(\d+):(\d+))?", text)
     return sum(len(range(int(a), int(b or a) + 1, int(step or 1))) for a, b, step in ranges) or 1
 
 
 def _open_queues(host: ElementTree.Element) -> set[str]:
-    """Return the queues that can start a job there: qstat(1) knows no good state but none."""
+    """Return the queues that can start a job on a host: those without any state (qstat(1))."""
     values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
     if values.get("load_avg", "-") == "-":
         return set()
@@ -84,7 +92,7 @@ def _node(
     values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
     left = {one.get("name", ""): (one.text or "").strip() for one in host.iter("resourcevalue")}
     queues = [_values(queue) for queue in host.findall("queue")]
-    # Queues on one host share its slots: the one with most of them tells.
+    # Queues on one host share its slots, so that the queue with the most slots has the number.
     cores = max((int(read_number(queue.get("slots", "0"))) for queue in queues), default=0)
     used = sum(int(read_number(queue.get("slots_used", "0"))) for queue in queues)
     memory, in_use = read_size(values.get("mem_total", "")), read_size(values.get("mem_used", ""))
@@ -122,7 +130,7 @@ def _queue(values: Mapping[str, str], available: set[str]) -> Queue:
 
 
 def read_size(text: str) -> int | None:
-    """Return bytes of ``7.7G``, ``512.0M``, ``0.0`` (sge_types(1)); None of ``-`` and INFINITY."""
+    """Return the bytes of ``7.7G`` or ``512.0M`` (sge_types(1)); None for ``-`` and INFINITY."""
     match = re.fullmatch(r"([\d.]+)([kKmMgGtT]?)", text.partition(",")[0])
     if match is None:
         return None
@@ -131,7 +139,7 @@ def read_size(text: str) -> int | None:
 
 
 def _duration(text: str) -> timedelta | None:
-    """Read ``HH:MM:SS`` or seconds; INFINITY is None. A host's own value follows a comma."""
+    """Read ``HH:MM:SS`` or seconds; None for INFINITY. What follows a comma is of single hosts."""
     match = re.fullmatch(r"(?:(\d+):(\d+):)?(\d+)", text.partition(",")[0])
     if match is None:
         return None

@@ -12,40 +12,42 @@ from ..job import MARK, JobInfo, JobState
 from .reading import number_waiting
 
 STATES: Mapping[str, JobState] = {
-    # It is taken down, and gone from the list then.
+    # The job is being deleted, and then leaves the list.
     "d": JobState.RUNNING,
     "E": JobState.HELD,
     **dict.fromkeys("sST", JobState.SUSPENDED),
     **dict.fromkeys("rt", JobState.RUNNING),
     "h": JobState.HELD,
     **dict.fromkeys("qw", JobState.QUEUED),
-    # Of accounting.
+    # Words of our own for the accounting.
     "done": JobState.COMPLETED,
     "failed": JobState.FAILED,
     "deleted": JobState.CANCELED,
 }
-"""The letters that qstat makes its words of (qstat(1), "state"), in whatever order: the first of
-ours that is there decides. R, rescheduled, says nothing more."""
+"""The letters of qstat's words (qstat(1), "state"), which come in any order.
 
-# accounting(5) and sge_status(5): the codes a job can end with after it has begun to run.
+The first letter of this table that a word has decides. R, for a rescheduled job, does not matter.
+"""
+
+# accounting(5) and sge_status(5): codes with which a job can end after it has begun to run.
 _FAILED = {
-    "37": "it ran into a limit: time (h_rt), memory (h_vmem) or processor time",
-    "100": "it was killed by a signal",
+    "37": "the job reached a limit: time (h_rt), memory (h_vmem) or processor time",
+    "100": "the job was killed by a signal",
 }
 _LIMIT = r"h_rt|h_cpu|h_vmem|limit"
 _RUN_AGAIN = ("24", "25", "99")
-"""Not an end: the job was migrated or rescheduled."""
+"""Codes that are not an end: the job was migrated or rescheduled."""
 
 
 def read_state(word: str) -> JobState:
-    """Return what ``qw``, ``hRwq``, ``SR`` and the like stand for."""
+    """Return the state that ``qw``, ``hRwq``, ``SR`` and the like mean."""
     if word in STATES or not set(word) <= {*STATES, "R"}:
         return STATES.get(word, JobState.UNKNOWN)
     return next((state for one, state in STATES.items() if one in word), JobState.UNKNOWN)
 
 
 def read_jobs(text: str) -> dict[str, JobInfo] | None:
-    """Read ``qstat -xml``; None if it is something else."""
+    """Read ``qstat -xml``; return None if the text is something else."""
     root = parse_xml(text, "job_info")
     if root is None:
         return None
@@ -56,7 +58,7 @@ def read_jobs(text: str) -> dict[str, JobInfo] | None:
         if not re.fullmatch(r"\d+", job_id) or not word:
             return None
         if job_id in jobs:
-            continue  # a line for each task of an array: those that run come first
+            continue  # an array has an entry for each task; those that run come first
         jobs[job_id] = _info(entry, word)
         order[job_id] = ("", (-read_number(find_text(entry, "JAT_prio")), float(job_id)))
     return number_waiting(jobs, order.__getitem__)
@@ -70,7 +72,7 @@ def _info(entry: ElementTree.Element, word: str) -> JobInfo:
     return JobInfo(
         owner=find_text(entry, "JB_owner"),
         state=state,
-        message="the job is held (qrls lets it go on)" if held else "",
+        message="the job is held (qrls releases it)" if held else "",
         exec_host=host,
         start_time=_time(find_text(entry, "JAT_start_time")) if host else None,
         native_state=word,
@@ -80,7 +82,7 @@ def _info(entry: ElementTree.Element, word: str) -> JobInfo:
 
 
 def read_errors(text: str) -> dict[str, str]:
-    """Return why jobs are in an error state, from ``qstat -j``, by their numbers."""
+    """Return ``{job number: reason}`` of the jobs in an error state, from ``qstat -j``."""
     reasons: dict[str, str] = {}
     for job_id, section in _sections(text):
         found = re.findall(r"^error reason\s+\d+:\s*(.*)$", section, re.MULTILINE)
@@ -93,7 +95,7 @@ def read_errors(text: str) -> dict[str, str]:
 
 
 def read_unknown(text: str) -> set[str]:
-    """Return the numbers of which ``qstat -j`` says that they do not exist."""
+    """Return the numbers of the jobs that do not exist, according to ``qstat -j``."""
     match = re.search(
         r"^Following jobs do not exist.*:\s*$((?:\n\s*[\d, ]+\s*$)+)", text, re.MULTILINE
     )
@@ -117,10 +119,10 @@ def _sections(text: str) -> Iterator[tuple[str, str]]:
 
 
 def read_accounting(text: str) -> JobInfo | None:
-    """Return how a job has ended, by the last of its records in ``qacct -j``; None if it is none.
+    """Return how a job has ended, from its last record in ``qacct -j``; None if there is none yet.
 
-    A job that was run again has a record for each time; that of the last may come later, or never
-    if the job was deleted while it waited.
+    A job that was run several times has a record for each run. The record of the last run may come
+    later, or never, if the job was deleted while it waited.
     """
     records = [dict(read_pairs(record)) for record in re.split(r"^=+$", text, flags=re.MULTILINE)]
     records = [record for record in records if "jobnumber" in record]
@@ -134,12 +136,12 @@ def read_accounting(text: str) -> JobInfo | None:
     status = int(read_number(last.get("exit_status", "0").partition(" ")[0]))
     state, message = "done", ""
     if last.get("deleted_by", "NONE") not in ("NONE", "") or "qdel" in words:
-        state, message = "deleted", "it was deleted"
+        state, message = "deleted", "the job was deleted"
     elif code != "0":
         limit = status > 128 and re.search(_LIMIT, words)
         state, message = "failed", _FAILED["37"] if limit else _FAILED.get(code, words)
     elif status:
-        state, message = "failed", f"its exit status was {status}"
+        state, message = "failed", f"the job ended with exit status {status}"
     return JobInfo(
         owner=last.get("owner", ""),
         state=STATES[state],
@@ -156,7 +158,10 @@ def read_pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def parse_xml(text: str, tag: str) -> ElementTree.Element | None:
-    """Parse XML that holds no declarations, which could define entities without end."""
+    """Parse XML; return None if it can't be parsed or has another root.
+
+    XML with declarations is refused, because they can define endlessly nested entities.
+    """
     if "<!" in text:
         return None
     try:
@@ -171,7 +176,7 @@ def find_text(entry: ElementTree.Element, tag: str) -> str:
 
 
 def read_number(text: str) -> float:
-    """Return a number; 0 of what is none, or not finite: a user can ask for `nan`."""
+    """Return a number; 0 if the text is not a finite number, as a user may ask for ``nan``."""
     try:
         number = float(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """HTCondor (written against 23.9's manual and output).
 
-A job is a script and a submit description beside it. Its owner's session goes with neither: the
-environment of a login is set in the description, and holds nothing that is secret.
+A job consists of a script and a submit description. Neither takes over the environment of its
+owner's session: the description sets the variables of a login, which contain no secret.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from .htcondor_inventory import (
 )
 from .inventory import Inventory
 
-# Who has the job, and its number, HTCondor itself writes; the rest its user can change with
-# condor_qedit, to nobody's harm but their own.
+# HTCondor itself writes a job's owner and number. The attributes below can be changed by the job's
+# user with condor_qedit, which does harm to this user only.
 _WRITABLE = (
     *("JobStatus", "RemoteHost", "HoldReason", "JobCurrentStartDate", "LastRejMatchReason"),
     *("ExitCode", "ExitBySignal", "ExitSignal", "RemoveReason"),
 )
 _FIELDS = ("ClusterId", "ProcId", "Owner", *_WRITABLE)
 _SANE = 4000
-"""Characters that a job's attributes have at most, together, to be among all users' jobs."""
+"""How many characters the attributes of a job may have together to be listed with all jobs."""
 MARK_ATTRIBUTE = "UnispawnerMark"
-"""The attribute of a job by which its own user finds it again."""
+"""The attribute by which its own user finds a job again."""
 
 _WRITTEN_BY_US = frozenset(
     ("queue", "executable", "arguments", "args", "environment", "env", "output", "error")
@@ -53,12 +53,12 @@ _WAITS = {
 
 @dataclass(frozen=True)
 class HTCondor(Scheduler):
-    """condor_submit, condor_q, condor_history and condor_rm."""
+    """HTCondor by condor_submit, condor_q, condor_history, condor_rm and condor_status."""
 
     htcondor_pool: str = setting(
         "",
-        """The central manager whose pool the inventory is of. Empty (the default): the
-        configured one.""",
+        """The central manager of the pool whose machines are listed as the cluster's nodes. Empty
+        (the default): the central manager of the host's HTCondor configuration.""",
     )
 
     name = "htcondor"
@@ -66,7 +66,7 @@ class HTCondor(Scheduler):
     commands = ("condor_submit", "condor_q", "condor_history", "condor_rm", "condor_status")
     identify_command = ("condor_version",)
     identity = r"^\$CondorVersion: "
-    # A cluster's number: a server is the first and only process of its cluster.
+    # The number of an HTCondor cluster: a server is the first and only process in its cluster.
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports: ClassVar = frozenset(
         {
@@ -81,7 +81,7 @@ class HTCondor(Scheduler):
     )
     reports: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
     directives_in_script = False
-    # The job attribute JobStatus ("Job ClassAd Attributes" in the manual).
+    # Values of the job attribute JobStatus ("Job ClassAd Attributes" in the manual).
     states: ClassVar = {
         "1": JobState.QUEUED,
         "2": JobState.RUNNING,
@@ -91,7 +91,8 @@ class HTCondor(Scheduler):
         "6": JobState.RUNNING,
         "7": JobState.SUSPENDED,
     }
-    # condor_rm tells the unknown from another's only if it is given a process: 12.0, not 12.
+    # condor_rm distinguishes an unknown job from another user's only if it gets the number of a
+    # process: 12.0, not 12.
     errors = (
         (r"Job \d+\.\d+ (not found|already marked for removal)", Meaning.GONE),
         (
@@ -110,23 +111,25 @@ class HTCondor(Scheduler):
 
     @property
     def query_key(self) -> Hashable:
-        """Return the pool, too: the inventory is its."""
+        """The name, and the pool whose inventory it is."""
         return self.name, self.htcondor_pool
 
     def check_supported(self, spec: JobSpec) -> None:
-        """Refuse more than one node, however it is said, and commands that are ours to write."""
+        """Refuse also more than one node, and commands that unispawner writes itself."""
         super().check_supported(spec)
         for key, _ in spec.attributes_for(self.name):
             if key.lower() in _WRITTEN_BY_US | _OURS:
-                raise InvalidJobError(f"custom_attributes: htcondor.{key} can't be set: it is ours")
+                raise InvalidJobError(
+                    f"custom_attributes: htcondor.{key} can't be set, because unispawner sets it"
+                )
         if spec.resources.nodes > 1:
             raise InvalidJobError(
-                f"process_count, processes_per_node: {self.title} runs a job on one node, "
-                f"not on {spec.resources.nodes}"
+                f"process_count, processes_per_node: {self.title} runs a job on one node, and this "
+                f"job would need {spec.resources.nodes}"
             )
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return the lines of a submit description, but for what to run and where it writes."""
+        """Return the lines of a submit description, without the program to run."""
         resources = spec.resources
         memory = resources.memory
         cores = resources.processes * (resources.cpu_cores_per_process or 1)
@@ -136,19 +139,19 @@ class HTCondor(Scheduler):
             ("universe", "vanilla"),
             ("batch_name", self.value(spec.name)),
             ("initialdir", self.value(spec.directory)),
-            # The job writes its log itself: HTCondor would empty it for a second run.
+            # The job writes its log itself, because HTCondor would empty the log for a second run.
             ("output", "/dev/null"),
             ("error", "/dev/null"),
-            # Homes are shared, as for every scheduler here: nothing is copied.
+            # Home directories are shared, as with every scheduler here, so that nothing is copied.
             ("should_transfer_files", "NO"),
             ("notification", "never"),
             ("request_cpus", cores),
-            # Without a unit it would be MiB; rounded up.
+            # A number without a unit would be MiB.
             ("request_memory", f"{divide_up(memory, 1024)}KB" if memory else None),
             ("request_gpus", gpus or None),
             ("accounting_group", self.value(spec.account)),
-            ("periodic_remove", " || ".join(_removed_when(spec, own))),
-            ("MY.PeriodicRemoveReason", _why_removed(spec)),
+            ("periodic_remove", " || ".join(_removal_rules(spec, own))),
+            ("MY.PeriodicRemoveReason", _removal_reason(spec)),
             (f"MY.{MARK_ATTRIBUTE}", f'"{spec.mark}"' if spec.mark else None),
         ]
         lines = [f"{key} = {value}" for key, value in commands if value not in (None, "")]
@@ -164,34 +167,34 @@ class HTCondor(Scheduler):
         return lines
 
     def preamble(self, spec: JobSpec) -> list[str]:
-        """Return the line that opens the log: a job that is run again adds to it."""
+        """Return the line that opens the log; a job that is run again appends to it."""
         return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"] if spec.stdout_path else []
 
     @staticmethod
     def value(text: str) -> str:
-        """Return text as a submit description carries it: no macro in it is expanded."""
+        """Return text for a submit description, in which no macro is expanded."""
         _check_end(text)
         return _no_macros(text)
 
     # -- queries -------------------------------------------------------------------------------
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return a condor_q of every user's jobs, or of these."""
+        """Return the condor_q of these jobs, or of the jobs of all users."""
         command = ["condor_q", "-allusers", "-json", "-attributes", ",".join(_FIELDS)]
         if job_ids is None:
-            # The schedd itself leaves out a job into which its user has written megabytes, or
-            # nested lists without end: nobody else's would be told otherwise.
+            # A user may write megabytes, or endlessly nested lists, into a job, so that the whole
+            # answer can't be read. The schedd leaves such a job out.
             sizes = " + ".join(f"size(unparse({name}))" for name in _WRITABLE)
             return [*command, "-constraint", f"({sizes}) / {_SANE} is 0"]
         return [*command, *job_ids]
 
     def history_command(self, job_ids: Collection[str]) -> list[str]:
-        """Return a condor_history of jobs that have left the queue; it ends with the last found."""
+        """Return the condor_history of jobs that have left the queue; it stops at the last one."""
         command = ["condor_history", "-json", "-attributes", ",".join(_FIELDS)]
         return [*command, "-limit", str(len(job_ids)), *job_ids]
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
-        """Read the JSON of condor_q or condor_history; no job is no text at all."""
+        """Read the JSON of condor_q or condor_history, which print nothing if there is no job."""
         self.check_answered(reply)
         jobs: dict[str, JobInfo] = {}
         gone = "condor_history" in reply.command
@@ -201,8 +204,8 @@ class HTCondor(Scheduler):
                 job_id = str(int(row["ClusterId"]))
                 info = self._info(row, gone=gone)
             except (KeyError, TypeError, ValueError):
-                continue  # condor_qedit lets a user write nonsense: no other user's loss
-            # Several processes of one cluster are no job of ours.
+                continue  # a user can write nonsense into a job with condor_qedit
+            # unispawner's jobs have one process in each cluster.
             if row.get("ProcId", 0) == 0:
                 jobs.setdefault(job_id, info)
         if rows and not any("ClusterId" in row for row in rows):
@@ -210,10 +213,10 @@ class HTCondor(Scheduler):
         return jobs
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
-        """Ask the queue; then the history for jobs that it does not hold any more.
+        """Ask the queue, and then the history for jobs that have left the queue.
 
-        A user can write any RemoteHost into a job of theirs (condor_qedit), and would have their
-        route lead there: so it counts only if that machine itself says that it has the job.
+        With condor_qedit, users can write any RemoteHost into their jobs, and could so lead their
+        route to any host. A host counts only if that machine itself reports the job.
         """
         jobs = self.read_status((yield self.status_command(job_ids)))
         if job_ids is None and any(info.exec_host for info in jobs.values()):
@@ -224,29 +227,30 @@ class HTCondor(Scheduler):
                 self.check_answered(reply)
                 slots = read_slots(self.read_rows(reply))
             except UniSpawnerError:
-                slots = set()  # where jobs run isn't known just now; the rest is
+                slots = set()  # the hosts of jobs are not known just now; all else is
             for job_id, info in jobs.items():
                 if info.exec_host and (job_id, info.owner, info.exec_host) not in slots:
                     jobs[job_id] = replace(info, exec_host="")
         missing = [job_id for job_id in job_ids or () if job_id not in jobs]
         if missing:
-            try:  # it reads files, which may be large, elsewhere, or nobody else's business
+            # condor_history reads files, which may be large, or on another host, or private.
+            try:
                 jobs.update(self.read_status((yield self.history_command(missing))))
             except UniSpawnerError:
                 pass
         return jobs
 
     def mark_command(self) -> list[str]:
-        """Return a condor_q of the caller's own jobs that have a mark."""
+        """Return the condor_q of the caller's own jobs with their marks."""
         return ["condor_q", "-json", "-attributes", f"ClusterId,{MARK_ATTRIBUTE}"]
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
-        """Ask for the caller's own marks, also where CONDOR_Q_ONLY_MY_JOBS is off."""
+        """Ask for the caller's own marks, even where CONDOR_Q_ONLY_MY_JOBS is off."""
         mine = ["-constraint", f'Owner == "{owner}"']
         return self.read_marks((yield [*self.mark_command(), *mine]))
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
-        """Read the marks in the JSON of condor_q."""
+        """Read the marks from the JSON of condor_q."""
         self.check_answered(reply)
         return {
             row[MARK_ATTRIBUTE]: str(row["ClusterId"])
@@ -255,9 +259,10 @@ class HTCondor(Scheduler):
         }
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask the collector for every slot, and for the jobs of all schedds; there are no queues.
+        """Ask the collector for all slots and for the numbers of jobs; HTCondor has no queues.
 
-        A schedd tells it every five minutes (SCHEDD_INTERVAL), and soon after a submission.
+        A schedd reports its numbers to the collector every five minutes (SCHEDD_INTERVAL), and
+        soon after a submission.
         """
         reply = yield self._collector_command(NODE_FIELDS)
         self.check_answered(reply)
@@ -270,12 +275,12 @@ class HTCondor(Scheduler):
         return ["condor_status", *pool, *which, "-json", "-attributes", ",".join(attributes)]
 
     def read_rows(self, reply: Reply) -> list[dict[str, Any]]:
-        """Return the ClassAds of a command's JSON.
+        """Return the ClassAds in a command's JSON.
 
         Raises
         ------
         SchedulerUnavailable
-            If it is something else.
+            If the output is something else.
         """
         rows = read_rows(reply.stdout)
         if rows is None:
@@ -290,16 +295,16 @@ class HTCondor(Scheduler):
             signal = as_int(row.get("ExitSignal"))
             state = JobState.FAILED
             message = (
-                f"it was killed by signal {signal}"
+                f"the job was killed by signal {signal}"
                 if row.get("ExitBySignal")
-                else f"its exit status was {exit_code}"
+                else f"the job ended with exit status {exit_code}"
             )
         elif state is JobState.CANCELED:
             message = str(row.get("RemoveReason") or "")
-            # Until its processes have ended it is in the queue and has its host.
+            # The job stays in the queue, and has a host, until its processes have ended.
             state = JobState.RUNNING if row.get("RemoteHost") and not gone else state
         elif state is JobState.HELD:
-            message = str(row.get("HoldReason") or "it gives no reason")
+            message = str(row.get("HoldReason") or "HTCondor gives no reason")
         elif state is JobState.QUEUED:
             reason = str(row.get("LastRejMatchReason") or "").strip()
             message = _WAITS.get(reason, reason)
@@ -310,7 +315,7 @@ class HTCondor(Scheduler):
             state=state,
             message=message,
             exit_code=exit_code,
-            # slot1_1@node1; a pilot's job has another name in between
+            # "slot1_1@node1"; for a pilot's job there is another name between the two
             exec_host=str(row.get("RemoteHost") or "").rpartition("@")[2] if runs else "",
             start_time=float(start) if runs and isinstance(start, int) else None,
             native_state=_WORDS.get(word, word),
@@ -331,34 +336,34 @@ _WORDS = {
 
 
 def _by_name(own: list[tuple[str, Attribute]]) -> dict[str, list[Attribute]]:
-    """Return the values of each attribute: of two lines of one name the last would count."""
+    """Return the values by attribute: of two lines for one attribute only the last would count."""
     result: dict[str, list[Attribute]] = {}
     for key, value in own:
         result.setdefault(key, []).append(value)
     return result
 
 
-def _removed_when(spec: JobSpec, own: list[tuple[str, Attribute]]) -> list[str]:
-    """Return when a job is to be removed: when the site's own rule says so, or after its time."""
+def _removal_rules(spec: JobSpec, own: list[tuple[str, Attribute]]) -> list[str]:
+    """Return the expressions that remove a job: the site's own, and that of its time limit."""
     rules = [f"({_submit_value(value)})" for key, value in own if key.lower() == "periodic_remove"]
-    return [*rules, f"({_time_is_up(spec)})"] if spec.duration else rules
+    return [*rules, f"({_time_limit_rule(spec)})"] if spec.duration else rules
 
 
-def _why_removed(spec: JobSpec) -> str:
-    """Return what its user is told then; where it is undefined, HTCondor says which rule it was."""
+def _removal_reason(spec: JobSpec) -> str:
+    """Return the reason for the user; where it is undefined, HTCondor names the expression."""
     if not spec.duration:
         return ""
-    return f'ifThenElse({_time_is_up(spec)}, "it has run for as long as it may", undefined)'
+    return f'ifThenElse({_time_limit_rule(spec)}, "the job reached its time limit", undefined)'
 
 
-def _time_is_up(spec: JobSpec) -> str:
+def _time_limit_rule(spec: JobSpec) -> str:
     assert spec.duration
     seconds = whole_seconds(spec.duration)
     return f"JobStatus == 2 && time() - JobCurrentStartDate > {seconds}"
 
 
 def _submit_value(value: Attribute) -> str:
-    """Return the value of a command of the submit language, which is its own and taken as it is."""
+    """Return the value of a command in the submit language, as the administrator wrote it."""
     text = "true" if value is True else str(value)
     _check_end(text)
     return text
@@ -367,7 +372,7 @@ def _submit_value(value: Attribute) -> str:
 def _check_end(text: str) -> None:
     if text.rstrip().endswith("\\"):
         raise InvalidJobError(
-            f"{text!r}: a submit description can't carry a backslash at the end of a line"
+            f"{text!r} ends with a backslash, which a submit description can't express"
         )
 
 
@@ -376,9 +381,9 @@ def _no_macros(text: str) -> str:
 
 
 def _literal(value: Attribute) -> str:
-    """Return the value of a ``+Attribute``: text becomes a string, unless it is a literal.
+    """Return the value of a ``+Attribute``: a literal as it is, other text as a string.
 
-    A submit description has the old syntax of ClassAds: nothing but a quote is escaped.
+    A submit description uses the old syntax of ClassAds, in which only a quote is escaped.
     """
     if value is True:
         return "true"

@@ -1,5 +1,4 @@
-"""What HTCondor's collector tells of the pool: its machines, on which of them a job is, and how
-many jobs there are."""
+"""Reads what HTCondor's collector reports about machines, the hosts of jobs, and their number."""
 
 from __future__ import annotations
 
@@ -15,16 +14,16 @@ NODE_FIELDS = (
     *("TotalSlotMemory", "Memory", "TotalSlotGPUs", "GPUs", "Offline"),
 )
 SLOT_FIELDS = ("Machine", "JobId", "RemoteOwner")
-"""Of a slot that is in use; the machine's own words, which no user can write."""
+"""Attributes of a slot in use, which the machine itself reports and no user can write."""
 JOB_COUNTS = ("TotalIdleJobs", "TotalRunningJobs")
-"""Of a schedd: those of all its users. Idle are those that could run; not what is held."""
+"""Attributes of a schedd, about all its users. Idle jobs could run; held jobs do not count."""
 
 Slot = tuple[str, str, str]
-"""A job's id, its owner, and the machine it is on."""
+"""A job's id, its owner, and its machine."""
 
 
 def read_rows(text: str) -> list[dict[str, Any]] | None:
-    """Return the ClassAds of JSON; no text at all is none. None if it is something else."""
+    """Return the ClassAds in JSON; no text means none. Return None if it is something else."""
     try:
         rows = json.loads(text) if text.strip() else []
     except (ValueError, RecursionError):
@@ -34,7 +33,7 @@ def read_rows(text: str) -> list[dict[str, Any]] | None:
 
 
 def read_slots(rows: Collection[Mapping[str, Any]]) -> set[Slot]:
-    """Return which job is where."""
+    """Return which job runs on which machine."""
     return {
         (
             str(row.get("JobId")).partition(".")[0],
@@ -47,7 +46,7 @@ def read_slots(rows: Collection[Mapping[str, Any]]) -> set[Slot]:
 
 
 def count_jobs(text: str | None) -> list[int | None]:
-    """Return how many jobs are idle and how many run, of all schedds; None of what isn't told."""
+    """Return how many jobs are idle and how many run in all schedds; None where it is unknown."""
     rows = read_rows(text or "") or ()
     counts = [[as_int(row.get(name)) for row in rows] for name in JOB_COUNTS]
     known = [[number for number in numbers if number is not None] for numbers in counts]
@@ -55,12 +54,15 @@ def count_jobs(text: str | None) -> list[int | None]:
 
 
 def read_nodes(rows: Collection[Mapping[str, Any]]) -> tuple[Node, ...]:
-    """Return the machines: a machine may have several slots, and those that jobs are cut from."""
+    """Return the machines, each with the sums of its slots.
+
+    Dynamic slots, which jobs cut from a partitionable slot, are part of that slot.
+    """
     nodes: dict[str, Node] = {}
     for row in rows:
         if row.get("SlotType") != "Dynamic" and isinstance(row.get("Machine"), str):
             node = _node(row)
-            nodes[node.name] = _together(nodes[node.name], node) if node.name in nodes else node
+            nodes[node.name] = _add_slots(nodes[node.name], node) if node.name in nodes else node
     return tuple(nodes.values())
 
 
@@ -85,8 +87,8 @@ def _node(row: Mapping[str, Any]) -> Node:
     )
 
 
-def _together(one: Node, other: Node) -> Node:
-    """Return one machine of two slots."""
+def _add_slots(one: Node, other: Node) -> Node:
+    """Return the machine that has both slots."""
     return Node(
         one.name,
         available=one.available or other.available,
@@ -100,4 +102,5 @@ def _together(one: Node, other: Node) -> Node:
 
 
 def as_int(value: object) -> int | None:
+    """Return a value of JSON that is a whole number; None for all others."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

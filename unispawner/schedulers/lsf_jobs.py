@@ -51,7 +51,7 @@ REASONS = {
     "TERM_PROCESSLIMIT": "the job had more processes than it may",
     "TERM_RC_RECLAIM": "the job's host was taken back by its provider",
     "TERM_REMOVE_HUNG_JOB": "the job's host does not answer",
-    "TERM_RUNLIMIT": "the job's time was up",
+    "TERM_RUNLIMIT": "the job reached its time limit",
     "TERM_SWAP": "the job used more swap space than it may",
     "TERM_THREADLIMIT": "the job had more threads than it may",
     "TERM_UNKNOWN": "LSF cannot tell why the job was terminated",

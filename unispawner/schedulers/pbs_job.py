@@ -13,7 +13,7 @@ from .reading import keep_unique
 Row = Mapping[str, str]
 """A job's attributes, those of resources as ``Resource_List.walltime``."""
 
-TIME_IS_UP = "the job's time was up"
+TIME_IS_UP = "the job reached its time limit"
 TOO_MUCH_MEMORY = "the job used more memory than it asked for"
 COULD_NOT_START = "the job could not be started on its host"
 HOST_STARTED_ANEW = "the job's host was started anew"

@@ -67,7 +67,7 @@ REASONS = {
     "OutOfMemory": "the job used more memory than it asked for",
     "RaisedSignal": "the job was killed by a signal",
     "SystemFailure": "the cluster failed",
-    "TimeLimit": "the job's time was up",
+    "TimeLimit": "the job reached its time limit",
 }
 """Reasons in plain words (squeue(1), JOB REASON CODES); others are shown as they are."""
 

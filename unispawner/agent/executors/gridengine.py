@@ -12,7 +12,7 @@ from pathlib import Path
 from ...errors import AgentError
 from ...job import JobSpec
 from ...schedulers.base import Reply, Scheduler
-from ...schedulers.gridengine import GridEngine, template
+from ...schedulers.gridengine import GridEngine, make_job_template
 from ..commands import run
 from ..files import write_private
 
@@ -43,7 +43,7 @@ class Executor:
         path.chmod(0o700)
         options = [*self.scheduler.directives(spec), "-b y", "-shell n"]
         if self.scheduler.use_drmaa:
-            attributes = {"remoteCommand": str(path), **template(options)}
+            attributes = {"remoteCommand": str(path), **make_job_template(options)}
             reply = self._drmaa({"action": "submit", "template": attributes})
         else:
             words = [word for option in options for word in shlex.split(option)]
