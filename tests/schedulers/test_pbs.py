@@ -371,7 +371,7 @@ def test_a_job_that_is_taken_down() -> None:
         ("Q", {"comment": "Can Never Run: too much"}, "Can Never Run: too much"),
         ("Q", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
         ("R", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
-        ("H", {"Hold_Types": "u"}, "you hold the job (qrls lets it go on)"),
+        ("H", {"Hold_Types": "u"}, "you hold the job (qrls releases it)"),
         ("H", {"Hold_Types": "so", "comment": "Job held by root"}, "an operator holds the job"),
         ("W", {}, "the job's earliest start time has not come"),
         ("M", {}, "the job has moved to another server"),

@@ -474,5 +474,5 @@ def test_the_inventory() -> None:
 @pytest.mark.parametrize("name", ["r;QOS:high", "r:x", "a b", "a,b"])
 def test_a_reservation_is_no_more_than_a_name(name: str) -> None:
     """What is behind a semicolon would be Moab's to read."""
-    with pytest.raises(InvalidJobError, match="is no reservation's name"):
+    with pytest.raises(InvalidJobError, match="^reservation_id: .* must not contain"):
         Torque(torque_moab=True).check_supported(JobSpec(reservation_id=name))

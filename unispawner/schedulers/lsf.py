@@ -1,10 +1,10 @@
-"""IBM Spectrum LSF, and what has the same commands: Platform LSF, OpenLava, Volclava.
+"""IBM Spectrum LSF and its relatives with the same commands: Platform LSF, OpenLava, Volclava.
 
 Written against IBM's manual pages of 10.1, the sources of OpenLava and Volclava, and the output of
-OpenLava 2.2. Two things are unlike other schedulers. LSF keeps a job's output to itself until the
-job ends, unless the site set LSB_STDOUT_DIRECT, and then writes a report with the whole script
-behind it; so the job writes its log itself (:meth:`Lsf.preamble`), and LSF's own goes nowhere. And
-``bjobs -l`` shows everybody the beginning of a job's script: that is where the mark stands.
+OpenLava 2.2. LSF differs from other schedulers in two ways. Unless the site set LSB_STDOUT_DIRECT,
+it holds a job's output back until the job ends, and then appends a report with the whole script. So
+the job writes its log itself (:meth:`Lsf.preamble`), and LSF's own output is discarded. Secondly,
+``bjobs -l`` shows everybody the beginning of a job's script, which is where the mark is written.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from .inventory import Inventory
 _UNITS = {f"{letter}B": MEMORY_UNITS[letter] for letter in "KMGT"}
 _PLAIN = re.compile(r"[\w.,:/=+@^~][\w.,:/=+@^~-]*", re.ASCII)
 _WRITTEN_BY_US = {"J", "o", "oo", "e", "eo", "I", "Ip", "Is", "IS", "ISp", "ISs", "IX", "K", "pack"}
-"""Options that would make it another kind of job, or take its log away."""
+"""Options that would make another kind of job, or take its log away."""
 
 
 @dataclass(frozen=True)
 class Lsf(Scheduler):
-    """bsub, bjobs and bkill.
+    """LSF by bsub, bjobs and bkill.
 
-    ``duration`` is written as it is. LSF takes it for the time on its reference host and scales it
-    by the processors' speed (CPU factors), unless the site set ABS_RUNLIMIT.
+    The job asks for its ``duration`` as it is. Unless the site set ABS_RUNLIMIT, LSF takes it for
+    the time on a reference host and scales it by the processors' speed (CPU factors).
     """
 
     lsf_unit_for_limits: str = setting(
         "KB",
-        """The unit in which LSF counts memory: LSF_UNIT_FOR_LIMITS of the site's lsf.conf. "KB"
-        (the default) where that is not set: then limits (bsub -M) are in KB and reservations
-        (rusage[mem=…]) in MB, as with OpenLava. "explicit" writes the unit behind each number,
-        which LSF knows since 10.1.0.2, whatever lsf.conf says.""",
+        """The unit in which LSF counts memory: the value of LSF_UNIT_FOR_LIMITS in the site's
+        lsf.conf. "KB" (the default): for a site that does not set it, and for OpenLava; limits
+        (bsub -M) are then in KB, but reservations (rusage[mem=…]) in MB. "explicit": every number
+        is written with its unit, whatever lsf.conf says; this needs LSF 10.1.0.2 or later.""",
         (*_UNITS, "explicit"),
     )
     lsf_memory_reserved_per: str = setting(
         "host",
-        """What a reservation of memory (rusage[mem=…]) counts for: each "host" of the job (the
-        default), or each "task" where the site's lsb.params has RESOURCE_RESERVE_PER_TASK=Y; a
-        server has as many tasks as cores. It holds for the number of GPUs, too.""",
+        """What a reservation of memory (rusage[mem=…]), and a number of GPUs, counts for: each
+        "host" of the job (the default), or each "task". Use "task" if the site's lsb.params has
+        RESOURCE_RESERVE_PER_TASK=Y. A server has as many tasks as cores.""",
         ("host", "task"),
     )
     lsf_memory_limit_per: str = setting(
         "job",
-        """What a limit of memory (bsub -M) counts for: the whole "job" (the default; right with
-        LSB_JOB_MEMLIMIT=Y, and never too strict), or each "task", as where cgroups hold it
-        (LSB_RESOURCE_ENFORCE=memory).""",
+        """What a memory limit (bsub -M) counts for: the whole "job" (the default), or each "task".
+        "job" is right with LSB_JOB_MEMLIMIT=Y and never too strict. Use "task" where cgroups
+        enforce the limit (LSB_RESOURCE_ENFORCE=memory).""",
         ("job", "task"),
     )
 
@@ -74,7 +74,7 @@ class Lsf(Scheduler):
             *("estimated_end", "exit_code"),
         )
     )
-    # bjobs(1), "Job status". UNKWN, a job on a host that LSF has lost sight of, is UNKNOWN.
+    # bjobs(1), "Job status". UNKWN, a job on a host that LSF can't reach, becomes UNKNOWN.
     states: ClassVar = {
         "PEND": JobState.QUEUED,
         "WAIT": JobState.QUEUED,
@@ -87,7 +87,8 @@ class Lsf(Scheduler):
         "DONE": JobState.COMPLETED,
         "EXIT": JobState.FAILED,
     }
-    # What comes last counts: "Please wait" may stand before any answer. Exit statuses are all 255.
+    # The exit status of every failure is 255. "Please wait" may come before any answer, so that its
+    # pattern is the last one.
     errors = (
         (
             r"is not found|No matching job found|already finished|\bNo ([\w/]+ )?job found",
@@ -108,10 +109,10 @@ class Lsf(Scheduler):
     # -- submission ----------------------------------------------------------------------------
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return ``#BSUB`` lines; the site's defaults hold for all that ``spec`` leaves out.
+        """Return ``#BSUB`` lines; the site's defaults apply to what ``spec`` leaves out.
 
-        An attribute takes the place of our option of the same name: an administrator who writes
-        ``lsf.W`` means it. ``lsf.R`` and ``lsf.gpu`` are joined to ours (OpenLava takes one -R).
+        A custom attribute replaces unispawner's option of the same name, but ``lsf.R`` and
+        ``lsf.gpu`` are joined with it, because OpenLava accepts only one ``-R``.
         """
         resources = spec.resources
         attributes = spec.attributes_for(self.name)
@@ -132,42 +133,44 @@ class Lsf(Scheduler):
         ]
         options = [(key, value) for key, value in options if key not in given]
         options += own
-        # First of all: bjobs may show no more than the first 255 characters of a script.
+        # The first line, because bjobs may show only the first 255 characters of a script.
         lines = [f"# unispawner:{spec.mark}"] if spec.mark else []
         return lines + [_directive(key, value) for key, value in options if value not in (None, "")]
 
     def preamble(self, spec: JobSpec) -> list[str]:
-        """Return what the script has to do before anything else: write its own log."""
+        """Return the line that opens the log: the job writes it itself."""
         return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"] if spec.stdout_path else []
 
     def check_supported(self, spec: JobSpec) -> None:
-        """Refuse what bsub's reader of ``#BSUB`` lines would take for something else.
+        """Refuse also values that bsub would misread in a ``#BSUB`` line.
 
         Raises
         ------
         InvalidJobError
-            Naming the field.
+            If there is one; the message names the field.
         """
         super().check_supported(spec)
         named = [(name, getattr(spec, name)) for name in ("queue_name", "account")]
         named += [("reservation_id", spec.reservation_id)]
         for key, value in spec.attributes_for(self.name):
             if key in _WRITTEN_BY_US:
-                raise InvalidJobError(f"custom_attributes: lsf.{key} can't be set: it is ours")
+                raise InvalidJobError(
+                    f"custom_attributes: lsf.{key} can't be set, because unispawner sets it"
+                )
             if value is not True and (key, value) != ("gpu", "-"):
                 named.append((f"custom_attributes: lsf.{key}", str(value)))
         for field, value in named:
             if reason := _unwritable(value):
-                raise InvalidJobError(f"{field}: {value!r} can't be told to bsub: {reason}")
+                raise InvalidJobError(f"{field}: bsub can't read {value!r}: {reason}")
 
     def _slots(self, spec: JobSpec) -> int:
         return spec.resources.processes * (spec.resources.cpu_cores_per_process or 1)
 
     def _requirements(self, spec: JobSpec, given: list[str]) -> str:
-        """Return the one ``-R``: what is given, and behind it ours.
+        """Return the one ``-R``: the custom attributes' text, and then unispawner's own.
 
-        A section that is given (``span[…]``) replaces ours, but a ``rusage[…]`` without memory
-        gets it.
+        A section in the text (``span[…]``) replaces unispawner's own. If the text has a
+        ``rusage[…]`` without memory, the memory is inserted.
         """
         theirs = " ".join(" ".join(given).split())
         nodes, slots = spec.resources.nodes, self._slots(spec)
@@ -176,7 +179,7 @@ class Lsf(Scheduler):
         if memory and "rusage[" not in theirs:
             ours += [f"rusage[{memory}]"]
         elif memory and not re.search(r"rusage\[[^]]*\bmem\s*=", theirs):
-            # Each alternative of "rusage[a=1 || b=1]" has to have it.
+            # Each alternative in "rusage[a=1 || b=1]" needs the memory.
             theirs = re.sub(
                 r"(?<=rusage\[)[^]]*",
                 lambda match: " || ".join(
@@ -194,7 +197,7 @@ class Lsf(Scheduler):
         shares = spec.resources.nodes
         if self.lsf_memory_reserved_per == "task":
             shares = self._slots(spec)
-        # Where lsf.conf says nothing, reservations are in MB, though limits are in KB.
+        # Where lsf.conf sets no unit, reservations are in MB, but limits in KB.
         unit = "MB" if self.lsf_unit_for_limits == "KB" else self.lsf_unit_for_limits
         return f"mem={_amount(spec.resources.memory, shares, unit)}"
 
@@ -205,7 +208,7 @@ class Lsf(Scheduler):
         return _amount(spec.resources.memory, shares, self.lsf_unit_for_limits)
 
     def _gpus(self, spec: JobSpec, given: list[str]) -> str:
-        """Return the GPUs of each host, and what else is given: ``mode=…``, ``gmodel=…``."""
+        """Return the GPUs of each host, with the custom attributes: ``mode=…``, ``gmodel=…``."""
         theirs = ":".join(given)
         count = (spec.resources.gpu_cores_per_process or 0) * spec.resources.per_node
         if not count or theirs == "-" or re.search(r"(^|:)num=", theirs):
@@ -216,24 +219,24 @@ class Lsf(Scheduler):
     # -- status --------------------------------------------------------------------------------
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return bjobs with fields of our choice (LSF since 10.1.0.2)."""
-        # -X: hosts by their own names, not by those of condensed groups (bjobs(1)).
+        """Return the bjobs with ``FIELDS`` as JSON (LSF 10.1.0.2 and later)."""
+        # -X: hosts have their own names, not those of condensed groups (bjobs(1)).
         form = ["-X", "-o", " ".join(lsf_jobs.FIELDS), "-json"]
         return ["bjobs", *_whose(job_ids), "-a", *form, *(job_ids or ())]
 
     def wide_status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return bjobs with columns: what every release and relative has."""
+        """Return the bjobs with columns, which every release and relative of LSF has."""
         return ["bjobs", *_whose(job_ids), "-a", "-w", *(job_ids or ())]
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
-        """Ask with ``-json``; where that is refused, with columns and for the reasons apart."""
+        """Ask for JSON; if bjobs refuses that, ask for columns, and separately for the reasons."""
         reply = yield self.status_command(job_ids)
         if wide := self._read(reply) is None and _meaning(self, reply) is Meaning.REFUSED:
             reply = yield self.wide_status_command(job_ids)
         jobs = self.read_status(reply)
         if wide and job_ids is None:
-            # A name may hold line breaks, and forge a row: that a job has ended is its own user's
-            # to ask.
+            # A job's name may contain line breaks and so forge a row. That a job has ended is
+            # believed only when its own user asks.
             jobs = {job_id: info for job_id, info in jobs.items() if not info.state.final}
         unaccounted = set(job_ids or ()) - set(jobs) - lsf_jobs.read_not_found(reply.text)
         if unaccounted:
@@ -246,10 +249,10 @@ class Lsf(Scheduler):
         return jobs
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
-        """Read JSON or columns; bjobs fails if it knows none of the ids, or there are no jobs."""
+        """Read JSON or columns; bjobs fails if it knows none of the ids, or if there is no job."""
         meaning = _meaning(self, reply)
         jobs = self._read(reply)
-        # Volclava fails in silence if there are no jobs.
+        # Volclava fails without a message if there is no job.
         if meaning is not Meaning.GONE and (jobs is None or reply.stderr.strip()):
             self.check_answered(reply)
         if jobs is None and not (meaning is Meaning.GONE and not reply.stdout.strip()):
@@ -261,16 +264,16 @@ class Lsf(Scheduler):
         return lsf_jobs.read_rows(reply.stdout, self.state) if found is None else found
 
     def mark_command(self) -> list[str]:
-        """Return the long list of the caller's own jobs, with the beginnings of their scripts."""
+        """Return the bjobs that shows the caller's own jobs and the beginnings of their scripts."""
         return ["bjobs", "-a", "-l"]
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
-        """Read the long list.
+        """Read the marks from the beginnings of the scripts.
 
         Raises
         ------
         SchedulerUnavailable
-            If bjobs failed for another reason than that there are no jobs.
+            If bjobs failed for another reason than that there is no job.
         """
         if reply.exit_status and _meaning(self, reply) is Meaning.GONE:
             return {}
@@ -281,17 +284,17 @@ class Lsf(Scheduler):
 
     @property
     def query_key(self) -> Hashable:
-        """What a query depends on: a queue's limit of memory may not be one of a job."""
+        """The name, and whether a queue's memory limit is the limit of a whole job."""
         return (self.name, self.lsf_memory_limit_per)
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask for queues, hosts, what is built into them, GPUs, and groups of hosts if need be."""
+        """Ask for queues, hosts, their hardware, their GPUs, and groups of hosts if needed."""
         reply = yield ["bqueues", "-l"]
         self.check_answered(reply)
         queues = lsf_inventory.read_queues(reply.stdout)
         if not queues:
             raise self.unreadable_error(reply)
-        hosts = yield ["bhosts", "-w", "-X"]  # by their own names, as in status_command
+        hosts = yield ["bhosts", "-w", "-X"]  # -X: as in status_command
         if hosts.exit_status and _meaning(self, hosts) is not Meaning.UNAVAILABLE:
             hosts = yield ["bhosts", "-w"]
         self.check_answered(hosts)
@@ -303,9 +306,7 @@ class Lsf(Scheduler):
         groups: dict[str, lsf_inventory.HostTerms] = {}
         if lsf_inventory.needs_groups([terms for _, terms in queues], names):
             groups = lsf_inventory.read_groups((yield from ask_optionally(["bmgroup", "-w"])) or "")
-        allowed = [
-            (queue.name, lsf_inventory.members(terms, names, groups)) for queue, terms in queues
-        ]
+        allowed = lsf_inventory.find_hosts(queues, names, groups)
         nodes = lsf_inventory.read_nodes(hosts.stdout, static, gpus, allowed)
         found = [queue for queue, _ in queues]
         if self.lsf_memory_limit_per == "task":
@@ -318,7 +319,7 @@ def _whose(job_ids: Collection[str] | None) -> list[str]:
 
 
 def _meaning(lsf: Lsf, reply: Reply) -> Meaning:
-    """Return what bjobs means, by its error stream alone: jobs' names are on the other."""
+    """Return the meaning of bjobs' standard error: jobs' names are on standard output."""
     return lsf.meaning(replace(reply, stdout="") if reply.stderr.strip() else reply)
 
 
@@ -334,35 +335,35 @@ def _explained(jobs: dict[str, JobInfo], reasons: dict[str, str]) -> dict[str, J
 
 
 def _amount(memory: int, shares: int, unit: str) -> str:
-    """Return a share of so many bytes in LSF's unit, rounded up."""
+    """Return one share of the memory (bytes) in LSF's unit, rounded up."""
     size = _UNITS.get(unit, _UNITS["MB"]) * shares
     return f"{divide_up(memory, size)}{'MB' if unit == 'explicit' else ''}"
 
 
 def _minutes(duration: timedelta) -> str:
-    """Return ``hours:minutes``, the latter rounded up."""
+    """Return ``hours:minutes``, with the minutes rounded up."""
     minutes = divide_up(duration, timedelta(minutes=1))
     return f"{minutes // 60}:{minutes % 60:02d}"
 
 
 def _job_name(name: str) -> str:
-    """Return a name that is no array (``name[1-9]%2``), no group and no pattern to LSF."""
+    """Return a name that LSF does not take for an array (``name[1-9]%2``) or a pattern."""
     plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:128]
     return re.sub(r"^[-.]", "_", plain)
 
 
 def _unwritable(value: str) -> str:
-    """Return why a value does not survive bsub's own reader of directives; empty if it does.
+    """Return why bsub would misread a value in a directive; empty if it reads the value.
 
-    That reader (parseLine and getNextValueQ_ in OpenLava's sources, which came from LSF) knows
-    quotes around a value but no escapes, puts one blank where there are several, ends at a word
-    that begins with ``#``, and joins a line that ends with a backslash to the next.
+    bsub (parseLine and getNextValueQ_ in OpenLava's sources, which came from LSF) reads quotes
+    around a value but no escapes. It replaces several blanks by one, stops at a word that begins
+    with ``#``, and joins a line that ends with a backslash to the next line.
     """
     reasons: Iterable[tuple[bool, str]] = (
-        ("\\" in value, "it has a backslash"),
-        ('"' in value and "'" in value, "it has both kinds of quotes"),
+        ("\\" in value, "it contains a backslash"),
+        ('"' in value and "'" in value, "it contains both kinds of quotes"),
         (value.startswith(("#", "-")), f"it begins with {value[:1]}"),
-        (value != " ".join(value.split()), "it has blanks around it, or several together"),
+        (value != " ".join(value.split()), "it has blanks at an end, or several in a row"),
     )
     return next((reason for is_so, reason in reasons if is_so), "")
 
@@ -372,7 +373,7 @@ def _directive(key: str, value: Attribute | None) -> str:
 
 
 def _quote(value: str) -> str:
-    """Quote for bsub; what can't be (see :func:`_unwritable`) is refused before."""
+    """Quote a value for bsub; values that can't be quoted are refused by :func:`_unwritable`."""
     if _PLAIN.fullmatch(value):
         return value
     return f"'{value}'" if '"' in value and "'" not in value else f'"{value}"'

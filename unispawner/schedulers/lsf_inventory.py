@@ -1,4 +1,4 @@
-"""What bqueues, bhosts, lshosts and bmgroup print: LSF's queues and hosts."""
+"""Reads what bqueues, bhosts, lshosts and bmgroup print about LSF's queues and hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .inventory import Node, Queue
 
 _FACTORS = {**MEMORY_UNITS, "E": 1024**6}
 _WORKING = {"ok", "closed_Full", "closed_Excl", "closed_Busy", "closed_cu_Excl"}
-"""Of a host that does what it is there for, be it that nothing more fits on it now."""
+"""The states of a host that works, even if no further job fits on it now."""
 _HEADING = re.compile(r"\s*(?:[A-Z]+LIMIT\s*)+")
 _VALUES = {
     "CPULIMIT": r"\s*[\d.]+ min(?: of \S+)?",
@@ -22,15 +22,15 @@ _VALUES = {
     "PROCESSLIMIT": r"\s*\d+",
     "THREADLIMIT": r"\s*\d+",
 }
-"""How the value of each limit is written; of the others, ``512 M``."""
+"""How bqueues writes the value of each limit; the other limits are written as ``512 M``."""
 _AMOUNT = r"\s*([\d.]+ ?[KMGTPE]?)(?=\s|$)"
 
 HostTerms = tuple[str, ...]
-"""The words behind ``HOSTS:``; none is every host."""
+"""The words behind ``HOSTS:``; no word means every host."""
 
 
 def read_queues(text: str) -> list[tuple[Queue, HostTerms]]:
-    """Read ``bqueues -l``: each queue, and which hosts it may use."""
+    """Read ``bqueues -l``: each queue, and the hosts that it may use."""
     parts = re.split(r"^QUEUE:\s*", text, flags=re.MULTILINE)[1:]
     return [_queue(part) for part in parts]
 
@@ -42,13 +42,14 @@ def _queue(part: str) -> tuple[Queue, HostTerms]:
     head = part.partition("\nPARAMETERS")[0]
     queue = Queue(
         lines[0].strip(),
-        # The administrator's description comes before this on the same line.
+        # On the same line the administrator's description comes first.
         default=bool(re.search(r"This is (the|one of the) default queues?\.$", head, re.MULTILINE)),
         available=row.get("STATUS") == "Open:Active",
         max_duration=_minutes(limits.get("RUNLIMIT")),
         max_cores=_count(limits.get("PROCLIMIT", limits.get("TASKLIMIT"))),
         max_memory=read_amount(limits.get("MEMLIMIT", "")),
-        # Only newer releases count jobs that wait (PJOBS); else it is the slots that they ask for.
+        # PJOBS, the number of waiting jobs, is of newer releases. PEND is the number of slots that
+        # these jobs ask for.
         waiting=_count(row.get("PJOBS", row.get("PEND"))),
         running=_count(row.get("RUN")),
     )
@@ -58,7 +59,10 @@ def _queue(part: str) -> tuple[Queue, HostTerms]:
 
 
 def _statistics(lines: Sequence[str]) -> dict[str, str]:
-    """Return the row below ``PRIO NICE STATUS …``, by column; that with the status if it is odd."""
+    """Return the row below ``PRIO NICE STATUS …`` by column.
+
+    If the row does not fit the columns, return only the status.
+    """
     for number, line in enumerate(lines[:-1]):
         names, values = line.split(), lines[number + 1].split()
         if names[:1] == ["PRIO"] and "STATUS" in names:
@@ -70,7 +74,7 @@ def _statistics(lines: Sequence[str]) -> dict[str, str]:
 
 
 def _limits(lines: Sequence[str]) -> dict[str, str]:
-    """Return the limits that a job may not exceed, as they are written; not the defaults."""
+    """Return the limits that a job may not exceed, as text; default limits are left out."""
     result: dict[str, str] = {}
     defaults = False
     for number, line in enumerate(lines[:-1]):
@@ -93,9 +97,14 @@ def _limits(lines: Sequence[str]) -> dict[str, str]:
 def read_nodes(
     hosts: str, static: str, gpus: str, queues: Iterable[tuple[str, frozenset[str]]]
 ) -> Iterator[Node]:
-    """Read ``bhosts -w``, ``lshosts -w`` and ``bhosts -gpu -w``; the last two may be empty.
+    """Read ``bhosts -w``, ``lshosts -w`` and ``bhosts -gpu -w``.
 
-    ``queues`` are names of queues and of the hosts that each may use.
+    Parameters
+    ----------
+    static, gpus
+        The output of the last two commands; empty if they failed.
+    queues
+        The name of each queue, and the names of the hosts that it may use.
     """
     built = {row["HOST_NAME"]: row for row in _table(static) if "HOST_NAME" in row}
     cards = read_gpus(gpus)
@@ -121,12 +130,15 @@ def read_nodes(
 
 
 def is_host_table(text: str) -> bool:
-    """Return whether a text is what bhosts prints."""
+    """Return whether a text looks like the output of bhosts."""
     return re.match(r"\s*HOST_NAME\s+STATUS\s+.*\bMAX\s+NJOBS\b", text) is not None
 
 
 def read_gpus(text: str) -> dict[str, tuple[int, int]]:
-    """Read ``bhosts -gpu -w``, a line a GPU: how many each host has, and how many no job uses."""
+    """Read ``bhosts -gpu -w``, which has a line for each GPU.
+
+    Return how many GPUs each host has, and how many of them no job uses.
+    """
     lines = text.splitlines()
     names = lines[0].split() if lines else []
     if not {"HOST_NAME", "GPU_ID", "NJOBS"} <= set(names):
@@ -135,7 +147,7 @@ def read_gpus(text: str) -> dict[str, tuple[int, int]]:
     host = ""
     for line in lines[1:]:
         values = line.split()
-        if line[:1].isspace():  # of the same host as the line before
+        if line[:1].isspace():  # this GPU is on the same host as the one before
             values.insert(0, host)
         row = dict(zip(names, values, strict=False))
         host = row.get("HOST_NAME", "")
@@ -152,14 +164,23 @@ def read_groups(text: str) -> dict[str, HostTerms]:
 
 
 def needs_groups(terms: Iterable[HostTerms], hosts: Collection[str]) -> bool:
-    """Return whether queues name what is no host."""
+    """Return whether a queue names something that is not a host."""
     return any(_bare(term) not in hosts for words in terms for term in words)
 
 
-def members(
+def find_hosts(
+    queues: Iterable[tuple[Queue, HostTerms]],
+    hosts: frozenset[str],
+    groups: Mapping[str, HostTerms],
+) -> list[tuple[str, frozenset[str]]]:
+    """Return the name of each queue, and the hosts that it may use."""
+    return [(queue.name, _find_members(terms, hosts, groups)) for queue, terms in queues]
+
+
+def _find_members(
     terms: HostTerms, hosts: frozenset[str], groups: Mapping[str, HostTerms]
 ) -> frozenset[str]:
-    """Return the hosts that ``all``, ``host1+2 group1/ ~host3`` and the like stand for."""
+    """Return the hosts that ``all``, ``host1+2 group1/ ~host3`` and the like mean."""
     if not terms:
         return hosts
     wanted = [term for term in terms if not term.startswith("~")]
@@ -180,7 +201,7 @@ def _expand(
             result |= hosts
         elif name in hosts:
             result |= {name}
-        elif name in groups and name not in above:  # a group may be in another
+        elif name in groups and name not in above:  # groups may contain groups
             result |= _expand(groups[name], hosts, groups, above | {name})
     return result
 
@@ -190,17 +211,17 @@ def _excluded(terms: Iterable[str]) -> list[str]:
 
 
 def _bare(term: str) -> str:
-    """Return a name without what says of it: ``~host``, ``host+2``, ``group/``, ``host!``."""
+    """Return the bare name in ``~host``, ``host+2``, ``group/`` and ``host!``."""
     return re.sub(r"(\+\d*|/|!)+$", "", term.lstrip("~"))
 
 
 def without_memory(queue: Queue) -> Queue:
-    """Return a queue whose limit of memory isn't one of a job."""
+    """Return a queue without its memory limit, which is not the limit of a whole job."""
     return replace(queue, max_memory=None)
 
 
 def read_amount(text: str) -> int | None:
-    """Return bytes from ``62.3G``, ``3940M`` or ``512 K``; None for ``-`` and what has no unit."""
+    """Return the bytes of ``62.3G``, ``3940M`` or ``512 K``; None for ``-``, or without a unit."""
     match = re.fullmatch(r"([\d.]+) ?([KMGTPE])", text.strip(), re.ASCII)
     try:
         return int(float(match[1]) * _FACTORS[match[2]]) if match else None
@@ -209,7 +230,7 @@ def read_amount(text: str) -> int | None:
 
 
 def _table(text: str) -> Iterator[dict[str, str]]:
-    """Read a table of words below its heading; the last column of lshosts may have several."""
+    """Read the rows of a table by its heading; the last column may have several words."""
     lines = text.splitlines()
     names = lines[0].split() if lines else []
     for line in lines[1:]:

@@ -1,4 +1,4 @@
-"""What bjobs prints, in each of the forms that LSF's releases and relatives have."""
+"""Reads what bjobs prints, in each of the forms that LSF's releases and relatives have."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from ..job import MARK, JobInfo, JobState
 from .reading import keep_unique, number_waiting
 
 State = Callable[[str], JobState]
-"""Gives the state that a word of LSF's stands for."""
+"""Returns the state that a word of LSF means."""
 Found = tuple[str, str, JobInfo]
-"""A job's id, its queue, and what is told of it."""
+"""A job's id, its queue, and its state."""
 
 FIELDS = (
     *("jobid", "user", "stat", "queue", "exec_host", "pend_reason", "exit_code", "exit_reason"),
     *("start_time", "finish_time", "estimated_start_time"),
 )
-"""What is asked for. None can be written by a user, as kill_reason and suspend_reason can
-(bkill -C, bstop -C); all are as old as -json, 10.1.0.2 (bjobs(1), -o)."""
+"""The fields that bjobs is asked for.
+
+A user can write none of them, unlike kill_reason and suspend_reason (bkill -C, bstop -C). All exist
+since 10.1.0.2, as ``-json`` does (bjobs(1), -o).
+"""
 
 _NEEDED = {"JOBID", "USER", "STAT", "QUEUE", "EXEC_HOST"}
 _ID = re.compile(r"\d{1,10}", re.ASCII)
@@ -38,49 +41,51 @@ _NO_HOST = {"", "-"}
 
 REASONS = {
     "TERM_ADMIN": "an administrator cancelled the job",
-    "TERM_CPULIMIT": "the job used more processor time than it may",
-    "TERM_CWD_NOTEXIST": "the job's directory is not there on its host",
+    "TERM_CPULIMIT": "the job used more processor time than allowed",
+    "TERM_CWD_NOTEXIST": "the job's directory does not exist on its host",
     "TERM_DEADLINE": "the job's deadline has passed",
     "TERM_EXTERNAL_SIGNAL": "the job was killed by a signal, not by LSF",
     "TERM_FORCE_ADMIN": "an administrator cancelled the job",
     "TERM_FORCE_OWNER": "the job was cancelled",
     "TERM_LOAD": "the load of the job's host was too high",
-    "TERM_MEMLIMIT": "the job used more memory than it may",
+    "TERM_MEMLIMIT": "the job used more memory than allowed",
     "TERM_OWNER": "the job was cancelled",
     "TERM_PREEMPT": "the job had to make room for another",
-    "TERM_PROCESSLIMIT": "the job had more processes than it may",
+    "TERM_PROCESSLIMIT": "the job had more processes than allowed",
     "TERM_RC_RECLAIM": "the job's host was taken back by its provider",
     "TERM_REMOVE_HUNG_JOB": "the job's host does not answer",
     "TERM_RUNLIMIT": "the job reached its time limit",
-    "TERM_SWAP": "the job used more swap space than it may",
-    "TERM_THREADLIMIT": "the job had more threads than it may",
-    "TERM_UNKNOWN": "LSF cannot tell why the job was terminated",
+    "TERM_SWAP": "the job used more swap space than allowed",
+    "TERM_THREADLIMIT": "the job had more threads than allowed",
+    "TERM_UNKNOWN": "LSF does not know why the job was terminated",
     "TERM_WINDOW": "the queue's run window closed",
     "TERM_ZOMBIE": "the job ended while LSF had lost contact with its host",
     "New job is waiting for scheduling": "the scheduler has not looked at the job yet",
 }
-"""Why a job ended or waits, in plain words (LSF's "Termination reasons"); others are shown as they
-are."""
+"""Why a job ended or waits, in plain words (LSF's "Termination reasons").
 
-_STATE_WORDS = {
-    "PSUSP": "the job is held (bresume lets it go on)",
+Other reasons are shown in LSF's own words.
+"""
+
+_STATE_REASONS = {
+    "PSUSP": "the job is held (bresume releases it)",
     "UNKWN": "LSF has lost contact with the job's host",
     "ZOMBI": "the job was cancelled, but LSF has lost contact with its host",
 }
 
 
 def read_records(text: str, state: State) -> dict[str, JobInfo] | None:
-    """Read ``bjobs -o … -json``; None if it isn't that.
+    """Read ``bjobs -o … -json``; return None if the text is something else.
 
-    A record with an ERROR is of an id that is not known. One that can't be read is passed over, as
-    are those that share their id: of a job array, whose tasks are never ours.
+    A record with an ERROR is about an unknown id. Records that can't be read are left out, and so
+    are records with the same id: they are tasks of a job array, which a server never is.
     """
     records = _records(text)
     if records is None:
         return None
     jobs = [one for one in records if not (isinstance(one, dict) and "ERROR" in one)]
     found = list(_infos(jobs, state))
-    return _numbered(found) if found or not jobs else None
+    return _number_jobs(found) if found or not jobs else None
 
 
 def _infos(records: list[Any], state: State) -> Iterator[Found]:
@@ -93,22 +98,22 @@ def _infos(records: list[Any], state: State) -> Iterator[Found]:
 
 
 def read_not_found(text: str) -> frozenset[str]:
-    """Return the ids of which an answer says that there is no such job."""
+    """Return the ids of the jobs that do not exist, according to an answer."""
     return frozenset(re.findall(r"Job <(\d+)> is not found", text, re.ASCII))
 
 
 def read_rows(text: str, state: State) -> dict[str, JobInfo] | None:
-    """Read ``bjobs -w``, eight columns; None if it isn't that.
+    """Read ``bjobs -w``, a table of eight columns; return None if the text is something else.
 
-    The name of a job is its user's, and may hold anything: it is the last column but one, and
-    nothing is read from there on. A line break in it can begin a line that looks like another
-    job's; an id that comes twice is therefore not believed (its own user is asked), and a line of
-    another shape is passed over.
+    A job's user chooses its name, which may contain anything. The name is the seventh column, and
+    nothing is read from there on. A line break in a name can begin a line that looks like another
+    job's. Therefore an id that comes twice does not count (the job's own user is asked later), and
+    a line of another form is left out.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or tuple(lines[0].split()) != _COLUMNS:
         return None
-    return _numbered(_row_infos(lines[1:], state))
+    return _number_jobs(_row_infos(lines[1:], state))
 
 
 def _row_infos(lines: list[str], state: State) -> Iterator[Found]:
@@ -120,7 +125,7 @@ def _row_infos(lines: list[str], state: State) -> Iterator[Found]:
 
 
 def read_pending_reasons(text: str) -> dict[str, str]:
-    """Read ``bjobs -p``: below each waiting job the reasons why it waits, a line each."""
+    """Read ``bjobs -p``, which lists below each waiting job the reasons, each on its own line."""
     reasons: dict[str, list[str]] = {}
     current: list[str] = []
     for line in text.splitlines():
@@ -128,14 +133,14 @@ def read_pending_reasons(text: str) -> dict[str, str]:
             current = reasons.setdefault(match[1], [])
         elif line.strip() and not line.startswith("JOBID"):
             current.append(line.strip().rstrip(";"))
-    return {job_id: _words("; ".join(lines)) for job_id, lines in reasons.items()}
+    return {job_id: _explain("; ".join(lines)) for job_id, lines in reasons.items()}
 
 
 def read_long_marks(text: str) -> dict[str, str]:
     """Read marks from ``bjobs -l``, which shows the beginning of each job's script.
 
-    Lines are broken at 80 columns, wherever that is, and go on behind 21 blanks. A mark that
-    several jobs have is nobody's.
+    bjobs breaks lines at 80 columns, even within words, and continues them behind 21 blanks. If
+    several jobs have the same mark, none of them counts.
     """
     whole = re.sub(r"\n {21}", "", text)
     found: set[tuple[str, str]] = set()
@@ -147,10 +152,11 @@ def read_long_marks(text: str) -> dict[str, str]:
 
 
 def read_time(text: str, now: float) -> tuple[float | None, str]:
-    """Return the seconds since the epoch, and LSF's flag behind a time, of ``Nov 22 19:32 L``.
+    """Return the seconds since the epoch, and the flag, of ``Nov 22 19:32 L``.
 
-    Mostly there is no year: the one that brings it nearest to ``now`` is meant. A flag ``L`` says
-    that it comes of the run limit, ``E`` of an estimate, ``X`` that it is past (bjobs(1), -WF).
+    LSF usually leaves out the year: it is the year that is nearest to ``now``. The flag ``L`` says
+    that the time comes from the run limit, ``E`` from an estimate, and ``X`` that it has passed
+    (bjobs(1), -WF).
     """
     match = _TIME.fullmatch(text)
     if match is None:
@@ -162,7 +168,7 @@ def read_time(text: str, now: float) -> tuple[float | None, str]:
         moment = f"{year} {match['day']}{match['seconds'] or ':00'}"
         try:
             times.append(datetime.strptime(moment, "%Y %b %d %H:%M:%S"))
-        except ValueError:  # the 29th of February, in another year
+        except ValueError:  # February 29 does not exist in that year
             continue
     best = min(times, key=lambda one: abs(one - around), default=None)
     if best is None:
@@ -177,22 +183,22 @@ def first_host(text: str) -> str:
 
 
 def _info(values: Mapping[str, str], state: State, now: float) -> JobInfo:
-    """Make a job's state of what is told of it; the short form tells less."""
+    """Return a job's state from its fields; ``bjobs -w`` has fewer of them."""
     word, reason = values["STAT"], values.get("EXIT_REASON", "")
     found = state(word)
     if word == "EXIT" and reason.partition(":")[0] in _BY_OWNER:
         found = JobState.CANCELED
     waits = found in (JobState.QUEUED, JobState.HELD)
-    # A job that is on no host may have nothing in this column, where the next is its name.
+    # For a job without a host the column may be empty, and what is read there is the job's name.
     runs = found in (JobState.RUNNING, JobState.SUSPENDED) or word == "UNKWN"
     start, _ = read_time(values.get("START_TIME", ""), now)
     estimate, _ = read_time(values.get("ESTIMATED_START_TIME", ""), now)
     end, flag = read_time(values.get("FINISH_TIME", ""), now)
-    message = _words(reason if found.final else values.get("PEND_REASON", "") if waits else "")
+    message = _explain(reason if found.final else values.get("PEND_REASON", "") if waits else "")
     return JobInfo(
         owner=values["USER"].partition("@")[0],
         state=found,
-        message="" if found is JobState.COMPLETED else message or _STATE_WORDS.get(word, ""),
+        message="" if found is JobState.COMPLETED else message or _STATE_REASONS.get(word, ""),
         exit_code=_exit_code(found, values.get("EXIT_CODE")),
         exec_host=first_host(values["EXEC_HOST"]) if runs else "",
         estimated_start=estimate if waits else None,
@@ -204,7 +210,7 @@ def _info(values: Mapping[str, str], state: State, now: float) -> JobInfo:
 
 
 def _exit_code(state: JobState, text: str | None) -> int | None:
-    """Return the exit code; LSF leaves that of a job that is DONE empty."""
+    """Return the exit code of an ended job; LSF leaves it empty for a job that is DONE."""
     if not state.final or text is None:
         return None
     if state is JobState.COMPLETED:
@@ -212,8 +218,8 @@ def _exit_code(state: JobState, text: str | None) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 6 else None
 
 
-def _numbered(found: Iterable[Found]) -> dict[str, JobInfo]:
-    """Return the jobs whose id came once, numbered: bjobs lists them as they are to start."""
+def _number_jobs(found: Iterable[Found]) -> dict[str, JobInfo]:
+    """Return the jobs whose id comes once, with their positions: bjobs lists the next job first."""
     jobs = keep_unique((job_id, (queue, info)) for job_id, queue, info in found)
     order = {job_id: (queue, (place,)) for place, (job_id, (queue, _)) in enumerate(jobs.items())}
     infos = {job_id: info for job_id, (_, info) in jobs.items()}
@@ -221,7 +227,7 @@ def _numbered(found: Iterable[Found]) -> dict[str, JobInfo]:
 
 
 def _records(text: str) -> list[Any] | None:
-    """Return the records of a JSON answer; lines before it, "Please wait", are passed over."""
+    """Return the records of an answer in JSON; lines before it ("Please wait") are left out."""
     begin = re.search(r"^[ \t]*\{", text, re.MULTILINE)
     try:
         answer = json.loads(text[begin.start() :], object_pairs_hook=_object) if begin else None
@@ -234,12 +240,12 @@ def _records(text: str) -> list[Any] | None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; an empty one, which nobody can read, if a key comes twice."""
+    """Return an object; if a key comes twice, an empty one, which then can't be read."""
     found = dict(pairs)
     return found if len(found) == len(pairs) else {}
 
 
-def _words(reason: str) -> str:
-    """Say a reason plainly: ``TERM_OWNER: job killed by owner``, ``Job slot limit reached;``."""
+def _explain(reason: str) -> str:
+    """Return plain words for ``TERM_OWNER: job killed by owner``, ``Job slot limit reached;``."""
     text = reason.strip().rstrip(";").strip()
     return REASONS.get(text, REASONS.get(text.partition(":")[0], "" if text == "-" else text))

@@ -16,7 +16,7 @@ from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
 from .pbs_job import (
     COULD_NOT_START,
-    HOST_STARTED_ANEW,
+    HOST_RESTARTED,
     TIME_IS_UP,
     TOO_MUCH_MEMORY,
     TOO_MUCH_PROCESSOR_TIME,
@@ -30,17 +30,18 @@ _RESERVATION = re.compile(r"([RSM]\d+)\..*")
 
 @dataclass(frozen=True)
 class Pbs(PbsFamily):
-    """qsub, qstat, qdel, qselect and pbsnodes of PBS."""
+    """PBS by qsub, qstat, qdel, qselect and pbsnodes."""
 
     pbs_job_history: bool = setting(
         True,
-        """Ask PBS how a job has ended (qstat -x). A server that keeps no history
-        (job_history_enable) says so and is asked again without; False spares the first question.
-        """,
+        """Whether the Hub asks PBS how jobs have ended (qstat -x). True (the default): it does; a
+        server without a history (job_history_enable is false) is then asked a second time without
+        that. False: it does not, which saves that second question.""",
     )
     pbs_gpu_resource: str = setting(
         "ngpus",
-        """The resource that counts GPUs, as the site calls it (`pbsnodes -a`). Default: ngpus.""",
+        """The site's name of the resource that counts GPUs; `pbsnodes -a` lists the names.
+        Default: ngpus.""",
     )
 
     name = "pbs"
@@ -58,7 +59,7 @@ class Pbs(PbsFamily):
             "exit_code",
         )
     )
-    # PBS Reference Guide, "Job States". F and X are read with the exit status.
+    # PBS Reference Guide, "Job States". What F and X mean depends on the exit status, too.
     states: ClassVar = {
         "Q": JobState.QUEUED,
         "W": JobState.QUEUED,
@@ -78,11 +79,11 @@ class Pbs(PbsFamily):
         -1: COULD_NOT_START,
         -2: COULD_NOT_START,
         -3: COULD_NOT_START,
-        -4: HOST_STARTED_ANEW,
-        -5: HOST_STARTED_ANEW,
-        -6: HOST_STARTED_ANEW,
-        -10: "the job's account is not known on its host",
-        -13: "the job's password is not right",
+        -4: HOST_RESTARTED,
+        -5: HOST_RESTARTED,
+        -6: HOST_RESTARTED,
+        -10: "the job's account does not exist on its host",
+        -13: "the job's password is wrong",
         -14: "a host of the job failed",
         -20: "the job's first host failed",
         -21: "the job's account is not allowed on its host",
@@ -93,24 +94,24 @@ class Pbs(PbsFamily):
         -28: TOO_MUCH_PROCESSOR_TIME,
         -29: TIME_IS_UP,
     }
-    # The host where the job runs takes that for its own and copies nothing (stage_func.c).
+    # The job's host takes "localhost" for itself, so that it copies nothing (stage_func.c).
     nowhere = "localhost:/dev/null"
     longest_name = 230
 
     @property
     def query_key(self) -> Hashable:
-        """What a query depends on: the resource that counts GPUs."""
+        """The name, and the resource that counts GPUs."""
         return (self.name, self.pbs_gpu_resource)
 
     def queue(self, spec: JobSpec) -> str:
-        """Return the queue; a reservation is one, called as the id without the server."""
+        """Return the queue; a reservation has one, named by its id without the server."""
         reservation = spec.reservation_id
         return _RESERVATION.sub(r"\1", reservation) if reservation else spec.queue_name
 
     def resources(self, spec: JobSpec) -> dict[str, str]:
-        """Return a chunk for each node, where it goes, and how long.
+        """Return a chunk for each node, the placement of chunks, and the time limit.
 
-        ``mem`` and ``ngpus`` are a chunk's own, PSI/J's memory is the job's.
+        ``mem`` and ``ngpus`` count for each chunk, but PSI/J's memory counts for the whole job.
         """
         asked = spec.resources
         nodes, processes = asked.nodes, asked.per_node
@@ -121,11 +122,11 @@ class Pbs(PbsFamily):
         chunk += [f"mem={per_node(asked.memory, nodes)}"] if asked.memory else []
         if asked.gpu_cores_per_process:
             chunk.append(f"{self.pbs_gpu_resource}={processes * asked.gpu_cores_per_process}")
-        # Without scatter PBS may put several chunks on a host; excl alone means one vnode.
+        # Without "scatter" PBS may put several chunks on one host. "excl" would reserve a vnode.
         place = ["scatter"] if nodes > 1 else []
         place += ["exclhost"] if asked.exclusive_node_use else []
         resources = {}
-        if nodes > 1 or chunk or place:  # no place without select
+        if nodes > 1 or chunk or place:  # "place" needs "select"
             resources["select"] = ":".join([str(nodes), *chunk])
         if place:
             resources["place"] = ":".join(place)
@@ -134,16 +135,16 @@ class Pbs(PbsFamily):
         return resources
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return one qstat; with ids, of jobs that have ended, too."""
+        """Return the qstat; with ids, it reports also jobs that have ended."""
         command = ["qstat", "-f", *_FORMAT]
         if job_ids is None:
             return command
         return [*command, *(["-x"] if self.pbs_job_history else []), *job_ids]
 
     def ask(self, command: list[str]) -> Dialogue[Reply]:
-        """Ask; without history where there is none, and line by line where JSON can be forged."""
+        """Ask once more without history if there is none, or line by line if JSON can be forged."""
         reply = yield command
-        # It exits with 0 all the same, as if there were no such jobs.
+        # qstat exits with 0 all the same, as if there were no such job.
         if "-x" in command and _NO_HISTORY in reply.stderr:
             command = [word for word in command if word != "-x"]
             reply = yield command
@@ -153,7 +154,7 @@ class Pbs(PbsFamily):
         return reply
 
     def rows(self, reply: Reply) -> dict[str, Row] | None:
-        """Read JSON, or lines."""
+        """Read JSON, or the lines of the format "dsv"."""
         if "dsv" in reply.command:
             return pbs_output.read_dsv(reply.stdout, reply.command[reply.command.index("-D") + 1])
         return None if pbs_output.is_handmade(reply.stdout) else pbs_output.read_json(reply.stdout)
@@ -161,13 +162,13 @@ class Pbs(PbsFamily):
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes' vnodes.
 
-        Of a host with several vnodes ``-a`` alone says little but ``<various>``.
+        Without ``-v``, most values of a host with several vnodes would be ``<various>``.
         """
         queues, server, nodes = yield from pbs_inventory.ask(self, ["pbsnodes", "-a", "-v"])
         gpus = self.pbs_gpu_resource
         return Inventory(
             tuple(pbs_inventory.read_queues(queues, server, gpus=gpus)),
-            tuple(pbs_inventory.pbs_nodes(nodes, queues, gpus)),
+            tuple(pbs_inventory.read_pbs_nodes(nodes, queues, gpus)),
         )
 
 

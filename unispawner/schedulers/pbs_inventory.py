@@ -1,8 +1,8 @@
-"""The queues and nodes of PBS and TORQUE, from the text that both print and no user can write to.
+"""Reads the queues and nodes of PBS and TORQUE, in texts that contain nothing of any user.
 
-``qstat -Q -f`` and ``qstat -B -f`` print ``Queue: name`` and below it indented ``name = value``;
-what is longer than 78 columns goes on behind a tab. ``pbsnodes`` prints the same, unbroken,
-below the bare name of each node.
+``qstat -Q -f`` and ``qstat -B -f`` print ``Queue: name``, and below it indented ``name = value``.
+Lines longer than 78 columns are continued behind a tab. ``pbsnodes`` prints the same below the bare
+name of each node, without breaking lines.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .pbs_job import Row, read_duration, read_size
 Blocks = Mapping[str, Row]
 
 _AVAILABLE = {"free", "job-busy", "job-exclusive", "job-sharing", "resv-exclusive", "busy"}
-"""States of a node that is in order, whether it is in use or not."""
+"""The states of a node that works, whether it is in use or not."""
 _FULL = {"job-busy", "job-exclusive", "resv-exclusive", "busy"}
-"""Those in which nothing can start there now."""
+"""Those of them in which no further job can start on the node."""
 
 
 def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row, Blocks]]:
@@ -29,7 +29,7 @@ def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row,
     Raises
     ------
     SchedulerUnavailable
-        If the scheduler does not answer, or not legibly.
+        If the scheduler does not answer, or its answer can't be read.
     """
     reply = yield ["qstat", "-Q", "-f"]
     pbs.check_answered(reply)
@@ -52,7 +52,7 @@ def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row,
 
 
 def read_blocks(text: str, head: str) -> Blocks:
-    """Return the attributes by name of each block; none if a block begins otherwise."""
+    """Return the attributes of each block; nothing if a block does not begin with ``head``."""
     blocks: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for line in re.sub(r"\n\t", "", text).split("\n"):
@@ -68,7 +68,7 @@ def read_blocks(text: str, head: str) -> Blocks:
 
 
 def read_queues(queues: Blocks, server: Row, *, gpus: str) -> Iterator[Queue]:
-    """Return the queues; the server's own limits hold where a queue has none.
+    """Return the queues; where a queue has no limit, the server's own limit applies.
 
     Parameters
     ----------
@@ -97,8 +97,11 @@ def read_queues(queues: Blocks, server: Row, *, gpus: str) -> Iterator[Queue]:
         )
 
 
-def pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str) -> Iterator[Node]:
-    """Return the hosts: a job's exec_host names one, not those of its vnodes, ``host[0]``."""
+def read_pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str) -> Iterator[Node]:
+    """Return the hosts, each with the sums of its vnodes (``host[0]``).
+
+    A job's exec_host is the name of a host, not of a vnode.
+    """
     hosts: dict[str, list[Row]] = {}
     for name, row in nodes.items():
         hosts.setdefault(name.partition("[")[0], []).append(row)
@@ -120,7 +123,7 @@ def pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str) -> Iterator[Node]:
         )
 
 
-def torque_nodes(nodes: Blocks, queues: Blocks) -> Iterator[Node]:
+def read_torque_nodes(nodes: Blocks, queues: Blocks) -> Iterator[Node]:
     """Return the nodes; a queue may be bound to a property (resources_default.neednodes)."""
     properties = {
         name: {name, *re.findall(r"[^,\s]+", row.get("properties", ""))}
@@ -166,7 +169,7 @@ def _slots(jobs: str) -> int:
 
 
 def _left(rows: list[Row], resource: str) -> int:
-    """Return what of a resource no job has on these vnodes."""
+    """Return how much of a resource is free on these vnodes."""
     there = _sum(rows, f"resources_available.{resource}")
     return max(0, there - _sum(rows, f"resources_assigned.{resource}"))
 

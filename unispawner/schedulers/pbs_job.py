@@ -1,4 +1,4 @@
-"""A job as PBS and TORQUE tell of it: the attributes of ``qstat -f``, whatever they came in."""
+"""Reads a job's attributes, which PBS and TORQUE both have, whatever format they came in."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from ..units import MEMORY_UNITS
 from .reading import keep_unique
 
 Row = Mapping[str, str]
-"""A job's attributes, those of resources as ``Resource_List.walltime``."""
+"""A job's attributes by name; those of resources have names like ``Resource_List.walltime``."""
 
 TIME_IS_UP = "the job reached its time limit"
 TOO_MUCH_MEMORY = "the job used more memory than it asked for"
 COULD_NOT_START = "the job could not be started on its host"
-HOST_STARTED_ANEW = "the job's host was started anew"
-TOO_MUCH_PROCESSOR_TIME = "the job used more processor time than it may"
+HOST_RESTARTED = "the job's host was restarted"
+TOO_MUCH_PROCESSOR_TIME = "the job used more processor time than allowed"
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _QDEL = 256 + 15
-"""A signal that killed the job is told as 256 and its number."""
+"""The exit status of a job that qdel ended: 256 and the number of the signal."""
 _RERUN = {"60", "61", "62", "63"}
-"""Substates (job.h) of a job that is taken down to run again."""
+"""Substates (job.h) of a job that is ended in order to run again."""
 _HOLDS = (
-    ("u", "you hold the job (qrls lets it go on)"),
+    ("u", "you hold the job (qrls releases it)"),
     ("o", "an operator holds the job"),
     ("s", "the system holds the job"),
-    ("p", "the job is held for a bad password"),
+    ("p", "the job is held because of a wrong password"),
 )
 
 
 def read_job(
     row: Row, state_of: Callable[[str], JobState], exit_codes: Mapping[int, str]
 ) -> JobInfo | None:
-    """Return what a row says; None if it lacks what every job has.
+    """Return a job's state from its attributes; None if they lack what every job has.
 
     Parameters
     ----------
     state_of
-        Gives the state that a letter stands for.
+        Returns the state that a letter means.
     exit_codes
-        What the scheduler's own negative exit codes mean.
+        The meaning of the scheduler's own negative exit codes.
     """
     owner, word = read_owner(row), row.get("job_state", "")
     if not owner or not word:
@@ -78,7 +78,7 @@ def read_owner(row: Row) -> str:
 
 
 def read_marks(rows: Mapping[str, Row]) -> dict[str, str]:
-    """Return job ids by mark; a mark that several have is nobody's."""
+    """Return job ids by mark; if several jobs have the same mark, none of them counts."""
     found: list[tuple[str, str]] = []
     for job_id, row in rows.items():
         listed = re.search(rf"(?:^|,){MARK_VARIABLE}=([^,]*)", row.get("Variable_List", ""))
@@ -89,7 +89,7 @@ def read_marks(rows: Mapping[str, Row]) -> dict[str, str]:
 
 
 def rank(job_id: str, row: Row) -> tuple[str, tuple[float, ...]]:
-    """Return a job's queue, and what goes first in it: priority, then who came first."""
+    """Return a job's queue and its sort key: by priority, and then by the time of submission."""
     priority = row.get("Priority", "")
     number = re.match(r"\d{1,15}", job_id, re.ASCII)
     return row.get("queue", ""), (
@@ -117,7 +117,7 @@ def read_time(text: str) -> float | None:
 
 
 def read_duration(text: str) -> timedelta | None:
-    """Return the length of ``[[HH:]MM:]SS``; None if it isn't one."""
+    """Return the length of time of ``[[HH:]MM:]SS``; None if the text is something else."""
     match = re.fullmatch(r"(?:(?:(\d{1,7}):)?(\d{1,9}):)?(\d{1,9})(?:\.\d+)?", text, re.ASCII)
     if match is None:
         return None
@@ -126,7 +126,7 @@ def read_duration(text: str) -> timedelta | None:
 
 
 def read_size(text: str) -> int | None:
-    """Return the bytes of ``100mb``, ``4gw`` (words of 8 bytes) or ``1024``; None if it's none."""
+    """Return the bytes of ``100mb``, ``4gw`` (words of 8 bytes) or ``1024``; else None."""
     match = re.fullmatch(r"(\d{1,18})([KMGTP]?)([BW]?)", text.upper(), re.ASCII)
     if match is None:
         return None
@@ -134,14 +134,14 @@ def read_size(text: str) -> int | None:
 
 
 def _end(row: Row, exit_codes: Mapping[int, str]) -> tuple[JobState, str, int | None]:
-    """Return how a job has ended: state, message and exit code."""
+    """Return how a job has ended: its state, a message and the exit code."""
     text = row.get("Exit_status", row.get("exit_status", ""))
     code = int(text) if re.fullmatch(r"-?\d{1,6}", text, re.ASCII) else None
     substate = row.get("substate", "")
-    # 91, "terminated", is a job that somebody deleted; 92 "finished"; 93 "failed" (job.h).
+    # job.h: 91 ("terminated") is a job that somebody deleted, 92 "finished", 93 "failed".
     if substate == "91" or " terminated by " in row.get("comment", ""):
         return JobState.CANCELED, "", None
-    if code is None:  # it never ran
+    if code is None:  # the job never ran
         ends = {"92": JobState.COMPLETED, "93": JobState.FAILED}
         return ends.get(substate, JobState.CANCELED), "", None
     if code == 0:
@@ -159,17 +159,17 @@ def _end(row: Row, exit_codes: Mapping[int, str]) -> tuple[JobState, str, int | 
 
 
 def _used_up(row: Row) -> bool:
-    """Return whether a job ran as long as it may: old releases tell only of the signal."""
+    """Return whether a job reached its time limit, of which old releases report only a signal."""
     used = read_duration(row.get("resources_used.walltime", ""))
     limit = read_duration(row.get("Resource_List.walltime", ""))
     return bool(used and limit and used >= limit)
 
 
 def _reason(row: Row, word: str, stuck: bool) -> str:
-    """Say why a job waits. Only the scheduler, and who runs it, can write a job's comment."""
+    """Return why a job waits. Only the scheduler and its managers can write a job's comment."""
     comment = re.sub(r"^Not Running:?\s*", "", row.get("comment", "").strip())
     if re.match(r"Job (run|started|was sent|held|has been requeued)\b", comment) and not stuck:
-        comment = ""  # of an earlier run, or of a hold: told below
+        comment = ""  # about an earlier run, or about a hold (see below)
     if word == "H" and not stuck:
         holds = row.get("Hold_Types", "")
         return comment or next((words for letter, words in _HOLDS if letter in holds), "")

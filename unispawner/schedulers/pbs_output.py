@@ -1,11 +1,11 @@
-"""What PBS's qstat prints of jobs, read so that nobody can forge a job or an attribute.
+"""Reads what PBS's qstat prints about jobs, so that nobody can forge a job or an attribute.
 
-Anybody may put quotes, commas and line breaks into an attribute: a variable's name, an account.
+Any user may put quotes, commas and line breaks into an attribute, such as the name of a variable.
 
-OpenPBS writes JSON with the library cJSON since 23.06 (openpbs#2604), which escapes all of it; such
-JSON is read as what it is. Before, since PBS 14, it wrote it by hand: values were not escaped, or
-not rightly, so that it is often no JSON at all (openpbs#1255, #2049, #2603), and names never were.
-Then the jobs are asked for in the format "dsv", a line each, with a delimiter that nobody knows.
+Since 23.06 OpenPBS writes JSON with the library cJSON (openpbs#2604), which escapes everything, and
+such JSON is read as it is. From PBS 14 until then it wrote JSON by itself: names were never escaped
+and values not always, so that the text is often not JSON at all (openpbs#1255, #2049, #2603). In
+that case the jobs are asked for in the format "dsv", each on one line, with a random delimiter.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _JOB = re.compile(r'\t\t("(?:[^"\\]|\\.)*"):\t\{')
 
 
 def is_handmade(text: str) -> bool:
-    """Return whether this is JSON as PBS wrote it by itself: four blanks, none behind a colon."""
+    """Return whether PBS wrote this JSON without cJSON: four blanks, and none after a colon."""
     return re.match(r'\{\n {4}"[^"\n]*":\S', text) is not None
 
 
 def read_json(text: str) -> dict[str, Row] | None:
-    """Read ``qstat -f -F json``; None if it isn't that, or not all of it."""
+    """Read ``qstat -f -F json``; return None if the text is something else, or cut off."""
     try:
         answer = _loads(text)
     except (ValueError, RecursionError):
@@ -41,9 +41,10 @@ def read_json(text: str) -> dict[str, Row] | None:
 
 
 def read_dsv(text: str, delimiter: str) -> dict[str, Row] | None:
-    """Read ``qstat -f -F dsv -D delimiter``: ``Job Id: 1.server``, then ``name=value``; or None.
+    """Read ``qstat -f -F dsv -D delimiter``: ``Job Id: 1.server``, and then ``name=value``.
 
-    A line break in a value is written as ``\\n``.
+    qstat writes a line break in a value as ``\\n``. Return None if the text is something else, or
+    cut off.
     """
     lines = text.split("\n")
     if lines.pop() or not all(line.startswith("Job Id: ") for line in lines if line):
@@ -59,7 +60,7 @@ def read_dsv(text: str, delimiter: str) -> dict[str, Row] | None:
 
 
 def _loads(text: str) -> Any:
-    """Read JSON; objects become tuples of pairs, in which a name that comes twice is seen."""
+    """Read JSON; objects become tuples of pairs, so that repeated names can be noticed."""
     return json.loads(
         text, object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str
     )
@@ -75,9 +76,10 @@ def _jobs(answer: Any) -> list[tuple[str, Any]] | None:
 
 
 def _split(text: str) -> list[tuple[str, Any]] | None:
-    """Read job by job what can't be read as a whole: somebody may have nested a thousand brackets.
+    """Read an answer job by job, if it can't be read as a whole.
 
-    cJSON writes each of a job's lines with three tabs or more, and a line break in none.
+    A user may have nested a thousand brackets. cJSON begins each line of a job with at least three
+    tabs, and writes no line break within a line.
     """
     lines = text.rstrip("\n").split("\n")
     begin, end = '\t"Jobs":\t{', ("\t}", "\t},")
@@ -110,16 +112,16 @@ def _read_or_none(text: str) -> Any:
 
 
 def _flatten(job: Any) -> Row | None:
-    """Return a job's attributes; None if it is no object, or one comes twice."""
+    """Return a job's attributes; None if it is not an object, or if an attribute comes twice."""
     if not isinstance(job, tuple):
         return None
     row: dict[str, str] = {}
     for name, value in job:
-        # The environment is the user's own: a variable may well be there twice.
+        # In the environment, which is the user's own, a variable may come twice.
         inner: _Pairs = value if isinstance(value, tuple) else ()
         pairs = [(f"{name}.{key}", one) for key, one in inner] or [(name, value)]
         for key, one in pairs:
             if key in row and name != "Variable_List":
                 return None
-            row[key] = one if isinstance(one, str) else ""  # nothing is read that lies deeper
+            row[key] = one if isinstance(one, str) else ""  # nothing that is nested deeper is read
     return row

@@ -1,4 +1,4 @@
-"""Slurm (written against 22.05's manual pages and output; later releases add states only)."""
+"""Slurm (written against the manual pages and output of 22.05; later releases only add states)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from ..errors import SchedulerUnavailable
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import divide_up, format_duration
 from . import slurm_inventory
@@ -16,10 +15,10 @@ from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionall
 from .inventory import Inventory
 from .reading import number_waiting
 
-# None of these can be written by a user: no name, no comment, no work directory.
+# A user can write none of these fields, unlike names, comments and work directories.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
 _GIVEN_UP = {"JobHoldMaxRequeue", "launch failed requeued held"}
-"""Slurm has tried, and holds the job for somebody to look at."""
+"""Reasons with which Slurm holds a job that it has tried to start, until somebody looks at it."""
 _HELD_REASONS = {
     "JobHeldAdmin",
     "JobHeldUser",
@@ -30,35 +29,35 @@ _HELD_REASONS = {
 
 REASONS = {
     "None": "",
-    "AssocGrpCpuLimit": "your account's share of cores is in use",
-    "AssocMaxJobsLimit": "your account runs as many jobs as it may",
-    "AssociationJobLimit": "your account runs as many jobs as it may",
-    "BadConstraints": "no node can ever meet what the job asks for",
+    "AssocGrpCpuLimit": "your account has reached its limit of cores",
+    "AssocMaxJobsLimit": "your account has reached its limit of running jobs",
+    "AssociationJobLimit": "your account has reached its limit of running jobs",
+    "BadConstraints": "no node has what the job asks for",
     "BeginTime": "the job's earliest start time has not come",
     "Dependency": "the job waits for another job",
     "InvalidAccount": "the account is not valid",
     "InvalidQOS": "the quality of service is not valid",
-    "JobArrayTaskLimit": "as many tasks of the array run as may",
+    "JobArrayTaskLimit": "the array has reached its limit of running tasks",
     "JobHeldAdmin": "an administrator holds the job",
-    "JobHeldUser": "you hold the job (scontrol release lets it go on)",
-    "JobHoldMaxRequeue": "the job was run again too often and is held",
+    "JobHeldUser": "you hold the job (`scontrol release` releases it)",
+    "JobHoldMaxRequeue": "the job was restarted too often and is held",
     "Licenses": "the job waits for a licence",
-    "MaxCpuPerAccount": "your account's share of cores is in use",
+    "MaxCpuPerAccount": "your account has reached its limit of cores",
     "NodeDown": "a node the job needs is down",
     "PartitionConfig": "the job asks for more than the partition allows",
     "PartitionDown": "the partition is down",
-    "PartitionInactive": "the partition takes no jobs now",
+    "PartitionInactive": "the partition does not accept jobs now",
     "PartitionNodeLimit": "the job asks for more nodes than the partition allows",
-    "PartitionTimeLimit": "the job asks for more time than the partition allows; "
-    "it won't start: cancel it and ask for less",
-    "Priority": "other jobs are before this one in the queue",
+    "PartitionTimeLimit": "the job asks for more time than the partition allows and will "
+    "not start; cancel it and ask for less",
+    "Priority": "other jobs come before this one in the queue",
     "Prolog": "the node is being prepared",
-    "QOSMaxJobsPerUserLimit": "you run as many jobs as you may",
-    "QOSJobLimit": "as many jobs run as the quality of service allows",
+    "QOSMaxJobsPerUserLimit": "you have reached your limit of running jobs",
+    "QOSJobLimit": "the quality of service has reached its limit of running jobs",
     "QOSTimeLimit": "the job asks for more time than the quality of service allows",
     "ReqNodeNotAvail": "a node the job needs is not available, or is reserved for maintenance",
     "Reservation": "the job waits for its reservation",
-    "ReservationDeleted": "the reservation is gone, and the job is held",
+    "ReservationDeleted": "the reservation no longer exists, and the job is held",
     "Resources": "waiting for resources to become free",
     "WaitingForScheduling": "the scheduler has not looked at the job yet",
     "JobLaunchFailure": "the job could not be launched",
@@ -69,12 +68,12 @@ REASONS = {
     "SystemFailure": "the cluster failed",
     "TimeLimit": "the job reached its time limit",
 }
-"""Reasons in plain words (squeue(1), JOB REASON CODES); others are shown as they are."""
+"""Reasons in plain words (squeue(1), JOB REASON CODES); others are shown in Slurm's words."""
 
 
 @dataclass(frozen=True)
 class Slurm(Scheduler):
-    """sbatch, squeue and scancel."""
+    """Slurm by sbatch, squeue, sinfo and scancel."""
 
     name = "slurm"
     title = "Slurm"
@@ -132,24 +131,24 @@ class Slurm(Scheduler):
     )
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return ``#SBATCH`` lines; the site's defaults hold for all that ``spec`` leaves out."""
+        """Return ``#SBATCH`` lines; the site's defaults apply to what ``spec`` leaves out."""
         resources = spec.resources
         memory = resources.memory
         options: list[tuple[str, Attribute | None]] = [
             ("job-name", spec.name),
             ("chdir", spec.directory),
-            ("output", _pattern(spec.stdout_path)),
-            # A requeued job adds to its log: its first life is what one wants to read about.
+            ("output", _escape_pattern(spec.stdout_path)),
+            # A requeued job appends to its log, so that the log of its first run remains.
             ("open-mode", "append"),
-            # The Hub's own limits are none of the job's business; sbatch would pass them on. But
-            # slurmd has raised that of core files for itself: the agent's is a login's, 0.
+            # sbatch would pass the Hub's own limits on to the job. Only the limit of core files is
+            # passed on: the agent has set it to that of a login (0), and slurmd's own is higher.
             ("propagate", "CORE"),
             ("nodes", resources.nodes),
             ("ntasks", resources.processes),
             ("ntasks-per-node", resources.processes_per_node),
             ("cpus-per-task", resources.cpu_cores_per_process),
             ("gpus-per-task", resources.gpu_cores_per_process or None),
-            # sbatch counts memory by node, PSI/J by job; K is 1024 bytes, and rounded up.
+            # sbatch counts memory for each node, PSI/J for the whole job. K means 1024 bytes.
             ("mem", f"{divide_up(memory, 1024 * resources.nodes)}K" if memory else None),
             ("exclusive", resources.exclusive_node_use or None),
             ("time", format_duration(spec.duration) if spec.duration else None),
@@ -165,26 +164,24 @@ class Slurm(Scheduler):
         return [_directive(key, value) for key, value in options if value not in (None, "")]
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return one squeue: ``-t all`` tells of jobs that ended within MinJobAge, too."""
+        """Return the squeue; ``-t all`` lists also jobs that ended within MinJobAge."""
         command = ["squeue", "-h", "-a", "-t", "all", "-o", "|".join(_FIELDS)]
         return command if job_ids is None else [*command, "-j", ",".join(job_ids)]
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
-        """Read squeue's rows; an id that Slurm does not know is simply not among them."""
+        """Read squeue's rows; there is no row for an id that Slurm does not know."""
         if reply.exit_status and self.meaning(reply) is Meaning.GONE:
             return {}
         self.check_answered(reply)
         rows = [line.split("|") for line in reply.stdout.splitlines() if line.strip()]
         if any(len(row) != len(_FIELDS) for row in rows):
-            raise SchedulerUnavailable(
-                "squeue's answer could not be read.", command=reply.command, output=reply.text
-            )
+            raise self.unreadable_error(reply)
         jobs = {row[0]: self._info(row) for row in rows}
         order = {row[0]: (row[5], _rank(row)) for row in rows}
         return number_waiting(jobs, order.__getitem__)
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Ask sinfo for every node in every partition, the hidden, too, and squeue for the jobs."""
+        """Ask sinfo for every node in every partition, and squeue for the number of jobs."""
         reply = yield list(slurm_inventory.NODES_COMMAND)
         self.check_answered(reply)
         inventory = slurm_inventory.read_inventory(reply.stdout)
@@ -194,7 +191,7 @@ class Slurm(Scheduler):
         return inventory if jobs is None else slurm_inventory.count_jobs(inventory, jobs)
 
     def mark_command(self) -> list[str]:
-        """Return a squeue of the caller's own jobs: here, and only here, comments are asked for."""
+        """Return the squeue of the caller's own jobs; only this command asks for comments."""
         return ["squeue", "-h", "-a", "-t", "all", "--me", "-o", "%i %k"]
 
     def _info(self, row: Sequence[str]) -> JobInfo:
@@ -206,7 +203,8 @@ class Slurm(Scheduler):
         return JobInfo(
             owner=owner,
             state=state,
-            message="" if state is JobState.CANCELED else _words(reason),
+            # A cancelled job keeps the reason for which it waited.
+            message="" if state is JobState.CANCELED else _explain(reason),
             exec_host="" if waits or host == "n/a" else host,
             estimated_start=_time(start) if waits else None,
             start_time=None if waits or state.final else _time(start),
@@ -217,28 +215,28 @@ class Slurm(Scheduler):
         )
 
 
-def _words(reason: str) -> str:
-    """Say a reason plainly. A cancelled job keeps the one for which it waited: not told then."""
-    # One may go on after a comma: "ReqNodeNotAvail, UnavailableNodes:node[1-2]".
+def _explain(reason: str) -> str:
+    """Return a reason in plain words."""
+    # A comma may separate details: "ReqNodeNotAvail, UnavailableNodes:node[1-2]".
     return REASONS.get(reason, REASONS.get(reason.split(",")[0], reason))
 
 
 def _rank(row: Sequence[str]) -> tuple[float, ...]:
-    """Slurm starts the highest priority first, and among equals the one submitted first."""
+    """Return a job's sort key: by priority, and then by the order of submission."""
     number = re.match(r"\d+", row[0])
     return (-float(row[6]) if row[6].isdigit() else 0.0, float(number[0]) if number else 0.0)
 
 
 def _time(text: str) -> float | None:
-    """Read squeue's local time; ``N/A`` and ``Unknown`` are None."""
+    """Read squeue's local time; return None for ``N/A`` and ``Unknown``."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
 
 
-def _pattern(path: str) -> str:
-    """Keep sbatch from replacing ``%u`` and the like in a file's name (sbatch(1))."""
+def _escape_pattern(path: str) -> str:
+    """Return a path in which sbatch replaces no ``%u`` and the like (sbatch(1))."""
     return path.replace("%", "%%")
 
 
@@ -250,7 +248,7 @@ def _directive(key: str, value: Attribute | None) -> str:
 
 
 def _quote(value: str) -> str:
-    """Quote for sbatch's own reader of directives, which knows quotes and backslashes."""
+    """Quote a value for sbatch, which reads quotes and backslashes in directives."""
     if re.fullmatch(r"[\w.,:/=+@%^*\[\]|&!()-]+", value, re.ASCII):
         return value
     return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'

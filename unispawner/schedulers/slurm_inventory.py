@@ -16,7 +16,7 @@ _FIELDS = (
     *("CPUsState", "Memory", "AllocMem", "Gres", "GresUsed"),
 )
 _WIDTH = 400
-"""Characters in a column: sinfo cuts what is longer."""
+"""How many characters a column may have: sinfo cuts off the rest."""
 _AVAILABLE = {"idle", "mixed", "allocated", "completing", "planned"}
 _COLUMNS = ",".join(f"{name}:{_WIDTH}|" for name in _FIELDS)
 
@@ -71,7 +71,7 @@ def count_jobs(inventory: Inventory, text: str) -> Inventory:
 
 
 def _node(row: Mapping[str, str], queue: str) -> Node:
-    # StateLong may carry a flag: * for no answer, ~ for powered off (sinfo(1), NODE STATE CODES).
+    # StateLong may end with a flag, as in sinfo(1): * for no answer, ~ for powered off.
     available = re.sub(r"\W+$", "", row["StateLong"]) in _AVAILABLE and "*" not in row["StateLong"]
     _, idle, _, cores = (_number(text) or 0 for text in row["CPUsState"].split("/"))
     memory, used = _megabytes(row["Memory"]), _megabytes(row["AllocMem"])
@@ -90,7 +90,7 @@ def _node(row: Mapping[str, str], queue: str) -> Node:
 
 
 def _gpus(gres: str) -> int:
-    """Count the GPUs in ``gpu:a100:2(S:0-1),gpu:1,license:3`` or ``gpu:a100:1(IDX:0)``."""
+    """Return the number of GPUs in ``gpu:a100:2(S:0-1),gpu:1,license:3``."""
     plain = re.sub(r"\([^)]*\)", "", gres)
     return sum(int(one) for one in re.findall(r"(?:^|,)gpu(?::[^:,]+)*?:(\d+)(?=,|$)", plain))
 
@@ -105,7 +105,7 @@ def _megabytes(text: str) -> int | None:
 
 
 def _limit(text: str) -> timedelta | None:
-    """Read a time limit: ``7-00:00:00``, ``2:00:00``, ``10:00``; ``infinite`` and ``n/a`` None."""
+    """Read ``7-00:00:00``, ``2:00:00`` or ``10:00``; return None for ``infinite`` and ``n/a``."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
     if match is None:
         return None

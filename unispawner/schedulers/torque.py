@@ -17,7 +17,7 @@ from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
 from .pbs_job import (
     COULD_NOT_START,
-    HOST_STARTED_ANEW,
+    HOST_RESTARTED,
     TIME_IS_UP,
     TOO_MUCH_MEMORY,
     TOO_MUCH_PROCESSOR_TIME,
@@ -35,19 +35,19 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Torque(PbsFamily):
-    """qsub, qstat, qdel, qselect and pbsnodes of TORQUE."""
+    """TORQUE by qsub, qstat, qdel, qselect and pbsnodes."""
 
     torque_gpus: bool = setting(
         False,
-        """The server knows the nodes' GPUs (`gpus=` in its list of nodes), so that a job can ask
-        for them: nodes=1:ppn=4:gpus=2. False (the default): a job that asks for GPUs is refused.
-        """,
+        """Whether TORQUE's server knows the nodes' GPUs (`gpus=` in its list of nodes). True: jobs
+        request GPUs, as in nodes=1:ppn=4:gpus=2. False (the default): a job that requests GPUs is
+        refused.""",
     )
     torque_moab: bool = setting(
         False,
-        """Maui or Moab schedules here: reservations and nodes for one job alone are asked for
-        with -W x=. False (the default): TORQUE's own scheduler, which would pass over both, so a
-        job that asks for one is refused.""",
+        """Whether Maui or Moab schedules the jobs. True: reservations and whole nodes are requested
+        with -W x=. False (the default): TORQUE's own scheduler, which ignores both, so that a job
+        that requests one of them is refused.""",
     )
 
     name = "torque"
@@ -57,7 +57,7 @@ class Torque(PbsFamily):
     reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "start_time", "estimated_end", "exit_code")
     )
-    # qstat(1B). C is read with the exit status.
+    # qstat(1B). What C means depends on the exit status, too.
     states: ClassVar = {
         "Q": JobState.QUEUED,
         "W": JobState.QUEUED,
@@ -73,31 +73,31 @@ class Torque(PbsFamily):
         -1: COULD_NOT_START,
         -2: COULD_NOT_START,
         -3: COULD_NOT_START,
-        -4: HOST_STARTED_ANEW,
-        -5: HOST_STARTED_ANEW,
-        -6: HOST_STARTED_ANEW,
+        -4: HOST_RESTARTED,
+        -5: HOST_RESTARTED,
+        -6: HOST_RESTARTED,
         -8: COULD_NOT_START,
         -9: COULD_NOT_START,
         -10: TOO_MUCH_MEMORY,
         -11: TIME_IS_UP,
         -12: TOO_MUCH_PROCESSOR_TIME,
     }
-    # qsub puts its own host before it; that nothing is copied there, TORQUE knows (torque#130).
+    # qsub writes its own host before the path; TORQUE copies nothing to /dev/null (torque#130).
     nowhere = "/dev/null"
     longest_name = 63
 
     def supported(self) -> frozenset[str]:
-        """Return the fields that can be expressed: some need more than TORQUE alone."""
+        """Return the fields that a job can ask for: some need more than TORQUE itself."""
         there = {field for field, name in _SETTINGS.items() if getattr(self, name)}
         return self.supports | there
 
     def check_supported(self, spec: JobSpec) -> None:
-        """Refuse, and name the setting that would change it.
+        """Refuse also what needs a setting; the message names the setting.
 
         Raises
         ------
         InvalidJobError
-            Naming the field.
+            If there is such a field; the message names it.
         """
         asked = {
             "gpu_cores_per_process": spec.resources.gpu_cores_per_process,
@@ -107,19 +107,22 @@ class Torque(PbsFamily):
         for field, value in asked.items():
             if value and field not in self.supported():
                 raise InvalidJobError(
-                    f"{field}: TORQUE by itself can't be asked for this ({value!r}); where it can, "
-                    f"set c.UniSpawner.{_SETTINGS[field]} = True"
+                    f"{field}: TORQUE by itself does not support this ({value!r}); if the cluster "
+                    f"does, set c.UniSpawner.{_SETTINGS[field]} = True"
                 )
-        if re.search(r"[;:,\s]", spec.reservation_id):  # what is behind would be more extensions
+        # What follows one of these characters would be another extension.
+        if re.search(r"[;:,\s]", spec.reservation_id):
             raise InvalidJobError(
-                f"reservation_id: {spec.reservation_id!r} is no reservation's name"
+                f"reservation_id: {spec.reservation_id!r} must not contain blanks, commas, colons "
+                "or semicolons"
             )
         super().check_supported(spec)
 
     def resources(self, spec: JobSpec) -> dict[str, str]:
-        """Return the nodes, the job's memory and its time.
+        """Return the nodes, the memory and the time limit.
 
-        ``mem`` is the whole job's, as PSI/J's memory is; pmem and vmem would limit each process.
+        ``mem`` counts for the whole job, as PSI/J's memory does; pmem and vmem would limit each
+        process.
         """
         asked = spec.resources
         cores = asked.per_node * (asked.cpu_cores_per_process or 1)
@@ -136,13 +139,13 @@ class Torque(PbsFamily):
         return resources
 
     def extensions(self, spec: JobSpec) -> list[str]:
-        """Return what is Maui's or Moab's to know."""
+        """Return what only Maui or Moab reads."""
         alone = ["NACCESSPOLICY:SINGLEJOB"] if spec.resources.exclusive_node_use else []
         reservation = spec.reservation_id
         return [f"FLAGS:ADVRES:{reservation}", *alone] if reservation else alone
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return one qstat: it tells of jobs that ended within keep_completed, too."""
+        """Return the qstat; it reports also jobs that ended within keep_completed."""
         return ["qstat", "-x", *(job_ids or ())]
 
     def rows(self, reply: Reply) -> dict[str, Row] | None:
@@ -152,8 +155,8 @@ class Torque(PbsFamily):
     def other_ids(self, rows: Mapping[str, Row]) -> dict[str, str]:
         """Return each job's id with and without the server's name.
 
-        qstat leaves the name out, or shows another, as the server is configured
-        (display_job_server_suffix, job_suffix_alias); what qsub says need not be the same.
+        Depending on the server's configuration (display_job_server_suffix, job_suffix_alias), qstat
+        leaves out the server's name or shows another one, and qsub may print something else again.
         """
         found: list[tuple[str, str]] = []
         for job_id, row in rows.items():
@@ -166,15 +169,16 @@ class Torque(PbsFamily):
         queues, server, nodes = yield from pbs_inventory.ask(self, ["pbsnodes", "-a"])
         return Inventory(
             tuple(pbs_inventory.read_queues(queues, server, gpus="gpus")),
-            tuple(pbs_inventory.torque_nodes(nodes, queues)),
+            tuple(pbs_inventory.read_torque_nodes(nodes, queues)),
         )
 
 
 def read_xml(text: str) -> dict[str, Row] | None:
-    """Read ``qstat -x``; None if it isn't that, or not all of it. Of no job it prints nothing.
+    """Read ``qstat -x``; return None if the text is something else, or cut off.
 
-    With ids it prints a document for each. In a value ``<`` is always escaped; but any control
-    character may be there, with which it is no XML, so that each job is read by itself.
+    qstat prints nothing if there is no job, and with ids a document for each job. In values, ``<``
+    is always escaped, but they may contain control characters, which XML does not allow. So each
+    job is read separately.
     """
     text = text.strip()
     if text and not (text.startswith("<Data>") and text.endswith("</Data>")):
@@ -185,10 +189,10 @@ def read_xml(text: str) -> dict[str, Row] | None:
 
 
 def _read_job(text: str) -> dict[str, str] | None:
-    """Return a job's attributes; None if it can't be read, or one comes twice."""
+    """Return a job's attributes; None if they can't be read, or if one comes twice."""
     try:
-        # No document type can stand within an element, and no entity is known without one.
-        job = ElementTree.fromstring(text)  # noqa: S314
+        # An element can't contain a document type, without which no entity can be defined.
+        job = ElementTree.fromstring(text)  # noqa: S314 (no entities: see above)
     except ElementTree.ParseError:
         return None
     row: dict[str, str] = {}
