@@ -38,7 +38,7 @@ async def test_defaults_are_right(name: str) -> None:
         ({"batch_submit_cmd": "qsub {nope}"}, "batch_submit_cmd: there is no field 'nope'"),
         ({"batch_query_cmd": "qstat {jobid}"}, "batch_query_cmd: there is no field 'jobid'"),
         ({"exec_prefix": "sudo -u {user}"}, "exec_prefix: there is no field 'user'"),
-        ({"state_running_re": "R("}, "state_running_re: 'R\\(' is no regular expression"),
+        ({"state_running_re": "R("}, "state_running_re: 'R\\(' is not a valid regular expression"),
         ({"state_exechost_re": "host"}, "state_exechost_re: 'host' needs a group"),
         ({"state_exechost_exp": r"int-\2"}, "there is no group 2 in state_exechost_re"),
         ({"command_timeout": 0}, "command_timeout"),

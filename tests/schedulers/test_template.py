@@ -190,7 +190,7 @@ def test_what_the_script_has_no_place_for(template: str, spec: JobSpec, told: st
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("nprocs", "template.nprocs: this is what cpu_cores_per_process says"),
+        ("nprocs", "template.nprocs: use cpu_cores_per_process instead"),
         ("cmd", "template.cmd can't be set"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets import Dict, Unicode
 
-from ..schedulers.template_dialect import linear, read_dialect
+from ..schedulers.template_dialect import make_linear, read_dialect
 from .base import BatchSpawnerBase
 from .status import LONGEST_LOGGED
 
@@ -98,7 +98,7 @@ class BatchSpawnerRegexStates(BatchSpawnerBase):
     def state_gethost(self) -> str | None:
         """Return the host that ``state_exechost_re`` finds in ``job_status``."""
         assert self.state_exechost_re, "Misconfigured: define state_exechost_re"
-        match = re.search(linear(self.state_exechost_re), self.job_status)
+        match = re.search(make_linear(self.state_exechost_re), self.job_status)
         if not match:
             words = self.job_status[:LONGEST_LOGGED]
             self.log.error("Spawner unable to match host addr in job status: %s", words)

@@ -1,8 +1,8 @@
 """Any scheduler that a set of templates describes: see docs/templates.md.
 
-The set's commands, patterns and script stand for what the other files of this folder know of their
-schedulers. It is read from files, on either side; the script is filled in elsewhere
-(:mod:`unispawner.script.from_template`), for that may take Jinja.
+The set's commands, patterns and script replace what the modules of other schedulers contain. Either
+side reads the set from its files. The script is filled in by
+:mod:`unispawner.script.from_template`, because that may need Jinja.
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ from ..job import JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler, setting
 from .inventory import Inventory
 from .reading import keep_unique
-from .template_dialect import Dialect, check_trusted, linear, read_dialect
-from .template_fields import CARRIES, OURS, asked, attributes, mentioned
+from .template_dialect import Dialect, check_trusted, make_linear, read_dialect
+from .template_fields import EXPRESSES, RESERVED, custom_fields, find_mentioned, job_values
 
 
 @dataclass(frozen=True)
 class Template(Scheduler):
-    """A set of templates: of ``legacy_templates/``, or a site's own."""
+    """A scheduler by a set of templates, which is in ``legacy_templates/`` or the site's own."""
 
     template: str = setting(
         "",
-        """The set of templates: "torque", "moab", "pbs", "slurm", "gridengine", "htcondor" or
-        "lsf", which are batchspawner's, or the whole path of a folder of your own, which users can
-        read and nobody but root or the Hub's account can write (docs/templates.md).""",
+        """The set of templates: "torque", "moab", "pbs", "slurm", "gridengine", "htcondor" or "lsf"
+        (batchspawner's templates), or the absolute path of a folder of your own. Users must be able
+        to read the folder, and only root and the Hub's account may be able to change it. See
+        docs/templates.md.""",
     )
 
     name = "template"
     title = "The scheduler"
-    # Of many schedulers: a number, with a server's name or a letter or two around it.
+    # In many schedulers: a number, with a server's name or some letters around it.
     job_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@\[\]-]{0,199}", re.ASCII)
-    supports: ClassVar = frozenset()  # it depends on the set: see supported()
+    supports: ClassVar = frozenset()  # depends on the set: see supported()
     reports: ClassVar = frozenset({"exec_host"})
-    refused = OURS | {"name", "prologue", "epilogue"}
-    # In this order: a pattern may be wider than it should be ([QH] is pending, H is held).
+    refused = RESERVED | {"name", "prologue", "epilogue"}
+    # The first match counts, because a pattern may match too much ([QH] is pending, H is held).
     states: ClassVar = {
         "ended": JobState.COMPLETED,
         "stuck": JobState.HELD,
@@ -47,7 +48,7 @@ class Template(Scheduler):
         "running": JobState.RUNNING,
         "pending": JobState.QUEUED,
     }
-    # What is said in many words by many schedulers; a set's own patterns come first.
+    # Messages of many schedulers; the set's own patterns are tried before these.
     errors = (
         (
             r"(can('|no)?t|could ?n[o']t|unable to|failed to) (be )?(connect|contact|reach|"
@@ -67,74 +68,75 @@ class Template(Scheduler):
 
     @property
     def dialect(self) -> Dialect:
-        """The set, as read.
+        """The set of templates.
 
         Raises
         ------
         InvalidJobError
-            If there is none of that name, or it can't be right.
+            If there is no such set, or if one of its files is wrong.
         """
         if not self.template:
             raise InvalidJobError(
-                'template: scheduler = "template" needs a set of templates: c.UniSpawner.template '
-                '= "torque", or the whole path of a folder'
+                'template: it is empty, but scheduler = "template" needs a set of templates; set '
+                'c.UniSpawner.template = "torque", for example, or the absolute path of a folder'
             )
         return read_dialect(self.template)
 
     @property
     def query_key(self) -> Hashable:
-        """Each set has commands of its own."""
+        """The name, and the set, whose commands are its own."""
         return (self.name, self.template)
 
     def needed_commands(self) -> tuple[str, ...]:
-        """Return the programs of the set's commands."""
+        """Return the programs that the set's commands run."""
         return tuple(self.dialect.programs)
 
     def check_set_up(self) -> None:
-        """Make sure that the set is complete, and that only root and the Hub can change it.
+        """Check that the set is complete, and that only root and the Hub's account can change it.
 
         Raises
         ------
         InvalidJobError
-            Saying what is wrong in which file.
+            If something is wrong; the message names the file.
         """
         dialect = self.dialect
         check_trusted(dialect)
         if not dialect.all_jobs and not dialect.pattern("owner"):
             raise InvalidJobError(
-                f"template: {dialect.folder}/dialect.ini: [patterns] needs owner, or there must be "
-                "[all_jobs]: nobody's word counts for whose a job is but the scheduler's"
+                f"template: {dialect.folder}/dialect.ini: [patterns]: owner is missing, and there "
+                "is no [all_jobs] either. One of them is needed, because only the scheduler's word "
+                "counts for who owns a job"
             )
         if "memory" in self._mentioned and not dialect.fields.get("memory"):
             raise InvalidJobError(
-                f"template: {dialect.folder}/dialect.ini: the script names {{memory}}: [fields] "
-                "must say how it is written, as in memory = {mebibytes}mb"
+                f"template: {dialect.folder}/dialect.ini: [fields]: memory is missing, and the "
+                "script has {memory}. Say how it is written, as in memory = {mebibytes}mb"
             )
 
     # -- what a job asks for -------------------------------------------------------------------
 
     @property
     def _mentioned(self) -> set[str]:
-        return mentioned(self.dialect.script) | mentioned(self.dialect.submit)
+        return find_mentioned(self.dialect.script) | find_mentioned(self.dialect.submit)
 
     def supported(self) -> frozenset[str]:
-        """Return what the set's script has a field for."""
+        """Return the fields that the set's script can express."""
         named = self._mentioned
-        if not self.dialect.fields.get("gres"):  # then it is an attribute's alone
+        if not self.dialect.fields.get("gres"):  # then only a custom attribute fills it
             named.discard("gres")
-        return frozenset(field for name in named for field in CARRIES.get(name, ()))
+        return frozenset(field for name in named for field in EXPRESSES.get(name, ()))
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return none: they are in the set's script."""
+        """Return no directives: the set's script contains them."""
         return []
 
     def check_supported(self, spec: JobSpec) -> None:
-        """Refuse what the set's script has no field for.
+        """Refuse a job that asks for something for which the set's script has no field.
 
         Raises
         ------
         InvalidJobError
-            Naming the first such field, and the script.
+            If there is such a field; the message names the first one and the script.
         """
         script = f"{self.dialect.folder}/{self.dialect.file}"
         try:
@@ -145,45 +147,50 @@ class Template(Scheduler):
             ) from None
         named = self._mentioned
         if spec.resources.nodes > 1:
-            raise InvalidJobError(f"node_count: {script} is for one node")
+            raise InvalidJobError(
+                f"node_count: {script} is a script for one node, and the job needs "
+                f"{spec.resources.nodes}"
+            )
         for name, default in (("prologue", ""), ("epilogue", ""), ("name", JobSpec().name)):
             if getattr(spec, name) != default and name not in named:
                 trait = "job_name" if name == "name" else name
-                raise InvalidJobError(f"{trait}: {script} has no {{{name}}}")
-        filled = asked(self.dialect, spec)
-        for name in attributes(spec):
+                raise InvalidJobError(f"{trait}: {script} has no field {{{name}}}; leave it unset")
+        filled = job_values(self.dialect, spec)
+        for name in custom_fields(spec):
             if name not in named:
                 raise InvalidJobError(
-                    f"custom_attributes: template.{name}: {script} has no {{{name}}}"
+                    f"custom_attributes: template.{name}: {script} has no field {{{name}}}"
                 )
-            if name in CARRIES and (name == "nprocs" or filled[name]):
+            if name in EXPRESSES and (name == "nprocs" or filled[name]):
                 raise InvalidJobError(
-                    f"custom_attributes: template.{name}: this is what {CARRIES[name][0]} says"
+                    f"custom_attributes: template.{name}: use {EXPRESSES[name][0]} instead"
                 )
         for name in self.dialect.needs:
-            if not filled.get(name) and name not in attributes(spec):
-                what = CARRIES.get(name, (f"the custom attribute template.{name}",))[0]
-                raise InvalidJobError(f"{what}: {script} can't do without {{{name}}}: set it")
+            if not filled.get(name) and name not in custom_fields(spec):
+                what = EXPRESSES.get(name, (f"the custom attribute template.{name}",))[0]
+                raise InvalidJobError(
+                    f"{what}: it is not set, but {script} can't do without {{{name}}}; set it"
+                )
 
-    # -- what became of it ---------------------------------------------------------------------
+    # -- status --------------------------------------------------------------------------------
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
-        """Return the command for everybody's jobs, none if there is none; or for the first id."""
+        """Return the command for the first id, or for all jobs; empty if the set has none."""
         if job_ids is None:
             return self.dialect.words(self.dialect.all_jobs.get("query", ""))
         return self.command(self.dialect.query, *job_ids)
 
     def command(self, command: str, *job_ids: str) -> list[str]:
-        """Return the words of a command about a job."""
+        """Return the words of a command about one job."""
         return [word.format(job_id=job_ids[0]) for word in self.dialect.words(command)]
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
-        """Read everybody's jobs: each row by the patterns of [all_jobs].
+        """Read the jobs of all users: each row with the patterns of [all_jobs].
 
-        A row without an id or owner is none; a job that comes twice is left out.
+        A row without an id or an owner does not count, and neither does a job that comes twice.
         """
         if not (self.meaning(reply) is Meaning.GONE and not reply.stdout.strip()):
-            self.check_answered(reply)  # LSF fails where there is no job
+            self.check_answered(reply)  # LSF fails if there is no job
         patterns, text = self.dialect.all_jobs, reply.stdout.strip()
         found: list[tuple[str, JobInfo]] = []
         for row in re.finditer(patterns.get("row", r"\A\Z"), text, re.MULTILINE):
@@ -197,12 +204,12 @@ class Template(Scheduler):
         return keep_unique(found)
 
     def read_job(self, reply: Reply) -> JobInfo | None:
-        """Read the answer about one job; None if the scheduler knows no such job.
+        """Read the answer about one job; return None if the scheduler knows no such job.
 
         Raises
         ------
         SchedulerUnavailable
-            If it failed, and not because there is no such job.
+            If the command failed for another reason.
         """
         text = reply.stdout.strip()
         info = self._info(text, all_jobs=False)
@@ -211,11 +218,11 @@ class Template(Scheduler):
         if self.meaning(reply) is Meaning.GONE:
             return None
         self.check_answered(reply)
-        # A set that names no end says all there is with waiting and running, as batchspawner's do.
+        # A set without "ended", such as batchspawner's, knows only waiting and running jobs.
         return info if text and self.dialect.pattern("ended") else None
 
     def _info(self, text: str, *, all_jobs: bool) -> JobInfo:
-        """Return what a row or an answer says of its job."""
+        """Return what a row, or an answer about one job, says about it."""
         patterns = {**self.dialect.patterns, **(self.dialect.all_jobs if all_jobs else {})}
         words = (one for one in self.states if patterns.get(one))
         word = next((one for one in words if re.search(patterns[one], text, re.MULTILINE)), "")
@@ -223,16 +230,16 @@ class Template(Scheduler):
         return JobInfo(
             owner=_group(patterns.get("owner", ""), text),
             state=self.state(word),
-            message="the scheduler holds it" if word == "stuck" else "",
+            message="the scheduler holds the job" if word == "stuck" else "",
             exec_host=_group(patterns.get("exec_host", ""), text) if running else "",
             native_state=word,
             stuck=word == "stuck",
         )
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
-        """Ask for these jobs one after the other, or for everybody's.
+        """Ask for these jobs one after the other, or for the jobs of all users.
 
-        Where the command for one job is a list, too, the job is looked for in it.
+        If the command for one job also prints a list, the job is searched in it.
         """
         if job_ids is None:
             return self.read_status((yield self.status_command()))
@@ -248,9 +255,9 @@ class Template(Scheduler):
         return found
 
     def query_tracked(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
-        """Ask for everybody's jobs, or for each of these where there is no such command.
+        """Ask for the jobs of all users, or for each of these if the set has no such command.
 
-        A job whose owner isn't told, or of which nothing is learnt, is left out.
+        A job is left out if its owner, or anything about it, can't be found out.
         """
         self.check_set_up()
         if self.dialect.all_jobs:
@@ -272,21 +279,21 @@ class Template(Scheduler):
     # -- the rest ------------------------------------------------------------------------------
 
     def mark_command(self) -> list[str]:
-        """Return none: a template has no place for a mark."""
+        """Return no command: a template has no place for a mark."""
         return []
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
-        """Find none. A job whose id got lost finds its environment removed, and ends at once."""
-        yield from ()  # a dialogue all the same
+        """Return no marks. A job whose id was lost ends at once: its environment was removed."""
+        yield from ()  # makes this a dialogue
         return {}
 
     def inventory(self) -> Dialogue[Inventory]:
-        """Know nothing of queues and nodes."""
+        """Return an empty inventory: a set does not describe queues and nodes."""
         yield from ()
         return Inventory()
 
     def meaning(self, reply: Reply) -> Meaning:
-        """Return what a failed command means, by the set's own patterns before the general ones."""
+        """Return what a failed command means; the set's own patterns are tried first."""
         own = (("not_found", Meaning.GONE), ("unknown", Meaning.UNAVAILABLE))
         for name, meaning in own:
             pattern = self.dialect.pattern(name)
@@ -296,12 +303,12 @@ class Template(Scheduler):
 
 
 def _group(pattern: str, text: str) -> str:
-    match = re.search(linear(pattern), text, re.MULTILINE) if pattern else None
+    match = re.search(make_linear(pattern), text, re.MULTILINE) if pattern else None
     return (match[1] or "") if match else ""
 
 
 def _by_other_name(jobs: dict[str, JobInfo], job_ids: Collection[str]) -> dict[str, JobInfo]:
-    """Return the jobs that the list calls "12" and the submission "12.server", or the reverse."""
+    """Return jobs whose id is "12" in the list and "12.server" at submission, or the reverse."""
     short = {job_id.partition(".")[0]: info for job_id, info in jobs.items() if "." in job_id}
     names = {job_id: job_id.partition(".")[0] for job_id in job_ids if job_id not in jobs}
     either = {**short, **jobs}

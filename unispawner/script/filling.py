@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from string import Formatter
 from typing import Any
 
 from ..errors import InvalidJobError
+from ..schedulers.template_dialect import format_fields
 
 
 def uses_jinja(template: str) -> bool:
@@ -84,7 +84,7 @@ def field_names(template: str) -> set[str]:
         If the text is not a template, as when a brace is left open.
     """
     if not uses_jinja(template):
-        return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        return format_fields(template)
     from jinja2 import Environment, TemplateSyntaxError, meta
 
     try:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from ..errors import InvalidJobError
 from ..job import JobSpec
 from ..schedulers.template_dialect import Dialect
-from ..schedulers.template_fields import fields, mentioned
+from ..schedulers.template_fields import all_fields, find_mentioned
 from .filling import field_names, fill_template, find_line, unknown_field, uses_jinja
 
 WRAPPER = "batchspawner-singleuser"
@@ -45,7 +45,7 @@ def launcher_options(spec: JobSpec) -> tuple[list[str], list[str]]:
 
 def writes_log(dialect: Dialect) -> bool:
     """Return whether the set's script itself sends the job's output to our log file."""
-    return "log" in mentioned(dialect.script)
+    return "log" in find_mentioned(dialect.script)
 
 
 def render_template(spec: JobSpec, dialect: Dialect, place: Place) -> str:
@@ -75,7 +75,7 @@ def job_fields(spec: JobSpec, dialect: Dialect, place: Place) -> dict[str, str]:
     if dialect.language == "condor_submit":
         # Within '…' within "…": condor_submit(1), "arguments". A "$(" would begin a macro.
         command = command.replace("'", "''").replace('"', '""').replace("$", "$(DOLLAR)")
-    values = fields(
+    values = all_fields(
         dialect,
         spec,
         cmd=command,

@@ -30,7 +30,7 @@ def test_a_legacy_class_that_is_right(doctor: Doctor) -> None:
         ('c.BatchSpawnerBase.queue = "x"', "hub", "c.BatchSpawnerBase has no queue"),
         ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
         ('c.TorqueSpawner.batch_script = "{cmd} {typo}"', "job", "there is no field 'typo'"),
-        ('c.TorqueSpawner.state_running_re = "R("', "job", "is no regular expression"),
+        ('c.TorqueSpawner.state_running_re = "R("', "job", "is not a valid regular expression"),
         ('c.TorqueSpawner.agent_python = "/none/python"', "agent_python", "users can't read"),
         (
             'c.TorqueSpawner.batch_submit_cmd = "nosuch -q {queue}"',

@@ -12,7 +12,7 @@ from ...job import JobSpec
 from ...schedulers import Scheduler
 from ...schedulers.base import Reply
 from ...schedulers.template import Template
-from ...schedulers.template_fields import mentioned
+from ...schedulers.template_fields import find_mentioned
 from ...script.from_template import Place, job_fields, submit_command
 from ..commands import run
 from ..files import write_private
@@ -34,7 +34,7 @@ class Executor:
         entry = pwd.getpwuid(os.getuid())
         dialect = self.scheduler.dialect
         values = job_fields(spec, dialect, Place(str(directory), entry.pw_name, entry.pw_dir))
-        if "script" in mentioned(dialect.submit):
+        if "script" in find_mentioned(dialect.submit):
             write_private(directory / "script", script)
             (directory / "script").chmod(0o700)
             script = ""
