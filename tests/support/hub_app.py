@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     yield Hub(app, f"http://127.0.0.1:{port}/hub/api")
     server.stop()
     await server.close_all_connections()
+    await _close_http_client()
     for monitor in monitor_module._monitors.values():
         for job in monitor.jobs:
             monitor.untrack(job)
@@ -120,6 +122,14 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
             await asyncio.wait({monitor._task}, timeout=PATIENCE)
     close_all_sessions()
     app.db.get_bind().dispose()
+
+
+async def _close_http_client() -> None:
+    """Close what JupyterHub 6 has opened to ask its proxy, whose end it leaves to chance."""
+    if find_spec("jupyterhub.httpclient"):
+        from jupyterhub.httpclient import JupyterHubHTTPClient
+
+        await JupyterHubHTTPClient.loop_instance().close()
 
 
 class Server:
