@@ -103,10 +103,8 @@ class ProfilesSpawner(WrapSpawner):
 
         Raises
         ------
-        InvalidJobError
-            Naming the profile, and the part of it that can't be right.
-        SchedulerUnavailable
-            If a scheduler does not answer, and everything else is right.
+        InvalidJobError, SchedulerUnavailable
+            As :func:`.check.check_profiles`.
         """
         try:
             spawner = cls(config=config)
