@@ -1,7 +1,7 @@
-"""Is the host that a job reports the one on which the scheduler runs it?
+"""Checks that the host which a job reports is the host on which the scheduler runs it.
 
-A job runs what its user likes, so its word alone would let it point its route at anything that the
-proxy can reach.
+A job runs whatever its user wants. If its report alone counted, it could point its route at
+anything that the proxy can reach.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from ..errors import InvalidJobError, SchedulerUnavailable
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _LONGEST = 255
 RESOLVE_TIMEOUT = 5.0
-"""Seconds."""
+"""How long (seconds) a name may take to be resolved."""
 
-# A name that a user made up may take its time. Its thread can't be stopped: they get threads of
-# their own, so that nobody else's start waits for them.
+# A name that a user has made up may take long, and its thread can't be stopped. Such names have
+# threads of their own, so that no other user's start waits for them.
 _OURS = ThreadPoolExecutor(4, "unispawner-resolve")
 _THEIRS = ThreadPoolExecutor(4, "unispawner-resolve-reported")
+
+_FIX_REPORT = "Check c.UniSpawner.report_host and c.UniSpawner.host_map."
+_FIX_NAME = "Set an address for it in c.UniSpawner.host_map."
+_FIX_LEGACY = "It was read from the output of batch_query_cmd (state_exechost_re, state_gethost)."
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -39,24 +43,24 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
     reported
         The host that the job says it runs on: a name or an address.
     exec_host
-        The host the scheduler says it runs on, after ``host_map``.
+        The host that the scheduler says it runs on, after ``host_map``.
     loopback
         True if jobs run on the Hub's own host.
 
     Raises
     ------
     InvalidJobError
-        If they are not the same host, or it is one that no server may be on.
+        If they are different hosts, or no server may be on this host.
     SchedulerUnavailable
-        If a name can't be resolved just now.
+        If a name can't be resolved at the moment.
     """
     if not _HOST.fullmatch(reported):
-        raise InvalidJobError(f"host: {reported[:300]!r} is no host name and no address")
-    wanted = await _addresses(exec_host, _OURS)
+        raise InvalidJobError(f"host: {reported[:300]!r} is neither a host name nor an address")
+    wanted = await _addresses(exec_host, _OURS, _FIX_NAME)
     if _first_label(reported) == _first_label(exec_host):
-        addresses = wanted  # a full and a short name: what the scheduler says is resolved
+        addresses = wanted  # a full and a short name: the scheduler's is resolved
     else:
-        addresses = await _addresses(reported, _THEIRS)
+        addresses = await _addresses(reported, _THEIRS, _FIX_NAME)
     own = _own_addresses()
     if loopback:
         wanted |= own
@@ -64,17 +68,17 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
     if not both:
         raise InvalidJobError(
             f"host: the server reports {reported} ({_list(addresses)}), but the scheduler says "
-            f"that its job runs on {exec_host} ({_list(wanted)}). If both are right, the "
-            "administrator maps the one to the other in c.UniSpawner.host_map, or sets "
-            "c.UniSpawner.report_host."
+            f"that its job runs on {exec_host} ({_list(wanted)}). If both are right, map the "
+            "scheduler's name to the reported address in c.UniSpawner.host_map, or choose what "
+            "servers report in c.UniSpawner.report_host."
         )
     if not loopback:
-        _refuse_own(reported, both, own)
+        _refuse_own(reported, both, own, _FIX_REPORT)
     return str(both[0])
 
 
 async def check_exec_host(exec_host: str, *, here: bool) -> str:
-    """Return the address of the host that the scheduler gives, whatever the job says.
+    """Return the address of the host that a legacy class's query names; no report counts.
 
     Parameters
     ----------
@@ -84,15 +88,18 @@ async def check_exec_host(exec_host: str, *, here: bool) -> str:
     Raises
     ------
     InvalidJobError
-        If no server may be there.
+        If no server may be on this host.
     SchedulerUnavailable
-        If the name can't be resolved just now.
+        If the name can't be resolved at the moment.
     """
-    # Its user may have had a hand in the answer.
+    # The job's user may have written parts of the scheduler's answer.
     if len(exec_host) > _LONGEST:
-        raise InvalidJobError(f"host: {exec_host[:_LONGEST]!r}… is no host name")
-    found = await _addresses(exec_host, _THEIRS)
-    _refuse_own(exec_host, found, _own_addresses(), here=here)
+        raise InvalidJobError(
+            f"exec_host: {exec_host[:_LONGEST]!r}… is longer than a host name can be "
+            f"({_LONGEST} characters)"
+        )
+    found = await _addresses(exec_host, _THEIRS, _FIX_LEGACY)
+    _refuse_own(exec_host, found, _own_addresses(), _FIX_LEGACY, here=here)
     return str(min(found, key=lambda address: (address.version, int(address))))
 
 
@@ -103,39 +110,41 @@ def is_own(address: str) -> bool:
 
 
 def _refuse_own(
-    host: str, addresses: Iterable[Address], own: set[Address], *, here: bool = False
+    host: str, addresses: Iterable[Address], own: set[Address], fix: str, *, here: bool = False
 ) -> None:
-    """Refuse what no server may be at; the Hub's own host only if it isn't ``here``."""
+    """Refuse addresses that no server may have; with ``here`` the Hub's own are allowed."""
     for address in addresses:
         mine = address.is_loopback or address in own
-        if not here if mine else _never(address):
+        if not here if mine else _is_special(address):
+            kind = "an address of the Hub's own host" if mine else "which is not a node's address"
             raise InvalidJobError(
-                f"host: {host} is {address}, an address of the Hub's own host or one that is not "
-                "routed; no server may be there"
+                f"host: {host} is {address}, {kind}. No server may be there. {fix}"
             )
 
 
-async def _addresses(host: str, threads: ThreadPoolExecutor) -> set[Address]:
+async def _addresses(host: str, threads: ThreadPoolExecutor, fix: str) -> set[Address]:
     loop = asyncio.get_running_loop()
     resolve = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
     try:
         found = await asyncio.wait_for(loop.run_in_executor(threads, resolve), RESOLVE_TIMEOUT)
     except socket.gaierror as error:
         raise SchedulerUnavailable(
-            f"The Hub's host can't resolve {host!r} ({error.strerror}); the administrator can map "
-            "it to a name that it can, in c.UniSpawner.host_map."
+            f"The Hub's host can't resolve {host!r} ({error.strerror}). {fix}"
         ) from None
     except asyncio.TimeoutError:
-        raise SchedulerUnavailable(f"Resolving {host!r} took too long.") from None
+        raise SchedulerUnavailable(
+            f"{host!r} could not be resolved within {RESOLVE_TIMEOUT:g} s. Check the name service "
+            "of the Hub's host."
+        ) from None
     except UnicodeError:
-        raise InvalidJobError(f"host: {host!r} is no host name") from None
-    # A scope ("fe80::1%eth0") is no part of the address proper.
+        raise InvalidJobError(f"host: {host!r} is not a valid host name") from None
+    # A scope ("fe80::1%eth0") is not a part of the address.
     texts = {str(entry[4][0]).partition("%")[0] for entry in found}
     return {_unmapped(ipaddress.ip_address(text)) for text in texts}
 
 
 def _first_label(host: str) -> str:
-    """Return ``node1`` of ``node1.cluster.example``, and the whole of an address."""
+    """Return ``node1`` for ``node1.cluster.example``; an address is returned whole."""
     return host if re.fullmatch(r"[0-9.]+|.*:.*", host) else host.partition(".")[0].lower()
 
 
@@ -154,7 +163,7 @@ def _unmapped(address: Address) -> Address:
     return mapped or address
 
 
-def _never(address: Address) -> bool:
+def _is_special(address: Address) -> bool:
     return (
         address.is_loopback
         or address.is_link_local
