@@ -221,7 +221,7 @@ def test_a_scheduler_that_is_found_starts(hub: Hub, command: Callable[[str, str]
     text = '[ "$1" = --version ] && echo "slurm 22.05.8"\nexit 0'
     config = command("squeue", text) + 'c.UniSpawner.resources = {"memory": "1G"}\n'
     log = hub.serves(config)
-    assert ("unispawner is wrong" in log, "Nobody can start" in log) == (False, False)
+    assert ("unispawner is wrong" in log, "No user can start" in log) == (False, False)
 
 
 def test_a_scheduler_that_is_down_is_no_wrong_configuration(
@@ -232,7 +232,10 @@ def test_a_scheduler_that_is_down_is_no_wrong_configuration(
         '[ "$1" = --version ] && echo "slurm 22.05.8" && exit\necho "Unable to contact" >&2; exit 1'
     )
     log = hub.serves(command("squeue", text))
-    assert "Nobody can start a server just now: scheduler: of those on this host none" in log
+    assert (
+        "No user can start a server until this is solved: scheduler: of those on this host none"
+        in log
+    )
     assert "Unable to contact" in log
     assert "unispawner is wrong" not in log
 

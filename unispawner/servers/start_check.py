@@ -1,9 +1,9 @@
-"""A configuration that can't work is told when the Hub starts, not to the first user.
+"""Checks the configuration when the Hub starts, so that the first user does not meet its errors.
 
-JupyterHub has no hook for that: it knows its spawner as a class until somebody starts a server. It
-imports the class before there is an instance of itself, and before it has read its configuration.
-So we add to what it does once that is read: set up its handlers. This is the only place where
-something of JupyterHub's is replaced.
+JupyterHub has no hook for that: it makes no spawner until a user starts a server. It imports the
+spawner's class before it has an instance of itself, and before it has read its configuration. So
+the check is added to the first step after that, which sets up the handlers. This is the only place
+where something of JupyterHub's is replaced.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 
 
 def watch() -> None:
-    """Have a Hub of this process check its configuration before it serves."""
+    """Make a Hub of this process check its configuration before it serves."""
     module = sys.modules.get("jupyterhub.app")
     hub_class = getattr(module, "JupyterHub", None)
     original = getattr(hub_class, "init_handlers", None)
@@ -35,14 +35,14 @@ def watch() -> None:
 
 
 class _Once(logging.Filter):
-    """Lets each message pass once: a profile is tried many times, and traitlets warns each time."""
+    """Drops repeated messages: a profile is tried many times, and traitlets warns each time."""
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is to be logged."""
+        """Return whether a record is logged: whether its message is new."""
         message = record.getMessage()
         new = message not in self._seen
         self._seen.add(message)
@@ -50,7 +50,7 @@ class _Once(logging.Filter):
 
 
 def _check(hub: Any) -> None:
-    """Log what is wrong; end the Hub if it can't become right by itself."""
+    """Log what is wrong; end the Hub unless a later try may succeed without a change."""
     check = getattr(hub.spawner_class, "check_config", None)
     if check is None:
         return
@@ -61,10 +61,10 @@ def _check(hub: Any) -> None:
             asyncio.run(check(hub.config))
         except UniSpawnerError as error:
             errors.append(error)
-        except Exception:  # a bug, ours or of a site's own class, is no reason not to start
+        except Exception:  # a bug, ours or of a site's class, must not keep the Hub down
             hub.log.exception("The configuration of unispawner could not be checked")
 
-    # In a loop of its own: the Hub's is busy starting, and serves nobody yet.
+    # In a thread with its own loop: the Hub's loop is running this very function.
     thread = threading.Thread(target=work, name="check of the configuration", daemon=True)
     once = _Once()
     hub.log.addFilter(once)
@@ -75,4 +75,4 @@ def _check(hub: Any) -> None:
         if isinstance(error, InvalidJobError):
             hub.log.critical("The configuration of unispawner is wrong: %s", error)
             hub.exit(1)
-        hub.log.error("Nobody can start a server just now: %s", error)
+        hub.log.error("No user can start a server until this is solved: %s", error)
