@@ -62,7 +62,7 @@ def test_words_for_a_job_that_is_gone(new_spawner: Any, words: str) -> None:
     """Each scheduler's own, as they were seen."""
     spawner = new_spawner()
     spawner.job_id, spawner.job_status = JOB, words
-    assert JobStatus.NOTFOUND is spawner._judge(failed=True)
+    assert JobStatus.NOTFOUND is spawner._read_status(failed=True)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_words_of_what_becomes_the_user(new_spawner: Any, words: str) -> None:
     """That exec_prefix fails says nothing of the job."""
     spawner = new_spawner()
     spawner.job_id, spawner.job_status = JOB, words
-    assert JobStatus.UNKNOWN is spawner._judge(failed=True)
+    assert JobStatus.UNKNOWN is spawner._read_status(failed=True)
 
 
 async def test_a_query_that_hangs(new_spawner: Any) -> None:
@@ -322,7 +322,7 @@ async def test_a_users_name_reaches_no_shell(new_spawner: Any) -> None:
     """An authenticator may let people choose their names."""
     spawner = new_spawner(req_username="$(id)", req_homedir="/")
     spawner.exec_prefix = "echo {username};"
-    assert "echo '$(id)'; echo RUN userhost123" == spawner._command(
+    assert "echo '$(id)'; echo RUN userhost123" == spawner._fill_command(
         "batch_query_cmd", spawner.get_req_subvars()
     )
 

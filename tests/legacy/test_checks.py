@@ -29,24 +29,30 @@ async def test_defaults_are_right(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
-        ({"batch_script": "{cmd} {typo}"}, "batch_script: there is no field 'typo'; known"),
-        ({"batch_script": "{cmd} ${HOME}"}, "batch_script: there is no field 'HOME'"),
-        ({"batch_script": "{cmd} {"}, "batch_script: ValueError"),
-        ({"batch_script": "{% if x %}{{cmd}}"}, "batch_script: TemplateSyntaxError"),
+        ({"batch_script": "{cmd} {typo}"}, "batch_script: there is no field 'typo'"),
+        ({"batch_script": "{cmd} ${HOME}"}, "field 'HOME'.*only in a Jinja template"),
+        ({"batch_script": "{cmd} {"}, "batch_script: the template can't be filled in: ValueError"),
+        (
+            {"batch_script": "{% if x %}{{cmd}}"},
+            "batch_script: the template can't be filled in: TemplateS",
+        ),
         ({"batch_submit_cmd": "qsub {nope}"}, "batch_submit_cmd: there is no field 'nope'"),
         ({"batch_query_cmd": "qstat {jobid}"}, "batch_query_cmd: there is no field 'jobid'"),
         ({"exec_prefix": "sudo -u {user}"}, "exec_prefix: there is no field 'user'"),
         ({"state_running_re": "R("}, "state_running_re: 'R\\(' is not a valid regular expression"),
         ({"state_exechost_re": "host"}, "state_exechost_re: 'host' needs a group"),
-        ({"state_exechost_exp": r"int-\2"}, "there is no group 2 in state_exechost_re"),
+        (
+            {"state_exechost_exp": r"int-\2"},
+            "uses the group 2, which state_exechost_re does not have",
+        ),
         ({"command_timeout": 0}, "command_timeout"),
     ],
 )
-async def test_what_can_be_known_at_the_start(settings: dict[str, Any], words: str) -> None:
-    """Which trait, what is wrong with it, and its text."""
-    with pytest.raises(InvalidJobError, match=words) as raised:
+async def test_what_can_be_known_at_the_start(settings: dict[str, Any], message: str) -> None:
+    """A wrong template, pattern or value is refused; the error names the trait and its text."""
+    with pytest.raises(InvalidJobError, match=message) as raised:
         await check(TorqueSpawner, **settings)
     for value in settings.values():
         assert str(value) in str(raised.value).replace("\\\\", "\\")

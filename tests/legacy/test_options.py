@@ -90,14 +90,14 @@ async def test_a_value_stands_for_itself(new_spawner: Any, value: str) -> None:
 )
 async def test_control_characters_are_refused(new_spawner: Any, value: str) -> None:
     """A line break would begin a directive or a command of its own: 400, with the field's name."""
-    with pytest.raises(RuntimeError, match="nprocs: .* holds a control character") as raised:
+    with pytest.raises(RuntimeError, match="nprocs: .* has a control character") as raised:
         await script_of(new_spawner, {"nprocs": value})
     assert 400 == raised.value.status_code  # type: ignore[attr-defined]
 
 
 async def test_lists_and_objects(new_spawner: Any) -> None:
     """Where one value is needed, more are an error; elsewhere they are a site's own business."""
-    with pytest.raises(RuntimeError, match="nprocs: .* must be one text or number"):
+    with pytest.raises(RuntimeError, match="nprocs: .* must be a single text or number"):
         await script_of(new_spawner, {"nprocs": ["1", "2"]})
     script = await script_of(new_spawner, {"environment": {"a": "b"}, "nprocs": None})
     assert "" == script["nprocs"]
@@ -132,7 +132,7 @@ async def test_a_form_whose_code_sets_traits(new_spawner: Any) -> None:
             return {}
 
     spawner = new_spawner(Setting, options_form=FORM)
-    with pytest.raises(InvalidJobError, match="notes: .* may hold letters"):
+    with pytest.raises(InvalidJobError, match="notes: .* may have only letters"):
         await spawner.run_options_from_form({"queue": ["long; really"], "notes": ["x; rm -rf ~"]})
     assert ("", "") == (spawner.req_queue, spawner.req_prologue)  # for the next start of it
     await spawner.run_options_from_form({"queue": ["long; really"], "notes": ["python/3.11"]})
@@ -150,7 +150,7 @@ async def test_a_link_is_taken_as_a_form(new_spawner: Any) -> None:
             return form
 
     spawner = new_spawner(Setting, options_form=FORM)
-    with pytest.raises(InvalidJobError, match="notes: .* may hold letters"):
+    with pytest.raises(InvalidJobError, match="notes: .* may have only letters"):
         await spawner.options_from_query({"notes": ["x; rm -rf ~"]})
     assert "" == spawner.req_prologue
     link = {"opt-notes": ["python/3.11"], "opt-cmd": ["evil"]}
@@ -169,7 +169,7 @@ async def test_options_that_set_traits(new_spawner: Any) -> None:
         apply_user_options={"queue": "req_queue"},
     )
     for value in ("$(touch evil)", "--wrap=evil", "a --wrap=evil"):
-        with pytest.raises(RuntimeError, match="queue: .* may hold letters") as raised:
+        with pytest.raises(RuntimeError, match="queue: .* may have only letters") as raised:
             await spawner._run_apply_user_options({"queue": value})
         assert 400 == raised.value.status_code  # type: ignore[attr-defined]
         assert "" == spawner.req_queue
@@ -224,5 +224,5 @@ def test_plain_text_may_have_spaces() -> None:
 @pytest.mark.parametrize("value", ["-x", "a -x", {"a": ["b", {"c": "$d"}]}, {"$d": 1}])
 def test_text_that_is_not_plain(value: Any) -> None:
     """A word that could be an option; and whatever is deep inside of what a REST body can hold."""
-    with pytest.raises(InvalidJobError, match="a: .* may hold letters"):
+    with pytest.raises(InvalidJobError, match="a: .* may have only letters"):
         check_plain({"a": value}, read_form(""))

@@ -1,8 +1,9 @@
 """batchspawner's classes under their names: a site changes ``batchspawner.`` to ``unispawner.``.
 
-:mod:`.dialects` has the classes, :mod:`.base` the life of a server, :mod:`.commands` templates and
-commands, :mod:`.traits` the settings; :mod:`.options` what users may put into a script,
-:mod:`.environment` and :mod:`.private_files` where secrets are.
+:mod:`.dialects` has the classes of the schedulers and :mod:`.base` their base class;
+:mod:`.commands` fills in and runs the commands, and :mod:`.job` follows the job; :mod:`.traits` has
+the settings, and :mod:`.checks` checks them. :mod:`.options` decides what users may put into a
+script; :mod:`.environment` and :mod:`.private_files` keep secrets from other users.
 """
 
 from __future__ import annotations

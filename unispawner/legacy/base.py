@@ -1,9 +1,8 @@
 """BatchSpawnerBase: batchspawner's class, with its traits, hooks, messages and order of calls.
 
-A site's subclass of batchspawner's works unchanged. What is ours lies underneath, and only where
-there is a real Hub: the job's secrets are in a private file (:mod:`.private_files`), what finds the
-job again is saved at once, a start survives a restart of the Hub, and a stop ends when the
-scheduler has taken it.
+A site's subclass of batchspawner's class works unchanged. In a real Hub, unispawner adds: the job's
+secrets are in a private file (:mod:`.private_files`); what finds the job again is saved at once; a
+start survives a restart of the Hub; a stop goes on until the scheduler has accepted it.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ _STOP_TRIES = 10
 
 
 class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
-    """Runs each user's server as a batch job, by commands that are templates.
+    """Runs each user's server as a batch job, with commands that are templates.
 
-    A subclass gives ``batch_script``, ``batch_submit_cmd``, ``batch_query_cmd`` and
+    A subclass sets ``batch_script``, ``batch_submit_cmd``, ``batch_query_cmd`` and
     ``batch_cancel_cmd``, and writes :meth:`state_ispending`, :meth:`state_isrunning` and
     :meth:`state_gethost`.
     """
@@ -44,31 +43,35 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
 
     @classmethod
     async def check_config(cls, config: Any) -> None:
-        """Make sure that a configuration can work, before there is anybody to start a server.
+        """Check a configuration when the Hub starts, before any user starts a server.
 
         Raises
         ------
         InvalidJobError
-            For a template or a pattern that can't be right.
+            If a template or a pattern is wrong.
         """
         await check_config(cls, config)
 
     # -- state ---------------------------------------------------------------------------------
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a server that was there when the Hub ended; batchspawner's own state will do."""
+        """Take up a server that ran when the Hub ended; it may have been batchspawner's."""
         super().load_state(state)
-        # It may be of batchspawner, or of whatever was there before; an error would end the Hub.
+        # batchspawner or another spawner may have saved the state. An error here ends the Hub.
         job_id = str(state.get("job_id") or "")
         self.job_id = job_id if is_job_id(job_id) else ""
         if self.job_id != job_id:
             name = bookkeeping.log_name(self)
-            self.log.warning("%s: no valid job id is saved: %.300r", name, job_id)
+            self.log.warning(
+                "%s: the saved job id %.300r is not a job id, so the server is forgotten",
+                name,
+                job_id,
+            )
         self.job_status = str(state.get("job_status") or "")
         self.server_job = BatchJob(self, SavedState.from_dict(state.get("unispawner")))
 
     def get_state(self) -> dict[str, Any]:
-        """Return what is saved: batchspawner's two entries, and one of ours in a real Hub."""
+        """Return what is saved: batchspawner's two entries and, in a real Hub, one of ours."""
         state = super().get_state()
         ours = {
             "job_id": self.job_id,
@@ -89,35 +92,36 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
     async def start(self) -> tuple[str, int]:
         """Submit the job; return host and port when its server has reported.
 
-        Cancelling this does not cancel the job: a Hub that shuts down does that, too.
+        If this is cancelled, the job goes on: a Hub that shuts down cancels it, too.
         """
         self.ip = self.traits()["ip"].default_value
         self.port = self.traits()["port"].default_value
         if self.server:
             self.server.port = self.port
-        incomplete = (AssertionError, NotImplementedError)  # of a class that is not complete
+        incomplete = (AssertionError, NotImplementedError)  # the class is not complete
         with failures_of_start(self.log, bookkeeping.log_name(self), BatchFailure, incomplete):
             return await self._start(self.server_job)
 
     async def _start(self, job: BatchJob) -> tuple[str, int]:
+        cls = type(self).__name__
         try:
             if error := await job.submit(self._submit(job)):
                 raise error
             if not self.job_id:
-                cls = type(self).__name__
-                raise SubmitError(words.legacy_no_job_id(cls, self.batch_submit_cmd, self._no_id))
+                output = self._output_without_id
+                raise SubmitError(words.legacy_no_job_id(cls, self.batch_submit_cmd, output))
             return await job.wait_host(), self.port
         except NotImplementedError:
             raise
         except RuntimeError as error:  # run_command's: the scheduler's own words
-            what = str(error) or f"{self.batch_submit_cmd!r} failed and printed nothing"
-            raise SubmitError(what) from error
+            silent = f"c.{cls}.batch_submit_cmd: {self.batch_submit_cmd!r} failed without a message"
+            raise SubmitError(str(error) or silent) from error
 
     async def _submit(self, job: BatchJob) -> Exception | None:
-        """Submit, and save the job's id before anything else is awaited; return what went wrong."""
+        """Submit the job and save its id before anything else is awaited; return the error."""
         try:
             await self.submit_batch_script()
-        except Exception as error:  # a subclass's own, too: whoever waits raises it
+        except Exception as error:  # the caller raises it, a subclass's own errors, too
             result: Exception | None = error
         else:
             result = None
@@ -130,7 +134,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
     # -- poll, stop ----------------------------------------------------------------------------
 
     async def poll(self) -> int | None:
-        """Ask for the job: None while there is one, or the scheduler does not answer; else 1."""
+        """Query the job: return 1 if it has ended, None if it exists or no scheduler answers."""
         job = self.server_job
         if job.submitting:
             return None
@@ -148,10 +152,10 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         return None
 
     async def stop(self, now: bool = False) -> None:
-        """Cancel the job; without ``now``, return when it has ended.
+        """Cancel the job; unless ``now`` is set, wait about ten seconds for its end.
 
-        In a real Hub it tries until the scheduler takes it: JupyterHub forgets a server whose stop
-        has returned or raised.
+        In a real Hub the cancel command is repeated until it succeeds: JupyterHub forgets a server
+        when its stop has returned or raised.
         """
         if self.in_hub:
             await self.server_job.stop()
@@ -178,7 +182,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
     # -- progress ------------------------------------------------------------------------------
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield once a second what the last query said."""
+        """Yield the job's state of the last query once a second."""
         while True:
             if self.state_ispending():
                 yield {"message": words.LEGACY_PENDING}

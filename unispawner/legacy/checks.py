@@ -1,4 +1,4 @@
-"""What can be wrong in a legacy configuration, told with the trait's name and its text."""
+"""Checks of a legacy configuration when the Hub starts: errors name the trait and show its text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from traitlets import TraitError
 
 from ..errors import InvalidJobError
 from ..schedulers.template_dialect import check_pattern
-from .filling import fill_in, known_fields
+from .filling import fill_in, template_fields
 from .traits import BatchTraits
 
 COMMANDS = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
@@ -21,24 +21,24 @@ _PATTERNS = (
 
 
 async def check_config(cls: type[BatchTraits], config: Any) -> None:
-    """Make sure that a configuration's templates can be filled in and its patterns be matched.
+    """Check that a configuration's templates can be filled in and its patterns can be used.
 
-    What only a user's options or a subclass's own methods can give isn't known here.
+    Fields that come from a user's options or from a subclass's own methods are not known here.
 
     Raises
     ------
     InvalidJobError
-        For the first that can't.
+        For the first template or pattern that is wrong.
     """
     try:
         spawner = cls(config=config)
     except TraitError as error:
         raise InvalidJobError(str(error)) from None
-    fields = known_fields(spawner)
-    open_ended = _own(cls, "get_req_subvars")
+    fields = template_fields(spawner)
+    open_ended = _is_replaced(cls, "get_req_subvars")
     for trait in COMMANDS:
         _check_template(spawner, trait, fields, open_ended)
-    if not (_own(cls, "_get_batch_script") or _own(cls, "submit_batch_script")):
+    if not (_is_replaced(cls, "_get_batch_script") or _is_replaced(cls, "submit_batch_script")):
         open_ended = open_ended or bool(spawner.options_form or spawner.user_option_keys)
         _check_template(spawner, "batch_script", fields, open_ended)
     for trait in _PATTERNS:
@@ -50,8 +50,8 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
     _check_expansion(spawner)
 
 
-def _own(cls: type, method: str) -> bool:
-    """Return whether a site's class has a method of its own in place of ours."""
+def _is_replaced(cls: type, method: str) -> bool:
+    """Return whether a site's class replaces a method of unispawner's."""
     return not getattr(cls, method).__module__.startswith(__package__)
 
 
@@ -66,16 +66,16 @@ def _check_template(
 
 
 def _check_expansion(spawner: BatchTraits) -> None:
-    r"""Refuse a ``state_exechost_exp`` with a ``\2`` where there is one group."""
+    r"""Refuse a ``state_exechost_exp`` that names a missing group: ``\2`` where there is one."""
     text = getattr(spawner, "state_exechost_exp", "")
     if not text:
         return
     pattern = re.compile(spawner.state_exechost_re)
     for found in re.findall(r"\\(\d+)|\\g<(\w+)>", text):
         name = "".join(found)
-        known = name in pattern.groupindex or (name.isdigit() and int(name) <= pattern.groups)
-        if not known:
+        exists = name in pattern.groupindex or (name.isdigit() and int(name) <= pattern.groups)
+        if not exists:
             raise InvalidJobError(
-                f"c.{type(spawner).__name__}.state_exechost_exp: {text!r}: there is no group "
-                f"{name} in state_exechost_re: {pattern.pattern!r}"
+                f"c.{type(spawner).__name__}.state_exechost_exp: {text!r} uses the group {name}, "
+                f"which state_exechost_re does not have: {pattern.pattern!r}"
             )

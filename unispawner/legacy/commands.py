@@ -1,4 +1,8 @@
-"""The commands of a legacy job: templates, filled in and run by a shell, as batchspawner does."""
+"""The commands of a legacy job: templates that a shell runs, as batchspawner does it.
+
+From top to bottom: how a template is filled in and run, what of it a user may choose, and the
+submission, the query and the cancellation; last, what a subclass writes.
+"""
 
 from __future__ import annotations
 
@@ -17,42 +21,42 @@ from ..submit_host.host import HOST
 from ..web import bookkeeping
 from ..web.failures import BatchFailure
 from . import environment, options
-from .filling import fill_in
+from .filling import cannot_fill, fill_in
 from .job import BatchJob
 from .status import LONGEST_LOGGED, CommandFailed, JobStatus, is_job_id
 from .traits import BatchTraits
 
 OUTPUT_LIMIT = 4 * 1024**2
-"""Bytes of a command's output, which its user may have written: it is read on the event loop. A
-thousand jobs of Grid Engine's take half of one MiB."""
+"""How many bytes a command may print. Its user may have written them, and they are parsed on the
+event loop. Grid Engine's list of a thousand jobs has half a MiB."""
 _offered: dict[tuple[object, ...], set[str]] = {}
-"""The names of options that a site's ``options_from_form`` has made of a form's fields. By class,
-user and form: another profile, or another user, may be offered less."""
+"""The names of the options that a site's ``options_from_form`` has made of a form's fields. The key
+is class, user and form, because another profile, or another user, may be offered less."""
 
 
 class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
-    """How a job is submitted, asked for and cancelled."""
+    """How a job is submitted, queried and cancelled."""
 
     server_job: BatchJob
-    _unheard = False
-    """True if the last query failed in a way that says nothing of the job; it is logged once."""
+    _unanswered = False
+    """True if the last query failed and its output says nothing about the job."""
     _gone = False
-    """True if the last query said that the job is gone."""
-    _no_id = ""
+    """True if the last query said that the job no longer exists."""
+    _output_without_id = ""
     """What the submit command printed, if no job id could be read from it."""
 
     @property
     def in_hub(self) -> bool:
-        """True if the spawner is a Hub's, and not one that a test has made by itself.
+        """True if the spawner belongs to a running Hub, False if a test has made it.
 
-        Tests of site subclasses set ``mock_port`` in place of a report: no server will run.
+        Tests of a site's subclass set ``mock_port`` instead of running a server that reports.
         """
         return bool(self.user and self.user.settings.get("hub")) and not hasattr(self, "mock_port")
 
-    # -- templates -----------------------------------------------------------------------------
+    # -- templates and commands ----------------------------------------------------------------
 
     def get_req_subvars(self) -> dict[str, Any]:
-        """Return what templates may name: each trait ``req_xyz`` as ``xyz``."""
+        """Return the fields of templates: the value of each trait ``req_xyz`` as ``xyz``."""
         subvars = {
             name[4:]: getattr(self, name) for name in self.trait_names() if name.startswith("req_")
         }
@@ -61,21 +65,21 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
         return subvars
 
     def cmd_formatted_for_batch(self) -> str:
-        """Return the text that ``{cmd}`` stands for."""
+        """Return the text that ``{cmd}`` stands for: the command that starts the server."""
         return " ".join([self.batchspawner_singleuser_cmd, *self.cmd, *self.get_args()])
 
     async def _get_batch_script(self, **subvars: Any) -> str:
-        """Return the job's script; a subclass may make its own."""
+        """Return the job's script; a subclass may replace this method."""
         return format_template(self.batch_script, **subvars)
 
-    def _command(self, trait: str, subvars: Mapping[str, Any]) -> str:
-        """Return a command behind ``exec_prefix``, both filled in."""
+    def _fill_command(self, trait: str, subvars: Mapping[str, Any]) -> str:
+        """Return ``exec_prefix`` and the command of a trait, both filled in."""
         username = options.quote("username", str(subvars.get("username", "")))
         safe = {**subvars, "username": username}
         return " ".join(fill_in(self, name, safe) for name in ("exec_prefix", trait))
 
     def formatted_exec_prefix(self) -> str:
-        """Return what becomes the user, filled in."""
+        """Return ``exec_prefix``, filled in."""
         username = options.quote("username", self.req_username)
         return fill_in(self, "exec_prefix", {**self.get_req_subvars(), "username": username})
 
@@ -87,14 +91,15 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
         Parameters
         ----------
         input
-            What it reads; nothing by default.
+            The text on its standard input; empty by default.
         env
-            Its environment. Default: that of the Hub's which is no secret.
+            Its environment. Default: the Hub's variables that hold no secret.
 
         Raises
         ------
         RuntimeError
-            With what it wrote to standard error, if it fails or takes over ``command_timeout``.
+            If the line fails, with what it wrote to standard error, or if it takes longer than
+            ``command_timeout``.
         """
         public = environment.of_commands(self.public_environment)
         try:
@@ -105,34 +110,34 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
                 timeout=self.command_timeout,
                 output_limit=OUTPUT_LIMIT,
                 group=self.user.name,
-                directory=_directory(),
+                directory=_find_directory(),
             )
         except UniSpawnerError as error:
             self.log.error("%s: %s", cmd, error.message)
             raise CommandFailed(error.message) from None
         if done.exit_status != 0:
-            words = done.stderr.decode("utf-8", "replace").strip()
+            error_output = done.stderr.decode("utf-8", "replace").strip()
             self.log.error("Subprocess returned exitcode %s", done.exit_status)
-            self.log.error(words)
-            raise CommandFailed(words)
+            self.log.error(error_output)
+            raise CommandFailed(error_output)
         return done.stdout.decode("utf-8", "replace").strip()
 
     # -- what a user chooses -------------------------------------------------------------------
 
     async def run_options_from_form(self, form_data: dict[str, Any]) -> Any:
-        """Hand over to the site's ``options_from_form`` what the form has fields for, no more."""
-        form = await self._form()
+        """Give the site's ``options_from_form`` the fields of the form; drop all other data."""
+        form = await self._read_form()
         given = {name: form_data[name] for name in form_data if name in form.names}
-        with self._plain_where_run(given, form):
+        with self._guard_commands(given, form):
             result = await maybe_future(super().run_options_from_form(given))
         if isinstance(result, Mapping):
             _offered.setdefault(self._form_key(form), set()).update(result)
         return result
 
     def options_from_query(self, query_data: dict[str, Any]) -> Any:
-        """Take what a link asks for as a form's: anybody can have a user follow one.
+        """Treat the options of a link as a form's: anybody can make a user follow a link.
 
-        JupyterHub 5 leaves the prefix of ``?opt-…`` to us.
+        JupyterHub 5 leaves the prefix ``opt-`` of ``?opt-NAME=…`` on the names.
         """
         return self.run_options_from_form(
             {name.removeprefix("opt-"): values for name, values in query_data.items()}
@@ -141,22 +146,32 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
     async def check_applied_options(
         self, user_options: dict[str, Any], apply: Callable[[dict[str, Any]], Awaitable[None]]
     ) -> None:
-        """Check what ``apply_user_options`` sets from options that may come by the REST API."""
+        """Let ``apply_user_options`` set traits from plain text only: REST sends any text."""
         if not (user_options and self.apply_user_options):
             await apply(user_options)
             return
         try:
-            with self._plain_where_run(user_options, await self._form()):
+            with self._guard_commands(user_options, await self._read_form()):
                 await apply(user_options)
         except InvalidJobError as error:
             raise BatchFailure(error) from error
 
     @contextmanager
-    def _plain_where_run(self, given: Mapping[str, Any], form: options.Form) -> Iterator[None]:
-        """Have a site's own code set traits of commands from what was typed, if that is plain.
+    def _guard_commands(self, given: Mapping[str, Any], form: options.Form) -> Iterator[None]:
+        """Let a site's own code set the traits of commands from typed text only if that is plain.
 
-        Else they stay as they were. The spawner may be started another time, and it is the Hub's
-        own shell that reads its commands.
+        The Hub's own shell reads the commands. If the text is refused, the traits get their former
+        values back, because the same spawner may be started again.
+
+        Parameters
+        ----------
+        given
+            What the user has typed or chosen.
+
+        Raises
+        ------
+        InvalidJobError
+            If a trait was changed, and a text of the user's is not plain.
         """
         names = [name for name in self.trait_names() if name.startswith(("req_", "batch"))]
         before = {name: getattr(self, name) for name in (*names, "exec_prefix")}
@@ -173,23 +188,29 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
     def _form_key(self, form: options.Form) -> tuple[object, ...]:
         return type(self), self.user.name, frozenset(form.names)
 
-    async def _form(self) -> options.Form:
+    async def _read_form(self) -> options.Form:
         form = options.read_form(await self.get_options_form() or "")
         form.names.update(self.user_option_keys)
         return form
 
     async def _fields_from_options(self, taken: set[str]) -> dict[str, str]:
-        """Return what the user's options put into the script."""
+        """Return the script's fields that come from the user's options.
+
+        Parameters
+        ----------
+        taken
+            The fields that have a value without them.
+        """
         chosen = dict(self.user_options or {})
         if not chosen:
             return {}
-        form = await self._form()
+        form = await self._read_form()
         offered = {*form.names, *_offered.get(self._form_key(form), ())}
         found, refused = options.fields_from_options(chosen, taken, offered)
         if refused:
             self.log.warning(
-                "%s: the user's options %s are passed over: no form offers them "
-                "(c.%s.user_option_keys)",
+                "%s: the user's options %s are ignored, because the form has no such fields and "
+                "c.%s.user_option_keys does not list them",
                 bookkeeping.log_name(self),
                 ", ".join(map(repr, refused)),
                 type(self).__name__,
@@ -199,23 +220,25 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
     # -- submit, query, cancel -----------------------------------------------------------------
 
     def parse_job_id(self, output: str) -> str:
-        """Return the job's id from what the submit command printed; may be overridden."""
+        """Return the job's id from what the submit command printed; a subclass may replace this."""
         return output
 
     async def submit_batch_script(self) -> str:
-        """Submit; return the job's id, which is empty if none could be read.
+        """Submit the job; return its id, or an empty text if no id could be read.
 
         Raises
         ------
         RuntimeError
-            With its words, if the submit command fails.
+            If the submit command fails, with what it wrote to standard error.
+        InvalidJobError
+            If the script or the command can't be filled in.
         """
         subvars = self.get_req_subvars()
         taken = {*subvars, "cmd"}
-        cmd = self._command("batch_submit_cmd", subvars)
+        cmd = self._fill_command("batch_submit_cmd", subvars)
         subvars["cmd"] = self.cmd_formatted_for_batch()
         subvars.update(await self._fields_from_options(taken))
-        script = await self._script(subvars)
+        script = await self._make_script(subvars)
         self.log.info("Spawner script options: %s", subvars)
         self.log.info("Spawner submitting command: %s", cmd)
         self.log.debug("Spawner submitting script:\n%s", script)
@@ -227,14 +250,11 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
         self.job_id = self._read_job_id(out)
         return self.job_id
 
-    async def _script(self, subvars: Mapping[str, Any]) -> str:
+    async def _make_script(self, subvars: Mapping[str, Any]) -> str:
         try:
             return await self._get_batch_script(**subvars)
-        except Exception as error:  # of the template, or of a subclass's own code
-            raise InvalidJobError(
-                f"c.{type(self).__name__}.batch_script can't be filled in: "
-                f"{type(error).__name__}: {error}\n{self.batch_script}"
-            ) from error
+        except Exception as error:  # the template's, or of a subclass's own code
+            raise cannot_fill(self, "batch_script", error) from error
 
     def _read_job_id(self, out: str) -> str:
         try:
@@ -242,43 +262,58 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
             job_id = self.parse_job_id(out)
             if not job_id or is_job_id(job_id):
                 return job_id or ""
-        except Exception as error:  # a subclass's own, in whatever way
+        except Exception as error:  # a subclass's own code may raise anything
             self.log.error("Job submission failed. %s: %s", type(error).__name__, error)
         else:
-            self.log.error("Job submission failed. %r is no job id", job_id[:LONGEST_LOGGED])
-        self._no_id = out[:LONGEST_LOGGED]
+            self.log.error("Job submission failed. %r is not a job id", job_id[:LONGEST_LOGGED])
+        self._output_without_id = out[:LONGEST_LOGGED]
         return ""
 
     async def query_job_status(self) -> JobStatus:
-        """Ask for the job; leave the answer in ``job_status`` and return what it means."""
+        """Run the query command; keep its output in ``job_status`` and return what it means."""
         if not self.job_id:
             self.job_status = ""
             return JobStatus.NOTFOUND
-        failed = False
+        failed = await self._run_query()
+        status = self._read_status(failed)
+        unanswered = failed and status is JobStatus.UNKNOWN
+        if unanswered and self._gone:  # a failure does not bring a job back
+            status, unanswered = JobStatus.NOTFOUND, False
+        if unanswered and not self._unanswered:  # logged once
+            output = self.job_status[:LONGEST_LOGGED]
+            self.log.warning(
+                "Job %s could not be queried and keeps its last state: %s", self.job_id, output
+            )
+        self._gone, self._unanswered = status is JobStatus.NOTFOUND, unanswered
+        return status
+
+    async def _run_query(self) -> bool:
+        """Run the query command; keep its output in ``job_status`` and return whether it failed."""
         try:
             subvars = {**self.get_req_subvars(), "job_id": self.job_id}
-            cmd = self._command("batch_query_cmd", subvars)
+            cmd = self._fill_command("batch_query_cmd", subvars)
             self.log.debug("Spawner querying job: %s", cmd)
             self.job_status = await self.run_command(cmd)
         except InvalidJobError:
-            raise  # of the template, with its text
+            raise  # the template is wrong; the error shows it
         except RuntimeError as error:
-            failed, self.job_status = True, str(error.args[0]) if error.args else ""
-        except Exception:  # a directory that is down has no home; or whatever a subclass raises
+            self.job_status = str(error.args[0]) if error.args else ""
+            return True
+        except Exception:  # {homedir} while the directory is down, or a subclass's own code
             self.log.exception("Error querying job %s", self.job_id)
-            failed, self.job_status = True, ""
-        status = self._judge(failed)
-        if failed and status is JobStatus.UNKNOWN and self._gone:
-            status = JobStatus.NOTFOUND  # that a job is gone is not undone by a failure
-        self._gone = status is JobStatus.NOTFOUND
-        if failed and status is JobStatus.UNKNOWN and not self._unheard:
-            words = self.job_status[:LONGEST_LOGGED]
-            self.log.warning("Job %s keeps its last state: %s", self.job_id, words)
-        self._unheard = failed and status is JobStatus.UNKNOWN
-        return status
+            self.job_status = ""
+            return True
+        return False
 
-    def _judge(self, failed: bool) -> JobStatus:
-        """Return what ``job_status`` means; a failure that no pattern knows tells nothing."""
+    def _read_status(self, failed: bool) -> JobStatus:
+        """Return what ``job_status`` means.
+
+        Parameters
+        ----------
+        failed
+            Whether the query command failed: then output that no pattern matches says nothing
+            about the job.
+        """
         try:
             if self.state_isrunning():
                 return JobStatus.RUNNING
@@ -288,9 +323,13 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
                 return JobStatus.UNKNOWN
         except (AssertionError, NotImplementedError):
             raise  # the class is not complete
-        except Exception as error:  # a subclass's own parser met what it does not know
-            words = self.job_status[:LONGEST_LOGGED]
-            self.log.warning("%s: %r can't be read: %s", bookkeeping.log_name(self), words, error)
+        except Exception as error:  # a subclass's own parser does not know this output
+            self.log.warning(
+                "%s: the output of the query command can't be read: %s: %r",
+                bookkeeping.log_name(self),
+                error,
+                self.job_status[:LONGEST_LOGGED],
+            )
             return JobStatus.UNKNOWN
         if failed and not re.search(self.state_notfound_re or r"(?!)", self.job_status):
             return JobStatus.UNKNOWN
@@ -302,14 +341,18 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
         Raises
         ------
         RuntimeError
-            With its words, if it fails.
+            If it fails, with what it wrote to standard error.
         """
-        cmd = self._command("batch_cancel_cmd", {**self.get_req_subvars(), "job_id": self.job_id})
+        cmd = self._fill_command(
+            "batch_cancel_cmd", {**self.get_req_subvars(), "job_id": self.job_id}
+        )
         self.log.info("Cancelling job %s: %s", self.job_id, cmd)
         await self.run_command(cmd)
 
+    # -- what a subclass writes or calls ---------------------------------------------------------
+
     def make_preexec_fn(self, name: str) -> Any:
-        """Return what a child process does first to become a user; for subclasses that fork."""
+        """Return a function that makes a child process the user's; for subclasses that fork."""
         return set_user_setuid(name)
 
     def state_ispending(self) -> Any:
@@ -321,16 +364,16 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
         raise NotImplementedError("Subclass must provide implementation")
 
     def state_isunknown(self) -> Any:
-        """Return whether ``job_status`` says that the scheduler could not answer."""
+        """Return whether ``job_status`` says that the scheduler did not answer."""
         return None
 
     def state_gethost(self) -> str | None:
-        """Return the host in ``job_status``; None if it has none."""
+        """Return the job's host, which is in ``job_status``; None if it is not there."""
         raise NotImplementedError("Subclass must provide implementation")
 
 
-def _directory() -> str:
-    """Return where commands run: where the Hub does, if users may be there, too."""
+def _find_directory() -> str:
+    """Return the directory that commands run in: the Hub's own if users may enter it, else "/"."""
     try:
         here = Path.cwd()
         open_to_all = all(path.stat().st_mode & 0o001 for path in (here, *here.parents))

@@ -1,4 +1,4 @@
-"""batchspawner's classes, one a scheduler; the defaults are the files of ``legacy_templates/``."""
+"""batchspawner's class for each scheduler; the defaults are the files of ``legacy_templates/``."""
 
 from __future__ import annotations
 
@@ -19,64 +19,35 @@ if TYPE_CHECKING:
 else:
     _Env = object
 
-_HELP = {
-    "batch_script": "The job's script, a template. Default: {file}.",
-    "batch_submit_cmd": "The command that reads the script and prints the job's id.",
-    "batch_query_cmd": "The command that tells a job's state. A template, with {{job_id}}.",
-    "batch_cancel_cmd": "The command that cancels a job. A template, with {{job_id}}.",
-    "state_pending_re": "What batch_query_cmd prints of a job that waits. A regular expression.",
-    "state_running_re": "What batch_query_cmd prints of a job that runs. A regular expression.",
-    "state_exechost_re": "Finds the host in what batch_query_cmd prints: its first group.",
-    "state_unknown_re": "What batch_query_cmd prints if the scheduler can't answer.",
-}
-
-
-def _defaults(name: str, *traits: str) -> dict[str, Unicode[Any, Any]]:
-    """Return traits whose defaults are a set's; those that are not named, of its commands alone."""
-    dialect = read_dialect(name)
-    values = {
-        "batch_script": dialect.script,
-        "batch_submit_cmd": dialect.submit,
-        "batch_query_cmd": dialect.query,
-        "batch_cancel_cmd": dialect.cancel,
-        "state_pending_re": dialect.pattern("pending"),
-        "state_running_re": dialect.pattern("running"),
-        "state_exechost_re": dialect.pattern("exec_host"),
-        "state_unknown_re": dialect.pattern("unknown"),
-    }
-    file = f"legacy_templates/{name}/job.*"
-    return {
-        trait: Unicode(values[trait], help=_HELP[trait].format(file=file)).tag(config=True)
-        for trait in traits
-    }
-
-
-_SCRIPT = ("batch_script",)
-_COMMANDS = ("batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
-_PATTERNS = ("state_pending_re", "state_running_re", "state_exechost_re")
-
 
 class BatchSpawnerRegexStates(BatchSpawnerBase):
-    """Reads what the query command prints by regular expressions."""
+    """Reads the output of the query command with regular expressions."""
 
     state_pending_re = Unicode(
-        "", help="What batch_query_cmd prints of a job that waits. A regular expression."
+        "",
+        help="""A regular expression that matches what batch_query_cmd prints about a waiting
+        job.""",
     ).tag(config=True)
     state_running_re = Unicode(
-        "", help="What batch_query_cmd prints of a job that runs. A regular expression."
+        "",
+        help="""A regular expression that matches what batch_query_cmd prints about a running
+        job.""",
     ).tag(config=True)
     state_exechost_re = Unicode(
-        "", help="Finds the host in what batch_query_cmd prints: its first group."
+        "",
+        help="""A regular expression for what batch_query_cmd prints; its first group matches the
+        job's host.""",
     ).tag(config=True)
     state_exechost_exp = Unicode(
         "",
-        help=r"""How the host is made of what state_exechost_re has found: a text with \1 for the
-        first group (re.Match.expand). Empty: the first group itself.""",
+        help=r"""The job's host as a text in which \1 stands for the first group of
+        state_exechost_re (see re.Match.expand). Empty: the first group alone.""",
     ).tag(config=True)
     state_unknown_re = Unicode(
         "",
-        help="""What batch_query_cmd prints if the scheduler can't answer. Empty: whatever it
-        prints when it fails, unless state_notfound_re knows it.""",
+        help="""A regular expression that matches what batch_query_cmd prints if the scheduler
+        does not answer. A failed query that state_notfound_re does not match counts as no answer,
+        too.""",
     ).tag(config=True)
 
     def state_ispending(self) -> Any:
@@ -108,6 +79,33 @@ class BatchSpawnerRegexStates(BatchSpawnerBase):
         return match.expand(self.state_exechost_exp)
 
 
+def _defaults(name: str, *traits: str) -> dict[str, Unicode[Any, Any]]:
+    """Return the named traits again, with the defaults of a set of templates."""
+    dialect = read_dialect(name)
+    values = {
+        "batch_script": dialect.script,
+        "batch_submit_cmd": dialect.submit,
+        "batch_query_cmd": dialect.query,
+        "batch_cancel_cmd": dialect.cancel,
+        "state_pending_re": dialect.pattern("pending"),
+        "state_running_re": dialect.pattern("running"),
+        "state_exechost_re": dialect.pattern("exec_host"),
+        "state_unknown_re": dialect.pattern("unknown"),
+    }
+    help_texts = {trait: getattr(BatchSpawnerRegexStates, trait).help for trait in traits}
+    if "batch_script" in traits:
+        help_texts["batch_script"] += f" Default: legacy_templates/{name}/job.*"
+    return {
+        trait: Unicode(values[trait], help=text).tag(config=True)
+        for trait, text in help_texts.items()
+    }
+
+
+_SCRIPT = ("batch_script",)
+_COMMANDS = ("batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
+_PATTERNS = ("state_pending_re", "state_running_re", "state_exechost_re")
+
+
 class TorqueSpawner(BatchSpawnerRegexStates):
     """TORQUE."""
 
@@ -115,7 +113,7 @@ class TorqueSpawner(BatchSpawnerRegexStates):
 
 
 class MoabSpawner(TorqueSpawner):
-    """Moab, whose commands submit TORQUE's script."""
+    """Moab; its commands submit TORQUE's script."""
 
     vars().update(_defaults("moab", *_COMMANDS, *_PATTERNS))
 
@@ -127,7 +125,7 @@ class PBSSpawner(TorqueSpawner):
 
 
 class UserEnvMixin(_Env):
-    """Gives the server USER, HOME and SHELL of the user's account."""
+    """A mixin that gives the server USER, HOME and SHELL of the user's account."""
 
     def user_env(self, env: dict[str, Any]) -> dict[str, Any]:
         """Return the environment with the account's variables added."""
@@ -149,15 +147,21 @@ class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
 
     vars().update(_defaults("slurm", *_SCRIPT, *_COMMANDS, *_PATTERNS, "state_unknown_re"))
 
-    req_cluster = Unicode("", help="The cluster to submit to: {cluster}.").tag(config=True)
-    req_qos = Unicode("", help="The quality of service: {qos}.").tag(config=True)
+    req_cluster = Unicode(
+        "", help="{cluster} in templates: the cluster that jobs are submitted to."
+    ).tag(config=True)
+    req_qos = Unicode("", help="{qos} in templates: a job's quality of service.").tag(config=True)
     req_srun = Unicode(
         "srun",
-        help="""What the server's command is put behind: {srun}. Empty: it is no job step, and
-        finds the environment as the script leaves it. Default: srun.""",
+        help="""{srun} in templates: the command that starts the server as a job step. Empty: the
+        server is not a job step, and has the environment that the script leaves. Default: srun.""",
     ).tag(config=True)
-    req_reservation = Unicode("", help="The reservation to run in: {reservation}.").tag(config=True)
-    req_gres = Unicode("", help="Further resources, such as GPUs: {gres}.").tag(config=True)
+    req_reservation = Unicode(
+        "", help="{reservation} in templates: the reservation that jobs run in."
+    ).tag(config=True)
+    req_gres = Unicode(
+        "", help="{gres} in templates: a job's further resources, such as GPUs."
+    ).tag(config=True)
 
     def parse_job_id(self, output: str) -> str:
         """Return the job's number, which ``sbatch --parsable`` prints in its last line.
@@ -165,10 +169,10 @@ class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
         Raises
         ------
         Exception
-            If there is none.
+            If the output has no number there.
         """
         try:
-            # Plugins of a site may print before it; behind a semicolon is the cluster.
+            # A site's plugins may print lines before it. The cluster follows after a semicolon.
             job_id = output.splitlines()[-1].split(";")[0]
             int(job_id)
         except Exception:
@@ -180,18 +184,18 @@ class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
 
 
 class MultiSlurmSpawner(SlurmSpawner):
-    """Slurm whose nodes have other names than their hosts."""
+    """Slurm with nodes whose names differ from the names of their hosts."""
 
-    daemon_resolver = Dict({}, help="Which host a node is: {'node1': 'host1'}.").tag(config=True)
+    daemon_resolver = Dict({}, help="The host of each node: {'node1': 'host1'}.").tag(config=True)
 
     def state_gethost(self) -> Any:
-        """Return the host, by ``daemon_resolver``."""
+        """Return the host that ``daemon_resolver`` has for the node, or else the node's name."""
         host: Any = SlurmSpawner.state_gethost(self)
         return self.daemon_resolver.get(host, host)
 
 
 class _SchedulersEnvironment(_Env):
-    """Gives the server what the scheduler's commands need, if the Hub has it."""
+    """A mixin that gives the server the Hub's variables which the scheduler's commands need."""
 
     _variables: tuple[str, ...]
 
@@ -204,9 +208,18 @@ class _SchedulersEnvironment(_Env):
         return env
 
 
+def _log_missing_host(spawner: BatchSpawnerBase) -> None:
+    """Log that the last query gave no host, in batchspawner's words."""
+    spawner.log.error(
+        "Spawner unable to match host addr in job %s with status %s",
+        spawner.job_id,
+        spawner.job_status[:LONGEST_LOGGED],
+    )
+
+
 _END = "</job_list>"
 _LONGEST_ELEMENT = 100_000
-"""Characters of one job's, of which qstat prints five hundred."""
+"""Characters of a job's element at most; qstat itself prints about five hundred."""
 
 
 class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
@@ -222,16 +235,16 @@ class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
     def parse_job_id(self, output: str) -> str:
         """Return the third word of ``Your job 12 ("name") has been submitted``.
 
-        qsub may print a warning before it.
+        qsub may print a warning before this line.
         """
-        last = re.search(r"^Your job \d+.*", output, re.MULTILINE)
-        return (last[0] if last else output).split(" ")[2]
+        line = re.search(r"^Your job \d+.*", output, re.MULTILINE)
+        return (line[0] if line else output).split(" ")[2]
 
     def _job_list(self) -> Any:
-        """Return the job's element in what ``qstat -xml`` has printed; None if it has none.
+        """Return the job's element in the output of ``qstat -xml``; None if there is none.
 
-        Only that is read: all of it, which its user may have written, takes a third of a second,
-        and each page that shows the progress asks anew every second.
+        Only this element is parsed. The job's user may have written the output; parsing all of it
+        can take a third of a second, and each page that shows the progress asks every second.
         """
         text = self.job_status
         number = text.find(f"<JB_job_number>{self.job_id}</JB_job_number>")
@@ -239,8 +252,9 @@ class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         if not 0 <= begin < number < end < begin + _LONGEST_ELEMENT:
             return None
         try:
+            # The text begins with an element, so it has no DTD with entities to expand.
             return ElementTree.fromstring(text[begin : end + len(_END)])  # noqa: S314 (no DTD)
-        except ElementTree.ParseError:  # an error's text
+        except ElementTree.ParseError:  # the text of an error
             return None
 
     def _state(self) -> str:
@@ -248,24 +262,20 @@ class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         return "" if found is None else found.get("state", "")
 
     def state_ispending(self) -> bool:
-        """Return whether the job waits."""
+        """Return whether the query said that the job waits."""
         return self._state() == "pending"
 
     def state_isrunning(self) -> bool:
-        """Return whether the job runs."""
+        """Return whether the query said that the job runs."""
         return self._state() == "running"
 
     def state_gethost(self) -> str | None:
-        """Return the host behind the queue's name, ``all.q@host``."""
+        """Return the host, which follows the queue's name: ``all.q@host``."""
         found = self._job_list()
         queue = "" if found is None else found.findtext("queue_name") or ""
         if "@" in queue:
             return str(queue.split("@")[1])
-        self.log.error(
-            "Spawner unable to match host addr in job %s with status %s",
-            self.job_id,
-            self.job_status[:LONGEST_LOGGED],
-        )
+        _log_missing_host(self)
         return None
 
 
@@ -275,12 +285,12 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
     vars().update(_defaults("htcondor", *_SCRIPT, *_COMMANDS, *_PATTERNS))
 
     def parse_job_id(self, output: str) -> str:
-        """Return the cluster's number.
+        """Return the number of the cluster, as HTCondor calls what one submission makes.
 
         Raises
         ------
         Exception
-            If there is none.
+            If the output has no such number.
         """
         match = re.search(r"submitted to cluster ([0-9]+)", output)
         if match:
@@ -290,7 +300,7 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
         raise Exception(message)
 
     def cmd_formatted_for_batch(self) -> str:
-        """Return the text that ``{cmd}`` stands for, within both kinds of quotes."""
+        """Return the text that ``{cmd}`` stands for, for use inside both kinds of quotes."""
         return super().cmd_formatted_for_batch().replace('"', '""').replace("'", "''")
 
 
@@ -305,25 +315,21 @@ class LsfSpawner(_SchedulersEnvironment, BatchSpawnerBase):
         """Return the number in ``Job <1815> is submitted to default queue <normal>.``."""
         return output.split(" ")[1].strip("<>")
 
-    def _word(self) -> str:
+    def _state_word(self) -> str:
         return self.job_status.split(" ", 1)[0].upper()
 
     def state_ispending(self) -> Any:
-        """Return whether the job waits."""
-        return self._word() in {"PEND", "PUSP"} if self.job_status else None
+        """Return whether the query said that the job waits."""
+        return self._state_word() in {"PEND", "PUSP"} if self.job_status else None
 
     def state_isrunning(self) -> Any:
-        """Return whether the job runs."""
-        return self._word() == "RUN" if self.job_status else None
+        """Return whether the query said that the job runs."""
+        return self._state_word() == "RUN" if self.job_status else None
 
     def state_gethost(self) -> str | None:
-        """Return the first of the job's hosts, ``2*host1:host2``."""
+        """Return the first of the job's hosts: ``host1`` of ``2*host1:host2``."""
         words = self.job_status.split(maxsplit=2)
         if len(words) > 1:
             return re.sub(r"^\d+\*", "", words[1].split(":")[0])
-        self.log.error(
-            "Spawner unable to match host addr in job %s with status %s",
-            self.job_id,
-            self.job_status[:LONGEST_LOGGED],
-        )
+        _log_missing_host(self)
         return None

@@ -1,9 +1,9 @@
-"""Which variables others may see: those of the commands that the Hub runs.
+"""The environment of the commands that the Hub runs, which other users may see.
 
-What a submit command has in its environment ends up where other users read it: in ``qstat -j``, in
-spool folders on nodes. So only names that tell nothing have their values there. The rest is in the
-job's private file, and the name alone, with an empty value, in the environment: a script's
-``-v {keepvars}`` still finds each.
+Other users can read the environment of a submit command: in ``qstat -j``, in spool folders on
+nodes. So it has the values of variables that are no secret only. The other values are in the job's
+private file; the environment has their names with empty values, so that a script's
+``-v {keepvars}`` finds all of them.
 """
 
 from __future__ import annotations
@@ -37,32 +37,36 @@ PUBLIC = frozenset(
         *("MEM_LIMIT", "MEM_GUARANTEE", "CPU_LIMIT", "CPU_GUARANTEE"),
     )
 )
-"""Names whose values are no secret; and every ``LC_…``."""
+"""Names whose values are no secret; all ``LC_…`` are public, too (see :func:`_is_public`)."""
 
-_FINDS_PROGRAMS = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
-"""What the Hub's own shell finds exec_prefix by: the server's may lead into its user's home."""
+_SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
+"""Where the Hub's own shell looks for the program of exec_prefix. The values of the server may name
+folders in its user's home."""
 
 
 def of_commands(public: Collection[str] = ()) -> dict[str, str]:
-    """Return the environment of query and cancel commands: of the Hub's own, what is no secret.
+    """Return the environment of query and cancel commands: the Hub's variables without secrets.
 
     Parameters
     ----------
     public
-        Further names.
+        Further names whose values are no secret.
     """
     return {name: value for name, value in os.environ.items() if _is_public(name, public)}
 
 
 def of_submission(environment: Mapping[str, str], public: Collection[str] = ()) -> dict[str, str]:
-    """Return the environment of the submit command: every name, and the values of public ones.
+    """Return the environment of the submit command: all names, and the values of public ones.
 
-    PATH is the Hub's own, and what the scheduler's commands need, unless the server is given it.
+    The values of search paths are the Hub's, unless ``public`` names them. Variables that the
+    scheduler's commands need are the Hub's, unless the server has them.
     """
     needed = {name: os.environ[name] for name in ("PATH", *_SCHEDULERS) if name in os.environ}
-    known = {name: value if _is_public(name, public) else "" for name, value in environment.items()}
-    hubs = _FINDS_PROGRAMS & set(known) - set(public)
-    return {**needed, **known, **{name: os.environ.get(name, "") for name in hubs}}
+    servers = {
+        name: value if _is_public(name, public) else "" for name, value in environment.items()
+    }
+    paths = _SEARCH_PATHS & set(servers) - set(public)
+    return {**needed, **servers, **{name: os.environ.get(name, "") for name in paths}}
 
 
 def _is_public(name: str, public: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""A legacy class's templates, filled in; an error names the trait and shows its text."""
+"""Fills in a legacy class's templates; an error names the trait and shows the template."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidJobError
-from ..script.filling import format_template
+from ..script.filling import format_template, unknown_field
 from .traits import BatchTraits
 
 
 def fill_in(spawner: BatchTraits, trait: str, fields: Mapping[str, Any]) -> str:
-    """Return a template of a spawner's, filled in.
+    """Return the template that a spawner has in a trait, filled in.
 
     Raises
     ------
     InvalidJobError
-        If it can't be filled in.
+        If the template can't be filled in. Its ``__cause__`` is a KeyError if the template names a
+        field that does not exist.
     """
-    text = getattr(spawner, trait)
+    template = getattr(spawner, trait)
     try:
-        return format_template(text, **fields)
-    except Exception as error:  # str.format's or Jinja's, of which there are many
-        raise _cannot_fill(spawner, trait, text, error, fields) from error
+        return format_template(template, **fields)
+    except KeyError as error:
+        where = f"c.{type(spawner).__name__}.{trait}"
+        message = unknown_field(where, template, str(error.args[0]), fields)
+        raise InvalidJobError(message) from error
+    except Exception as error:  # str.format and Jinja raise many kinds
+        raise cannot_fill(spawner, trait, error) from error
 
 
-def _cannot_fill(
-    spawner: BatchTraits, trait: str, text: str, error: Exception, fields: Mapping[str, Any]
-) -> InvalidJobError:
-    if isinstance(error, KeyError):
-        why = f"there is no field {error.args[0]!r}; known fields: {', '.join(sorted(fields))}"
-    else:
-        why = f"{type(error).__name__}: {error}"
+def cannot_fill(spawner: BatchTraits, trait: str, error: Exception) -> InvalidJobError:
+    """Return the error for a template that can't be filled in, for any reason."""
     return InvalidJobError(
-        f"c.{type(spawner).__name__}.{trait}: {why}. (Write a brace that stands for itself twice, "
-        f"as in ${{{{HOME}}}}.) The text:\n{text}"
+        f"c.{type(spawner).__name__}.{trait}: the template can't be filled in: "
+        f"{type(error).__name__}: {error}. The template:\n{getattr(spawner, trait)}"
     )
 
 
-def known_fields(spawner: BatchTraits) -> dict[str, Any]:
-    """Return what templates may name, as far as the class tells, each with the value "x"."""
+def template_fields(spawner: BatchTraits) -> dict[str, Any]:
+    """Return the fields that templates may name, as far as the class shows, with the value "x"."""
     names = [name[4:] for name in spawner.trait_names() if name.startswith("req_")]
     return dict.fromkeys((*names, "job_id", "cmd"), "x")

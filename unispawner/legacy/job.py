@@ -1,4 +1,4 @@
-"""The job of a legacy server: the site's own commands submit it, ask for it and cancel it."""
+"""The job of a legacy server: the site's own commands submit, query and cancel it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ..web import bookkeeping, words
 from ..web.hosts import check_exec_host
 from ..web.reports import Report
 from ..web.server_status import JobFacts
-from .private_files import client_for, run_wrapper
+from .private_files import make_client, run_wrapper
 from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
 
 _LOOK_AGAIN = 5.0
-"""Seconds between queries while a job runs whose server has not reported."""
+"""How long (seconds) to wait between queries of a running job whose server has not reported."""
 _HOST_TRIES = 20
-"""How often in a row a query may give no host of a running job."""
+"""How many queries in a row may report a running job without its host."""
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 60.0
-"""Seconds between attempts to cancel a job."""
+"""How long (seconds) to wait between attempts to cancel a job: at first, and at most."""
 
 
 class BatchJob(ServerJob[SavedState]):
-    """A job of a site's commands.
+    """A job that a site's commands run.
 
-    batchspawner keeps the job's id and the last query's output on the spawner, where a site's
-    subclass reads and sets them; so do we. Its methods for commands and their output, which a
-    subclass may replace, are the spawner's, too.
+    The job's id and the output of the last query are attributes of the spawner, as in batchspawner,
+    because a site's subclass reads and sets them there. The methods that run commands and read
+    their output are the spawner's, too, because a subclass may replace them.
     """
 
     def __init__(self, spawner: object, state: SavedState | None = None) -> None:
@@ -45,16 +45,16 @@ class BatchJob(ServerJob[SavedState]):
 
     @property
     def over(self) -> bool:
-        """Never known from memory: ``poll()`` asks."""
+        """Always False: only a query of ``poll()`` finds out."""
         return False
 
     def let_go(self) -> None:
-        """Stop to look for the job's host."""
+        """Stop looking for the job's host."""
         if self._following is not None:
-            self._following.cancel()  # or it would follow the next job
+            self._following.cancel()  # otherwise it follows the next job
 
     def facts(self) -> JobFacts:
-        """Return the job's id, and whether it waits as far as the last query said."""
+        """Return the job's id, and whether the last query said that it waits."""
         waits = self.spawner.job_status and self.spawner.state_ispending()
         info = JobInfo(self.state.account, JobState.QUEUED if waits else JobState.RUNNING)
         return JobFacts(job_id=self.spawner.job_id, info=info)
@@ -62,22 +62,22 @@ class BatchJob(ServerJob[SavedState]):
     # -- private files ---------------------------------------------------------------------------
 
     async def client(self) -> AgentClient:
-        """Return the way to the agent of the job's account."""
+        """Return the client of the agent for the job's account."""
         account = await find_account(self.state.account, self.spawner.min_uid)
         prefix = self.spawner.formatted_exec_prefix()
-        return client_for(self.spawner, account, prefix, self.state.state_dir)
+        return make_client(self.spawner, account, prefix, self.state.state_dir)
 
     async def stage(self, script: str) -> str:
-        """Write the private files as the user; return the script that runs the wrapper among them.
+        """Write the private files as the user; return the script that runs their wrapper.
 
-        What finds the job again is saved when this returns.
+        When this returns, the state that finds the job again is saved.
 
         Raises
         ------
         InvalidJobError
-            If the script runs no server.
+            If the script does not start a server.
         AgentError
-            If there is no such account, or its files can't be written.
+            If the account does not exist, or its files can't be written.
         """
         spawner = self.spawner
         self.state = SavedState(
@@ -105,8 +105,8 @@ class BatchJob(ServerJob[SavedState]):
         return script
 
     async def discard(self) -> None:
-        """Forget a submission that has failed, and remove its private files."""
-        # A job that was submitted after all finds no environment and ends at once.
+        """Forget a failed submission, and remove its private files."""
+        # If a job was submitted nevertheless, it finds no environment and ends at once.
         await self.clean_up()
         self.state = SavedState()
 
@@ -149,7 +149,7 @@ class BatchJob(ServerJob[SavedState]):
         return host
 
     async def _exec_host(self) -> str:
-        """Return the job's host, as soon as it runs."""
+        """Return the job's host as soon as it runs."""
         spawner, tries = self.spawner, 0
         while True:
             status = await spawner.query_job_status()
@@ -169,7 +169,7 @@ class BatchJob(ServerJob[SavedState]):
             await asyncio.sleep(spawner.startup_poll_interval)
 
     async def _wait_for_port(self) -> None:
-        """Return when the server has reported; ask now and then whether its job still runs."""
+        """Return when the server has reported; until then, query its job every few seconds."""
         spawner, asked = self.spawner, time.monotonic()
         while spawner.port == 0:
             await asyncio.sleep(spawner.startup_poll_interval)
@@ -186,7 +186,7 @@ class BatchJob(ServerJob[SavedState]):
         spawner.log.warning(
             "Job %s neither pending nor running.\n%s", spawner.job_id, output[:LONGEST_LOGGED]
         )
-        # Some schedulers' commands print one job, others all of a user's jobs.
+        # Some query commands print a single job, others all jobs of the user.
         output = output if len(output) < LONGEST_SHOWN else ""
         spawner.clear_state()
         return JobEndedError(words.LEGACY_DISAPPEARED, output=output)
@@ -196,50 +196,58 @@ class BatchJob(ServerJob[SavedState]):
     async def take_report(self, report: Report) -> None:
         """Take the port that the job's server listens on.
 
-        The host of the report counts for nothing: the host is the scheduler's, as the site's
-        patterns read it, which may be another name of the node than the node has for itself.
+        The report's host is ignored. The site's patterns read the host from the query, and that
+        name of the node may differ from the node's own.
         """
         spawner = self.spawner
         spawner.port, self._reported_here = report.port, report.from_here
         self.state.port = report.port
         self.commit()
-        # One at a time, however often a job reports: it takes the last port.
+        # A single task at a time, however often a job reports: it takes the last port.
         idle = self._following is None or self._following.done()
         if bookkeeping.outer(spawner).ready and idle:
             self._following = tasks.start(self._follow(), f"route of {self.name}")
 
     async def _follow(self) -> None:
-        """Send users to where a job that was run again has its server now."""
+        """Send users to the new address of a server whose job was run again."""
         try:
             host = await check_exec_host(await self._exec_host(), here=self._reported_here)
         except UniSpawnerError as error:
-            self.spawner.log.warning("%s: the route stays as it is: %s", self.name, error)
+            self.spawner.log.warning(
+                "%s: the route to the server is not changed: %s",
+                self.name,
+                error,
+            )
             return
         await self.move_route(host, self.spawner.port)
 
     # -- the end ---------------------------------------------------------------------------------
 
     async def ask(self) -> JobStatus:
-        """Ask for the job and raise nothing: JupyterHub takes that for a server that has ended."""
+        """Query the job and raise nothing: JupyterHub takes an error for the end of the server."""
         try:
             status: JobStatus = await self.spawner.query_job_status()
-        except Exception:  # of a template, of a subclass's own code
+        except Exception:  # a template's, or of a subclass's own code
             job_id = self.spawner.job_id
-            self.spawner.log.exception("%s: job %s can't be asked for", self.name, job_id)
+            self.spawner.log.exception(
+                "%s: the state of job %s could not be queried", self.name, job_id
+            )
             return JobStatus.UNKNOWN
         return status
 
     async def end(self) -> None:
-        """Run the cancel command until it succeeds, or the job has ended by itself."""
+        """Run the cancel command until it succeeds or the job has ended by itself."""
         spawner, pause = self.spawner, _FIRST_PAUSE
         spawner.log.info("Stopping server job %s", spawner.job_id)
-        # A job that is forgotten has no id: without one, LSF's bkill takes another job.
+        # A forgotten job has no id, and LSF's bkill without an id kills another job.
         while spawner.job_id and self.is_current():
             try:
                 await spawner.cancel_batch_job()
                 break
-            except Exception as error:  # of a directory that is down, of a subclass's own code
-                spawner.log.warning("Job %s is not cancelled yet: %r", spawner.job_id, error)
+            except Exception as error:  # the directory is down, or a subclass's own code
+                spawner.log.warning(
+                    "Job %s could not be cancelled yet; trying again: %r", spawner.job_id, error
+                )
             if await self.ask() is JobStatus.NOTFOUND:
                 break
             await asyncio.sleep(pause)

@@ -1,7 +1,7 @@
-"""What a user's choice may put into a job's script, and in what form.
+"""Checks what a user's options may put into a job's script, and quotes it.
 
 batchspawner puts every user option into the script as it is, whatever its name. Here a user sets
-only what the form offers, and each value stands for itself: quoted, in one line.
+only what the form offers, and each value is one quoted word without a line break.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from ..errors import InvalidJobError
 from ..job import CONTROL
 
-NEVER = frozenset({"cmd", "username", "homedir"})
+_RESERVED = frozenset({"cmd", "username", "homedir"})
 """Fields that no user option replaces, whatever a form offers."""
-_HALF = re.compile(r"[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PLAIN = re.compile(r"(?!(?:.* )?-)[\w @%+=:,./-]*")
-"""Text that means nothing but itself in a script or a command, quoted or not: no word of it is an
-option."""
+"""Text without any special meaning in a script or a command, quoted or not. No word of it begins
+with a hyphen, as an option does."""
 
 
 @dataclass
@@ -31,9 +31,10 @@ class Form:
     Attributes
     ----------
     names
-        Of all its fields; of a file's field also the name under which JupyterHub hands it over.
+        The names of its fields. JupyterHub adds ``_file`` to the name of a field for a file, so
+        both names are here.
     values
-        Every value that the form itself gives: of options, buttons and the like.
+        The values that the form itself has, of options, buttons and the like.
     """
 
     names: set[str] = field(default_factory=set)
@@ -57,7 +58,7 @@ class _Reader(HTMLParser):
 
 
 def read_form(html: str) -> Form:
-    """Return the fields of a form's HTML. Those that a browser's script adds are not among them."""
+    """Return the fields of a form's HTML, without those that a script adds in the browser."""
     reader = _Reader()
     reader.feed(html)
     return reader.form
@@ -66,77 +67,82 @@ def read_form(html: str) -> Form:
 def fields_from_options(
     options: Mapping[str, Any], taken: Collection[str], offered: Collection[str]
 ) -> tuple[dict[str, str], list[str]]:
-    """Return what user options put into the script, quoted, and the options that may not.
+    """Return the script's fields that user options set, quoted, and the names of refused options.
 
     Parameters
     ----------
     options
-        The user's, from the form, the REST API or the database.
+        The user's options, from the form, the REST API or the database.
     taken
-        Names that mean something without them: the ``req_`` traits.
+        Fields that have a value without user options: those of the ``req_`` traits.
     offered
-        Names that a user may set even so.
+        Names of ``taken`` that a user may set nevertheless.
 
     Raises
     ------
     InvalidJobError
-        For a value with a control character, or that is no single value where one is needed.
+        If a value has a control character, or is a list or a mapping where the script needs a
+        single value.
     """
     fields, refused = {}, []
     for name, value in options.items():
-        if name in NEVER or (name in taken and name not in offered):
+        if name in _RESERVED or (name in taken and name not in offered):
             refused.append(name)
             continue
-        if isinstance(value, list | tuple) and len(value) == 1:  # as forms give them
+        if (
+            isinstance(value, list | tuple) and len(value) == 1
+        ):  # JupyterHub gives a form's values as lists
             value = value[0]
         if value is None or isinstance(value, str | int | float):
             fields[name] = quote(name, "" if value is None else str(value))
         elif name in taken:
-            raise InvalidJobError(f"{name}: {value!r} must be one text or number")
+            raise InvalidJobError(f"{name}: {value!r} must be a single text or number")
     return fields, refused
 
 
 def quote(name: str, text: str) -> str:
-    """Return a text that stands for itself, and only that, in a shell or a directive.
+    """Return a text so that a shell or a directive takes it as one word without special meaning.
 
     Raises
     ------
     InvalidJobError
-        If it holds a control character: a line break would begin a directive or a command. Or half
-        a character, as JSON can, with which it is no script.
+        If the text has a control character (a line break begins a new directive or command), or
+        half a surrogate pair, which JSON allows and no file in UTF-8 can have.
     """
-    if CONTROL.search(text) or _HALF.search(text):
-        raise InvalidJobError(f"{name}: {text[:200]!r} holds a control character or half a one")
+    if CONTROL.search(text) or _LONE_SURROGATE.search(text):
+        raise InvalidJobError(
+            f"{name}: {text[:200]!r} has a control character or an invalid character; remove it"
+        )
     return shlex.quote(text) if text else ""
 
 
 def check_plain(given: Mapping[str, Any], form: Form) -> None:
-    """Refuse typed text that a shell could take for more, where a site's own code uses it.
+    """Refuse typed text with a special meaning to a shell, where a site's own code uses the text.
 
-    What the form itself gives as a value is the administrator's and may be anything.
+    The values that the form itself has are the administrator's, so they may be any text.
 
     Raises
     ------
     InvalidJobError
-        Naming the field and its value.
+        If a text is not plain; the error names the field and the text.
     """
     for name, values in given.items():
         for value in _texts(values):
             if value not in form.values and not _PLAIN.fullmatch(value):
                 raise InvalidJobError(
-                    f"{name}: {value[:200]!r} may hold letters, digits, spaces and @%+=:,./-_ only,"
-                    " and no word that begins with a hyphen"
+                    f"{name}: {value[:200]!r} may have only letters, digits, spaces and "
+                    "@%+=:,./-_, and no word may begin with a hyphen"
                 )
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in what a form or a REST body gives for one name, however deep."""
+    """Yield each text in the value that a form or a REST body has for a name, at any depth."""
     left = [value]
     while left:
-        one = left.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, Mapping):
-            left += [*one, *one.values()]
-        elif isinstance(one, list | tuple):
-            left += one
+        part = left.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, Mapping):
+            left += [*part, *part.values()]
+        elif isinstance(part, list | tuple):
+            left += part

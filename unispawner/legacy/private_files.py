@@ -1,8 +1,8 @@
-"""A legacy job's secrets: in a private file of its user's, and nowhere else.
+"""Keeps a legacy job's secrets in a private file of its user, and nowhere else.
 
-The script and the commands are the site's own. What the Hub adds is one call of the agent before
-the submission, which writes the environment and the launcher, and the path of the wrapper in place
-of the name ``batchspawner-singleuser`` in the script.
+The script and the commands are the site's own. Before the submission the Hub calls the agent, which
+writes the environment, the launcher and a wrapper. In the script, the wrapper's path replaces the
+name ``batchspawner-singleuser``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ from .traits import BatchTraits
 WRAPPER = "batchspawner-singleuser"
 
 
-def client_for(spawner: BatchTraits, account: Account, prefix: str, state_dir: str) -> AgentClient:
-    """Return the way to an account's agent, behind an ``exec_prefix`` that is filled in."""
+def make_client(spawner: BatchTraits, account: Account, prefix: str, state_dir: str) -> AgentClient:
+    """Return the client of an account's agent.
+
+    Parameters
+    ----------
+    prefix
+        ``exec_prefix``, filled in.
+    """
     return AgentClient(
         account=account,
-        scheduler=get_scheduler("local"),  # it is not asked: the site's own commands submit
+        scheduler=get_scheduler("local"),  # not used: the site's own commands submit the job
         run_as=ExecPrefix(prefix, spawner.agent_python),
         host=HOST,
         state_dir=state_dir.replace("{username}", account.name),
@@ -34,19 +40,19 @@ def client_for(spawner: BatchTraits, account: Account, prefix: str, state_dir: s
 
 
 def run_wrapper(script: str, wrapper: str, command: str) -> str:
-    """Return a job's script with the wrapper's path where it had its name, or before the command.
+    """Return a job's script with the wrapper's path in place of its name, or before the command.
 
     Parameters
     ----------
     wrapper
         The path in the job's private folder.
     command
-        What ``{cmd}`` was: a site may have named a wrapper of its own there.
+        The text that ``{cmd}`` stands for: a site may have set another wrapper there.
 
     Raises
     ------
     InvalidJobError
-        If neither is in the script.
+        If the script has neither the name nor the command.
     """
     named = re.compile(rf"(?<![\w./-]){WRAPPER}(?![\w./-])")
     if named.search(script):

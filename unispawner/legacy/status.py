@@ -1,4 +1,4 @@
-"""What the commands of a legacy job answer."""
+"""What the commands of a legacy job return: states, failures and job ids."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import re
 from enum import Enum
 
 LONGEST_LOGGED = 4000
-"""Characters of a command's output that are logged, saved or shown."""
+"""How many characters of a command's output are logged or saved."""
 LONGEST_SHOWN = 300
-"""Characters of a query's output that a user is shown; a longer one is of other jobs, too."""
+"""The longest output of a query, in characters, that a user is shown: longer output is about other
+jobs, too."""
 _JOB_ID = re.compile(r"[\w.@:+/,\[\]-]{1,255}", re.ASCII)
-"""Job ids stand in the shell lines of query and cancel commands, and come from the user's side."""
+"""A job id is written into the shell lines of the query and cancel commands, and comes from output
+that the user may have forged."""
 
 
 class JobStatus(Enum):
-    """What a query says of a job."""
+    """What a query says about a job."""
 
     NOTFOUND = 0
     RUNNING = 1
@@ -23,9 +25,9 @@ class JobStatus(Enum):
 
 
 class CommandFailed(RuntimeError):
-    """A command ended with another status than 0; the argument is what it wrote to stderr."""
+    """A command failed; the argument is what it wrote to standard error."""
 
 
 def is_job_id(text: str) -> bool:
-    """Return whether a text may stand in a shell line as a job's id."""
+    """Return whether a text is safe in a shell line as a job's id."""
     return bool(_JOB_ID.fullmatch(text))

@@ -1,4 +1,4 @@
-"""The settings of the legacy classes: batchspawner's, under its names, and a few of ours."""
+"""The settings of the legacy classes: batchspawner's under their names, and a few of ours."""
 
 from __future__ import annotations
 
@@ -15,125 +15,153 @@ else:  # JupyterHub refuses a subclass of Spawner that can't start, stop and pol
 
 
 class BatchTraits(_Base):
-    """What an administrator can set, whatever the scheduler."""
+    """The settings that all schedulers have."""
 
     start_timeout = Integer(
         300,
-        help="""Seconds until a start that has not succeeded is given up, waiting in the queue
-        included. Default: 300.""",
+        help="""How long (seconds) a start may take, the time in the scheduler's queue included.
+        Default: 300.""",
     ).tag(config=True)
 
     ip = Unicode(
         "0.0.0.0",  # noqa: S104 (the Hub is on another host)
-        help="""The address that servers listen at on their nodes. Default: every one.""",
+        help="""The address of its node at which a server listens. Default: all addresses.""",
     ).tag(config=True)
 
     exec_prefix = Unicode(
         "sudo -E -u {username}",
-        help="""What comes before each command and becomes the user. A template like the commands.
-        Empty: they run as the Hub. Default: sudo -E -u {username}.""",
+        help="""What stands before each command and makes it run as the user. A template, as the
+        commands are. Empty: commands run as the Hub's own account. Default: sudo -E -u
+        {username}.""",
     ).tag(config=True)
 
-    # Each req_xyz is {xyz} in the templates: also those that a site's subclass adds.
-    req_queue = Unicode("", help="The queue to submit to: {queue}.").tag(config=True)
-    req_host = Unicode("", help="The host of the batch server: {host}.").tag(config=True)
-    req_memory = Unicode("", help="Memory, in the scheduler's own writing ('4gb'): {memory}.").tag(
+    # Each req_xyz is {xyz} in the templates, also those that a site's subclass adds.
+    req_queue = Unicode("", help="{queue} in templates: the queue that jobs are submitted to.").tag(
         config=True
     )
-    req_nprocs = Unicode("", help="The number of processors: {nprocs}.").tag(config=True)
-    req_ngpus = Unicode("", help="The number of GPUs: {ngpus}.").tag(config=True)
-    req_runtime = Unicode(
-        "", help="How long the job may run, in the scheduler's own writing: {runtime}."
+    req_host = Unicode("", help="{host} in templates: the host of the batch server.").tag(
+        config=True
+    )
+    req_memory = Unicode(
+        "", help="{memory} in templates: a job's memory, as the scheduler writes it ('4gb')."
     ).tag(config=True)
-    req_partition = Unicode("", help="The partition to submit to: {partition}.").tag(config=True)
-    req_account = Unicode("", help="The account that pays: {account}.").tag(config=True)
+    req_nprocs = Unicode("", help="{nprocs} in templates: the number of a job's processors.").tag(
+        config=True
+    )
+    req_ngpus = Unicode("", help="{ngpus} in templates: the number of a job's GPUs.").tag(
+        config=True
+    )
+    req_runtime = Unicode(
+        "", help="{runtime} in templates: a job's time limit, as the scheduler writes it."
+    ).tag(config=True)
+    req_partition = Unicode(
+        "", help="{partition} in templates: the partition that jobs are submitted to."
+    ).tag(config=True)
+    req_account = Unicode(
+        "", help="{account} in templates: the account that is charged for a job."
+    ).tag(config=True)
     req_options = Unicode(
-        "", help="Further options of the submit command, in a directive: {options}."
+        "",
+        help="""{options} in templates: further options of the submit command. The script has them
+        in a directive.""",
     ).tag(config=True)
     req_prologue = Unicode(
-        "", help="Shell text that the job runs before the server: {prologue}."
+        "", help="{prologue} in templates: shell commands that a job runs before the server."
     ).tag(config=True)
     req_epilogue = Unicode(
-        "", help="Shell text that the job runs after the server has ended: {epilogue}."
+        "",
+        help="""{epilogue} in templates: shell commands that a job runs after the server has
+        ended.""",
     ).tag(config=True)
-    req_username = Unicode(help="The user's account: {username}. Default: the Hub user's name.")
-    req_homedir = Unicode(help="The account's home on the Hub's host: {homedir}.")
+    req_username = Unicode(
+        help="{username} in templates: the user's account. Default: the name of the Hub's user."
+    )
+    req_homedir = Unicode(
+        help="{homedir} in templates: the account's home directory on the Hub's host."
+    )
     req_keepvars = Unicode(
-        help="""The names of the variables that the server is given, with commas: {keepvars}. Their
-        values come from the job's private file."""
+        help="""{keepvars} in templates: the names of the server's environment variables, separated
+        by commas. Their values come from the job's private file."""
     )
     req_keepvars_extra = Unicode(
-        help="Further names, added to {keepvars}; with commas.",
+        help="Further names that are added to {keepvars}, separated by commas.",
     ).tag(config=True)
 
     batch_script = Unicode(
         "",
-        help="""The job's script, a template: {xyz} is the trait req_xyz, {cmd} what starts the
-        server; with "{{" or "{%" in it, it is Jinja's.""",
+        help="""The job's script, as a template: {xyz} is replaced by the value of req_xyz, and
+        {cmd} by the command that starts the server. A template with "{{" or "{%" in it is filled
+        in by Jinja, any other by Python's str.format.""",
     ).tag(config=True)
     batch_submit_cmd = Unicode(
-        "", help="The command that reads the script and prints the job's id. A template."
+        "",
+        help="""The command that submits a job: it reads the script and prints the job's id. A
+        template.""",
     ).tag(config=True)
     batch_query_cmd = Unicode(
-        "", help="The command that tells a job's state. A template, with {job_id}."
+        "", help="The command that prints a job's state. A template; {job_id} is the job's id."
     ).tag(config=True)
     batch_cancel_cmd = Unicode(
-        "", help="The command that cancels a job. A template, with {job_id}."
+        "", help="The command that cancels a job. A template; {job_id} is the job's id."
     ).tag(config=True)
     batchspawner_singleuser_cmd = Unicode(
         "batchspawner-singleuser",
-        help="""What {cmd} begins with. Under this name every job finds unispawner's launcher: nodes
-        need nothing installed for it. A path names batchspawner's own, on nodes that have it.""",
+        help="""What {cmd} begins with. The default name runs unispawner's launcher, which each job
+        brings along, so nodes need nothing installed for it. A path runs batchspawner's own
+        program, on nodes that have it.""",
     ).tag(config=True)
     startup_poll_interval = Float(
-        0.5, help="Seconds between queries while a server starts. Default: 0.5."
+        0.5, help="How long (seconds) to wait between queries while a server starts. Default: 0.5."
     ).tag(config=True)
 
-    # What batchspawner has not.
+    # batchspawner does not have the settings below.
     state_notfound_re = Unicode(
         r"(?i)unknown job|invalid job id|job has finished|jobs? (?:\S+ )?do(?:es)? not exist"
         r"|job <?\S+>? is not found|no matching job|cannot locate job",
-        help="""A regular expression for what a failed query prints of a job that is no more. After
-        any other failure, the job is taken to be as it was.""",
+        help="""A regular expression that matches what a failed query prints about a job that no
+        longer exists. After any other failure the job keeps its last state.""",
     ).tag(config=True)
     user_option_keys = List(
         Unicode(),
-        help="""Names, as in {nprocs}, that user options may set beside the fields of the options
-        form: fields that a script in the page adds, or what your own options_from_form makes of
-        them. cmd, username and homedir are never set by a user.""",
+        help="""Names, such as nprocs for {nprocs}, that user options may set in addition to the
+        fields of the options form. Needed for fields that a script adds to the page, and for what
+        your own options_from_form makes of these. Users can never set cmd, username and
+        homedir.""",
     ).tag(config=True)
     public_environment = List(
         Unicode(),
-        help="""Names of variables that the commands find with their values: the submit command of
-        those that the server gets, the others of the Hub's own. Schedulers show them to everybody:
-        no secrets. What commands usually need (PATH, SLURM_CONF, SGE_ROOT …) is there already.""",
+        help="""Names of environment variables whose values the commands get: the submit command
+        gets the server's values, the other commands the Hub's own. Schedulers show these values to
+        all users, so name no secrets here. The commands always get what they usually need (PATH,
+        SLURM_CONF, SGE_ROOT …).""",
     ).tag(config=True)
     command_timeout = Float(
-        60.0, min=1.0, help="Seconds that one command may take. Default: 60."
+        60.0, min=1.0, help="How long (seconds) a command may take. Default: 60."
     ).tag(config=True)
     min_uid = Integer(
         1000,
         min=1,
-        help="""The lowest uid that may run servers; system accounts have lower ones. Uid 0 is never
-        allowed. Default: 1000.""",
+        help="""The lowest uid that may run servers; system accounts have lower ones. Uid 0 (root)
+        is always refused. Default: 1000.""",
     ).tag(config=True)
     state_dir = Unicode(
         "~/.unispawner/legacy",
-        help="""Where each user's private files go, the environment of running servers (mode 0600).
-        Must be visible on the Hub's host and on the nodes under the same path. "~" is the user's
-        home, "{username}" the account's name.""",
+        help="""The folder for each user's private files: the environment of running servers (mode
+        0600). It must be visible on the Hub's host and on the nodes under the same path. "~" stands
+        for the user's home, "{username}" for the name of the account.""",
     ).tag(config=True)
     launcher_python = Unicode(
         "python3",
-        help="""The Python (3.6 or later) on the nodes that runs the launcher; it needs no packages.
-        Looked for on the job's PATH, unless it is a path.""",
+        help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no
+        packages. A name without a slash is searched on the job's PATH.""",
     ).tag(config=True)
     agent_python = Unicode(
-        help="""The Python that writes the private files, run behind exec_prefix. It must have
-        unispawner installed and be readable by users. Default: the Hub's own."""
+        help="""The Python that writes the private files, run behind exec_prefix. unispawner must be
+        installed in it and users must be able to read it. Default: the Python that runs the
+        Hub."""
     ).tag(config=True)
 
-    job_id = Unicode(help="The job's id; empty if there is none.")
+    job_id = Unicode(help="The job's id; empty if there is no job.")
     job_status = Unicode(help="What the last query printed.")
 
     @default("req_username")

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import InvalidJobError
 from ...legacy import environment, private_files
 from ...legacy.checks import COMMANDS
-from ...legacy.filling import fill_in, known_fields
+from ...legacy.filling import fill_in, template_fields
 from ...legacy.options import quote
 from ...run_as.accounts import find_account
 from ...submit_host.host import HOST
@@ -87,8 +87,8 @@ async def check_account(spawner: Any, name: str) -> str:
     """
     account = await find_account(name, spawner.min_uid)
     username = quote("username", account.name)
-    prefix = fill_in(spawner, "exec_prefix", {**known_fields(spawner), "username": username})
-    client = private_files.client_for(spawner, account, prefix, spawner.state_dir)
+    prefix = fill_in(spawner, "exec_prefix", {**template_fields(spawner), "username": username})
+    client = private_files.make_client(spawner, account, prefix, spawner.state_dir)
     facts = await client.check()
     return ", ".join(f"{key} {value}" for key, value in facts.items() if value != {})
 
