@@ -1,4 +1,4 @@
-"""Makes ``psij.JobExecutor.get_instance("htcondor")`` work wherever unispawner is installed."""
+"""Makes PSI/J find the executor "htcondor" wherever unispawner is installed."""
 
 from packaging.version import Version
 from psij.descriptor import Descriptor

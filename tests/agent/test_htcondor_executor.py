@@ -212,7 +212,7 @@ def test_a_variable_that_cannot_be_written(commands: Commands, tmp_path: Path) -
     commands.says("condor_submit", SUBMITTED)
     reply = commands.submit(spec_in(tmp_path), {"HOME": "/home/ada\nqueue 100"})
     assert "InvalidJobError" == reply["error"]
-    assert "HOME has a line break" in reply["message"]
+    assert "HOME contains a line break" in reply["message"]
     assert not (tmp_path / "condor_submit.given").exists()
 
 

@@ -110,7 +110,7 @@ def test_without_a_pattern_all_of_it_is_the_id(folder: Path) -> None:
     says(folder, "submit", "12.server\n")
     assert "12.server" == submit(folder)
     says(folder, "submit", "hello\n12.server\n")
-    with pytest.raises(AgentError, match="without which all of it is the id"):
+    with pytest.raises(AgentError, match="the whole output is the id"):
         submit(folder)
 
 

@@ -109,7 +109,7 @@ def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
     assert 0 == done.returncode, done.stderr
     (status, stdout, stderr), *others = [json.loads(line) for line in done.stdout.splitlines()]
     assert 0 == status, stderr
-    assert "There is no action 'no_such'." == json.loads(stdout)["error"]["message"]
+    assert "unknown action 'no_such'" in json.loads(stdout)["error"]["message"]
     assert len(commands) - 1 == len(others)
     for command, (status, stdout, _) in zip(commands[1:], others, strict=True):
         assert (1, "") == (status, stdout), command

@@ -1,5 +1,5 @@
-"""The user's side: one JSON request on standard input, one JSON reply, then it ends.
+"""The user's side: it reads one JSON request from standard input, writes one reply, and ends.
 
-Runs as the user whose job it is about, as ``python -I -m unispawner.agent``. It never imports
-jupyterhub, and loads PSI/J only to submit or cancel. The Hub's side trusts nothing that it says.
+It runs as the job's user, with ``python -I -m unispawner.agent``. It never imports jupyterhub, and
+loads PSI/J only to submit or cancel a job. The Hub's side trusts nothing that it replies.
 """

@@ -1,4 +1,4 @@
-"""Read a request, do what it asks, write the reply: see :mod:`unispawner.agent.protocol`."""
+"""Serves one request: see :mod:`unispawner.agent.protocol`."""
 
 from __future__ import annotations
 

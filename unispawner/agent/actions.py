@@ -1,6 +1,7 @@
-"""What the agent can do, an action a function: ``action(request, the account's passwd entry)``.
+"""The actions of the agent, each a function ``action(request, account)``.
 
-Each returns JSON-serialisable data or raises a UniSpawnerError.
+An action returns JSON-serialisable data or raises a UniSpawnerError. ``account`` is the passwd
+entry of the user.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ Request = Mapping[str, Any]
 Account = pwd.struct_passwd
 
 STALE_AFTER = 600.0
-"""Seconds after which a job's left files are looked at: longer than any submission takes."""
+"""The age (seconds) at which the sweep checks a job's files: no submission takes that long."""
 ABANDONED_AFTER = 60 * 86400.0
-"""Seconds after which the files of a job that nobody can be asked about are removed."""
+"""The age (seconds) at which a job's files are removed where no scheduler can be asked about it."""
 
 
 def submit(request: Request, account: Account) -> dict[str, str]:
-    """Submit a job: ``spec``, ``shell``. Returns ``job_id`` and ``log``."""
+    """Submit the job ``spec`` with the shell ``shell``; return its ``job_id`` and ``log``."""
     scheduler = _scheduler(request)
     spec = JobSpec.from_dict(request["spec"])
     scheduler.check_supported(spec)
@@ -56,32 +57,32 @@ def submit(request: Request, account: Account) -> dict[str, str]:
             username=account.pw_name,
             homedir=account.pw_dir,
         )
-        if (dialect := scheduler.dialect) is not None:  # a script of the site's has no launcher
+        if (dialect := scheduler.dialect) is not None:  # then the site's script runs a wrapper
             log = "" if writes_log(dialect) else spec.stdout_path
             write_wrapper(directory, spec.executable, launcher_options(spec)[0], log=log)
         job_id = _executor(scheduler).submit_script(spec, script, directory)
     except OSError as error:
         state.remove_job(spec.mark)
-        raise _not_written(error, state) from None
+        raise _write_error(error, state) from None
     except (SchedulerUnavailable, AgentError):
-        raise  # it may have taken the job all the same: the Hub looks, and cleans up if not
+        raise  # the scheduler may have taken the job: the Hub searches it, and cleans up if not
     except UniSpawnerError:
         state.remove_job(spec.mark)
         state.log(spec.mark).unlink(missing_ok=True)
         raise
-    with contextlib.suppress(OSError):  # there is a job: it can be found by its mark, too
+    with contextlib.suppress(OSError):  # the job exists, and can be found by its mark as well
         write_private(directory / "job_id", job_id)
     return {"job_id": job_id, "log": spec.stdout_path}
 
 
 def stage(request: Request, account: Account) -> dict[str, str]:
-    """Write a job's private files, and submit nothing: of the legacy classes, that is the site's.
+    """Write a job's private files; the legacy classes submit with the site's own command.
 
-    Takes ``mark``, ``environment``, and ``python`` and ``options`` of the launcher. Returns
-    ``wrapper``, the path of what the job's script runs.
+    The request has ``mark`` and ``environment`` of the job, and ``python`` and ``options`` for the
+    launcher. Return ``wrapper``, the path of the program that the job's script runs.
     """
     state = StateDir.open(request["state_dir"])
-    for directory in state.old_jobs(ABANDONED_AFTER):  # no scheduler can be asked about them
+    for directory in state.old_jobs(ABANDONED_AFTER):  # no scheduler can be asked about these jobs
         state.remove_job(directory.name)
     mark = str(request["mark"])
     environment = JobSpec(environment=dict(request["environment"])).environment
@@ -90,23 +91,23 @@ def stage(request: Request, account: Account) -> dict[str, str]:
         wrapper = write_wrapper(directory, str(request["python"]), list(request["options"]))
     except OSError as error:
         state.remove_job(mark)
-        raise _not_written(error, state) from None
+        raise _write_error(error, state) from None
     return {"wrapper": str(wrapper)}
 
 
 def cancel(request: Request, account: Account) -> dict[str, bool]:
-    """Cancel ``job_id``; ``force`` asks for no graceful end. A job that is gone is no error."""
+    """Cancel ``job_id``, with ``force`` at once. It is not an error if the job has ended."""
     scheduler = _scheduler(request)
     _executor(scheduler).cancel_id(_job_id(request, scheduler), force=bool(request.get("force")))
     return {}
 
 
 def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
-    """Return what the scheduler tells its own user of ``job_ids``; the unknown are left out."""
+    """Return what the scheduler says to the user about ``job_ids``; unknown ids are left out."""
     scheduler = _scheduler(request)
     job_ids = [_check_id(str(job_id), scheduler) for job_id in request["job_ids"]]
     answer = hold_dialogue(scheduler.query(job_ids))
-    # The answer about one job need not say whose it is: its user has asked.
+    # An answer about one job may lack its owner. It is the user's, who asked for it.
     known = {job_id: answer[job_id] for job_id in job_ids if job_id in answer}
     return {
         job_id: replace(info, owner=info.owner or account.pw_name).to_dict()
@@ -115,9 +116,10 @@ def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
 
 
 def find(request: Request, account: Account) -> dict[str, str]:
-    """Return the ``job_id`` of the job with ``mark``; empty if there is none.
+    """Return the ``job_id`` of the job with ``mark``; empty if there is no such job.
 
-    For a submission whose answer was lost: the agent, sudo or the Hub died in the middle of it.
+    The Hub asks for it if the answer to a submission was lost, because the agent, sudo or the Hub
+    ended in the middle of it.
     """
     scheduler = _scheduler(request)
     mark = str(request["mark"])
@@ -129,20 +131,20 @@ def find(request: Request, account: Account) -> dict[str, str]:
 
 
 def log(request: Request, account: Account) -> dict[str, str]:
-    """Return the ``path`` of a job's log and the last ``lines`` lines of it as ``tail``."""
+    """Return the ``path`` of a job's log, and its last ``lines`` lines as ``tail``."""
     state = StateDir.open(request["state_dir"])
     mark = str(request["mark"])
     return {"path": str(state.log(mark)), "tail": state.tail(mark, int(request["lines"]))}
 
 
 def cleanup(request: Request, account: Account) -> dict[str, str]:
-    """Remove the private files of the job with ``mark``; its log stays."""
+    """Remove the private files of the job with ``mark``, but not its log."""
     StateDir.open(request["state_dir"]).remove_job(str(request["mark"]))
     return {}
 
 
 def check(request: Request, account: Account) -> dict[str, Any]:
-    """Tell what ``unispawner doctor`` wants to know of the user's side."""
+    """Return what ``unispawner doctor`` checks on the user's side."""
     scheduler = _scheduler(request)
     return {
         "account": account.pw_name,
@@ -160,10 +162,10 @@ ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
 }
 
 
-def _not_written(error: OSError, state: StateDir) -> AgentError:
+def _write_error(error: OSError, state: StateDir) -> AgentError:
     return AgentError(
         f"The job's files can't be written: {error.filename or state.path}: {error.strerror}. "
-        "Is the disk, or the user's quota, full? (c.UniSpawner.state_dir)"
+        "Check whether the disk or the user's quota is full (c.UniSpawner.state_dir)."
     )
 
 
@@ -172,7 +174,7 @@ def _scheduler(request: Request) -> Scheduler:
 
 
 def _executor(scheduler: Scheduler) -> Any:
-    """Return what submits and cancels, importing PSI/J only now and only for this scheduler."""
+    """Return the executor, which submits and cancels; only this imports PSI/J."""
     from .executors import get_executor
 
     return get_executor(scheduler)
@@ -184,12 +186,12 @@ def _job_id(request: Request, scheduler: Scheduler) -> str:
 
 def _check_id(job_id: str, scheduler: Scheduler) -> str:
     if not scheduler.job_id.fullmatch(job_id):
-        raise AgentError(f"{job_id!r} is no job id of {scheduler.title}.")
+        raise AgentError(f"job_id: {job_id!r} is not a job id of {scheduler.title}.")
     return job_id
 
 
 def _sweep(state: StateDir, scheduler: Scheduler, owner: str) -> None:
-    """Remove what jobs left that are no more: the Hub was not there to see them end."""
+    """Remove the files of jobs that ended while no Hub was running."""
     old = {directory.name: directory for directory in state.old_jobs(STALE_AFTER)}
     ids = {mark: read_private(directory / "job_id") for mark, directory in old.items()}
     known = [job_id for job_id in ids.values() if scheduler.job_id.fullmatch(job_id)]
@@ -198,7 +200,7 @@ def _sweep(state: StateDir, scheduler: Scheduler, owner: str) -> None:
         fewer = len(known) < len(old)
         marks = hold_dialogue(scheduler.find_marks(owner)) if fewer else {}
     except UniSpawnerError:
-        return  # the next submission tries again
+        return  # the next submission sweeps again
     for mark, job_id in ids.items():
         info = alive.get(job_id or marks.get(mark, ""))
         if (info is None or info.state.final) and mark not in marks:

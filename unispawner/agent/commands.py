@@ -14,9 +14,9 @@ from .login import login_umask
 T = TypeVar("T")
 
 TIMEOUT = 30.0
-"""Seconds for one command; the agent as a whole has a limit of its own."""
+"""How long (seconds) one command may take; the agent as a whole has another limit."""
 OUTPUT_LIMIT = 32 * 1024**2
-"""Characters; more is an error, for what is cut can't be told from a whole answer."""
+"""How many characters a command may print; more is an error, because a part is not an answer."""
 
 
 def run(
@@ -26,23 +26,21 @@ def run(
     environment: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT,
 ) -> Reply:
-    """Run a command with the user's login umask and return what it said.
+    """Run a command with the umask of a login, and return its reply.
 
     Parameters
     ----------
-    standard_input
-        What it reads; empty is an empty file.
     environment
-        Variables besides the agent's own.
+        Variables in addition to the agent's own.
     timeout
-        Seconds.
+        How long (seconds) it may take.
 
     Raises
     ------
     AgentError
-        If there is no such command, or it prints too much.
+        If there is no such command, or if it prints too much.
     SchedulerUnavailable
-        If it doesn't end in time.
+        If it does not end in time.
     """
     try:
         done = subprocess.run(
@@ -57,8 +55,8 @@ def run(
         )
     except OSError as error:
         raise AgentError(
-            f"{command[0]}: {error.strerror}. If it is not on the usual path, set "
-            "c.UniSpawner.scheduler_path to its directory.",
+            f"{command[0]}: {error.strerror}. If it is in another directory than usual, set "
+            "c.UniSpawner.scheduler_path to that directory.",
             command=command,
         ) from None
     except subprocess.TimeoutExpired:

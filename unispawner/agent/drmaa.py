@@ -1,12 +1,12 @@
-"""Talks to Grid Engine through DRMAA: ``python -I -m unispawner.agent.drmaa``, a process apart.
+"""Submits to Grid Engine through DRMAA, in a process of its own: ``unispawner.agent.drmaa``.
 
-libdrmaa wants its environment before Python starts (its static thread-local storage does not fit
-otherwise), may block for as long as the qmaster does, and may abort the process. So the agent runs
-this as it runs any command: with a time-out, and reading what it prints.
+libdrmaa needs its environment before Python starts, because otherwise its static thread-local
+storage does not fit. It may block for as long as the qmaster does, and it may abort the process. So
+the agent runs this module like any other command: with a time-out, and reading its output.
 
-Reads ``{"action": "submit", "template": {attribute: value}}`` or ``{"action": "cancel", "job_id":
-…}`` or ``{"action": "check"}``. Prints the job's id, or the library's own words and exits with
-status 1; with 2 if there is no library to ask.
+The request is ``{"action": "submit", "template": {attribute: value}}``, ``{"action": "cancel",
+"job_id": …}`` or ``{"action": "check"}``. The output is the job's id. If the library reports an
+error, its words are printed and the exit status is 1. Without a library the exit status is 2.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, NoReturn
 def main() -> None:
     """Serve one request."""
     request = json.load(sys.stdin)
-    # The library prints now and then: only the job's id belongs on standard output.
+    # The library may print, too. Only the job's id belongs on standard output.
     answer = os.dup(1)
     os.dup2(2, 1)
     try:
         import drmaa
     except ModuleNotFoundError:
         _give_up("the Python package drmaa is not installed (pip install drmaa)")
-    except (OSError, RuntimeError) as error:  # no library, or one that can't be loaded
+    except (OSError, RuntimeError) as error:  # there is no library, or it can't be loaded
         _give_up(f"libdrmaa can't be loaded: {error}")
     try:
         with drmaa.Session() as session:

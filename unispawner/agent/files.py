@@ -1,8 +1,9 @@
-"""The user's files: ``<state_dir>/jobs/<mark>/`` while a job lives, ``<state_dir>/logs/`` after.
+"""The user's files: ``<state_dir>/jobs/<mark>/`` while a job exists, and ``<state_dir>/logs/``.
 
-A directory is 0700, a file 0600, both the user's own, and none is reached through a symbolic link.
-Whoever can rename a directory above them could put their own in its place, and the job would run
-what is in it: so everything above must be root's or the user's, and closed to others.
+Directories have mode 0700 and files 0600. They belong to the user and are never opened through a
+symbolic link. Whoever can rename a directory above them could replace it, and the job would run the
+contents. So every directory above must belong to root or the user, and others must not be able to
+change it.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ TAIL_BYTES = 16 * 1024
 
 @dataclass(frozen=True)
 class StateDir:
-    """A user's state directory; ``path`` is absolute."""
+    """A user's state directory; its ``path`` is absolute."""
 
     path: Path
 
     @classmethod
     def open(cls, text: str) -> StateDir:
-        """Make the directory and what belongs in it if need be.
+        """Return the state directory; it and its folders are created if they don't exist.
 
         Raises
         ------
         AgentError
-            If it can't be made, is a link, or is somebody else's.
+            If it can't be created, is a symbolic link, or does not belong to the user.
         """
         path = Path(text).expanduser()
         if not path.is_absolute():
@@ -52,14 +53,15 @@ class StateDir:
         except OSError as error:
             raise AgentError(
                 f"The user's files can't be kept in {error.filename or path}: {error.strerror}. "
-                "Is there room, and may the user write there? (c.UniSpawner.state_dir)"
+                "Check whether the disk is full and whether the user may write there "
+                "(c.UniSpawner.state_dir)."
             ) from None
         return cls(path)
 
     def job(self, mark: str) -> Path:
         """Return the directory of a job, which need not exist."""
         if not is_mark(mark):
-            raise AgentError(f"{mark!r} is no mark of a job.")
+            raise AgentError(f"mark: {mark!r} is not the mark of a job.")
         return self.path / "jobs" / mark
 
     def log(self, mark: str) -> Path:
@@ -67,7 +69,7 @@ class StateDir:
         return self.path / "logs" / f"{mark}.log"
 
     def create_job(self, mark: str, environment: str) -> Path:
-        """Make a job's directory with its environment file, and an empty log."""
+        """Create a job's directory with the environment file, and an empty log; return its path."""
         directory = self.job(mark)
         directory.mkdir(mode=0o700)
         write_private(directory / "environment", environment)
@@ -76,17 +78,17 @@ class StateDir:
         return directory
 
     def remove_job(self, mark: str) -> None:
-        """Remove a job's directory with its secrets; one that is gone already is fine."""
+        """Remove a job's directory with its secrets, if it exists."""
         shutil.rmtree(self.job(mark), ignore_errors=True)
 
     def old_jobs(self, seconds: float) -> Iterator[Path]:
-        """Yield the directories of jobs made more than that long ago, and of nothing else."""
+        """Yield the job directories that are older than that."""
         for directory in (self.path / "jobs").iterdir():
             if is_mark(directory.name) and time.time() - _modified(directory) > seconds:
                 yield directory
 
     def tail(self, mark: str, lines: int) -> str:
-        """Return the last lines of a job's log; empty if there is none."""
+        """Return the last lines of a job's log; empty if there is no log."""
         file = _open_regular(self.log(mark))
         if file is None:
             return ""
@@ -96,7 +98,7 @@ class StateDir:
         return "\n".join(text.splitlines()[-lines:])
 
     def _prune_logs(self) -> None:
-        """Keep the last, and those of jobs that live, however little they write."""
+        """Remove all logs but the newest, and the logs of jobs that still have a directory."""
         logs = sorted((self.path / "logs").glob("*.log"), key=_modified)
         for log in logs[:-LOGS_KEPT]:
             if not (self.path / "jobs" / log.stem).exists():
@@ -104,7 +106,7 @@ class StateDir:
 
 
 def _modified(path: Path) -> float:
-    """Return when a file was written last; the future if another agent has just removed it."""
+    """Return when a file was last written; infinity if another agent has just removed it."""
     try:
         return path.lstat().st_mtime
     except FileNotFoundError:
@@ -112,14 +114,22 @@ def _modified(path: Path) -> float:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Create a file of mode 0600; one that is there already is an error, a link too."""
+    """Create a file of mode 0600; an existing file, or a symbolic link, is an error."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
 
 
+def write_script(directory: Path, text: str) -> Path:
+    """Create the program ``script`` of mode 0700 in a job's directory, and return its path."""
+    path = directory / "script"
+    write_private(path, text)
+    path.chmod(0o700)
+    return path
+
+
 def read_private(path: Path) -> str:
-    """Return a small file's text; empty if it can't be read, or is a link or no file."""
+    """Return a small file's text; empty if it can't be read or is not a regular file."""
     file = _open_regular(path)
     if file is None:
         return ""
@@ -128,7 +138,7 @@ def read_private(path: Path) -> str:
 
 
 def _open_regular(path: Path) -> BinaryIO | None:
-    """Open a regular file without following a link, or waiting for a pipe's other end."""
+    """Open a regular file; never follow a link, and never wait for the other end of a pipe."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags)
@@ -141,20 +151,20 @@ def _open_regular(path: Path) -> BinaryIO | None:
 
 
 def _check_above(directory: Path) -> None:
-    """Refuse a directory in which others could rename ours."""
+    """Refuse a directory in which others could rename the user's directory."""
     status = directory.stat()
     mode, sticky = status.st_mode, status.st_mode & stat.S_ISVTX and status.st_uid == 0
     others = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status.st_gid))
     if status.st_uid not in (0, os.getuid()) or (others and not sticky):
         raise AgentError(
-            f"{directory} can be changed by others than root and the user, so the user's private "
-            "files can't be kept below it: set c.UniSpawner.state_dir to another place, or make "
-            f"{directory} the user's own, with mode 0755 or less."
+            f"state_dir: {directory} can be changed by others than root and the user, so that no "
+            "private files can be kept below it. Set c.UniSpawner.state_dir to another place, or "
+            f"give {directory} to the user, with mode 0755 or less."
         )
 
 
 def _own_group(gid: int) -> bool:
-    """Return whether a group is the user's alone, by its name, as most systems make them."""
+    """Return whether a group has the user's name: most systems create one for each user."""
     try:
         return gid == 0 or grp.getgrgid(gid).gr_name == pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -168,8 +178,8 @@ def _own_directory(path: Path) -> None:
         status = os.fstat(descriptor)
         if status.st_uid != os.getuid():
             raise AgentError(
-                f"{path} belongs to uid {status.st_uid}, not to uid {os.getuid()}: somebody else "
-                "made it. Remove it, or set c.UniSpawner.state_dir to another place."
+                f"state_dir: {path} belongs to uid {status.st_uid}, not to uid {os.getuid()}. "
+                "Remove it, or set c.UniSpawner.state_dir to another place."
             )
         if stat.S_IMODE(status.st_mode) != 0o700:
             os.fchmod(descriptor, 0o700)

@@ -1,9 +1,10 @@
-"""The agent's end of the wire.
+"""The agent's side of the protocol.
 
 A request is an object with ``version``, ``action``, ``account``, ``uid``, ``min_uid``,
 ``scheduler``, ``scheduler_options``, ``scheduler_path``, ``scheduler_environment``, ``state_dir``
-and ``timeout`` (seconds), and what the action takes. A reply is ``{"version": 1, "result": …}`` or
-``{"version": 1, "error": …}``, the error as :meth:`unispawner.errors.UniSpawnerError.to_dict`.
+and ``timeout`` (seconds), and with the arguments of the action. A reply is ``{"version": 1,
+"result": …}`` or ``{"version": 1, "error": …}``; the error has the form of
+:meth:`unispawner.errors.UniSpawnerError.to_dict`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from .login import login_language
 
 VERSION = 1
 REQUEST_LIMIT = 8 * 1024**2
-"""Bytes; an environment and a prologue are small."""
+"""How many bytes a request may have; an environment and a prologue are small."""
 
 
 def main() -> None:
-    """Serve one request. Ends with status 0 whenever a reply could be written."""
+    """Serve one request. The exit status is 0 if a reply was written."""
     reply_to = _take_stdout()
     try:
         reply = {"version": VERSION, "result": _serve(_read_request())}
@@ -33,7 +34,7 @@ def main() -> None:
         reply = {"version": VERSION, "error": error.to_dict()}
     except _OutOfTime as error:
         reply = {"version": VERSION, "error": AgentError(str(error)).to_dict()}
-    except Exception as error:  # whatever it is, the Hub's side should be told, not left in silence
+    except Exception as error:  # the Hub's side gets a reply whatever happened
         failure = AgentError(f"The user's side failed: {type(error).__name__}: {error}")
         reply = {"version": VERSION, "error": failure.to_dict()}
     with os.fdopen(reply_to, "w", encoding="utf-8") as stream:
@@ -41,9 +42,9 @@ def main() -> None:
 
 
 def _take_stdout() -> int:
-    """Keep standard output for the reply alone; whatever else prints goes to standard error.
+    """Return a copy of standard output for the reply; all other output goes to standard error.
 
-    PSI/J's file cleaner prints, and so may a scheduler's command.
+    PSI/J's file cleaner prints, and a scheduler's command may print, too.
     """
     reply_to = os.dup(1)
     os.dup2(2, 1)
@@ -52,7 +53,7 @@ def _take_stdout() -> int:
 
 def _read_request() -> dict[str, Any]:
     raw = sys.stdin.buffer.read(REQUEST_LIMIT + 1)
-    # Nothing that we start shall read from the Hub.
+    # No command that the agent starts may read from the Hub.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if len(raw) > REQUEST_LIMIT:
         raise AgentError(f"The request is larger than {REQUEST_LIMIT} bytes.")
@@ -60,8 +61,9 @@ def _read_request() -> dict[str, Any]:
         request = json.loads(raw)
         if request["version"] != VERSION:
             raise AgentError(
-                f"The Hub speaks version {request['version']} of the protocol and agent_python's "
-                f"unispawner version {VERSION}: install the same unispawner for both."
+                f"The Hub uses version {request['version']} of the protocol, but the unispawner "
+                f"that c.UniSpawner.agent_python runs uses version {VERSION}. Install the same "
+                "unispawner for both."
             )
     except (ValueError, KeyError, TypeError) as error:
         raise AgentError(f"The request could not be read: {error!r}") from None
@@ -73,18 +75,20 @@ def _serve(request: dict[str, Any]) -> Any:
     _limit_time(float(request["timeout"]))
     _clean_environment(entry, request)
     os.umask(0o077)
-    # As at a login, whatever the Hub's limit is: neither we nor a job leave memory in files.
+    # As at a login, and whatever the Hub's limit is: no crash writes secrets into a core file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     from .actions import ACTIONS
 
     action = ACTIONS.get(request["action"])
     if action is None:
-        raise AgentError(f"There is no action {request['action']!r}.")
+        raise AgentError(
+            f"action: unknown action {request['action']!r}; known actions: {', '.join(ACTIONS)}"
+        )
     return action(request, entry)
 
 
 def _check_account(request: dict[str, Any]) -> pwd.struct_passwd:
-    """Make sure that we are who the Hub thinks we are, and nobody who must never run a server."""
+    """Check that this is the account that the Hub means, and that it may run servers."""
     entry = pwd.getpwuid(os.getuid())
     if os.getuid() != request["uid"] or os.geteuid() != os.getuid():
         raise AgentError(
@@ -93,28 +97,30 @@ def _check_account(request: dict[str, Any]) -> pwd.struct_passwd:
         )
     if os.getuid() == 0 or os.getuid() < request["min_uid"]:
         raise AgentError(
-            f"The account {entry.pw_name} has uid {os.getuid()}; uid 0 and uids below "
-            f"min_uid = {request['min_uid']} don't run servers."
+            f"The account {entry.pw_name} has uid {os.getuid()}. Uid 0 and uids below "
+            f"c.UniSpawner.min_uid = {request['min_uid']} can't run servers."
         )
     return entry
 
 
 class _OutOfTime(BaseException):
-    """The time is up, whatever we are at: nothing that catches errors may go on after it."""
+    """The time limit has passed. No code that catches errors may catch this and go on."""
 
 
 def _limit_time(seconds: float) -> None:
-    """End by ourselves: a Hub that is no root can't kill what sudo started."""
+    """Make the agent end itself in time: a Hub that is not root can't kill what sudo started."""
 
     def out_of_time(*_: Any) -> NoReturn:
-        raise _OutOfTime(f"The user's side was not done within {seconds:g} s.")
+        raise _OutOfTime(
+            f"The user's side did not finish within {seconds:g} s (c.UniSpawner.agent_timeout)."
+        )
 
     signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _clean_environment(entry: pwd.struct_passwd, request: dict[str, Any]) -> None:
-    """Start from nothing: what sudo or the Hub left in the environment reaches no job."""
+    """Replace the environment, so that no variable of sudo's or the Hub's reaches a job."""
     path = [*request["scheduler_path"], "/usr/local/bin", "/usr/bin", "/bin"]
     os.environ.clear()
     os.environ.update(

@@ -1,8 +1,8 @@
-"""What ``{cmd}`` of a command template runs: a file in the job's private folder.
+"""The program that ``{cmd}`` runs in a site's template: a file in the job's private folder.
 
-The script around ``{cmd}`` is the site's, so that it can carry neither the launcher nor a secret.
-The wrapper reads the environment and starts the launcher from files beside it. It has the name of
-batchspawner's wrapper, in whose place it stands.
+The script around ``{cmd}`` is the site's, and contains neither the launcher nor a secret. The
+wrapper reads the environment and starts the launcher, which are files beside it. It has the name of
+batchspawner's program, which it replaces.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def write_wrapper(directory: Path, python: str, options: Sequence[str], *, log: 
     Parameters
     ----------
     directory
-        As :meth:`StateDir.create_job` made it, with the environment file.
+        The folder that :meth:`StateDir.create_job` made, with the environment file.
     python
-        The Python on the node, a name on the job's PATH or a path.
+        The Python on the node: a name on the job's PATH, or a path.
     options
-        The launcher's, but for the server's command: that is the wrapper's arguments.
+        The launcher's options. The server's command comes from the wrapper's arguments.
     log
-        A file that takes what the launcher and the server say; empty leaves it to the script.
+        The file for the output of the launcher and the server; empty if the script redirects it.
     """
     launcher, wrapper = directory / "launcher.py", directory / NAME
     write_private(launcher, launcher_source())

@@ -1,1 +1,1 @@
-"""The job's script: rendered, or filled in from a site's template. Pure; used on both sides."""
+"""Makes the job's script: its own, or from a site's template. Pure; both sides use it."""

@@ -1,7 +1,8 @@
-"""The job's script: the scheduler's directives, then what the job does.
+"""The job's script: the scheduler's directives, and then what the job does.
 
-The same text whatever the scheduler, and no secret in it: several schedulers show scripts to every
-user (see docs/security.md), so the environment comes from a private file.
+Apart from the directives the script is the same with every scheduler. It contains no secret,
+because several schedulers show scripts to every user (see docs/security.md): the environment comes
+from a private file.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from .from_template import Place, render_template
 
 _END = "END_OF_UNISPAWNER_LAUNCHER"
 
-# A shell would die of a signal at once and leave the server behind: it waits on, so that the
-# epilogue runs after the server's end. `wait` returns early, with 128 and more, for each signal
-# that is trapped; asked again it gives the real status, or 127 if it had given that already.
+# Without traps a signal would end the shell at once, and the server would stay behind. So the shell
+# passes signals on and waits, and the epilogue runs after the server's end. Each trapped signal
+# makes `wait` return early with a status above 128. A second `wait` returns the real status, or 127
+# if the first one had already returned it.
 _WITH_EPILOGUE = """\
 launcher=$!
 for signal in TERM INT HUP QUIT USR1 USR2; do
@@ -58,24 +60,24 @@ def render_script(
     Parameters
     ----------
     spec
-        The job; its environment is not written here.
+        The job; its environment is not part of the script.
     scheduler
-        Whose directives to write.
+        The scheduler that reads the directives.
     shell
-        The words behind ``#!``: a POSIX shell. A login shell, so that ``/etc/profile.d`` is read.
+        The words after ``#!``: a POSIX shell. A login shell reads ``/etc/profile.d``.
     environment_file
-        A file of ``export NAME='value'`` lines, read before the prologue.
+        The file with lines of ``export NAME='value'``, which is read before the prologue.
     standard_input
-        What the job's command reads: the launcher's own text.
+        The standard input of the job's command: the launcher's text.
     username, homedir
-        Whose job it is; only a set of templates wants to know. It has a shell of its own, and what
-        it runs lies beside the environment file.
+        The job's account and its home, for a set of templates. Such a set has a shell of its own,
+        and runs a program beside the environment file.
 
     Raises
     ------
     InvalidJobError
-        If the shell is not one absolute path with at most one argument, or a set of templates can't
-        be filled in.
+        If the shell is not an absolute path with at most one argument, or if a template can't be
+        filled in.
     """
     if (dialect := scheduler.dialect) is not None:
         directory = re.sub("^~", homedir, os.path.dirname(environment_file))
@@ -83,9 +85,10 @@ def render_script(
     words = shell.split(" ")
     if not shell.startswith("/") or len(words) > 2 or CONTROL.search(shell):
         raise InvalidJobError(
-            f"job_shell: {shell!r} must be a shell's absolute path and at most one argument"
+            f"job_shell: {shell!r} must be the absolute path of a shell and at most one argument"
         )
-    # The launcher gets its text on standard input; the shell does not look into a quoted document.
+    # The launcher's text is standard input, in a quoted document, in which the shell expands
+    # nothing.
     command = shlex.join([spec.executable, *spec.arguments])
     document = f"\n{standard_input.rstrip()}\n{_END}\n"
     directives = scheduler.directives(spec) if scheduler.directives_in_script else []
@@ -102,5 +105,5 @@ def render_script(
 
 
 def render_environment(environment: dict[str, str]) -> str:
-    """Return the text of an environment file: one quoted ``export`` a line."""
+    """Return the text of an environment file, which has an ``export`` on each line."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())

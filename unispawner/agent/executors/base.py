@@ -1,10 +1,10 @@
-"""What our executors share.
+"""What the executors that use PSI/J share.
 
-PSI/J (0.9.11) brings the way of a job to a scheduler: submit, cancel, the commands and their order.
-Its script templates drop the job's name, GPUs and log, quote attributes twice and always set a
-walltime, so the script is rendered by :mod:`unispawner.script.rendering` and handed over as it is;
-its commands have no time-out, so they run through :mod:`unispawner.agent.commands`. Its polling
-thread never gets to run: the agent has ended before its first turn.
+PSI/J (0.9.11) knows how a job gets to a scheduler: submit, cancel, the commands and their order.
+Two parts of it are replaced. Its templates of scripts leave out the job's name, GPUs and log, quote
+attributes twice and always set a time limit; so the script comes from
+:mod:`unispawner.script.rendering`. Its commands have no time-out; so they run through
+:mod:`unispawner.agent.commands`. Its polling thread never runs: the agent ends before that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NEVER = 10**6
 
 
 class RenderedJob(PsijJob):
-    """A PSI/J job that brings its own script."""
+    """A PSI/J job with a script that is already rendered."""
 
     def __init__(self, spec: JobSpec, script: str) -> None:
         super().__init__(
@@ -45,20 +45,20 @@ class RenderedJob(PsijJob):
 
 
 class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
-    """Mixed in before one of PSI/J's batch executors."""
+    """A mix-in that comes before one of PSI/J's batch executors."""
 
     scheduler: Scheduler
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
-        # The default work directory is that of the home which the process had when it imported
-        # psij; submit_script sets the right one.
+        # PSI/J's default work directory is in the home that the process had when it imported psij;
+        # submit_script sets the right one.
         super().__init__(url=None, config=self.config_class(initial_queue_polling_delay=_NEVER))
 
     config_class: type[BatchSchedulerExecutorConfig] = BatchSchedulerExecutorConfig
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Submit through PSI/J; the script's file is gone when this returns."""
+        """Submit through PSI/J; the script's file is removed before this returns."""
         self.work_directory = directory
         job = RenderedJob(spec, script)
         try:
@@ -68,7 +68,7 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
         return str(job.native_id)
 
     def cancel_id(self, job_id: str, *, force: bool) -> None:
-        """Cancel through PSI/J; the scheduler itself kills what doesn't end."""
+        """Cancel through PSI/J; the scheduler itself kills a job that does not end."""
         job = PsijJob()
         job._native_id = job_id  # attach() would do this and start polling
         self._cancelling = True
@@ -88,10 +88,10 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
         submit_file.write(job.script)
 
     def _create_script_context(self, job: PsijJob) -> dict[str, object]:
-        return {}  # PSI/J would write its launcher's files into the user's directory here
+        return {}  # PSI/J would write files of its launcher into the user's directory
 
     standard_input = ""
-    """What the submit command reads."""
+    """The standard input of the submit command."""
 
     def _run_command(self, cmd: list[str]) -> str:
         reply = run(cmd, standard_input="" if self._cancelling else self.standard_input)
@@ -106,16 +106,16 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
         return reply.stdout
 
     def job_id_from_submit_output(self, out: str) -> str:
-        """Return the job's id; what a site's plugin prints around it is passed over."""
+        """Return the job's id; what a site's plugin prints around it is ignored."""
         for line in reversed(out.strip().splitlines()):
             job_id = self.read_job_id(line.strip())
             if self.scheduler.job_id.fullmatch(job_id):
                 return job_id
-        # Not a SubmitError: there may well be a job, which the Hub then looks for.
-        raise AgentError(f"{self.scheduler.title} gave no job id:", output=out)
+        # Not a SubmitError, because the job may exist: the Hub then searches it.
+        raise AgentError(f"{self.scheduler.title} printed no job id:", output=out)
 
     def read_job_id(self, line: str) -> str:
-        """Return the id in a line of the submit command's output; anything if there is none."""
+        """Return the id in a line of the submit command's output, or any text if it has none."""
         return line
 
 

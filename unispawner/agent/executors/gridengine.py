@@ -1,4 +1,4 @@
-"""Grid Engine through DRMAA, or with qsub where that is not to be had."""
+"""Grid Engine through DRMAA, or with qsub where DRMAA is not available."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...job import JobSpec
 from ...schedulers.base import Reply, Scheduler
 from ...schedulers.gridengine import GridEngine, make_job_template
 from ..commands import run
-from ..files import write_private
+from ..files import write_script
 
 LIBRARIES = (
     "/usr/lib/gridengine-drmaa/lib/libdrmaa.so.1.0",
@@ -26,10 +26,10 @@ _DRMAA = (sys.executable, "-I", "-m", "unispawner.agent.drmaa")
 
 
 class Executor:
-    """Submits the script as a command that stays where it is.
+    """Submits the script as a command that is run where it is.
 
-    qsub's own way would copy it to where everybody can read it, and would run it with the queue's
-    shell instead of the script's own first line (queue_conf(5), shell_start_mode).
+    A script that qsub reads itself would be copied to where everybody can read it. It would also be
+    run by the queue's shell instead of the one in its first line (queue_conf(5), shell_start_mode).
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -37,10 +37,8 @@ class Executor:
         self.scheduler = scheduler
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Submit; the script's file is needed until the job is final."""
-        path = directory / "script"
-        write_private(path, script)
-        path.chmod(0o700)
+        """Submit a job; the script's file is needed until the job has ended."""
+        path = write_script(directory, script)
         options = [*self.scheduler.directives(spec), "-b y", "-shell n"]
         if self.scheduler.use_drmaa:
             attributes = {"remoteCommand": str(path), **make_job_template(options)}
@@ -53,11 +51,11 @@ class Executor:
         for line in reversed(reply.stdout.split()):
             if self.scheduler.job_id.fullmatch(line):
                 return line
-        # Not a SubmitError: there may well be a job, which the Hub then looks for.
-        raise AgentError("Grid Engine gave no job id:", command=reply.command, output=reply.text)
+        # Not a SubmitError, because the job may exist: the Hub then searches it.
+        raise AgentError("Grid Engine printed no job id:", command=reply.command, output=reply.text)
 
     def cancel_id(self, job_id: str, *, force: bool) -> None:
-        """Delete a job; Grid Engine itself kills what doesn't end."""
+        """Delete a job; Grid Engine itself kills a job that does not end."""
         if self.scheduler.use_drmaa:
             reply = self._drmaa({"action": "cancel", "job_id": job_id})
         else:
@@ -66,31 +64,32 @@ class Executor:
             raise error
 
     def check(self) -> str:
-        """Return what the library says of itself, if it is used."""
+        """Return the name and version that the library reports, or "qsub"."""
         if not self.scheduler.use_drmaa:
             return "qsub"
         reply = self._drmaa({"action": "check"})
         if reply.exit_status:
-            raise _broken(reply)
+            raise _drmaa_error(reply)
         return f"DRMAA of {reply.stdout.strip()}"
 
     def _drmaa(self, request: dict[str, object]) -> Reply:
-        """Run our process that talks to the library.
+        """Run the process that uses the library.
 
         Raises
         ------
         AgentError
-            If there is no library, or it killed the process; there may be a job, then.
+            If there is no library, or if it ended the process; in that case the job may exist.
         """
         environment = {
             "DRMAA_LIBRARY_PATH": self._library(),
             "LANG": "C.UTF-8",
-            # The library's thread-local storage is larger than glibc reserves for late comers.
+            # The library needs more thread-local storage than glibc reserves for libraries that are
+            # loaded later.
             "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=4096",
         }
         reply = run(_DRMAA, standard_input=json.dumps(request), environment=environment)
         if reply.exit_status not in (0, 1):
-            raise _broken(reply)
+            raise _drmaa_error(reply)
         return reply
 
     def _library(self) -> str:
@@ -99,7 +98,7 @@ class Executor:
         Raises
         ------
         AgentError
-            If it isn't found.
+            If there is no such file.
         """
         root = self.scheduler.sge_root
         below_root = (f"{glob.escape(root)}/lib/*/libdrmaa.so*",) if root else ()
@@ -109,14 +108,14 @@ class Executor:
             if found := sorted(map(str, glob.glob(pattern))):
                 return found[0]
         raise AgentError(
-            f"libdrmaa is not at {' or '.join(patterns)}. Install it (on Debian: "
-            "gridengine-drmaa1.0), say where it is with c.UniSpawner.drmaa_library_path, or do "
-            "without it: c.UniSpawner.use_drmaa = False."
+            f"The DRMAA library was not found at {' or '.join(patterns)}. Install it (on Debian: "
+            "gridengine-drmaa1.0), set c.UniSpawner.drmaa_library_path to its path, or set "
+            "c.UniSpawner.use_drmaa = False to work without it."
         )
 
 
-def _broken(reply: Reply) -> AgentError:
-    message = "DRMAA does not work (c.UniSpawner.use_drmaa = False does without it):"
+def _drmaa_error(reply: Reply) -> AgentError:
+    message = "DRMAA does not work; c.UniSpawner.use_drmaa = False works without it:"
     return AgentError(
         message, command=reply.command, exit_status=reply.exit_status, output=reply.text
     )

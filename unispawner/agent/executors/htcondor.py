@@ -1,4 +1,4 @@
-"""HTCondor through our own PSI/J executor."""
+"""HTCondor through the PSI/J executor of this package."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ from psij import Job as PsijJob
 from ...errors import InvalidJobError
 from ...job import JobSpec
 from ...schedulers.htcondor import HTCondor
-from ..files import write_private
+from ..files import write_script
 from .base import BatchExecutor
 from .psij_htcondor import HTCondorExecutorConfig, HTCondorJobExecutor, read_job_id
 
 _LOGIN = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER")
-"""What a login sets and HTCondor doesn't; nothing of it is a secret."""
+"""The variables that a login sets and HTCondor does not; none of them is a secret."""
 
 
 class Executor(BatchExecutor, HTCondorJobExecutor):
-    """Our script, run where it lies; the submit description is gone once it is read."""
+    """Runs the script where it is; the submit description is removed after the submission."""
 
     _NAME_ = "htcondor"
     config_class = HTCondorExecutorConfig
     _spec: JobSpec
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Submit; the script's file is needed until the job is final."""
-        path = directory / "script"
-        write_private(path, script)
-        path.chmod(0o700)
+        """Submit a job; the script's file is needed until the job has ended."""
+        write_script(directory, script)
         self._spec = spec
         return super().submit_script(spec, script, directory)
 
@@ -44,7 +42,7 @@ class Executor(BatchExecutor, HTCondorJobExecutor):
         submit_file.write("\n".join([*lines, f"environment = {_environment()}", "queue", ""]))
 
     def read_job_id(self, line: str) -> str:
-        """Return the cluster's number."""
+        """Return the number of the HTCondor cluster."""
         return read_job_id(line)
 
 
@@ -53,7 +51,10 @@ def _environment() -> str:
     variables = {name: os.environ[name] for name in _LOGIN if name in os.environ}
     for name, value in variables.items():
         if "\n" in value:
-            raise InvalidJobError(f"environment: {name} has a line break")
+            raise InvalidJobError(
+                f"environment: the account's {name} contains a line break, which a submit "
+                "description can't express"
+            )
     quoted = (f"{name}='{_double(value)}'" for name, value in variables.items())
     return f'"{" ".join(quoted)}"'
 

@@ -1,4 +1,4 @@
-"""Processes of this host through PSI/J."""
+"""Processes on this host through PSI/J."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..login import login_umask
 
 
 class Executor(LocalJobExecutor):
-    """PSI/J's executor, but for two things: a job outlives its submitter, and its output is kept.
+    """PSI/J's executor with two changes: a job outlives the agent, and its output goes to a file.
 
-    PSI/J's own reads the job's output through a pipe, which breaks when the agent ends.
+    PSI/J reads the job's output through a pipe, which breaks when the agent ends.
     """
 
     _NAME_ = "local"
@@ -30,7 +30,7 @@ class Executor(LocalJobExecutor):
         self.scheduler = scheduler
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Start the script as the leader of a session of its own."""
+        """Start the script as the leader of its own session."""
         path = directory / "script"
         write_private(path, script)
         shell = script.partition("\n")[0].removeprefix("#!").split(" ")
@@ -48,7 +48,7 @@ class Executor(LocalJobExecutor):
                 )
         except OSError as error:
             raise SubmitError(
-                f"The job could not be started: {error.filename}: {error.strerror}"
+                f"The job could not be started: {error.filename}: {error.strerror}."
             ) from None
         return f"{process.pid}.{start_time(process.pid)}"
 
@@ -57,7 +57,7 @@ class Executor(LocalJobExecutor):
         return "PSI/J's local executor"
 
     def cancel_id(self, job_id: str, *, force: bool) -> None:
-        """Signal the whole session, unless its leader's process id is another process by now."""
+        """Signal the whole process group, unless its leader's process id has been reused."""
         pid, _, start = job_id.partition(".")
         if start_time(int(pid)) != start:
             return
@@ -66,4 +66,4 @@ class Executor(LocalJobExecutor):
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise CancelError(f"The job {job_id} can't be signalled: {error.strerror}") from None
+            raise CancelError(f"Job {job_id} can't be ended: {error.strerror}.") from None

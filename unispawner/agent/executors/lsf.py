@@ -13,18 +13,18 @@ from .base import BatchExecutor
 
 
 class Executor(BatchExecutor, LsfJobExecutor):
-    """PSI/J's executor, with the script on bsub's standard input: bsub reads no file."""
+    """PSI/J's executor, with the script on bsub's standard input, since bsub reads no file."""
 
     _NAME_ = "lsf"
     config_class = LsfExecutorConfig
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Submit."""
+        """Submit a job."""
         self.standard_input = script
         return super().submit_script(spec, script, directory)
 
     def get_submit_command(self, job: PsijJob, submit_file_path: Path) -> list[str]:
-        """Return the bsub command; PSI/J names the file, which bsub would run as a command."""
+        """Return the bsub command; PSI/J's has the file's name, which bsub would run."""
         return ["bsub"]
 
     def read_job_id(self, line: str) -> str:

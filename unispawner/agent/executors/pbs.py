@@ -13,7 +13,7 @@ from .base import BatchExecutor, RenderedJob
 
 
 class Executor(BatchExecutor, PBSJobExecutor):
-    """PSI/J's executor with our script."""
+    """PSI/J's executor with a rendered script."""
 
     _NAME_ = "pbs"
     config_class = PBSExecutorConfig
@@ -21,7 +21,7 @@ class Executor(BatchExecutor, PBSJobExecutor):
     def get_submit_command(self, job: PsijJob, submit_file_path: Path) -> list[str]:
         """Return the qsub command.
 
-        Without ``-f`` qsub leaves a process behind for a minute, to submit the next job.
+        Without ``-f`` qsub leaves a process behind for a minute, which would submit the next job.
         """
         return ["qsub", "-f", *login_shell(job), str(submit_file_path.absolute())]
 
@@ -31,11 +31,11 @@ class Executor(BatchExecutor, PBSJobExecutor):
 
 
 def login_shell(job: PsijJob) -> list[str]:
-    """Return the option for the shell that starts the script, unless the script has it itself.
+    """Return qsub's option for the shell that starts the script, unless the script sets it.
 
-    The script is run by its own first line, but it is the account's shell that runs it, as a login
-    shell: on a cluster for the web that may be one that refuses to. An MOM built otherwise (without
-    SHELL_INVOKE) gives the script to that shell to read.
+    The script's first line runs the script, but the account's login shell starts it. On a cluster
+    that is used from the web, an account may have a login shell that refuses that. A MOM that was
+    built without SHELL_INVOKE even has that shell read the script.
     """
     assert isinstance(job, RenderedJob)
     shell = job.script.partition("\n")[0].removeprefix("#!").partition(" ")[0]

@@ -1,11 +1,10 @@
 """HTCondor for every PSI/J program: ``psij.JobExecutor.get_instance("htcondor")``.
 
-PSI/J (0.9.11) loads this file by its path while it is imported itself (psij-descriptors/htcondor.py
-tells it to), so all imports are absolute.
+While PSI/J (0.9.11) is imported, it loads this file by its path, because of the file
+psij-descriptors/htcondor.py. Therefore all imports are absolute.
 
-What PSI/J asks of a batch executor is here in full: submit, cancel, status, list, attach. The job's
-environment never gets into its ClassAd, which every user can read: it is written into the script, a
-file of mode 0700.
+This is a complete batch executor: submit, cancel, status, list, attach. The job's environment is
+never in its ClassAd, which every user can read. It is written into the script, a file of mode 0700.
 """
 
 from __future__ import annotations
@@ -45,20 +44,20 @@ STATES = {
     OurState.COMPLETED: JobState.COMPLETED,
     OurState.CANCELED: JobState.CANCELED,
     OurState.FAILED: JobState.FAILED,
-    # HTCondor would keep a held job for ever, and only its HoldReason tells what is wrong.
+    # HTCondor would keep a held job for ever, and only its HoldReason says what is wrong.
     OurState.HELD: JobState.FAILED,
 }
 TIMEOUT = 60.0
-"""Seconds for one command."""
+"""How long (seconds) one command may take."""
 _HTCONDOR = HTCondor()
 
 
 class HTCondorExecutorConfig(BatchSchedulerExecutorConfig):
-    """Nothing beyond what every batch executor has."""
+    """The configuration of every batch executor."""
 
 
 class HTCondorJobExecutor(BatchSchedulerExecutor):
-    """Runs PSI/J jobs on HTCondor, one node each, on a file system that the nodes share.
+    """Runs PSI/J jobs on HTCondor, each on one node, with a file system that the nodes share.
 
     ``JobAttributes.custom_attributes`` named ``htcondor.<command>`` are commands of the submit
     description: ``{"htcondor.concurrency_limits": "licence", "htcondor.+WantGPULab": True}``.
@@ -77,12 +76,12 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
     def generate_submit_script(
         self, job: Job, context: dict[str, object], submit_file: IO[str]
     ) -> None:
-        """Write the submit description, and the script beside it.
+        """Write the submit description, and the script into the same directory.
 
         Raises
         ------
         InvalidJobException
-            If HTCondor can't be asked for what the job's specification says.
+            If HTCondor does not support what the job asks for.
         """
         try:
             spec = _our_spec(job)
@@ -92,7 +91,7 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
             raise InvalidJobException(error.message) from error
         script = self._script_path(job)
         _write_private(script, self._script(job, context))
-        # The number of the cluster isn't known to the job but by this.
+        # Only this lets the job know the number of its cluster.
         lines += [f"executable = {_HTCONDOR.value(str(script))}", "arguments = $(ClusterId)"]
         submit_file.write("\n".join([*lines, "queue", ""]))
 
@@ -100,13 +99,14 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
         assert job.spec is not None
         environment = dict(os.environ) if job.spec.inherit_environment else {}
         environment.update({key: str(value) for key, value in (job.spec.environment or {}).items()})
-        launch: list[str] = context["psij"]["launch_command"]  # type: ignore[index]
+        psij: Any = context["psij"]
+        launch: list[str] = psij["launch_command"]
         output = shlex.quote(str(self.work_directory)) + "/$1"
         lines = ["#!/bin/bash"]
         lines += [f"export {key}={shlex.quote(text)}" for key, text in _variables(environment)]
         if job.spec.directory is not None:
             lines += [f"cd {shlex.quote(str(job.spec.directory))} || exit 1"]
-        # PSI/J looks for the output and the exit status by the native id.
+        # PSI/J searches the output and the exit status by the native id.
         lines += [f"exec &>> {output}.out", shlex.join(launch), "status=$?"]
         return "\n".join([*lines, f"echo $status > {output}.ec", "exit $status", ""])
 
@@ -114,21 +114,24 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
         return Path(self.work_directory).absolute() / f"{job.id}.sh"
 
     def get_submit_command(self, job: Job, submit_file_path: Path) -> list[str]:
-        """Return a condor_submit that prints nothing but the job's number."""
+        """Return the condor_submit command, which prints only the job's number."""
         return ["condor_submit", "-terse", str(submit_file_path.absolute())]
 
     def job_id_from_submit_output(self, out: str) -> str:
-        """Return the cluster's number of ``8.0 - 8.0``."""
+        """Return the cluster's number in ``8.0 - 8.0``."""
         return read_job_id(out)
 
     # -- cancel --------------------------------------------------------------------------------
 
     def get_cancel_command(self, native_id: str) -> list[str]:
-        """Return a condor_rm; of a cluster it would not tell whether it is gone or another's."""
+        """Return the condor_rm command.
+
+        For a bare cluster, its error would not say whether the job has ended or is another user's.
+        """
         return ["condor_rm", f"{native_id}.0"]
 
     def process_cancel_command_output(self, exit_code: int, out: str) -> None:
-        """Tell a job that has ended from a refusal."""
+        """Distinguish a job that has ended from a refusal."""
         if _HTCONDOR.meaning(Reply(("condor_rm",), exit_code, out)) is Meaning.GONE:
             raise InvalidJobStateError()
         raise SubmitException(f"HTCondor did not cancel the job: {out}")
@@ -136,17 +139,17 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
     # -- status --------------------------------------------------------------------------------
 
     def get_status_command(self, native_ids: Collection[str]) -> list[str]:
-        """Return a condor_q for these jobs."""
+        """Return the condor_q command for these jobs."""
         self._asked = list(native_ids)
         return _HTCONDOR.status_command(native_ids)
 
     def parse_status_output(self, exit_code: int, out: str) -> dict[str, JobStatus]:
-        """Read condor_q's answer; jobs that it does not know any more are asked of the history.
+        """Read condor_q's answer, and ask the history for jobs that it lacks.
 
         Raises
         ------
         SchedulerUnavailable
-            If it can't be read, or is an error.
+            If the answer can't be read, or is an error.
         """
         asked = self._asked
         jobs = _HTCONDOR.read_status(Reply(("condor_q",), exit_code, out))
@@ -158,7 +161,7 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
         return {native_id: _status(info) for native_id, info in jobs.items()}
 
     def _history(self, native_ids: list[str]) -> dict[str, JobInfo]:
-        """Return what the history knows; PSI/J takes what nobody knows for completed."""
+        """Return what the history knows; PSI/J takes a job that is in neither for completed."""
         command = _HTCONDOR.history_command(native_ids)
         try:
             return _HTCONDOR.read_status(Reply(tuple(command), 0, self._run_command(command)))
@@ -166,32 +169,32 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
             return {}
 
     def _remove(self, native_id: str) -> None:
-        """Take a held job out of the queue: it is reported as failed, and must never run."""
+        """Remove a held job from the queue: it is reported as failed, and must never run."""
         try:
             self._run_command(self.get_cancel_command(native_id))
         except (OSError, subprocess.CalledProcessError):
-            pass  # it is asked for again
+            pass  # the next status query tries again
 
     # -- list ----------------------------------------------------------------------------------
 
     def get_list_command(self) -> list[str]:
-        """Return a condor_q of the caller's own jobs."""
+        """Return the condor_q command for the caller's own jobs."""
         return ["condor_q", "-json", "-attributes", "ClusterId"]
 
     def parse_list_output(self, out: str) -> list[str]:
-        """Return the numbers of the clusters; no job is no text at all."""
+        """Return the numbers of the clusters; condor_q prints nothing if there is no job."""
         rows = _HTCONDOR.read_rows(Reply(("condor_q",), 0, out))
         return list(dict.fromkeys(str(row["ClusterId"]) for row in rows))
 
     def _run_command(self, cmd: list[str]) -> str:
-        """Run a command as PSI/J does, but not for ever: a frozen schedd never answers."""
+        """Run a command as PSI/J does, but with a time-out: a frozen schedd never answers."""
         try:
             done = subprocess.run(cmd, capture_output=True, text=True, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             words = f"{cmd[0]} did not answer within {TIMEOUT:g} s"
             raise subprocess.CalledProcessError(124, cmd, output=words) from None
         if done.returncode:
-            words = "\n".join(filter(None, (done.stdout, done.stderr))) or "(it says nothing)"
+            words = "\n".join(filter(None, (done.stdout, done.stderr))) or "(no output)"
             raise subprocess.CalledProcessError(done.returncode, cmd, output=words)
         return done.stdout
 
@@ -203,13 +206,13 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
 
 
 def read_job_id(output: str) -> str:
-    """Return the cluster's number of condor_submit's ``8.0 - 8.0``; anything if there is none."""
+    """Return the cluster's number in ``8.0 - 8.0`` of condor_submit, or any text if it has none."""
     words = output.split()
     return words[0].partition(".")[0] if words else ""
 
 
 def _our_spec(job: Job) -> JobSpec:
-    """Return what a PSI/J job asks of the scheduler; what it does is in its script."""
+    """Return what a PSI/J job asks the scheduler for; what the job does is in its script."""
     assert job.spec is not None
     asked, attributes = job.spec.resources, job.spec.attributes
     resources = ResourceSpec()
@@ -241,7 +244,7 @@ def _status(info: JobInfo) -> JobStatus:
 
 
 def _variables(environment: dict[str, str]) -> list[tuple[str, str]]:
-    """Return what a shell can export: no function of another shell's, nothing read-only."""
+    """Return the variables that a shell can export: those whose names are identifiers."""
     return [(key, text) for key, text in environment.items() if key.isidentifier()]
 
 

@@ -11,7 +11,7 @@ from .base import BatchExecutor
 
 
 class Executor(BatchExecutor, SlurmJobExecutor):
-    """PSI/J's executor with our script; ``--parsable`` prints ``id`` or ``id;cluster``."""
+    """PSI/J's executor with a rendered script; ``--parsable`` prints ``id`` or ``id;cluster``."""
 
     _NAME_ = "slurm"
     config_class = SlurmExecutorConfig
@@ -21,9 +21,9 @@ class Executor(BatchExecutor, SlurmJobExecutor):
         return ["sbatch", "--parsable", str(submit_file_path.absolute())]
 
     def get_cancel_command(self, native_id: str) -> list[str]:
-        """Return the scancel command; PSI/J's has ``-Q``, which hides the reason of a refusal."""
+        """Return the scancel command; PSI/J's has ``-Q``, which hides why scancel failed."""
         return ["scancel", native_id]
 
     def read_job_id(self, line: str) -> str:
-        """Return what stands before the cluster's name."""
+        """Return the id, without the cluster's name."""
         return line.partition(";")[0]

@@ -13,7 +13,7 @@ from .pbs import login_shell
 
 
 class Executor(BatchExecutor, PBSClassicJobExecutor):
-    """PSI/J's executor with our script."""
+    """PSI/J's executor with a rendered script."""
 
     _NAME_ = "pbs_classic"
     config_class = PBSExecutorConfig
