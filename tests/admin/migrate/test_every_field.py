@@ -293,7 +293,7 @@ PBS_FAMILY: list[Case | Stays] = [
         "#PBS -q q@h",
         {"queue_name": "q@h"},
         "#PBS -q q@h",
-        "If h is not this host's default server, make all commands ask it: scheduler_environment",
+        "If h is not this host's default server, set it for all of",
     ),
     Case({"req_host": "h"}, "#PBS -q @h", {"queue_name": "@h"}, "#PBS -q @h"),
     Case(

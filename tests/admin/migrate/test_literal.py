@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from unispawner.admin.migrate.literal import Expression, is_plain, literal
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.text(alphabet="a\n\t\\\"' \u2028\r", min_size=1)
+    | st.binary(),
     lambda inner: (
         st.lists(inner)
         | st.dictionaries(st.text(), inner)
@@ -39,7 +44,8 @@ def test_every_value_reads_back(value: Any, indent: int, taken: int) -> None:
         ([1, None, True], "[1, None, True]"),
         ({"a": {"b": 1}}, '{"a": {"b": 1}}'),
         ("module load a\nmodule load b", '"""\\\nmodule load a\nmodule load b"""'),
-        ("a\\b\nc", '(\n    "a\\\\b\\n"\n    "c"\n)'),
+        ("a\\b\nc", 'r"""a\\b\nc"""'),
+        ('a\n"b"', '(\n    "a\\n"\n    \'"b"\'\n)'),
         ({"a": Expression("old[1]")}, '{"a": old[1]}'),
         (
             {"slurm.comment": "x" * 60, "slurm.mail-type": ["BEGIN", "END"]},

@@ -80,6 +80,16 @@ def test_old_lines_can_be_removed(tmp_path: Path) -> None:
     assert "SlurmSpawner" not in load_new(found.path, tmp_path)
 
 
+def test_a_long_suggestion_stays_a_comment(tmp_path: Path) -> None:
+    """A suggested setting may take several lines."""
+    traits = {"state_exechost_exp": rf"\1.{'x' * 100}"}
+    found = migrate_class(tmp_path, "SlurmSpawner", traits)
+    assert (
+        f'#   c.UniSpawner.host_map = {{\n#       "node1": "node1.{"x" * 100}",\n#   }}'
+        in found.text
+    )
+
+
 def test_a_file_that_does_not_set_what_was_planned() -> None:
     """The check names the setting, what it is and what it should be."""
     plan = Plan(SpawnerClass.of("batchspawner.SlurmSpawner"))

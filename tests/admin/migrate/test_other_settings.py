@@ -154,10 +154,25 @@ def test_classes_that_stay(tmp_path: Path, lines: str, says: str) -> None:
         ("c.JupyterHub.spawner_class = 'simple'", "is simple, which is not one of batchspawner's"),
         ("c.JupyterHub.spawner_class = 'unispawner'", "is unispawner, which is not one of"),
         ("c.JupyterHub.spawner_class = 'no.such.Class'", "is no.such.Class, which is not one"),
+        (
+            "c.JupyterHub.spawner_class = 'batchspawner.SlurmSpawner'\n"
+            "c.SlurmSpawner.req_memory = 4",
+            "c.SlurmSpawner: The 'req_memory' trait",
+        ),
+        (
+            "c.JupyterHub.spawner_class = 'batchspawner.SlurmSpawner'\nc.Spawner.mem_limit = []",
+            "With this value no server can start: correct the old file first.",
+        ),
+        (
+            "c.JupyterHub.spawner_class = 'wrapspawner.ProfilesSpawner'\n"
+            "c.ProfilesSpawner.profiles = [('A', 'a', 'batchspawner.MultiSlurmSpawner', "
+            "{'daemon_resolver': ''})]",
+            "profile \"a\": The 'daemon_resolver' trait",
+        ),
     ],
 )
-def test_nothing_to_migrate(tmp_path: Path, lines: str, words: str) -> None:
-    """No file is written for a configuration without batchspawner."""
+def test_a_configuration_that_cannot_be_migrated(tmp_path: Path, lines: str, words: str) -> None:
+    """Without batchspawner, or with a value that it refuses, no file is written."""
     old = tmp_path / "old.py"
     old.write_text(f"c = get_config()\n{lines}\n")
     with pytest.raises(InvalidJobError, match=re.escape(words)):
@@ -182,10 +197,6 @@ def test_settings_of_another_file(tmp_path: Path) -> None:
         (
             "import importlib\nimportlib.import_module('batchspawner')",
             "the file can't be loaded: ",
-        ),
-        (
-            "c.SlurmSpawner.exec_prefix = ''\nc.SlurmSpawner.req_memory = 4",
-            "c.SlurmSpawner: The 'req_memory' trait",
         ),
         ("c.UniSpawner.no_such = 1", "c.UniSpawner.no_such: there is no such setting"),
         ("c.UniSpawner.host_map = 'x'", "The 'host_map' trait"),

@@ -1,6 +1,6 @@
-"""``unispawner migrate``: writes UniSpawner's configuration for one of batchspawner's.
+"""``unispawner migrate``: turns a configuration of batchspawner into UniSpawner's.
 
-The new file is the old one's own text. A setting that UniSpawner has in another form becomes a
+The new file is the text of the old file. A setting that UniSpawner has in another form becomes a
 comment there, and its successor stands at the end. Everything else (functions, conditions, imports,
 values from the environment) stays as its administrator wrote it. Two other ways were rejected: a
 file that lists all loaded settings loses that text and holds secrets that the old file reads from
@@ -54,7 +54,7 @@ def migrate(path: Path, output: str | None = None, *, force: bool = False) -> in
     path
         The old file.
     output
-        The new file. None puts it beside the old one; ``-`` is standard output, and the report
+        The new file. None puts it beside the old file; ``-`` is standard output, and the report
         goes to standard error.
     force
         Whether an existing file is replaced.
@@ -62,7 +62,7 @@ def migrate(path: Path, output: str | None = None, *, force: bool = False) -> in
     Raises
     ------
     InvalidJobError
-        If there is nothing to migrate, or the old file can't be read or the new one written.
+        If there is nothing to migrate, the old file can't be read or the new file can't be written.
     """
     target = None if output == "-" else Path(output or path.with_name(f"{path.stem}.unispawner.py"))
     if target is not None:
@@ -117,7 +117,7 @@ def _check(new: Path, folder: Path, plan: Plan) -> list[str]:
 
 
 def _create(target: Path, text: bytes, *, like: Path, force: bool = False) -> None:
-    """Write a file that only those can read or write who can do so with the old one."""
+    """Write a file that only those can read or write who can do so with the old file."""
     old = like.stat()
     mode = stat.S_IMODE(old.st_mode) & 0o777
     name = target.with_name(f".{target.name}.{secrets.token_hex(4)}") if force else target

@@ -33,7 +33,7 @@ def read_memory(text: str, scheduler: str) -> int | None:
 
 
 def read_runtime(text: str, scheduler: str) -> timedelta | None:
-    """Return a length of time; None if the text is not one, such as Slurm's UNLIMITED.
+    """Return a length of time; None if the text is something else, such as Slurm's UNLIMITED.
 
     A bare number is minutes to Slurm and LSF, and seconds to PBS, TORQUE and Grid Engine; ``8:00``
     is eight hours to LSF and eight minutes to the others. HTCondor has no such option, so that

@@ -41,7 +41,7 @@ class Script:
     Attributes
     ----------
     before, command, after
-        The lines before the one that runs the server, that line, and those after it.
+        The lines before the line that runs the server, that line, and the lines after it.
     """
 
     options: tuple[Option, ...]

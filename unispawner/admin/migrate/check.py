@@ -12,7 +12,7 @@ from ...errors import UniSpawnerError
 from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from .literal import is_plain
-from .plan import Plan, Profile
+from .plan import Plan
 from .translation import AsWritten, NewSetting
 
 
@@ -30,24 +30,14 @@ def find_problems(config: Config, plan: Plan) -> Iterator[str]:
             yield from _check_job(config, {}, "c.UniSpawner")
         unknown = {*config.UniSpawner} - {*UniSpawner.class_trait_names(config=True)}
         yield from (f"c.UniSpawner.{name}: there is no such setting" for name in sorted(unknown))
-    elif plan.profiles is None and plan.spawner.is_legacy:
-        yield from _check_legacy(plan.spawner.cls, config, {}, f"c.{plan.spawner.name}")
     entries = config.ProfilesSpawner.profiles if plan.profiles else []
     for profile, entry in zip(plan.profiles or (), entries, strict=True):
-        yield from _check_profile(config, profile, entry)
-
-
-def _check_profile(config: Config, profile: Profile, entry: Any) -> Iterator[str]:
-    label = profile.label.removesuffix(": ")
-    if profile.is_translated:
-        own = {**entry.get("config", {})}
-        if "resources" in entry:
-            general = config.UniSpawner.get("resources", {}) if "UniSpawner" in config else {}
-            own["resources"] = {**general, **entry["resources"]}
-        yield from _check_job(config, own, label)
-    elif profile.spawner.is_legacy:
-        values = {one.name: one.value for one in profile.old}
-        yield from _check_legacy(profile.spawner.cls, config, values, label)
+        if profile.is_translated:
+            own = {**entry.get("config", {})}
+            if "resources" in entry:
+                general = config.UniSpawner.get("resources", {}) if "UniSpawner" in config else {}
+                own["resources"] = {**general, **entry["resources"]}
+            yield from _check_job(config, own, profile.label.removesuffix(": "))
 
 
 def _find_changed(config: Config, settings: Mapping[str, NewSetting]) -> Iterator[str]:
@@ -69,12 +59,4 @@ def _check_job(config: Config, own: Mapping[str, Any], label: str) -> Iterator[s
         spec = spawner.job_spec("0" * 16, environment={})
         render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
     except (TraitError, UniSpawnerError) as error:
-        yield f"{label}: {error}"
-
-
-def _check_legacy(cls: Any, config: Config, values: Mapping[str, Any], label: str) -> Iterator[str]:
-    """Yield what a class of batchspawner's refuses, as it would when the Hub starts a server."""
-    try:
-        cls(config=config, **{name: values[name] for name in values if name in cls.class_traits()})
-    except TraitError as error:
         yield f"{label}: {error}"

@@ -127,7 +127,8 @@ class _FieldTranslator:
             queue = self.fields.setdefault(name, Field(""))
             queue.value, queue.origins = f"{queue.value}@{host.value}", queue.origins + host.origins
             self.out.add_remark(
-                f"If {host.value} is not this host's default server, make all commands ask it:",
+                f"If {host.value} is not this host's default server, set it for all of "
+                f"{self.title}'s commands:",
                 *host.origins,
                 suggestion=("scheduler_environment", {_DEFAULT_SERVER[self.scheduler]: host.value}),
             )

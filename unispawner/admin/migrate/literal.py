@@ -23,7 +23,7 @@ def is_plain(value: object) -> bool:
 
 
 def literal(value: Any, indent: int = 0, taken: int = 0) -> str:
-    """Return a value's text, on several lines where one would be long.
+    """Return a value's text, on several lines if a single line would be long.
 
     Parameters
     ----------
@@ -43,18 +43,20 @@ def literal(value: Any, indent: int = 0, taken: int = 0) -> str:
         parts = [blank + literal(one, inner, inner) + "," for one in value]
         ends = "[]" if isinstance(value, list) else "()"
     elif isinstance(value, str) and "\n" in value and not isinstance(value, Expression):
-        if not indent and _is_harmless(value):
-            return f'"""\\\n{value}"""'
+        if not indent and (quoted := _triple_quoted(value)):
+            return quoted
         parts, ends = [blank + _one_line(one) for one in value.splitlines(keepends=True)], "()"
     else:
         return text
     return "\n".join([ends[0], *parts, " " * indent + ends[1]])
 
 
-def _is_harmless(text: str) -> bool:
-    """Return whether three quotes around a text are enough."""
+def _triple_quoted(text: str) -> str:
+    """Return text between three quotes, as it is; empty if it would not be the same there."""
     plain = all(line.isprintable() for line in text.replace("\t", " ").split("\n"))
-    return plain and not any(sign in text for sign in ("\\", '"""')) and not text.endswith('"')
+    if not plain or '"""' in text or text.endswith(('"', "\\")):
+        return ""
+    return f'r"""{text}"""' if "\\" in text else f'"""\\\n{text}"""'
 
 
 def _has_lines(value: object) -> bool:

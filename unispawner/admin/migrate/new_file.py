@@ -1,4 +1,4 @@
-"""The new configuration's text: the old one's, changed in places, and new settings at its end."""
+"""The text of the new file: the old text, changed in places, and new settings at its end."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ def write(plan: Plan, old_file: OldFile, config: Config, name: str) -> str:
 
     Parameters
     ----------
-    old_file, config, name
-        The old one's text, to which this makes its changes, what it sets, and its name.
+    old_file
+        The old text; this function makes its changes in it.
+    config, name
+        What the old file sets, and its name.
     """
     writer = _Writer(plan, old_file, config)
     block = writer.write_block()
@@ -263,7 +265,8 @@ def _write_remarks(remarks: Iterable[Remark], form: str) -> list[str]:
             lines += comment(about + remark.text)
         if remark.suggestion:
             name, value = remark.suggestion
-            lines.append(f"#   {form.format(name=name, value=literal(value))}")
+            text = form.format(name=name, value=literal(value))
+            lines += [f"#   {line}" for line in text.split("\n")]
     return lines
 
 
@@ -282,5 +285,5 @@ def comment(text: str, hanging: str = "") -> list[str]:
 
 
 def rank(name: str) -> tuple[int, str]:
-    """Return the sort key of a setting's name: what one looks for first comes first."""
+    """Return the sort key of a setting's name: what a reader looks for first comes first."""
     return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)

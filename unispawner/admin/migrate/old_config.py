@@ -61,7 +61,7 @@ class SpawnerClass:
         return self.cls is not None and self.cls is counterpart(self.cls.__name__)
 
     def derives_from(self, base: type) -> bool:
-        """Return whether the class is known and is this one or a subclass of it."""
+        """Return whether the class is known and is ``base`` or a subclass of it."""
         return self.cls is not None and issubclass(self.cls, base)
 
     @property
@@ -101,7 +101,7 @@ class SpawnerSettings:
     general
         What is set for all spawners (``c.Spawner``).
     overridden
-        Pairs of a setting and the one of the same name that takes precedence.
+        Pairs of a setting and another of the same name that takes precedence.
     """
 
     def __init__(self, cls: Any, config: Config, profile: Iterable[OldSetting] = ()) -> None:
@@ -133,7 +133,7 @@ class SpawnerSettings:
 
     @property
     def recognized(self) -> dict[str, OldSetting]:
-        """Those of ``own`` that batchspawner reads: a misspelt one is ignored.
+        """Those of ``own`` that batchspawner reads: it ignores a misspelt name.
 
         A profile's dictionary sets any trait, a configuration only those that are configurable.
         """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from .load import MODULES, NAMES, WRAPSPAWNER_NAMES
 
 MARK = "#old# "
-"""Begins a line of the old file that is replaced by one at its end."""
+"""Begins a line of the old file that a line at the end of the new file replaces."""
 
 _CHANGING_METHODS = {"append", "extend", "insert", "prepend", "add", "update", "setdefault"}
 _DOTTED = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(MODULES, reverse=True)))})\.(\w+)")

@@ -143,7 +143,7 @@ def parse_options(text: str, scheduler: str) -> list[Option]:
 
 
 def _take_value(words: list[str]) -> str | bool:
-    """Take the value that follows an option, if one does; it may be a number below zero."""
+    """Take the value that follows an option, if there is any; it may be a number below zero."""
     if words and not re.match(r"-(?!\d)", words[0]):
         return words.pop(0)
     return True

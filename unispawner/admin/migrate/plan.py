@@ -34,8 +34,8 @@ class Profile:
     old
         The settings of its configuration.
     translation
-        What becomes of its spawner's settings, those for all of its class among them; None if that
-        isn't one of batchspawner's.
+        What becomes of its spawner's settings, those for all of its class among them; None if
+        that is not a class of batchspawner's.
     """
 
     entry: tuple[Any, ...] | Mapping[str, Any]
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def legacy_is_used(self) -> bool:
-        """True if a class of batchspawner's, or a site's subclass of one, still runs servers."""
+        """True if a class of batchspawner's, or a site's subclass of it, still runs servers."""
         if self.profiles is not None:
             return any(
                 not one.is_translated and one.spawner.derives_from(BatchSpawnerBase)
@@ -149,12 +149,14 @@ def make_plan(config: Config) -> Plan:
     Raises
     ------
     InvalidJobError
-        If no class of batchspawner's or wrapspawner's is configured.
+        If no class of batchspawner's or wrapspawner's is configured, or a setting has a value that
+        its class refuses.
     """
     given = config.JupyterHub.get("spawner_class") if "JupyterHub" in config else None
     if given is None:
         raise InvalidJobError("c.JupyterHub.spawner_class is not set: there is nothing to migrate")
     spawner = SpawnerClass.of(given)
+    _check_values(spawner, config, {}, f"c.{spawner.name}")
     if spawner.is_legacy and spawner.derives_from(ProfilesSpawner):
         plan = _plan_profiles(spawner, config)
     elif spawner.scheduler:
@@ -169,6 +171,22 @@ def make_plan(config: Config) -> Plan:
         )
     plan.unused = _find_unused(plan, config)
     return plan
+
+
+def _check_values(
+    spawner: SpawnerClass, config: Config, values: Mapping[str, Any], label: str
+) -> None:
+    """Refuse what batchspawner would refuse when somebody starts a server."""
+    if not spawner.is_legacy:
+        return
+    cls: Any = spawner.cls
+    known = {name: values[name] for name in values if name in cls.class_traits()}
+    try:
+        cls(config=config, **known)
+    except Exception as error:  # a trait's validation may raise anything
+        raise InvalidJobError(
+            f"{label}: {error} With this value no server can start: correct the old file first."
+        ) from None
 
 
 def _why_untranslatable(spawner: SpawnerClass) -> str:
@@ -235,6 +253,8 @@ def _read_profile(entry: Any, index: int, config: Config) -> Profile:
         )
         for name, value in entry[3].items()
     )
+    values = {setting.name: setting.value for setting in profile.old}
+    _check_values(profile.spawner, config, values, profile.label.removesuffix(": "))
     if profile.spawner.scheduler:
         settings = SpawnerSettings(profile.spawner.cls, config, profile.old)
         profile.translation = translate(settings, has_form=False)
