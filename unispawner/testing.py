@@ -139,10 +139,11 @@ class FakeScheduler(Scheduler):
         return self
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return a line for each field that ``spec`` sets."""
+        """Return a line for each field and each attribute that ``spec`` sets."""
         values = {**spec.resources.__dict__, **spec.__dict__}
         lines = [f"#FAKE {name}={values[name]}" for name in sorted(self.supports) if values[name]]
-        return [f"#FAKE name={spec.name}", *lines]
+        more = [f"#FAKE {key}={value}" for key, value in spec.attributes_for(self.name)]
+        return [f"#FAKE name={spec.name}", *lines, *more]
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the command that runs the script with the answer."""

@@ -1,11 +1,11 @@
 """What holds for every scheduler there is: a new one is held to it without another line here."""
 
-import contextlib
 import inspect
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,9 @@ ASKED = {
 }
 
 
+Nothing = Callable[[], None]
+"""To be called by a test that finds nothing to check; see `nothing_to_check`."""
+
 EVERY = [name for name in NAMES if name != "template"]
 """Those that are one scheduler each. The other is as many as there are sets of templates."""
 SETS = [f"template {name}" for name in dialect.NAMES]
@@ -45,6 +48,19 @@ def scheduler(request: pytest.FixtureRequest, tmp_path: Path) -> Scheduler:
     if name == "fake":
         return FakeScheduler(tmp_path)
     return get_scheduler(name, {"template": template} if template else {})
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_check(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Nothing:
+    """Count the test for its scheduler; the function takes it out of the count of those that had
+    something to check. tests/conftest.py prints both numbers."""
+    callspec = getattr(request.node, "callspec", None)
+    params = callspec.params if callspec else {}
+    name = str(params.get("scheduler") or params.get("name") or "all").partition(" ")[0]
+    record_property("contract", name)
+    return lambda: record_property("contract: nothing to check", name)
 
 
 def written(scheduler: Scheduler, spec: JobSpec) -> list[str]:
@@ -98,9 +114,11 @@ def test_tables_are_complete(scheduler: Scheduler) -> None:
     assert re.fullmatch(r"[a-z_]+", scheduler.name)
     assert scheduler.title
     assert all(isinstance(command, str) for command in scheduler.commands)
+    assert scheduler.needed_commands() or scheduler.name == "local"
     assert scheduler.supported() <= ALL_FIELDS
     assert set(scheduler.needed_commands()) >= set(scheduler.commands)
     assert isinstance(scheduler.loopback, bool)
+    assert scheduler.errors
     for pattern, meaning in scheduler.errors:
         re.compile(pattern)
         assert isinstance(meaning, Meaning)
@@ -175,42 +193,118 @@ def test_failed_marks_are_no_answer(scheduler: Scheduler) -> None:
         scheduler.read_marks(reply(f"1 unispawner:{MARK}", "down", 1))
 
 
-def test_marks_that_are_none_are_passed_over(scheduler: Scheduler) -> None:
-    """Comments are the user's own: only a whole mark and a real id count."""
-    text = "\n".join(
-        [
-            "(null)",
-            f"-f unispawner:{MARK}",
-            f"1 2unispawner:{MARK}",
-            f"1 unispawner:{MARK}0",
-            "1 unispawner:0123",
-            f"1;id unispawner:{MARK}",
-        ]
-    )
-    with contextlib.suppress(SchedulerUnavailable):  # or it can't be the scheduler's own words
-        assert {} == scheduler.read_marks(reply(text))
+def show_lines(jobs: list[tuple[str, str]]) -> str:
+    return "\n".join(f"{job_id} unispawner:{mark}" for job_id, mark in jobs)
 
 
-def test_directives_are_lines(scheduler: Scheduler) -> None:
-    """One directive a line; in a script all of them are comments to the shell."""
-    spec = JobSpec(
-        name="a b",
-        queue_name="q'\"$(id)",
-        account="`id`",
-        custom_attributes={f"{scheduler.name}.x": "$(id)\\", f"{scheduler.name}.flag": True},
-        mark=MARK,
+def show_contexts(jobs: list[tuple[str, str]]) -> str:
+    return "".join(
+        f"{'=' * 62}\njob_number:   {job_id}\ncontext:      unispawner={mark}\n"
+        for job_id, mark in jobs
     )
-    try:
-        lines = written(scheduler, spec)
-    except InvalidJobError as error:  # what its language can't carry is refused
-        assert "$(id)" in error.message
-        return
+
+
+def show_class_ads(jobs: list[tuple[str, str]]) -> str:
+    return json.dumps([{"ClusterId": job_id, "UnispawnerMark": mark} for job_id, mark in jobs])
+
+
+def show_scripts(jobs: list[tuple[str, str]]) -> str:
+    return "".join(f"Job <{job_id}>, Command <# unispawner:{mark};>\n" for job_id, mark in jobs)
+
+
+def show_json(jobs: list[tuple[str, str]]) -> str:
+    rows = {job_id: {"Variable_List": {"UNISPAWNER_MARK": mark}} for job_id, mark in jobs}
+    return json.dumps({"timestamp": 1, "pbs_version": "1", "Jobs": rows})
+
+
+def show_xml(jobs: list[tuple[str, str]]) -> str:
+    rows = (
+        f"<Job><Job_Id>{job_id}</Job_Id><Variable_List>UNISPAWNER_MARK={mark}</Variable_List></Job>"
+        for job_id, mark in jobs
+    )
+    return f"<Data>{''.join(rows)}</Data>"
+
+
+LISTINGS: dict[str, Callable[[list[tuple[str, str]]], str]] = {
+    "fake": show_lines,
+    "gridengine": show_contexts,
+    "htcondor": show_class_ads,
+    "local": show_lines,
+    "lsf": show_scripts,
+    "pbs": show_json,
+    "slurm": show_lines,
+    "template": show_lines,
+    "torque": show_xml,
+}
+"""How the output of a scheduler's `mark_command` shows jobs' ids and marks."""
+
+
+@pytest.mark.parametrize(
+    ("job_id", "mark"),
+    [
+        (None, "(null)"),
+        (None, ""),
+        (None, "0123"),
+        (None, f"{MARK}0"),
+        (None, MARK.upper()),
+        ("-f", MARK),
+        ("1;id", MARK),
+        ("", MARK),
+    ],
+)
+def test_marks_that_are_none_are_passed_over(
+    scheduler: Scheduler, job_id: str | None, mark: str
+) -> None:
+    """Only a whole mark with a job's id counts: users can write what marks are kept in."""
+    own = {"local": "11.22"}.get(scheduler.name, "11")
+    other = own.replace("11", "33")
+    show = LISTINGS[scheduler.name]
+    listing = show([(own, "fedcba9876543210"), (other if job_id is None else job_id, mark)])
+    assert {"fedcba9876543210": own} == scheduler.read_marks(reply(listing))
+
+
+def test_directives_are_lines(scheduler: Scheduler, nothing_to_check: Nothing) -> None:
+    """Each directive is a line that begins with "#" in a script."""
+    lines = written(scheduler, complete(scheduler, JobSpec(name="a b", queue_name="q")))
+    if not lines:
+        assert set() == scheduler.supported()
+        nothing_to_check()
     for line in lines:
-        if scheduler.dialect:
-            assert "$(id)" not in line
-        else:
-            assert line.startswith("#") or not scheduler.directives_in_script
         assert "\n" not in line
+        assert line.startswith("#") or not is_shell_text(scheduler)
+
+
+def is_shell_text(scheduler: Scheduler) -> bool:
+    """Whether a shell reads the directives; a set of templates may have a language of its own."""
+    return scheduler.directives_in_script and (
+        scheduler.dialect is None or bool(scheduler.dialect.directive)
+    )
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "queue_name": {"queue_name": "q'\"$(id)"},
+    "account": {"account": "a$(id)`id`"},
+    "attribute": {"custom_attributes": {".x": "$(id)\\"}},
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_text_stays_in_its_line(scheduler: Scheduler, what: str) -> None:
+    """Text that a shell would run is refused, or it is in a line that is a comment to the shell."""
+    values = dict(HOSTILE[what])
+    if what == "attribute":
+        values["custom_attributes"] = {f"{scheduler.name}.x": "$(id)\\"}
+    spec = complete(scheduler, JobSpec(**values))
+    try:
+        scheduler.check_supported(spec)
+        lines = written(scheduler, spec)
+    except InvalidJobError as error:
+        assert what in error.message or "$(id)" in error.message
+        return
+    (line,) = [line for line in lines if "id)" in line]
+    assert line.startswith("#") or not is_shell_text(scheduler)
+    assert "\n" not in line
+    assert scheduler.dialect is None or "$(id)" not in line
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name != "local"])
@@ -220,30 +314,32 @@ def test_the_mark_is_with_the_job(name: str) -> None:
     assert 1 == sum(MARK in line for line in lines)
 
 
-@pytest.mark.parametrize("name", dialect.NAMES)
-def test_a_template_has_no_place_for_a_mark(name: str) -> None:
+@pytest.mark.parametrize("scheduler", SETS, indirect=True)
+def test_a_template_has_no_place_for_a_mark(scheduler: Scheduler) -> None:
     """It is found by the id that the agent has written down, or ends without its environment:
     nothing is asked, and so nothing found that isn't this very job."""
-    scheduler = get_scheduler("template", {"template": name})
     assert [] == scheduler.mark_command()
     with pytest.raises(StopIteration) as done:
         next(scheduler.find_marks("ada"))
     assert {} == done.value.value
 
 
-def test_a_refused_option_is_told(scheduler: Scheduler) -> None:
-    """An array, an interactive job: nothing that a server could be."""
-    for key in scheduler.refused:
-        if re.fullmatch(r"[A-Za-z0-9+][\w.+-]*", key):
-            spec = JobSpec(custom_attributes={f"{scheduler.name}.{key}": "x"})
-            with pytest.raises(InvalidJobError, match=re.escape(f"{scheduler.name}.{key}")):
-                scheduler.check_supported(spec)
+def test_a_refused_option_is_told(scheduler: Scheduler, nothing_to_check: Nothing) -> None:
+    """Options that make no server, such as an array or an interactive job, are refused by name."""
+    keys = [key for key in scheduler.refused if re.fullmatch(r"[A-Za-z0-9+][\w.+-]*", key)]
+    assert bool(keys) == bool(scheduler.refused)
+    if not keys:
+        nothing_to_check()
+    for key in keys:
+        spec = JobSpec(custom_attributes={f"{scheduler.name}.{key}": "x"})
+        with pytest.raises(InvalidJobError, match=re.escape(f"{scheduler.name}.{key}")):
+            scheduler.check_supported(spec)
 
 
 def test_directives_hold_no_environment(scheduler: Scheduler) -> None:
-    """The token goes by file only."""
-    spec = JobSpec(environment={"TOKEN": "topsecret"})
-    assert not any("topsecret" in line for line in written(scheduler, spec))
+    """A job's environment, with the token in it, is neither in a directive nor in the script."""
+    spec = complete(scheduler, JobSpec(environment={"TOKEN": "topsecret"}, mark=MARK))
+    assert "topsecret" not in "\n".join([*written(scheduler, spec), render_script(spec, scheduler)])
 
 
 @pytest.mark.parametrize("field", sorted(ALL_FIELDS))
@@ -282,6 +378,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
     others, _, ours = done.stdout.strip().partition(" ")
     assert "[]" == others, done.stderr
+    assert f"unispawner.schedulers.{name}" in ours.split()
     # What one scheduler needs several files for begins with its name.
     family = {"torque": "pbs", "template": "dialect"}.get(name, name)
     own = {
@@ -358,6 +455,7 @@ def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
     # Of the saved jobs none has an estimate, and none has ended by itself: test_pbs.py and
     # test_torque.py have these from the manuals.
     known = {"pbs": {"estimated_start", "exit_code"}, "torque": {"exit_code"}}.get(name, set())
+    assert set() == known & found, "these exceptions are needed no more"
     assert set() == scheduler.reports - found - known
 
 

@@ -179,6 +179,7 @@ def test_the_mark_query_asks_for_the_callers_own_jobs() -> None:
 def test_marks_are_read() -> None:
     """As squeue prints comments; a job without one has (null)."""
     text = f"7 (null)\n8 unispawner:{MARK}\n9 unispawner:fedcba9876543210\n"
+    text += "6 2unispawner:00112233445566ff\n"
     expected = {MARK: "8", "fedcba9876543210": "9"}
     assert expected == SLURM.read_marks(Reply((), 0, text))
 

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..errors import InvalidJobError
 from ..job import MARK, MARK_VARIABLE, JobInfo, JobSpec, JobState
 from .base import Dialogue, Meaning, Reply, Scheduler
 from .inventory import Inventory, Node
@@ -49,6 +50,21 @@ class Local(Scheduler):
     def directives(self, spec: JobSpec) -> list[str]:
         """Return no directives: no scheduler reads them."""
         return []
+
+    def check_supported(self, spec: JobSpec) -> None:
+        """Refuse options of a scheduler's command, because no command submits the job.
+
+        Raises
+        ------
+        InvalidJobError
+            If there is such an option, or another field that asks for something.
+        """
+        for key, _ in spec.attributes_for(self.name):
+            raise InvalidJobError(
+                f"custom_attributes: local.{key} can't be set, because jobs on the local host have "
+                "no options; remove it"
+            )
+        super().check_supported(spec)
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the command that runs this module."""

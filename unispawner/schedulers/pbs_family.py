@@ -205,7 +205,8 @@ class PbsFamily(Scheduler):
         SchedulerUnavailable
             If the command failed, or its output can't be read.
         """
-        return pbs_job.read_marks(self._read_rows(reply))
+        rows = self._read_rows(reply).items()
+        return pbs_job.read_marks({key: row for key, row in rows if self.job_id.fullmatch(key)})
 
     def meaning(self, reply: Reply) -> Meaning:
         """Return what a failed command means by its words, or else by its exit status."""
