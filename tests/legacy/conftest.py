@@ -1,4 +1,4 @@
-"""Legacy spawners as tests of site subclasses make them: without a Hub, and with `mock_port`."""
+"""Legacy spawners as tests of a site's subclass make them: without a Hub, and with `mock_port`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.batch_dummy import PORT, TOKEN, Dummy
 
 @pytest.fixture
 def db() -> Iterator[Session]:
-    """A Hub's database with one user, whose account is the tester's own."""
+    """Return a Hub's database with one user, whose account is the account that runs the tests."""
     session = orm.new_session_factory("sqlite:///:memory:")()
     session.add(orm.User(name=pwd.getpwuid(os.getuid()).pw_name))
     session.commit()
@@ -32,7 +32,7 @@ NewSpawner = Callable[..., Any]
 
 @pytest.fixture
 def new_spawner(db: Session) -> NewSpawner:
-    """Makes a spawner of a class."""
+    """Return a function that makes a spawner of a class."""
 
     def new(spawner_class: type = Dummy, **settings: Any) -> Any:
         user = User(db.query(orm.User).first(), {})

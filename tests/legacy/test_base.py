@@ -1,4 +1,4 @@
-"""What is better underneath than in batchspawner, where no Hub is needed to see it."""
+"""What the legacy classes do better than batchspawner, as far as no Hub is needed to see it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Spawner.db is deprecated")
 
 
 async def test_a_failed_query_that_no_pattern_knows_is_unknown(new_spawner: Any) -> None:
-    """The scheduler's hiccup drops no server; what says that the job is gone, does."""
+    """A failed query ends no server, unless its output says that the job no longer exists."""
     spawner = new_spawner()
     await soon(spawner.start())
     for text, expected in (
@@ -58,8 +58,8 @@ async def test_a_failed_query_that_no_pattern_knows_is_unknown(new_spawner: Any)
         "Job <999999> is not found",  # LSF, OpenLava
     ],
 )
-def test_words_for_a_job_that_is_gone(new_spawner: Any, words: str) -> None:
-    """Each scheduler's own, as they were seen."""
+def test_messages_about_a_job_that_no_longer_exists(new_spawner: Any, words: str) -> None:
+    """Each scheduler's real message for a job that no longer exists counts as that."""
     spawner = new_spawner()
     spawner.job_id, spawner.job_status = JOB, words
     assert JobStatus.NOTFOUND is spawner._read_status(failed=True)
@@ -75,15 +75,15 @@ def test_words_for_a_job_that_is_gone(new_spawner: Any, words: str) -> None:
         "/bin/sh: 1: qstat: not found",
     ],
 )
-def test_words_of_what_becomes_the_user(new_spawner: Any, words: str) -> None:
-    """That exec_prefix fails says nothing of the job."""
+def test_messages_of_what_becomes_the_user(new_spawner: Any, words: str) -> None:
+    """If exec_prefix or the shell fails, its message says nothing about the job."""
     spawner = new_spawner()
     spawner.job_id, spawner.job_status = JOB, words
     assert JobStatus.UNKNOWN is spawner._read_status(failed=True)
 
 
 async def test_a_query_that_hangs(new_spawner: Any) -> None:
-    """It is ended, and tells nothing."""
+    """A query that hangs is killed after command_timeout, and changes nothing."""
     spawner = new_spawner(command_timeout=1)
     await soon(spawner.start())
     spawner.batch_query_cmd = "sleep 1000"
@@ -93,8 +93,9 @@ async def test_a_query_that_hangs(new_spawner: Any) -> None:
 
 
 async def test_a_directory_that_is_down(new_spawner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """{homedir} can't be told then. To a Hub that starts, an error of poll() is a server that is
-    gone, and its job would be orphaned; a stop that raised would be one that has succeeded."""
+    """While {homedir} can't be looked up, poll() and stop() raise nothing. A Hub that starts takes
+    an error of poll() for the end of the server, whose job would be orphaned, and takes an error of
+    stop() for its success."""
 
     def getpwnam(name: str) -> pwd.struct_passwd:
         raise KeyError(f"getpwnam(): name not found: {name!r}")
@@ -112,7 +113,8 @@ async def test_a_directory_that_is_down(new_spawner: Any, monkeypatch: pytest.Mo
 
 
 async def test_a_template_that_has_become_wrong(new_spawner: Any) -> None:
-    """A Hub that is started with another configuration drops no server that runs."""
+    """A server that runs stays, although the Hub was started again with a wrong template or
+    pattern."""
     spawner = new_spawner(batch_query_cmd="qstat {jobid}")
     spawner.load_state({"job_id": JOB})
     assert await spawner.poll() is None
@@ -122,7 +124,7 @@ async def test_a_template_that_has_become_wrong(new_spawner: Any) -> None:
 
 
 async def test_a_subclass_that_cannot_read_an_answer(new_spawner: Any) -> None:
-    """A parser that fails, ours or a site's, loses no server."""
+    """An exception in a site's own parser ends no server."""
 
     class Site(Dummy):
         def state_isrunning(self) -> bool:
@@ -134,8 +136,9 @@ async def test_a_subclass_that_cannot_read_an_answer(new_spawner: Any) -> None:
     assert await soon(spawner.poll()) is None
 
 
-async def test_grid_engines_errors_are_no_xml(new_spawner: Any) -> None:
-    """batchspawner fails on them with a ParseError."""
+async def test_output_of_qstat_that_is_not_xml(new_spawner: Any) -> None:
+    """Output of qstat that is not valid XML is no error, and no state; batchspawner raises a
+    ParseError."""
     spawner = new_spawner(GridengineSpawner)
     spawner.job_id, spawner.job_status = JOB, "error: commlib error: got select error"
     assert (False, False) == (spawner.state_isrunning(), spawner.state_ispending())
@@ -154,8 +157,8 @@ async def test_grid_engines_errors_are_no_xml(new_spawner: Any) -> None:
 def test_a_list_of_grid_engines_that_takes_long_to_read(
     new_spawner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is its user's, and each page that shows the progress asks every second: of millions of
-    characters, only the job's own are read as XML."""
+    """Only the job's own element is parsed as XML, out of millions of characters. The job's user
+    may have written the output, and each page that shows the progress asks every second."""
     read: list[str] = []
 
     def from_string(text: str) -> Any:
@@ -180,7 +183,7 @@ def test_a_list_of_grid_engines_that_takes_long_to_read(
 
 
 async def test_the_class_must_be_complete(new_spawner: Any) -> None:
-    """A site that forgets a method or a pattern is told so, as by batchspawner."""
+    """A site's class without a method or a pattern raises batchspawner's own errors."""
 
     class Site(BatchSpawnerBase):
         exec_prefix = ""
@@ -197,8 +200,9 @@ async def test_the_class_must_be_complete(new_spawner: Any) -> None:
 # -- errors -----------------------------------------------------------------------------------
 
 
-async def test_what_the_submit_command_says_is_shown(new_spawner: Any) -> None:
-    """The scheduler's words reach JupyterHub's pages; sites may catch a RuntimeError, too."""
+async def test_the_submit_commands_error_is_shown(new_spawner: Any) -> None:
+    """The error output of the submit command is shown on JupyterHub's pages, escaped; the exception
+    is a RuntimeError, too, which sites may catch."""
     spawner = new_spawner()
     spawner.batch_submit_cmd = "echo 'qsub: no such queue <b>x</b>' >&2; exit 2"
     with pytest.raises(RuntimeError, match="no such queue") as raised:
@@ -210,7 +214,8 @@ async def test_what_the_submit_command_says_is_shown(new_spawner: Any) -> None:
 
 
 async def test_a_submit_command_that_prints_no_id(new_spawner: Any) -> None:
-    """The error has batchspawner's words, names the trait and shows what was printed."""
+    """If the submit command prints no job id, the error has batchspawner's words, names the trait
+    and shows the output."""
     spawner = new_spawner()
     spawner.batch_submit_cmd = "cat > /dev/null; echo 'see you later; rm -rf ~'"
     with pytest.raises(RuntimeError, match="no jobid in output") as raised:
@@ -219,8 +224,18 @@ async def test_a_submit_command_that_prints_no_id(new_spawner: Any) -> None:
     assert "see you later; rm -rf ~" in str(raised.value)
 
 
+async def test_a_submit_command_that_fails_silently(new_spawner: Any) -> None:
+    """If the submit command fails without a message, the error names the trait and shows the
+    command."""
+    spawner = new_spawner(batch_submit_cmd="cat > /dev/null; exit 3")
+    expected = "c.Dummy.batch_submit_cmd: 'cat > /dev/null; exit 3' failed without a message"
+    with pytest.raises(BatchFailure, match=re.escape(expected)):
+        await soon(spawner.start())
+
+
 async def test_a_job_that_disappears(new_spawner: Any) -> None:
-    """batchspawner's message, and what the scheduler has said last."""
+    """If the job ends before its server is ready, the error has batchspawner's words and the last
+    output of the query."""
     spawner = new_spawner()
     spawner.batch_query_cmd = "echo FINISHED"
     with pytest.raises(BatchFailure, match="has disappeared while pending") as raised:
@@ -230,7 +245,8 @@ async def test_a_job_that_disappears(new_spawner: Any) -> None:
 
 
 async def test_an_unknown_field(new_spawner: Any) -> None:
-    """A template that can't be filled in: the trait, the field, the fields there are, the text."""
+    """The error for a template with an unknown field names the trait and the field, and shows the
+    line."""
     spawner = new_spawner(batch_query_cmd="qstat {jobid}")
     with pytest.raises(RuntimeError, match="c.Dummy.batch_query_cmd: there is no field 'jobid'"):
         await soon(spawner.start())
@@ -244,8 +260,8 @@ async def test_an_unknown_field(new_spawner: Any) -> None:
 
 
 async def test_the_submit_command_has_no_secret(new_spawner: Any) -> None:
-    """Every name is in its environment, as "-v {keepvars}" needs it; no value that tells anything
-    is. Nor is it in the script."""
+    """The submit command's environment has the names of all variables, as "-v {keepvars}" needs
+    them, but only values that are no secret. The script has no secret either."""
     seen: dict[str, Any] = {}
 
     class Site(Dummy):
@@ -271,9 +287,9 @@ async def test_the_submit_command_has_no_secret(new_spawner: Any) -> None:
     assert {"JUPYTERHUB_API_TOKEN", "LICENCE"} <= set(names) <= set(seen["env"])
 
 
-async def test_the_hubs_shell_looks_into_no_home(new_spawner: Any, tmp_path: Path) -> None:
-    """It runs exec_prefix as the Hub: not what a server, whose PATH may lead into its user's home,
-    would find under that name."""
+async def test_the_hubs_shell_uses_the_hubs_path(new_spawner: Any, tmp_path: Path) -> None:
+    """The Hub's shell looks for exec_prefix in the Hub's own PATH. The PATH of a server may lead
+    into its user's home."""
     (tmp_path / "become").write_text(f"#!/bin/sh\ntouch {tmp_path}/was-here\n")
     (tmp_path / "become").chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
@@ -290,7 +306,8 @@ async def test_the_hubs_shell_looks_into_no_home(new_spawner: Any, tmp_path: Pat
 async def test_other_commands_do_not_see_the_hubs_secrets(
     new_spawner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Query and cancel run as the user, who could read their environment."""
+    """Query and cancel commands run as the user, who can read their environment, so it has no
+    secrets of the Hub."""
     monkeypatch.setenv("CONFIGPROXY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("SLURM_JWT", TOKEN)
     monkeypatch.setenv("SLURM_CONF", "/opt/slurm.conf")
@@ -302,7 +319,7 @@ async def test_other_commands_do_not_see_the_hubs_secrets(
 
 
 async def test_the_log_has_no_secret(new_spawner: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """batchspawner writes the whole environment there."""
+    """The log has the submit command and no token; batchspawner logs the whole environment."""
     caplog.set_level("DEBUG")
     spawner = new_spawner()
     spawner.log.propagate = True
@@ -312,14 +329,16 @@ async def test_the_log_has_no_secret(new_spawner: Any, caplog: pytest.LogCapture
 
 
 async def test_a_forged_job_id_reaches_no_shell(new_spawner: Any) -> None:
-    """The submit command runs as the user, who could write into what it prints."""
+    """The submit command runs as the user, who can forge its output; a job id with shell syntax is
+    refused."""
     spawner = new_spawner(batch_submit_cmd="cat > /dev/null; echo '1;touch$IFS/tmp/x'")
     with pytest.raises(RuntimeError, match="no jobid"):
         await soon(spawner.start())
 
 
 async def test_a_users_name_reaches_no_shell(new_spawner: Any) -> None:
-    """An authenticator may let people choose their names."""
+    """A user's name is quoted in commands, because an authenticator may let users choose their
+    names."""
     spawner = new_spawner(req_username="$(id)", req_homedir="/")
     spawner.exec_prefix = "echo {username};"
     assert "echo '$(id)'; echo RUN userhost123" == spawner._fill_command(
@@ -331,8 +350,8 @@ async def test_a_users_name_reaches_no_shell(new_spawner: Any) -> None:
 
 
 async def test_poll_while_the_submission_is_under_way(new_spawner: Any) -> None:
-    """A server whose submit command takes its time is not taken for a dead one; and a start that is
-    cancelled meanwhile does not lose the job."""
+    """While a slow submit command runs, poll() reports no end, and a start that is cancelled does
+    not lose the job."""
     go = asyncio.Event()
 
     class Slow(Dummy):
@@ -356,7 +375,7 @@ async def test_poll_while_the_submission_is_under_way(new_spawner: Any) -> None:
 
 
 async def test_stop_now(new_spawner: Any) -> None:
-    """It returns once the cancel command has run, without asking whether the job is gone."""
+    """stop(now=True) returns after the cancel command, without a query."""
     spawner = new_spawner()
     assert (HOST, PORT) == await soon(spawner.start())
     spawner.batch_query_cmd = "exit 7"
@@ -365,7 +384,8 @@ async def test_stop_now(new_spawner: Any) -> None:
 
 
 async def test_a_job_that_is_forgotten_while_it_is_cancelled(new_spawner: Any) -> None:
-    """No command is run without an id: LSF's bkill would take the user's last job for it."""
+    """Once the spawner has forgotten the job, no cancel command runs: without an id, LSF's bkill
+    kills the user's last job."""
     cancelled: list[str] = []
 
     class Site(Dummy):
@@ -383,8 +403,8 @@ async def test_a_job_that_is_forgotten_while_it_is_cancelled(new_spawner: Any) -
 
 
 async def test_a_job_that_reports_all_the_time(new_spawner: Any) -> None:
-    """It has one query at a time, and the last port counts; none is left of a server that is
-    gone."""
+    """However often a job reports, a single task queries it, and the last port counts. The task
+    ends when the spawner forgets the server."""
 
     class Ready(Dummy):
         ready = True
@@ -404,7 +424,7 @@ async def test_a_job_that_reports_all_the_time(new_spawner: Any) -> None:
 
 
 async def test_progress(new_spawner: Any) -> None:
-    """batchspawner's messages."""
+    """The progress messages are batchspawner's."""
     spawner = new_spawner()
     events = spawner.progress()
     assert {"message": "Unknown status..."} == await anext(events)
@@ -415,7 +435,7 @@ async def test_progress(new_spawner: Any) -> None:
 
 
 def test_state_of_batchspawner_itself(new_spawner: Any) -> None:
-    """What its database has is taken over as it is."""
+    """The state that batchspawner has saved is loaded and saved unchanged."""
     state = {"job_id": JOB, "job_status": "RUNNING node1"}
     spawner = new_spawner(SlurmSpawner)
     spawner.load_state(state)
@@ -425,8 +445,9 @@ def test_state_of_batchspawner_itself(new_spawner: Any) -> None:
 
 
 async def test_a_state_that_is_not_ours(new_spawner: Any, tmp_path: Path) -> None:
-    """batchspawner took for an id whatever was printed, and no shell of ours reads that; another
-    spawner may have saved anything under the name. An error would end the Hub."""
+    """A saved job id with shell syntax reaches no shell, and no saved value raises an error, which
+    would end the Hub. batchspawner saved any output as an id, and other spawners may have saved
+    anything."""
     for job_id in (f"1; touch {tmp_path}/evil", "$(id)", "warning\n12", None, 0, ["1"]):
         spawner = new_spawner(batch_query_cmd="echo RUN {job_id}")
         spawner.load_state({"job_id": job_id, "job_status": None})
@@ -437,9 +458,9 @@ async def test_a_state_that_is_not_ours(new_spawner: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("spawner_class", [TorqueSpawner, SlurmSpawner])
-def test_a_hosts_name_that_is_none(new_spawner: Any, spawner_class: type) -> None:
-    """batchspawner's own pattern would take longer than the universe lasts, on the event loop;
-    names that are some are found as ever."""
+def test_a_text_that_is_no_host_name(new_spawner: Any, spawner_class: type) -> None:
+    """A long text that is no host name is rejected at once, where batchspawner's own patterns would
+    block the event loop for ever; host names are found as before."""
     spawner = new_spawner(spawner_class)
     for name in ("n1", "int-node_1.mesabi.xyz.edu", "node1."):
         spawner.job_status = f"RUNNING {name}"
@@ -453,7 +474,8 @@ def test_a_hosts_name_that_is_none(new_spawner: Any, spawner_class: type) -> Non
 
 
 def test_an_answer_that_takes_long_to_read(new_spawner: Any) -> None:
-    """What condor_submit prints is its user's; it is read on the event loop."""
+    """A million characters from condor_submit are searched at once, and the error is short. The
+    job's user may have written the output, and it is read on the event loop."""
     spawner = new_spawner(CondorSpawner)
     assert "123" == spawner.parse_job_id("1 job(s) submitted to cluster 123.")
     with pytest.raises(Exception, match="unable to parse jobID") as raised:
@@ -462,7 +484,8 @@ def test_an_answer_that_takes_long_to_read(new_spawner: Any) -> None:
 
 
 async def test_an_answer_that_is_long(new_spawner: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Its user, whose process prints it, fills neither the Hub's memory nor its log or database."""
+    """Output of any length fills neither the Hub's memory nor its log, database or error pages. A
+    process of the user's prints it."""
     spawner = new_spawner()
     spawner.log.propagate = True
     await soon(spawner.start())

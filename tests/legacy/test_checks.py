@@ -1,4 +1,4 @@
-"""What is wrong in a legacy configuration ends the Hub's start, with the trait's name and text."""
+"""Checks of a legacy configuration when the Hub starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def check(spawner_class: Any, **settings: Any) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 async def test_defaults_are_right(name: str) -> None:
-    """Every class as it comes."""
+    """The defaults of every class pass the check."""
     await check(getattr(unispawner, name))
 
 
@@ -59,7 +59,8 @@ async def test_what_can_be_known_at_the_start(settings: dict[str, Any], message:
 
 
 async def test_what_only_a_user_or_a_subclass_can_give() -> None:
-    """A field of a form, or one that a site's own method adds, may well be there later."""
+    """A field that the form or a site's own method may add later is not refused; all other
+    templates are still checked."""
     await check(TorqueSpawner, batch_script="{cmd} {image}", options_form="<input name=image>")
     await check(TorqueSpawner, batch_script="{cmd} {image}", user_option_keys=["image"])
 

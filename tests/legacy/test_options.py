@@ -22,7 +22,7 @@ FORM = """
 
 
 class Site(Dummy):
-    """A site whose script names what its form offers, and more."""
+    """A site's class whose script names the fields of its form, and others."""
 
     batch_script = Unicode(
         "{cmd}|{nprocs}|{queue}|{memory}|{username}|{homedir}|{prologue}|{extra}"
@@ -35,9 +35,10 @@ class Site(Dummy):
         return str(await super().run_command(cmd, input, env))
 
 
-async def script_of(new_spawner: Any, options: dict[str, Any], **settings: Any) -> dict[str, str]:
+async def make_script(new_spawner: Any, options: dict[str, Any], **settings: Any) -> dict[str, str]:
     spawner = new_spawner(Site, **{"options_form": FORM, "req_memory": "4gb", **settings})
     spawner.scripts = []
+    spawner.log.propagate = True  # for caplog
     spawner.user_options = {"extra": "", **options}
     await soon(spawner.start())
     names = ("cmd", "nprocs", "queue", "memory", "username", "homedir", "prologue", "extra")
@@ -45,32 +46,37 @@ async def script_of(new_spawner: Any, options: dict[str, Any], **settings: Any) 
 
 
 async def test_what_the_form_offers_is_put_in(new_spawner: Any) -> None:
-    """A field of the form replaces the trait of its name; one that no trait has is known, too."""
-    script = await script_of(new_spawner, {"nprocs": 8, "queue": ["short"], "extra": "x-1"})
+    """A field of the form replaces the trait of the same name; a field without a trait is filled
+    in, too."""
+    script = await make_script(new_spawner, {"nprocs": 8, "queue": ["short"], "extra": "x-1"})
     assert ("8", "short", "x-1") == (script["nprocs"], script["queue"], script["extra"])
 
 
 @pytest.mark.parametrize("name", ["cmd", "username", "homedir", "memory", "prologue"])
-async def test_what_no_form_offers_is_passed_over(
+async def test_what_no_form_offers_is_ignored(
     new_spawner: Any, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A hand-written request sets nothing else; the log names it and the setting that would."""
-    before = await script_of(new_spawner, {})
-    assert before == await script_of(new_spawner, {name: "evil"})
+    """An option that the form does not offer is ignored; the log names it and the setting that
+    allows it."""
+    before = await make_script(new_spawner, {})
+    assert before == await make_script(new_spawner, {name: "evil"})
+    assert f"the user's options '{name}' are ignored" in caplog.text
+    assert "c.Site.user_option_keys" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["cmd", "username", "homedir"])
 async def test_what_no_form_may_offer(new_spawner: Any, name: str) -> None:
-    """Neither a form nor a setting gives away whose job it is and what it runs."""
+    """Neither a form nor a setting lets a user choose the command or the account."""
     form = f'<input name="{name}">'
     settings = {"options_form": form, "user_option_keys": [name]}
-    before = await script_of(new_spawner, {}, **settings)
-    assert before == await script_of(new_spawner, {name: "evil"}, **settings)
+    before = await make_script(new_spawner, {}, **settings)
+    assert before == await make_script(new_spawner, {name: "evil"}, **settings)
 
 
 async def test_user_option_keys(new_spawner: Any) -> None:
-    """For fields that the form's HTML does not show: made by a script in the page, say."""
-    script = await script_of(new_spawner, {"memory": "8gb"}, user_option_keys=["memory"])
+    """user_option_keys allows options without a field in the form's HTML, such as those of a script
+    in the page."""
+    script = await make_script(new_spawner, {"memory": "8gb"}, user_option_keys=["memory"])
     assert "8gb" == script["memory"]
 
 
@@ -78,9 +84,9 @@ async def test_user_option_keys(new_spawner: Any) -> None:
     "value",
     ["$(id)", "a b", "a;b", "`id`", "a'b", '"', "{cmd}", "{{cmd}}", "#PBS -q x", "*", "a\\"],
 )
-async def test_a_value_stands_for_itself(new_spawner: Any, value: str) -> None:
-    """Whatever a shell could make of it, it is one word, and that word."""
-    script = await script_of(new_spawner, {"extra": value, "nprocs": value})
+async def test_a_value_is_one_quoted_word(new_spawner: Any, value: str) -> None:
+    """A value with shell or template syntax is one quoted word in the script."""
+    script = await make_script(new_spawner, {"extra": value, "nprocs": value})
     assert [value] == shlex.split(script["extra"])
     assert [value] == shlex.split(script["nprocs"])
 
@@ -89,23 +95,25 @@ async def test_a_value_stands_for_itself(new_spawner: Any, value: str) -> None:
     "value", ["4\n#PBS -q secret", "a\rb", "a\x00b", "a\u2028b", "\x1b[2J", "\ud800"]
 )
 async def test_control_characters_are_refused(new_spawner: Any, value: str) -> None:
-    """A line break would begin a directive or a command of its own: 400, with the field's name."""
+    """A value with a control character is refused with status 400 and the field's name: a line
+    break would begin a directive or a command."""
     with pytest.raises(RuntimeError, match="nprocs: .* has a control character") as raised:
-        await script_of(new_spawner, {"nprocs": value})
+        await make_script(new_spawner, {"nprocs": value})
     assert 400 == raised.value.status_code  # type: ignore[attr-defined]
 
 
 async def test_lists_and_objects(new_spawner: Any) -> None:
-    """Where one value is needed, more are an error; elsewhere they are a site's own business."""
+    """Several values are an error where the script needs a single value; options that no template
+    uses may be lists and objects."""
     with pytest.raises(RuntimeError, match="nprocs: .* must be a single text or number"):
-        await script_of(new_spawner, {"nprocs": ["1", "2"]})
-    script = await script_of(new_spawner, {"environment": {"a": "b"}, "nprocs": None})
+        await make_script(new_spawner, {"nprocs": ["1", "2"]})
+    script = await make_script(new_spawner, {"environment": {"a": "b"}, "nprocs": None})
     assert "" == script["nprocs"]
 
 
 async def test_the_form_is_filtered_before_the_sites_code(new_spawner: Any) -> None:
-    """A site's options_from_form that takes whatever comes gets what its form has; what it makes of
-    that may then be set."""
+    """A site's options_from_form gets only the fields of its form; the options that it makes of
+    them are accepted."""
     got: list[dict[str, Any]] = []
 
     def options_from_form(form: dict[str, list[str]]) -> dict[str, Any]:
@@ -123,7 +131,8 @@ async def test_the_form_is_filtered_before_the_sites_code(new_spawner: Any) -> N
 
 
 async def test_a_form_whose_code_sets_traits(new_spawner: Any) -> None:
-    """Then what was typed must be plain; what the form itself gives as a value may be anything."""
+    """If a site's options_from_form sets traits, typed text must be plain; values that the form
+    itself has may be any text."""
 
     class Setting(Site):
         def options_from_form(self, form: dict[str, list[str]]) -> dict[str, Any]:
@@ -140,7 +149,8 @@ async def test_a_form_whose_code_sets_traits(new_spawner: Any) -> None:
 
 
 async def test_a_link_is_taken_as_a_form(new_spawner: Any) -> None:
-    """/hub/spawn?opt-notes=… starts a server at once, for whoever can be made to follow it."""
+    """The options of a link /hub/spawn?opt-notes=… are checked as those of a form, because anybody
+    can make a user follow a link."""
     got: list[Any] = []
 
     class Setting(Site):
@@ -160,8 +170,8 @@ async def test_a_link_is_taken_as_a_form(new_spawner: Any) -> None:
 
 
 async def test_options_that_set_traits(new_spawner: Any) -> None:
-    """JupyterHub 5.3 sets traits from what came by the REST API, and the Hub's own shell reads the
-    commands in which these are: nothing of it gets there that is more than text."""
+    """apply_user_options sets traits only from plain text: the options may come from the REST API,
+    and the Hub's own shell reads the commands that have these traits."""
     if not hasattr(Spawner, "_run_apply_user_options"):
         pytest.skip("JupyterHub is older")
     spawner = new_spawner(
@@ -179,50 +189,51 @@ async def test_options_that_set_traits(new_spawner: Any) -> None:
 
 
 async def test_what_another_form_offers(new_spawner: Any) -> None:
-    """That somebody was offered it, in another profile or for being somebody else, offers it to
-    nobody more."""
+    """An option that was offered to another user or in another profile stays refused."""
     form = '<input name="queue">'
     spawner = new_spawner(Site, options_form=form)
     await spawner.run_options_from_form({"queue": ["large"]})
-    before = await script_of(new_spawner, {}, options_form="")
-    assert before == await script_of(new_spawner, {"queue": "large"}, options_form="")
+    before = await make_script(new_spawner, {}, options_form="")
+    assert before == await make_script(new_spawner, {"queue": "large"}, options_form="")
 
 
 async def test_a_form_that_is_a_function(new_spawner: Any) -> None:
-    """As JupyterHub allows, async or not."""
+    """The form may be a function, as in JupyterHub, also an asynchronous one."""
 
     async def form(spawner: Any) -> str:
         return FORM
 
-    script = await script_of(new_spawner, {"nprocs": "3"}, options_form=form)
+    script = await make_script(new_spawner, {"nprocs": "3"}, options_form=form)
     assert "3" == script["nprocs"]
 
 
 def test_reading_a_form() -> None:
-    """Every kind of field, with what it gives by itself."""
+    """All kinds of fields are found, with the values that the form itself has."""
     form = read_form(FORM)
     assert {"nprocs", "queue", "notes", "upload", "upload_file", "go"} == form.names
     assert {"4", "long; really", "now", "no name"} == form.values
 
 
 def test_quoting_leaves_plain_values_alone() -> None:
-    """Scripts with '"{image}"' in quotes of their own go on to work."""
+    """Plain values are not quoted, so scripts that quote them ('"{image}"') still work."""
     for text in ("4", "4gb", "08:00:00", "a100:1", "/opt/x.sif", "user@host", ""):
         assert text == quote("x", text)
 
 
 def test_fields_without_options() -> None:
-    """Nothing comes of nothing."""
+    """Without options there are neither fields nor refused options."""
     assert ({}, []) == fields_from_options({}, {"queue"}, set())
 
 
 def test_plain_text_may_have_spaces() -> None:
-    """As names of projects have."""
+    """Plain text may have spaces and letters of any language, as names of projects do; numbers are
+    accepted, too."""
     check_plain({"a": ["my project (x)"[:10], "ä b-c"], "b": 3}, read_form(""))
 
 
 @pytest.mark.parametrize("value", ["-x", "a -x", {"a": ["b", {"c": "$d"}]}, {"$d": 1}])
 def test_text_that_is_not_plain(value: Any) -> None:
-    """A word that could be an option; and whatever is deep inside of what a REST body can hold."""
+    """Text is refused if a word of it begins with a hyphen or has shell syntax, at any depth of
+    what a REST body can hold."""
     with pytest.raises(InvalidJobError, match="a: .* may have only letters"):
         check_plain({"a": value}, read_form(""))

@@ -1,4 +1,4 @@
-"""Side by side with batchspawner 1.3: the same defaults, scripts, commands and order of calls."""
+"""The legacy classes beside batchspawner 1.3: the same defaults, scripts, commands and calls."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_trait_and_its_default(name: str) -> None:
-    """What can be configured there can be configured here, and is the same if it isn't."""
+    """Each class has all of batchspawner's settings, with the same defaults."""
     ours = getattr(unispawner, name).class_traits()
     for trait, theirs in getattr(batchspawner, name).class_traits().items():
         if type(theirs) is not TraitType or theirs.default_value is not Undefined:
@@ -70,13 +70,14 @@ def test_every_trait_and_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_method(name: str) -> None:
-    """A site's subclass finds every method that it may call or replace."""
+    """Each class has all public methods that a site's subclass may call or replace."""
     theirs = {attribute for attribute in vars(getattr(batchspawner, name)) if attribute[0] != "_"}
     assert set() == theirs - set(dir(getattr(unispawner, name)))
 
 
 def test_every_public_name() -> None:
-    """All of batchspawner's names can be had from unispawner and from unispawner.legacy."""
+    """unispawner and unispawner.legacy have all of batchspawner's names, and JobStatus has the same
+    values."""
     names = {*CLASSES, "UserEnvMixin", "JobStatus", "format_template"}
     for module in ("unispawner", "unispawner.legacy"):
         assert names <= set(dir(importlib.import_module(module)))
@@ -84,8 +85,8 @@ def test_every_public_name() -> None:
     assert theirs == {state.name: state.value for state in unispawner.JobStatus}
 
 
-def recording(spawner_class: type, answers: tuple[str, ...], calls: list[Any]) -> type:
-    """A site's subclass whose commands are answered one after the other, and written down."""
+def record_calls(spawner_class: type, answers: tuple[str, ...], calls: list[Any]) -> type:
+    """Return a site's subclass that gives its commands prepared answers and records the calls."""
     submitted, pending, running, gone = answers
     left = [submitted, pending, running, running, "cancelled", gone]
 
@@ -97,12 +98,12 @@ def recording(spawner_class: type, answers: tuple[str, ...], calls: list[Any]) -
     return Recording
 
 
-async def life_of(
+async def run_server(
     new_spawner: Any, spawner_class: type, answers: tuple[str, ...], **settings: Any
 ) -> Any:
-    """Start, poll and stop; everything that could be seen from outside."""
+    """Start, poll and stop a server; return the commands and all that is visible from outside."""
     calls: list[Any] = []
-    spawner = new_spawner(recording(spawner_class, answers, calls), **SETTINGS, **settings)
+    spawner = new_spawner(record_calls(spawner_class, answers, calls), **SETTINGS, **settings)
     spawner.startup_poll_interval = 0.01
     seen = [await spawner.poll(), spawner.get_state()]
     seen += [await spawner.start(), spawner.ip, spawner.port, spawner.job_id, spawner.get_state()]
@@ -115,10 +116,11 @@ async def life_of(
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_the_life_of_a_server(new_spawner: Any, name: str) -> None:
-    """The same commands in the same order, the same script to the letter, the same results."""
+    """A server's whole life has the same commands in the same order, the same script to the letter,
+    and the same results."""
     answers = ANSWERS[name]
-    ours = await life_of(new_spawner, getattr(unispawner, name), answers)
-    theirs = await life_of(new_spawner, getattr(batchspawner, name), answers)
+    ours = await run_server(new_spawner, getattr(unispawner, name), answers)
+    theirs = await run_server(new_spawner, getattr(batchspawner, name), answers)
     assert theirs[1] == ours[1]
     assert [call[:2] for call in theirs[0]] == [call[:2] for call in ours[0]]
     # Each name is in the submit command's environment, so that "-v NAME" finds it.
@@ -127,9 +129,9 @@ async def test_the_life_of_a_server(new_spawner: Any, name: str) -> None:
 
 
 async def test_the_name_of_a_node(new_spawner: Any) -> None:
-    """MultiSlurmSpawner gives the host of a node's name."""
+    """MultiSlurmSpawner returns the host of a node's name from daemon_resolver."""
     calls: list[Any] = []
-    spawner_class = recording(unispawner.MultiSlurmSpawner, ANSWERS["SlurmSpawner"], calls)
+    spawner_class = record_calls(unispawner.MultiSlurmSpawner, ANSWERS["SlurmSpawner"], calls)
     spawner = new_spawner(spawner_class, daemon_resolver={HOST: "there.example"})
     spawner.startup_poll_interval = 0.01
     assert "there.example" == (await spawner.start())[0]

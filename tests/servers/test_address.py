@@ -1,4 +1,4 @@
-"""Where a server is, when its job is run again."""
+"""Where a server is when its job is run again."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ RUNNING = JobInfo("alice", JobState.RUNNING, exec_host="node1", start_time=1000.
 def test_a_job_that_is_run_again_is_not_where_it_was(
     tmp_path: Path, now: JobInfo, expected: bool
 ) -> None:
-    """Queued again, on another node, on the same node anew, or being taken down: its old port may
-    be another user's. What merely isn't known changes nothing."""
+    """A job has left its place if it is queued again, runs on another node or anew on the same
+    node, or is being ended; its old port may be another user's. Unknown states change nothing."""
     assert expected is has_moved(tracked(tmp_path, 1000.0), RUNNING, now)
 
 
@@ -41,14 +41,15 @@ def tracked(folder: Path, life: float | None) -> TrackedJob:
     return TrackedJob("1", fake_client(FakeScheduler(folder), "alice"), info=RUNNING, life=life)
 
 
-def test_nothing_is_known_from_before(tmp_path: Path) -> None:
-    """After a restart of the Hub the first answer is no move."""
+def test_the_first_answer_is_not_a_move(tmp_path: Path) -> None:
+    """The first answer after a restart of the Hub is not a move."""
     assert has_moved(tracked(tmp_path, None), None, RUNNING) is False
 
 
-def test_the_run_that_has_reported_is_that_of_the_answers_since(tmp_path: Path) -> None:
-    """A job that was run again on its node reports before the next query: what was known then is of
-    its first run, and the answer that has the second run's start is no move; a third run's is."""
+def test_a_second_run_that_has_reported(tmp_path: Path) -> None:
+    """Answers to queries from before the report are about an earlier run of the job. The first
+    answer after it has the start of the run that has reported, so it is not a move; another start
+    after that is."""
     job = tracked(tmp_path, None)
     job.reported, job.reported_at = True, 100.0
     job.update(RUNNING, asked_at=99.0)  # the question is older than the report
@@ -64,5 +65,5 @@ def test_the_run_that_has_reported_is_that_of_the_answers_since(tmp_path: Path) 
     [("10.1.0.7", "http://10.1.0.7:2000"), ("fd00::7", "http://[fd00::7]:2000")],
 )
 def test_the_url_of_an_address(host: str, expected: str) -> None:
-    """IPv6 goes in brackets."""
+    """An IPv6 address is written in brackets in a URL."""
     assert expected == ServerState(host=host, port=2000).url

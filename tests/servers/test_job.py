@@ -21,7 +21,7 @@ MARK = "0123456789abcdef"
 
 
 class FakeJob(ServerJob[SavedState]):
-    """A job whose end a test confirms; it notes what was done, in its order."""
+    """A job whose end a test confirms; it records what is done with it, in order."""
 
     def __init__(self, spawner: Any, done: list[str]) -> None:
         super().__init__(spawner, SavedState(mark=MARK, token_id=7, port=3000))
@@ -67,7 +67,7 @@ def done() -> list[str]:
 
 @pytest.fixture
 async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
-    """A job of a ready server, with a database that notes what it is asked."""
+    """Return the job of a ready server, with a database that records its calls."""
     routes: list[tuple[str, int]] = []
 
     async def add_user(user: Any, name: str) -> None:
@@ -100,7 +100,8 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
 
 
 async def test_a_submission_goes_on_when_its_start_is_cancelled(job: FakeJob) -> None:
-    """A Hub that ends cancels a start; the job that is being submitted must not be lost."""
+    """A start that is cancelled, as by a Hub that ends, does not lose the job that is being
+    submitted."""
     go = asyncio.Event()
 
     async def work() -> str:
@@ -121,7 +122,7 @@ async def test_a_submission_goes_on_when_its_start_is_cancelled(job: FakeJob) ->
 
 
 async def test_a_stop_waits_for_the_submission(job: FakeJob, done: list[str]) -> None:
-    """Without the job's id there is nothing to cancel yet; that the stop was asked for is saved."""
+    """A stop during the submission is saved at once, and cancels the job when its id is known."""
     go = asyncio.Event()
 
     async def work() -> None:
@@ -140,7 +141,7 @@ async def test_a_stop_waits_for_the_submission(job: FakeJob, done: list[str]) ->
 
 
 async def test_stops_are_one_and_go_on(job: FakeJob, done: list[str]) -> None:
-    """A second stop waits with the first one, and neither ends when a request is cancelled."""
+    """A second stop joins the first, and the work goes on if a request is cancelled."""
     first, second = (asyncio.ensure_future(job.stop()) for _ in range(2))
     await asyncio.sleep(0.01)
     first.cancel()
@@ -152,7 +153,8 @@ async def test_stops_are_one_and_go_on(job: FakeJob, done: list[str]) -> None:
 
 
 async def test_a_server_that_is_forgotten(job: FakeJob, done: list[str]) -> None:
-    """Its token is revoked, nobody follows its job any more, and its private files are removed."""
+    """When a server is forgotten, its token is revoked, its job is no longer followed and its
+    private files are removed."""
     resumption = job.resume()
     assert job.forget()
     await job.clean_up()
@@ -161,7 +163,8 @@ async def test_a_server_that_is_forgotten(job: FakeJob, done: list[str]) -> None
 
 
 async def test_a_stop_that_the_end_of_the_hub_cuts_short(job: FakeJob, done: list[str]) -> None:
-    """JupyterHub forgets the server; the next Hub finds it and goes on to stop it."""
+    """If the end of the Hub interrupts a stop, the server is left to the next Hub, which goes on
+    with the stop."""
     stop = asyncio.ensure_future(job.stop())
     await asyncio.sleep(0.01)
     stop.cancel()
@@ -175,7 +178,8 @@ async def test_a_stop_that_the_end_of_the_hub_cuts_short(job: FakeJob, done: lis
 
 
 async def test_private_files_are_removed_once(job: FakeJob, done: list[str]) -> None:
-    """Whoever asks for it, and how often; a job without a mark has no files."""
+    """Private files are removed once, however often that is requested; a job without a mark has
+    none."""
     job.start_clean_up()
     await job.clean_up()
     await job.clean_up()
@@ -190,14 +194,15 @@ async def test_private_files_are_removed_once(job: FakeJob, done: list[str]) -> 
 async def test_private_files_that_can_not_be_removed(
     job: FakeJob, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says so and why; nothing else depends on it."""
+    """If private files can't be removed, the log says why, and nothing is raised."""
     job.error = error
     await job.clean_up()
     assert f"private files could not be removed; a later start removes them: {error}" in caplog.text
 
 
 async def test_the_address_of_a_job_that_waits_again(job: FakeJob, done: list[str]) -> None:
-    """Its port may be another user's by now: the route goes nowhere, and it is waited for anew."""
+    """When a job waits again, its route goes to the dead address, because its port may be another
+    user's, and the Hub waits for a new report."""
     job.forget_address()
     assert (0, True) == (job.state.port, job.state.waiting_since > 0)
     await until(lambda: job.spawner.routes, "the route has moved")
@@ -206,7 +211,8 @@ async def test_the_address_of_a_job_that_waits_again(job: FakeJob, done: list[st
 
 
 async def test_the_route_of_a_server_that_is_not_ready(job: FakeJob) -> None:
-    """JupyterHub adds it when the server is ready; the address is saved for that."""
+    """A new address of a server that is not ready is saved, and JupyterHub adds the route when the
+    server is ready."""
     job.spawner.ready = False
     await job.move_route("192.0.2.9", 3001)
     assert [] == job.spawner.routes
@@ -214,7 +220,8 @@ async def test_the_route_of_a_server_that_is_not_ready(job: FakeJob) -> None:
 
 
 async def test_one_resumption_a_job(job: FakeJob) -> None:
-    """Whoever asks first makes the start pending; JupyterHub's finding it up ends that."""
+    """A job has one resumption, which makes the start pending; it ends when JupyterHub has found
+    the server up."""
     resumption = job.resume()
     assert resumption is job.resume()
     assert job.restored
@@ -224,7 +231,7 @@ async def test_one_resumption_a_job(job: FakeJob) -> None:
 
 
 async def test_a_new_server_has_a_new_job(job: FakeJob) -> None:
-    """Work for a server that was forgotten sees that its job is not the spawner's any more."""
+    """A forgotten server's job is no longer the spawner's current job."""
     assert job.is_current()
     job.spawner.server_job = FakeJob(job.spawner, [])
     assert not job.is_current()

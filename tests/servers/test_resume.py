@@ -23,7 +23,7 @@ DEAD = "http://127.0.0.1:1"
 
 
 class FakeProxy:
-    """The proxy: it notes the routes, or is down."""
+    """A proxy that records its routes, or is down."""
 
     def __init__(self) -> None:
         self.routes: list[tuple[str, bool]] = []
@@ -36,7 +36,7 @@ class FakeProxy:
 
 
 class FakeJob:
-    """A job whose report, or end, a test decides."""
+    """A job whose report or end a test decides."""
 
     def __init__(self) -> None:
         self.proxy = FakeProxy()
@@ -66,21 +66,22 @@ async def job(monkeypatch: pytest.MonkeyPatch) -> FakeJob:
 
 
 def failure(job: FakeJob) -> str:
-    """The message that JupyterHub's pages show."""
+    """Return the message that JupyterHub's pages show."""
     assert not job.spawner._spawn_pending
     error = job.spawner._spawn_future.exception()
     return str(error.jupyterhub_message)
 
 
 async def test_it_is_pending_at_once(job: FakeJob) -> None:
-    """Progress and DELETE find a pending spawn and its future."""
+    """A resumption makes the spawn pending at once, so that progress and DELETE find its future."""
     resumption = Resumption(job)
     assert (True, resumption.future) == (job.spawner._spawn_pending, job.spawner._spawn_future)
     assert not resumption.future.done()
 
 
 async def test_the_outer_spawner_is_pending(job: FakeJob) -> None:
-    """If a wrapper runs the spawner, JupyterHub knows the wrapper only."""
+    """If a wrapper runs the spawner, the wrapper is made pending, because JupyterHub knows only the
+    wrapper."""
     wrapper = SimpleNamespace(_spawn_pending=False, _spawn_future=None)
     job.spawner.wrapper = wrapper
     resumption = Resumption(job)
@@ -89,7 +90,8 @@ async def test_the_outer_spawner_is_pending(job: FakeJob) -> None:
 
 
 async def test_a_server_that_reports(job: FakeJob) -> None:
-    """get_url() waits and returns the URL; the spawn is pending until the route is there."""
+    """get_url() waits for the report and returns the URL; the spawn is pending until the route
+    exists."""
     resumption = Resumption(job)
     getting = asyncio.ensure_future(resumption.get_url())
     await asyncio.sleep(0)
@@ -104,7 +106,8 @@ async def test_a_server_that_reports(job: FakeJob) -> None:
 
 
 async def test_a_proxy_that_is_down(job: FakeJob) -> None:
-    """The spawn is over all the same: the Hub adds all routes when the proxy is up."""
+    """If the route can't be added, the spawn ends nevertheless: the Hub adds all routes when the
+    proxy is up."""
     job.proxy.error = ConnectionRefusedError("no proxy")
     resumption = Resumption(job)
     resumption.ready()
@@ -120,10 +123,8 @@ async def test_a_proxy_that_is_down(job: FakeJob) -> None:
     ],
 )
 async def test_a_start_that_fails(job: FakeJob, error: Exception, message: str) -> None:
-    """get_url() raises nothing, which would end the Hub: it returns the dead address.
-
-    JupyterHub's check of it is short, and its pages show the error.
-    """
+    """If the start fails, get_url() returns the dead address, because an exception would end the
+    Hub. JupyterHub checks that address only briefly, and its pages show the error."""
     resumption = Resumption(job)
     job.result.set_exception(error)
     assert DEAD == await resumption.get_url()
@@ -141,11 +142,9 @@ async def test_a_start_that_is_known_to_have_failed(job: FakeJob) -> None:
 
 
 async def test_delete_while_it_waits(job: FakeJob) -> None:
-    """DELETE cancels the future: get_url() returns the dead address, and a stop is let in.
-
-    Not at once: progress, which the same future wakes, takes a spawner with nothing pending for one
-    that is ready.
-    """
+    """DELETE cancels the future: get_url() returns the dead address, and a stop is let in a moment
+    later. The same future wakes progress, which takes a spawner with nothing pending for a ready
+    one."""
     resumption = Resumption(job)
     getting = asyncio.ensure_future(resumption.get_url())
     await asyncio.sleep(0)
@@ -157,7 +156,7 @@ async def test_delete_while_it_waits(job: FakeJob) -> None:
 
 
 async def test_two_stops_end_together(job: FakeJob) -> None:
-    """The stop of DELETE waits for that of JupyterHub's own check, and the pages show why."""
+    """The stop of DELETE waits for the stop of JupyterHub's own check, and the pages show why."""
     resumption = Resumption(job)
     getting = asyncio.ensure_future(resumption.get_url())
     await asyncio.sleep(0)
@@ -173,7 +172,7 @@ async def test_two_stops_end_together(job: FakeJob) -> None:
 async def test_one_stop_does_not_wait_for_ever(
     job: FakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If JupyterHub's check never stops the server, the first stop goes on by itself."""
+    """If JupyterHub's check never stops the server, the first stop goes on after a while."""
     monkeypatch.setattr(resume, "_CHECK_SECONDS", -2.99)
     resumption = Resumption(job)
     getting = asyncio.ensure_future(resumption.get_url())
@@ -185,7 +184,8 @@ async def test_one_stop_does_not_wait_for_ever(
 
 @pytest.mark.parametrize("checking", [True, False])
 async def test_a_stop_of_a_start_that_was_not_cancelled(job: FakeJob, checking: bool) -> None:
-    """It waits for nobody: JupyterHub's check makes no second stop, or has not begun."""
+    """The stop of a start that was not cancelled waits for no other stop: JupyterHub's check makes
+    none, or has not begun."""
     resumption = Resumption(job)
     if checking:
         job.result.set_result(URL)

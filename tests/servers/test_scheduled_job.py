@@ -38,7 +38,7 @@ Restored = Callable[..., FakeSpawner]
 
 @pytest.fixture
 async def restored(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Restored]:
-    """Makes a spawner that has loaded the state of an earlier Hub's server."""
+    """Return a function that makes a spawner with the saved state of an earlier Hub's server."""
     monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(scheduled_job, "_FIRST_ANSWER", 0.5)
@@ -76,7 +76,7 @@ def runs(spawner: FakeSpawner) -> None:
 
 
 async def test_a_server_that_runs(restored: Restored) -> None:
-    """It is attached again: same job, same URL, and nothing is pending."""
+    """A running server is attached again with the same job and URL, and nothing is pending."""
     spawner = restored(host=NODE, port=3000)
     runs(spawner)
     assert await spawner.poll() is None
@@ -86,7 +86,7 @@ async def test_a_server_that_runs(restored: Restored) -> None:
 
 
 async def test_a_start_that_waits_in_the_queue(restored: Restored) -> None:
-    """It goes on as a pending spawn, and its report gives the URL."""
+    """A queued start goes on as a pending spawn, and its report gives the URL."""
     spawner = restored()
     assert await spawner.poll() is None
     assert "spawn" == spawner.pending
@@ -98,7 +98,7 @@ async def test_a_start_that_waits_in_the_queue(restored: Restored) -> None:
 
 
 async def test_a_job_whose_id_was_not_saved(restored: Restored) -> None:
-    """The Hub died in the middle of the submission: the job is found by its mark."""
+    """If the Hub died during the submission, the job is found by its mark."""
     spawner = restored()
     job_id, spawner.server_job.state.job_id = spawner.server_job.state.job_id, ""
     assert await spawner.poll() is None
@@ -106,7 +106,7 @@ async def test_a_job_whose_id_was_not_saved(restored: Restored) -> None:
 
 
 async def test_a_submission_that_never_came(restored: Restored) -> None:
-    """No job has the mark, and no agent can be at work on it any more: the start has failed."""
+    """If no job has the mark and no agent can be at work on it any more, the start has failed."""
     spawner = restored(submitted=False, submit_time=time.time() - 10_000)
     assert 1 == await spawner.poll()
     error = spawner._spawn_future.exception()
@@ -115,7 +115,8 @@ async def test_a_submission_that_never_came(restored: Restored) -> None:
 
 
 async def test_a_job_that_has_ended_meanwhile(restored: Restored) -> None:
-    """Its exit status is the answer, and the pages show the reason and the end of the log."""
+    """For a job that has ended, poll() returns its exit status, and the pages show the reason and
+    the end of the log."""
     spawner = restored(host=NODE, port=3000)
     spawner.side.log = "the end of the log"
     job_id = spawner.server_job.state.job_id
@@ -127,7 +128,7 @@ async def test_a_job_that_has_ended_meanwhile(restored: Restored) -> None:
 
 
 async def test_a_stop_that_was_interrupted(restored: Restored) -> None:
-    """The Hub died during a stop: it goes on, and the poll's answer is the job's end."""
+    """If the Hub died during a stop, the stop goes on, and poll() reports the end of the job."""
     spawner = restored(host=NODE, port=3000, stopping=True)
     runs(spawner)
     job_id = spawner.server_job.state.job_id
@@ -136,7 +137,7 @@ async def test_a_stop_that_was_interrupted(restored: Restored) -> None:
 
 
 async def test_a_scheduler_that_does_not_answer(restored: Restored) -> None:
-    """Unknown is not gone: the server stays, and the Hub does not wait for long."""
+    """While the scheduler does not answer, the server stays, and the Hub does not wait for long."""
     spawner = restored(host=NODE, port=3000)
     spawner.fake.answer(stderr="does not answer", exit_status=1)
     try:
@@ -147,7 +148,7 @@ async def test_a_scheduler_that_does_not_answer(restored: Restored) -> None:
 
 
 async def test_a_user_side_that_refuses(restored: Restored) -> None:
-    """While the job can't be looked up the server stays; the look-up is tried again."""
+    """While the job can't be looked up, the server stays, and the look-up is repeated."""
     spawner = restored()
     spawner.server_job.state.job_id = ""
     spawner.side.error = AgentError("sudo refuses")
@@ -157,7 +158,8 @@ async def test_a_user_side_that_refuses(restored: Restored) -> None:
 
 
 async def test_a_job_that_runs_again_elsewhere(restored: Restored) -> None:
-    """A requeued job's route goes nowhere until it reports from its new node."""
+    """The route of a requeued job goes to the dead address until the job reports from its new
+    node."""
     spawner = restored(host=NODE, port=3000)
     runs(spawner)
     assert await spawner.poll() is None

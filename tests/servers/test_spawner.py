@@ -1,4 +1,4 @@
-"""UniSpawner by itself: what it keeps, and what it asks for. Its life is in test_restart.py."""
+"""UniSpawner by itself: its saved state, and its start. tests/live/test_restart.py has its life."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ STATE = ServerState(
 
 
 def test_a_server_is_taken_up_as_it_was_started() -> None:
-    """A hook that changed where its files are isn't run again after a restart of the Hub."""
+    """After a restart a server keeps the settings that it was started with, also those that a hook
+    had changed: hooks are not run again."""
     spawner = UniSpawner()
     spawner.load_state(STATE.to_dict())
     assert STATE.to_dict() == spawner.get_state()
@@ -35,8 +36,9 @@ def test_a_server_is_taken_up_as_it_was_started() -> None:
         {**STATE.to_dict(), "scheduler": "auto"},
     ],
 )
-async def test_what_is_no_state_of_ours_is_no_server(state: dict[str, object]) -> None:
-    """And no exception, which would keep the Hub from starting."""
+async def test_the_state_of_another_spawner(state: dict[str, object]) -> None:
+    """The state of another spawner, of another version or with an unknown scheduler is no server.
+    It raises nothing, which would keep the Hub from starting."""
     spawner = UniSpawner()
     spawner.load_state(state)
     assert ({}, 0) == (spawner.get_state(), await spawner.poll())
@@ -46,7 +48,8 @@ async def test_what_is_no_state_of_ours_is_no_server(state: dict[str, object]) -
     "options", [{"sge_cell": 7}, {"no_such_setting": 7}, {"sge_gpus_per": "moon", "sge_cell": "c"}]
 )
 def test_a_setting_of_another_release_loses_no_server(options: dict[str, object]) -> None:
-    """It is as it is configured now; the server, its job and its mark are kept."""
+    """A saved option that this release does not have, or does not accept, is ignored; the server,
+    its job and its mark are kept."""
     state = {**STATE.to_dict(), "scheduler": "gridengine", "scheduler_options": options}
     spawner = UniSpawner()
     spawner.load_state(state)
@@ -54,8 +57,8 @@ def test_a_setting_of_another_release_loses_no_server(options: dict[str, object]
     assert ("gridengine", "job") == (spawner.get_scheduler().name, spawner.sge_gpus_per)
 
 
-async def test_progress_before_it_is_known_which_scheduler_there_is() -> None:
-    """A start that waits for "auto" to be looked up tells so, and does not fail for it."""
+async def test_progress_before_the_scheduler_is_detected() -> None:
+    """A start that waits for the detection of the scheduler shows progress."""
     async for event in UniSpawner().progress():
         assert "Submitting the job to the cluster" == event["message"]
         break
@@ -65,7 +68,7 @@ async def test_progress_before_it_is_known_which_scheduler_there_is() -> None:
 async def test_a_stop_while_a_start_is_prepared(
     monkeypatch: pytest.MonkeyPatch, forgotten: bool
 ) -> None:
-    """No job comes of it, which nobody would follow."""
+    """A stop before the submission prevents the job, which nobody would follow."""
     asked, answered = asyncio.Event(), asyncio.Event()
 
     async def find_account(*_: object, **__: object) -> None:

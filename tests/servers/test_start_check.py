@@ -1,4 +1,4 @@
-"""A configuration that can't work ends the Hub's start: real Hubs, each a process."""
+"""A configuration that can't work ends the Hub's start. Each Hub here is a real process."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Hub:
         return (self.folder / "log").read_text(errors="replace")
 
     def serves(self, config: str) -> str:
-        """Start it, wait until it answers, end it; return its log."""
+        """Start the Hub, wait until it answers, and end it; return its log."""
         process = self.start(config)
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
@@ -104,7 +104,8 @@ class Hub:
         return self.log
 
     def refuses(self, config: str) -> str:
-        """Start it and wait for its end, which is a failure before it served; return its log."""
+        """Start the Hub and wait until it ends with a failure before it has served; return its
+        log."""
         process = self.start(config)
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None:
@@ -140,7 +141,8 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[[str, str], str]:
-    """Write commands that no other are beside; gives the lines that make them the path."""
+    """Return a function that writes a command into an otherwise empty folder, and returns the lines
+    of configuration that make this folder the path."""
 
     def write(name: str, text: str) -> str:
         path = tmp_path / "bin" / name
@@ -171,7 +173,8 @@ def command(tmp_path: Path) -> Callable[[str, str], str]:
     ],
 )
 def test_what_cannot_work_ends_the_start(hub: Hub, config: str, text: str) -> None:
-    """With status 1, the field's name in the log, and nothing served before."""
+    """A wrong configuration ends the Hub with status 1 before it serves, and one line of the log
+    names the field."""
     log = hub.refuses(config)
     (line,) = [line for line in log.splitlines() if "configuration of unispawner is wrong" in line]
     assert text in line
@@ -180,14 +183,16 @@ def test_what_cannot_work_ends_the_start(hub: Hub, config: str, text: str) -> No
 
 
 @pytest.mark.parametrize("config", [BY_CLASS + WRONG, BY_SUBCLASS + WRONG, INHERITED])
-def test_however_the_spawner_is_named(hub: Hub, config: str) -> None:
-    """As a class, or as a site's own that inherits from ours, with settings of its own."""
+def test_a_spawner_given_as_a_class(hub: Hub, config: str) -> None:
+    """The spawner is checked if it is given as a class, and if it is a site's subclass with
+    settings of its own."""
     assert "The configuration of unispawner is wrong" in hub.refuses(config)
 
 
 @pytest.mark.parametrize("name", ["unispawner", "unispawner.servers.spawner.UniSpawner"])
-def test_an_installed_package(hub: Hub, tmp_path: Path, name: str) -> None:
-    """With an entry point, as pip installs it: JupyterHub imports the spawner earlier then."""
+def test_a_spawner_of_an_installed_package(hub: Hub, tmp_path: Path, name: str) -> None:
+    """The spawner is checked if it is installed with an entry point, for which JupyterHub imports
+    it earlier."""
     info = tmp_path / "site" / "unispawner-0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: unispawner\nVersion: 0\n")
@@ -200,12 +205,12 @@ def test_an_installed_package(hub: Hub, tmp_path: Path, name: str) -> None:
 
 
 def test_a_good_configuration_starts(hub: Hub) -> None:
-    """And nothing is said of it."""
+    """A correct configuration starts without a message of the check."""
     assert "unispawner is wrong" not in hub.serves('c.UniSpawner.scheduler = "local"\n')
 
 
-def test_a_setting_that_there_is_not_is_told_once(hub: Hub) -> None:
-    """However often the profiles are tried at the Hub's start."""
+def test_an_unknown_setting_is_logged_once(hub: Hub) -> None:
+    """An unknown setting is logged once, although the check tries each profile several times."""
     options = {"software": {"choices": {"a": {"display_name": "A", "override": {"prologue": "a"}}}}}
     profiles = [{"display_name": name, "options": options} for name in ("One", "Two")]
     log = hub.serves(
@@ -217,17 +222,16 @@ def test_a_setting_that_there_is_not_is_told_once(hub: Hub) -> None:
 
 
 def test_a_scheduler_that_is_found_starts(hub: Hub, command: Callable[[str, str], str]) -> None:
-    """What is asked for is checked against the one that was found."""
+    """Resources are checked against the scheduler that was detected."""
     text = '[ "$1" = --version ] && echo "slurm 22.05.8"\nexit 0'
     config = command("squeue", text) + 'c.UniSpawner.resources = {"memory": "1G"}\n'
     log = hub.serves(config)
     assert ("unispawner is wrong" in log, "No user can start" in log) == (False, False)
 
 
-def test_a_scheduler_that_is_down_is_no_wrong_configuration(
-    hub: Hub, command: Callable[[str, str], str]
-) -> None:
-    """The Hub starts, and says so: who has a server can use it."""
+def test_a_scheduler_that_is_down(hub: Hub, command: Callable[[str, str], str]) -> None:
+    """If no scheduler answers, the Hub starts, because users can use servers that run, and the log
+    says why no new server can start."""
     text = (
         '[ "$1" = --version ] && echo "slurm 22.05.8" && exit\necho "Unable to contact" >&2; exit 1'
     )
@@ -241,7 +245,8 @@ def test_a_scheduler_that_is_down_is_no_wrong_configuration(
 
 
 def test_another_spawner_is_no_business_of_ours(hub: Hub) -> None:
-    """Though ours has been imported, and could not work."""
+    """If the Hub uses another spawner, UniSpawner's settings are not checked, although its module
+    is imported."""
     config = f"""
 import unispawner.servers.spawner
 c.JupyterHub.spawner_class = "simple"
@@ -251,7 +256,8 @@ c.JupyterHub.spawner_class = "simple"
 
 
 def test_a_bug_in_the_check_does_not_keep_the_hub_from_starting(hub: Hub) -> None:
-    """A site's own spawner class may do anything in it."""
+    """An unexpected exception in the check, as of a site's own class, is logged, and the Hub
+    starts."""
     config = """
 from unispawner import UniSpawner
 class Ours(UniSpawner):
@@ -274,7 +280,8 @@ c.JupyterHub.spawner_class = Ours
     ],
 )
 def test_the_import_alone_does_nothing(before: str) -> None:
-    """In a notebook, whose kernel is an application, too; in a script; in a test."""
+    """Importing the spawner works and prints nothing in a script, in a test, and in a notebook,
+    whose kernel is an application, too."""
     code = f"{before}\nimport unispawner.servers.spawner"
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a restart finds again."""
+"""The state of a server that the Hub's database keeps."""
 
 import json
 from dataclasses import asdict
@@ -22,18 +22,18 @@ FULL = ServerState(
 
 
 def test_everything_comes_back() -> None:
-    """Through JSON, as the database keeps it."""
+    """All fields survive JSON, as the database keeps it."""
     assert FULL == ServerState.from_dict(json.loads(json.dumps(FULL.to_dict())))
 
 
 def test_no_server_is_no_state() -> None:
-    """JupyterHub takes an empty state for a server that isn't there."""
+    """Without a server the state is empty, by which JupyterHub knows that there is no server."""
     assert {} == ServerState().to_dict()
     assert ServerState() == ServerState.from_dict({})
 
 
 def test_the_state_is_versioned() -> None:
-    """A later release can tell."""
+    """The saved state has its version, so that a later release can read it."""
     assert VERSION == FULL.to_dict()["version"]
 
 
@@ -42,22 +42,23 @@ def test_the_state_is_versioned() -> None:
     [{"pid": 17}, {"job_id": "17", "job_status": ""}, {**FULL.to_dict(), "version": VERSION + 1}],
 )
 def test_another_spawners_state_is_no_server(data: dict[str, object]) -> None:
-    """LocalProcessSpawner's, batchspawner's, a later version's."""
+    """The states of LocalProcessSpawner, of batchspawner and of a later version are no server."""
     assert ServerState() == ServerState.from_dict(data)
 
 
-def test_what_others_keep_beside_it_is_passed_over() -> None:
-    """A subclass of the spawner's may save more in the same place."""
+def test_unknown_keys_are_ignored() -> None:
+    """Unknown keys are ignored, because a subclass of the spawner may save more in the same
+    place."""
     assert FULL == ServerState.from_dict({**FULL.to_dict(), "mine": 1})
 
 
-def test_what_is_missing_is_the_default() -> None:
-    """A field that this version added isn't in an older state."""
+def test_a_missing_field_has_its_default() -> None:
+    """A field that an older state lacks gets its default."""
     data = FULL.to_dict()
     del data["stopping"]
     assert {**asdict(FULL), "stopping": False} == asdict(ServerState.from_dict(data))
 
 
 def test_no_secret_can_be_kept() -> None:
-    """Only the token's id has a field."""
+    """The only field about a token is the token's id."""
     assert {"token_id"} == {name for name in asdict(FULL) if "token" in name or "secret" in name}

@@ -1,4 +1,5 @@
-"""Every error of ours becomes something that JupyterHub shows, and none of it can hurt the page."""
+"""Each of our errors becomes something that JupyterHub shows, and none of them can harm the
+page."""
 
 import importlib
 import pkgutil
@@ -25,7 +26,7 @@ NASTY = '<script>alert("x")</script>\n<b>\'&amp;</b> 100% {0} %s'
 
 
 class Text(HTMLParser):
-    """The text of a page, and the tags that are in it."""
+    """The text of a page, and the tags in it."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -42,7 +43,8 @@ class Text(HTMLParser):
 
 @pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
 def test_every_error_is_translated(cls: type[UniSpawnerError]) -> None:
-    """Whichever module of ours defines it: with a status, a message and a page."""
+    """Each error class of any of our modules becomes a failure with a status, a message and a
+    page."""
     failure = SpawnFailure(cls("It failed.", output="because"))
     assert isinstance(failure, web.HTTPError)
     assert STATUS[cls] == failure.status_code
@@ -53,26 +55,27 @@ def test_every_error_is_translated(cls: type[UniSpawnerError]) -> None:
 
 @pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
 def test_no_failure_counts_towards_the_hubs_end(cls: type[UniSpawnerError]) -> None:
-    """Spawner.consecutive_failure_limit ends the Hub after so many of 500 and above."""
+    """Each error has a status below 500, because spawner failures from 500 on count towards
+    consecutive_failure_limit, which ends the Hub."""
     assert 400 <= STATUS[cls] < 500
 
 
 @pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
 def test_foreign_text_is_escaped(cls: type[UniSpawnerError]) -> None:
-    """The scheduler's words and the job's log hold what users wrote."""
+    """The scheduler's messages and the job's log are escaped, because users wrote parts of them."""
     page = Text(SpawnFailure(cls(NASTY, output=f"log: {NASTY}")).jupyterhub_html_message)
     assert {"p", "pre"} == page.tags
     assert NASTY + f"log: {NASTY}" == page.text
 
 
 def test_the_status_line_is_one_line() -> None:
-    """Foreign text in it would be a response of the attacker's own."""
+    """The status line has no foreign text, with which an attacker could write a response."""
     failure = SpawnFailure(SubmitError("a\r\nSet-Cookie: x=y", output=NASTY))
     assert "submission_refused" == failure.reason
 
 
 def test_a_percent_sign_is_no_format() -> None:
-    """tornado formats an HTTPError's log message."""
+    """A percent sign in a message survives the log, where tornado formats the message."""
     failure = SpawnFailure(SubmitError("100% %s %d"))
     assert failure.log_message
     assert "100% %s %d" == failure.log_message % failure.args
@@ -80,16 +83,17 @@ def test_a_percent_sign_is_no_format() -> None:
 
 
 def test_output_that_is_in_the_message_is_not_said_twice() -> None:
-    """The page has no empty box either."""
+    """Output that is already in the message is not shown again, and the page has no empty box."""
     page = Text(SpawnFailure(SubmitError("It failed: why", output="why")).jupyterhub_html_message)
     assert ({"p"}, "It failed: why") == (page.tags, page.text)
 
 
 def test_a_sites_own_error_is_translated_as_the_nearest_of_ours() -> None:
-    """A site's code raises subclasses of the public errors, and its hooks run in our start."""
+    """A site's subclass of a public error gets the status and the reason of its nearest base
+    class."""
 
     class NoProject(SubmitError):
-        """A site's own."""
+        """A site's own error."""
 
     failure = SpawnFailure(NoProject("alice has no project"))
     assert (400, "submission_refused") == (failure.status_code, failure.reason)
@@ -97,6 +101,7 @@ def test_a_sites_own_error_is_translated_as_the_nearest_of_ours() -> None:
 
 
 def test_each_error_has_a_reason_of_its_own() -> None:
-    """JupyterHub 6 counts failed spawns by reason; "timeout" and "error" have texts of its own."""
+    """Each error class has its own reason, other than JupyterHub's "timeout" and "error", because
+    JupyterHub 6 counts failed spawns by reason."""
     assert set(STATUS) == set(REASON)
     assert len(REASON) == len(set(REASON.values()) - {"timeout", "error", ""})

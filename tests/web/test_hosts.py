@@ -1,4 +1,5 @@
-"""Is the host that a job reports its own? Literal addresses: no test here needs a name server."""
+"""Checks of the host that a job reports. Addresses are literal: no test here needs a name
+server."""
 
 import socket
 import time
@@ -34,28 +35,29 @@ def own_addresses() -> list[str]:
     ],
 )
 async def test_the_jobs_own_host_is_taken(reported: str, exec_host: str, expected: str) -> None:
-    """And its address is what the Hub uses from then on, however it was written."""
+    """A report from the job's own host returns the host's address in its usual form, however it was
+    written."""
     assert expected == await check_host(reported, exec_host, loopback=False)
 
 
 async def test_names_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fully qualified and the short name of one host are the same; IPv4 comes first."""
-    known = {"node1.example": [NODE6, NODE], "node1": [NODE, NODE6], "node2": [OTHER]}
-    _resolve(monkeypatch, known)
+    """The full and the short name of a host are the same host, and its IPv4 address comes first."""
+    addresses = {"node1.example": [NODE6, NODE], "node1": [NODE, NODE6], "node2": [OTHER]}
+    _resolve(monkeypatch, addresses)
     assert NODE == await check_host("node1.example", "node1", loopback=False)
     with pytest.raises(InvalidJobError, match=rf"node2 .*{OTHER}.*node1"):
         await check_host("node2", "node1", loopback=False)
 
 
-def _resolve(monkeypatch: pytest.MonkeyPatch, known: dict[str, list[str]]) -> None:
+def _resolve(monkeypatch: pytest.MonkeyPatch, addresses: dict[str, list[str]]) -> None:
     def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
-        return [(0, 0, 0, "", (address, 0)) for address in known[host]]
+        return [(0, 0, 0, "", (address, 0)) for address in addresses[host]]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 async def test_another_host_is_refused() -> None:
-    """The error names both and the two settings that could be wrong."""
+    """The error for another host names both hosts, and the two settings that may be wrong."""
     with pytest.raises(InvalidJobError, match=rf"{OTHER}.*{NODE}") as caught:
         await check_host(OTHER, NODE, loopback=False)
     assert "c.UniSpawner.host_map" in caught.value.message
@@ -86,17 +88,16 @@ async def test_another_host_is_refused() -> None:
     ],
 )
 async def test_addresses_that_no_server_may_have(address: str) -> None:
-    """Loopback, link-local, unspecified, multicast and reserved ones, in whatever spelling.
-
-    Even where the scheduler's name of the node resolves to them.
-    """
+    """Loopback, link-local, unspecified, multicast and reserved addresses are refused in any
+    spelling, also if the scheduler's name of the node resolves to them."""
     with pytest.raises(InvalidJobError, match="^host: "):
         await check_host(address, address, loopback=False)
 
 
 @pytest.mark.parametrize("address", own_addresses())
 async def test_the_hubs_own_addresses_are_refused(address: str) -> None:
-    """The proxy would reach the Hub's own services for the user."""
+    """The Hub's own addresses are refused, because the proxy would reach the Hub's own services for
+    the user."""
     with pytest.raises(InvalidJobError, match="^host: "):
         await check_host(address, address, loopback=False)
 
@@ -104,14 +105,15 @@ async def test_the_hubs_own_addresses_are_refused(address: str) -> None:
 async def test_one_bad_address_among_good_ones_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A name that is both the node and this host would be reached as either."""
+    """A name with a node's address and a forbidden one is refused: the proxy could use either."""
     _resolve(monkeypatch, {"node1": [NODE, "127.0.0.1"]})
     with pytest.raises(InvalidJobError, match=r"127\.0\.0\.1"):
         await check_host("node1", "node1", loopback=False)
 
 
 async def test_only_what_both_names_share_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name of the user's own making adds no address."""
+    """Only addresses that the reported and the scheduler's name share are used, so a name that a
+    user has made up adds none."""
     _resolve(monkeypatch, {"mine": [OTHER, NODE], "node1": [NODE]})
     assert NODE == await check_host("mine", "node1", loopback=False)
 
@@ -136,15 +138,16 @@ async def test_only_what_both_names_share_counts(monkeypatch: pytest.MonkeyPatch
         *("::1%eth0", "ünï", "\ud800", "a" * 300, "*", "$(id)", "a%00b"),
     ],
 )
-async def test_no_host(reported: str) -> None:
-    """What is no name and no address is refused before anybody is asked for it."""
+async def test_invalid_hosts(reported: str) -> None:
+    """A text that is neither a host name nor an address is refused before it is resolved."""
     with pytest.raises(InvalidJobError, match="^host: "):
         await check_host(reported, NODE, loopback=False)
 
 
 @pytest.mark.parametrize("name", ["a" * 64 + ".example", "a..b"])
 async def test_names_that_cannot_be_resolved_at_all(name: str) -> None:
-    """A label that is too long or empty; some systems refuse it, others don't find it."""
+    """A name with a label that is empty or too long is refused, or not found, as the system has
+    it."""
     with pytest.raises((InvalidJobError, SchedulerUnavailable)):
         await check_host(name, NODE, loopback=False)
 
@@ -154,7 +157,8 @@ async def test_names_that_cannot_be_resolved_at_all(name: str) -> None:
 async def test_an_unresolvable_name_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, unknown: str, error: int
 ) -> None:
-    """The name server may be away: the job tries again; the administrator reads of host_map."""
+    """An unresolvable name is not a refusal, so the job reports again; the message names
+    host_map."""
 
     def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
         if host == "node.invalid":
@@ -167,8 +171,8 @@ async def test_an_unresolvable_name_says_what_to_do(
         await check_host(*pair, loopback=False)
 
 
-async def test_a_slow_name_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits for it for ever."""
+async def test_a_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that takes too long is given up, and the message says so."""
 
     def getaddrinfo(*_: object, **__: object) -> list[object]:
         time.sleep(0.5)
@@ -182,12 +186,12 @@ async def test_a_slow_name_server_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", *own_addresses()])
 async def test_local_jobs_are_on_the_hubs_own_host(address: str) -> None:
-    """Then, and only then, its addresses are right."""
+    """The Hub's own addresses are accepted for the local scheduler."""
     assert await check_host(address, "localhost", loopback=True)
 
 
-async def test_local_jobs_are_nowhere_else() -> None:
-    """Another host's address is still refused."""
+async def test_local_jobs_are_on_no_other_host() -> None:
+    """With the local scheduler another host's address is refused."""
     with pytest.raises(InvalidJobError):
         await check_host(NODE, "localhost", loopback=True)
 
@@ -195,8 +199,10 @@ async def test_local_jobs_are_nowhere_else() -> None:
 # -- by the scheduler's word alone --------------------------------------------------------------
 
 
-async def test_the_hubs_own_host_only_for_who_is_there() -> None:
-    """A report from there shows that; it shows nothing of any other address that isn't routed."""
+async def test_a_legacy_server_on_the_hubs_own_host() -> None:
+    """A legacy server may be on the Hub's own host only if its report came from there, and never at
+    a link-local or unspecified address. The error names no setting of UniSpawner, which a legacy
+    class does not have."""
     assert "127.0.0.1" == await check_exec_host("127.0.0.1", here=True)
     for host, here in (
         ("127.0.0.1", False),
@@ -213,8 +219,9 @@ async def test_the_hubs_own_host_only_for_who_is_there() -> None:
 
 
 @pytest.mark.parametrize("host", ["n" * 64, "n" * 10**6, "n." * 10**6])
-async def test_a_host_of_the_schedulers_that_is_none(host: str) -> None:
-    """A legacy query's answer may have been written by its user."""
+async def test_an_invalid_host_of_the_query(host: str) -> None:
+    """A host name of the query that is too long is refused with a short message; the job's user may
+    have written it."""
     with pytest.raises(
         InvalidJobError, match="longer than a host name|not a valid host name|can't resolve"
     ) as raised:

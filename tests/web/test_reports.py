@@ -1,4 +1,4 @@
-"""Promise 5: what a job may say of itself, held against a real Hub's own application."""
+"""Promise 5: which reports of a job the Hub accepts, tested with a real Hub's own application."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ser
 
 
 async def test_a_report_starts_the_server(hub: Hub, server: Server) -> None:
-    """Host and port are saved, and start() returns the URL at once."""
+    """A report saves host and port, and start() returns the URL at once."""
     await server.running()
     response = await hub.post({"host": NODE, "port": 1024}, server.token)
     assert (200, {}) == (response.code, json.loads(response.body))
@@ -50,7 +50,8 @@ async def test_a_report_starts_the_server(hub: Hub, server: Server) -> None:
 
 
 async def test_nothing_else_in_a_report_counts(hub: Hub, server: Server) -> None:
-    """batchspawner set any attribute that a job posted: exec_prefix made the Hub run commands."""
+    """A report sets nothing but host and port. batchspawner set any attribute that a job posted, so
+    exec_prefix made the Hub run commands."""
     await server.running()
     before = dict(server.spawner.server_job.state.to_dict())
     traits = {name: getattr(server.spawner, name) for name in ("cmd", "notebook_dir", "run_as")}
@@ -62,7 +63,7 @@ async def test_nothing_else_in_a_report_counts(hub: Hub, server: Server) -> None
 
 
 async def test_the_schedulers_name_is_mapped(hub: Hub, server: Server) -> None:
-    """host_map says what the Hub can reach; the scheduler's own name need not resolve."""
+    """host_map replaces the scheduler's name of a host, which need not be resolvable."""
     server.spawner.host_map = {"node17": NODE}
     await server.running("node17")
     assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
@@ -71,7 +72,8 @@ async def test_the_schedulers_name_is_mapped(hub: Hub, server: Server) -> None:
 
 
 async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:
-    """From the same host, with another port: its launcher may have been run again."""
+    """A second report from the same host with another port is accepted: the launcher may have been
+    run again."""
     await server.running()
     for port in (2000, 2001):
         assert 200 == (await hub.post({"host": NODE, "port": port}, server.token)).code
@@ -82,7 +84,8 @@ async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:
 
 
 async def test_while_the_host_is_not_known_the_answer_is_retry(hub: Hub, server: Server) -> None:
-    """A job is faster than the scheduler's answer."""
+    """A report that comes before the scheduler has named the host is answered with 503 and
+    Retry-After, and accepted later."""
     await server.submitted()
     response = await hub.post({"host": NODE, "port": 2000}, server.token)
     assert (503, "1") == (response.code, response.headers["Retry-After"])
@@ -94,7 +97,8 @@ async def test_while_the_host_is_not_known_the_answer_is_retry(hub: Hub, server:
 
 
 async def test_a_scheduler_that_is_down_is_no_refusal(hub: Hub, server: Server) -> None:
-    """Nothing is known, so nothing is believed; the job tries again."""
+    """While the scheduler does not answer, reports get 503 and change nothing, so that the job
+    tries again."""
     await server.submitted()
     server.spawner.fake.answer(stderr="does not answer", exit_status=1)
     try:
@@ -105,7 +109,8 @@ async def test_a_scheduler_that_is_down_is_no_refusal(hub: Hub, server: Server) 
 
 
 async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: Server) -> None:
-    """Its host may be another's soon."""
+    """A report of a job that is being ended is not accepted, because its host may soon run another
+    user's job."""
     await server.running()
     job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, ending=True)
@@ -120,7 +125,7 @@ async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "0" * 32, "undefined"])
 async def test_without_the_token(hub: Hub, server: Server, token: str | None) -> None:
-    """Nobody's word counts."""
+    """A report without the server's token gets 403."""
     await server.running()
     assert 403 == (await hub.post({"host": NODE, "port": 2000}, token)).code
     assert ("", 0) == server.where
@@ -128,7 +133,7 @@ async def test_without_the_token(hub: Hub, server: Server, token: str | None) ->
 
 @pytest.mark.parametrize("name", ["ada", "bob"])
 async def test_with_another_token_of_a_user(hub: Hub, server: Server, name: str) -> None:
-    """Not even the user's own, unless it is the very one that the server was given."""
+    """Any other token of the server's own user gets 403, too."""
     await server.running()
     token = hub.user(name).new_api_token(scopes=["self"])
     assert 403 == (await hub.post({"host": NODE, "port": 2000}, token)).code
@@ -136,7 +141,7 @@ async def test_with_another_token_of_a_user(hub: Hub, server: Server, name: str)
 
 
 async def test_with_another_servers_token(hub: Hub, server: Server) -> None:
-    """Each server's token speaks for that server alone: of another user, or another name."""
+    """A server's token counts for that server alone."""
     await server.running()
     bob = Server(hub.user("bob").spawners[""])
     try:
@@ -153,7 +158,7 @@ async def test_with_another_servers_token(hub: Hub, server: Server) -> None:
 
 
 async def test_the_token_of_a_server_that_is_gone(hub: Hub, server: Server) -> None:
-    """It is revoked with the server."""
+    """The token is revoked when the server is forgotten."""
     await server.running()
     server.start.cancel()
     await server.spawner.stop()
@@ -162,7 +167,7 @@ async def test_the_token_of_a_server_that_is_gone(hub: Hub, server: Server) -> N
 
 
 async def test_a_token_in_a_cookie_or_the_query_does_not_count(hub: Hub, server: Server) -> None:
-    """Only the header: a browser adds no header by itself."""
+    """Only a token in the header counts, because a browser never adds this header by itself."""
     await server.running()
     cookie = await hub.post({"host": NODE, "port": 2000}, None, Cookie=f"token={server.token}")
     assert 403 == cookie.code
@@ -177,7 +182,7 @@ async def test_a_token_in_a_cookie_or_the_query_does_not_count(hub: Hub, server:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 async def test_only_post(hub: Hub, server: Server, method: str) -> None:
-    """There is nothing to read there."""
+    """Methods other than POST are refused."""
     await server.running()
     response = await AsyncHTTPClient().fetch(
         hub.report_url,
@@ -203,15 +208,15 @@ async def test_only_post(hub: Hub, server: Server, method: str) -> None:
     ],
     ids=lambda body: str(body)[:40],
 )
-async def test_a_body_that_makes_no_sense(hub: Hub, server: Server, body: Any) -> None:
-    """It is refused as such, and nothing changes."""
+async def test_invalid_bodies(hub: Hub, server: Server, body: Any) -> None:
+    """A body that is not JSON, or has a wrong host or port, gets 400 and changes nothing."""
     await server.running()
     assert 400 == (await hub.post(body, server.token)).code
     assert ("", 0) == server.where
 
 
 async def test_a_body_that_is_too_large(hub: Hub, server: Server) -> None:
-    """Whatever is in it."""
+    """A body over the limit gets 413, whatever it contains."""
     await server.running()
     body = {"host": NODE, "port": 2000, "padding": "x" * BODY_LIMIT}
     assert 413 == (await hub.post(body, server.token)).code
@@ -223,7 +228,7 @@ async def test_a_body_that_is_too_large(hub: Hub, server: Server) -> None:
     [OTHER, "127.0.0.1", "localhost", "0.0.0.0", "169.254.169.254", "::1", "a b", "-x", "\ud800"],
 )
 async def test_a_host_that_is_not_the_jobs(hub: Hub, server: Server, host: str) -> None:
-    """The error says why; the server goes on waiting."""
+    """A report from another host gets 409 with the reason, and the server goes on waiting."""
     await server.running()
     response = await hub.post({"host": host, "port": 2000}, server.token)
     assert (409, ("", 0)) == (response.code, server.where)
@@ -232,17 +237,19 @@ async def test_a_host_that_is_not_the_jobs(hub: Hub, server: Server, host: str) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
-async def test_the_schedulers_word_alone_does_not_make_loopback_right(
+async def test_loopback_is_refused_although_the_scheduler_names_it(
     hub: Hub, server: Server, host: str
 ) -> None:
-    """A node that the scheduler calls so would be this host, as seen from here."""
+    """A loopback address is refused although the scheduler names it, because it would be the Hub's
+    own host."""
     await server.running(host)
     assert 409 == (await hub.post({"host": host, "port": 2000}, server.token)).code
     assert ("", 0) == server.where
 
 
 async def test_the_host_of_another_users_row_does_not_count(hub: Hub, server: Server) -> None:
-    """Should the user's side have given another's job id."""
+    """A host of a job with another owner does not count, in case the user's side has given a wrong
+    job id."""
     await server.submitted()
     job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=OTHER, owner="eve")
@@ -253,8 +260,9 @@ async def test_the_host_of_another_users_row_does_not_count(hub: Hub, server: Se
 # -- and when a start fails ---------------------------------------------------------------------
 
 
-async def test_a_job_that_dies_tells_its_last_words(hub: Hub, server: Server) -> None:
-    """State, reason and the end of its log, escaped; the report that comes late is refused."""
+async def test_a_job_that_fails(hub: Hub, server: Server) -> None:
+    """If the job fails, the error shows state, reason and the end of the log, escaped; a late
+    report is refused."""
     await server.running()
     server.spawner.side.log = "starting\n<b>no module</b>\n"
     job_id = server.spawner.server_job.state.job_id
@@ -270,7 +278,7 @@ async def test_a_job_that_dies_tells_its_last_words(hub: Hub, server: Server) ->
 
 
 def test_the_handler_is_there_once() -> None:
-    """However often the spawner is imported."""
+    """Registering the handlers again adds no second handler."""
     from jupyterhub.apihandlers import default_handlers
 
     from unispawner.web.reports import register
@@ -284,8 +292,9 @@ def test_the_handler_is_there_once() -> None:
 # -- batchspawner's own report ------------------------------------------------------------------
 
 
-async def test_the_port_that_batchspawner_tells(hub: Hub, server: Server) -> None:
-    """It is taken as soon as the scheduler says where the job runs, and nothing else counts."""
+async def test_the_port_of_batchspawners_report(hub: Hub, server: Server) -> None:
+    """The port of batchspawner's report is used as soon as the scheduler names the host; no other
+    key of the report counts."""
     await server.submitted()
     before = server.spawner.server_job.state.to_dict()
     body = {"port": 3000, "ip": OTHER, "host": OTHER, "run_as": "same_user", "cmd": ["id"]}
@@ -300,7 +309,8 @@ async def test_the_port_that_batchspawner_tells(hub: Hub, server: Server) -> Non
 
 
 async def test_a_port_is_waited_with_once(hub: Hub, server: Server) -> None:
-    """However often a job tells it: one task a server waits, with what was told last."""
+    """However often a job posts a port, a single task per server waits for the host, and the last
+    port counts."""
     await server.submitted()
     for port in range(3000, 3050):
         assert 201 == (await hub.post({"port": port}, server.token, "batchspawner")).code
@@ -311,15 +321,16 @@ async def test_a_port_is_waited_with_once(hub: Hub, server: Server) -> None:
 
 
 @pytest.mark.parametrize("port", [None, "3000", 1023, 65536, 3000.0, True])
-async def test_a_port_that_is_none(hub: Hub, server: Server, port: Any) -> None:
-    """As in a report."""
+async def test_invalid_ports(hub: Hub, server: Server, port: Any) -> None:
+    """batchspawner's report gets 400 for an invalid port, and 403 for a wrong token."""
     await server.submitted()  # in its first moments Python 3.11 may swallow a start's cancellation
     assert 400 == (await hub.post({"port": port}, server.token, "batchspawner")).code
     assert 403 == (await hub.post({"port": 3000}, "0" * 32, "batchspawner")).code
 
 
 async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
-    """The port counts, whatever host it says: that is the scheduler's, by the site's patterns."""
+    """A legacy server may use either path of the API; only the port counts, because its host comes
+    from the site's patterns."""
     user = hub.user("grace")
     token = user.new_api_token(scopes=["users:activity!user"])
     spawner = user._new_spawner("", spawner_class=TorqueSpawner)
@@ -342,7 +353,8 @@ async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
 
 
 async def test_a_server_of_batchspawners_own_class(hub: Hub) -> None:
-    """While a site moves, both may be there: it gets its port, and no other attribute."""
+    """A spawner of another class, such as batchspawner's own during a migration, gets its port and
+    no other attribute."""
     user = hub.user("joan")
     spawner = user._new_spawner("", spawner_class=SimpleLocalProcessSpawner)
     user.spawners[""] = spawner

@@ -1,4 +1,4 @@
-"""What is told of a server by the API, held against a real Hub's own application."""
+"""What the API shows of a server, tested with a real Hub's own application."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ser
         yield found
 
 
-async def told(hub: Hub, token: str | None, path: str = "ada") -> dict[str, Any]:
+async def status_of(hub: Hub, token: str | None, path: str = "ada") -> dict[str, Any]:
     response = await hub.get(f"unispawner/servers/{path}", token)
     assert 200 == response.code
     assert "no-store" == response.headers["Cache-Control"]
     return dict(json.loads(response.body))
 
 
-async def changed(server: Server, state: JobState, **what: Any) -> None:
-    """Have the scheduler tell something new, and wait until the Hub has heard it."""
+async def change(server: Server, state: JobState, **what: Any) -> None:
+    """Make the scheduler report a new state, and wait until the Hub has read it."""
     server.spawner.fake.change(server.spawner.server_job.state.job_id, state, **what)
     expected = {"state": state, **what}
     while not expected.items() <= vars(server.info or state).items():
@@ -58,8 +58,8 @@ async def changed(server: Server, state: JobState, **what: Any) -> None:
 
 
 async def test_a_server_that_is_not_there(hub: Hub) -> None:
-    """It is stopped, and nothing else is known of it."""
-    found = await told(hub, hub.user("ada").new_api_token())
+    """A server that was never started is stopped, without a job and times."""
+    found = await status_of(hub, hub.user("ada").new_api_token())
     assert ("ada", "", "stopped", "") == tuple(
         found[name] for name in ("user", "name", "state", "job_id")
     )
@@ -67,13 +67,14 @@ async def test_a_server_that_is_not_there(hub: Hub) -> None:
 
 
 async def test_a_server_that_waits(hub: Hub, server: Server) -> None:
-    """Position, reason, estimated start and what was asked for; moments as JupyterHub has them."""
+    """A queued server shows position, reason, estimated start and summary; times are written as
+    JupyterHub writes them."""
     await server.submitted()
     soon = 1_900_000_000.0
     what = {"queue_position": 3, "message": "waiting for <b>", "estimated_start": soon}
-    await changed(server, JobState.QUEUED, **what)
+    await change(server, JobState.QUEUED, **what)
     server.spawner._spawn_pending = True
-    found = await told(hub, hub.user("ada").new_api_token())
+    found = await status_of(hub, hub.user("ada").new_api_token())
     server.spawner._spawn_pending = False
     assert ("queued", 3, "waiting for <b>") == tuple(
         found[name] for name in ("state", "queue_position", "reason")
@@ -87,7 +88,7 @@ async def test_a_server_that_waits(hub: Hub, server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told_by_scheduler", "left", "soon"),
+    ("moments_of_scheduler", "left", "soon"),
     [
         ({"estimated_end": 20 * MINUTES}, 20 * MINUTES, False),
         ({"estimated_end": 14 * MINUTES}, 14 * MINUTES, True),
@@ -97,15 +98,15 @@ async def test_a_server_that_waits(hub: Hub, server: Server) -> None:
     ],
 )
 async def test_time_left(
-    hub: Hub, server: Server, told_by_scheduler: dict[str, float], left: float, soon: bool
+    hub: Hub, server: Server, moments_of_scheduler: dict[str, float], left: float, soon: bool
 ) -> None:
-    """It is the scheduler's, or else what was asked for counted from the start; soon is within
-    end_warning."""
+    """The time left comes from the scheduler, or else from the time limit and the start;
+    ending_soon is true within end_warning."""
     await server.submitted()
-    moments = {name: time.time() + seconds for name, seconds in told_by_scheduler.items()}
-    await changed(server, JobState.RUNNING, exec_host=NODE, **moments)
+    moments = {name: time.time() + seconds for name, seconds in moments_of_scheduler.items()}
+    await change(server, JobState.RUNNING, exec_host=NODE, **moments)
     server.spawner._spawn_pending = True
-    found = await told(hub, hub.user("ada").new_api_token())
+    found = await status_of(hub, hub.user("ada").new_api_token())
     server.spawner._spawn_pending = False
     assert abs(found["time_left"] - left) < PATIENCE
     assert (soon, "starting", NODE) == tuple(
@@ -113,28 +114,29 @@ async def test_time_left(
     )
 
 
-async def test_a_start_that_no_calendar_has(hub: Hub, server: Server) -> None:
-    """It isn't told, and all else is: HTCondor lets users write when their jobs started."""
+async def test_an_impossible_start_time(hub: Hub, server: Server) -> None:
+    """A start time that no calendar has is left out, and the rest is shown: HTCondor lets users
+    write the start times of their jobs."""
     await server.submitted()
     job_id = server.spawner.server_job.state.job_id
     server.spawner.fake.change(job_id, JobState.RUNNING, exec_host=NODE, start_time=1e15)
     while not (server.info and server.info.exec_host):
         await server.spawner.monitor().refresh(PATIENCE)
     server.spawner._spawn_pending = True
-    found = await told(hub, hub.user("ada").new_api_token())
+    found = await status_of(hub, hub.user("ada").new_api_token())
     server.spawner._spawn_pending = False
     assert (NODE, None, None) == tuple(found[name] for name in ("exec_host", "started", "ends"))
 
 
 async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
-    """Its last word is told as that."""
+    """While the scheduler does not answer, its last answer is shown, and heard is false."""
     await server.running()
     server.spawner.fake.answer(stderr="does not answer", exit_status=1)
     try:
         while server.spawner.monitor().problem is None:
             await server.spawner.monitor().refresh(PATIENCE)
         server.spawner._spawn_pending = True
-        found = await told(hub, hub.user("ada").new_api_token())
+        found = await status_of(hub, hub.user("ada").new_api_token())
         assert ("starting", NODE, False) == (found["state"], found["exec_host"], found["heard"])
     finally:
         server.spawner._spawn_pending = False
@@ -142,7 +144,7 @@ async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:
 
 
 def ready(hub: Hub, server: Server, forget: Callable[[], Awaitable[None]]) -> None:
-    """Have JupyterHub know a server that runs as one that is ready."""
+    """Make JupyterHub treat a running server as ready."""
     row = orm.Server(base_url="/user/ada/")
     hub.app.db.add(row)
     hub.app.db.commit()
@@ -155,8 +157,8 @@ def ready(hub: Hub, server: Server, forget: Callable[[], Awaitable[None]]) -> No
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.COMPLETED])
 async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState) -> None:
-    """While JupyterHub forgets a server that has ended, it lets no other in, which it would forget
-    as well, and whose job nobody would follow."""
+    """While JupyterHub forgets a server that has ended, it lets no new start in; it would forget
+    that, too, and nobody would follow the job."""
     await server.running()
     spawner = server.spawner
     forgetting, forgotten = asyncio.Event(), asyncio.Event()
@@ -170,7 +172,7 @@ async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState)
     spawner.fake.change(spawner.server_job.state.job_id, state)
     await asyncio.wait_for(forgetting.wait(), PATIENCE)
     token = hub.user("ada").new_api_token()
-    assert "stopping" == (await told(hub, token))["state"]
+    assert "stopping" == (await status_of(hub, token))["state"]
     refused = await hub.post({}, token, "users/ada/server")
     assert 400 == refused.code
     assert "ada is pending stop" == json.loads(refused.body)["message"]
@@ -183,8 +185,8 @@ async def test_no_start_comes_between(hub: Hub, server: Server, state: JobState)
     ("state", "stuck"), [(JobState.FAILED, False), (JobState.HELD, True)], ids=["ended", "stuck"]
 )
 async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, stuck: bool) -> None:
-    """The scheduler's reason and the end of the log are told, also if the scheduler keeps the job
-    and it has to be cancelled."""
+    """The scheduler's reason and the end of the log are shown after the end, also if the scheduler
+    keeps the job and it has to be cancelled."""
     await server.running()
     spawner = server.spawner
     spawner.side.log = "its last words"
@@ -198,22 +200,23 @@ async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, s
     token = hub.user("ada").new_api_token()
 
     async def words() -> str:
-        found = await told(hub, token)
+        found = await status_of(hub, token)
         return str(found["message"]) if found["state"] == "failed" else ""
 
     async def all_words() -> bool:
         return "its last words" in await words()
 
-    await until(all_words, "it is told")
+    await until(all_words, "the status shows the reason")
     assert "the disk is full" in await words()
 
 
-async def test_who_is_told(hub: Hub, server: Server) -> None:
-    """Who may read the server: its user, and the server itself; to others it isn't there."""
+async def test_who_may_read_the_status(hub: Hub, server: Server) -> None:
+    """The server's user and the server itself may read its status; for other users it does not
+    exist."""
     await server.running()
     ada, bob = hub.user("ada"), hub.user("bob")
-    assert "ada" == (await told(hub, ada.new_api_token()))["user"]
-    assert "ada" == (await told(hub, server.token))["user"]
+    assert "ada" == (await status_of(hub, ada.new_api_token()))["user"]
+    assert "ada" == (await status_of(hub, server.token))["user"]
     limited = ada.new_api_token(scopes=["read:users:name!user=ada"])
     for token, code in (
         (None, 403),
@@ -229,7 +232,7 @@ async def test_who_is_told(hub: Hub, server: Server) -> None:
 
 
 async def test_there_is_no_schema_without_profiles(hub: Hub) -> None:
-    """It says so; what is free is told all the same."""
+    """Without profiles the schema is a 404 that says why; the inventory is shown nevertheless."""
     token = hub.user("ada").new_api_token()
     response = await hub.get("unispawner/schema", token)
     assert 404 == response.code
@@ -250,7 +253,7 @@ async def test_there_is_no_schema_without_profiles(hub: Hub) -> None:
     ],
 )
 def test_a_job_in_words(resources: dict[str, Any], duration: int | None, words: str) -> None:
-    """What was asked for, and nothing else; all of it together, not of each process."""
+    """The summary has all that was requested, as a total over all processes, and nothing else."""
     length = None if duration is None else timedelta(minutes=duration)
     spec = JobSpec(resources=ResourceSpec.from_dict(resources), duration=length)
     assert words == summary(spec)

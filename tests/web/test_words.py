@@ -1,4 +1,4 @@
-"""What a waiting user is told, from the submission to the server's start."""
+"""What a waiting user reads, from the submission to the server's start."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ DOWN = SchedulerUnavailable("down")
 
 
 @pytest.fixture
-def tell(tmp_path: Path) -> Any:
+def make_job(tmp_path: Path) -> Any:
     client = fake_client(FakeScheduler(tmp_path))
 
     def job(state: JobState | None, *, reported: bool = False, **fields: Any) -> TrackedJob:
@@ -31,67 +31,72 @@ def words(job: TrackedJob | None, problem: SchedulerUnavailable | None = None) -
 
 
 def test_before_there_is_a_job() -> None:
-    """The submission itself may take seconds."""
+    """During the submission, which may take seconds, the message says so."""
     assert "Submitting the job to Slurm" == words(None)
 
 
-def test_before_the_first_answer(tell: Any) -> None:
-    """The job's id is known."""
-    assert "Job 17 is submitted to Slurm" == words(tell(None))
+def test_before_the_first_answer(make_job: Any) -> None:
+    """After the submission the message has the job's id."""
+    assert "Job 17 is submitted to Slurm" == words(make_job(None))
 
 
-def test_a_queued_job(tell: Any) -> None:
-    """Position, reason and estimated start, as far as the scheduler tells."""
-    assert "Job 17 is queued" == words(tell(JobState.QUEUED))
+def test_a_queued_job(make_job: Any) -> None:
+    """The message of a queued job has position, reason and estimated start, as far as they are
+    known."""
+    assert "Job 17 is queued" == words(make_job(JobState.QUEUED))
     start = time.time()
-    told = words(tell(JobState.QUEUED, message="waiting", queue_position=3, estimated_start=start))
+    message = words(
+        make_job(JobState.QUEUED, message="waiting", queue_position=3, estimated_start=start)
+    )
     clock = time.strftime("%H:%M", time.localtime(start))
-    assert told.startswith("Job 17 is queued, number 3 in its queue: waiting. Estimated start: ")
-    assert clock in told
+    assert message.startswith("Job 17 is queued, number 3 in its queue: waiting. Estimated start: ")
+    assert clock in message
 
 
-def test_a_start_on_another_day_has_its_day(tell: Any) -> None:
-    """09:00 may be tomorrow's."""
+def test_a_start_on_another_day_has_its_day(make_job: Any) -> None:
+    """An estimated start on another day is shown with its date."""
     start = time.time() + 3 * 86400
-    told = words(tell(JobState.QUEUED, estimated_start=start))
-    assert time.strftime("%a %d %b, %H:%M", time.localtime(start)) in told
+    message = words(make_job(JobState.QUEUED, estimated_start=start))
+    assert time.strftime("%a %d %b, %H:%M", time.localtime(start)) in message
 
 
-def test_a_held_job(tell: Any) -> None:
-    """It is not called queued."""
-    held = tell(JobState.HELD, message="an administrator holds the job")
+def test_a_held_job(make_job: Any) -> None:
+    """A held job is called held instead of queued."""
+    held = make_job(JobState.HELD, message="an administrator holds the job")
     assert "Job 17 is held: an administrator holds the job" == words(held)
 
 
-def test_a_running_job(tell: Any) -> None:
-    """The host as soon as it is known; then that the server is ready."""
-    assert "Job 17 is running; waiting" in words(tell(JobState.RUNNING))
-    assert "running on node3; waiting" in words(tell(JobState.RUNNING, exec_host="node3"))
-    ready = tell(JobState.RUNNING, exec_host="node3", reported=True)
+def test_a_running_job(make_job: Any) -> None:
+    """The message of a running job has its host as soon as it is known, and then says that the
+    server is ready."""
+    assert "Job 17 is running; waiting" in words(make_job(JobState.RUNNING))
+    assert "running on node3; waiting" in words(make_job(JobState.RUNNING, exec_host="node3"))
+    ready = make_job(JobState.RUNNING, exec_host="node3", reported=True)
     assert "The server is ready on node3" == words(ready)
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELED, JobState.UNKNOWN])
-def test_other_states(tell: Any, state: JobState) -> None:
-    """By their names, with the reason."""
+def test_other_states(make_job: Any, state: JobState) -> None:
+    """Any other state is shown by its name, with the reason."""
     expected = f"Job 17 is {state.value.lower()}: why"
-    assert expected == words(tell(state, message="why"))
+    assert expected == words(make_job(state, message="why"))
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.HELD, JobState.RUNNING])
-def test_a_scheduler_that_does_not_answer_is_told(tell: Any, state: JobState) -> None:
-    """What is shown is its last word."""
-    assert "Slurm does not answer at the moment" in words(tell(state), DOWN)
+def test_a_scheduler_that_does_not_answer(make_job: Any, state: JobState) -> None:
+    """While the scheduler does not answer, the message says that it shows the last answer."""
+    assert "Slurm does not answer at the moment" in words(make_job(state), DOWN)
 
 
-def test_progress_only_grows(tell: Any) -> None:
-    """JupyterHub's bar never runs back while all goes well, and never ends before it is ready."""
+def test_progress_only_grows(make_job: Any) -> None:
+    """The progress bar never goes back while all goes well, and stays below 100 until the server is
+    ready."""
     steps = [
         None,
-        tell(None),
-        tell(JobState.QUEUED),
-        tell(JobState.RUNNING),
-        tell(JobState.RUNNING, reported=True, exec_host="n"),
+        make_job(None),
+        make_job(JobState.QUEUED),
+        make_job(JobState.RUNNING),
+        make_job(JobState.RUNNING, reported=True, exec_host="n"),
     ]
     numbers = [progress_event(step, None, "Slurm")["progress"] for step in steps]
     assert sorted(set(numbers)) == numbers
@@ -99,50 +104,55 @@ def test_progress_only_grows(tell: Any) -> None:
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_an_event_is_equal_while_nothing_changes(tell: Any, state: JobState) -> None:
-    """The page gets an event when something is new, not each second."""
+def test_an_event_is_equal_while_nothing_changes(make_job: Any, state: JobState) -> None:
+    """Events are equal while nothing changes, so that the page gets an event only for news."""
     fields = {"message": "m", "queue_position": 1, "estimated_start": 2e9, "exec_host": "n"}
-    first, second = (progress_event(tell(state, **fields), None, "Slurm") for _ in range(2))
+    first, second = (progress_event(make_job(state, **fields), None, "Slurm") for _ in range(2))
     assert first == second
 
 
 @pytest.mark.parametrize("state", [*JobState, None])
-def test_events_are_text_that_jupyterhub_escapes(tell: Any, state: JobState | None) -> None:
-    """It puts html_message into the page as it is: there is none."""
-    told = progress_event(tell(state), None, "Slurm")
-    assert {"progress", "message"} == set(told)
+def test_events_are_text_that_jupyterhub_escapes(make_job: Any, state: JobState | None) -> None:
+    """Events have no html_message, which JupyterHub would put into the page without escaping."""
+    event = progress_event(make_job(state), None, "Slurm")
+    assert {"progress", "message"} == set(event)
 
 
-def test_why_a_job_is_no_more(tell: Any) -> None:
-    """State and reason in the scheduler's words."""
-    job = tell(JobState.FAILED, native_state="OUT_OF_MEMORY", message="too much memory")
+def test_why_a_job_has_ended(make_job: Any) -> None:
+    """The message about the end of a job has its state and reason in the scheduler's words."""
+    job = make_job(JobState.FAILED, native_state="OUT_OF_MEMORY", message="too much memory")
     expected = "The job 17 ended before its server was ready. Slurm says OUT_OF_MEMORY: "
     assert f"{expected}too much memory." == job_ended(job, "Slurm")
-    assert "It is gone" in job_ended(tell(JobState.COMPLETED), "Slurm")
+    assert "It is gone" in job_ended(make_job(JobState.COMPLETED), "Slurm")
 
 
 @pytest.mark.parametrize("reported", [False, True])
-def test_why_a_job_is_stuck(tell: Any, reported: bool) -> None:
-    """It has not ended, and it is not said to have: it can't run, and why."""
+def test_why_a_job_is_stuck(make_job: Any, reported: bool) -> None:
+    """The message about a stuck job says that it can't run, and why; it does not say that it has
+    ended."""
     fields = {"native_state": "Eqw", "message": "can't chdir to /home/alice", "stuck": True}
-    job = tell(JobState.HELD, reported=reported, **fields)
+    job = make_job(JobState.HELD, reported=reported, **fields)
     expected = "The job 17 can't run. Grid Engine says Eqw: can't chdir to /home/alice."
     assert expected == job_ended(job, "Grid Engine")
 
 
-def test_a_stuck_job_of_which_nothing_more_is_known(tell: Any) -> None:
-    """Neither a word of the scheduler's nor a reason."""
-    assert "can't run" in job_ended(tell(JobState.HELD, stuck=True), "Grid Engine")
+def test_a_stuck_job_without_a_reason(make_job: Any) -> None:
+    """A stuck job without a state or a reason has a message, too."""
+    assert "can't run" in job_ended(make_job(JobState.HELD, stuck=True), "Grid Engine")
 
 
-def test_a_stuck_job_while_it_is_still_waited_for(tell: Any) -> None:
-    """Held, with the reason."""
-    job = tell(JobState.HELD, stuck=True, message="can't chdir to /home/alice")
+def test_a_stuck_job_while_it_is_still_waited_for(make_job: Any) -> None:
+    """While the Hub still waits for a stuck job, the message says that it is held, with the
+    reason."""
+    job = make_job(JobState.HELD, stuck=True, message="can't chdir to /home/alice")
     assert "Job 17 is held: can't chdir to /home/alice" == words(job)
 
 
-def test_why_a_job_was_given_up(tell: Any) -> None:
-    """Host, time, and the address that nodes must reach."""
-    told = never_reported(tell(JobState.RUNNING, exec_host="n3"), 120, "http://hub:8081/hub/api")
+def test_why_a_job_was_given_up(make_job: Any) -> None:
+    """The message about a silent server has job, host, time, and the address that nodes must
+    reach."""
+    message = never_reported(
+        make_job(JobState.RUNNING, exec_host="n3"), 120, "http://hub:8081/hub/api"
+    )
     for part in ("17", "n3", "120 s", "http://hub:8081/hub/api", "report_timeout"):
-        assert part in told
+        assert part in message

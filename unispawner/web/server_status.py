@@ -1,4 +1,4 @@
-"""What the Hub's pages and its API show of a server."""
+"""The status of a server, which the Hub's pages and its API show."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ _MOMENTS = ("waiting_since", "estimated_start", "started", "ends")
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """A server as the Hub knows it at this moment; neither job nor scheduler is asked.
+    """A server as the Hub knows it at this moment. To make this, no scheduler is queried.
 
     Attributes
     ----------
     user, name
         The server's owner, and its name; the default server's is empty.
     state
-        ``stopped``, ``failed``, ``submitting``, ``queued``, ``held``, ``starting`` (the job runs,
-        its server does not answer yet), ``running``, ``suspended`` or ``stopping``.
+        ``stopped``, ``failed``, ``submitting``, ``queued``, ``held``, ``starting`` (the job runs
+        and its server does not answer yet), ``running``, ``suspended`` or ``stopping``.
     message
-        The same as a sentence, with all that is known.
+        The state as a sentence, with all that is known.
     profile, profile_name
-        The profile that was chosen: its slug and the name that people see.
+        The chosen profile: its slug, and the name that users see.
     summary
-        What the job asks for: "4 cores, 16 GiB, 8 hours".
+        What the job requests: "4 cores, 16 GiB, 8 hours".
     scheduler, cluster, job_id
-        Where the job is.
+        The scheduler and the cluster that have the job, and its id there.
     reason
-        Why it waits, in the scheduler's words.
+        Why the job waits, in the scheduler's words.
     queue_position
-        1 for the job that starts next.
+        The job's place in its queue; 1 starts next.
     exec_host
         The scheduler's name of the node.
     waiting_since, estimated_start, started, ends
-        Seconds since the epoch. ``ends`` is when the job's time is up.
+        Seconds since the epoch. ``ends`` is the end of the job's time limit.
     ending_soon
-        True once at most ``c.UniSpawner.end_warning`` seconds of it are left.
+        True if at most ``c.UniSpawner.end_warning`` seconds are left until ``ends``.
     heard
-        False while the scheduler does not answer: what is shown is its last answer.
+        False while the scheduler does not answer; all fields then show its last answer.
     """
 
     user: str
@@ -68,11 +68,11 @@ class ServerStatus:
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until the job's time is up; None if it has no end, or the end is not known."""
+        """Seconds until ``ends``; None if that is not known or there is no time limit."""
         return None if self.ends is None else max(0.0, self.ends - time.time())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-serialisable data: moments as JupyterHub writes them, and ``time_left``."""
+        """Return data for JSON, with moments as JupyterHub writes them, and ``time_left``."""
         result = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in _MOMENTS:
             if result[name] is not None:
@@ -83,7 +83,7 @@ class ServerStatus:
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What a spawner knows of its server's job, for :func:`server_status`.
+    """What a spawner knows about its server's job, for :func:`server_status`.
 
     Attributes
     ----------
@@ -94,11 +94,11 @@ class JobFacts:
     message, summary, scheduler, cluster, heard
         As in :class:`ServerStatus`.
     waiting_since
-        Seconds since the epoch; None if that is not kept.
+        Seconds since the epoch; None if the spawner does not record that.
     duration
-        The time limit that the job was given, in seconds; None for no limit of ours.
+        The time limit that the job was submitted with, in seconds; None if it had none.
     end_warning
-        Seconds before the end from which on the end is near.
+        How many seconds before its end a job counts as ending soon.
     """
 
     job_id: str = ""
@@ -114,7 +114,7 @@ class JobFacts:
 
     @property
     def ends(self) -> float | None:
-        """When a running job's time is up: as the scheduler says, or else by its time limit."""
+        """When a running job's time limit ends: the scheduler's answer, or else our own sum."""
         if self.info is None or self.info.state is not JobState.RUNNING:
             return None
         if self.info.estimated_end is not None:
@@ -125,41 +125,41 @@ class JobFacts:
 
 
 class HasFacts(Protocol):
-    """The job of a server, as a spawner of ours has it in its attribute ``server_job``."""
+    """The job of a server, which our spawners have as the attribute ``server_job``."""
 
     def facts(self) -> JobFacts:
-        """Return what is known of the job at this moment."""
+        """Return what is known about the job at this moment."""
 
 
 class WithStatus:
-    """A mixin for spawners: what our pages show. JupyterHub gives templates no functions."""
+    """A mixin that gives spawners the status for our pages: templates can call no function."""
 
     def server_status(self) -> ServerStatus:
-        """Return what is known of this spawner's server."""
+        """Return what is known about this spawner's server."""
         return server_status(self)
 
 
 def server_status(spawner: Any) -> ServerStatus:
-    """Return what is known of a server, whatever class of spawner runs it."""
-    known = bookkeeping.outer(spawner)
+    """Return what is known about a server, for any class of spawner."""
+    outer = bookkeeping.outer(spawner)
     common = {
-        "user": known.user.name,
-        "name": known.name,
-        "profile": getattr(known, "child_profile", ""),
-        "profile_name": getattr(known, "child_profile_name", ""),
+        "user": outer.user.name,
+        "name": outer.name,
+        "profile": getattr(outer, "child_profile", ""),
+        "profile_name": getattr(outer, "child_profile_name", ""),
     }
-    if not known.active:
-        error = bookkeeping.failure(known)
-        words = getattr(error, "jupyterhub_message", str(error)) if error else ""
-        return ServerStatus(state="failed" if error else "stopped", message=words, **common)
+    if not outer.active:
+        error = bookkeeping.failure(outer)
+        message = getattr(error, "jupyterhub_message", str(error)) if error else ""
+        return ServerStatus(state="failed" if error else "stopped", message=message, **common)
     job: HasFacts | None = getattr(bookkeeping.inner(spawner), "server_job", None)
-    if job is None:  # a class that is not ours
-        return ServerStatus(state=_state(known, JobState.RUNNING), **common)
+    if job is None:  # another class of spawner
+        return ServerStatus(state=_state(outer, JobState.RUNNING), **common)
     facts = job.facts()
     info = facts.info or JobInfo("", JobState.UNKNOWN)
     runs = info.state is JobState.RUNNING
     return ServerStatus(
-        state=_state(known, info.state if facts.info else None),
+        state=_state(outer, info.state if facts.info else None),
         message=facts.message,
         summary=facts.summary,
         scheduler=facts.scheduler,
@@ -178,12 +178,18 @@ def server_status(spawner: Any) -> ServerStatus:
     )
 
 
-def _state(known: Any, state: JobState | None) -> str:
-    """Return a server's state in a word; ``state`` is its job's, None before the first answer."""
-    if known.pending == "stop":
+def _state(outer: Any, state: JobState | None) -> str:
+    """Return a server's state as a word.
+
+    Parameters
+    ----------
+    state
+        The state of its job; None before the scheduler's first answer.
+    """
+    if outer.pending == "stop":
         return "stopping"
     if state in (JobState.QUEUED, JobState.HELD, JobState.SUSPENDED):
         return str(state.value).lower()
-    if known.ready:
+    if outer.ready:
         return "running"
     return "submitting" if state is None else "starting"

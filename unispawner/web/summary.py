@@ -1,5 +1,7 @@
-"""A job's resources, and moments, in plain words: "4 cores, 16 GiB, 8 hours". form.js says the same
-in a form."""
+"""Puts a job's resources, and moments, into words: "4 cores, 16 GiB, 8 hours".
+
+static/form.js does the same in a form.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ _UNITS = (*((f"{letter}iB", MEMORY_UNITS[letter]) for letter in "TGMK"), ("bytes
 
 
 def summary(spec: JobSpec) -> str:
-    """Return what a job asks for; empty if it leaves all to the scheduler."""
+    """Return what a job requests; empty if it leaves all of it to the scheduler."""
     asked = spec.resources
     parts = []
     if asked.nodes > 1:
@@ -39,20 +41,20 @@ def count(number: int, one: str, several: str = "") -> str:
 
 
 def memory(size: int) -> str:
-    """Return bytes in the largest unit of which there is one, to a tenth."""
+    """Return a number of bytes in the largest unit that fits into it, rounded to a tenth."""
     unit, factor = next((unit, factor) for unit, factor in _UNITS if size >= factor)
     return f"{round(size / factor, 1):g} {unit}"
 
 
 def clock(moment: float) -> str:
-    """Return seconds since the epoch as the Hub's host says it, with the day unless it is today."""
+    """Return seconds since the epoch as local time of the Hub's host, with the day if not today."""
     then, today = time.localtime(moment), time.localtime()
     same_day = then[:3] == today[:3]
     return time.strftime("%H:%M %Z" if same_day else "%a %d %b, %H:%M %Z", then)
 
 
 def duration(length: timedelta) -> str:
-    """Return a length of time to the minute: "1 day 12 hours"."""
+    """Return a length of time, rounded to minutes: "1 day 12 hours"."""
     minutes = max(1, round(length.total_seconds() / 60))
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     parts = [(days, "day"), (hours, "hour"), (minutes, "minute")]
