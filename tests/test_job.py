@@ -136,8 +136,11 @@ def test_text_must_be_text(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("field", [*LINES, "prologue", "epilogue"])
 def test_none_is_empty(field: str) -> None:
-    """PSI/J writes None for what isn't set."""
-    if field != "name":
+    """None, which PSI/J writes for what isn't set, is empty text; a job always has a name."""
+    if field == "name":
+        with pytest.raises(InvalidJobError, match="^name: "):
+            job(name=None)
+    else:
         assert JobSpec() == job(**{field: None})
 
 

@@ -671,11 +671,14 @@ def test_token_stays_secret(hub: Hub, launch: Launch) -> None:
     """It is in no output, refused or not, and in no process's arguments."""
     hub.answers = [(403, {}, {"message": "Forbidden"})] * 2 + [(204, {}, {})]
     job = launch(python(LISTENING))
+    looked = 0
     while "reported" not in job.stderr:
         wait_for(lambda: hub.reports, "report")
+        looked += 1
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
                 assert TOKEN.encode() not in path.read_bytes()
+    assert looked
     assert TOKEN not in job.stdout + job.stderr
 
 

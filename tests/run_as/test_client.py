@@ -122,7 +122,7 @@ async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) ->
 
     client = fake_sudo(reply_with({"17": {**FORGED, "state": "QUEUED", "estimated_start": moment}}))
     info = (await client.status(["17"]))["17"]
-    progress_event(TrackedJob("17", client, info=info), None, "Slurm")
+    assert progress_event(TrackedJob("17", client, info=info), None, "Slurm")["message"]
 
 
 @pytest.mark.parametrize("field", ["message", "exec_host", "native_state"])
@@ -145,6 +145,8 @@ async def test_a_deeply_nested_value(fake_sudo: FakeSudo) -> None:
         nested = "[" * depth + "]" * depth
         text = f'{{"version": 1, "result": {{"17": {{"owner": "a", "message": {nested}}}}}}}'
         try:
-            await fake_sudo(print_text(text)).status(["17"])
-        except AgentError:
-            pass
+            jobs = await fake_sudo(print_text(text)).status(["17"])
+        except AgentError as error:
+            assert "without a valid reply" in error.message
+        else:
+            assert jobs["17"].message.startswith("[")

@@ -59,9 +59,8 @@ def test_a_setting_of_another_release_loses_no_server(options: dict[str, object]
 
 async def test_progress_before_the_scheduler_is_detected() -> None:
     """A start that waits for the detection of the scheduler shows progress."""
-    async for event in UniSpawner().progress():
-        assert "Submitting the job to the cluster" == event["message"]
-        break
+    event = await anext(UniSpawner().progress())
+    assert "Submitting the job to the cluster" == event["message"]
 
 
 @pytest.mark.parametrize("forgotten", [False, True])

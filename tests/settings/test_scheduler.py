@@ -79,6 +79,7 @@ def test_settings_of_one_name_are_alike() -> None:
         for setting in scheduler_class(name).settings():
             same = (setting.default, setting.metadata["choices"])
             assert same == seen.setdefault(setting.name, same), f"{name}: {setting.name}"
+    assert seen
 
 
 def test_no_setting_hides_a_name_of_jupyterhubs() -> None:

@@ -222,7 +222,9 @@ async def test_a_scheduler_that_does_not_answer(hub: Hub) -> None:
 async def test_the_files_of_our_pages(hub: Hub) -> None:
     """The Hub serves the files of our pages, and nothing beside their folder."""
     base = hub.url.removesuffix("/api")
-    for path in ASSETS.iterdir():
+    files = list(ASSETS.iterdir())
+    assert files
+    for path in files:
         response = await AsyncHTTPClient().fetch(f"{base}/unispawner/static/{path.name}")
         assert path.read_bytes() == response.body
     for name in ("..%2Fapi.py", "../api.py", "", "none"):
