@@ -1,4 +1,4 @@
-"""What is released: the wheel, the sdist, and what `import unispawner` gives and costs."""
+"""What is released: the wheel, the sdist, and what `import unispawner` provides and costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES = ("unispawner/", "legacy_templates/", "psij-descriptors/")
 
 
 def repository_files() -> list[str]:
-    """Return the paths of all files of the repository, with those that git doesn't know yet."""
+    """Return the paths of all files of the repository, also those not yet added to git."""
     git = ["git", "-c", "safe.directory=*", "-C", str(CHECKOUT)]
     listing = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
@@ -38,7 +38,7 @@ def repository_files() -> list[str]:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that was built from it."""
+    """Return a folder with the sdist, and the wheel that was built from it."""
     source = tmp_path_factory.mktemp("source")
     for path in repository_files():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> dict[str, str]:
-    """The text of each file in the wheel."""
+    """Return the text of each file in the wheel."""
     (path,) = dist.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name).decode("utf-8", "replace") for name in archive.namelist()}
@@ -80,14 +80,14 @@ def test_wheel_has_every_file_of_the_package(wheel: dict[str, str]) -> None:
 
 
 def test_wheel_has_only_our_package(wheel: dict[str, str]) -> None:
-    """Tests, CI and the like are installed on no one's machine; PSI/J's folder is."""
+    """The wheel installs our package and PSI/J's folder, and neither tests nor CI."""
     top = {PurePosixPath(path).parts[0] for path in wheel}
     ours = {"unispawner", f"unispawner-{unispawner.__version__}.dist-info"}
     assert {*ours, "psij-descriptors"} == top
 
 
 def test_sdist_has_what_a_tester_needs(dist: Path) -> None:
-    """The sdist has the sources, the tests, CI and the documents; so it can be built and tested."""
+    """The sdist has the sources, the tests, CI and the documents, so it can be built and tested."""
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
@@ -105,7 +105,7 @@ def test_sdist_has_what_a_tester_needs(dist: Path) -> None:
 
 
 def test_entry_points(wheel: dict[str, str]) -> None:
-    """`spawner_class = "unispawner"`, "unispawner-profiles" and the command lead to ours."""
+    """The names "unispawner" and "unispawner-profiles" and the command are entry points to ours."""
     parser = configparser.ConfigParser()
     parser.read_string(metadata_file(wheel, "entry_points.txt"))
     assert {
@@ -116,7 +116,7 @@ def test_entry_points(wheel: dict[str, str]) -> None:
 
 
 def test_metadata(wheel: dict[str, str]) -> None:
-    """Name, version, license, Python and the pinned PSI/J are as promised."""
+    """The wheel has our name and version, the license, the range of Python and the pinned PSI/J."""
     lines = metadata_file(wheel, "METADATA").splitlines()
     assert "Name: unispawner" in lines
     assert f"Version: {unispawner.__version__}" in lines
@@ -131,7 +131,8 @@ def test_metadata(wheel: dict[str, str]) -> None:
 
 
 def test_setup_cfg_lists_every_package() -> None:
-    """A new folder of modules must be named in setup.cfg, or it would be missing in the wheel."""
+    """setup.cfg names every folder of modules; the wheel would lack a folder that it does not
+    name."""
     setup = configparser.ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")
     listed = set(setup["options"]["packages"].split()) - {
@@ -144,7 +145,7 @@ def test_setup_cfg_lists_every_package() -> None:
 
 
 def test_what_is_tested_is_the_wheel() -> None:
-    """ci/test tests the installed wheel: what is only in the checkout must not help."""
+    """ci/test tests the installed wheel; Python does not find the checkout."""
     if "UNISPAWNER_TEST_WHEEL" not in os.environ:
         pytest.skip("not run by ci/test: the checkout may be what is tested")
     assert CHECKOUT not in Path(unispawner.__file__).resolve().parents
@@ -152,13 +153,14 @@ def test_what_is_tested_is_the_wheel() -> None:
 
 
 def test_installed_entry_point_is_the_public_class() -> None:
-    """What JupyterHub finds under the name "unispawner" is `unispawner.UniSpawner`."""
+    """JupyterHub finds `unispawner.UniSpawner` under the name "unispawner"."""
     (entry,) = importlib.metadata.entry_points(group="jupyterhub.spawners", name="unispawner")
     assert unispawner.UniSpawner is entry.load()
 
 
 def test_import_is_cheap() -> None:
-    """`import unispawner` loads nothing heavy: the user's side and the command line import it."""
+    """`import unispawner` loads no heavy package, because the agent and the command line import
+    it."""
     code = "import sys, unispawner; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     heavy = {
@@ -175,20 +177,20 @@ def test_import_is_cheap() -> None:
 
 
 def test_public_names() -> None:
-    """Every public name can be had from the package itself, and `dir` shows it."""
+    """The package itself has every public name, and `dir` shows it."""
     assert unispawner.__all__
     missing = [name for name in unispawner.__all__ if getattr(unispawner, name, None) is None]
     assert ([], set()) == (missing, {*unispawner.__all__} - {*dir(unispawner)})
 
 
 def test_unknown_names_are_attribute_errors() -> None:
-    """A misspelt name fails as it does in any module."""
+    """An unknown name raises AttributeError, as in any module."""
     with pytest.raises(AttributeError, match="UniSpawnr"):
         unispawner.UniSpawnr  # noqa: B018 - the access is the test
 
 
 def test_no_file_names_the_place_it_was_written_at() -> None:
-    """Nothing in the repository depends on where one checkout of it happens to lie."""
+    """No file of the repository names the folder of the checkout."""
     # ci/test may run this in a copy.
     places = {str(CHECKOUT), os.environ.get("UNISPAWNER_TEST_CHECKOUT", str(CHECKOUT))}
     guilty = [

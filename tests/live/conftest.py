@@ -1,4 +1,4 @@
-"""The real schedulers there are, a Hub on each, and what is printed of them."""
+"""Fixtures for tests with real schedulers and a Hub on each; it prints which were used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def live_or_saved(name: str) -> str:
-    """Return how a scheduler is tested: with the real one, or with what one printed elsewhere."""
+    """Return how a scheduler is tested: with the real one, or with output that was saved
+    elsewhere."""
     if name == "local":
         return "live"
     if name == "template":
@@ -46,20 +47,20 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture
 def agent() -> Iterator[Agent]:
-    """An agent of an ordinary account, with a directory of its own."""
+    """Give an agent of an ordinary account, with a directory of its own."""
     with agent_of_a_user() as found:
         yield found
 
 
 @pytest.fixture(scope="module", params=EVERY_CLUSTER)
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    """Each of the real schedulers in turn."""
+    """Give each of the real schedulers in turn."""
     return cluster_of(request.param)
 
 
 @pytest.fixture(scope="session")
 def slurm() -> Slurm:
-    """The real Slurm of ci/slurm."""
+    """Give the real Slurm of ci/slurm."""
     found = cluster_of("slurm")
     assert isinstance(found, Slurm)
     return found
@@ -67,6 +68,6 @@ def slurm() -> Slurm:
 
 @pytest.fixture(scope="module")
 async def hub(request: pytest.FixtureRequest, slurm: Slurm) -> AsyncIterator[RunningHub]:
-    """A Hub on Slurm, one for each module, with the module's HUB as its arguments."""
+    """Give a Hub on Slurm, once for each module, with the module's HUB as its arguments."""
     async with running_hub(slurm, **getattr(request.module, "HUB", {})) as running:
         yield running

@@ -1,4 +1,4 @@
-"""What only root can arrange: processes, files and directories that belong to somebody else."""
+"""Cases that only root can set up: processes, files and directories of another account."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_an_agent_of_roots_own_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_job_of_somebody_elses_cannot_be_cancelled(agent: Agent) -> None:
-    """A job that belongs to somebody else gives an error; it is not reported as gone."""
+    """Cancelling a job of another account is an error; the job is not reported as gone."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
         job_id = f"{process.pid}.{start_time(process.pid)}"
         error = agent.call("cancel", job_id=job_id, force=True).error
@@ -58,7 +58,8 @@ def test_a_job_of_somebody_elses_cannot_be_cancelled(agent: Agent) -> None:
 
 @pytest.mark.parametrize("name", ["", "jobs"])
 def test_a_directory_of_somebody_elses_is_refused(tmp_path: Path, name: str) -> None:
-    """The owner of a directory could read the private files that are put there."""
+    """A state_dir of another account is refused, because its owner could read the private files in
+    it."""
     (tmp_path / "state" / "jobs").mkdir(parents=True, mode=0o777)
     os.chown(tmp_path / "state" / name, STRANGER, -1)
     with pytest.raises(AgentError, match=f"belongs to uid {STRANGER}, not to uid 0"):
@@ -66,7 +67,8 @@ def test_a_directory_of_somebody_elses_is_refused(tmp_path: Path, name: str) -> 
 
 
 def test_a_directory_below_somebody_elses_is_refused(tmp_path: Path) -> None:
-    """The owner of the directory above could put another one in the place of ours."""
+    """A state_dir below a directory of another account is refused, because its owner could replace
+    it."""
     above = tmp_path / "alice"
     above.mkdir()
     os.chown(above, STRANGER, -1)
@@ -76,8 +78,8 @@ def test_a_directory_below_somebody_elses_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("bits", "fits"), [(0o775, False), (0o755, True), (0o1777, True)])
 def test_a_directory_above_that_a_group_can_change(tmp_path: Path, bits: int, fits: bool) -> None:
-    """Members of another group could put a directory of their own in the place of ours. They can't
-    where the directory above is root's and sticky, such as /tmp."""
+    """A directory above that another group can change is refused, because its members could replace
+    ours. Root's sticky directories, such as /tmp, are accepted."""
     above = tmp_path / "scratch"
     above.mkdir()
     above.chmod(bits)
@@ -93,7 +95,8 @@ def test_a_directory_above_that_a_group_can_change(tmp_path: Path, bits: int, fi
 
 
 def test_a_template_of_somebody_elses_is_refused() -> None:
-    """The owner of a template's file could change it at any time, whatever its mode."""
+    """A template file of another account is refused whatever its mode, because its owner could
+    change it at any time."""
     with readable_folder() as folder:
         shutil.copytree(CHECKOUT / "legacy_templates" / "slurm", folder, dirs_exist_ok=True)
         template = Template(template=str(folder))

@@ -1,4 +1,4 @@
-"""The real Grid Engine takes what is asked of it, and answers whoever asks."""
+"""The real Grid Engine accepts our directives, and answers all accounts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NODE1, NODE2 = "sgenode1.cluster.example", "sgenode2.cluster.example"
 
 @pytest.fixture(scope="module")
 def gridengine() -> clusters.Cluster:
-    """The real Grid Engine of ci/gridengine."""
+    """Give the real Grid Engine of ci/gridengine."""
     return clusters.cluster_of("gridengine")
 
 
 @pytest.mark.parametrize("name", ["ü b", "1/2:3", "None", "a'b\"c<d>&", "-x", "x" * 600, "[$({~`"])
 def test_the_qmaster_takes_every_name(gridengine: clusters.Cluster, name: str) -> None:
-    """The qmaster takes every name that our directives give it."""
+    """The qmaster accepts every job name that our directives contain."""
     option = shlex.split(SGE.directives(JobSpec(name=name))[0])
     command = ["qsub", "-terse", "-h", "-b", "y", *option, "true"]
     shell = ["su", "-w", ",".join(gridengine.environment), "-", "alice", "-c", shlex.join(command)]
@@ -43,7 +43,7 @@ def test_the_qmaster_takes_every_name(gridengine: clusters.Cluster, name: str) -
 
 @pytest.mark.parametrize("user", ["bob", "jupyterhub"])
 def test_anybody_may_ask_for_the_cluster(gridengine: clusters.Cluster, user: str) -> None:
-    """A user and the Hub's account, who are not managers, may ask for all of the inventory."""
+    """A user and the Hub's account, who are not managers, may query the whole inventory."""
     question, reply = SGE.inventory(), None
     with pytest.raises(StopIteration) as stop:
         while True:

@@ -1,6 +1,6 @@
-"""The main job and what goes wrong with it: a real Hub, npm's proxy, each scheduler, two users.
+"""A server's whole way and what can go wrong: a real Hub and proxy, each scheduler, two users.
 
-Each test has servers of its own name, so that none meets what another left.
+Each test uses its own server names, so that no test meets what another has left.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ print(json.dumps([socket.gethostname(), os.getuid(), os.environ.get(%r)]))
 
 @pytest.fixture(scope="module")
 async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
-    """A Hub on each scheduler in turn."""
+    """Give a Hub on each scheduler in turn."""
     async with running_hub(cluster, config="c.UniSpawner.status_interval = 2\n") as running:
         yield running
 
@@ -62,8 +62,8 @@ async def bob(hub: RunningHub) -> HubClient:
 async def test_two_users_at_once(
     hub: RunningHub, cluster: Cluster, alice: HubClient, bob: HubClient
 ) -> None:
-    """A kernel answers from inside a job on another host, under the user's own uid; neither user
-    reaches the other's server; after a stop, job and private files are gone and the log stays."""
+    """A kernel answers from a job on another host, with the user's own uid. No user reaches the
+    other's server. After a stop, the job and its private files are gone and the log stays."""
     users = [alice, bob]
     await asyncio.gather(*map(start, users))
     states = [await hub.state(client.user) for client in users]
@@ -115,8 +115,8 @@ REFUSED = [
 async def test_refused_submission(
     hub: RunningHub, cluster: Cluster, alice: HubClient, name: str
 ) -> None:
-    """The scheduler's own words are in the REST reply, with status 400, and on the page; no job, no
-    file is left."""
+    """If the scheduler refuses the job, its own words are in the REST reply, with status 400, and
+    on the page; no job and no file is left."""
     settings, words = cluster.refused[name]
     hub.set("alice", name, **settings)
     try:
@@ -140,7 +140,8 @@ async def test_refused_submission(
 async def test_a_job_that_can_never_start(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """It says so as far as the scheduler tells, and DELETE cancels it while it waits."""
+    """The page of a job that can never start shows the scheduler's reason, and DELETE cancels the
+    job while it waits."""
     settings, words = cluster.too_much
     hub.set("alice", "too-much", **settings)
     await alice.start("too-much")
@@ -159,8 +160,8 @@ STUCK = [
 
 @pytest.mark.parametrize("cluster", STUCK, indirect=True, scope="module")
 async def test_a_job_that_is_stuck(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """A job that the scheduler gives up but keeps is a failure at once, with its reason, and is
-    taken out of the queue."""
+    """A job that the scheduler gives up but keeps fails at once, with its reason, and is removed
+    from the queue."""
     assert cluster.stuck
     settings, words = cluster.stuck
     hub.set("alice", "stuck", **settings)
@@ -168,17 +169,17 @@ async def test_a_job_that_is_stuck(hub: RunningHub, cluster: Cluster, alice: Hub
     with contextlib.suppress(HubClientError):  # it may fail before or after the answer
         await alice.start("stuck")
 
-    async def told() -> bool:
+    async def is_shown() -> bool:
         return words in html.unescape(await pending_page(alice, "stuck"))
 
-    await until(told, f"the page says {words!r}", PATIENCE)
+    await until(is_shown, f"the page says {words!r}", PATIENCE)
     await nothing_new(hub, cluster, "alice", before)
 
 
 async def _waits_for(
     hub: RunningHub, client: HubClient, server_name: str, words: str
 ) -> dict[str, Any]:
-    """Follow the progress until it gives a reason; return the server's state."""
+    """Follow the progress until it shows a reason; return the server's state."""
 
     async def follow() -> None:
         async for event in client.progress(server_name):
@@ -191,7 +192,8 @@ async def _waits_for(
 
 
 async def test_cancelled_while_running(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """The Hub notices soon that a job was cancelled at the command line, and nothing is left."""
+    """If a running job is cancelled at the command line, the Hub notices soon, and nothing is
+    left."""
     await start(alice, "cancelled")
     state = await hub.state("alice", "cancelled")
     cluster.cancel(state["job_id"], "alice")
@@ -206,7 +208,7 @@ async def test_cancelled_while_running(hub: RunningHub, cluster: Cluster, alice:
 
 
 async def test_cancelled_while_pending(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """A waiting user is told that the job was cancelled at the command line."""
+    """If a waiting job is cancelled at the command line, its user reads so."""
     settings, words = cluster.held
     hub.set("alice", "never", **settings)
     await alice.start("never")
@@ -219,8 +221,8 @@ async def test_cancelled_while_pending(hub: RunningHub, cluster: Cluster, alice:
 
 
 async def test_job_that_dies_early(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """Its user sees the last state and the last lines of its log; what the log holds is no HTML of
-    ours."""
+    """The user of a job that fails early sees its last state and the last lines of its log, whose
+    HTML is escaped."""
     script = "<script>alert('x')</script>"
     hub.set("alice", "dies", prologue=f'echo "{script}"; echo no such licence; exit 3')
     before = job_folders("alice")
@@ -236,7 +238,7 @@ async def test_job_that_dies_early(hub: RunningHub, cluster: Cluster, alice: Hub
 
 
 async def test_user_without_an_account(hub: RunningHub) -> None:
-    """Who has no system account is told so, and what an administrator can do about it."""
+    """A user without a system account reads so, and what an administrator can do."""
     nobody = await hub.client("unispawner-stranger")
     with pytest.raises(HubClientError) as refused:
         await nobody.start()
@@ -248,7 +250,7 @@ async def test_user_without_an_account(hub: RunningHub) -> None:
 
 
 async def test_system_account(hub: RunningHub) -> None:
-    """root and system accounts run no servers, whatever the Hub's authenticator says."""
+    """root and system accounts can't run servers, even if the Hub's authenticator lets them in."""
     for name in ("root", "daemon"):
         client = await hub.client(name)
         with pytest.raises(HubClientError) as refused:
@@ -258,7 +260,7 @@ async def test_system_account(hub: RunningHub) -> None:
 
 
 async def test_named_servers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """Servers of one user are separate jobs, each at an address of its own; stopping one leaves the
+    """A user's named servers are separate jobs with separate addresses; stopping one leaves the
     other."""
     names = ["one", "two"]
     await asyncio.gather(*(start(alice, name) for name in names))

@@ -1,6 +1,6 @@
-"""Links that fill the form, in a real browser, with a Hub's own application on a fake scheduler.
+"""Links that fill in the form: a real browser, and a Hub's own application on a fake scheduler.
 
-What else the form does, on a real Hub and a real Slurm: test_pages.py.
+The other tests of the form, with a real Hub and a real Slurm, are in test_pages.py.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
 
 @pytest.fixture(scope="module")
 async def page(hub: Any) -> AsyncIterator[Any]:
-    """ada's page, no script of which fails."""
+    """Give ada's page; at the end no script of it has failed."""
     if reason:
         pytest.skip(f"no browser: {reason}")
     async with open_browser() as browser:
@@ -63,7 +63,7 @@ async def follow(page: Any, hub: Any, fragment: str) -> None:
 
 @pytest.mark.parametrize("queue", ["none", "constructor", "__proto__"])
 async def test_a_queue_that_is_not_there(page: Any, hub: Any, queue: str) -> None:
-    """Whatever it is called, nothing is known of it, and the rest of the form goes on."""
+    """For an unknown queue of any name nothing free is shown, and the rest of the form works."""
     await follow(page, hub, "profile=other")
     await page.evaluate(f"window.location.hash = 'profile=notebook&queue_name={queue}'")
     await page.get_by_label("Memory").fill("99G")
@@ -75,15 +75,16 @@ async def test_a_queue_that_is_not_there(page: Any, hub: Any, queue: str) -> Non
     )
 
 
-@pytest.mark.parametrize("said", ["<img src=x onerror=alert(1)>", '"><b>', "constructor"])
-async def test_what_a_link_says_is_text(page: Any, hub: Any, said: str) -> None:
-    """It comes from anybody: it is shown as it is written, and nothing else comes of it."""
-    told = page.locator("[data-link-status]")
-    await follow(page, hub, f"profile={said}")
-    await expect(told).to_have_text(
-        f"The link names the profile {said}, which is not offered to you."
+@pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", '"><b>', "constructor"])
+async def test_texts_of_a_link_are_plain_text(page: Any, hub: Any, text: str) -> None:
+    """The texts of a link, which may come from anybody, are shown as plain text and have no other
+    effect."""
+    status = page.locator("[data-link-status]")
+    await follow(page, hub, f"profile={text}")
+    await expect(status).to_have_text(
+        f"The link names the profile {text}, which is not offered to you."
     )
-    await follow(page, hub, f"profile=notebook&{said}=1&queue_name={said}")
-    await expect(told).to_contain_text(f"options that are not offered: {said.partition('=')[0]}")
-    await expect(page.get_by_label("Queue")).to_have_value(said)
+    await follow(page, hub, f"profile=notebook&{text}=1&queue_name={text}")
+    await expect(status).to_contain_text(f"options that are not offered: {text.partition('=')[0]}")
+    await expect(page.get_by_label("Queue")).to_have_value(text)
     await expect(page.locator("#unispawner-form img, #unispawner-form b")).to_have_count(0)

@@ -1,5 +1,7 @@
-"""What a job on a real Grid Engine is like, submitted through DRMAA and with qsub alike: all that
-was asked for reached it, it is as if its user had submitted it, and nobody else learns its secrets.
+"""A server's job on a real Grid Engine, submitted through DRMAA and with qsub.
+
+All that was requested reaches the job, it is as if its user had submitted it, and no other user
+learns its secrets.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ print(json.dumps({
 
 @dataclass
 class Job:
-    """A job, and where its files are."""
+    """A job, and the folder of its files."""
 
     job_id: str
     mark: str
@@ -64,7 +66,7 @@ class Job:
 
 @dataclass
 class Agent:
-    """alice's side of the Hub, on the real Grid Engine."""
+    """The client of alice's agent on the real Grid Engine."""
 
     cluster: GridEngine
     options: dict[str, Any]
@@ -118,7 +120,7 @@ class Agent:
         return Job(result["job_id"], mark, Path(result["log"]), folder)
 
     def probe(self, code: str = PROBE, **fields: Any) -> Any:
-        """What a job prints as JSON."""
+        """Return the JSON that a job prints."""
         job = self.submit(f"python3 - <<'EOF'\n{code}\nEOF", **fields)
         wait_for(lambda: job.text().count("\n"))
         return json.loads(job.text())
@@ -144,7 +146,7 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 
 def qstat(job: Job) -> Mapping[str, str]:
-    """What `qstat -j` says, by field."""
+    """Return the fields of `qstat -j`."""
     pairs = re.findall(r"^(\S[^:\n]*?):\s+(.*)$", run("qstat", "-j", job.job_id), re.MULTILINE)
     return {name: value.strip() for name, value in pairs}
 
@@ -158,7 +160,7 @@ def gridengine() -> GridEngine:
 
 @pytest.fixture(params=[True, False], ids=["drmaa", "qsub"])
 def alice(request: pytest.FixtureRequest, gridengine: GridEngine) -> Iterator[Agent]:
-    """alice's agent, either way to submit, with a state directory of its own."""
+    """Give alice's agent for each way to submit, with a state directory of its own."""
     folder = Path(pwd.getpwnam("alice").pw_dir) / f"unispawner test's {secrets.token_hex(4)}"
     # The CI's gpu counts for each slot, as its h_vmem does.
     options = {
@@ -182,22 +184,24 @@ def alice(request: pytest.FixtureRequest, gridengine: GridEngine) -> Iterator[Ag
 
 @pytest.fixture
 def reservation() -> Iterator[str]:
-    """An advance reservation of alice's: two slots on sgenode1, now. Grid Engine refuses a job
-    whose duration, counted from its submission, goes beyond the reservation's end.
+    """Give an advance reservation of alice's: two slots on sgenode1, from now on.
+
+    Grid Engine refuses a job whose duration, counted from its submission, exceeds the reservation's
+    end.
     """
-    said = run(
+    output = run(
         *("qrsub", "-d", "0:30:0", "-q", f"all.q@{NODE1}", "-pe", "smp", "2"),
         *("-l", "h_vmem=512M,gpu=1"),
         user="alice",
     )
-    number = said.split("reservation ")[1].split()[0]
+    number = output.split("reservation ")[1].split()[0]
     yield number
     run("qrdel", number, check=False)
 
 
 def test_every_setting_reaches_grid_engine(alice: Agent, reservation: str) -> None:
-    """Each resource, queue, project, reservation, time and name is in Grid Engine's own description
-    of the job; an administrator's own options come besides."""
+    """Grid Engine's own description of the job has each resource, queue, project, reservation, time
+    and name, and the administrator's own options."""
     job = alice.submit(
         name='a b/c\'s "größe"',
         directory="/tmp",
@@ -245,7 +249,7 @@ def test_every_setting_reaches_grid_engine(alice: Agent, reservation: str) -> No
 
 
 def test_unset_is_the_schedulers_default(alice: Agent) -> None:
-    """What the administrator leaves out is not asked for."""
+    """What the administrator does not set is not requested."""
     found = qstat(alice.submit())
     absent = {"hard resource_list", "project", "ar_id", "parallel environment", "hard_queue_list"}
     assert set() == absent & found.keys()
@@ -253,13 +257,13 @@ def test_unset_is_the_schedulers_default(alice: Agent) -> None:
 
 
 def test_memory_is_each_slots_limit(alice: Agent) -> None:
-    """h_vmem is a real limit: that of a slot times the slots on the host."""
+    """h_vmem limits a job for real, by the limit of a slot times the slots on the host."""
     resources = ResourceSpec(memory=600 * 1024**2, cpu_cores_per_process=2)
     assert 600 * 1024**2 == alice.probe(resources=resources)["memory"]
 
 
 def test_gpus_are_counted(alice: Agent) -> None:
-    """A job with a GPU runs where there are some; more than there are, is refused."""
+    """A job with GPUs runs where there are some; a job with more GPUs than there are is refused."""
     assert "sgenode1" == alice.probe(resources=ResourceSpec(gpu_cores_per_process=1))["host"]
     spec = JobSpec(
         executable="true", mark="0" * 16, resources=ResourceSpec(gpu_cores_per_process=3)
@@ -280,7 +284,7 @@ def test_gpus_are_counted(alice: Agent) -> None:
     ],
 )
 def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
-    """The scheduler's own words, and no file is left."""
+    """A refused submission has the scheduler's own words and leaves no file."""
     spec = JobSpec(executable="true", mark="0" * 16, **fields)
     error = alice.call("submit", spec=spec.to_dict(), shell="/bin/sh")["error"]
     assert "SubmitError" == error["type"]
@@ -292,8 +296,8 @@ def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
 
 
 def test_like_a_login(alice: Agent) -> None:
-    """Umask, limits, groups, PATH and HOME are those of a job that alice submits herself from a
-    login shell, and there is `module`."""
+    """Umask, limits, groups, PATH, HOME and `module` are those of a job that alice submits herself
+    from a login shell."""
     mine = alice.probe()
     script = alice.state_dir / "plain"
     script.write_text(f"#!/bin/bash -l\npython3 - <<'EOF'\n{PROBE}\nEOF\n")
@@ -310,7 +314,8 @@ def test_like_a_login(alice: Agent) -> None:
 
 
 def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
-    """A job that is run again keeps its files and its log."""
+    """Both output streams are in the log in order, and a job that is run again keeps its files and
+    its log."""
     job = alice.submit("echo out; echo error >&2; echo ran; sleep 300")
     wait_for(lambda: "ran" in job.text())
     run("qmod", "-rj", job.job_id)
@@ -325,7 +330,8 @@ def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
 
 
 def test_bob_learns_no_secret(alice: Agent) -> None:
-    """What Grid Engine shows and stores of a job holds no token; the script is not copied."""
+    """Nothing that Grid Engine shows or stores about a job has the token, and the script is not
+    copied."""
     token = f"topsecret-{secrets.token_hex(8)}"
     job = alice.submit("echo ran; sleep 300", environment={"TOKEN": token})
     wait_for(lambda: "ran" in job.text())
@@ -345,7 +351,7 @@ def test_bob_learns_no_secret(alice: Agent) -> None:
 
 
 def test_a_lost_answer(alice: Agent) -> None:
-    """The job is found by its mark."""
+    """If the answer to a submission is lost, the job is found by its mark."""
     job = alice.submit()
     (job.directory / "job_id").unlink()
     assert {"job_id": job.job_id} == alice.ask("find", mark=job.mark)
@@ -353,7 +359,7 @@ def test_a_lost_answer(alice: Agent) -> None:
 
 
 def test_cancel(alice: Agent) -> None:
-    """Twice is no error; another user's job is one."""
+    """Cancelling a job twice is no error; cancelling another user's job is an error."""
     job = alice.submit()
     alice.wait_running(job)
     bob = Agent(alice.cluster, alice.options, Path("/nowhere"), user="bob")
@@ -370,7 +376,7 @@ def test_cancel(alice: Agent) -> None:
 
 
 def test_how_it_ended(alice: Agent) -> None:
-    """The accounting knows, a little later."""
+    """The accounting has the end of a job a little later."""
     job = alice.submit("exit 3")
     info = wait_for(lambda: (found := alice.status(job)) and found["state"] == "FAILED" and found)
     assert (3, "alice") == (info["exit_code"], info["owner"])
@@ -395,7 +401,7 @@ except UniSpawnerError as error:
 
 
 def test_a_frozen_qmaster(alice: Agent) -> None:
-    """Nobody waits for longer than the time there is, and nothing counts as refused."""
+    """While the qmaster hangs, each call ends within its time, and nothing counts as refused."""
     job = alice.submit()
     account = pwd.getpwnam("alice")
     with frozen_qmaster():
@@ -413,16 +419,16 @@ def test_a_frozen_qmaster(alice: Agent) -> None:
         )
         assert done.stdout.startswith("SchedulerUnavailable "), done
         assert "did not answer within 2 s" in done.stdout
-        # The agent's own limit says nothing about the job, either.
+        # If the agent itself runs out of time, that says nothing about the job either.
         error = alice.call("cancel", timeout=2, job_id=job.job_id)["error"]
         assert ("AgentError", True) == (error["type"], "within 2 s" in error["message"])
-    # What it was told meanwhile may have reached it all the same.
+    # The request may have reached the qmaster nevertheless.
     alice.jobs += filter(None, [alice.ask("find", mark="0" * 16)["job_id"]])
 
 
 @contextlib.contextmanager
 def frozen_qmaster() -> Iterator[None]:
-    """Grid Engine's master stopped for a while; its clients wait for it."""
+    """Stop Grid Engine's master for a while; its clients wait for it."""
     pid = int((Path(os.environ["SGE_ROOT"]).parent / "pids" / "sge_qmaster").read_text().split()[0])
     assert "sge_qmaster" in Path(f"/proc/{pid}/comm").read_text()
     os.kill(pid, signal.SIGSTOP)

@@ -1,5 +1,6 @@
-"""What a job on a real HTCondor is like: all that was asked for reached it, it is as if its user
-had submitted it, and it ends whole.
+"""A server's job on a real HTCondor.
+
+All that was requested reaches the job, it is as if its user had submitted it, and all of it ends.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ while :; do sleep 0.1; done
 
 @dataclass
 class Job:
-    """A job, and where its files are."""
+    """A job, and the folder of its files."""
 
     job_id: str
     mark: str
@@ -72,7 +73,7 @@ class Job:
 
 @dataclass
 class Agent:
-    """alice's side of the Hub, on the real HTCondor."""
+    """The client of alice's agent on the real HTCondor."""
 
     cluster: HTCondor
     state_dir: Path
@@ -125,12 +126,12 @@ class Agent:
         return Job(result["job_id"], mark, Path(result["log"]), folder)
 
     def error(self, **fields: Any) -> dict[str, Any]:
-        """How the submission of a job is refused."""
+        """Submit a job that must be refused; return the error."""
         spec = JobSpec(executable="true", mark="0" * 16, **fields)
         return dict(self.call("submit", spec=spec.to_dict(), shell="/bin/sh")["error"])
 
     def probe(self, code: str = PROBE, **fields: Any) -> Any:
-        """What a job prints as JSON."""
+        """Return the JSON that a job prints."""
         job = self.submit(f"python3 - <<'EOF'\n{code}\nEOF", **fields)
         wait_for(lambda: job.text().count("\n"))
         return json.loads(job.text())
@@ -140,7 +141,7 @@ class Agent:
         return dict(found) if found else None
 
     def wait_state(self, job: Job, *states: str) -> dict[str, Any]:
-        """Wait until a job is in one of these states, whole."""
+        """Wait until a job is in one of these states; return all that is known about it."""
 
         def reached() -> dict[str, Any] | None:
             info = self.status(job)
@@ -158,13 +159,13 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 
 def classad(job: Job) -> dict[str, Any]:
-    """All that condor_q knows of a job."""
+    """Return all that condor_q knows about a job."""
     (found,) = json.loads(run("condor_q", "-allusers", "-json", job.job_id))
     return dict(found)
 
 
 def sleepers(number: str) -> list[int]:
-    """The processes that sleep for just that long."""
+    """Return the processes that sleep for exactly this long."""
     found = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -182,7 +183,7 @@ def htcondor() -> HTCondor:
 
 @pytest.fixture
 def alice(htcondor: HTCondor) -> Iterator[Agent]:
-    """alice's agent, with a state directory of its own, whose name is awkward."""
+    """Give alice's agent, with a state directory of its own whose name is awkward."""
     folder = Path(pwd.getpwnam("alice").pw_dir) / f"unispawner {AWKWARD} {secrets.token_hex(4)}"
     agent = Agent(htcondor, folder)
     try:
@@ -199,8 +200,8 @@ def alice(htcondor: HTCondor) -> Iterator[Agent]:
 
 
 def test_every_setting_reaches_htcondor(alice: Agent) -> None:
-    """Each resource, the account, the time and the name are in the job's ClassAd; an
-    administrator's own commands and attributes come besides."""
+    """The job's ClassAd has each resource, the account, the time and the name, and the
+    administrator's own commands and attributes."""
     job = alice.submit(
         name='a b/c\'s "größe" $(X) \\ y',
         directory="/tmp",
@@ -260,7 +261,7 @@ def test_every_setting_reaches_htcondor(alice: Agent) -> None:
 
 
 def test_unset_is_the_schedulers_default(alice: Agent) -> None:
-    """What the administrator leaves out is not asked for."""
+    """What the administrator does not set is not requested."""
     found = classad(alice.submit())
     assert set() == {"RequestGPUs", "AcctGroup", "PeriodicRemoveReason"} & found.keys()
     assert not found.get("PeriodicRemove")
@@ -278,7 +279,7 @@ def test_unset_is_the_schedulers_default(alice: Agent) -> None:
     ],
 )
 def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
-    """The scheduler's own words, and no file is left."""
+    """A refused submission has the scheduler's own words and leaves no file."""
     error = alice.error(**fields)
     assert "SubmitError" == error["type"]
     assert words in error["output"]
@@ -286,12 +287,12 @@ def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
 
 
 def test_what_cannot_be_asked_for(alice: Agent) -> None:
-    """It is refused before HTCondor hears of it."""
+    """A request that HTCondor has no command for is refused before it reaches HTCondor."""
     assert "queue_name" in alice.error(queue_name="q")["message"]
 
 
 def test_a_job_that_never_finds_a_machine(alice: Agent) -> None:
-    """It waits, and its user is told why."""
+    """A job that no machine matches waits, and its user reads why."""
     job = alice.submit(resources=ResourceSpec(memory=900 * 2**30))
     expected = "no machine has what the job asks for, or none is free"
     wait_for(lambda: (info := alice.status(job)) and info["message"] == expected)
@@ -301,7 +302,8 @@ def test_a_job_that_never_finds_a_machine(alice: Agent) -> None:
 
 
 async def test_it_is_counted_among_those_that_wait(alice: Agent, htcondor: HTCondor) -> None:
-    """The collector tells of the jobs of all schedds, and so how long the line is."""
+    """The collector reports the jobs of all schedds, so the number of waiting jobs includes
+    them."""
     variables = {**htcondor.environment, "PATH": f"{htcondor.path}:/usr/bin:/bin"}
 
     async def waiting() -> int:
@@ -324,8 +326,8 @@ async def test_it_is_counted_among_those_that_wait(alice: Agent, htcondor: HTCon
 
 
 def test_like_a_login(alice: Agent) -> None:
-    """Umask and groups are those of a login, and limits those of a job of her own; there is
-    `module`, and nothing of the Hub's environment."""
+    """Umask, groups and `module` are those of a login, limits are those of a job of alice's own,
+    and nothing of the Hub's environment is there."""
     mine = alice.probe()
     account = pwd.getpwnam("alice")
     expected = {
@@ -344,7 +346,7 @@ def test_like_a_login(alice: Agent) -> None:
 
 
 def test_awkward_directories(alice: Agent) -> None:
-    """The job's own, like those of its files and its log."""
+    """Directories with awkward names work for the job, its files and its log."""
     place = alice.state_dir.with_name(f"place {AWKWARD} {secrets.token_hex(4)}")
     run("mkdir", str(place), user="alice")
     try:
@@ -354,7 +356,8 @@ def test_awkward_directories(alice: Agent) -> None:
 
 
 def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
-    """A job that is run again keeps its files and its log, also elsewhere."""
+    """Both output streams are in the log in order, and a job that is run again, also elsewhere,
+    keeps its files and its log."""
     job = alice.submit("echo out; echo error >&2; echo ran; sleep 300")
     wait_for(lambda: "ran" in job.text())
     alice.wait_state(job, "RUNNING")
@@ -369,7 +372,7 @@ def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
 
 
 def test_a_time_limit(alice: Agent) -> None:
-    """The job is removed: its user is told why, and what it wrote is there."""
+    """A job over its time limit is removed: its user reads why, and its output is kept."""
     job = alice.submit("echo ran; sleep 300", duration=timedelta(seconds=2))
     info = alice.wait_state(job, "CANCELED")
     assert "the job reached its time limit" == info["message"]
@@ -377,7 +380,7 @@ def test_a_time_limit(alice: Agent) -> None:
 
 
 def test_another_rule_of_removal(alice: Agent) -> None:
-    """HTCondor names it, where it wasn't the time."""
+    """If another rule removes the job, its user reads HTCondor's text about it."""
     rule = {"htcondor.periodic_remove": "JobStatus == 2"}
     job = alice.submit(duration=timedelta(hours=1), custom_attributes=rule)
     message = alice.wait_state(job, "CANCELED")["message"]
@@ -385,8 +388,8 @@ def test_another_rule_of_removal(alice: Agent) -> None:
 
 
 def test_cancel_ends_all_processes(alice: Agent) -> None:
-    """The server is told and has its time, then whatever is left is killed; until then the job is
-    ending, not ended."""
+    """A cancelled server gets a signal and time to end, then all its processes are killed; until
+    then the job is ending, not ended."""
     number = f"9{secrets.randbelow(10**8):08}"
     job = alice.submit("", executable="bash", arguments=("-c", TREE.format(number=number)))
     wait_for(lambda: "ran" in job.text())
@@ -405,7 +408,8 @@ def test_cancel_ends_all_processes(alice: Agent) -> None:
 
 
 def test_cancel_while_it_waits(alice: Agent) -> None:
-    """It is over at once; once more is no error, nor is a job that never was."""
+    """Cancelling a waiting job ends it at once; cancelling it again, or a job that never was, is no
+    error."""
     job = alice.submit(resources=ResourceSpec(memory=900 * 2**30))
     alice.ask("cancel", job_id=job.job_id)
     assert "CANCELED" == alice.wait_state(job, "CANCELED")["state"]
@@ -414,7 +418,7 @@ def test_cancel_while_it_waits(alice: Agent) -> None:
 
 
 def test_another_users_job(alice: Agent) -> None:
-    """It can't be cancelled, and that is said."""
+    """Cancelling another user's job is an error that says so."""
     job = alice.submit()
     bob = Agent(alice.cluster, Path("/nowhere"), user="bob")
     error = bob.call("cancel", job_id=job.job_id)["error"]
@@ -424,7 +428,7 @@ def test_another_users_job(alice: Agent) -> None:
 
 
 def test_how_it_ended(alice: Agent) -> None:
-    """The history knows; of a job that never was, nobody."""
+    """The history has the end of a job; for a job that never was there is no answer."""
     failed, fine = alice.submit("exit 3"), alice.submit("exit 0")
     killed = alice.submit("kill -9 $$")
     info = alice.wait_state(failed, "FAILED")
@@ -443,7 +447,7 @@ def test_how_it_ended(alice: Agent) -> None:
 
 
 def test_a_held_job(alice: Agent) -> None:
-    """It is stuck, and its user is told HTCondor's reason."""
+    """A held job counts as stuck, and its user reads HTCondor's reason."""
     job = alice.submit(custom_attributes={"htcondor.periodic_hold": "JobStatus == 2"})
     info = alice.wait_state(job, "HELD")
     assert info["stuck"]
@@ -454,7 +458,7 @@ def test_a_held_job(alice: Agent) -> None:
 
 
 def test_a_lost_answer(alice: Agent) -> None:
-    """The job is found by its mark, by its own user."""
+    """If the answer to a submission is lost, the job's own user finds it by its mark."""
     job = alice.submit()
     (job.directory / "job_id").unlink()
     assert {"job_id": job.job_id} == alice.ask("find", mark=job.mark)
@@ -467,7 +471,8 @@ def test_a_lost_answer(alice: Agent) -> None:
 
 
 def test_files_are_private(alice: Agent) -> None:
-    """Script and environment are their user's only; the submit description is gone."""
+    """Script and environment can be read by their user only, and the submit description is
+    removed."""
     token = f"topsecret-{secrets.token_hex(8)}"
     job = alice.submit('echo "$TOKEN"; sleep 300', environment={"TOKEN": token})
     wait_for(lambda: token in job.text())

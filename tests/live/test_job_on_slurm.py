@@ -1,7 +1,7 @@
-"""What a server's job on a real Slurm is like: all that was asked for reached it, it is as if its
-user had submitted it, and nobody else learns its secrets.
+"""A server's job on a real Slurm.
 
-The Hub has a umask and a limit of its own, which are none of the jobs' business.
+All that was requested reaches the job, it is as if its user had submitted it, and no other user
+learns its secrets. The Hub has its own umask and limits, which no job must get.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ async def alice(hub: RunningHub) -> HubClient:
 
 @pytest.fixture(scope="module")
 async def notebook(hub: RunningHub, alice: HubClient) -> AsyncIterator[dict[str, Any]]:
-    """The state of a server that several tests look at: with GPUs, without a time limit."""
+    """Give the state of a server that several tests look at; it has GPUs and no time limit."""
     hub.set(
         "alice",
         environment=AWKWARD,
@@ -101,7 +101,7 @@ async def start(client: HubClient, server_name: str = "") -> None:
 
 
 async def cell(client: HubClient, code: str, server_name: str = "") -> Any:
-    """What a cell prints as JSON."""
+    """Return the JSON that a cell prints."""
     return json.loads(await client.run_cell(code, server_name))
 
 
@@ -123,7 +123,7 @@ def owner_and_mode(path: Path) -> tuple[str, str]:
 
 @pytest.fixture
 async def reservation() -> AsyncIterator[str]:
-    """A reservation of two nodes for alice, made by root."""
+    """Give a reservation of two nodes for alice, made by root."""
     name = f"unispawner-{secrets.token_hex(4)}"
     nodes = ("Nodes=node3,node4", "Flags=IGNORE_JOBS")
     start_now = ("StartTime=now", "Duration=10")
@@ -139,8 +139,8 @@ async def reservation() -> AsyncIterator[str]:
 async def test_every_setting_reaches_slurm(
     hub: RunningHub, slurm: Slurm, alice: HubClient, reservation: str
 ) -> None:
-    """Each resource, queue, account, reservation, time and name is in Slurm's own description of
-    the job; a custom attribute may be a bare flag, be repeated, and override one of ours."""
+    """Slurm's own description of the job has each resource, queue, account, reservation, time and
+    name. A custom attribute may be a bare flag, be repeated, and override one of ours."""
     hub.set(
         "alice",
         "large",
@@ -194,14 +194,14 @@ async def test_every_setting_reaches_slurm(
 
 
 async def test_gpus(slurm: Slurm, alice: HubClient, notebook: dict[str, Any]) -> None:
-    """A notebook sees as many GPUs as were asked for, and cores."""
+    """A notebook sees as many GPUs and cores as were requested."""
     environment = await cell(alice, ENVIRONMENT)
     assert 2 == len(environment["CUDA_VISIBLE_DEVICES"].split(","))
     assert "2" == environment["SLURM_CPUS_PER_TASK"]
 
 
 async def test_unset_is_the_schedulers_default(slurm: Slurm, notebook: dict[str, Any]) -> None:
-    """What the administrator leaves out is not asked for: time and memory are the partition's."""
+    """What the administrator does not set is not requested: time and memory are the partition's."""
     job = slurm.job(notebook["job_id"])
     expected = {
         "Partition": "debug",
@@ -215,7 +215,7 @@ async def test_unset_is_the_schedulers_default(slurm: Slurm, notebook: dict[str,
 
 
 async def test_environment(alice: HubClient, notebook: dict[str, Any]) -> None:
-    """Each variable arrives as it was given, whatever it holds, and no shell looks into it."""
+    """Each variable arrives unchanged, whatever its value, and no shell interprets it."""
     environment = await cell(alice, ENVIRONMENT)
     assert AWKWARD == {name: environment.get(name) for name in AWKWARD}
     assert not os.path.exists("/tmp/unispawner-was-here")
@@ -225,7 +225,7 @@ async def test_environment(alice: HubClient, notebook: dict[str, Any]) -> None:
 async def test_prologue_and_epilogue(
     hub: RunningHub, slurm: Slurm, alice: HubClient, end: str
 ) -> None:
-    """The prologue sets up the server's environment; the epilogue runs once the server has ended,
+    """The prologue sets up the server's environment. The epilogue runs after the server has ended,
     when the user stops it and when the job is cancelled at the command line."""
     name = f"around-{end}"
     hub.set(
@@ -247,7 +247,7 @@ async def test_prologue_and_epilogue(
 
 
 async def test_directory_with_spaces(hub: RunningHub, slurm: Slurm, carol: str) -> None:
-    """A home with a space and a quote in its name is a home like any other."""
+    """A home directory with a space and a quote in its name works."""
     client = await hub.client(carol)
     await start(client)
     state = await hub.state(carol)
@@ -263,7 +263,7 @@ async def test_directory_with_spaces(hub: RunningHub, slurm: Slurm, carol: str) 
 
 @pytest.fixture
 async def carol() -> AsyncIterator[str]:
-    """A user whose home has a space in its name."""
+    """Give a user whose home has a space in its name."""
     name = f"carol-{secrets.token_hex(3)}"
     run("useradd", "-m", "-d", f"/home/{name}'s home", "-G", "hubusers", "-s", "/bin/bash", name)
     yield name
@@ -296,7 +296,7 @@ async def test_like_a_plain_sbatch(alice: HubClient, notebook: dict[str, Any]) -
 
 
 async def test_private_files(alice: HubClient, notebook: dict[str, Any]) -> None:
-    """What there is of a job is the user's alone, and no script is left."""
+    """The files of a job can be read by its user alone, and no script is left."""
     base = state_dir(notebook)
     job = base / "jobs" / notebook["mark"]
     for folder in (base, base / "jobs", base / "logs", job):
@@ -309,7 +309,7 @@ async def test_private_files(alice: HubClient, notebook: dict[str, Any]) -> None
 async def test_bob_learns_no_secret(
     hub: RunningHub, slurm: Slurm, alice: HubClient, notebook: dict[str, Any]
 ) -> None:
-    """No listing, no process list, no spool file, no log shows another user the server's token."""
+    """No listing, process list, spool file or log shows another user the server's token."""
     token = (await cell(alice, ENVIRONMENT))["JUPYTERHUB_API_TOKEN"]
     job_id = notebook["job_id"]
     listings = {
@@ -324,7 +324,7 @@ async def test_bob_learns_no_secret(
     script = run("scontrol", "write", "batch_script", job_id, "-", user="bob", check=False)
     assert "job script retrieval failed" in script
     assert "unispawner" not in script
-    # grep is told what to look for where no list shows it.
+    # grep reads the words from standard input, where no process list shows them.
     spool = Path(slurm.config("StateSaveLocation")).parent
     for folder in (spool, state_dir(notebook), hub.folder, Path("/proc")):
         where = f"{folder}/[0-9]*/environ" if folder == Path("/proc") else str(folder)
@@ -336,7 +336,7 @@ async def test_bob_learns_no_secret(
 
 
 async def test_state_dir_outside_home(hub: RunningHub, alice: HubClient) -> None:
-    """`state_dir` may lie elsewhere, and the last 20 logs are kept there."""
+    """`state_dir` may be outside the home directory, and the last 20 logs are kept there."""
     base = Path(tempfile.mkdtemp(prefix="unispawner-state-"))
     try:
         base.chmod(0o1777)
@@ -365,8 +365,9 @@ async def test_state_dir_outside_home(hub: RunningHub, alice: HubClient) -> None
 
 
 async def test_requeued_job_is_followed(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
-    """While a requeued job waits, its route goes to where nothing listens; run again, it reports
-    anew and a kernel answers at the same URL. Its token lives until the stop, and no longer."""
+    """While a requeued job waits, its route goes to the dead address; when it runs again, it
+    reports anew and a kernel answers at the same URL. Its token is valid until the stop, and no
+    longer."""
     await start(alice, "requeued")
     state = await hub.state("alice", "requeued")
     token = (await cell(alice, ENVIRONMENT, "requeued"))["JUPYTERHUB_API_TOKEN"]
@@ -381,8 +382,8 @@ async def test_requeued_job_is_followed(hub: RunningHub, slurm: Slurm, alice: Hu
     await until(route_is_dead, "the route goes nowhere")
     job_id = state["job_id"]
     await until(lambda: slurm.job(job_id)["JobState"] == "PENDING", "the job waits again")
-    # Slurm would let it wait for two minutes. The end of its first run must not pass for that of
-    # the second.
+    # Slurm lets a requeued job wait for two minutes. The end of its first run must not count as
+    # the end of the second.
     steps = ("pgrep", "-f", rf"slurmstepd: \[{job_id}\.")
     await until(lambda: not run(*steps, check=False), "its first run is over")
     update = ("scontrol", "update", f"JobId={state['job_id']}", "StartTime=now")
@@ -408,7 +409,7 @@ async def test_requeued_job_is_followed(hub: RunningHub, slurm: Slurm, alice: Hu
 
 
 async def _status_with(hub: RunningHub, token: str) -> int:
-    """The status of what the Hub answers to somebody with this token."""
+    """Return the status of the Hub's answer to a request with this token."""
     client = HubClient(hub.url)
     try:
         headers = {"Authorization": f"token {token}"}

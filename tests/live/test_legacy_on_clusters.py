@@ -1,4 +1,4 @@
-"""batchspawner's classes on real schedulers: what a site has that has changed one word."""
+"""The legacy classes on real schedulers, as at a site that has changed only the one word."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
-    """A Hub with batchspawner's class of each scheduler, and its default script."""
+    """Give a Hub with batchspawner's class for each scheduler, and its default script."""
     lines = COMMON.format(
         singleuser=find_program("jupyterhub-singleuser"),
         environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
@@ -110,8 +110,8 @@ def private_folder(state: dict[str, Any]) -> Path:
 
 
 async def test_a_kernel(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """It runs on another host as its user; its state is batchspawner's and ours; nobody else sees a
-    secret of it; a stop ends it and removes what was private."""
+    """A kernel answers on another host as its user. The state has batchspawner's entries and ours,
+    no other user sees a secret, and a stop ends the job and removes the private files."""
     await start(alice)
     state = await hub.state("alice")
     assert {"job_id", "job_status", "unispawner"} == set(state)
@@ -132,7 +132,8 @@ async def test_a_kernel(hub: RunningHub, cluster: Cluster, alice: HubClient) -> 
 
 
 async def test_refused_submission(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """The scheduler's own words are in the REST reply, and no file is left."""
+    """If the scheduler refuses the job, its own words are in the REST reply, and no file is
+    left."""
     options, words = REFUSED[cluster.name]
     hub.set("alice", "refused", req_options=options)
     before = set(Path("/home/alice/.unispawner/legacy/jobs").iterdir())
@@ -146,7 +147,8 @@ async def test_refused_submission(hub: RunningHub, cluster: Cluster, alice: HubC
 async def test_cancelled_at_the_command_line(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """The Hub notices at its next poll, and nothing is left."""
+    """If the job is cancelled at the command line, the Hub notices at its next poll, and nothing is
+    left."""
     await start(alice, "cancelled")
     state = await hub.state("alice", "cancelled")
     cluster.cancel(state["job_id"], "alice")
@@ -167,7 +169,7 @@ ON_SLURM = pytest.mark.parametrize(
 async def test_batchspawners_own_wrapper(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """On nodes that have batchspawner, its batchspawner-singleuser works on."""
+    """On nodes that have batchspawner, its batchspawner-singleuser still works."""
     wrapper = find_program("batchspawner-singleuser")
     assert wrapper
     hub.set("alice", "wrapper", batchspawner_singleuser_cmd=wrapper)
@@ -181,8 +183,8 @@ async def test_batchspawners_own_wrapper(
 async def test_a_running_server_outlives_the_hub(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """SIGKILL, and it is there as before, and can be stopped. So is one whose state batchspawner
-    itself has written."""
+    """After a SIGKILL of the Hub a running server is there as before and can be stopped; so is a
+    server whose state batchspawner itself has written."""
     for name, forget in (("ours", False), ("theirs", True)):
         await start(alice, name)
         job_id = await hub.job_id("alice", name)
@@ -213,7 +215,8 @@ def _leave_what_batchspawner_saves(hub: RunningHub) -> None:
 async def test_a_queued_start_outlives_the_hub(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """It keeps its place, and is ready when its job has run; batchspawner would have lost it."""
+    """A queued start keeps its place over a restart, and is ready when its job runs; batchspawner
+    would lose it."""
     assert isinstance(cluster, Slurm)
     hub.set("alice", "queued", req_options="--job-name=legacy --hold")
     starting = asyncio.ensure_future(alice.start("queued"))
@@ -234,8 +237,8 @@ async def test_a_queued_start_outlives_the_hub(
 async def test_a_requeued_job_is_followed(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """While it waits its route goes to where nothing listens; run again, a kernel answers. So too
-    after a restart of the Hub, for which it is a server like any."""
+    """While a requeued job waits, its route goes to the dead address; when it runs again, a kernel
+    answers. This also works after a restart of the Hub."""
     assert isinstance(cluster, Slurm)
     hub.set("alice", "again", req_options="--job-name=legacy --requeue")
     await start(alice, "again")

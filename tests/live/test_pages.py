@@ -92,14 +92,14 @@ async def alice(hub: RunningHub) -> HubClient:
 
 @pytest.fixture(scope="module")
 async def signed_in(hub: RunningHub, browser: Any) -> Any:
-    """alice's page."""
+    """Give alice's page."""
     return await sign_in(browser, hub, "alice")
 
 
 @pytest.fixture
 async def page(signed_in: Any, hub: RunningHub, slurm: Slurm) -> AsyncIterator[Any]:
-    """The same, for a test at whose end no script of it has failed, nor asked another host. No
-    server is left."""
+    """Give alice's page for a test. At the end no script of it has failed or sent a request to
+    another host, and no server is left."""
     yield signed_in
     await signed_in.goto("about:blank")
     for name in (await hub.api("GET", "users/alice"))["servers"]:
@@ -129,13 +129,13 @@ def fact(page: Any, name: str) -> Any:
 
 
 async def wait_for(page: Any, url: str) -> None:
-    """Return when the page is there; what it loads may take long, and is no matter here."""
+    """Return when the page is there, without waiting for everything that it loads."""
     await page.wait_for_url(re.compile(url), wait_until="commit", timeout=60_000)
 
 
 @pytest.fixture
 async def full(slurm: Slurm) -> AsyncIterator[None]:
-    """A cluster on which another's jobs have a core of each node."""
+    """Give a cluster in which another user's jobs have a core of each node."""
     script = ["sbatch", "-Q", "-J", "others", "-N4", "-n4", "-o/dev/null", "--wrap=sleep 300"]
     run(*script, user="bob")
     await until(lambda: len(run("squeue", "-ho%i", "-nothers", "-tR").split()) == 1, "it is full")
@@ -149,8 +149,8 @@ async def full(slurm: Slurm) -> AsyncIterator[None]:
 async def test_choose_start_and_see_it_run(
     hub: RunningHub, slurm: Slurm, page: Any, alice: HubClient
 ) -> None:
-    """Two clicks make a session of the default profile. The Hub's page tells what it has and how
-    much of its time is left, with a warning before the end; so does the API."""
+    """Two clicks start a session of the default profile. The Hub's page and the API show its
+    resources and how much of its time is left, with a warning before the end."""
     await to_form(page, hub)
     await expect(card(page, "notebook").get_by_role("radio")).to_be_checked()
     await page.get_by_label("Time").fill("00:10:00")
@@ -172,8 +172,8 @@ async def test_choose_start_and_see_it_run(
 async def test_a_server_that_dies_says_why(
     hub: RunningHub, slurm: Slurm, page: Any, alice: HubClient
 ) -> None:
-    """Cancelled by somebody else, it is told on the page on which its user looks for it, and the
-    same choice is a click away."""
+    """The page shows that somebody else has cancelled the job, and offers the same choice with a
+    click."""
     await to_form(page, hub, profile="notebook")
     await page.get_by_label("Time").fill("00:10:00")
     await start(page)
@@ -197,8 +197,8 @@ async def test_a_server_that_dies_says_why(
 
 
 async def test_the_form_adapts(hub: RunningHub, page: Any) -> None:
-    """Options of the chosen profile only, and of these those that apply; a menu's entry is
-    explained; what is summed up is what was chosen."""
+    """The form shows only the options of the chosen profile that apply, explains each entry of a
+    menu, and sums up the choice."""
     await to_form(page, hub, profile="gpu")
     gpu = card(page, "gpu")
     await expect(card(page, "notebook").get_by_label("Cores")).to_be_hidden()
@@ -213,8 +213,9 @@ async def test_the_form_adapts(hub: RunningHub, page: Any) -> None:
     await expect(page.locator("[data-summary]")).to_have_text("2 GPUs")
 
 
-async def test_limits_are_told_before_they_are_hit(hub: RunningHub, page: Any) -> None:
-    """Beside the field, with the bound, the queue's own among them; nothing is sent."""
+async def test_limits_are_shown_before_they_are_hit(hub: RunningHub, page: Any) -> None:
+    """A value beyond a bound, also one of the queue, is shown beside its field with the bound, and
+    nothing is sent."""
     await to_form(page, hub, profile="notebook")
     notebook = card(page, "notebook")
     cores, memory, time = (notebook.get_by_label(name) for name in ("Cores", "Memory", "Time"))
@@ -238,8 +239,8 @@ async def test_limits_are_told_before_they_are_hit(hub: RunningHub, page: Any) -
 
 
 async def test_without_javascript(hub: RunningHub, browser: Any, slurm: Slurm) -> None:
-    """Only the chosen profile's options are shown; what is wrong is told beside its field, and what
-    was typed stays; what is right starts."""
+    """Without JavaScript only the chosen profile's options are shown. Errors are shown beside their
+    fields and the input is kept; correct input starts the server."""
     page = await sign_in(browser, hub, "carol", java_script_enabled=False)
     await page.goto(f"{hub.url}hub/spawn")
     await expect(page.locator(".unispawner-live")).to_be_hidden()
@@ -258,10 +259,11 @@ async def test_without_javascript(hub: RunningHub, browser: Any, slurm: Slurm) -
     await page.context.close()
 
 
-async def test_what_the_hub_found_wrong_is_told_until_it_is_changed(
+async def test_the_hubs_error_is_shown_until_the_field_is_changed(
     hub: RunningHub, page: Any
 ) -> None:
-    """The form is the request's: the field in question has the focus."""
+    """The form of a refused request has its values, and the wrong field has its message, until it
+    is changed, and the focus."""
     await to_form(page, hub, profile="notebook")
     await page.evaluate("document.querySelector('#spawn_form').noValidate = true")
     await card(page, "notebook").get_by_label("Cores").fill("9")
@@ -275,7 +277,8 @@ async def test_what_the_hub_found_wrong_is_told_until_it_is_changed(
 
 
 async def test_what_is_free(hub: RunningHub, slurm: Slurm, page: Any, full: None) -> None:
-    """The queue's nodes, cores and GPUs and the jobs that wait, kept current while one looks."""
+    """The form shows the queue's free nodes, cores and GPUs and its waiting jobs, and refreshes
+    them while it is open."""
     await to_form(page, hub, profile="notebook")
     free = card(page, "notebook").locator("[data-free]")
     await expect(free).to_have_text("Free: 28 of 32 cores, 4 of 4 GPUs, 0 of 4 whole nodes.")
@@ -284,7 +287,7 @@ async def test_what_is_free(hub: RunningHub, slurm: Slurm, page: Any, full: None
 
 
 async def test_the_last_choice_of_each_profile(hub: RunningHub, slurm: Slurm, page: Any) -> None:
-    """Each profile shows what was chosen of it, in this browser; the last one is chosen."""
+    """Each profile shows this browser's last choice of it, and the last profile is chosen."""
     for name, profile, cores in (("one", "notebook", "5"), ("two", "broken", "3")):
         await to_form(page, hub, name, profile)
         await card(page, profile).get_by_label("Cores").fill(cores)
@@ -297,7 +300,8 @@ async def test_the_last_choice_of_each_profile(hub: RunningHub, slurm: Slurm, pa
 
 
 async def test_a_link_fills_the_form(hub: RunningHub, slurm: Slurm, page: Any) -> None:
-    """It is a fragment, which starts nothing; what isn't offered is told and left out."""
+    """A link has its choice in the fragment, so it starts nothing; what is not offered is named and
+    left out."""
     await page.goto("about:blank")
     await page.goto(f"{hub.url}hub/spawn#profile=gpu&software=conda&memory=3G&prologue=id")
     gpu = card(page, "gpu")
@@ -316,8 +320,8 @@ async def test_a_link_fills_the_form(hub: RunningHub, slurm: Slurm, page: Any) -
 
 
 async def test_keyboard_and_screen_reader(hub: RunningHub, page: Any) -> None:
-    """Every control has a name and what is said of it; arrows choose a profile, tab goes to its
-    first option; no two elements have the same id."""
+    """Every control has a name and a description; arrow keys choose a profile, tab goes to its
+    first option, and no two elements have the same id."""
     await to_form(page, hub, profile="notebook")
     nameless = await page.evaluate(
         """[...document.querySelectorAll("#unispawner-form input, #unispawner-form select")]
@@ -357,7 +361,7 @@ async def test_light_and_dark(hub: RunningHub, browser: Any) -> None:
 async def test_waiting_in_a_full_queue(
     hub: RunningHub, slurm: Slurm, page: Any, full: None
 ) -> None:
-    """Position, reason and estimated start stand on the page of a named server, which cancels that
+    """The page of a named server shows position, reason and estimated start, and cancels that
     server and no other."""
     await to_form(page, hub, "big", "large")
     await start(page)
@@ -376,8 +380,8 @@ async def test_waiting_in_a_full_queue(
 
 
 async def test_a_start_that_fails(hub: RunningHub, slurm: Slurm, page: Any) -> None:
-    """The reason and the end of the job's log are on the page. The same choice can be started
-    again at once, or another be made, from where one was."""
+    """The page shows the reason and the end of the job's log. From there the same choice can be
+    started again, or another be made."""
     await to_form(page, hub, "broken", "broken")
     await card(page, "broken").get_by_label("Cores").fill("2")
     await start(page)

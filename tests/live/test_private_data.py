@@ -1,4 +1,4 @@
-"""A Slurm that shows the Hub no job of its users (PrivateData=jobs), and has accounts."""
+"""A Slurm with accounting that hides users' jobs from the Hub (PrivateData=jobs)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
 
 
 async def test_a_hidden_job_is_served(hub: RunningHub, slurm: Slurm) -> None:
-    """Its state and host come from its user's own side; the Hub says once what to do about it. The
-    account and the quality of service are Slurm's own. Cancelled behind our back, it has ended."""
+    """A hidden job's state and host come from its user's own side, and the log says once what to do
+    about it. Account and quality of service reach Slurm. A job that is cancelled outside the Hub
+    has ended."""
     hub.set("alice", account="physics", custom_attributes={"slurm.qos": "high"})
     alice = await hub.client("alice")
     await alice.start()
@@ -65,20 +66,20 @@ async def test_a_hidden_job_is_served(hub: RunningHub, slurm: Slurm) -> None:
     await until(gone, "the Hub has noticed", 40)
 
 
-async def test_a_hidden_job_that_waits_is_told_and_cancelled(hub: RunningHub, slurm: Slurm) -> None:
-    """Progress has the reason, and DELETE ends the job."""
+async def test_a_hidden_job_that_waits_and_is_cancelled(hub: RunningHub, slurm: Slurm) -> None:
+    """Progress shows why a hidden job waits, and DELETE ends it."""
     hub.set("bob", custom_attributes={"slurm.hold": True})
     bob = await hub.client("bob")
     starting = asyncio.ensure_future(bob.start())
     job_id = await hub.job_id("bob")
     await starting
 
-    async def told() -> bool:
+    async def is_shown() -> bool:
         async for event in bob.progress():
             if f"Job {job_id} is held" in event["message"]:
                 return True
         return False
 
-    assert await asyncio.wait_for(told(), 60)
+    assert await asyncio.wait_for(is_shown(), 60)
     await bob.stop()
     assert set() == slurm.active(name=hub.job_name)

@@ -1,5 +1,4 @@
-"""ProfilesSpawner on a real Slurm: chosen by form and by the API, held to what is offered, and lost
-by no death of the Hub."""
+"""ProfilesSpawner on a real Slurm: choices by form and API, their limits, and restarts."""
 
 from __future__ import annotations
 
@@ -60,8 +59,8 @@ async def job_of(hub: RunningHub, name: str) -> str:
 
 
 async def test_the_form(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
-    """What is chosen there is what the job asks for; the rest is the profile's; a kernel answers.
-    What another group is offered is not shown."""
+    """The job has the choices of the form and the profile's settings, and a kernel answers. What
+    another group is offered is not shown."""
     page = (await alice.request("GET", "hub/spawn/alice")).body.decode()
     assert "CPU &lt;session&gt;" in page
     assert "GPU" not in page
@@ -78,7 +77,7 @@ async def test_the_form(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None
 
 
 async def test_what_is_wrong_in_the_form(hub: RunningHub, alice: HubClient) -> None:
-    """It is told in the form, and what was typed stays."""
+    """Errors are shown in the form, and the input is kept."""
     fields = {"profile": "cpu", "cpu--cpu_cores_per_process": "17"}
     page = html.unescape((await post_form(alice, "hub/spawn/alice", fields)).body.decode())
     assert "17 must be at most 4" in page
@@ -100,7 +99,8 @@ async def test_what_is_wrong_in_the_form(hub: RunningHub, alice: HubClient) -> N
 async def test_what_is_not_offered(
     hub: RunningHub, alice: HubClient, options: dict[str, Any], words: str
 ) -> None:
-    """The API refuses it with 400 and the reason, whether sent with the start or saved before."""
+    """The API refuses a choice that is not offered with 400 and the reason, both when it is sent
+    with the start and when it was saved before."""
     with pytest.raises(HubClientError) as refused:
         await alice.start("wrong", options)
     assert 400 == refused.value.status
@@ -108,14 +108,15 @@ async def test_what_is_not_offered(
 
 
 async def test_a_member_of_the_group(hub: RunningHub) -> None:
-    """bob is offered what alice is not."""
+    """bob is offered a profile of his group that alice is not."""
     bob = await hub.client("bob")
     page = (await bob.request("GET", "hub/spawn/bob")).body.decode()
     assert 'value="gpu"' in page
 
 
 async def test_restarts(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
-    """SIGKILL while one server runs and another waits in the queue: both are there afterwards."""
+    """After a SIGKILL of the Hub, a running server and a start that waits in the queue are both
+    there."""
     await alice.start("runs", {"profile": "cpu"})
     await alice.wait_ready("runs", timeout=PATIENCE)
     starting = asyncio.ensure_future(alice.start("waits", {"profile": "held"}))

@@ -1,4 +1,4 @@
-"""The HTCondor executor as any PSI/J program has it, on a real HTCondor, as an ordinary user."""
+"""The HTCondor executor in an ordinary user's PSI/J program, on a real HTCondor."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ executor = psij.JobExecutor.get_instance("htcondor", config=config)
 def job(*command, **more):
     spec = JobSpec(command[0], list(command[1:]), directory=folder, **more)
     return Job(spec)
-def tell(**values):
+def report(**values):
     print(json.dumps(values, default=str))
 """
 
 
 @pytest.fixture
 def program(cluster_is_up: None, tmp_path: Path) -> Any:
-    """Runs a PSI/J program as alice; returns what it tells."""
+    """Return a function that runs a PSI/J program as alice and returns what it reports."""
     entry = pwd.getpwnam("alice")
     folder = Path(entry.pw_dir) / "psij"
     become = ["setpriv", "--reuid=alice", f"--regid={entry.pw_gid}", "--init-groups", "--reset-env"]
@@ -68,15 +68,16 @@ def cluster_is_up() -> None:
 
 
 def test_a_job_that_succeeds(program: Any) -> None:
-    """Its output, its directory, its environment and the submitter's, its exit code."""
-    told = program("""
+    """A job has its output, its directory, its own and the submitter's environment, and its exit
+    code."""
+    reported = program("""
 os.environ["OF_THE_SUBMITTER"] = "with 'quotes'"
 one = job("/bin/sh", "-c", 'echo "$MINE|$OF_THE_SUBMITTER|$PWD"; echo "$0" >&2', "a $ b",
     environment={"MINE": "x y"}, stdout_path=folder / "out", stderr_path=folder / "err")
 executor.submit(one)
 listed = executor.list()
 status = one.wait(timedelta(seconds=60))
-tell(state=status.state.name, code=status.exit_code, listed=one.native_id in listed,
+report(state=status.state.name, code=status.exit_code, listed=one.native_id in listed,
     out=(folder / "out").read_text(), err=(folder / "err").read_text(),
     left=[path.name for path in (folder / "work").rglob(f"{one.id}*")])
 """)
@@ -88,23 +89,23 @@ tell(state=status.state.name, code=status.exit_code, listed=one.native_id in lis
         "out": f"x y|with 'quotes'|{home}/psij\n",
         "err": "a $ b\n",
         "left": [],
-    } == told
+    } == reported
 
 
 def test_a_job_that_fails(program: Any) -> None:
     """The exit code is that of the command."""
-    told = program("""
+    reported = program("""
 one = job("/bin/sh", "-c", "exit 7")
 executor.submit(one)
 status = one.wait(timedelta(seconds=60))
-tell(state=status.state.name, code=status.exit_code)
+report(state=status.state.name, code=status.exit_code)
 """)
-    assert {"state": "FAILED", "code": 7} == told
+    assert {"state": "FAILED", "code": 7} == reported
 
 
 def test_a_job_that_is_cancelled(program: Any) -> None:
-    """Through PSI/J; it is canceled, and cancelling it again is no error."""
-    told = program("""
+    """A job that is cancelled through PSI/J is CANCELED; cancelling it again is no error."""
+    reported = program("""
 one = job("/bin/sleep", "300")
 executor.submit(one)
 one.wait(timedelta(seconds=60), [JobState.ACTIVE])
@@ -112,14 +113,14 @@ active = one.status.state.name
 one.cancel()
 status = one.wait(timedelta(seconds=60))
 one.cancel()
-tell(active=active, state=status.state.name, listed=one.native_id in executor.list())
+report(active=active, state=status.state.name, listed=one.native_id in executor.list())
 """)
-    assert {"active": "ACTIVE", "state": "CANCELED", "listed": False} == told
+    assert {"active": "ACTIVE", "state": "CANCELED", "listed": False} == reported
 
 
 def test_a_job_that_is_attached(program: Any) -> None:
-    """Another program of the same user's follows and cancels it, knowing nothing but its id."""
-    told = program("""
+    """Another program of the same user follows and cancels a job of which it knows only the id."""
+    reported = program("""
 one = job("/bin/sleep", "300")
 executor.submit(one)
 other = Job()
@@ -127,28 +128,28 @@ executor.attach(other, one.native_id)
 other.wait(timedelta(seconds=60), [JobState.ACTIVE])
 active = other.status.state.name
 other.cancel()
-tell(active=active, state=other.wait(timedelta(seconds=60)).state.name)
+report(active=active, state=other.wait(timedelta(seconds=60)).state.name)
 """)
-    assert {"active": "ACTIVE", "state": "CANCELED"} == told
+    assert {"active": "ACTIVE", "state": "CANCELED"} == reported
 
 
 def test_a_job_that_is_held(program: Any) -> None:
-    """It has failed, with HTCondor's own reason, and is out of the queue."""
-    told = program("""
+    """A held job has failed, with HTCondor's own reason, and is removed from the queue."""
+    reported = program("""
 one = job("/bin/sleep", "300", attributes=JobAttributes(
     custom_attributes={"htcondor.periodic_hold": "JobStatus == 2"}))
 executor.submit(one)
 status = one.wait(timedelta(seconds=60))
 time.sleep(3)
-tell(state=status.state.name, message=status.message, listed=one.native_id in executor.list())
+report(state=status.state.name, message=status.message, listed=one.native_id in executor.list())
 """)
-    assert ("FAILED", False) == (told["state"], told["listed"])
-    assert "PeriodicHold expression" in told["message"]
+    assert ("FAILED", False) == (reported["state"], reported["listed"])
+    assert "PeriodicHold expression" in reported["message"]
 
 
 def test_what_is_asked_for_reaches_the_job(program: Any) -> None:
-    """Cores, memory, name, time and an attribute of one's own."""
-    told = program("""
+    """Cores, memory, name, time and a custom attribute reach the job."""
+    reported = program("""
 import subprocess
 one = job("/bin/sleep", "300", name="my name",
     resources=ResourceSpecV1(process_count=2, cpu_cores_per_process=2, memory=2**30),
@@ -157,40 +158,41 @@ one = job("/bin/sleep", "300", name="my name",
 executor.submit(one)
 row = json.loads(subprocess.check_output(["condor_q", "-json", one.native_id]))[0]
 one.cancel()
-tell(**row)
+report(**row)
 """)
     assert ("my name", 4, 1024) == (
-        told["JobBatchName"],
-        told["RequestCpus"],
-        told["RequestMemory"],
+        reported["JobBatchName"],
+        reported["RequestCpus"],
+        reported["RequestMemory"],
     )
-    assert (True, "physics") == (told["WantGPULab"], told["Department"])
-    assert "> 3600" in str(told["PeriodicRemove"])
+    assert (True, "physics") == (reported["WantGPULab"], reported["Department"])
+    assert "> 3600" in str(reported["PeriodicRemove"])
 
 
 def test_what_cannot_be_asked_for_is_refused(program: Any) -> None:
-    """PSI/J's own exception, and no job."""
-    told = program("""
+    """A request that can't be expressed raises PSI/J's own exception, and there is no job."""
+    reported = program("""
 before = set(executor.list())
 try:
     executor.submit(job("/bin/true", attributes=JobAttributes(reservation_id="r")))
 except psij.InvalidJobException as error:
-    tell(error=str(error), new=sorted(set(executor.list()) - before))
+    report(error=str(error), new=sorted(set(executor.list()) - before))
 """)
-    assert "reservation_id: HTCondor does not support this" in told["error"]
-    assert [] == told["new"]
+    assert "reservation_id: HTCondor does not support this" in reported["error"]
+    assert [] == reported["new"]
 
 
 def test_the_environment_is_no_other_users_business(program: Any) -> None:
-    """Not in the job's ClassAd, which everybody can read; the script is its user's only."""
-    told = program("""
+    """The environment is not in the job's ClassAd, which all users can read, and the script can be
+    read by its user only."""
+    reported = program("""
 import stat, subprocess
 one = job("/bin/sleep", "300", environment={"TOKEN": "topsecret"})
 executor.submit(one)
 ad = subprocess.check_output(["condor_q", "-l", one.native_id], text=True)
 (script,) = (folder / "work").rglob(f"{one.id}.sh")
 one.cancel()
-tell(secret="topsecret" in ad, submitter="PSIJ_TEST" in ad,
+report(secret="topsecret" in ad, submitter="PSIJ_TEST" in ad,
     mode=oct(stat.S_IMODE(script.stat().st_mode)), has="topsecret" in script.read_text())
 """)
-    assert {"secret": False, "submitter": False, "mode": "0o700", "has": True} == told
+    assert {"secret": False, "submitter": False, "mode": "0o700", "has": True} == reported

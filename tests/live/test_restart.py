@@ -1,4 +1,4 @@
-"""Nothing is lost when the Hub dies: SIGKILL at every stage of a server's life, on a real Slurm."""
+"""Nothing is lost when the Hub dies: SIGKILL at each stage of a server's life, on a real Slurm."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
 
 @pytest.fixture(scope="module")
 def commands() -> Any:
-    """A folder with sbatch and scancel that can be made to fail or to hang."""
+    """Give a folder with an sbatch and an scancel that can be made to fail or to hang."""
     folder = Path(tempfile.mkdtemp(prefix="unispawner-commands-"))
     folder.chmod(0o755)
     for name in ("sbatch", "scancel"):
@@ -49,7 +49,7 @@ def commands() -> Any:
 
 @pytest.fixture(scope="module")
 async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
-    """A Hub whose scheduler's commands are those of the fixture above."""
+    """Give a Hub whose scheduler's commands are those of the fixture `commands`."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
     running = RunningHub(slurm, config=CONFIG.format(folder=str(commands)))
@@ -65,7 +65,7 @@ async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
 
 @pytest.fixture
 async def alice(hub: RunningHub, slurm: Slurm) -> AsyncIterator[HubClient]:
-    """alice's browser; all her jobs are gone afterwards."""
+    """Give alice's browser; at the end all her jobs are gone."""
     client = await hub.client("alice")
     yield client
     hub.set("alice")
@@ -79,7 +79,7 @@ async def alice(hub: RunningHub, slurm: Slurm) -> AsyncIterator[HubClient]:
 
 
 async def restart(hub: RunningHub, slurm: Slurm | None = None, end: str = "") -> None:
-    """Kill the Hub, cancel a job meanwhile if one is given, and start it again."""
+    """Kill the Hub, cancel a job meanwhile if an id is given, and start the Hub again."""
     hub.kill()
     if end:
         run("scancel", end)
@@ -88,7 +88,7 @@ async def restart(hub: RunningHub, slurm: Slurm | None = None, end: str = "") ->
 
 
 async def queued(hub: RunningHub, alice: HubClient) -> str:
-    """Have a start of alice's wait in the queue; return the job's id."""
+    """Start a server of alice's that waits in the queue; return the job's id."""
     hub.set("alice", **HELD)
     starting = asyncio.ensure_future(alice.start())
     job_id = await hub.job_id("alice")
@@ -119,7 +119,7 @@ async def events(client: HubClient, enough: str, seconds: float = 30) -> list[di
 
 
 async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
-    """A running server outlives the Hub: the same job, the same URL, a kernel answers."""
+    """A running server outlives the Hub: it has the same job and URL, and a kernel answers."""
     await alice.start()
     await alice.wait_ready(timeout=60)
     before = await hub.state("alice")
@@ -136,7 +136,8 @@ async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: 
 
 
 async def test_queued_start_goes_on(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
-    """A queued start keeps its place: pending again, progress told, and the same job is served."""
+    """A queued start keeps its place: it is pending again with its progress, and the same job is
+    served."""
     job_id = await queued(hub, alice)
 
     await restart(hub)
@@ -153,7 +154,7 @@ async def test_queued_start_goes_on(hub: RunningHub, slurm: Slurm, alice: HubCli
 async def test_job_that_begins_while_the_hub_is_away(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
-    """A job that begins while there is no Hub waits for one, and is served then."""
+    """A job that begins while there is no Hub waits for the Hub, and is served then."""
     job_id = await queued(hub, alice)
     hub.kill()
     run("scontrol", "release", job_id)
@@ -172,7 +173,8 @@ async def test_job_that_begins_while_the_hub_is_away(
 async def test_resumed_start_can_be_cancelled(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
-    """DELETE of a start that a restart interrupted ends its job; the next start is a fresh one."""
+    """DELETE of a start that a restart has interrupted ends its job; the next start is a new
+    one."""
     job_id = await queued(hub, alice)
     await restart(hub)
     await pending(hub)
@@ -191,10 +193,11 @@ async def test_resumed_start_can_be_cancelled(
     await alice.stop()
 
 
-async def test_job_that_died_meanwhile_is_told(
+async def test_queued_job_that_was_cancelled_meanwhile(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
-    """A queued job that was cancelled while there was no Hub: its user reads so, the Hub is up."""
+    """If a queued job is cancelled while there is no Hub, the next Hub starts, and the job's user
+    reads what happened."""
     job_id = await queued(hub, alice)
 
     await restart(hub, slurm, end=job_id)
@@ -211,7 +214,7 @@ async def test_job_that_died_meanwhile_is_told(
 async def test_running_server_that_died_meanwhile(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
-    """A server whose job ended while there was no Hub is no server; its token is revoked."""
+    """A server whose job ended while there was no Hub is gone, and its token is revoked."""
     await alice.start()
     await alice.wait_ready(timeout=60)
     state = await hub.state("alice")
@@ -250,7 +253,8 @@ async def test_killed_in_the_middle_of_a_submission(
 async def test_killed_before_the_submission(
     hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path
 ) -> None:
-    """A start that no job came of is told as failed, once no agent can be at work any more."""
+    """A start without a job is shown as failed as soon as no agent can be at work on it any
+    more."""
     (commands / "fail-sbatch").touch()
     with pytest.raises(HubClientError, match="Unable to contact slurm controller"):
         await alice.start()
@@ -263,9 +267,10 @@ async def test_killed_before_the_submission(
 async def test_stop_outlasts_a_scheduler_that_is_down(
     hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path, how: str
 ) -> None:
-    """A stop that the scheduler doesn't take goes on, over a restart of the Hub, until it does.
+    """A stop that the scheduler does not accept goes on, over a restart of the Hub, until it does.
 
-    A Hub that is shut down cancels the stop, and JupyterHub then forgets the server."""
+    A Hub that is shut down cancels the stop, and JupyterHub then forgets the server.
+    """
     await alice.start()
     await alice.wait_ready(timeout=60)
     job_id = (await hub.state("alice"))["job_id"]
@@ -308,8 +313,8 @@ async def test_shutdown_leaves_jobs_alone(hub: RunningHub, slurm: Slurm, alice: 
 
 
 async def test_shutdown_that_ends_the_servers(slurm: Slurm) -> None:
-    """With cleanup_servers, JupyterHub's default, the Hub ends soon and leaves no job and no file:
-    it cancels what is still under way, and would wait for ever for what can't be."""
+    """With cleanup_servers, JupyterHub's default, the Hub ends soon and leaves no job and no file.
+    It cancels what is under way; otherwise it would wait for ever."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
     hub = RunningHub(slurm, config="c.JupyterHub.cleanup_servers = True\n")
@@ -331,7 +336,8 @@ async def test_shutdown_that_ends_the_servers(slurm: Slurm) -> None:
 async def test_hub_is_not_killed_by_a_vanished_account(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
-    """A server whose account is gone after a restart stays as it is; the Hub comes up."""
+    """If a server's account no longer exists after a restart, the server stays as it is, and the
+    Hub starts."""
     name = "unispawner-gone"
     run("useradd", "--create-home", "--groups", "hubusers", name, check=False)
     gone = await hub.client(name)

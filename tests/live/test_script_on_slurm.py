@@ -1,4 +1,4 @@
-"""The script's directives as the real sbatch reads them."""
+"""How the real sbatch reads the directives of our scripts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from unispawner.script.rendering import render_script
     ],
 )
 def test_sbatch_reads_values_as_they_are(slurm: Slurm, value: str) -> None:
-    """sbatch understands a quoted value as it was meant: the held job shows what was understood."""
+    """sbatch reads a quoted value unchanged; the held job shows what it has read."""
     spec = JobSpec(name=value, custom_attributes={"slurm.hold": True, "slurm.comment": value})
     done = subprocess.run(
         ["sbatch", "--parsable", "--output=/dev/null", "--chdir=/"],

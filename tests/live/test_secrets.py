@@ -1,4 +1,4 @@
-"""What another user can learn of a server on a real scheduler: none of its secrets."""
+"""Another user learns none of a server's secrets on a real scheduler."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
 
 
 async def test_another_user_sees_no_secret(hub: RunningHub, cluster: Cluster) -> None:
-    """Neither the server's token nor a value of its environment: not in what the scheduler's
-    commands list, not in any process's arguments or environment, not in any file of the nodes'
-    spool folders, the users' homes or the usual temporary places. Its own user does find them."""
+    """Another user finds neither the server's token nor a value of its environment: not in the
+    listings of the scheduler's commands, not in the arguments or environment of a process, not in a
+    file of the nodes' spool folders, the users' homes or the usual temporary folders. The same
+    search finds them for the server's own user."""
     alice = await hub.client("alice")
     await alice.start()
     await alice.wait_ready(timeout=60)

@@ -1,4 +1,4 @@
-"""The examples of batchspawner's documentation, the one word changed, on a TORQUE of scripts."""
+"""The examples of batchspawner's documentation with the one word changed, on a scripted TORQUE."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ c.Spawner.poll_interval = 2
 
 
 class ScriptedTorque(Cluster):
-    """qsub, qstat and qdel that are scripts; jobs run on the Hub's own host."""
+    """A TORQUE whose qsub, qstat and qdel are scripts; jobs run on the Hub's own host."""
 
     name = "torque"
     hub_ip = "127.0.0.1"
@@ -60,7 +60,7 @@ class ScriptedTorque(Cluster):
         return {one for one in alive if jobs[one].read_text().rpartition(")")[2].split()[0] != "Z"}
 
     def cancel_named(self, name: str) -> None:
-        """There is none but those that the tests have stopped."""
+        """Cancel nothing: the tests have stopped all jobs."""
 
     def cancel(self, job_id: str, user: str) -> None:
         raise NotImplementedError
@@ -74,7 +74,7 @@ class ScriptedTorque(Cluster):
 
 @pytest.fixture(scope="module")
 def torque() -> Iterator[ScriptedTorque]:
-    """The commands, and names for the host that they run jobs on."""
+    """Give the commands, and names for the host that they run jobs on."""
     if reason := ScriptedTorque.why_not():
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="unispawner-torque-"))
@@ -93,7 +93,8 @@ def torque() -> Iterator[ScriptedTorque]:
 
 
 def _edit_hosts(add: str = "", remove: str = "") -> None:
-    """Change /etc/hosts, in place: in a container it may be a bind mount; ci/* change it, too."""
+    """Change /etc/hosts in place, because in a container it may be a bind mount, and ci/* change
+    it, too."""
     with open("/run/unispawner-ci.lock", "w") as lock, open("/etc/hosts", "r+") as hosts:
         fcntl.flock(lock, fcntl.LOCK_EX)
         text = hosts.read()
@@ -104,7 +105,7 @@ def _edit_hosts(add: str = "", remove: str = "") -> None:
 
 @pytest.fixture(scope="module", params=["torque_config.py", "profiles_config.py"])
 async def hub(request: pytest.FixtureRequest, torque: ScriptedTorque) -> AsyncIterator[RunningHub]:
-    """A Hub with the one example or the other."""
+    """Give a Hub with each of the two examples."""
     site = SITE.format(
         folder=str(torque.folder_of_commands), singleuser=find_program("jupyterhub-singleuser")
     )
@@ -137,7 +138,8 @@ async def _stop(torque: ScriptedTorque, alice: HubClient, name: str, number: str
 
 @FIRST
 async def test_the_first_example(hub: RunningHub, torque: ScriptedTorque) -> None:
-    """A kernel answers; the server is at the name that state_exechost_exp makes of the node's."""
+    """A kernel answers, and the server is at the name that state_exechost_exp makes of the node's
+    name."""
     alice = await hub.client("alice")
     await alice.start()
     number = await _answers(hub, torque, alice, "")
@@ -148,8 +150,8 @@ async def test_the_first_example(hub: RunningHub, torque: ScriptedTorque) -> Non
 
 @SECOND
 async def test_the_second_example(hub: RunningHub, torque: ScriptedTorque) -> None:
-    """The form has the five profiles; one that is chosen there starts with its own settings on top
-    of the general ones, and survives a restart of the Hub."""
+    """The form has the five profiles. A chosen one starts with its own settings in addition to the
+    general ones, and survives a restart of the Hub."""
     alice = await hub.client("alice")
     page = (await alice.request("GET", "hub/spawn/alice")).body.decode()
     for text in ("Local server", "Mesabi - 12 cores, 128 GB, 4 hours", 'value="lab"'):
@@ -171,7 +173,8 @@ async def test_the_second_example(hub: RunningHub, torque: ScriptedTorque) -> No
 
 @SECOND
 async def test_a_profile_by_the_api(hub: RunningHub, torque: ScriptedTorque) -> None:
-    """As user_options; a missing or a crafted key is an error that names those there are."""
+    """A profile may be chosen as user_options in the API; a missing or wrong key is an error that
+    names the possible ones."""
     alice = await hub.client("alice")
     await alice.start("lab", {"profile": "lab"})
     number = await _answers(hub, torque, alice, "lab")

@@ -1,4 +1,4 @@
-"""What the real sudo and visudo make of the line that administrators are given."""
+"""How the real sudo and visudo treat the line that administrators are given."""
 
 from __future__ import annotations
 
@@ -69,10 +69,8 @@ def can_have_a_sandbox() -> bool:
 
 @pytest.mark.skipif(not can_have_a_sandbox(), reason="needs root, sudo and a mount namespace")
 def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
-    """With only our line a Hub can run the agent as a member of the group, and nothing else.
-
-    The Hub is another ordinary account, in no group; the line is in a mount namespace.
-    """
+    """With only our line a Hub can run the agent as a member of the group, and nothing else. The
+    Hub is another ordinary account without groups, and the line is in a mount namespace."""
     hub, user = ordinary_accounts(2)
     group = grp.getgrgid(user.pw_gid).gr_name
     run_as = Sudo(sys.executable)

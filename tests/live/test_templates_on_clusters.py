@@ -1,6 +1,6 @@
-"""Sets of templates in the new spawner: a real Hub, and each real scheduler by its commands alone.
+"""Sets of templates in UniSpawner: a real Hub, and each real scheduler by its commands alone.
 
-Each test has servers of its own name, so that none meets what another left.
+Each test uses its own server names, so that no test meets what another has left.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ASKS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
-    """A Hub that knows each scheduler by the set of its name."""
+    """Give a Hub that uses each scheduler by its set of templates."""
     config = CONFIG.format(template=cluster.name, secret=SECRET)
     async with running_hub(cluster, config=config) as running:
         yield running
@@ -54,7 +54,7 @@ async def alice(hub: RunningHub) -> HubClient:
 
 
 async def answers(hub: RunningHub, cluster: Cluster, alice: HubClient, name: str) -> dict[str, Any]:
-    """Start a server, hear its kernel, and return the server's state."""
+    """Start a server, wait for its kernel's answer, and return the server's state."""
     await start(alice, name)
     state = await hub.state("alice", name)
     where = "import os, socket; print(os.getuid(), socket.gethostname(), os.getcwd())"
@@ -72,8 +72,9 @@ async def stops(cluster: Cluster, alice: HubClient, name: str, state: dict[str, 
 
 
 async def test_a_kernel_answers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """From inside a job on another host, under the user's own account, and the launcher writes to
-    the log. That it is cancelled at the command line the Hub notices soon, and nothing is left."""
+    """A kernel answers from a job on another host under the user's own account, and the launcher
+    writes to the log. If the job is cancelled at the command line, the Hub notices soon, and
+    nothing is left."""
     hub.set("alice", "asks", **ASKS[cluster.name])
     state = await answers(hub, cluster, alice, "asks")
     assert "unispawner: reported" in Path(log_of(state)).read_text()
@@ -91,8 +92,8 @@ async def test_a_kernel_answers(hub: RunningHub, cluster: Cluster, alice: HubCli
 
 @pytest.mark.parametrize("cluster", [pytest.param("slurm", marks=pytest.mark.slurm)], indirect=True)
 async def test_in_a_job_step(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
-    """With srun before the command, as batchspawner's own default has it, the server's environment
-    comes from its file all the same, and a stop reaches it."""
+    """With srun before the command, as in batchspawner's default script, the server's environment
+    still comes from its file, and a stop reaches the server."""
     hub.set("alice", "step", custom_attributes={"template.srun": "srun"})
     state = await answers(hub, cluster, alice, "step")
     step = await alice.run_cell("import os; print(os.environ['SLURM_STEP_ID'])", "step")
@@ -103,25 +104,25 @@ async def test_in_a_job_step(hub: RunningHub, cluster: Cluster, alice: HubClient
 async def test_a_server_that_can_not_be_started(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """Its user sees what the launcher said, though the template's output goes elsewhere."""
+    """The user sees the launcher's error, although the template sends the output elsewhere."""
     hub.set("alice", "dies", cmd=["no-such-server"])
     before = cluster.active(user="alice")
     with suppress(HubClientError):  # it may fail before or after the answer
         await alice.start("dies")
 
-    async def told() -> bool:
+    async def is_shown() -> bool:
         return "cannot start no-such-server" in await pending_page(alice, "dies")
 
-    await until(told, "the page shows the launcher's words", PATIENCE)
+    await until(is_shown, "the page shows the launcher's words", PATIENCE)
     await until(lambda: cluster.active(user="alice") <= before, "alice has no new jobs")
 
 
 async def test_another_user_sees_no_secret(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """Neither in what the scheduler's commands list, nor in a process, nor in any file: these
-    scripts are read from standard input, and their options name variables. A stop leaves nothing
-    but the log."""
+    """Another user finds the secrets neither in listings nor in processes nor in files, although
+    these scripts are read from standard input and their options name variables. A stop leaves
+    nothing but the log."""
     await start(alice, "secret")
     state = await hub.state("alice", "secret")
     token = await alice.run_cell('import os; print(os.environ["JUPYTERHUB_API_TOKEN"])', "secret")
@@ -170,7 +171,8 @@ squeue -h -j "$1" -o '%u %T %B'
 
 @pytest.fixture(scope="module")
 def own_set() -> Iterator[Path]:
-    """A folder as an administrator would make it; that of a test is nobody else's to read."""
+    """Give a folder with a set of templates as an administrator makes it; a test's own folder can't
+    be read by others."""
     folder = Path(tempfile.mkdtemp(prefix="unispawner-set-"))
     try:
         (folder / "dialect.ini").write_text(OWN + "\n[fields]\nmemory = {mebibytes}M\n")
@@ -184,9 +186,9 @@ def own_set() -> Iterator[Path]:
 
 
 async def test_a_site_of_its_own_kind(slurm: Slurm, own_set: Path) -> None:
-    """A set without a command for everybody's jobs: each job is asked for by its id, by a program
-    of the set's own, and told to be its user's; the script is submitted as a file, has a name, and
-    writes our log itself."""
+    """A set without a command for all users' jobs works. Each job is queried by its id, by a
+    program of the set, which reports the job's user; the script is submitted as a file, has a name,
+    and writes our log itself."""
     config = CONFIG.format(template=str(own_set), secret=SECRET)
     async with running_hub(slurm, config=config) as hub:
         alice = await hub.client("alice")

@@ -1,7 +1,7 @@
-"""What tests share. It is importable as ``support``, for pyproject.toml has tests/ on the path."""
+"""What tests share. It is imported as ``support``: pyproject.toml puts tests/ on Python's path."""
 
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OUTPUTS = CHECKOUT / "tests" / "outputs"
-"""What schedulers' commands have printed, as it was printed."""
+"""The folder with the real output of schedulers' commands."""

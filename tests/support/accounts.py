@@ -1,4 +1,4 @@
-"""Accounts of this host for tests that need an ordinary one."""
+"""Ordinary accounts of this host for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pwd
 import pytest
 
 LOWEST, HIGHEST = 1000, 60_000
-"""The uids that Linux distributions give to people; `nobody` is above them."""
+"""The uids that Linux distributions give to people; `nobody` has a higher one."""
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 
@@ -19,8 +19,8 @@ def own_account() -> pwd.struct_passwd:
 
 
 def ordinary_accounts(count: int) -> list[pwd.struct_passwd]:
-    """Return that many ordinary accounts, alice and bob of ci/ first; skip the test if there are
-    fewer."""
+    """Return ordinary accounts, alice and bob of ci/ first; skip the test if there are fewer than
+    ``count``."""
     found = [entry for entry in pwd.getpwall() if LOWEST <= entry.pw_uid < HIGHEST]
     if len(found) < count:
         pytest.skip(f"needs {count} ordinary accounts")
@@ -28,9 +28,9 @@ def ordinary_accounts(count: int) -> list[pwd.struct_passwd]:
 
 
 def ordinary_account() -> pwd.struct_passwd:
-    """Return the account that runs the tests, or for root an ordinary one.
+    """Return the account that runs the tests, or an ordinary one if root runs them.
 
-    The own account comes first because a directory service need not list it.
+    A directory service need not list the own account, so it comes first.
     """
     own = own_account()
     return own if LOWEST <= own.pw_uid < HIGHEST else ordinary_accounts(1)[0]

@@ -1,4 +1,4 @@
-"""The agent as what it is: a process of an ordinary account."""
+"""The agent as a real process of an ordinary account."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MARK = "0123456789abcdef"
 
 @dataclass
 class Done:
-    """How the agent ended."""
+    """The outcome of a run of the agent."""
 
     status: int
     stdout: bytes
@@ -55,7 +55,7 @@ class Done:
 
 @dataclass
 class Agent:
-    """An account, a directory of its own, and the agent run as it."""
+    """An account with a directory of its own, and the agent that runs as this account."""
 
     account: pwd.struct_passwd
     directory: Path
@@ -82,13 +82,13 @@ class Agent:
 
     @property
     def groups(self) -> list[int]:
-        """The groups that the agent's process has."""
+        """The groups of the agent's process."""
         if os.getuid() == self.account.pw_uid:
             return os.getgroups()
         return os.getgrouplist(self.account.pw_name, self.account.pw_gid)
 
     def as_user(self) -> dict[str, Any]:
-        """Return what makes subprocess start something as the account."""
+        """Return the arguments with which subprocess starts a process as the account."""
         if os.getuid() == self.account.pw_uid:
             return {}
         return {
@@ -122,13 +122,13 @@ class Agent:
         return Done(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
 
     def own(self, path: Path) -> Path:
-        """Give a path to the account."""
+        """Make the account the owner of a path."""
         if os.getuid() == 0:
             os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
         return path
 
     def spec(self, command: str, **fields: Any) -> JobSpec:
-        """A job whose shell runs a command before the server, which is `true`."""
+        """Return a job whose shell runs a command before the server, which is `true`."""
         values = {"executable": "true", "prologue": command, "mark": MARK, **fields}
         return JobSpec(**{"directory": str(self.directory), **values})
 
@@ -136,7 +136,7 @@ class Agent:
         return self.call("submit", spec=spec.to_dict(), **{"shell": "/bin/sh", **arguments})
 
     def fake_command(self, name: str, text: str) -> str:
-        """Make a command; the directory, for `scheduler_path`."""
+        """Write a command; return its directory, for `scheduler_path`."""
         folder = self.directory / "bin"
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -145,7 +145,8 @@ class Agent:
 
 
 def as_same_user(account: Account, state_dir: Path, *, shared: bool = False) -> AgentClient:
-    """Return a client for the local scheduler whose agent runs as whoever runs the tests."""
+    """Return a client for the local scheduler whose agent runs as the account that runs the
+    tests."""
     return AgentClient(
         account=account,
         scheduler=get_scheduler("local"),
@@ -166,10 +167,10 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 @contextmanager
 def agent_of_a_user() -> Iterator[Agent]:
-    """Give the agent of the account that runs the tests, or for root of an ordinary one."""
+    """Give an agent of the account that runs the tests, or of an ordinary one if root runs them."""
     own = own_account()
     account = own if own.pw_uid else ordinary_account()
-    # Not tmp_path: others than root can't reach into that.
+    # Not tmp_path, which only its owner and root can enter.
     directory = Path(tempfile.mkdtemp(prefix="unispawner-test-"))
     found = Agent(account, directory)
     found.own(directory)
@@ -181,7 +182,7 @@ def agent_of_a_user() -> Iterator[Agent]:
 
 
 def _kill_jobs(directory: Path) -> None:
-    """End what local jobs a test left: those whose script lies in its directory."""
+    """End the local jobs that a test has left, which are those whose script is in its directory."""
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             pid = int(command.parent.name)

@@ -1,4 +1,4 @@
-"""A site's subclass of a legacy class, as its tests have it."""
+"""A site's subclass of a legacy class, as a site's own tests have it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOST, JOB, PORT, TOKEN = "userhost123", "12345", 54321, "a token that nobody may
 
 
 class Dummy(BatchSpawnerRegexStates):
-    """A site's class whose commands are echo's."""
+    """A site's class whose commands are echo."""
 
     exec_prefix = ""
     batch_submit_cmd = Unicode(f"cat > /dev/null; echo {JOB}")

@@ -17,16 +17,16 @@ from support.hub import PASSWORD, RunningHub
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 TIMEOUT = 20_000
-"""Milliseconds that an action or an expectation may take."""
+"""How long (milliseconds) an action or an expectation may take."""
 
 
 def find_browser() -> str | None:
-    """The path of a browser."""
+    """Return the path of a browser; None if there is none."""
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
 def why_no_browser() -> str:
-    """Why there is no browser to test with; empty if there is one."""
+    """Return why there is no browser to test with; empty if there is one."""
     if find_spec("playwright") is None:
         return "Playwright is not installed (pip install unispawner[test])"
     if find_browser() is None:
@@ -36,12 +36,12 @@ def why_no_browser() -> str:
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Any]:
-    """A browser; what it has open is closed with it."""
+    """Give a browser; it is closed with all its pages."""
     from playwright.async_api import async_playwright, expect
 
     expect.set_options(timeout=TIMEOUT)
     async with async_playwright() as playwright:
-        # As root there is no sandbox; all pages are the tests' own.
+        # As root Chromium has no sandbox; all pages are the tests' own.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = await playwright.chromium.launch(
             executable_path=find_browser(), args=[*arguments, "--disable-dev-shm-usage"]
@@ -53,9 +53,9 @@ async def open_browser() -> AsyncIterator[Any]:
 
 
 async def sign_in(browser: Any, hub: RunningHub, user: str, **options: Any) -> Any:
-    """A page in a context of its own, in which a user has logged in.
+    """Return a page in a context of its own, in which a user has logged in.
 
-    Its `problems` are what scripts of the Hub's pages raise, and what they ask of another host.
+    Its `problems` are the errors of scripts on the Hub's pages, and requests to other hosts.
     """
     context = await browser.new_context(locale="en-GB", timezone_id="UTC", **options)
     context.set_default_timeout(TIMEOUT)
@@ -72,7 +72,7 @@ async def sign_in(browser: Any, hub: RunningHub, user: str, **options: Any) -> A
 
 
 def _note(page: Any, problem: str) -> None:
-    if "/hub/" in page.url:  # and not of a user's server
+    if "/hub/" in page.url:  # pages of a user's server do not count
         page.problems.append(problem)
 
 

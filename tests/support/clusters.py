@@ -1,4 +1,4 @@
-"""The real schedulers of ci/, asked as root with their own commands: what tests compare with."""
+"""The real schedulers of ci/, queried as root with their own commands to compare with."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ VARIABLES = (
     *("SLURM_CONF", "CONDOR_CONFIG"),
     *("SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"),
 )
-"""What schedulers' commands find in their environment; ci/*/up prints it."""
+"""The variables that schedulers' commands need; ci/*/up prints them."""
 
 
 def run(*command: str, user: str = "", check: bool = True, stdin: str = "") -> str:
-    """Run a command, as another user from a clean login if one is given; return what it prints.
+    """Run a command and return what it prints; with ``user``, run it in a clean login of that user.
 
-    With `check`, an exit status other than 0 fails the test; else its words come back as well.
+    With `check`, a failure fails the test; without, error output is returned, too.
     """
     if user:
         found = shutil.which(command[0])
@@ -44,23 +44,23 @@ def run(*command: str, user: str = "", check: bool = True, stdin: str = "") -> s
 
 
 class Cluster(abc.ABC):
-    """One real scheduler.
+    """A real scheduler.
 
     Attributes
     ----------
     job_variable
-        The variable of a job's environment that holds its id; empty if there is none.
+        The variable of a job's environment with the job's id; empty if there is none.
     refused
-        For the name of a server, settings that the scheduler refuses and what it says then.
+        By the name of a server: settings that the scheduler refuses, and its words.
     too_much
-        Settings of a job that is accepted and can never start, and what its user is told.
+        Settings of a job that is accepted and can never start, and what its user reads.
     held
-        Settings of a job that waits until somebody releases it, and what its user is told.
+        Settings of a job that waits until somebody releases it, and what its user reads.
     cancelled, died
-        What its user is told of a job that was cancelled, and of one that ended with status 3.
+        What the user reads about a job that was cancelled, and one that ended with status 3.
     stuck
-        Settings of a job that the scheduler gives up but keeps, and what its user is told; none
-        where there is no such thing.
+        Settings of a job that the scheduler gives up but keeps, and what its user reads; None if
+        the scheduler has no such jobs.
     """
 
     name: ClassVar[str]
@@ -75,38 +75,38 @@ class Cluster(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def why_not(cls) -> str:
-        """Why it isn't here; empty if it is."""
+        """Return why the scheduler can't be used here; empty if it can."""
 
     @property
     @abc.abstractmethod
     def hub_ip(self) -> str:
-        """The address that nodes know this host by."""
+        """The address by which nodes reach this host."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its commands need: for c.UniSpawner.scheduler_environment."""
+        """The variables that its commands need: for c.UniSpawner.scheduler_environment."""
         return {}
 
     @property
     def path(self) -> str:
-        """Where its commands are, if not on the usual path: for c.UniSpawner.scheduler_path."""
+        """The folder of its commands if it is not on PATH: for c.UniSpawner.scheduler_path."""
         return ""
 
     @abc.abstractmethod
     def active(self, *, user: str = "", name: str = "") -> set[str]:
-        """The ids of jobs that wait or run; one that is being taken down does neither."""
+        """Return the ids of jobs that wait or run, without those that are being ended."""
 
     @abc.abstractmethod
     def cancel(self, job_id: str, user: str) -> None:
-        """Cancel a job as its user would at the command line."""
+        """Cancel a job as its user does at the command line."""
 
     @abc.abstractmethod
     def cancel_named(self, name: str) -> None:
-        """Cancel all jobs of that name, of whoever they are."""
+        """Cancel all users' jobs of this name."""
 
     @property
     def folder(self) -> str:
-        """Where ci/*/up keeps the daemons' files, the nodes' spool folders among them."""
+        """The folder in which ci/*/up keeps the daemons' files, with the nodes' spool folders."""
         return os.environ.get(
             f"UNISPAWNER_{self.name.upper()}_DIR",
             f"/var/tmp/unispawner-{self.name}",
@@ -114,15 +114,15 @@ class Cluster(abc.ABC):
 
     @abc.abstractmethod
     def listings(self, job_id: str) -> list[list[str]]:
-        """Every command that shows jobs, as it shows most; they need not succeed."""
+        """Return all commands that show jobs, with the options that show most; they may fail."""
 
     @abc.abstractmethod
     def owner_and_host(self, job_id: str) -> tuple[str, str]:
-        """The account of a running job, and the short name of its (first) host."""
+        """Return the account of a running job, and the short name of its (first) host."""
 
 
 def why_no_answer(*command: str, up: str) -> str:
-    """Why a command does not answer; empty if it does."""
+    """Return why a command does not answer; empty if it does."""
     if shutil.which(command[0]) is None:
         return f"there is no {command[0]} on PATH (sudo {up} brings it up)"
     try:
@@ -160,7 +160,7 @@ class Slurm(Cluster):
 
     @property
     def hub_ip(self) -> str:
-        """slurmctld's."""
+        """The address of slurmctld's host."""
         return self.config("SlurmctldHost[0]").rpartition("(")[2].rstrip(")")
 
     @property
@@ -169,17 +169,17 @@ class Slurm(Cluster):
         return {"SLURM_CONF": conf} if conf else {}
 
     def config(self, name: str) -> str:
-        """A setting as `scontrol show config` has it."""
+        """Return a setting of `scontrol show config`."""
         match = re.search(rf"^{re.escape(name)}\s*=\s*(.*)$", self._show("config"), re.MULTILINE)
         assert match, f"there is no {name} in scontrol show config"
         return match[1].strip()
 
     def job(self, job_id: str) -> dict[str, str]:
-        """What `scontrol show job` says, by field."""
+        """Return the fields of `scontrol show job`."""
         return _fields(self._show("-o", "job", job_id))
 
     def node(self, name: str) -> dict[str, str]:
-        """What `scontrol show node` says, by field."""
+        """Return the fields of `scontrol show node`."""
         return _fields(self._show("-o", "node", name))
 
     def _show(self, *what: str) -> str:
@@ -219,7 +219,7 @@ class Slurm(Cluster):
 
 
 def _fields(line: str) -> dict[str, str]:
-    """Read `Name=value Name=value`: a value goes on until the next name."""
+    """Read `Name=value Name=value`: a value ends where the next name begins."""
     pairs = re.findall(r"(?:^| )([A-Za-z][\w:/-]*)=(.*?)(?=(?: [A-Za-z][\w:/-]*=)|$)", line)
     return {name: value.strip() for name, value in reversed(pairs)}
 
@@ -243,10 +243,10 @@ class GridEngine(Cluster):
         "is queued",
     )
     held: ClassVar = ({"custom_attributes": {"gridengine.h": True}}, "the job is held")
-    cancelled = "Grid Engine does not know the job any more"  # it has no account of its wait
+    cancelled = "Grid Engine does not know the job any more"  # the accounting has no waiting jobs
     died = "the job ended with exit status 3"
     stuck: ClassVar = (
-        # With DRMAA a job whose start fails is no more, and the accounting knows why.
+        # With DRMAA a job whose start fails is deleted, and the accounting has the reason.
         {"use_drmaa": False, "custom_attributes": {"gridengine.wd": "/nowhere/at/all"}},
         "can't chdir to /nowhere/at/all",
     )
@@ -395,14 +395,14 @@ _reasons: dict[str, str] = {}
 
 
 def why_not(name: str) -> str:
-    """Why a scheduler is left out, asked once; empty if it is there."""
+    """Return why a scheduler can't be used here; empty if it can. It is checked once."""
     if name not in _reasons:
         _reasons[name] = CLUSTERS[name].why_not()
     return _reasons[name]
 
 
 def cluster_of(name: str) -> Cluster:
-    """A real scheduler; the test is skipped if it isn't here."""
+    """Return a real scheduler; skip the test if it is not here."""
     if reason := why_not(name):
         pytest.skip(f"no {name}: {reason}")
     return CLUSTERS[name]()

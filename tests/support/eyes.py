@@ -1,4 +1,4 @@
-"""What a user can see of others' jobs: every listing, every process, every file."""
+"""What a user can see of other users' jobs: all listings, processes and files."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ for folder in sys.argv[2:]:
             if changed(path):
                 has(path)
 """
-"""Prints the paths of processes and files in which one of the words on standard input is found. The
-first argument is the time since when a file may have been written."""
+"""Prints the paths of processes and files that contain one of the words on standard input. Files
+that were last changed before the time in the first argument are skipped."""
 
 BEFORE_ANY_SECRET = time.time() - 5
-"""Tests think of their secrets after this, so that no older file can hold one; some seconds for a
-file system with a clock of its own. To read all of a virtual environment would take most of a
-test's time."""
+"""Tests make up their secrets after this moment, so no older file can have one. Some seconds are
+allowed for a file system with another clock. Reading a whole virtual environment would take most of
+a test's time."""
 
 
 def look_around(user: str, words: list[str], folders: list[str]) -> list[str]:
-    """Return the paths in which a user finds one of these words."""
+    """Return the paths of files and processes in which a user can find one of these words."""
     since = str(BEFORE_ANY_SECRET)
     command = shlex.join(["/usr/bin/python3", "-I", "-c", LOOK_AROUND, since, *folders])
     return run("/bin/sh", "-c", command, user=user, stdin="\n".join(words)).splitlines()
 
 
 async def assert_hidden(cluster: Cluster, job_id: str, words: list[str]) -> None:
-    """No word is in what bob can see of a job: not in what the scheduler's commands list, not in
-    any process's arguments or environment, not in any file of the nodes' spool folders, the users'
-    homes or the usual temporary places."""
+    """Assert that bob can see none of these words: not in the listings of the scheduler's commands,
+    not in the arguments or environment of a process, not in a file of the nodes' spool folders, the
+    users' homes or the usual temporary folders."""
     listed = 0
     for command in cluster.listings(job_id):
         text = await asyncio.to_thread(run, *command, user="bob", check=False)
@@ -71,8 +71,8 @@ async def assert_hidden(cluster: Cluster, job_id: str, words: list[str]) -> None
 
 
 async def assert_seen_by_alice(path: str, words: list[str]) -> None:
-    """The same eyes do find the words where alice may look: in this file, and in a process's
-    environment, but in no process's arguments."""
+    """Assert that the same search finds the words where alice may read them: in this file and in a
+    process's environment, but in no process's arguments."""
     seen = await asyncio.to_thread(look_around, "alice", words, ["/home/alice/.unispawner"])
     assert path in seen
     assert any(one.startswith("/proc/") and one.endswith("/environ") for one in seen)

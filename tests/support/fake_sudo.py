@@ -1,4 +1,4 @@
-"""A sudo that runs a test's own shell commands, and what such commands print."""
+"""A sudo that runs shell commands of a test, and the output of such commands."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class FakeSudo:
     Parameters
     ----------
     folder
-        Where the script is written; it must be first on sudo's PATH.
+        The folder for the script; it must be the first on sudo's PATH.
     account
         The account of the clients.
 
     Attributes
     ----------
     arguments, environment, input
-        The files to which the script writes what it was started with.
+        Files to which the script writes its arguments, its environment and its input.
     """
 
     def __init__(self, folder: Path, account: Account) -> None:
@@ -41,7 +41,7 @@ class FakeSudo:
         self.input = folder / "input"
 
     def __call__(self, text: str, seconds: float = 30.0) -> AgentClient:
-        """Return a client; its sudo runs these shell commands."""
+        """Return a client whose sudo runs these shell commands."""
         self.script.write_text(
             "#!/bin/sh\n"
             f"printf '%s\\n' \"$@\" >{self.arguments}\n"

@@ -1,4 +1,4 @@
-"""Folders that other accounts than the tester's can reach, which pytest's `tmp_path` is not."""
+"""Folders that other accounts can enter, unlike pytest's `tmp_path`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def readable_folder() -> Iterator[Path]:
-    """Give an empty folder that everybody can read; it is removed at the end."""
+    """Give an empty folder that all accounts can read; it is removed at the end."""
     made = Path(tempfile.mkdtemp(prefix="unispawner-test-"))
     made.chmod(0o755)
     try:

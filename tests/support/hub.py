@@ -3,10 +3,10 @@
     hub = RunningHub(Slurm(), config="c.UniSpawner.status_interval = 2")
     await hub.start()
     alice = await hub.client("alice")
-    hub.set("alice", queue_name="long")     # as an administrator's hook would: for her next start
+    hub.set("alice", queue_name="long")     # for her next start, as an administrator's hook does
     await alice.start()
     ...
-    hub.kill()                              # SIGKILL, of the Hub alone
+    hub.kill()                              # kills the Hub alone, with SIGKILL
     await hub.start()                       # the same Hub again
     await hub.close()
 
@@ -98,7 +98,7 @@ c.Spawner.pre_spawn_hook = as_the_test_says
 
 
 async def until(find: Callable[[], Any], what: str, seconds: float = 20, pause: float = 0.1) -> Any:
-    """Return what `find` gives as soon as that is true; it may be a coroutine function."""
+    """Return the result of `find` as soon as it is true; `find` may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:
         found = find()
@@ -111,7 +111,7 @@ async def until(find: Callable[[], Any], what: str, seconds: float = 20, pause: 
 
 
 async def post_form(client: HubClient, path: str, fields: dict[str, str]) -> Any:
-    """Send a page's form, as a browser would; return the answer, redirections not followed."""
+    """Send a page's form as a browser does; return the answer, without following redirections."""
     await client.request("GET", path)
     xsrf = client._cookies.get("_xsrf", urlsplit(client.url("hub/")).path)
     body = urlencode({**fields, "_xsrf": xsrf})
@@ -119,7 +119,7 @@ async def post_form(client: HubClient, path: str, fields: dict[str, str]) -> Any
 
 
 def free_ports(address: str, count: int) -> list[int]:
-    """Ports that nobody listens on just now, all different."""
+    """Return different ports on which nothing listens at the moment."""
     sockets = [socket.create_server((address, 0)) for _ in range(count)]
     ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
@@ -128,13 +128,13 @@ def free_ports(address: str, count: int) -> list[int]:
 
 
 def find_program(name: str) -> str | None:
-    """A program beside the Python that runs the tests, or on PATH."""
+    """Return the path of a program beside the Python that runs the tests, or on PATH."""
     beside = str(Path(sys.executable).parent)
     return shutil.which(name, path=f"{beside}:{os.environ.get('PATH', '')}")
 
 
 def why_no_hub() -> str:
-    """Why a RunningHub can't be had here; empty if it can."""
+    """Return why a RunningHub can't be started here; empty if it can."""
     if os.geteuid() != 0:
         return "only root can start a Hub as a service user"
     for name in ("sudo", "setpriv", "configurable-http-proxy", "jupyterhub-singleuser"):
@@ -153,15 +153,15 @@ class RunningHub:
     Attributes
     ----------
     url
-        Where browsers go: the proxy.
+        The address for browsers, which is the proxy's.
     folder
-        The Hub's own, with configuration, database and log.
+        The Hub's folder, with configuration, database and log.
     job_name
-        The name of this Hub's jobs, and of no others.
+        The name of this Hub's jobs; no other jobs have it.
     """
 
     running: list[RunningHub] = []
-    """Those not closed yet, whose logs are shown when a test fails."""
+    """The Hubs that are not closed; their logs are shown when a test fails."""
 
     def __init__(
         self,
@@ -172,21 +172,21 @@ class RunningHub:
         umask: int = 0o022,
         sudoers: str = "",
     ) -> None:
-        """Nothing is started yet.
+        """Prepare a Hub without starting it.
 
         Parameters
         ----------
         cluster
-            Where its servers run.
+            The cluster that its servers run on.
         config
-            Lines for jupyterhub_config.py; those of the test come last, and so count.
+            Lines for jupyterhub_config.py. They come last, so they override the others.
         prefix
             A command that runs the Hub's command: `["prlimit", "--nofile=512"]`.
         umask
-            The Hub's.
+            The umask of the Hub.
         sudoers
-            The line that lets the Hub act as its users; by default that which administrators of
-            UniSpawner are told to use.
+            The line that lets the Hub act as its users. Default: the line that administrators of
+            UniSpawner are given.
         """
         self._sudoers_line = sudoers
         self.prefix, self.umask = list(prefix), umask
@@ -194,7 +194,7 @@ class RunningHub:
         self.job_name = f"jupyter-{mine}"
         self.folder = Path(tempfile.mkdtemp(prefix="unispawner-hub-"))
         shutil.chown(self.folder, HUB_ACCOUNT, HUB_ACCOUNT)
-        # Of two lines the last counts: a wider one, with SETENV, before what another Hub has left.
+        # The last matching line counts. A wider line, with SETENV, must come after another Hub's.
         self._sudoers = Path(f"/etc/sudoers.d/unispawner-tests-{'z' if sudoers else ''}{mine}")
         self._settings: dict[str, dict[str, dict[str, Any]]] = {}
         self._hub: subprocess.Popen[bytes] | None = None
@@ -232,9 +232,9 @@ class RunningHub:
         self._write("jupyterhub_config.py", text + more)
 
     def _write_sudoers(self) -> None:
-        """Let the Hub act as its users, with the line that administrators are told to use."""
+        """Let the Hub act as its users, with the line that administrators are given."""
         line = self._sudoers_line or Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
-        # sudo reads no file with a dot in its name: it never sees half of one.
+        # sudo ignores files with a dot in the name, so it never reads an incomplete file.
         draft = self._sudoers.with_name(self._sudoers.name + ".new")
         draft.write_text(f"{line}\n")
         draft.chmod(0o440)
@@ -252,12 +252,12 @@ class RunningHub:
         draft.rename(self.folder / name)
 
     def set(self, user: str, server_name: str = "", **settings: Any) -> None:
-        """Set traits of one server's spawner, from its next start on; others go back to theirs."""
+        """Set traits of a server's spawner from its next start on; traits set before are reset."""
         self._settings.setdefault(user, {})[server_name] = settings
         self._write_settings()
 
     def log(self) -> str:
-        """Everything that the Hub has written."""
+        """Return all that the Hub has logged."""
         try:
             return (self.folder / "hub.log").read_text(errors="replace")
         except OSError:
@@ -275,7 +275,7 @@ class RunningHub:
         return self._hub.pid
 
     async def start(self) -> None:
-        """Start the Hub, and the proxy if it doesn't run; return when the Hub answers."""
+        """Start the Hub, and the proxy unless it runs; return when the Hub answers."""
         if self._proxy is None:
             self._write_sudoers()
             self._proxy = self._start_proxy()
@@ -311,7 +311,7 @@ class RunningHub:
         return self._popen(command, "proxy.log", CONFIGPROXY_AUTH_TOKEN=self._proxy_token)
 
     def _popen(self, command: list[str], log: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a command as the Hub's account, which knows nothing of the tests' environment."""
+        """Start a command as the Hub's account, without the environment of the tests."""
         become = ["setpriv", f"--reuid={HUB_ACCOUNT}", f"--regid={HUB_ACCOUNT}", "--init-groups"]
         with open(self.folder / log, "ab") as output:
             return subprocess.Popen(
@@ -331,11 +331,11 @@ class RunningHub:
             )
 
     def kill(self) -> None:
-        """SIGKILL the Hub, and only the Hub."""
+        """Kill the Hub alone, with SIGKILL."""
         self._end_hub(signal.SIGKILL)
 
     async def terminate(self) -> None:
-        """SIGTERM the Hub and wait for its end, as a service manager does."""
+        """End the Hub with SIGTERM, as a service manager does, and wait for its end."""
         await asyncio.to_thread(self._end_hub, signal.SIGTERM)
 
     def _end_hub(self, number: int) -> None:
@@ -345,7 +345,7 @@ class RunningHub:
             self._hub = None
 
     async def close(self) -> None:
-        """Stop the Hub and the proxy, whatever state they are in, and remove their files."""
+        """Stop the Hub and the proxy in any state, and remove their files."""
         try:
             for client in self._clients:
                 client.close()
@@ -359,33 +359,34 @@ class RunningHub:
             RunningHub.running.remove(self)
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    # -- what one asks it ----------------------------------------------------------------------
+    # -- requests to it ------------------------------------------------------------------------
 
     async def client(self, user: str) -> HubClient:
-        """Return a browser in which the user has logged in. It is closed with the Hub."""
+        """Return a browser in which the user has logged in; it is closed with the Hub."""
         client = HubClient(self.url)
         self._clients.append(client)
         await client.login(user, PASSWORD)
         return client
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
-        """Call the Hub's REST API as an administrator; raises HubClientError for 400 and above."""
+        """Call the Hub's REST API as an administrator; raise HubClientError for 400 and above."""
         return await self._call(method, f"{self.url}hub/api/{path}", self._api_token, body)
 
     async def server(self, user: str, server_name: str = "") -> dict[str, Any]:
-        """What the Hub tells an administrator of a server, its saved state included.
+        """Return a server as the Hub shows it to an administrator, with its saved state.
 
-        `{}` if there is none.
+        It is `{}` if there is no server.
         """
         model = await self.api("GET", f"users/{user}?include_stopped_servers")
         return dict(model["servers"].get(server_name) or {})
 
     async def state(self, user: str, server_name: str = "") -> dict[str, Any]:
-        """A server's saved state: `job_id`, `mark`, `host`, `port` …; `{}` if there is none."""
+        """Return a server's saved state: `job_id`, `mark`, `host`, `port` …; `{}` if there is
+        none."""
         return dict((await self.server(user, server_name)).get("state") or {})
 
     async def job_id(self, user: str, server_name: str = "") -> str:
-        """The id of a server's job, as soon as the Hub has one."""
+        """Return the id of a server's job as soon as the Hub has it."""
 
         async def find() -> str:
             return str((await self.state(user, server_name)).get("job_id", ""))
@@ -393,7 +394,7 @@ class RunningHub:
         return str(await until(find, f"a job for {user}'s server {server_name!r}"))
 
     async def routes(self) -> dict[str, str]:
-        """Where the proxy sends each path."""
+        """Return the targets of the proxy's routes, by path."""
         table = await self._call("GET", f"{self._proxy_api_url}/api/routes", self._proxy_token)
         return {path: route["target"] for path, route in table.items()}
 
@@ -417,7 +418,7 @@ class RunningHub:
 
 @contextlib.asynccontextmanager
 async def running_hub(cluster: Cluster, **arguments: Any) -> AsyncIterator[RunningHub]:
-    """A Hub on a cluster; none of its jobs is left."""
+    """Give a Hub on a cluster; at the end none of its jobs is left."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
     running = RunningHub(cluster, **arguments)

@@ -33,7 +33,7 @@ from unispawner.servers.spawner import UniSpawner
 from unispawner.submit_host.host import SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide
 
-# RFC 5737: nobody's own.
+# RFC 5737: addresses for documentation, which no host has.
 NODE, OTHER = "192.0.2.10", "192.0.2.11"
 PATIENCE = 60.0
 
@@ -48,7 +48,7 @@ class FakeSpawner(UniSpawner):
         return self.fake
 
     async def find_scheduler(self) -> None:
-        """There is the one."""
+        """Find nothing: the scheduler is given."""
 
     def agent_client(self, account: Account) -> AgentClient:
         return AgentClient(account, self.fake, self.side, SubmitHost())
@@ -93,7 +93,7 @@ class Hub:
 
 @asynccontextmanager
 async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub]:
-    """A Hub's application; `more` is its configuration beyond what every one needs."""
+    """Give a Hub's application; `more` is added to its configuration."""
     FakeSpawner.fake = FakeScheduler(folder)
     FakeSpawner.side = FakeUserSide(FakeSpawner.fake)
     listener, port = bind_unused_port()
@@ -118,14 +118,14 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
         for job in monitor.jobs:
             monitor.untrack(job)
         if monitor.scheduler is FakeSpawner.fake and monitor._task is not None:
-            # By itself: Python 3.11 hangs when everything is cancelled while a command starts.
+            # Let it end by itself: Python 3.11 hangs if all is cancelled while a command starts.
             await asyncio.wait({monitor._task}, timeout=PATIENCE)
     close_all_sessions()
     app.db.get_bind().dispose()
 
 
 async def _close_http_client() -> None:
-    """Close what JupyterHub 6 has opened to ask its proxy, whose end it leaves to chance."""
+    """Close the client that JupyterHub 6 opens for its proxy and does not close itself."""
     if find_spec("jupyterhub.httpclient"):
         from jupyterhub.httpclient import JupyterHubHTTPClient
 
@@ -133,7 +133,7 @@ async def _close_http_client() -> None:
 
 
 class Server:
-    """A server that is starting: its spawner, its token, its job."""
+    """A server that is starting, with its spawner, its token and its job."""
 
     def __init__(self, spawner: FakeSpawner) -> None:
         self.spawner = spawner
@@ -160,7 +160,7 @@ class Server:
 
     @property
     def info(self) -> JobInfo | None:
-        """What the Hub knows of its job."""
+        """The Hub's last information about the job."""
         tracked = self.spawner.server_job.tracked
         return tracked.info if tracked else None
 
@@ -173,13 +173,14 @@ class Server:
 async def starting_server(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, user: str = "ada"
 ) -> AsyncIterator[Server]:
-    """A user's default server, starting, with a monitor that is fast; it is stopped at the end."""
+    """Give a user's default server while it starts, with a fast monitor; it is stopped at the
+    end."""
     from unispawner.servers import scheduled_job
 
     monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(scheduled_job, "_REPORT_WAITS", 0.2)
-    ordinary_account()  # or the test is skipped
+    ordinary_account()  # skips the test if there is none
     found = Server(hub.user(user).spawners[""])
     yield found
     found.start.cancel()

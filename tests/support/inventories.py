@@ -1,4 +1,4 @@
-"""An inventory of each kind of cluster."""
+"""An inventory for each kind of cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUEUES = Inventory(
         Node("c", False, 128, 0, queues=frozenset({"short", "down"})),
     ),
 )
-"""As of Slurm, PBS, TORQUE and LSF: a job that names no queue goes to the default one."""
+"""Like Slurm, PBS, TORQUE and LSF: a job that names no queue goes to the default queue."""
 NO_DEFAULT = Inventory(
     queues=(Queue("all.q"), Queue("short.q", max_duration=timedelta(minutes=10))),
     nodes=(
@@ -29,10 +29,10 @@ NO_DEFAULT = Inventory(
     ),
     waiting=6,
 )
-"""As of Grid Engine: any queue may take it."""
+"""Like Grid Engine: a job that names no queue may go to any queue."""
 POOL = Inventory(nodes=(Node("a", True, 8, 3, 2, 1), Node("b", True, 4, 4)), waiting=3, running=2)
-"""As of HTCondor, which has no queues."""
+"""Like HTCondor, which has no queues."""
 ONE_HOST = Inventory(nodes=(Node("localhost", cores=2, memory=GIGABYTE),))
-"""As of the local scheduler, which knows nothing of what is idle."""
+"""Like the local scheduler, which does not know what is idle."""
 NOTHING = Inventory()
-"""As of templates."""
+"""Like templates, which report no inventory."""

@@ -1,4 +1,4 @@
-"""What a user does with a server, and what may be left of it: for tests with a real Hub."""
+"""What a user does with a server, and what must not be left of it; for tests with a real Hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.hub import RunningHub, until
 from unispawner.admin.hub_client import Event, HubClient, HubClientError, StartError
 
 PATIENCE = 60
-"""Seconds for a start or a stop, several times what either takes."""
+"""How long (seconds) a start or a stop may take: several times the usual."""
 
 
 async def start(client: HubClient, server_name: str = "") -> None:
@@ -22,16 +22,16 @@ async def start(client: HubClient, server_name: str = "") -> None:
 
 
 async def failing_start(client: HubClient, server_name: str) -> Event:
-    """Start a server that must fail; return the progress's last event."""
+    """Start a server that must fail; return the last event of its progress."""
     try:
         await client.start(server_name)
-    except HubClientError as error:  # it has failed within JupyterHub's slow_spawn_timeout
+    except HubClientError as error:  # it failed within JupyterHub's slow_spawn_timeout
         assert error.status < 500, error
     return await failed_event(client, server_name)
 
 
 async def failed_event(client: HubClient, server_name: str) -> Event:
-    """Follow a start that must fail; return the progress's last event."""
+    """Follow a start that must fail; return the last event of its progress."""
     with pytest.raises(StartError) as raised:
         await client.wait_ready(server_name, timeout=PATIENCE)
     assert raised.value.event.get("failed"), raised.value
@@ -39,14 +39,14 @@ async def failed_event(client: HubClient, server_name: str) -> Event:
 
 
 async def pending_page(client: HubClient, server_name: str) -> str:
-    """The page that a user who waits for a server sees."""
+    """Return the page that a user sees who waits for a server."""
     path = f"hub/spawn-pending/{client.user}/{server_name}".rstrip("/")
     page = await client.request("GET", path)
     return page.body.decode()
 
 
 def private_files(state: dict[str, Any]) -> list[str]:
-    """What there is of a job in its user's `state_dir`, besides the log."""
+    """Return the names of a job's files in its user's `state_dir`, without the log."""
     jobs = os.path.join(pwd.getpwnam(state["account"]).pw_dir, ".unispawner/jobs", state["mark"])
     return sorted(os.listdir(jobs)) if os.path.isdir(jobs) else []
 
@@ -63,12 +63,12 @@ async def nothing_left(cluster: Cluster, state: dict[str, Any]) -> None:
 
 
 def job_folders(user: str) -> set[str]:
-    """The marks of a user's jobs that have private files."""
+    """Return the marks of a user's jobs that have private files."""
     jobs = os.path.join(pwd.getpwnam(user).pw_dir, ".unispawner/jobs")
     return set(os.listdir(jobs)) if os.path.isdir(jobs) else set()
 
 
 async def nothing_new(hub: RunningHub, cluster: Cluster, user: str, before: set[str]) -> None:
-    """Wait until no job of a user's waits or runs, and none but those of `before` has files."""
+    """Wait until no job of the user waits or runs, and only those of `before` have files."""
     await until(lambda: not cluster.active(user=user, name=hub.job_name), f"{user} has no jobs")
     await until(lambda: job_folders(user) <= before, f"{user}'s jobs have no files")

@@ -1,4 +1,4 @@
-"""A spawner in a spawner for tests, without a Hub: a child, and the calls that JupyterHub makes."""
+"""A spawner in a spawner for tests without a Hub: a child, and the calls that JupyterHub makes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AUTH_STATE = {"key": "of the user's"}
 
 
 class Child(Spawner):
-    """A spawner whose server is a word in its state."""
+    """A spawner whose server is only a word in its state."""
 
     queue = Unicode("short").tag(config=True)
     labels = Dict().tag(config=True)
@@ -26,7 +26,7 @@ class Child(Spawner):
     progress_closed = False
 
     async def start(self) -> str:
-        """Start a server with the calls that JupyterHub makes, in its order; return the child."""
+        """Set the job; return the URL."""
         self.job = f"a job in {self.queue}"
         return URL
 
@@ -34,7 +34,7 @@ class Child(Spawner):
         return None if self.job else 0
 
     async def stop(self, now: bool = False) -> None:
-        """Stop a server with the calls that JupyterHub makes, in its order."""
+        """Forget the job, and record that it was stopped."""
         self.stopped, self.job = True, ""
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
@@ -113,17 +113,18 @@ def saved(wrapper: Any) -> dict[str, Any]:
 
 
 class Called:
-    """Hooks that note the spawner they are called with."""
+    """Hooks that record the spawner they are called with."""
 
     def __init__(self) -> None:
         self.with_: dict[str, list[Any]] = {name: [] for name in self.hooks()}
 
     def hooks(self) -> dict[str, Any]:
+        """Return the hooks, each of which records its call."""
+
         def note(name: str) -> Callable[..., None]:
             return lambda spawner, *more: self.with_[name].append((spawner, *more))
 
         def ready(spawner: Any, event: dict[str, Any]) -> dict[str, Any]:
-            """Return the event that the progress page gets when the server is ready."""
             self.with_["progress_ready_hook"].append((spawner,))
             return event
 
@@ -141,9 +142,10 @@ class Called:
         }
 
     def once_with(self, spawner: Any) -> dict[str, list[Any]]:
-        """Return the notes if each hook was called once, with this spawner."""
+        """Return the records after one call of each hook with this spawner."""
         more = {"auth_state_hook": (AUTH_STATE,), "apply_user_options": ({"size": "small"},)}
         return {name: [(spawner, *more.get(name, ()))] for name in self.with_}
 
     def never(self) -> dict[str, list[Any]]:
+        """Return the records before any call."""
         return {name: [] for name in self.with_}

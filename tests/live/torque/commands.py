@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -I
-"""qsub, qstat and qdel of a TORQUE that isn't there: jobs run on this host, as whoever submits.
+"""qsub, qstat and qdel of a TORQUE that does not exist: jobs run on this host, as their submitter.
 
-They answer as TORQUE 4.2.10 does, with the very text of tests/outputs/torque. One file by each of
-the names; what is known of jobs is in files beside them.
+The answers are those of TORQUE 4.2.10, with the very text of tests/outputs/torque. One file is
+installed under each of the names; files beside it have the data about jobs.
 """
 
 import os
