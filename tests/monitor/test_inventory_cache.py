@@ -120,7 +120,7 @@ async def test_the_first_failure_is_told(
         with pytest.raises(SchedulerUnavailable, match="No such file or directory"):
             await cache.get()
     assert 1 == host.commands
-    assert 1 == len([r for r in caplog.records if "inventory is not known" in r.getMessage()])
+    assert 1 == len([r for r in caplog.records if "queues can't be listed" in r.getMessage()])
 
 
 async def test_it_is_asked_again_after_a_pause(

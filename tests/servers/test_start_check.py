@@ -237,7 +237,7 @@ def test_a_scheduler_that_is_down(hub: Hub, command: Callable[[str, str], str]) 
     )
     log = hub.serves(command("squeue", text))
     assert (
-        "No user can start a server until this is solved: scheduler: of those on this host none"
+        "No user can start a server until this is solved: scheduler: none of the schedulers on this"
         in log
     )
     assert "Unable to contact" in log

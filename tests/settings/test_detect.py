@@ -74,7 +74,7 @@ def bin(tmp_path: Path) -> Bin:
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test has found is nothing to the next."""
-    monkeypatch.setattr(detect, "_known", {})
+    monkeypatch.setattr(detect, "_found", {})
 
 
 def make(name: str) -> Scheduler:
@@ -86,7 +86,7 @@ async def find(bin: Bin, **more: str) -> str:
 
 
 async def look(bin: Bin) -> list[Found]:
-    return await detect.look(SubmitHost(), bin.environment, make)
+    return await detect.ask_all(SubmitHost(), bin.environment, make)
 
 
 async def look_for(bin: Bin, name: str) -> Found:
@@ -104,7 +104,7 @@ async def test_the_one_that_answers_is_chosen(bin: Bin, name: str) -> None:
     getattr(bin, name)()
     assert name == await find(bin)
     found = await look_for(bin, name)
-    assert (name, True, "") == (found.name, found.is_it, found.problem)
+    assert (name, True, "") == (found.name, found.confirmed, found.problem)
 
 
 SAYS: list[Any] = [
@@ -145,8 +145,8 @@ async def test_each_is_known_by_what_it_says(
     answers = {option: (out, err, 0 if out else 1), "-xml": (jobs, "", 0), "-h": ("", "", 0)}
     bin.prints(command, answers)
     found = await look_for(bin, name)
-    assert (name, expected) == (found.name, found.is_it)
-    assert (out or err).splitlines()[0] == found.says
+    assert (name, expected) == (found.name, found.confirmed)
+    assert (out or err).splitlines()[0] == found.answer
 
 
 def test_each_says_who_it_is() -> None:
@@ -174,7 +174,7 @@ async def test_what_it_says_is_one_short_line(bin: Bin) -> None:
     """It goes into a message, whatever a program prints."""
     bin.command("squeue", f"printf '%s\\nmore' {'x' * 500}")
     (found,) = await look(bin)
-    assert "x" * 100 == found.says
+    assert "x" * 100 == found.answer
 
 
 # -- what is remembered -------------------------------------------------------------------------
@@ -182,17 +182,17 @@ async def test_what_it_says_is_one_short_line(bin: Bin) -> None:
 
 async def test_it_is_remembered(bin: Bin) -> None:
     """Asked once for each environment: a start does not wait for it, nor for a scheduler down."""
-    with pytest.raises(InvalidJobError, match="not known yet"):
-        detect.known(bin.environment)
+    with pytest.raises(InvalidJobError, match="has not found out yet"):
+        detect.recall(bin.environment)
     bin.slurm()
     assert "slurm" == await find(bin)
-    assert "slurm" == detect.known(bin.environment)
+    assert "slurm" == detect.recall(bin.environment)
     bin.slurm("slurm_load_jobs error: Unable to contact slurm controller", status=1)
     assert "slurm" == await find(bin)
     with pytest.raises(SchedulerUnavailable):
         await find(bin, SLURM_CONF="/another")
-    with pytest.raises(InvalidJobError, match="not known yet"):
-        detect.known({**bin.environment, "SLURM_CONF": "/another"})
+    with pytest.raises(InvalidJobError, match="has not found out yet"):
+        detect.recall({**bin.environment, "SLURM_CONF": "/another"})
 
 
 async def test_a_failure_is_not_remembered(bin: Bin) -> None:
@@ -225,7 +225,7 @@ async def test_none_but_others_of_the_same_name(bin: Bin) -> None:
     with pytest.raises(InvalidJobError) as caught:
         await find(bin)
     assert str(bin.folder) in str(caught.value)
-    expected = "Found:\n  no gridengine: qstat says 'qstat of another kind 1.0'"
+    expected = "Found:\n  not gridengine: qstat prints 'qstat of another kind 1.0'"
     assert expected in str(caught.value)
 
 
@@ -267,7 +267,7 @@ async def test_one_that_hangs_when_it_is_asked_who_it_is(
     monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
     bin.command("qstat", "exec /bin/sleep 60")
     found = await look_for(bin, "gridengine")
-    assert (False, "qstat did not end within 0.3 s.") == (found.is_it, found.problem)
+    assert (False, "qstat did not end within 0.3 s.") == (found.confirmed, found.problem)
     bin.slurm()
     assert "slurm" == await find(bin)
 
@@ -294,7 +294,7 @@ async def test_one_that_cannot_be_run(bin: Bin) -> None:
     """The reason is told, and nothing breaks."""
     bin.command("squeue", "")
     (bin.folder / "squeue").write_text("#!/no/such/shell\n")
-    with pytest.raises(InvalidJobError, match="no slurm: squeue says .squeue can't be run: No "):
+    with pytest.raises(InvalidJobError, match="not slurm: squeue prints .squeue can't be run: No "):
         await find(bin)
 
 
@@ -316,6 +316,6 @@ async def test_commands_have_the_schedulers_own_environment(bin: Bin) -> None:
         return get_scheduler(name, own)
 
     for more, expected in (({}, "/opt/sge cell=west"), ({"SGE_ROOT": "/x"}, "/x cell=west")):
-        all_found = await detect.look(SubmitHost(), {**bin.environment, **more}, made)
+        all_found = await detect.ask_all(SubmitHost(), {**bin.environment, **more}, made)
         (found,) = [one for one in all_found if one.name == "gridengine"]
-        assert f"SGE 8.1.9 root={expected}" == found.says
+        assert f"SGE 8.1.9 root={expected}" == found.answer

@@ -269,9 +269,9 @@ def test_the_root_that_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_server_of_auto_comes_back_without_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of "auto" is restored without a look-up, because the state names its scheduler."""
-    monkeypatch.setattr(detect, "_known", {})
+    monkeypatch.setattr(detect, "_found", {})
     now = spawner("auto")
-    with pytest.raises(InvalidJobError, match="not known yet"):
+    with pytest.raises(InvalidJobError, match="has not found out yet"):
         now.get_scheduler()
     now.load_state(saved("slurm"))
     assert get_scheduler("slurm") == now.get_scheduler()

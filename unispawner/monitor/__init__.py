@@ -1,1 +1,1 @@
-"""What the scheduler says of all jobs: one query for all of them, never one a user."""
+"""Follows all jobs with one query for all of them, never one for each user."""

@@ -1,4 +1,4 @@
-"""Ends a job for certain."""
+"""Cancels a job until the scheduler confirms that it has ended."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0
-"""Seconds between attempts."""
+"""The pauses (seconds) between attempts: the first one, and the longest one."""
 GENTLE_ATTEMPTS = 3
-"""After so many attempts ``force`` is asked for: without a scheduler, that kills."""
+"""After so many attempts ``force`` is used, which kills the processes of a local job."""
 
 
 async def cancel_until_ended(job: TrackedJob, monitor: Monitor) -> None:
-    """Ask for a job's end until the scheduler confirms it; raise nothing."""
+    """Cancel a job until the scheduler confirms that it has ended; errors are only logged."""
     pause, attempts = FIRST_PAUSE, 0
     while not job.over:
         try:

@@ -1,4 +1,4 @@
-"""What the cluster has, asked for when somebody wants to know and then kept a while for all."""
+"""Keeps a cluster's inventory for all users, and asks for a new one when somebody needs it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..submit_host.host import SubmitHost
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 LIFETIME = 60.0
-"""Seconds for which an answer is good enough, unless somebody wants another."""
+"""How long (seconds) an inventory is reused, unless the caller says otherwise."""
 STALE = 600.0
-"""Seconds after which it is good for nothing, or three lifetimes if that is more."""
+"""The age (seconds) at which an inventory is useless, or three lifetimes if that is more."""
 PAUSE = 15.0
-"""Seconds after a failure before it is tried again."""
+"""How long (seconds) after a failure no new question is asked."""
 SOON = 3.0
-"""Seconds that an answer may take, to whoever looks again."""
+"""How long (seconds) an answer may be expected to take, for callers who ask again."""
 
 
 class InventoryCache:
     """One scheduler's inventory, shared by everybody who looks at a form.
 
-    However many ask at once, one question goes to the scheduler. If it can't answer, what it said
-    before is given on, for a form is no place to fail.
+    If several callers ask at the same time, the scheduler gets one question. If it does not answer,
+    the last inventory is returned, so that a form still works.
     """
 
     def __init__(
@@ -40,31 +40,33 @@ class InventoryCache:
         self.host = host
         self.environment = dict(environment)
         self.asked_at = float("-inf")
-        """When that which is known was asked for (time.monotonic)."""
+        """When the present inventory was asked for (time.monotonic)."""
         self._last: Inventory | None = None
         self._failed_at = float("-inf")
         self._error: UniSpawnerError | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, lifetime: float = LIFETIME) -> Inventory:
-        """Return an inventory not older than ``lifetime`` seconds, or else the last there was.
+        """Return an inventory that is at most ``lifetime`` seconds old, or else the last one.
 
         Raises
         ------
         UniSpawnerError
-            If the scheduler has never told.
+            If the scheduler has never answered.
         """
         now = time.monotonic()
         if now - self.asked_at > lifetime and now - self._failed_at > PAUSE:
             await asyncio.shield(self._begin())
         if self._last is None:
-            raise self._error or SchedulerUnavailable("It is not known yet what the cluster has.")
+            raise self._error or SchedulerUnavailable(
+                f"{self.scheduler.title} has not reported its nodes and queues yet."
+            )
         return self._last
 
     def peek(self, lifetime: float = LIFETIME) -> Inventory | None:
-        """Return what is known without waiting, and see to it that it will be better known soon.
+        """Return the last inventory without waiting, and ask for a new one if it is old.
 
-        None if there is nothing, or it is too old to hold anybody to it.
+        Return None if there is no inventory, or if it is too old to be used.
         """
         age = time.monotonic() - self.asked_at
         if age > lifetime and time.monotonic() - self._failed_at > PAUSE:
@@ -72,9 +74,10 @@ class InventoryCache:
         return self._last if age < max(STALE, 3 * lifetime) else None
 
     def refresh_in(self, lifetime: float = LIFETIME) -> float:
-        """Return the seconds after which it is worth looking again: soon if it is being asked for.
+        """Return after how many seconds there may be a newer inventory.
 
-        Not before it may be asked for again: many may look while a scheduler does not answer.
+        While a question is open, that is soon. Otherwise it is not before the next question may be
+        asked, because many users may wait for a scheduler that does not answer.
         """
         if self._task is not None and not self._task.done():
             return SOON
@@ -83,7 +86,7 @@ class InventoryCache:
 
     @property
     def as_of(self) -> float | None:
-        """When that which is known was asked for, in seconds since the epoch; None for never."""
+        """When the present inventory was asked for (seconds since the epoch); None without one."""
         if self._last is None:
             return None
         return time.time() - (time.monotonic() - self.asked_at)
@@ -101,8 +104,8 @@ class InventoryCache:
             )
             self.asked_at, self._failed_at = began, float("-inf")
         except Exception as error:
-            # Of what isn't ours, such as a bug in a parser, the place is of interest.
+            # A bug, such as one in a parser, is logged with its place.
             ours = isinstance(error, UniSpawnerError)
-            log.warning("The inventory is not known: %s", error, exc_info=not ours)
+            log.warning("The nodes and queues can't be listed: %s", error, exc_info=not ours)
             self._failed_at = time.monotonic()
             self._error = as_unavailable(error, self.scheduler.title)

@@ -1,4 +1,4 @@
-"""Which scheduler does this host have? Several have a ``qstat``: it is asked who it is."""
+"""Finds out which scheduler a host has. Several have a ``qstat``, so that it is asked its name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..submit_host.dialogue import hold_dialogue
 from ..submit_host.host import SubmitHost
 
 IDENTIFY_TIMEOUT = 10.0
-"""Seconds."""
+"""How long (seconds) a command may take that prints which scheduler this is."""
 _Key = tuple[tuple[str, str], ...]
-_known: dict[_Key, str] = {}
+_found: dict[_Key, str] = {}
 _looking: dict[tuple[_Key, asyncio.AbstractEventLoop], asyncio.Task[list[Found]]] = {}
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
@@ -30,30 +30,30 @@ class Found:
 
     Attributes
     ----------
-    says
-        The first line of what the command says it is.
-    is_it
-        True if that is this scheduler, and not another with a command of the same name.
+    answer
+        The first line of what the command prints about itself.
+    confirmed
+        True if the answer is this scheduler's, and not of another with a command of the same name.
     problem
-        Why it does not answer, or can't even say who it is just now; empty if it does.
+        Why the scheduler does not answer, or can't even identify itself now; empty if it answers.
     """
 
     name: str
     command: str
-    says: str = ""
-    is_it: bool = False
+    answer: str = ""
+    confirmed: bool = False
     problem: str = ""
 
     def __str__(self) -> str:
-        if self.is_it:
-            return f"{self.name} ({self.says}): {self.problem or 'answers'}"
+        if self.confirmed:
+            return f"{self.name} ({self.answer}): {self.problem or 'answers'}"
         if self.problem:
             return f"perhaps {self.name}: {self.problem}"
-        return f"no {self.name}: {self.command} says {self.says or 'nothing'!r}"
+        return f"not {self.name}: {self.command} prints {self.answer or 'nothing'!r}"
 
 
-def known(environment: Mapping[str, str]) -> str:
-    """Return what :func:`find` has found with this environment.
+def recall(environment: Mapping[str, str]) -> str:
+    """Return the name that :func:`find` has found with this environment.
 
     Raises
     ------
@@ -61,84 +61,86 @@ def known(environment: Mapping[str, str]) -> str:
         If it has found nothing yet.
     """
     try:
-        return _known[_key(environment)]
+        return _found[_key(environment)]
     except KeyError:
         raise InvalidJobError(
-            'scheduler: "auto", and it is not known yet which one there is; to be certain, set '
-            "c.UniSpawner.scheduler"
+            'scheduler: it is "auto", and the Hub has not found out yet which scheduler this is. '
+            "To avoid the search, set c.UniSpawner.scheduler"
         ) from None
 
 
 async def find(
     host: SubmitHost, environment: Mapping[str, str], make: Callable[[str], Scheduler]
 ) -> str:
-    """Return the name of the one scheduler that is here and answers; it is remembered.
+    """Return the name of the one scheduler of this host that answers, and remember it.
 
     Parameters
     ----------
     make
-        Gives a scheduler of a name, with the site's settings.
+        Returns the scheduler of a name, with the site's settings.
 
     Raises
     ------
     InvalidJobError
-        If there is none, or several answer.
+        If the host has no scheduler, or several answer.
     SchedulerUnavailable
-        If there are some and none answers just now.
+        If the host has schedulers and none answers just now.
     """
-    if (key := _key(environment)) not in _known:
-        # However many start at once, it is looked up once.
+    if (key := _key(environment)) not in _found:
+        # All servers that start meanwhile wait for the same search.
         turn = (key, asyncio.get_running_loop())
         if turn not in _looking:
-            _looking[turn] = tasks.start(look(host, environment, make), "looking for a scheduler")
+            work = ask_all(host, environment, make)
+            _looking[turn] = tasks.start(work, "looking for a scheduler")
         try:
             found = await asyncio.shield(_looking[turn])
         finally:
             if (task := _looking.get(turn)) is not None and task.done():
                 del _looking[turn]
-        _known[key] = _only(found, environment["PATH"])
-        log.info("scheduler: auto is %s of %s", _known[key], "; ".join(map(str, found)))
-    return _known[key]
+        _found[key] = _choose(found, environment["PATH"])
+        candidates = "; ".join(map(str, found))
+        log.info('scheduler = "auto" means %s here. Found: %s', _found[key], candidates)
+    return _found[key]
 
 
-async def look(
+async def ask_all(
     host: SubmitHost, environment: Mapping[str, str], make: Callable[[str], Scheduler]
 ) -> list[Found]:
-    """Ask every scheduler whose command is on the path who it is, and then about its jobs."""
-    found = await asyncio.gather(*(_look_for(make(name), host, environment) for name in NAMES))
+    """Ask every scheduler whose command is on the path for its name, and then about its jobs."""
+    found = await asyncio.gather(*(_ask(make(name), host, environment) for name in NAMES))
     return [one for one in found if one is not None]
 
 
 async def check(scheduler: Scheduler, host: SubmitHost, environment: Mapping[str, str]) -> None:
-    """Make sure that a scheduler's commands are here, are its own, and answer.
+    """Check that a host has a scheduler's commands, that they are its own, and that they answer.
 
     Raises
     ------
     InvalidJobError
-        If they are another scheduler's, or what its settings name can't be right.
+        If the commands are another scheduler's, or if its settings are wrong.
     SchedulerUnavailable
-        If they are not here, or don't answer.
+        If there are no such commands, or if they don't answer.
     """
     scheduler.check_set_up()
     if not scheduler.identify_command:
         return
-    found = await _look_for(scheduler, host, environment)
+    found = await _ask(scheduler, host, environment)
     if found is None:
         raise SchedulerUnavailable(
-            f"scheduler: {scheduler.title}'s {scheduler.identify_command[0]} is not found in "
-            f"{environment['PATH']} (c.UniSpawner.scheduler_path)"
+            f"scheduler: {scheduler.title}'s {scheduler.identify_command[0]} was not found in "
+            f"{environment['PATH']}. Set c.UniSpawner.scheduler_path to its directory"
         )
     if found.problem:
         raise SchedulerUnavailable(f"scheduler: {scheduler.title} does not answer: {found.problem}")
-    if not found.is_it:
+    if not found.confirmed:
         raise InvalidJobError(
-            f"scheduler: the {found.command} found is not {scheduler.title}'s; it says "
-            f"{found.says!r}. Set c.UniSpawner.scheduler to what is here, or "
-            "c.UniSpawner.scheduler_path to where the right one is"
+            f"scheduler: the command {found.command} is not {scheduler.title}'s; it prints "
+            f"{found.answer!r}. Set c.UniSpawner.scheduler to the scheduler of this host, or "
+            "c.UniSpawner.scheduler_path to the directory of the right command"
         )
 
 
-async def _look_for(
+async def _ask(
     scheduler: Scheduler, host: SubmitHost, environment: Mapping[str, str]
 ) -> Found | None:
     command = scheduler.identify_command
@@ -156,40 +158,41 @@ async def _look_for(
     except SchedulerUnavailable as error:
         return Found(scheduler.name, command[0], problem=error.message)
     except UniSpawnerError as error:
-        return Found(scheduler.name, command[0], says=error.message)
+        return Found(scheduler.name, command[0], answer=error.message)
     text = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace").strip()
-    says = text.partition("\n")[0].strip()[:100]
+    answer = text.partition("\n")[0].strip()[:100]
     if not re.search(scheduler.identity, text, re.MULTILINE):
-        # Slurm without a configuration file has even its version from slurmctld.
+        # A Slurm without a configuration file asks slurmctld even for its version.
         reply = Reply(tuple(command), done.exit_status, text)
         away = done.exit_status and scheduler.meaning(reply) is Meaning.UNAVAILABLE
-        return Found(scheduler.name, command[0], says, problem=says if away else "")
+        return Found(scheduler.name, command[0], answer, problem=answer if away else "")
     try:
         await hold_dialogue(scheduler.query(), host, surroundings)
     except UniSpawnerError as error:
-        return Found(scheduler.name, command[0], says, is_it=True, problem=str(error))
-    return Found(scheduler.name, command[0], says, is_it=True)
+        return Found(scheduler.name, command[0], answer, confirmed=True, problem=str(error))
+    return Found(scheduler.name, command[0], answer, confirmed=True)
 
 
-def _only(found: list[Found], path: str) -> str:
-    here = [one for one in found if one.is_it or one.problem]
+def _choose(found: list[Found], path: str) -> str:
+    """Return the name of the only scheduler that answers; raise an error otherwise."""
+    here = [one for one in found if one.confirmed or one.problem]
     answering = [one for one in here if not one.problem]
     if len(answering) == 1:
         return answering[0].name
     listing = "".join(f"\n  {one}" for one in found)
     if answering:
         raise InvalidJobError(
-            "scheduler: several answer on this host; set c.UniSpawner.scheduler to one of them:"
-            + listing
+            "scheduler: several schedulers answer on this host. Set c.UniSpawner.scheduler to one "
+            f"of them:{listing}"
         )
     if here:
         raise SchedulerUnavailable(
-            "scheduler: of those on this host none answers; set c.UniSpawner.scheduler, so that "
-            f"the Hub needs not look:{listing}"
+            "scheduler: none of the schedulers on this host answers. To make the Hub wait for one "
+            f"of them, set c.UniSpawner.scheduler:{listing}"
         )
     raise InvalidJobError(
         f"scheduler: no scheduler's commands were found in {path}. Set c.UniSpawner.scheduler_path "
-        'to where they are, or c.UniSpawner.scheduler = "local" for processes on this host.'
+        'to their directory, or c.UniSpawner.scheduler = "local" for processes on this host.'
         f"{' Found:' + listing if found else ''}"
     )
 

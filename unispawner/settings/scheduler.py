@@ -85,7 +85,7 @@ class SchedulerSettings(_Base):
         """
         name = self.scheduler
         if name == "auto":
-            name = detect.known(self.base_environment())
+            name = detect.recall(self.base_environment())
         return self.scheduler_named(name)
 
     def scheduler_named(self, name: str) -> Scheduler:

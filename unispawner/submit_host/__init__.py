@@ -1,1 +1,1 @@
-"""Where the scheduler's commands run, and how a dialogue with a scheduler is held there."""
+"""Runs commands on the submit host, and holds dialogues with schedulers there."""

@@ -1,4 +1,4 @@
-"""One command: its process, its pipes, its limits. Blocks; see :mod:`.host`."""
+"""Runs one command with limits on its time and output. It blocks its thread: see :mod:`.host`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import IO
 from ..errors import AgentError, SchedulerUnavailable
 
 STDERR_LIMIT = 64 * 1024
-"""Bytes of standard error that are kept; sixteen times as much is an error."""
+"""How many bytes of standard error are kept; sixteen times as much is an error."""
 _CHUNK = 65536
 _PIPE = 512
-"""Bytes that a pipe takes without blocking once it takes any (POSIX: at least 512)."""
+"""How many bytes a pipe takes without blocking if it takes any (POSIX: at least 512)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Finished:
 
 
 class Command:
-    """Runs once. :meth:`kill` may be called at any time and from any thread."""
+    """A command that runs once. :meth:`kill` may be called at any time and from any thread."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class Command:
 
     @property
     def ended(self) -> bool:
-        """True if there is no process of it, or none any more."""
+        """True if its process has not started, or has ended."""
         return self._process is None or self._process.poll() is not None
 
     def run(self) -> Finished:
-        """Run to the end; the errors are those of ``SubmitHost.run``."""
+        """Run the command to its end; raise what ``SubmitHost.run`` raises."""
         deadline = time.monotonic() + self._seconds
         try:
             self._process = process = subprocess.Popen(
@@ -76,7 +76,7 @@ class Command:
                 f"{self.command[0]} can't be run: {reason}.", command=self.command
             ) from None
         try:
-            if self._killed:  # before there was anything to kill
+            if self._killed:  # before there was a process
                 self._kill_group()
             output = self._communicate(process, deadline)
             status = process.wait(max(0.0, deadline - time.monotonic()))
@@ -94,9 +94,9 @@ class Command:
                     pipe.close()
 
     def kill(self) -> None:
-        """Make sure that it, and what it has left running, has ended, or will.
+        """Kill the command and all that it has left running.
 
-        What sudo started can't be killed by a Hub that is no root; the agent limits itself.
+        A Hub that is not root can't kill what sudo started; the agent ends itself in time.
         """
         self._killed = True
         if self._process is not None and not self._done:
@@ -106,12 +106,12 @@ class Command:
         assert self._process
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        # One that has ended is no zombie from here on; another is asked for again by `ended`.
+        # This removes the zombie of a process that has ended; `ended` asks again for another one.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.05)
 
     def _communicate(self, process: subprocess.Popen[bytes], deadline: float) -> dict[str, bytes]:
-        """Feed it and read from it until it has closed its output."""
+        """Write its input and read its output until it has closed its output."""
         assert process.stdin
         output = {"stdout": bytearray(), "stderr": bytearray()}
         with selectors.DefaultSelector() as selector:
@@ -123,7 +123,7 @@ class Command:
                 if left <= 0:
                     raise subprocess.TimeoutExpired(self.command, self._seconds)
                 for key, _ in selector.select(left):
-                    pipe: IO[bytes] = key.fileobj  # type: ignore[assignment]
+                    pipe: IO[bytes] = key.fileobj  # type: ignore[assignment] # as registered above
                     if key.data == "stdin":
                         self._feed(selector, pipe)
                     else:

@@ -1,4 +1,4 @@
-"""Holds a scheduler's dialogue: runs its commands on the submit host, off the event loop."""
+"""Holds a dialogue with a scheduler: its commands run on the submit host, off the event loop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .host import SubmitHost
 T = TypeVar("T")
 
 QUERY_TIMEOUT = 12.0
-"""Seconds for one command; squeue gives up by itself after ten."""
+"""How long (seconds) one command may take; squeue itself gives up after ten."""
 QUERY_LIMIT = 64 * 1024**2
-"""Bytes; a row has about a hundred, but of PBS a few thousand."""
+"""How many bytes a command may print; a job has about a hundred, but with PBS a few thousand."""
 
 
 async def hold_dialogue(
@@ -26,11 +26,11 @@ async def hold_dialogue(
     Raises
     ------
     UniSpawnerError
-        If a command can't be run or does not end, or what the dialogue makes of its reply.
+        If a command can't be run or does not end in time, or if the dialogue raises it.
     """
     reply: Reply | UniSpawnerError | None = None
     while True:
-        # Off the loop: to read fifty thousand rows takes most of a second.
+        # Not on the event loop: reading fifty thousand rows takes most of a second.
         command, result = await asyncio.to_thread(_step, dialogue, reply)
         if command is None:
             assert result is not None
@@ -60,7 +60,7 @@ async def _run(command: list[str], host: SubmitHost, environment: Mapping[str, s
 def _step(
     dialogue: Dialogue[T], reply: Reply | UniSpawnerError | None
 ) -> tuple[list[str], None] | tuple[None, tuple[T]]:
-    """Return the next command, or the result."""
+    """Return the dialogue's next command, or its result."""
     try:
         return advance(dialogue, reply), None
     except StopIteration as stop:

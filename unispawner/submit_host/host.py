@@ -1,7 +1,7 @@
-"""Where commands run: here, on the Hub's own host.
+"""Where commands run: on the Hub's own host.
 
-Agent calls and the monitor's queries both go through :class:`SubmitHost`, the one place that would
-have to know of another host.
+The agent's calls and the monitor's queries both go through :class:`SubmitHost`. To run commands on
+another host, only this class would have to change.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from ..errors import SchedulerUnavailable
 from .command import Command, Finished
 
 GROUP_AT_ONCE = 2
-"""Commands of one group (see :meth:`SubmitHost.run`)."""
+"""How many commands of one group may run at a time (see :meth:`SubmitHost.run`)."""
 LONGEST_TURN = 10.0
-"""Seconds after which a command's turn is another's: what hangs costs no processor time."""
+"""How long (seconds) a command counts as running: one that hangs costs no processor time."""
 
 
 class SubmitHost:
-    """Runs commands on this host: no shell, a time-out, capped output, a limit on how many at once.
+    """Runs commands on this host without a shell.
+
+    The time and output of each command are limited, and so is the number of commands at a time.
 
     Parameters
     ----------
     at_once
-        How many commands may run at the same time, but for those that take longer than
-        ``LONGEST_TURN``; the others wait their turn. Each costs up to a fifth of a second of
+        How many commands may run at the same time; others wait for their turn. A command that has
+        run for ``LONGEST_TURN`` does not count any more. Each costs up to a fifth of a second of
         processor time. Default: 4, or two for each core if that is more.
     """
 
@@ -57,26 +59,28 @@ class SubmitHost:
         Parameters
         ----------
         timeout
-            Seconds, counted from the command's start.
+            How long (seconds) the command may take from its start.
         output_limit
-            Bytes of standard output; more of it is an error.
+            How many bytes it may print to standard output; more is an error.
         urgent
-            Don't wait for a turn: for the monitor's query, which twenty starts at once wait for.
+            True for a command that does not wait for its turn, such as the monitor's query, for
+            which twenty starts may wait.
         group
-            Whose command it is, if it may hang by their doing (their agent, their home): of one
-            group at most ``GROUP_AT_ONCE`` run at a time, and none while as many can't be ended.
+            The user whose command it is, if it may hang because of this user's agent or home. Of a
+            group at most ``GROUP_AT_ONCE`` commands run at a time, and no further one while so many
+            hang and can't be killed.
         directory
-            Where it runs.
+            The directory in which it runs.
 
         Raises
         ------
         AgentError
             If the command can't be started or prints too much.
         SchedulerUnavailable
-            If it has not ended in time; it is killed, as far as this process may.
+            If it has not ended in time. It is killed, if this process has the right to do that.
         """
         turn = contextlib.nullcontext() if urgent else self._turn()
-        # First a turn of the group's: who waits for that holds nobody else up.
+        # First a turn of the group: a command that waits for it does not hold up other users.
         groups = self._turns_of(group, GROUP_AT_ONCE) if group else contextlib.nullcontext()
         async with groups, turn:
             self._check_unfinished(group, command)
@@ -92,7 +96,7 @@ class SubmitHost:
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Hold one of everybody's turns, but not for long: a few users could hang them all."""
+        """Hold one of all users' turns, but not for long, since a few users could hang them all."""
         turns = self._turns_of("", self.at_once)
         with contextlib.ExitStack() as held:
             await turns.acquire()
@@ -102,19 +106,19 @@ class SubmitHost:
             yield
 
     def _turns_of(self, group: str, at_once: int) -> asyncio.Semaphore:
-        """Return the semaphore of a group in the running event loop; "" is everybody."""
+        """Return the semaphore of a group in the running event loop; "" means all users."""
         turns = self._turns.setdefault(asyncio.get_running_loop(), {})
         return turns.setdefault(group, asyncio.Semaphore(at_once))
 
     def _check_unfinished(self, group: str, command: Sequence[str]) -> None:
-        """Refuse a group whose earlier commands hang: each holds memory and a process."""
+        """Refuse a command of a group whose earlier commands hang, since each uses memory."""
         left = [one for one in self._unfinished.pop(group, []) if not one.ended]
         if left:
             self._unfinished[group] = left
         if len(left) >= GROUP_AT_ONCE:
             raise SchedulerUnavailable(
-                f"{len(left)} earlier commands for {group} hang and can't be ended. Does the "
-                "user's home directory answer?",
+                f"{len(left)} earlier commands for {group} hang and can't be ended. Check whether "
+                "the user's home directory can be reached.",
                 command=command,
             )
 
@@ -124,10 +128,10 @@ HOST = SubmitHost()
 
 
 async def _in_thread(running: Command) -> Finished:
-    """Run a command in a thread of its own, which keeps no process from ending.
+    """Run a command in a daemon thread, which does not keep the Hub's process from ending.
 
-    Not by asyncio: its cancellation waits for the process, and for ever if it comes while the
-    pipes are connected (Python 3.11). JupyterHub cancels all there is when it ends.
+    asyncio's subprocesses are not used: their cancellation waits for the process, and for ever if
+    it comes while the pipes are connected (Python 3.11). JupyterHub cancels all tasks when it ends.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Finished] = loop.create_future()
@@ -143,9 +147,9 @@ async def _in_thread(running: Command) -> Finished:
     def work() -> None:
         try:
             outcome: tuple[Finished | None, BaseException | None] = running.run(), None
-        except Exception as error:  # whatever it is, it is raised where the command was run
+        except Exception as error:  # it is raised again where somebody awaits the command
             outcome = None, error
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so that nobody waits
             loop.call_soon_threadsafe(deliver, *outcome)
 
     threading.Thread(target=work, name=f"run {running.command[0]}", daemon=True).start()
