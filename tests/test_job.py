@@ -247,7 +247,7 @@ def test_unknown_and_wrong_fields_are_refused(data: dict[str, Any]) -> None:
 
 def test_unknown_field_is_told_with_those_there_are() -> None:
     """A typing error is found without the manual."""
-    with pytest.raises(InvalidJobError, match=r"resources: no such field: mem; .*memory"):
+    with pytest.raises(InvalidJobError, match=r"resources: unknown key 'mem'; .*memory"):
         ResourceSpec.from_dict({"mem": "4G"})
 
 

@@ -1,6 +1,6 @@
-"""What a job is: plain data that crosses every boundary as JSON; standard library only.
+"""What a job is: plain data that crosses every boundary as JSON.
 
-Field names are PSI/J's. Nothing here knows of JupyterHub, of PSI/J or of any scheduler.
+The names of fields are PSI/J's. Nothing here depends on JupyterHub, PSI/J or a scheduler.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .errors import InvalidJobError
 from .units import parse_duration, parse_memory
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
-"""Characters that no directive may hold: a line break would begin a directive of its own."""
+"""Characters that no directive may contain: a line break would begin another directive."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ATTRIBUTE = re.compile(r"[A-Za-z_]+\.[A-Za-z0-9+][A-Za-z0-9_.+-]*", re.ASCII)
@@ -30,11 +30,14 @@ MARK_VARIABLE = "UNISPAWNER_MARK"
 _MOMENTS = ("estimated_start", "start_time", "estimated_end")
 
 Attribute = str | int | float | bool | list[str | int | float]
-"""A custom attribute's value: True is a bare flag, False leaves it out, a list repeats it."""
+"""The value of a custom attribute.
+
+True writes the option without a value, False leaves it out, and a list repeats it.
+"""
 
 
 class JobState(str, Enum):
-    """The states of a job, whatever its scheduler calls them."""
+    """The states of a job, whatever its own scheduler calls them."""
 
     QUEUED = "QUEUED"
     HELD = "HELD"
@@ -47,36 +50,37 @@ class JobState(str, Enum):
 
     @property
     def final(self) -> bool:
-        """True if a job in this state has ended for good."""
+        """True if a job in this state has ended and can't run again."""
         return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELED)
 
 
 @dataclass(frozen=True)
 class JobInfo:
-    """What a scheduler tells of a job.
+    """What a scheduler says about a job.
 
     Attributes
     ----------
     owner
-        The account the scheduler says the job runs under; a job counts only if this is right.
+        The account of the job, according to the scheduler; the job counts only if it is the right
+        one.
     state, native_state
-        Ours and the scheduler's own word.
+        The state, and the scheduler's own word for it.
     message
         Why the job waits or ended, in plain words; empty if the scheduler gives no reason.
     exit_code
-        Of an ended job, if told.
+        The exit code of an ended job; None if unknown.
     exec_host
-        The scheduler's name of the (first) node, once there is one.
+        The scheduler's name of the (first) node; empty before the job has one.
     queue_position
-        1 for the next job to start among those waiting for the same queue.
+        The job's place among the jobs that wait for the same queue; 1 is the next one to start.
     estimated_start, start_time, estimated_end
-        Seconds since the epoch: the first while the job waits, the others while it runs. What is
-        beyond the year 2242 is None: HTCondor's is the user's to write.
+        Moments in seconds since the epoch; the first while the job waits, the others while it runs.
+        A moment after the year 2242 becomes None, because users can set HTCondor's.
     ending
-        The job is being taken down by the scheduler and won't run again by itself.
+        True if the scheduler is ending the job, and the job will not run again by itself.
     stuck
-        The job has an error and won't run unless somebody mends that, but the scheduler keeps it:
-        Grid Engine's Eqw, HTCondor's held. For a server that is a failure.
+        True if the job has an error and will not run until somebody corrects it, but the scheduler
+        keeps it, like Grid Engine's Eqw and HTCondor's held jobs. For a server this is a failure.
     """
 
     owner: str
@@ -105,15 +109,15 @@ class JobInfo:
 
 @dataclass(frozen=True)
 class ResourceSpec:
-    """What a job needs of the cluster. None leaves a thing to the site's default.
+    """What a job needs from the cluster. For a field that is None the site's default applies.
 
-    ``memory`` is in bytes, the total of the job, as PSI/J has it. ``gpu_cores_per_process`` is the
-    number of GPUs each process gets.
+    ``memory`` is the total of the job in bytes, as in PSI/J. ``gpu_cores_per_process`` is the
+    number of GPUs for each process.
 
     Raises
     ------
     InvalidJobError
-        For a number below one, or counts that contradict each other.
+        If a number is too low, or if the counts contradict each other.
     """
 
     node_count: int | None = None
@@ -144,13 +148,13 @@ class ResourceSpec:
         )
         if contradicts:
             raise InvalidJobError(
-                f"process_count: {processes} is not node_count ({nodes}) times "
-                f"processes_per_node ({per_node})"
+                f"process_count: {processes} does not fit node_count ({nodes}) and "
+                f"processes_per_node ({per_node}); set only two of them"
             )
 
     @property
     def nodes(self) -> int:
-        """The number of nodes, given or inferred from the processes; 1 by default."""
+        """The number of nodes, as set or inferred from the processes; 1 by default."""
         if self.node_count:
             return self.node_count
         if self.process_count and self.processes_per_node:
@@ -159,26 +163,26 @@ class ResourceSpec:
 
     @property
     def per_node(self) -> int:
-        """The number of processes on each node, given or inferred; 1 by default."""
+        """The number of processes on each node, as set or inferred; 1 by default."""
         if self.processes_per_node:
             return self.processes_per_node
         return (self.process_count or self.nodes) // self.nodes
 
     @property
     def processes(self) -> int:
-        """The number of processes in all, given or inferred; 1 by default."""
+        """The total number of processes, as set or inferred; 1 by default."""
         return self.process_count or self.nodes * self.per_node
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ResourceSpec:
-        """Make one from a configuration's or a request's mapping; ``memory`` may be ``"4G"``.
+        """Return the resources in a mapping of a configuration; ``memory`` may be ``"4G"``.
 
         Raises
         ------
         InvalidJobError
-            For a key that is no field, naming those there are, and for a value that is no good.
+            If a key is unknown, or if a value is wrong.
         """
-        _known_keys(cls, data, "resources")
+        _check_keys(cls, data, "resources")
         values = dict(data)
         if values.get("memory") is not None:
             values["memory"] = parse_memory(values["memory"])
@@ -204,16 +208,16 @@ def is_mark(value: object) -> bool:
 class JobSpec:
     """A job to submit.
 
-    ``environment`` holds secrets: it goes into a private file of the user's and nowhere else.
-    ``custom_attributes`` are ``{"slurm.qos": "high"}``: those of other schedulers are ignored, as
-    PSI/J does. ``prologue`` and ``epilogue`` are shell text, run before and after the server.
-    ``mark`` finds a job whose submission's answer was lost. An empty ``directory`` is the user's
-    home.
+    ``environment`` contains secrets: it is written into a private file of the user and nowhere
+    else. ``custom_attributes`` look like ``{"slurm.qos": "high"}``; as in PSI/J, those of other
+    schedulers are ignored. ``prologue`` and ``epilogue`` are shell commands that run before and
+    after the server. By its ``mark`` a job is found if the answer to its submission was lost. An
+    empty ``directory`` means the user's home.
 
     Raises
     ------
     InvalidJobError
-        For a value that no job script could carry, naming the field.
+        If a value can't be written into a job's script; the message names the field.
     """
 
     name: str = "jupyter"
@@ -234,7 +238,7 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         for name in (*_LINES, *_TEXTS):
-            if getattr(self, name) is None:  # as PSI/J writes what isn't set
+            if getattr(self, name) is None:  # PSI/J uses None for what is not set
                 object.__setattr__(self, name, "")
         object.__setattr__(self, "arguments", tuple(self.arguments))
         for name in _LINES:
@@ -244,7 +248,7 @@ class JobSpec:
         for argument in self.arguments:
             _check_text("arguments", argument)
         if not self.name:
-            raise InvalidJobError("name: a job needs a name")
+            raise InvalidJobError("name: it is empty, but a job needs a name")
         if self.mark and not is_mark(self.mark):
             raise InvalidJobError(f"mark: {self.mark!r} must be 16 hexadecimal digits")
         _check_environment(self.environment)
@@ -252,9 +256,9 @@ class JobSpec:
             _check_attribute(key, value)
 
     def attributes_for(self, scheduler: str) -> list[tuple[str, Attribute]]:
-        """Return the custom attributes of one scheduler, without its prefix, flags expanded.
+        """Return the custom attributes of one scheduler, without its prefix.
 
-        A list becomes several pairs of the same key; False is left out.
+        A list becomes several pairs with the same key; an attribute that is False is left out.
         """
         result: list[tuple[str, Attribute]] = []
         for key, value in self.custom_attributes.items():
@@ -265,19 +269,19 @@ class JobSpec:
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-serialisable data; the environment, with its secrets, is part of it."""
+        """Return JSON-serialisable data, with the environment and so with secrets."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobSpec:
-        """Make one from :meth:`to_dict`'s data, checking every field again.
+        """Return the job in data of :meth:`to_dict`; every field is checked again.
 
         Raises
         ------
         InvalidJobError
-            For an unknown key or a wrong value.
+            If a key is unknown, or if a value is wrong.
         """
-        _known_keys(cls, data, "job")
+        _check_keys(cls, data, "job")
         values = dict(data)
         values["resources"] = ResourceSpec.from_dict(values.get("resources") or {})
         if values.get("duration") is not None:
@@ -316,20 +320,21 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _known_keys(cls: type, data: Mapping[str, Any], what: str) -> None:
+def _check_keys(cls: type, data: Mapping[str, Any], what: str) -> None:
     known = {f.name for f in fields(cls)}
     unknown = sorted(str(key) for key in data if key not in known)
     if unknown:
         raise InvalidJobError(
-            f"{what}: no such field: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            f"{what}: unknown key {', '.join(map(repr, unknown))}; known keys: "
+            f"{', '.join(sorted(known))}"
         )
 
 
 def _is_text(value: object) -> bool:
-    """Return whether a value can be written into a file, and read by a shell."""
+    """Return whether a value is text that can be written into a file and read by a shell."""
     try:
         return isinstance(value, str) and b"\0" not in value.encode()
-    except UnicodeEncodeError:  # bytes of the Hub's environment that are no UTF-8
+    except UnicodeEncodeError:  # bytes in the Hub's environment that are not UTF-8
         return False
 
 
@@ -341,16 +346,22 @@ def _check_text(name: str, value: object) -> None:
 def _check_line(name: str, value: object) -> None:
     _check_text(name, value)
     if CONTROL.search(str(value)):
-        raise InvalidJobError(f"{name}: {value!r} must not hold line breaks or control characters")
+        raise InvalidJobError(
+            f"{name}: {value!r} must not contain line breaks or control characters"
+        )
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
         if not _VARIABLE.fullmatch(name) or name in _READ_ONLY_VARIABLES:
-            raise InvalidJobError(f"environment: {name!r} is no variable that a shell can set")
+            raise InvalidJobError(
+                f"environment: {name!r} is not the name of a variable that a shell can set"
+            )
         if not _is_text(value):
-            # The value may be a secret: name the variable only.
-            raise InvalidJobError(f"environment: the value of {name} must be text without NUL")
+            # The value may be a secret, so that only the variable is named.
+            raise InvalidJobError(
+                f"environment: the value of {name} must be text without NUL characters"
+            )
 
 
 def _check_attribute(key: str, value: Attribute) -> None:

@@ -1,20 +1,22 @@
-"""Starts a user's server on the compute node and tells the Hub where it listens.
+"""Starts a user's server on the compute node and reports to the Hub where it listens.
 
-Carried inside the job's script and run there, as the user, from standard input:
+The job's script contains this text and runs it, as the user, from standard input:
 
     python3 -I - [--host HOW] [--ports LOW-HIGH] [--] SERVER-COMMAND ARGUMENTS... <<'EOF'
 
-It picks a free port, starts the server with that port in JUPYTERHUB_SERVICE_URL and in place of
-each `{port}` among the arguments, waits until that very server listens, reports host and port
-with the server's own token, and ends when the server ends, with its status.
+The launcher picks a free port and starts the server. The port is in JUPYTERHUB_SERVICE_URL and
+replaces each `{port}` in the arguments. The launcher waits until this very server listens, and
+reports host and port with the server's own token. When the server ends, it ends with its status.
 
-A node has nothing of ours: one file, standard library only, Python >= 3.6, Linux. Imports that
-cost more than a few milliseconds wait until the server is starting up itself.
+unispawner is not installed on nodes. Therefore this is one file that needs only Linux, Python 3.6
+and its standard library. Imports that take more than a few milliseconds are made while the server
+itself starts.
 
-The server stays in the process group and session of the job: PBS and TORQUE account and kill by
-session, Grid Engine and some set-ups of Slurm by process group. A scheduler that signals the whole
-group thus reaches the server twice, once through us. Two SIGTERM are one to Jupyter 2.21; of two
-SIGINT (LSF's bkill) the second cuts its clean-up short, and its kernels' end is left to `sweep`.
+The server stays in the process group and session of the job, because PBS and TORQUE account and
+kill by session, and Grid Engine and some configurations of Slurm by process group. If a scheduler
+signals the whole group, the server therefore gets the signal twice, once from the launcher. Jupyter
+2.21 treats two SIGTERM as one. The second of two SIGINT (LSF's bkill) interrupts its clean-up, and
+`sweep` ends its kernels.
 """
 
 import errno
@@ -25,25 +27,26 @@ import sys
 import time
 from itertools import islice
 
-TYPE_CHECKING = False  # typing is not worth its 2 to 14 ms here
+TYPE_CHECKING = False  # importing typing would take 2 to 14 ms
 if TYPE_CHECKING:
     from http.client import HTTPConnection
     from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 USAGE = "usage: python3 -I - [--host HOW] [--ports LOW-HIGH] [--] SERVER-COMMAND ARGUMENTS..."
 
-# Seconds, where nothing else is said.
-PORT_TRIES = 10  # servers started in a row because somebody took the port they were given
+# In seconds, unless a comment says otherwise.
+PORT_TRIES = 10  # how many servers are started in a row if somebody else takes their ports
 POLL_FIRST, POLL_GROWTH, POLL_LAST = 0.02, 1.05, 0.5  # growth 1.05: at most 5 % late
 NOTE_INTERVAL = 60
 REQUEST_TIMEOUT = 10
 RETRY_FIRST, RETRY_LAST, RETRY_AFTER_LIMIT = 0.2, 30, 60
-AWAIT_LAST = 5  # between looks for a Hub that is away
-REFUSAL_PATIENCE = 120  # a Hub that is starting may not know its servers yet
+AWAIT_LAST = 5  # between attempts to reach a Hub that does not answer
+REFUSAL_PATIENCE = 120  # a Hub that starts may not know its servers yet
 TERM_GRACE = 10
 
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
-# SIGXCPU is Grid Engine's and a CPU limit's warning; it would end us, and the server with us.
+# SIGXCPU is a warning of Grid Engine or of a CPU limit. It would end the launcher and so the
+# server.
 PASSED_ON = ENDING | {signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGXCPU}
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -51,21 +54,21 @@ SIOCGIFCONF = 0x8912  # linux/sockios.h
 
 
 class Problem(Exception):
-    """What is wrong, in words for the job's log; nothing has been started."""
+    """An error with a message for the job's log, raised before a server was started."""
 
 
 def say(text: str) -> None:
     try:
         os.write(2, f"unispawner: {text}\n".encode("utf-8", "backslashreplace"))
     except OSError:
-        return  # a full disk under the job's log must not end the server
+        return  # a full disk must not end the server
 
 
-# --- what we are given ------------------------------------------------------------------------
+# --- arguments and environment ----------------------------------------------------------------
 
 
 class Url:
-    """As much of a URL as is needed here; urllib.parse costs 3 to 10 ms."""
+    """The parts of a URL that are needed here; importing urllib.parse would take 3 to 10 ms."""
 
     def __init__(self, variable: str) -> None:
         text = os.environ.get(variable, "")
@@ -75,7 +78,7 @@ class Url:
             netloc += ":"
         host, _, port = netloc.rpartition(":")
         if self.scheme not in ("http", "https") or not (port or "0").isdigit():
-            raise Problem(f"{variable} is no http or https URL: {text!r}")
+            raise Problem(f"{variable}: {text!r} is not an http or https URL")
         self.host = host.strip("[]")
         self.port = int(port or 0)
         self.path = slash + path
@@ -86,7 +89,7 @@ class Url:
 
 
 class Hub:
-    """Where the Hub's API is, and how to be let in."""
+    """The address of the Hub's API, and the token for it."""
 
     def __init__(self) -> None:
         url = Url("JUPYTERHUB_API_URL")
@@ -95,12 +98,12 @@ class Hub:
         self.name = f"the Hub at {self.host} port {self.port}"
         self.report_path = url.path.rstrip("/") + "/unispawner/report"
         self.token = os.environ.get("JUPYTERHUB_API_TOKEN", "")
-        # Else http.client would refuse the header with an error that quotes the token.
+        # Without this check http.client would refuse the header with an error that shows the token.
         if not self.token or any(not "!" <= character <= "~" for character in self.token):
-            raise Problem("JUPYTERHUB_API_TOKEN is missing or no token")
+            raise Problem("JUPYTERHUB_API_TOKEN is missing, or is not a token")
 
     def answers(self) -> bool:
-        """Whether anything listens where the Hub should be."""
+        """Return whether anything listens at the Hub's address."""
         try:
             socket.create_connection((self.host, self.port), REQUEST_TIMEOUT).close()
             return True
@@ -108,7 +111,7 @@ class Hub:
             return False
 
     def connect(self) -> "HTTPConnection":
-        """A connection not yet open. http.client knows no proxies and follows no redirect."""
+        """Return an unopened connection. http.client uses no proxies and follows no redirects."""
         import http.client
 
         if self.scheme == "http":
@@ -125,7 +128,7 @@ class Hub:
 
 
 def parse_arguments(arguments: "List[str]") -> "Tuple[str, range, List[str]]":
-    """How to find the host, the ports allowed (none: any), the server's command."""
+    """Return how to find the host, the allowed ports (empty: any), and the server's command."""
     rest, options = list(arguments), {"--host": "fqdn", "--ports": ""}
     while rest and rest[0].startswith("--"):
         name, equals, value = rest.pop(0).partition("=")
@@ -144,12 +147,12 @@ def parse_ports(text: str) -> range:
         return range(0)
     low, _, high = text.partition("-")
     if not (low.isdigit() and high.isdigit() and 1024 <= int(low) <= int(high) <= 65535):
-        raise Problem(f"--ports takes LOW-HIGH within 1024-65535, not {text!r}")
+        raise Problem(f"--ports: {text!r} must be LOW-HIGH within 1024-65535")
     return range(int(low), int(high) + 1)
 
 
 def given_environment() -> "Dict[bytes, bytes]":
-    """The environment the job's script gave us; in its own, Python may set LC_CTYPE (PEP 538)."""
+    """Return the environment from the job's script; Python may add LC_CTYPE to it (PEP 538)."""
     with open("/proc/self/environ", "rb") as file:
         pairs = (entry.partition(b"=") for entry in file.read().split(b"\0"))
         return {name: value for name, equals, value in pairs if equals}
@@ -159,7 +162,7 @@ def given_environment() -> "Dict[bytes, bytes]":
 
 
 def find_host(how: str, hub: Hub) -> str:
-    """What `--host` asks for. Raises Problem with what there is, if that isn't there."""
+    """Return the host that `--host` asks for; raise Problem if this node does not have it."""
     kind, _, value = how.partition(":")
     if kind == "literal" and value:
         return value
@@ -175,8 +178,8 @@ def find_host(how: str, hub: Hub) -> str:
         names = filter(others_may_use, (socket.getfqdn(), short_name()))
         return next(names, "") or address_towards(hub)
     raise Problem(
-        "--host takes fqdn, short, route, interface:NAME, network:ADDRESS/BITS or literal:NAME, "
-        f"not {how!r}"
+        f"--host: {how!r} must be fqdn, short, route, interface:NAME, network:ADDRESS/BITS or "
+        "literal:NAME"
     )
 
 
@@ -185,9 +188,9 @@ def short_name() -> str:
 
 
 def others_may_use(name: str) -> bool:
-    """Whether the name leads to this host from elsewhere, too, as far as can be told from here.
+    """Return whether the name probably leads to this host from other hosts, too.
 
-    Debian's installer gives a host's name the address 127.0.1.1 in /etc/hosts.
+    Debian's installer writes a host's name with the address 127.0.1.1 into /etc/hosts.
     """
     try:
         found = {info[4][0] for info in socket.getaddrinfo(name, None)}
@@ -197,14 +200,14 @@ def others_may_use(name: str) -> bool:
 
 
 def address_towards(hub: Hub) -> str:
-    """The address this host has in the Hub's eyes; connecting a UDP socket sends nothing."""
+    """Return this host's address as the Hub sees it; connecting a UDP socket sends nothing."""
     try:
         family, _, _, _, address = socket.getaddrinfo(hub.host, hub.port, 0, socket.SOCK_DGRAM)[0]
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(address)
             return str(probe.getsockname()[0])
     except OSError as error:
-        raise Problem(f"no way from here to {hub.name}: {error}. {inventory()}") from None
+        raise Problem(f"there is no route to {hub.name}: {error}. {inventory()}") from None
 
 
 def addresses_within(network: str) -> "Iterator[str]":
@@ -220,17 +223,17 @@ def addresses_within(network: str) -> "Iterator[str]":
 def first_address(how: str, addresses: "Iterator[str]") -> str:
     found = next(addresses, "")
     if not found:
-        raise Problem(f"--host {how}: there is no such address here. {inventory()}")
+        raise Problem(f"--host: this node has no address for {how!r}. {inventory()}")
     return found
 
 
 def inventory() -> str:
     here = ", ".join(f"{name} {address}" for name, address in local_addresses())
-    return f"This is {socket.gethostname()}, with {here or 'no address at all'}"
+    return f"This node is {socket.gethostname()}; its addresses are: {here or 'none'}"
 
 
 def local_addresses() -> "List[Tuple[str, str]]":
-    """(interface, address) of all that are up, IPv4 first, without link-local ones of IPv6."""
+    """Return (interface, address) of all that are up: IPv4, then IPv6 that is not link-local."""
     import array
     import fcntl
     import struct
@@ -252,19 +255,20 @@ def local_addresses() -> "List[Tuple[str, str]]":
     return found
 
 
-# --- ports, and whose they are ----------------------------------------------------------------
+# --- ports and their owners -------------------------------------------------------------------
 
 
 def candidate_ports(service: Url, allowed: range) -> "Iterator[int]":
-    """Ports free when asked for: the one that JUPYTERHUB_SERVICE_URL fixes, or those allowed.
+    """Yield free ports: the one in JUPYTERHUB_SERVICE_URL if it has one, else allowed ones.
 
-    Where the choice is ours, none on which a stranger listens at another address of this host: the
-    server could never be told from it.
+    A port is left out if another process listens on it at another address of this host, because the
+    server could not be distinguished from that process. The port of JUPYTERHUB_SERVICE_URL is
+    fixed.
     """
     if service.port:
         yield service.port
     elif allowed:
-        # Each launcher starts elsewhere: those of one node would meet on the first free port.
+        # Each launcher begins at another port, so that those of one node do not collide.
         start = int.from_bytes(os.urandom(4), "big") % len(allowed)
         for port in (*allowed[start:], *allowed[:start]):
             if bind(service, port) and not listeners(port):
@@ -274,7 +278,7 @@ def candidate_ports(service: Url, allowed: range) -> "Iterator[int]":
 
 
 def bind(service: Url, port: int) -> int:
-    """Binds the port (0: one that the kernel picks) and lets it go; 0 when it is taken."""
+    """Return the port if it is free, or 0; for port 0 the kernel picks a free one."""
     host = None if service.host in ("", "*") else service.host
     try:
         family, kind, _, _, address = socket.getaddrinfo(
@@ -287,11 +291,11 @@ def bind(service: Url, port: int) -> int:
         if error.errno == errno.EADDRINUSE:
             return 0
         where = service.with_port(port)
-        raise Problem(f"cannot listen on {where}: {error}. {inventory()}") from None
+        raise Problem(f"the server can't listen on {where}: {error}. {inventory()}") from None
 
 
 def listeners(port: int) -> "Set[str]":
-    """The inodes of all TCP sockets of this host that listen on the port, whoever owns them."""
+    """Return the inodes of all TCP sockets on this host that listen on the port."""
     found = set()
     suffix = f":{port:04X}"
     for table in filter(os.path.exists, ("/proc/net/tcp", "/proc/net/tcp6")):
@@ -310,7 +314,7 @@ def open_files(pids: "Iterable[int]") -> "Set[str]":
             for descriptor in os.listdir(f"/proc/{pid}/fd"):
                 found.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
         except OSError:
-            continue  # closed or ended meanwhile; the next look is soon
+            continue  # the file was closed, or the process has ended
     return found
 
 
@@ -321,10 +325,10 @@ def descendants() -> "List[int]":
             with open(f"/proc/{entry}/stat", "rb") as stat:
                 parent = int(stat.read().rpartition(b")")[2].split()[1])
         except OSError:
-            continue  # ended meanwhile
+            continue  # the process has ended
         children.setdefault(parent, []).append(int(entry))
     found = children.get(os.getpid(), [])
-    for pid in found:  # grows as it goes
+    for pid in found:  # the list grows in this loop
         found.extend(children.get(pid, []))
     return found
 
@@ -333,8 +337,11 @@ def descendants() -> "List[int]":
 
 
 def prctl(option: int, value: int) -> None:
-    """Does nothing on a Python without ctypes. A server that leaves its parent is then not told
-    from a stranger, and outlives a launcher killed by SIGKILL until the scheduler cleans up."""
+    """Call prctl(2); do nothing on a Python without ctypes.
+
+    In that case a server that leaves its parent can't be distinguished from other processes, and a
+    server whose launcher was killed by SIGKILL goes on until the scheduler cleans up.
+    """
     try:
         import ctypes
 
@@ -344,29 +351,29 @@ def prctl(option: int, value: int) -> None:
 
 
 class Server:
-    """The server's process. Signals are blocked, and taken and passed on in `wait` alone."""
+    """The server's process. Signals are blocked; only `wait` takes them and passes them on."""
 
     def __init__(self) -> None:
-        # What the job has us ignore (nohup) the server ignores as well.
+        # The server, too, ignores the signals that the job ignores (nohup).
         self.signals = {s for s in PASSED_ON if signal.getsignal(s) != signal.SIG_IGN}
         self.signals.add(signal.SIGCHLD)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.given_mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
-        self.told_to_end = False
+        self.end_requested = False
         self.pid = 0
         self.status: "Optional[int]" = None
-        prctl(PR_SET_CHILD_SUBREAPER, 1)  # whoever loses a parent below us becomes our child
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # a descendant whose parent has ended becomes our child
 
     def await_hub(self, hub: Hub) -> bool:
-        """Waits for a Hub that is away; false if we are told to end meanwhile.
+        """Wait until the Hub answers; return False if a signal requests the end meanwhile.
 
-        jupyterhub-singleuser ends when it finds no Hub as it starts, and a job that has come up in
+        jupyterhub-singleuser ends if it does not reach the Hub at its start. A job that starts in
         the minute of a Hub's restart would be lost.
         """
         pause: float = RETRY_FIRST
         while not hub.answers():
             if pause == RETRY_FIRST:
-                say(f"{hub.name} does not answer; the server starts as soon as it does")
+                say(f"{hub.name} does not answer; the server starts as soon as the Hub answers")
             got = signal.sigtimedwait(self.signals - {signal.SIGCHLD}, pause)
             if got is not None and got.si_signo in ENDING:
                 self.status = 128 + got.si_signo
@@ -388,7 +395,7 @@ class Server:
                 os._exit(126)
 
     def wait(self, seconds: float) -> bool:
-        """Passes signals on for so long; true as soon as the server has ended."""
+        """Pass signals on for so many seconds; return True as soon as the server has ended."""
         deadline = time.monotonic() + seconds
         while self.status is None:
             got = signal.sigtimedwait(self.signals, max(0, deadline - time.monotonic()))
@@ -397,12 +404,12 @@ class Server:
             if got.si_signo == signal.SIGCHLD:
                 self.reap()
             else:
-                self.told_to_end |= got.si_signo in ENDING
+                self.end_requested |= got.si_signo in ENDING
                 kill_all([self.pid], got.si_signo)
         return True
 
     def reap(self) -> bool:
-        """Takes note of children that ended; false when none is left."""
+        """Take note of the children that have ended; return False if none is left."""
         try:
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -415,10 +422,10 @@ class Server:
             return False
 
     def wait_until_listening(self, port: int) -> bool:
-        """True once it listens there, itself or through a descendant; false if it ended.
+        """Return True when the server or a descendant listens on the port, False if it ended.
 
-        Nobody else may: on another address of this host a stranger's socket could take what
-        the Hub sends.
+        No other process may listen on the port: at another address of this host it could receive
+        what the Hub sends.
         """
         pause, next_note = POLL_FIRST, time.monotonic() + NOTE_INTERVAL
         while not self.wait(pause):
@@ -428,7 +435,7 @@ class Server:
             pause = min(pause * POLL_GROWTH, POLL_LAST)
             if time.monotonic() >= next_note:
                 next_note += NOTE_INTERVAL
-                stranger = ", where a process that is not the server's listens" if found else ""
+                stranger = "; a process that is not the server's listens there" if found else ""
                 say(f"still waiting for the server to listen on port {port}{stranger}")
         return False
 
@@ -439,8 +446,10 @@ class Server:
                 return
 
     def sweep(self) -> None:
-        """Ends what the server leaves behind, such as the real one when a shell script was asked
-        to end and just died."""
+        """End the processes that the server leaves behind.
+
+        They are for example the real server, if the command was a shell script that a signal ended.
+        """
         asked: "Set[int]" = set()
         start = time.monotonic()
         while self.reap() and time.monotonic() - start < 2 * TERM_GRACE:
@@ -454,15 +463,18 @@ class Server:
 
 
 def execute(command: "List[str]", environment: "Dict[bytes, bytes]") -> None:
-    """Becomes the command, or ends with a shell's status for one that cannot be run."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # ours is this program's text
+    """Become the command, or end with the status of a shell that can't run it."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # standard input is this program's text
     for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored_by_python, signal.SIG_DFL)
     try:
-        os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is the point
+        os.execvpe(command[0], command, environment)  # noqa: S606 (without a shell on purpose)
     except OSError as error:
         if error.errno == errno.ENOENT:
-            say(f"cannot start {command[0]}: no such command, or its first line names no program")
+            say(
+                f"cannot start {command[0]}: there is no such command on PATH "
+                "(or no such program as its first line names)"
+            )
             os._exit(127)
         say(f"cannot start {command[0]}: {error.strerror}")
 
@@ -472,18 +484,21 @@ def kill_all(pids: "Iterable[int]", number: int) -> None:
         try:
             os.kill(pid, number)
         except OSError:
-            continue  # ended meanwhile, or became somebody else
+            continue  # the process has ended, or is another user's by now
 
 
 # --- the report -------------------------------------------------------------------------------
 
 
 class Report:
-    """Tells the Hub host and port, in a thread of its own: looking a name up can't be interrupted,
-    while signals and the server's end are to be seen at once."""
+    """Reports host and port to the Hub in its own thread.
+
+    Resolving a name can't be interrupted, while signals and the server's end must be noticed at
+    once.
+    """
 
     def __init__(self, hub: Hub, host: str, port: int) -> None:
-        import http.client  # noqa: F401 - 25 ms, better spent while the server starts up than later
+        import http.client  # noqa: F401 (takes 25 ms: better while the server starts than later)
         import threading
 
         self.hub, self.where = hub, {"host": host, "port": port}
@@ -491,17 +506,17 @@ class Report:
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self) -> None:
-        """Tries until the Hub has taken the report, or refused it for REFUSAL_PATIENCE."""
+        """Try until the Hub has accepted the report, or refused it for REFUSAL_PATIENCE."""
         backoff: float = RETRY_FIRST
         refused_since: "Optional[float]" = None
-        said = ""
+        last_words = ""
         while True:
             status, words, pause = self.attempt(backoff)
             if 200 <= status < 300:
                 break
-            if words != said:
-                said = words
-                say(f"{self.hub.name} has not taken the report yet ({words}); trying again")
+            if words != last_words:
+                last_words = words
+                say(f"{self.hub.name} has not accepted the report yet ({words}); trying again")
             if status == 0 or status == 429 or status >= 500:
                 refused_since = None
             else:
@@ -515,11 +530,11 @@ class Report:
         say("reported {host}:{port} to the Hub".format(**self.where))
 
     def attempt(self, backoff: float) -> "Tuple[int, str, float]":
-        """The status (0: no answer), the Hub's words, the seconds to wait before the next one."""
+        """Return the status (0: no answer), the Hub's words, and the seconds until the next try."""
         import http.client
         import random
 
-        jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads the load, guards nothing
+        jitter = random.uniform(0.5, 1)  # noqa: S311 (spreads the load and protects nothing)
         try:
             status, words, retry_after = self.post()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -530,7 +545,7 @@ class Report:
         return status, f"{status} {words}", pause
 
     def post(self) -> "Tuple[int, str, str]":
-        """The status, the message and the Retry-After of one answer."""
+        """Return the status, the message and the Retry-After of one answer."""
         import json
 
         headers = {"Authorization": f"token {self.hub.token}", "Content-Type": "application/json"}
@@ -562,7 +577,7 @@ def main(arguments: "List[str]") -> int:
     port = 0
     for port in islice(candidate_ports(service, allowed), PORT_TRIES):
         if port < 1024:
-            raise Problem(f"port {port} is not for users")
+            raise Problem(f"port {port} is reserved for the system; ports begin at 1024")
         environment[b"JUPYTERHUB_SERVICE_URL"] = os.fsencode(service.with_port(port))
         server.start([a.replace("{port}", str(port)) for a in command], environment)
         report = Report(hub, host, port)
@@ -570,20 +585,20 @@ def main(arguments: "List[str]") -> int:
             return see_through(server, report)
         server.sweep()
         say(f"the server ended with status {server.status} before it listened on port {port}")
-        if server.told_to_end or service.port or bind(service, port):
+        if server.end_requested or service.port or bind(service, port):
             break
-        say(f"somebody else has taken port {port}")
+        say(f"another process has taken port {port}; trying another port")
     if not port:
-        raise Problem("no port is free" + (" of those that --ports allows" if allowed else ""))
+        raise Problem("no port is free" + (" within the range of --ports" if allowed else ""))
     return server.status or 0
 
 
 def see_through(server: Server, report: Report) -> int:
-    """Reports a server that listens, and stays until it ends."""
+    """Report a server that listens, and return its exit status when it has ended."""
     report.thread.start()
     while not server.wait(POLL_LAST if report.thread.is_alive() else NOTE_INTERVAL):
         if report.refused:
-            say("the Hub does not know this server (any more): ending it")
+            say("the Hub does not know this server any more, so the server is ended")
             server.terminate()
             server.sweep()
             return 1
@@ -597,4 +612,4 @@ if __name__ == "__main__":
     except Problem as problem:
         say(str(problem))
         exit_status = 1
-    os._exit(exit_status)  # at once, whatever a report under way may wait for
+    os._exit(exit_status)  # at once, even if the report's thread is waiting

@@ -1,4 +1,4 @@
-"""Memory and time as administrators and users write them; standard library only."""
+"""Reads and writes memory and time as administrators and users write them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ def parse_memory(value: int | str, field: str = "memory") -> int:
 
     All units are binary (``G``, ``GB`` and ``GiB`` are 2**30), as with Slurm, PBS and JupyterHub.
 
+    Parameters
+    ----------
+    field
+        The field or setting that has the value; an error begins with it.
+
     Raises
     ------
     InvalidJobError
-        If it is none of these, or not above zero.
+        If the value has another form, or is not above zero.
     """
     match = _MEMORY.fullmatch(str(value)) if not isinstance(value, bool) else None
     size = 0
@@ -34,7 +39,8 @@ def parse_memory(value: int | str, field: str = "memory") -> int:
         size = int(float(match[1]) * MEMORY_UNITS.get(match[2].upper(), 1))
     if not 0 < size < 2**63:
         raise InvalidJobError(
-            f"{field}: {value!r} is no amount of memory; write 4G, 512M, 4GiB, or a number of bytes"
+            f"{field}: {value!r} is not an amount of memory; write 4G, 512M, 4GiB or a number of "
+            "bytes"
         )
     return size
 
@@ -50,14 +56,19 @@ def format_memory(size: int) -> str:
 def parse_duration(value: timedelta | int | str, field: str = "duration") -> timedelta:
     """Return a length of time from ``8:00:00``, ``1-12:00:00``, minutes, or a timedelta.
 
-    A number, or a string with nothing but a number, is minutes. ``D-HH``, ``D-HH:MM`` and
-    ``D-HH:MM:SS`` are as Slurm's ``--time``. ``8:00`` is refused: eight hours to PBS and LSF, eight
-    minutes to Slurm.
+    A number means minutes, also in a string. ``D-HH``, ``D-HH:MM`` and ``D-HH:MM:SS`` mean the same
+    as in Slurm's ``--time``. ``8:00`` is refused, because it means eight hours to PBS and LSF, and
+    eight minutes to Slurm.
+
+    Parameters
+    ----------
+    field
+        The field or setting that has the value; an error begins with it.
 
     Raises
     ------
     InvalidJobError
-        If it is none of these, or not above zero.
+        If the value has another form, or is not above zero.
     """
     result = timedelta(0)
     if isinstance(value, timedelta):
@@ -68,7 +79,8 @@ def parse_duration(value: timedelta | int | str, field: str = "duration") -> tim
         result = _from_clock(match["days"], [int(part) for part in match["clock"].split(":")])
     if not timedelta(0) < result <= _LONGEST:
         raise InvalidJobError(
-            f"{field}: {value!r} is no length of time; write HH:MM:SS, D-HH:MM:SS or minutes"
+            f"{field}: {value!r} is not a length of time; write HH:MM:SS, D-HH:MM:SS or a number "
+            "of minutes"
         )
     return result
 
@@ -87,9 +99,10 @@ def _from_clock(days: str | None, parts: list[int]) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Return ``HH:MM:SS`` with as many hours as it takes: every scheduler here reads it the same.
+    """Return ``HH:MM:SS``, which every scheduler here reads in the same way.
 
-    Parts of a second are rounded up, since a limit must not be shorter than what was asked for.
+    The number of hours may be above 24. Parts of a second are rounded up, because a limit must not
+    be shorter than what somebody asked for.
     """
     seconds = whole_seconds(value)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

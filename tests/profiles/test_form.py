@@ -180,7 +180,7 @@ def test_what_was_typed_stays() -> None:
     typed: dict[str, Any] = {"one__memory": "a lot", "one__account": "", "other__memory": "9G"}
     (one, two) = form_profile(options, {"profile": "one"}, profile="one", **typed).fields
     assert ("a lot", "") == (one.value, two.value)
-    assert one.error.startswith("'a lot' is no amount of memory")
+    assert one.error.startswith("'a lot' is not an amount of memory")
     assert "" == two.error
     elsewhere = form_profile(options, {"profile": "one"}, profile="other", **typed).fields
     assert [("a lot", ""), ("", "")] == [(one.value, one.error) for one in elsewhere]

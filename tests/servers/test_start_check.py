@@ -160,7 +160,7 @@ def command(tmp_path: Path) -> Callable[[str, str], str]:
         (WRONG, "memory: The local host does not support this"),
         (
             'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.duration = "8:00"\n',
-            "duration: '8:00' is no length of time",
+            "duration: '8:00' is not a length of time",
         ),
         (
             'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.sge_memory_per = "host"\n',
