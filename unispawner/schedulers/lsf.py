@@ -239,10 +239,8 @@ class Lsf(Scheduler):
             # believed only when its own user asks.
             jobs = {job_id: info for job_id, info in jobs.items() if not info.state.final}
         unaccounted = set(job_ids or ()) - set(jobs) - lsf_jobs.read_not_found(reply.text)
-        if unaccounted:
-            raise self.unreadable_error(
-                reply
-            )  # bjobs said nothing of them, not even that they are gone
+        if unaccounted:  # bjobs does not even say that they do not exist
+            raise self.unreadable_error(reply)
         if wide and any(_unexplained(info) for info in jobs.values()):
             text = yield from ask_optionally(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
             jobs = _explained(jobs, lsf_jobs.read_pending_reasons(text or ""))
