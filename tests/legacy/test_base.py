@@ -256,7 +256,7 @@ async def test_an_unknown_field(new_spawner: Any) -> None:
     assert "{cmd} ${HOME}" in str(raised.value)
 
 
-# -- who may see what -------------------------------------------------------------------------
+# -- secrets and shells -----------------------------------------------------------------------
 
 
 async def test_the_submit_command_has_no_secret(new_spawner: Any) -> None:

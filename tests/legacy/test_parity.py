@@ -24,7 +24,7 @@ TORQUE_RUNNING = f"<job_state>R</job_state><exec_host>{HOST}/1</exec_host>"
 MOAB_RUNNING = f'State="Running" AllocNodeList="{HOST}"'
 PBS_RUNNING = f"job_state = R\nexec_host = {HOST}/2*1"
 
-# What submit prints, what query prints of a job that waits and of one that runs, and nothing.
+# The output of submit, of query for a waiting and for a running job, and for no job.
 ANSWERS = {
     "TorqueSpawner": (JOB, "<job_state>Q</job_state>", TORQUE_RUNNING, ""),
     "MoabSpawner": (JOB, 'State="Idle"', MOAB_RUNNING, ""),
@@ -109,7 +109,7 @@ async def run_server(
     seen += [await spawner.start(), spawner.ip, spawner.port, spawner.job_id, spawner.get_state()]
     seen += [await spawner.poll()]
     await spawner.stop()
-    # The next query would find no answer: batchspawner takes that for a job that is gone.
+    # The next query gets no answer: batchspawner takes that for the end of the job.
     seen += [await spawner.poll(), spawner.get_state()]
     return calls, seen
 

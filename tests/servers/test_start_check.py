@@ -21,7 +21,7 @@ pytestmark = pytest.mark.hub
 PATIENCE = 60.0
 PACKAGE = Path(unispawner.__file__).parents[1]
 
-# A Hub that needs no proxy, no account and no file but its own.
+# A Hub that needs neither a proxy nor an account, and only its own files.
 CONFIG = """
 from jupyterhub.proxy import Proxy
 

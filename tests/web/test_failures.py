@@ -13,7 +13,7 @@ from unispawner.errors import SubmitError, UniSpawnerError
 from unispawner.web.failures import REASON, STATUS, SpawnFailure
 
 for found in pkgutil.walk_packages(unispawner.__path__, "unispawner."):
-    # PSI/J stays on the user's side, and launcher.py and __main__ do their work when imported.
+    # The Hub does not import PSI/J. A __main__ does its work when it is imported.
     if ".executors" not in found.name and not found.name.endswith("__main__"):
         importlib.import_module(found.name)
 

@@ -11,7 +11,7 @@ from unispawner.errors import InvalidJobError, SchedulerUnavailable
 from unispawner.web import hosts
 from unispawner.web.hosts import check_exec_host, check_host
 
-# RFC 5737 and 3849: addresses for documentation, nobody's own.
+# RFC 5737 and 3849: addresses for documentation, which no host has.
 NODE, OTHER, NODE6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"
 
 
@@ -196,7 +196,7 @@ async def test_local_jobs_are_on_no_other_host() -> None:
         await check_host(NODE, "localhost", loopback=True)
 
 
-# -- by the scheduler's word alone --------------------------------------------------------------
+# -- the host of a legacy class, which comes from its query -------------------------------------
 
 
 async def test_a_legacy_server_on_the_hubs_own_host() -> None:

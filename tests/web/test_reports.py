@@ -35,7 +35,7 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ser
         yield found
 
 
-# -- what is taken ------------------------------------------------------------------------------
+# -- reports that are accepted ------------------------------------------------------------------
 
 
 async def test_a_report_starts_the_server(hub: Hub, server: Server) -> None:
@@ -80,7 +80,7 @@ async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:
         assert (NODE, port) == server.where
 
 
-# -- not yet ------------------------------------------------------------------------------------
+# -- reports that come too early ----------------------------------------------------------------
 
 
 async def test_while_the_host_is_not_known_the_answer_is_retry(hub: Hub, server: Server) -> None:
@@ -120,7 +120,7 @@ async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: 
     assert ("", 0) == server.where
 
 
-# -- whose word ---------------------------------------------------------------------------------
+# -- tokens -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "0" * 32, "undefined"])
@@ -194,7 +194,7 @@ async def test_only_post(hub: Hub, server: Server, method: str) -> None:
     assert response.code in (403, 404, 405)
 
 
-# -- what it says -------------------------------------------------------------------------------
+# -- bodies and hosts ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ async def test_the_host_of_another_users_row_does_not_count(hub: Hub, server: Se
     assert ("", 0) == server.where
 
 
-# -- and when a start fails ---------------------------------------------------------------------
+# -- a start that fails -------------------------------------------------------------------------
 
 
 async def test_a_job_that_fails(hub: Hub, server: Server) -> None:

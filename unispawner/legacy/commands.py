@@ -72,16 +72,18 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
         """Return the job's script; a subclass may replace this method."""
         return format_template(self.batch_script, **subvars)
 
-    def _fill_command(self, trait: str, subvars: Mapping[str, Any]) -> str:
-        """Return ``exec_prefix`` and the command of a trait, both filled in."""
-        username = options.quote("username", str(subvars.get("username", "")))
-        safe = {**subvars, "username": username}
-        return " ".join(fill_in(self, name, safe) for name in ("exec_prefix", trait))
-
     def formatted_exec_prefix(self) -> str:
         """Return ``exec_prefix``, filled in."""
-        username = options.quote("username", self.req_username)
-        return fill_in(self, "exec_prefix", {**self.get_req_subvars(), "username": username})
+        return self._fill("exec_prefix", {**self.get_req_subvars(), "username": self.req_username})
+
+    def _fill_command(self, trait: str, subvars: Mapping[str, Any]) -> str:
+        """Return ``exec_prefix`` and the command of a trait, both filled in."""
+        return f"{self._fill('exec_prefix', subvars)} {self._fill(trait, subvars)}"
+
+    def _fill(self, trait: str, subvars: Mapping[str, Any]) -> str:
+        """Return a template for a shell, filled in: the user's name is quoted."""
+        username = options.quote("username", str(subvars.get("username", "")))
+        return fill_in(self, trait, {**subvars, "username": username})
 
     async def run_command(
         self, cmd: str, input: str | None = None, env: Mapping[str, str] | None = None
