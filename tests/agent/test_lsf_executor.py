@@ -1,131 +1,51 @@
-"""LSF's executor, a process of its own as in the agent, with a bsub and a bkill that are told what
-to say: OpenLava's real words (tests/outputs/openlava), and IBM's (bsub(1), bkill(1))."""
+"""LSF's executor, with a bsub and a bkill that print OpenLava's real words and IBM's.
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import pytest
-import support
-
-from unispawner.job import JobSpec
-from unispawner.schedulers.lsf import Lsf
-from unispawner.script.rendering import render_script
-from unispawner.testing import read_saved_reply
-
-OUTPUTS = support.OUTPUTS / "openlava"
-MARK = "0123456789abcdef"
-SUBMITTED = read_saved_reply(OUTPUTS / "bsub").stdout
-
-CODE = """
-import json, sys
-from pathlib import Path
-from unispawner.agent.executors.lsf import Executor
-from unispawner.errors import UniSpawnerError
-from unispawner.job import JobSpec
-from unispawner.schedulers.lsf import Lsf
-request = json.load(sys.stdin)
-executor = Executor(Lsf())
-try:
-    if request["action"] == "cancel":
-        executor.cancel_id(request["job_id"], force=False)
-        reply = {"done": True}
-    else:
-        spec = JobSpec.from_dict(request["spec"])
-        directory = Path(request["directory"])
-        reply = {"job_id": executor.submit_script(spec, request["script"], directory)}
-except UniSpawnerError as error:
-    reply = {"error": type(error).__name__, "output": error.output or ""}
-print(json.dumps(reply))
+The words are in tests/outputs/openlava, bsub(1) and bkill(1).
 """
 
+import subprocess
+from pathlib import Path
 
-@dataclass
-class Commands:
-    """A directory with a bsub and a bkill that keep what they are given."""
+import pytest
+from support import OUTPUTS
+from support.executor import ExecutorProcess, spec_in
+from support.jobs import MARK
 
-    directory: Path
+from unispawner.schedulers.lsf import Lsf
+from unispawner.testing import read_saved_reply
 
-    def says(self, name: str, stdout: str = "", stderr: str = "", status: int = 0) -> None:
-        said = self.directory / f"{name}.said"
-        said.write_text(stdout)
-        said.with_suffix(".errors").write_text(stderr)
-        command = self.directory / name
-        command.write_text(
-            f'#!/bin/sh\ncd {self.directory}\nprintf "%s\\n" "$@" >{name}.given\ncat >{name}.read\n'
-            f"cat {name}.said\ncat {name}.errors >&2\nexit {status}\n"
-        )
-        command.chmod(0o755)
-
-    def given(self, name: str) -> list[str]:
-        return (self.directory / f"{name}.given").read_text().split("\n")[:-1]
-
-    def read(self, name: str) -> str:
-        return (self.directory / f"{name}.read").read_text()
-
-    def call(self, **request: Any) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", CODE],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd="/",
-            env={**os.environ, "PATH": f"{self.directory}:{os.environ['PATH']}"},
-        )
-        assert 0 == done.returncode, done.stderr
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-
-    def submit(self, spec: JobSpec) -> dict[str, Any]:
-        work = self.directory / "work"
-        work.mkdir(exist_ok=True)
-        return self.call(
-            action="submit",
-            spec=spec.to_dict(),
-            script=render_script(spec, Lsf(), standard_input="print('served')"),
-            directory=str(work),
-        )
+SUBMITTED = read_saved_reply(OUTPUTS / "openlava" / "bsub").stdout
 
 
 @pytest.fixture
-def commands(tmp_path: Path) -> Commands:
-    return Commands(tmp_path)
+def lsf(tmp_path: Path) -> ExecutorProcess:
+    return ExecutorProcess(tmp_path, Lsf(), tmp_path / "work")
 
 
-def spec_in(directory: Path) -> JobSpec:
-    return JobSpec(
-        executable=sys.executable,
-        arguments=("-I", "-"),
-        stdout_path=str(directory / "it's a log"),
-        environment={"TOKEN": "topsecret"},
-        prologue="echo prologue; echo problem >&2",
-        mark=MARK,
-    )
+def test_the_script_is_bsubs_standard_input(lsf: ExecutorProcess, tmp_path: Path) -> None:
+    """bsub gets the script on standard input and no argument, which would be the job's command.
 
-
-def test_the_script_is_bsubs_standard_input(commands: Commands, tmp_path: Path) -> None:
-    """bsub reads no file: its arguments would be the job's command. Nothing of ours is left."""
-    commands.says("bsub", SUBMITTED)
-    assert {"job_id": "116"} == commands.submit(spec_in(tmp_path))
-    assert [""] == commands.given("bsub")
-    script = commands.read("bsub")
+    No file is left afterwards.
+    """
+    lsf.write("bsub", SUBMITTED)
+    assert {"job_id": "116"} == lsf.submit(spec_in(tmp_path))
+    assert [""] == lsf.arguments("bsub")
+    script = lsf.stdin("bsub")
     assert script.startswith(f"#!/bin/bash -l\n# unispawner:{MARK}\n#BSUB -J jupyter\n")
     assert "topsecret" not in script
-    assert [] == list((tmp_path / "work").iterdir())
+    assert [] == list(lsf.work.iterdir())
 
 
-def test_the_job_writes_its_log(commands: Commands, tmp_path: Path) -> None:
-    """Run as LSF runs it, as a command with its output elsewhere: both streams are in the log,
-    in order, and a second run adds to it."""
-    commands.says("bsub", SUBMITTED)
+def test_the_job_writes_its_log(lsf: ExecutorProcess, tmp_path: Path) -> None:
+    """Run as LSF runs it, the script writes both output streams to its log, in order.
+
+    A second run appends to the log.
+    """
+    lsf.write("bsub", SUBMITTED)
     spec = spec_in(tmp_path)
-    commands.submit(spec)
+    lsf.submit(spec)
     script = tmp_path / "script"
-    script.write_text(commands.read("bsub"))
+    script.write_text(lsf.stdin("bsub"))
     script.chmod(0o755)
     for _ in range(2):
         done = subprocess.run([script], capture_output=True, text=True, timeout=60)
@@ -146,10 +66,10 @@ def test_the_job_writes_its_log(commands: Commands, tmp_path: Path) -> None:
         ("作业 Job <7> 已提交\n", "7"),
     ],
 )
-def test_job_ids(commands: Commands, tmp_path: Path, text: str, expected: str) -> None:
-    """Whatever a site's esub prints around it."""
-    commands.says("bsub", text)
-    assert {"job_id": expected} == commands.submit(spec_in(tmp_path))
+def test_job_ids(lsf: ExecutorProcess, tmp_path: Path, text: str, expected: str) -> None:
+    """The job's id is found among other output, such as that of a site's esub."""
+    lsf.write("bsub", text)
+    assert {"job_id": expected} == lsf.submit(spec_in(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -167,11 +87,11 @@ def test_job_ids(commands: Commands, tmp_path: Path, text: str, expected: str) -
     ],
 )
 def test_submissions_that_fail(
-    commands: Commands, tmp_path: Path, stdout: str, stderr: str, status: int, expected: str
+    lsf: ExecutorProcess, tmp_path: Path, stdout: str, stderr: str, status: int, expected: str
 ) -> None:
-    """A refusal, a cluster that is down, and an answer without an id are told apart."""
-    commands.says("bsub", stdout, stderr, status)
-    reply = commands.submit(spec_in(tmp_path))
+    """A refusal, a cluster that is down, and an answer without an id are different errors."""
+    lsf.write("bsub", stdout, stderr, status)
+    reply = lsf.submit(spec_in(tmp_path))
     assert expected == reply["error"]
     assert (stderr or stdout).strip() == reply["output"].strip()
 
@@ -186,9 +106,10 @@ def test_submissions_that_fail(
         ("LSF is down. Please wait ...\n", 255, "SchedulerUnavailable"),
     ],
 )
-def test_cancellations(commands: Commands, stderr: str, status: int, expected: str | None) -> None:
-    """A job that is gone is no error; another user's is one."""
-    commands.says("bkill", "" if status else "Job <116> is being terminated\n", stderr, status)
-    reply = commands.call(action="cancel", job_id="116")
-    assert expected == reply.get("error")
-    assert ["116"] == commands.given("bkill")
+def test_cancellations(
+    lsf: ExecutorProcess, stderr: str, status: int, expected: str | None
+) -> None:
+    """To cancel a job that has ended is not an error; to cancel another user's job is one."""
+    lsf.write("bkill", "" if status else "Job <116> is being terminated\n", stderr, status)
+    assert expected == lsf.cancel("116").get("error")
+    assert ["116"] == lsf.arguments("bkill")

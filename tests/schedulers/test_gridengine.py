@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import support
+from support import dialogues
+from support.jobs import MARK, full_job
 
 from unispawner.errors import (
     AgentError,
@@ -20,23 +22,17 @@ from unispawner.errors import (
 )
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import gridengine_inventory, gridengine_jobs
-from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.base import Dialogue, Meaning, Reply, T
 from unispawner.schedulers.gridengine import GridEngine, make_job_template
 from unispawner.schedulers.inventory import Inventory, Queue
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = support.OUTPUTS / "gridengine"
 SGE = GridEngine()
-MARK = "0123456789abcdef"
 GIGABYTE = 1024**3
 NODE1, NODE2 = "sgenode1.cluster.example", "sgenode2.cluster.example"
 
-FULL = JobSpec(
-    name="my job",
-    executable="python3",
-    arguments=("-I", "-"),
-    directory="/home/ada/my work",
-    environment={"TOKEN": "topsecret"},
+FULL = full_job(
     stdout_path="/home/ada/.unispawner/logs/it's a log",
     resources=ResourceSpec(
         process_count=2,
@@ -58,7 +54,7 @@ FULL = JobSpec(
         "gridengine.ac": "why=it is late",
         "slurm.qos": "high",
     },
-    mark=MARK,
+    prologue="",
 )
 
 OPTIONS = f"""\
@@ -110,19 +106,11 @@ def epoch(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def hold(question: Dialogue[Any], *answers: Reply | str | UniSpawnerError) -> tuple[Any, list[str]]:
-    """Hold a dialogue over saved replies; returns its result and the lines it asked."""
-    asked: list[str] = []
-    left = [saved(answer) if isinstance(answer, str) else answer for answer in answers]
-    reply: Reply | UniSpawnerError | None = None
-    while True:
-        try:
-            asked.append(shlex.join(advance(question, reply)))
-        except StopIteration as stop:
-            assert [] == left, "there was more to ask"
-            return stop.value, asked
-        assert left, f"not expected: {asked[-1]}"
-        reply = left.pop(0)
+def hold(question: Dialogue[T], *answers: Reply | str | UniSpawnerError) -> tuple[T, list[str]]:
+    """Hold a dialogue with saved replies; return its result and the command lines."""
+    replies = [saved(answer) if isinstance(answer, str) else answer for answer in answers]
+    result, commands = dialogues.hold(question, *replies)
+    return result, [shlex.join(command) for command in commands]
 
 
 # -- options ------------------------------------------------------------------------------------

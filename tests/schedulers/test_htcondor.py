@@ -4,7 +4,6 @@
 import json
 import re
 import shlex
-from collections.abc import Generator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import pytest
 import support
+from support.dialogues import hold
+from support.jobs import MARK, full_job
 
 from unispawner.errors import (
     AgentError,
@@ -22,7 +23,7 @@ from unispawner.errors import (
     UniSpawnerError,
 )
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.htcondor import HTCondor
 from unispawner.schedulers.inventory import Node, Totals
 from unispawner.script.rendering import render_script
@@ -32,15 +33,11 @@ OUTPUTS = support.OUTPUTS / "htcondor"
 HTCONDOR = HTCondor()
 QUERY = tuple(HTCONDOR.status_command())
 BY_IDS = tuple(HTCONDOR.status_command([]))
-MARK = "0123456789abcdef"
 HELD = "The job attribute PeriodicHold expression"
 
-FULL = JobSpec(
+FULL = full_job(
     name='my "job" it\'s $HOME',
-    executable="python3",
-    arguments=("-I", "-"),
     directory="/home/ada/my $work",
-    environment={"TOKEN": "topsecret"},
     stdout_path=f"/home/ada/it's/logs/{MARK}.log",
     resources=ResourceSpec(
         process_count=2,
@@ -60,8 +57,8 @@ FULL = JobSpec(
         "HTCondor.concurrency_limits": ["licence", "matlab:2"],
         "slurm.qos": "high",
     },
-    prologue="module load python",
-    mark=MARK,
+    queue_name="",
+    reservation_id="",
 )
 
 SCHEDD_HANGS = Reply(
@@ -549,31 +546,16 @@ def test_several_processes_of_a_cluster() -> None:
 # -- the dialogue ---------------------------------------------------------------------------------
 
 
-def hold(dialogue: Dialogue[Any], *answers: Reply | UniSpawnerError) -> tuple[list[list[str]], Any]:
-    """Hold a dialogue; return the commands, and the result."""
-    commands: list[list[str]] = []
-    reply: Reply | UniSpawnerError | None = None
-    left = list(answers)
-    assert isinstance(dialogue, Generator)
-    while True:
-        try:
-            commands.append(advance(dialogue, reply))
-        except StopIteration as stop:
-            assert [] == left
-            return commands, stop.value
-        reply = left.pop(0)
-
-
 WHERE = "condor_status -constraint JobId isnt undefined -json -attributes Machine,JobId,RemoteOwner"
 NOWHERE = Reply(("condor_status",), 0, "")
 
 
 def test_all_jobs_are_one_question() -> None:
     """And one more where they run, if any does."""
-    commands, jobs = hold(HTCONDOR.query(), saved("condor_q-states"), NOWHERE)
+    jobs, commands = hold(HTCONDOR.query(), saved("condor_q-states"), NOWHERE)
     assert [" ".join(QUERY), WHERE] == [" ".join(command) for command in commands]
     assert 15 == len(jobs)
-    assert ([list(QUERY)], {}) == hold(HTCONDOR.query(), saved("condor_q-empty"))
+    assert ({}, [list(QUERY)]) == hold(HTCONDOR.query(), saved("condor_q-empty"))
 
 
 def slot(machine: str, job_id: str, owner: str) -> dict[str, str]:
@@ -598,7 +580,7 @@ def test_a_host_counts_if_its_machine_says_so(slots: list[dict[str, str]], expec
     job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada", "RemoteHost": "slot1_1@node1"}
     queue = Reply(QUERY, 0, json.dumps([job]))
     where = Reply(("condor_status",), 0, json.dumps(slots))
-    _, jobs = hold(HTCONDOR.query(), queue, where)
+    jobs, _ = hold(HTCONDOR.query(), queue, where)
     assert (JobState.RUNNING, expected) == (jobs["5"].state, jobs["5"].exec_host)
 
 
@@ -609,20 +591,20 @@ def test_a_host_counts_if_its_machine_says_so(slots: list[dict[str, str]], expec
 def test_without_the_collector_jobs_are_followed_all_the_same(trouble: Any) -> None:
     """Where they run isn't known, and nothing else is lost."""
     job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada", "RemoteHost": "slot1_1@node1"}
-    _, jobs = hold(HTCONDOR.query(), Reply(QUERY, 0, json.dumps([job])), trouble)
+    jobs, _ = hold(HTCONDOR.query(), Reply(QUERY, 0, json.dumps([job])), trouble)
     assert (JobState.RUNNING, "") == (jobs["5"].state, jobs["5"].exec_host)
 
 
 def test_jobs_in_the_queue_need_no_history() -> None:
     """By their ids, with the same fields."""
-    commands, jobs = hold(HTCONDOR.query(["1", "5"]), saved("condor_q-by-ids"))
+    jobs, commands = hold(HTCONDOR.query(["1", "5"]), saved("condor_q-by-ids"))
     assert [[*BY_IDS, "1", "5"]] == commands
     assert {"1", "5"} == set(jobs)
 
 
 def test_jobs_that_have_left_the_queue() -> None:
     """The history is asked for these only, and ends when it has found them."""
-    commands, jobs = hold(
+    jobs, commands = hold(
         HTCONDOR.query(["1", "21", "22", "23", "24", "999999"]),
         saved("condor_q-by-ids"),
         saved("condor_history"),
@@ -641,10 +623,10 @@ def test_jobs_that_have_left_the_queue() -> None:
 
 def test_an_end_that_nobody_knows() -> None:
     """No error: a job that isn't in the result is one that HTCondor does not know."""
-    result = hold(
+    jobs, _ = hold(
         HTCONDOR.query(["999999"]), saved("condor_q-unknown"), saved("condor_history-unknown")
     )
-    assert {} == result[1]
+    assert {} == jobs
 
 
 @pytest.mark.parametrize(
@@ -658,7 +640,7 @@ def test_an_end_that_nobody_knows() -> None:
 )
 def test_a_history_that_fails(history: Reply | UniSpawnerError) -> None:
     """What the queue says counts all the same."""
-    jobs = hold(HTCONDOR.query(["1", "999999"]), saved("condor_q-by-ids"), history)[1]
+    jobs = hold(HTCONDOR.query(["1", "999999"]), saved("condor_q-by-ids"), history)[0]
     assert "1" in jobs
     assert "999999" not in jobs
 
@@ -707,7 +689,7 @@ def test_marks_that_are_none(mark: Any, expected: dict[str, str]) -> None:
 
 def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
     """Another user's can't claim one, even where condor_q shows everybody's."""
-    commands, found = hold(HTCONDOR.find_marks("alice"), saved("condor_q-mark"))
+    found, commands = hold(HTCONDOR.find_marks("alice"), saved("condor_q-mark"))
     assert ["-constraint", 'Owner == "alice"'] == commands[0][-2:]
     assert "-allusers" not in commands[0]
     assert {MARK} == set(found)
@@ -731,7 +713,7 @@ SCHEDDS = saved("condor_status-schedd")
 
 
 def nodes(reply: Reply, pool: str = "") -> dict[str, Node]:
-    commands, inventory = hold(HTCondor(htcondor_pool=pool).inventory(), reply, SCHEDDS)
+    inventory, commands = hold(HTCondor(htcondor_pool=pool).inventory(), reply, SCHEDDS)
     where = ["condor_status", *(["-pool", pool] if pool else [])]
     assert [where, [*where, "-schedd"]] == [
         command[: command.index("-json")] for command in commands
@@ -821,7 +803,7 @@ def test_a_node_that_takes_no_jobs(more: dict[str, Any]) -> None:
 
 def test_totals() -> None:
     """Of the machines that are up."""
-    inventory = hold(HTCONDOR.inventory(), with_gpus(saved("condor_status")), SCHEDDS)[1]
+    inventory = hold(HTCONDOR.inventory(), with_gpus(saved("condor_status")), SCHEDDS)[0]
     assert Totals(2, 0, 8, 3, 2, 2) == inventory.totals()
 
 
@@ -840,7 +822,7 @@ def test_totals() -> None:
 )
 def test_how_many_jobs_there_are(answer: Any, expected: tuple[int | None, int | None]) -> None:
     """Of all schedds together; the machines are known without them."""
-    commands, inventory = hold(HTCONDOR.inventory(), saved("condor_status"), answer)
+    inventory, commands = hold(HTCONDOR.inventory(), saved("condor_status"), answer)
     assert SCHEDDS.command == tuple(commands[1])
     assert expected == (inventory.waiting, inventory.running)
     assert nodes(saved("condor_status")) == {node.name: node for node in inventory.nodes}

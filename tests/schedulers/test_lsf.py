@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.jobs import MARK, full_job
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobSpec, ResourceSpec
@@ -16,26 +17,11 @@ from unispawner.schedulers.lsf import Lsf
 from unispawner.script.rendering import render_script
 
 LSF = Lsf()
-MARK = "0123456789abcdef"
 
-FULL = JobSpec(
+FULL = full_job(
     name="my job[1-9]%2",
-    executable="python3",
-    arguments=("-I", "-"),
-    directory="/home/ada/my work",
-    environment={"TOKEN": "topsecret"},
     stdout_path=f"/home/ada/.unispawner/logs/{MARK}.log",
-    resources=ResourceSpec(
-        node_count=2,
-        processes_per_node=4,
-        cpu_cores_per_process=3,
-        gpu_cores_per_process=1,
-        memory=8 * 1024**3 + 1,
-        exclusive_node_use=True,
-    ),
     duration=timedelta(days=1, hours=12, seconds=1),
-    queue_name="gpu",
-    account="ml",
     reservation_id="ada#0",
     custom_attributes={
         "lsf.app": "jupyter",
@@ -47,8 +33,6 @@ FULL = JobSpec(
         "lsf.sp": 10,
         "pbs.W": "x",
     },
-    prologue="module load python",
-    mark=MARK,
 )
 
 # Each line with the manual page it is from; those of IBM's begin with bsub.

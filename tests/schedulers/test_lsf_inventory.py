@@ -6,9 +6,10 @@ All of it is written by hand: from the manual pages of IBM's LSF 10.1, and from 
 from datetime import timedelta
 
 import pytest
+from support.dialogues import hold
 
-from unispawner.errors import SchedulerUnavailable, UniSpawnerError
-from unispawner.schedulers.base import Dialogue, Reply, T, advance
+from unispawner.errors import SchedulerUnavailable
+from unispawner.schedulers.base import Reply
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.schedulers.lsf import Lsf
 
@@ -87,19 +88,6 @@ more          n4 gpus/
 """
 
 
-def hold(dialogue: Dialogue[T], *replies: Reply | UniSpawnerError) -> tuple[list[list[str]], T]:
-    """Answer each command of a dialogue; return the commands and the result."""
-    asked = [advance(dialogue, None)]
-    for reply in replies:
-        try:
-            asked.append(advance(dialogue, reply))
-        except StopIteration as stop:
-            assert len(asked) == len(replies), "not every reply was wanted"
-            result: T = stop.value
-            return asked, result
-    raise AssertionError(f"it asks on: {asked[-1]}")
-
-
 def ok(text: str) -> Reply:
     return Reply(("x",), 0, text)
 
@@ -111,7 +99,7 @@ def fails(text: str) -> Reply:
 def test_the_inventory() -> None:
     """Queues with their limits; hosts with what is free on them, named as EXEC_HOST names them."""
     replies = (ok(BQUEUES), ok(BHOSTS), ok(LSHOSTS), ok(BHOSTS_GPU), ok(BMGROUP))
-    asked, inventory = hold(LSF.inventory(), *replies)
+    inventory, asked = hold(LSF.inventory(), *replies)
     assert [
         ["bqueues", "-l"],
         ["bhosts", "-w", "-X"],
@@ -165,7 +153,7 @@ def test_the_inventory_of_an_old_release() -> None:
         "vm                 ok               -      4      1      1      0      0      0\n"
     )
     replies = (ok(queues), fails(usage), ok(hosts), SchedulerUnavailable("too slow"), fails(usage))
-    asked, inventory = hold(LSF.inventory(), *replies)
+    inventory, asked = hold(LSF.inventory(), *replies)
     assert ["bhosts", "-w"] == asked[2]
     (queue,) = inventory.queues
     assert (True, timedelta(hours=8), 8) == (queue.default, queue.max_duration, queue.max_cores)
@@ -176,7 +164,7 @@ def test_the_inventory_of_an_old_release() -> None:
 def test_a_limit_of_each_task_is_none_of_the_job() -> None:
     """A job of several tasks may have more."""
     replies = (ok(BQUEUES), ok(BHOSTS), ok(""), ok(""), ok(BMGROUP))
-    _, inventory = hold(Lsf(lsf_memory_limit_per="task").inventory(), *replies)
+    inventory, _ = hold(Lsf(lsf_memory_limit_per="task").inventory(), *replies)
     assert {None} == {queue.max_memory for queue in inventory.queues}
 
 
@@ -184,7 +172,7 @@ def test_hosts_that_a_queue_leaves_out() -> None:
     """lsb.queues, HOSTS: all but these; a group's name counts as its members."""
     text = BQUEUES.replace("HOSTS:  all\n", "HOSTS:  all ~n1 ~gpus/\n")
     replies = (ok(text), ok(BHOSTS), ok(""), ok(""), ok(BMGROUP))
-    _, inventory = hold(LSF.inventory(), *replies)
+    inventory, _ = hold(LSF.inventory(), *replies)
     assert {"n2", "n5"} == {node.name for node in inventory.nodes if "normal" in node.queues}
 
 

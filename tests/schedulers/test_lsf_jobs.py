@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 import pytest
 import support
+from support.dialogues import hold
 
-from unispawner.errors import SchedulerUnavailable, UniSpawnerError
+from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
-from unispawner.schedulers.base import Dialogue, Reply, T, advance
+from unispawner.schedulers.base import Reply
 from unispawner.schedulers.lsf import Lsf
 from unispawner.schedulers.lsf_jobs import FIELDS, REASONS, read_time
 from unispawner.testing import read_saved_reply
@@ -52,19 +53,6 @@ def one(**changes: str) -> JobInfo:
 
 def wide(*lines: str, status: int = 0, stderr: str = "") -> Reply:
     return Reply(WIDE, status, "".join(f"{line}\n" for line in (HEADING, *lines)), stderr)
-
-
-def hold(dialogue: Dialogue[T], *replies: Reply | UniSpawnerError) -> tuple[list[list[str]], T]:
-    """Answer each command of a dialogue; return the commands and the result."""
-    asked = [advance(dialogue, None)]
-    for reply in replies:
-        try:
-            asked.append(advance(dialogue, reply))
-        except StopIteration as stop:
-            assert len(asked) == len(replies), "not every reply was wanted"
-            result: T = stop.value
-            return asked, result
-    raise AssertionError(f"it asks on: {asked[-1]}")
 
 
 # -- queries ------------------------------------------------------------------------------------
@@ -402,7 +390,7 @@ def test_old_releases_are_asked_for_columns() -> None:
         " New job is waiting for scheduling;\n"
     )
     listing = saved("bjobs-a-w-all-users")
-    asked, jobs = hold(LSF.query(), saved("bjobs-o-json"), listing, Reply((), 0, reasons))
+    jobs, asked = hold(LSF.query(), saved("bjobs-o-json"), listing, Reply((), 0, reasons))
     assert [list(QUERY), ["bjobs", "-u", "all", "-a", "-w"], ["bjobs", "-u", "all", "-p"]] == asked
     expected = "Queue's resource requirements not satisfied:3 hosts; Not enough job slots: 1 host"
     assert expected == jobs["108"].message
@@ -416,13 +404,13 @@ def test_reasons_are_asked_for_only_if_something_waits() -> None:
     running = wide(
         "104     alice   RUN   normal     vm          vm          x          Nov 22 19:32"
     )
-    asked, jobs = hold(LSF.query(["104"]), refused, running)
+    jobs, asked = hold(LSF.query(["104"]), refused, running)
     assert ["bjobs", "-a", "-w", "104"] == asked[-1]
     waiting = wide(
         "104     alice   PEND  normal     vm             -        x          Nov 22 19:32"
     )
     for untold in (Reply((), 255, "", "No pending job found"), SchedulerUnavailable("too slow")):
-        _, jobs = hold(LSF.query(), refused, waiting, untold)
+        jobs, _ = hold(LSF.query(), refused, waiting, untold)
         assert JobState.QUEUED is jobs["104"].state
 
 
@@ -432,7 +420,7 @@ def test_volclava_refuses_fields_that_it_does_not_have() -> None:
         QUERY, 99, "", "<PEND_REASON> in the format string is not a valid field name.\n"
     )
     row = "7       ada     RUN   normal     vm          2*n1:3*n2   x          Nov 22 19:32"
-    _, jobs = hold(LSF.query(), refused, wide(row))
+    jobs, _ = hold(LSF.query(), refused, wide(row))
     assert "n1" == jobs["7"].exec_host
 
 
@@ -479,21 +467,21 @@ def test_another_table_is_no_answer(heading: str) -> None:
 def test_an_unknown_id_is_simply_missing() -> None:
     """bjobs fails, and says so; with -json LSF says it in a record."""
     assert {} == LSF.read_status(saved("bjobs-unknown"))
-    _, jobs = hold(LSF.query(["999999"]), saved("bjobs-unknown"))
+    jobs, _ = hold(LSF.query(["999999"]), saved("bjobs-unknown"))
     assert {} == jobs
     unknown = {"JOBID": "9", "ERROR": "Job <9> is not found"}
     for status in (0, 255):
         reply = replace(answer(record(), unknown), exit_status=status)
-        assert ["1"] == list(hold(LSF.query(["1", "9"]), reply)[1])
+        assert ["1"] == list(hold(LSF.query(["1", "9"]), reply)[0])
         reply = replace(answer(unknown), exit_status=status)
-        assert {} == hold(LSF.query(["9"]), reply)[1]
+        assert {} == hold(LSF.query(["9"]), reply)[0]
 
 
 def test_the_others_are_told_all_the_same() -> None:
     """Also by columns: one unknown id among several."""
     row = "1       ada     RUN   normal     vm          vm          x          Nov 22 19:32"
     partly = wide(row, status=255, stderr="Job <9> is not found\n")
-    assert ["1"] == list(hold(LSF.query(["1", "9"]), saved("bjobs-o-json"), partly)[1])
+    assert ["1"] == list(hold(LSF.query(["1", "9"]), saved("bjobs-o-json"), partly)[0])
 
 
 def test_an_id_of_which_nothing_is_said_is_not_gone() -> None:
@@ -573,8 +561,8 @@ def test_in_columns_an_end_is_its_own_users_to_ask() -> None:
         "7       ada     RUN   normal     vm          n1          x          Nov 24 10:00",
         "8       bob     EXIT  normal     vm          n1          x          Nov 24 10:00",
     )
-    assert {"7"} == set(hold(LSF.query(), refused, rows)[1])
-    assert JobState.FAILED is hold(LSF.query(["8"]), refused, rows)[1]["8"].state
+    assert {"7"} == set(hold(LSF.query(), refused, rows)[0])
+    assert JobState.FAILED is hold(LSF.query(["8"]), refused, rows)[0]["8"].state
 
 
 # -- many jobs ----------------------------------------------------------------------------------

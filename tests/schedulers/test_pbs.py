@@ -2,16 +2,17 @@
 
 import json
 import shlex
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import support
+from support.dialogues import hold
+from support.jobs import MARK, full_job
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.inventory import Node, Queue
 from unispawner.schedulers.pbs import Pbs
 from unispawner.schedulers.pbs_job import read_duration, read_size, read_time
@@ -21,25 +22,9 @@ from unispawner.testing import read_saved_reply
 OUTPUTS = support.OUTPUTS / "pbs"
 PBS = Pbs()
 BULK = ("qstat", "-f", "-F", "json")
-MARK = "0123456789abcdef"
 
-FULL = JobSpec(
-    name="my job",
-    executable="python3",
-    arguments=("-I", "-"),
-    directory="/home/ada/my work",
-    environment={"TOKEN": "topsecret"},
+FULL = full_job(
     stdout_path="/home/ada/.unispawner/my logs/x.log",
-    resources=ResourceSpec(
-        node_count=2,
-        processes_per_node=4,
-        cpu_cores_per_process=3,
-        gpu_cores_per_process=1,
-        memory=8 * 1024**3 + 1,
-        exclusive_node_use=True,
-    ),
-    duration=timedelta(days=1, hours=12),
-    queue_name="gpu",
     account="ml proj",
     reservation_id="R12.pbslab",
     custom_attributes={
@@ -53,8 +38,6 @@ FULL = JobSpec(
         "pbs.v": "A=1,B='x y'",
         "slurm.qos": "high",
     },
-    prologue="module load python",
-    mark=MARK,
 )
 
 # Each directive's place in the PBS Professional Reference Guide is qsub(1B), "Options"; -l select
@@ -118,25 +101,6 @@ def bulk(*jobs: tuple[str, dict[str, Any]]) -> dict[str, JobInfo]:
 
 def one(state: str, **attributes: Any) -> JobInfo:
     return bulk(("1.pbslab", job(state, **attributes)))["1.pbslab"]
-
-
-def hold(
-    dialogue: Dialogue[Any], *answers: tuple[str, str, int] | Callable[[list[str]], str]
-) -> tuple[Any, list[list[str]]]:
-    """Hold a dialogue; return its result and the commands. Answers are stdout, stderr, status."""
-    commands: list[list[str]] = []
-    reply: Reply | None = None
-    left = list(answers)
-    try:
-        while True:
-            command = advance(dialogue, reply)
-            commands.append(command)
-            answer = left.pop(0)
-            stdout, stderr, status = (answer(command), "", 0) if callable(answer) else answer
-            reply = Reply(tuple(command), status, stdout, stderr)
-    except StopIteration as stop:
-        assert not left
-        return stop.value, commands
 
 
 def told(name: str) -> tuple[str, str, int]:

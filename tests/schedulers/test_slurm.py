@@ -2,11 +2,12 @@
 
 import re
 import shlex
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import support
+from support.jobs import MARK, full_job
 
 from unispawner.errors import CancelError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
@@ -19,27 +20,10 @@ from unispawner.testing import read_saved_reply
 OUTPUTS = support.OUTPUTS / "slurm"
 SLURM = get_scheduler("slurm")
 QUERY = tuple(SLURM.status_command())
-MARK = "0123456789abcdef"
 
-FULL = JobSpec(
-    name="my job",
-    executable="python3",
-    arguments=("-I", "-"),
-    directory="/home/ada/my work",
-    environment={"TOKEN": "topsecret"},
+FULL = full_job(
     stdout_path="/home/ada/.unispawner/logs/%u.log",
-    resources=ResourceSpec(
-        node_count=2,
-        processes_per_node=4,
-        cpu_cores_per_process=3,
-        gpu_cores_per_process=1,
-        memory=8 * 1024**3 + 1,
-        exclusive_node_use=True,
-    ),
-    duration=timedelta(days=1, hours=12),
     queue_name="gpu,debug",
-    account="ml",
-    reservation_id="class",
     custom_attributes={
         "slurm.qos": "high",
         "slurm.constraint": "a100|v100",
@@ -51,8 +35,6 @@ FULL = JobSpec(
         "slurm.nice": 10,
         "pbs.W": "x",
     },
-    prologue="module load python",
-    mark=MARK,
 )
 
 SCRIPT = """\

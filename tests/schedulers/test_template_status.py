@@ -7,14 +7,14 @@ the set's own, their values are put into the form of its columns.
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import OUTPUTS
+from support.dialogues import hold
 
 from unispawner.errors import SchedulerUnavailable
-from unispawner.job import JobInfo, JobState
-from unispawner.schedulers.base import Dialogue, Reply, advance
+from unispawner.job import JobState
+from unispawner.schedulers.base import Reply
 from unispawner.schedulers.slurm import Slurm
 from unispawner.schedulers.template import Template
 from unispawner.testing import read_saved_reply
@@ -214,22 +214,12 @@ def test_a_failure_is_not_the_jobs_end(stderr: str) -> None:
 # -- whose word counts ----------------------------------------------------------------------------
 
 
-def asked(dialogue: Dialogue[dict[str, JobInfo]], *answers: Reply) -> tuple[list[list[str]], Any]:
-    """Return the commands of a dialogue that gets these answers, and its result."""
-    commands, given = [], iter([None, *answers])
-    try:
-        while True:
-            commands.append(advance(dialogue, next(given)))
-    except StopIteration as done:
-        return commands, done.value
-
-
 def test_one_query_for_all() -> None:
     """Where there is a list, it is asked for once, however many jobs there are. TORQUE's ids are
     "2.server" when submitted and "2" in the list."""
     answer = saved("torque/qstat-x-all")
     dialogue = Template(template="torque").query_tracked(["2.torquelab", "11.torquelab", "999.x"])
-    commands, jobs = asked(dialogue, answer)
+    jobs, commands = hold(dialogue, answer)
     assert [["qstat", "-x"]] == commands
     assert (RUNNING, WAITING) == (jobs["2.torquelab"].state, jobs["11.torquelab"].state)
     assert "999.x" not in jobs
@@ -245,7 +235,7 @@ def test_a_set_without_a_list(folder: Path) -> None:
         ("RUN\n", "", 0),
     ]
     replies = [Reply(("query",), status, out, err) for out, err, status in answers]
-    commands, jobs = asked(dialogue, *replies)
+    jobs, commands = hold(dialogue, *replies)
     assert [["query", one] for one in "1234"] == commands
     assert {"1": ("ada", RUNNING)} == {name: (job.owner, job.state) for name, job in jobs.items()}
 
@@ -254,4 +244,4 @@ def test_a_scheduler_that_is_away(folder: Path) -> None:
     """Its words for that end the round: the others would wait as long."""
     dialogue = Template(template=str(folder)).query_tracked(["1", "2"])
     with pytest.raises(SchedulerUnavailable, match="busy"):
-        asked(dialogue, Reply(("query",), 1, "", "I am busy"))
+        hold(dialogue, Reply(("query",), 1, "", "I am busy"))

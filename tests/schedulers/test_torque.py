@@ -8,10 +8,12 @@ from xml.sax.saxutils import escape
 
 import pytest
 import support
+from support.dialogues import hold
+from support.jobs import MARK, full_job
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
-from unispawner.schedulers.base import Dialogue, Meaning, Reply, advance
+from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.inventory import Node, Queue
 from unispawner.schedulers.torque import Torque, read_xml
 from unispawner.script.rendering import render_script
@@ -20,26 +22,11 @@ from unispawner.testing import read_saved_reply
 OUTPUTS = support.OUTPUTS / "torque"
 TORQUE = Torque()
 MOAB = Torque(torque_gpus=True, torque_moab=True)
-MARK = "0123456789abcdef"
 
-FULL = JobSpec(
-    name="my job",
-    executable="python3",
-    arguments=("-I", "-"),
+FULL = full_job(
     directory="/home/ada",
-    environment={"TOKEN": "topsecret"},
     stdout_path="/home/ada/.unispawner/logs/x.log",
-    resources=ResourceSpec(
-        node_count=2,
-        processes_per_node=4,
-        cpu_cores_per_process=3,
-        gpu_cores_per_process=1,
-        memory=8 * 1024**3 + 1,
-        exclusive_node_use=True,
-    ),
-    duration=timedelta(days=1, hours=12),
     queue_name="batch",
-    account="ml",
     reservation_id="class.1",
     custom_attributes={
         "torque.l": "feature=fast",
@@ -47,7 +34,7 @@ FULL = JobSpec(
         "torque.h": True,
         "pbs.p": 1,
     },
-    mark=MARK,
+    prologue="",
 )
 
 # qsub(1B) of TORQUE; -W x= is "Resource Manager Extensions" of the Moab and Maui guides.
@@ -105,21 +92,6 @@ def job(number: str = "1", state: str = "R", **attributes: Any) -> dict[str, Any
 
 def one(state: str, **attributes: Any) -> JobInfo:
     return TORQUE.read_status(Reply(("qstat",), 0, xml(job("1", state, **attributes))))["1"]
-
-
-def hold(dialogue: Dialogue[Any], *answers: tuple[str, str, int]) -> tuple[Any, list[list[str]]]:
-    """Hold a dialogue; return its result and the commands. Answers are stdout, stderr, status."""
-    commands: list[list[str]] = []
-    reply: Reply | None = None
-    left = list(answers)
-    try:
-        while True:
-            commands.append(advance(dialogue, reply))
-            stdout, stderr, status = left.pop(0)
-            reply = Reply(tuple(commands[-1]), status, stdout, stderr)
-    except StopIteration as stop:
-        assert not left
-        return stop.value, commands
 
 
 # -- the script ---------------------------------------------------------------------------------
