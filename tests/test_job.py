@@ -1,4 +1,4 @@
-"""JobSpec, ResourceSpec, JobInfo: what they take, infer and refuse."""
+"""JobSpec, ResourceSpec and JobInfo: what they accept, infer and refuse."""
 
 import json
 from dataclasses import FrozenInstanceError
@@ -49,7 +49,7 @@ LINES = [
 
 
 def job(**fields: Any) -> JobSpec:
-    """Make a job of values whose types are the test's matter."""
+    """Make a job with values of any type."""
     return JobSpec(**fields)
 
 
@@ -61,13 +61,13 @@ def resources(**fields: Any) -> ResourceSpec:
 
 
 def test_final_states() -> None:
-    """Three states are for good; UNKNOWN is none of them."""
+    """Three states are final; UNKNOWN is not one of them."""
     final = {JobState.COMPLETED, JobState.FAILED, JobState.CANCELED}
     assert final == {state for state in JobState if state.final}
 
 
 def test_info_is_plain_data() -> None:
-    """JobInfo goes through JSON with its state as a word."""
+    """JobInfo can be written as JSON, with its state as a word."""
     info = JobInfo("ada", JobState.RUNNING, "m", 1, "node1", 2, 3.5, 4.5, 5.5, "R", True)
     data = json.loads(json.dumps(info.to_dict()))
     assert "RUNNING" == data["state"]
@@ -77,31 +77,31 @@ def test_info_is_plain_data() -> None:
 @pytest.mark.parametrize("moment", [1e15, -1e15, 10**400, float("inf"), float("nan")], ids=repr)
 @pytest.mark.parametrize("field", ["estimated_start", "start_time", "estimated_end"])
 def test_moments_that_no_calendar_has(field: str, moment: float) -> None:
-    """They are not known: whatever shows a job's times would fail."""
-    said: dict[str, Any] = {field: moment}
-    assert getattr(JobInfo("ada", JobState.RUNNING, **said), field) is None
+    """A moment that no calendar has becomes None, so that pages can show the job."""
+    fields: dict[str, Any] = {field: moment}
+    assert getattr(JobInfo("ada", JobState.RUNNING, **fields), field) is None
 
 
 # -- JobSpec ------------------------------------------------------------------------------------
 
 
 def test_spec_survives_json() -> None:
-    """Every field comes back from JSON as it was, line breaks in arguments and values included."""
+    """Every field of a job is the same after JSON, with line breaks in arguments and values."""
     assert FULL == JobSpec.from_dict(json.loads(json.dumps(FULL.to_dict())))
 
 
 def test_default_spec_survives_json() -> None:
-    """A job that asks for nothing comes back as such."""
+    """A job that asks for nothing is the same after JSON."""
     assert JobSpec() == JobSpec.from_dict(json.loads(json.dumps(JobSpec().to_dict())))
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    """The environment holds the server's token: a log of the job must not show it."""
+    """The repr of a job does not show its environment, which has the server's token."""
     assert "se'cret" not in repr(FULL)
 
 
 def test_spec_is_immutable() -> None:
-    """What was checked stays as it was."""
+    """A job can't be changed after it was checked."""
     with pytest.raises(FrozenInstanceError):
         FULL.name = "x\ny"  # type: ignore[misc]
 
@@ -109,14 +109,14 @@ def test_spec_is_immutable() -> None:
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
 @pytest.mark.parametrize("field", LINES)
 def test_control_characters_are_refused_in_lines(field: str, control: str) -> None:
-    """A line break in a directive's value would begin a directive of its own."""
+    """Line breaks are refused in fields that become directives."""
     with pytest.raises(InvalidJobError, match=rf"^{field}: "):
         job(**{field: f"a{control}#SBATCH --uid=0"})
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
 def test_control_characters_are_refused_in_attributes(control: str) -> None:
-    """Neither a custom attribute's value, nor one of its list, nor its name holds a line break."""
+    """Line breaks are refused in the names and values of custom attributes."""
     for attributes in (
         {"slurm.qos": f"a{control}b"},
         {"slurm.qos": ["fine", f"a{control}b"]},
@@ -129,14 +129,14 @@ def test_control_characters_are_refused_in_attributes(control: str) -> None:
 @pytest.mark.parametrize("field", [*LINES, "prologue", "epilogue"])
 @pytest.mark.parametrize("value", [1, b"x", ["x"], True])
 def test_text_must_be_text(field: str, value: Any) -> None:
-    """No number or list is taken for text by accident."""
+    """A number or a list is refused where text is needed."""
     with pytest.raises(InvalidJobError, match=rf"^{field}: "):
         JobSpec(**{field: value})
 
 
 @pytest.mark.parametrize("field", [*LINES, "prologue", "epilogue"])
 def test_none_is_empty(field: str) -> None:
-    """None, which PSI/J writes for what isn't set, is empty text; a job always has a name."""
+    """None, which PSI/J uses for what is not set, means empty text; a job always has a name."""
     if field == "name":
         with pytest.raises(InvalidJobError, match="^name: "):
             job(name=None)
@@ -145,7 +145,7 @@ def test_none_is_empty(field: str) -> None:
 
 
 def test_prologue_and_epilogue_may_have_lines_but_no_nul() -> None:
-    """They are shell text."""
+    """Prologue and epilogue may have line breaks, but no NUL characters."""
     JobSpec(prologue="a\nb", epilogue="\tc\r\n")
     for field in ("prologue", "epilogue"):
         with pytest.raises(InvalidJobError, match=rf"^{field}: "):
@@ -153,13 +153,13 @@ def test_prologue_and_epilogue_may_have_lines_but_no_nul() -> None:
 
 
 def test_arguments_hold_no_nul() -> None:
-    """No command can be given one."""
+    """Arguments with NUL characters are refused: no command can get them."""
     with pytest.raises(InvalidJobError, match="^arguments: "):
         JobSpec(arguments=("a", "b\0"))
 
 
 def test_a_job_needs_a_name() -> None:
-    """Every scheduler would make up its own."""
+    """An empty name is refused."""
     with pytest.raises(InvalidJobError, match="^name: "):
         JobSpec(name="")
 
@@ -168,14 +168,14 @@ def test_a_job_needs_a_name() -> None:
     "mark", ["0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "../etc/passwd/..", "x"]
 )
 def test_a_mark_is_sixteen_hexadecimal_digits(mark: str) -> None:
-    """It becomes part of a path."""
+    """A mark has sixteen hexadecimal digits, because it becomes a part of a path."""
     with pytest.raises(InvalidJobError, match="^mark: "):
         JobSpec(mark=mark)
 
 
 @pytest.mark.parametrize("name", ["A", "_", "PATH", "a1_B"])
 def test_environment_names_that_a_shell_can_set(name: str) -> None:
-    """Letters, digits and underscores."""
+    """Names of variables have letters, digits and underscores."""
     assert {name: "x"} == JobSpec(environment={name: "x"}).environment
 
 
@@ -184,14 +184,14 @@ def test_environment_names_that_a_shell_can_set(name: str) -> None:
     ["", "1A", "A-B", "A B", "A=B", "A\n", "BASH_FUNC_ml%%", "Ä", "UID", "EUID", "PPID", "A;id"],
 )
 def test_environment_names_that_a_shell_cannot_set(name: str) -> None:
-    """Such a line would end the job, or run as a command, when the environment is read."""
+    """Other names are refused: their lines would end the job or run as commands."""
     with pytest.raises(InvalidJobError, match="^environment: "):
         JobSpec(environment={name: "x"})
 
 
 @pytest.mark.parametrize("value", ["a\0secret", 1, None])
 def test_environment_values_are_text_and_never_shown(value: Any) -> None:
-    """The error names the variable, not the value."""
+    """The error for a wrong value names the variable and does not show the value."""
     with pytest.raises(InvalidJobError, match="TOKEN") as caught:
         JobSpec(environment={"TOKEN": value})
     assert "secret" not in str(caught.value)
@@ -199,7 +199,7 @@ def test_environment_values_are_text_and_never_shown(value: Any) -> None:
 
 @pytest.mark.parametrize("field", ["environment", "prologue", "name", "arguments"])
 def test_text_can_be_written_as_utf8(field: str) -> None:
-    """A byte of the Hub's environment that is no UTF-8 is refused before there are files."""
+    """Bytes of the Hub's environment that are not UTF-8 are refused."""
     value: Any = {"environment": {"A": "\udcff"}, "arguments": ("\udcff",)}.get(field, "\udcff")
     with pytest.raises(InvalidJobError):
         JobSpec(**{field: value})
@@ -207,20 +207,20 @@ def test_text_can_be_written_as_utf8(field: str) -> None:
 
 @pytest.mark.parametrize("key", ["qos", ".qos", "slurm.", "slurm.-x", "slurm.a b", "slurm.a=b", ""])
 def test_attribute_names(key: str) -> None:
-    """A custom attribute is a scheduler's name, a dot, and an option's name."""
+    """The name of a custom attribute is a scheduler's name, a dot and an option's name."""
     with pytest.raises(InvalidJobError, match=r"^custom_attributes.*slurm\.qos"):
         JobSpec(custom_attributes={key: "x"})
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, b"x", [["x"]], object()])
 def test_attribute_values(value: Any) -> None:
-    """A custom attribute is text, a number, a truth value or a list of these."""
+    """The value of a custom attribute is text, a number, a truth value or a list of these."""
     with pytest.raises(InvalidJobError, match="^custom_attributes"):
         JobSpec(custom_attributes={"slurm.qos": value})
 
 
 def test_attributes_of_one_scheduler() -> None:
-    """Flags, repeats and other schedulers' attributes, as PSI/J has them."""
+    """Flags, repeated options and other schedulers' attributes are treated as by PSI/J."""
     spec = JobSpec(
         custom_attributes={
             "slurm.qos": "high",
@@ -240,13 +240,13 @@ def test_attributes_of_one_scheduler() -> None:
     "data", [{"uid": 0}, {"resources": {"uid": 0}}, {"resources": {"memory": "4X"}}]
 )
 def test_unknown_and_wrong_fields_are_refused(data: dict[str, Any]) -> None:
-    """What a request brings is checked as a configuration is."""
+    """Data of a request is checked like a configuration."""
     with pytest.raises(InvalidJobError):
         JobSpec.from_dict(data)
 
 
 def test_unknown_field_is_told_with_those_there_are() -> None:
-    """A typing error is found without the manual."""
+    """The error for an unknown key lists the known keys."""
     with pytest.raises(InvalidJobError, match=r"resources: unknown key 'mem'; .*memory"):
         ResourceSpec.from_dict({"mem": "4G"})
 
@@ -255,7 +255,7 @@ def test_unknown_field_is_told_with_those_there_are() -> None:
 
 
 def test_memory_is_read_with_its_unit() -> None:
-    """A configuration says 4G, a request may say bytes."""
+    """Memory may have a unit, as in 4G, or be a number of bytes."""
     assert 4 * 1024**3 == ResourceSpec.from_dict({"memory": "4G"}).memory
     assert 4096 == ResourceSpec.from_dict({"memory": 4096}).memory
     assert None is ResourceSpec.from_dict({"memory": None}).memory
@@ -274,13 +274,13 @@ def test_memory_is_read_with_its_unit() -> None:
 )
 @pytest.mark.parametrize("value", [-1, True, "2", 1.0, 2**53, [1]])
 def test_counts_are_whole_numbers(field: str, value: Any) -> None:
-    """The error names the field and the value."""
+    """The error for a wrong count names the field and the value."""
     with pytest.raises(InvalidJobError, match=rf"^{field}: "):
         ResourceSpec(**{field: value})
 
 
 def test_only_gpus_may_be_none_at_all() -> None:
-    """Zero GPUs is a choice in a form; zero of anything else is a mistake."""
+    """Zero GPUs are allowed; zero of anything else is refused."""
     assert 0 == ResourceSpec(gpu_cores_per_process=0).gpu_cores_per_process
     for field in ("node_count", "process_count", "cpu_cores_per_process", "memory"):
         with pytest.raises(InvalidJobError, match=rf"^{field}: 0 .* at least 1"):
@@ -289,7 +289,7 @@ def test_only_gpus_may_be_none_at_all() -> None:
 
 @pytest.mark.parametrize("value", [1, 0, "yes", None])
 def test_exclusive_is_true_or_false(value: Any) -> None:
-    """No text is taken for true."""
+    """Text is not accepted as True."""
     with pytest.raises(InvalidJobError, match="^exclusive_node_use: "):
         ResourceSpec(exclusive_node_use=value)
 
@@ -310,7 +310,7 @@ def test_exclusive_is_true_or_false(value: Any) -> None:
 def test_what_is_left_out_is_inferred(
     given: dict[str, int], nodes: int, per_node: int, processes: int
 ) -> None:
-    """Nodes and processes follow from each other as in PSI/J's ResourceSpecV1."""
+    """Nodes and processes are inferred from each other as in PSI/J's ResourceSpecV1."""
     spec = ResourceSpec(**given)  # type: ignore[arg-type]
     assert (nodes, per_node, processes) == (spec.nodes, spec.per_node, spec.processes)
 
@@ -326,6 +326,6 @@ def test_what_is_left_out_is_inferred(
     ],
 )
 def test_counts_that_contradict_each_other_are_refused(given: dict[str, int]) -> None:
-    """The error names all three."""
+    """The error for contradicting counts names all three."""
     with pytest.raises(InvalidJobError, match=r"process_count.*node_count.*processes_per_node"):
         ResourceSpec(**given)  # type: ignore[arg-type]

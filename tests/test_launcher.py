@@ -1,6 +1,8 @@
-"""The launcher as a job runs it: its text on standard input of a bare Python, with a real Hub's
-address, real servers, real signals. What takes minutes on a node has its constants shortened in
-the text. Nothing here waits for longer than PATIENCE.
+"""The launcher as a job runs it.
+
+Its text is on the standard input of a bare Python, with a real Hub's address, real servers and real
+signals. Constants that would take minutes on a node are shortened in the text. No test waits longer
+than PATIENCE.
 """
 
 import ast
@@ -57,7 +59,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -65,7 +67,7 @@ def alive(pid: int) -> bool:
 
 
 def interpreters() -> Iterator[str]:
-    """The interpreters of this machine that a node might have, one of each version."""
+    """Return the interpreters of this machine that a node might have, one of each version."""
     yield sys.executable
     for minor in range(6, 14):
         path = shutil.which(f"python3.{minor}")
@@ -80,7 +82,7 @@ Answer = tuple[int, dict[str, str], dict[str, Any]]
 
 
 class Hub:
-    """Answers reports as told, the last answer for ever, and keeps them with their times."""
+    """A Hub that answers reports as a test wants, and keeps them with their times."""
 
     def __init__(self, port: int = 0, context: ssl.SSLContext | None = None) -> None:
         self.answers: list[Answer] = [(204, {}, {})]
@@ -130,7 +132,7 @@ class Hub:
 
 
 class Job:
-    """A launcher that runs in a process group of its own, as a scheduler would start it."""
+    """A launcher that runs in its own process group, as a scheduler would start it."""
 
     def __init__(self, process: "subprocess.Popen[str]", out: Path, err: Path) -> None:
         self.process, self.out, self.err = process, out, err
@@ -185,6 +187,7 @@ def launch(tmp_path: Path, environment: Environment) -> Iterator[Launch]:
     def launch(
         command: list[str], *options: str, interpreter: str = sys.executable, **constants: float
     ) -> Job:
+        """launch(command, *options, interpreter=, NAME=value of a constant...) -> Job"""
         text = TEXT
         for name, value in constants.items():
             text, replaced = re.subn(rf"^{name} = .*", f"{name} = {value}", text, flags=re.M)
@@ -205,13 +208,13 @@ def launch(tmp_path: Path, environment: Environment) -> Iterator[Launch]:
         with suppress(ProcessLookupError):
             os.killpg(job.process.pid, signal.SIGKILL)
         job.status()
-        said = [path.read_text(errors="replace") for path in (job.out, job.err)]
-        print(f"--- launcher {job.process.pid}:", *said, sep="\n")  # shown if the test fails
+        outputs = [path.read_text(errors="replace") for path in (job.out, job.err)]
+        print(f"--- launcher {job.process.pid}:", *outputs, sep="\n")  # shown if the test fails
 
 
 @contextmanager
 def listener(port: int = 0) -> Iterator[int]:
-    """A stranger's socket: this process is none of the launcher's."""
+    """Listen on a port with a process that is not the launcher's."""
     with socket.create_server(("127.0.0.1", port)) as stranger:
         yield stranger.getsockname()[1]
 
@@ -226,8 +229,7 @@ def free_port() -> int:
 
 @pytest.mark.parametrize("interpreter", list(interpreters()))
 def test_reports_a_server_that_listens(hub: Hub, launch: Launch, interpreter: str) -> None:
-    """On each Python a node may have: one report, with the server's token and port; the
-    launcher stays while the server lives and ends with its status."""
+    """The launcher reports once, with the server's token and port, and ends with its status."""
     job = launch(python(LISTENING), interpreter=interpreter)
     job.wait_for_output("(reported node7:.* to the Hub)")
 
@@ -244,7 +246,7 @@ def test_reports_a_server_that_listens(hub: Hub, launch: Launch, interpreter: st
 
 
 def test_runs_from_a_here_document(hub: Hub, environment: Environment, tmp_path: Path) -> None:
-    """The text survives a quoted here-document in a script of sh, whose exit status is ours."""
+    """The text works from a quoted here-document in a script of sh, which gets the exit status."""
     script = tmp_path / "script"
     script.write_text(
         f"{sys.executable} -I - --host literal:node7 -- sh -c 'exit 3' <<'UNISPAWNER'\n"
@@ -255,7 +257,7 @@ def test_runs_from_a_here_document(hub: Hub, environment: Environment, tmp_path:
 
 
 def test_is_small_and_needs_nothing() -> None:
-    """It fits into a job's script and parses as Python 3.6, without our package or a `__file__`."""
+    """The text is small, is valid Python 3.6, and needs neither our package nor a `__file__`."""
     assert len(TEXT.encode()) < 32 * 1024
     assert "__file__" not in TEXT
     assert not re.search(r"^\s*(from|import) (unispawner|jupyter)", TEXT, re.M)
@@ -266,8 +268,10 @@ def test_is_small_and_needs_nothing() -> None:
 
 
 def test_environment_is_untouched(launch: Launch, environment: Environment) -> None:
-    """Only the port in JUPYTERHUB_SERVICE_URL changes; not even LC_CTYPE comes in, which Python
-    sets for itself where no locale is set, and odd values stay as they are."""
+    """The server gets the environment as it is, except the port in JUPYTERHUB_SERVICE_URL.
+
+    Python's own LC_CTYPE does not come in, and odd values stay as they are.
+    """
     environment.update({"BASH_FUNC_f%%": "() {  echo\n}", "ODD": "a=b\udcff", "EMPTY": ""})
     job = launch(["env", "-0"])
     assert 0 == job.status()
@@ -281,14 +285,14 @@ def test_environment_is_untouched(launch: Launch, environment: Environment) -> N
 
 
 def test_stdin_is_dev_null(launch: Launch) -> None:
-    """The server cannot read the launcher's text."""
+    """The server can't read the launcher's text."""
     job = launch(["readlink", "/proc/self/fd/0"])
     job.status()
     assert "/dev/null\n" == job.stdout
 
 
 def test_signals_are_as_the_job_had_them(launch: Launch) -> None:
-    """No mask and no ignored signal of the launcher's, or of Python's, is left to the server."""
+    """The server gets the signal mask and the ignored signals of the job."""
     command = ["grep", "^Sig[BI]", "/proc/self/status"]
     job = launch(command)
     job.status()
@@ -296,7 +300,7 @@ def test_signals_are_as_the_job_had_them(launch: Launch) -> None:
 
 
 def test_port_is_put_in_the_arguments(launch: Launch) -> None:
-    """Servers that do not read JUPYTERHUB_SERVICE_URL get the port where `{port}` stands."""
+    """`{port}` in arguments is replaced, for servers that do not read JUPYTERHUB_SERVICE_URL."""
     code = "echo $JUPYTERHUB_SERVICE_URL; printf '%s|' \"$@\""
     job = launch(["sh", "-c", code, "sh", "--port={port}", "{port}:{port}", "{}{other}", "a b"])
     job.status()
@@ -306,7 +310,7 @@ def test_port_is_put_in_the_arguments(launch: Launch) -> None:
 
 
 def test_ipv6_service_url(launch: Launch, environment: Environment) -> None:
-    """A Hub with `ip = "::"` gives a bracketed address, which stays so."""
+    """A bracketed IPv6 address of the Hub's stays bracketed."""
     if not os.path.exists("/proc/net/if_inet6"):
         pytest.skip("no IPv6 here")
     environment["JUPYTERHUB_SERVICE_URL"] = "http://[::]:0/user/alice/"
@@ -322,7 +326,7 @@ def test_ipv6_service_url(launch: Launch, environment: Environment) -> None:
 def test_command_that_cannot_be_started(
     launch: Launch, tmp_path: Path, content: str | None, mode: int, status: int
 ) -> None:
-    """Says so by name, with the status a shell would give."""
+    """The log names a command that can't be started, and the status is a shell's."""
     command = tmp_path / "my-server"
     if content is not None:
         command.write_text(content)
@@ -333,8 +337,9 @@ def test_command_that_cannot_be_started(
 
 
 def test_shell_script_as_server(hub: Hub, launch: Launch, tmp_path: Path) -> None:
-    """A script found on PATH, whose child is what listens: the port is still the server's, and
-    SIGTERM, which the shell dies of, does not leave the child behind."""
+    """A server that is the child of a shell script is found, and ended if SIGTERM ends the
+    shell.
+    """
     script = tmp_path / "my-server"
     script.write_text(f"#!/bin/sh\n{sys.executable} -S -c '{LISTENING}'\ntrue\n")
     script.chmod(0o755)
@@ -347,8 +352,7 @@ def test_shell_script_as_server(hub: Hub, launch: Launch, tmp_path: Path) -> Non
 
 
 def test_daemon_below_the_server(hub: Hub, launch: Launch) -> None:
-    """A listener that left its parent and session by a double fork is the server's, too, and
-    ends with it even if it does not heed SIGTERM."""
+    """A server that left its parent and session by a double fork is found, and ended."""
     daemon = (
         "import os, signal, sys\n"
         "if os.fork():\n    os.wait()\n    sys.stdin.read()\n    signal.pause()\n"
@@ -368,7 +372,7 @@ def test_daemon_below_the_server(hub: Hub, launch: Launch) -> None:
 
 
 def test_ports_are_of_the_range(launch: Launch) -> None:
-    """Of `--ports` only a free one is taken, and none that is a stranger's at another address."""
+    """Only free ports within `--ports` are taken, and none that a stranger uses at any address."""
     with ExitStack() as taken:
         low = next(p for p in range(20000, 60000, 3) if all_free(p, p + 1, p + 2))
         taken.enter_context(socket.create_server(("127.0.0.2", low)))
@@ -390,7 +394,7 @@ def all_free(*ports: int) -> bool:
 
 
 def test_no_port_is_free(launch: Launch) -> None:
-    """Nothing is started when all ports allowed are taken."""
+    """If no allowed port is free, no server is started."""
     with listener() as port:
         job = launch(["echo", "started"], f"--ports={port}-{port}")
         assert 1 == job.status()
@@ -400,7 +404,7 @@ def test_no_port_is_free(launch: Launch) -> None:
 
 @pytest.mark.parametrize("ports", ["80-90", "9000", "9001-9000", "9000-70000", "a-b"])
 def test_ports_that_make_no_sense(launch: Launch, ports: str) -> None:
-    """Privileged or malformed ranges are refused before anything is started."""
+    """Ranges that are malformed, or have ports below 1024, are refused."""
     job = launch(["echo", "started"], "--ports", ports)
     assert 1 == job.status()
     assert "" == job.stdout
@@ -408,7 +412,7 @@ def test_ports_that_make_no_sense(launch: Launch, ports: str) -> None:
 
 
 def test_stolen_port(hub: Hub, launch: Launch, tmp_path: Path) -> None:
-    """A server that ends because a stranger was faster is started again on another port."""
+    """If a stranger takes the port first, the server is started again on another port."""
     lost, stolen = tmp_path / "lost", tmp_path / "stolen"
     slow = (
         "import os, sys, time\n"
@@ -429,7 +433,7 @@ def test_stolen_port(hub: Hub, launch: Launch, tmp_path: Path) -> None:
 
 
 def test_stolen_port_after_sigterm(launch: Launch) -> None:
-    """A server that was asked to end is not started again, whoever has its port."""
+    """A server that was asked to end is not started again."""
     job = launch(["sh", "-c", "echo port {port}; exec sleep 60"])
     port = int(job.wait_for_output(r"port (\d+)\n"))
     with listener(port):
@@ -439,7 +443,7 @@ def test_stolen_port_after_sigterm(launch: Launch) -> None:
 
 
 def test_gives_up_after_some_ports(hub: Hub, launch: Launch) -> None:
-    """A server that finds its port taken each time is not started for ever."""
+    """After several stolen ports the launcher gives up."""
     # The end that closes a connection first keeps its port in TIME_WAIT.
     loser = (
         "import socket, sys\n"
@@ -453,7 +457,7 @@ def test_gives_up_after_some_ports(hub: Hub, launch: Launch) -> None:
 
 
 def test_server_that_fails(hub: Hub, launch: Launch) -> None:
-    """One that ends by itself while nobody has its port has failed: once, with its status."""
+    """A server that ends while its port is free has failed, and is not started again."""
     job = launch(["sh", "-c", "echo x; exit 3"])
     assert 3 == job.status()
     assert "x\n" == job.stdout
@@ -462,7 +466,7 @@ def test_server_that_fails(hub: Hub, launch: Launch) -> None:
 
 
 def test_fixed_port(hub: Hub, launch: Launch, environment: Environment) -> None:
-    """A port that JUPYTERHUB_SERVICE_URL fixes is the one used, whatever `--ports` says."""
+    """A port in JUPYTERHUB_SERVICE_URL is used, whatever `--ports` says."""
     port = free_port()
     environment["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:{port}/"
     launch(python(LISTENING), "--ports=20000-20001")
@@ -471,7 +475,7 @@ def test_fixed_port(hub: Hub, launch: Launch, environment: Environment) -> None:
 
 
 def test_privileged_fixed_port(launch: Launch, environment: Environment) -> None:
-    """Ports below 1024 are refused; nothing is started."""
+    """A fixed port below 1024 is refused, and no server is started."""
     environment["JUPYTERHUB_SERVICE_URL"] = "http://127.0.0.1:80/"
     job = launch(["echo", "started"])
     assert 1 == job.status()
@@ -479,8 +483,7 @@ def test_privileged_fixed_port(launch: Launch, environment: Environment) -> None
 
 
 def test_foreign_listener(hub: Hub, launch: Launch, environment: Environment) -> None:
-    """A stranger that listens on the server's port is never reported; the log says why we wait,
-    and once the stranger is gone the server is reported."""
+    """A stranger that listens on the server's port is never reported, and the log says so."""
     patient = (
         "import socket, time, sys\n"
         "def free():\n"
@@ -498,7 +501,7 @@ def test_foreign_listener(hub: Hub, launch: Launch, environment: Environment) ->
 
 
 def test_stranger_beside_the_server(hub: Hub, launch: Launch, environment: Environment) -> None:
-    """The Hub might reach a stranger who listens on the same port of another address."""
+    """A server is not reported while a stranger listens on its port at another address."""
     with listener() as port:
         environment["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.2:{port}/"
         job = launch(python(LISTENING.replace("127.0.0.1", "127.0.0.2")), NOTE_INTERVAL=0.5)
@@ -512,7 +515,7 @@ def test_stranger_beside_the_server(hub: Hub, launch: Launch, environment: Envir
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_hub_that_cannot_answer_now(hub: Hub, launch: Launch, status: int) -> None:
-    """Such answers are no refusal: tried again however little patience there is, and said once."""
+    """Answers of a Hub that can't answer now are not refusals; the log has them once."""
     hub.answers = [(status, {}, {"message": "come back"})] * 3 + [(200, {}, {})]
     job = launch(python(LISTENING), REFUSAL_PATIENCE=0)
     job.wait_for_output("(reported )")
@@ -531,7 +534,7 @@ def test_backoff_grows(hub: Hub, launch: Launch) -> None:
 
 
 def test_retry_after(hub: Hub, launch: Launch) -> None:
-    """The Hub can say when to come back."""
+    """The Hub's Retry-After sets the next pause."""
     hub.answers = [(503, {"Retry-After": "2"}, {}), (204, {}, {})]
     launch(python(LISTENING))
     wait_for(lambda: len(hub.times) == 2, "second report")
@@ -539,7 +542,7 @@ def test_retry_after(hub: Hub, launch: Launch) -> None:
 
 
 def test_retry_after_has_a_limit(hub: Hub, launch: Launch) -> None:
-    """No Hub makes a ready server wait for hours."""
+    """Retry-After has an upper limit."""
     assert "RETRY_AFTER_LIMIT = 0.2, 30, 60\n" in TEXT
     hub.answers = [(503, {"Retry-After": "86400"}, {}), (204, {}, {})]
     launch(python(LISTENING), **{"RETRY_FIRST, RETRY_LAST, RETRY_AFTER_LIMIT": "0.2, 30, 1"})
@@ -561,7 +564,7 @@ def test_hub_that_is_down(launch: Launch, environment: Environment) -> None:
 
 
 def test_hub_that_is_away_at_first(launch: Launch, environment: Environment) -> None:
-    """The server is not started before there is a Hub: jupyterhub-singleuser would end at once."""
+    """The server starts only when the Hub answers, because jupyterhub-singleuser would end."""
     port = free_port()
     environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
     job = launch(python(LISTENING))
@@ -574,7 +577,7 @@ def test_hub_that_is_away_at_first(launch: Launch, environment: Environment) -> 
 
 
 def test_end_while_the_hub_is_away(launch: Launch, environment: Environment) -> None:
-    """A job that is cancelled while it waits for a Hub ends at once, and has started no server."""
+    """A job that is cancelled while it waits for the Hub ends at once without a server."""
     environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{free_port()}/hub/api"
     job = launch(python(LISTENING))
     job.wait_for_output("(does not answer)")
@@ -583,7 +586,7 @@ def test_end_while_the_hub_is_away(launch: Launch, environment: Environment) -> 
 
 
 def test_hub_that_hangs(launch: Launch, environment: Environment) -> None:
-    """A request that is not answered ends in time; the next one may be."""
+    """A request that is not answered ends in time, and the next one may be answered."""
     with listener() as port:
         environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
         job = launch(python(LISTENING), REQUEST_TIMEOUT=0.5)
@@ -593,7 +596,7 @@ def test_hub_that_hangs(launch: Launch, environment: Environment) -> None:
 
 
 def test_end_during_a_request(launch: Launch, environment: Environment) -> None:
-    """A server that ends is noticed at once, also while a request waits for its answer."""
+    """The server's end is noticed at once, even while a request waits for its answer."""
     ends = LISTENING.replace("signal.pause()", "listener.accept(); sys.exit(5)")
     with socket.create_server(("127.0.0.1", 0)) as hub:
         hub.settimeout(PATIENCE)
@@ -615,7 +618,7 @@ def test_end_during_a_request(launch: Launch, environment: Environment) -> None:
 
 
 def test_end_between_reports(hub: Hub, launch: Launch) -> None:
-    """A server that ends while its report waits for its next try ends the launcher at once."""
+    """The server's end is noticed at once, even between two reports."""
     hub.answers = [(503, {"Retry-After": "60"}, {})]
     job = launch(python(LISTENING))
     wait_for(lambda: hub.reports, "report")
@@ -625,8 +628,9 @@ def test_end_between_reports(hub: Hub, launch: Launch) -> None:
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409])
 def test_refused_report(hub: Hub, launch: Launch, status: int) -> None:
-    """A Hub that does not know the server for some time: its words are in the log, the server is
-    ended. No redirect is followed."""
+    """If the Hub refuses the report for some time, its words are in the log and the server is
+    ended. Redirects are not followed.
+    """
     hub.answers = [(status, {"Location": "/elsewhere"}, {"message": "no such\nserver"})]
     job = launch(python(LISTENING), REFUSAL_PATIENCE=1)
     pid = job.server_pid()
@@ -639,7 +643,7 @@ def test_refused_report(hub: Hub, launch: Launch, status: int) -> None:
 
 
 def test_refused_stubborn_server(hub: Hub, launch: Launch) -> None:
-    """One that does not heed SIGTERM is killed."""
+    """A server that ignores SIGTERM is killed."""
     hub.answers = [(403, {}, {})]
     stubborn = LISTENING.replace("lambda *_: os._exit(7)", "signal.SIG_IGN")
     job = launch(python(stubborn), REFUSAL_PATIENCE=0.5, TERM_GRACE=1)
@@ -649,8 +653,7 @@ def test_refused_stubborn_server(hub: Hub, launch: Launch) -> None:
 
 
 def test_refused_then_accepted(hub: Hub, launch: Launch) -> None:
-    """A Hub that is just starting may refuse at first, and patience begins anew after another
-    answer."""
+    """A refusal does not count if another answer follows, since a Hub may just be starting."""
     refusal: Answer = (403, {}, {})
     busy: Answer = (503, {"Retry-After": "1"}, {})
     hub.answers = [refusal, busy, busy, refusal, (204, {}, {})]
@@ -660,7 +663,7 @@ def test_refused_then_accepted(hub: Hub, launch: Launch) -> None:
 
 
 def test_no_proxy(hub: Hub, launch: Launch, environment: Environment) -> None:
-    """The job's proxies are for the outer world."""
+    """Proxies in the job's environment are not used."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
         environment[name] = "http://127.0.0.1:9"
     launch(python(LISTENING))
@@ -668,7 +671,7 @@ def test_no_proxy(hub: Hub, launch: Launch, environment: Environment) -> None:
 
 
 def test_token_stays_secret(hub: Hub, launch: Launch) -> None:
-    """It is in no output, refused or not, and in no process's arguments."""
+    """The token is in no output and in no process's arguments."""
     hub.answers = [(403, {}, {"message": "Forbidden"})] * 2 + [(204, {}, {})]
     job = launch(python(LISTENING))
     looked = 0
@@ -684,7 +687,7 @@ def test_token_stays_secret(hub: Hub, launch: Launch) -> None:
 
 @pytest.mark.parametrize("token", ["", "two words", f"{TOKEN}\nX: y"])
 def test_no_token(launch: Launch, environment: Environment, token: str) -> None:
-    """What cannot be a token is not tried, and not quoted."""
+    """Text that can't be a token is refused without being shown."""
     environment["JUPYTERHUB_API_TOKEN"] = token
     job = launch(["echo", "started"])
     assert 1 == job.status()
@@ -695,7 +698,7 @@ def test_no_token(launch: Launch, environment: Environment, token: str) -> None:
 @pytest.mark.parametrize("name", ["JUPYTERHUB_API_URL", "JUPYTERHUB_SERVICE_URL"])
 @pytest.mark.parametrize("url", ["", "http+unix://%2Fsock/x", "http://h:x/", "//h:1/"])
 def test_no_url(launch: Launch, environment: Environment, name: str, url: str) -> None:
-    """An environment that is not a server's is named before anything is started."""
+    """The error for a wrong URL names the variable, and no server is started."""
     environment[name] = url
     job = launch(["echo", "started"])
     assert 1 == job.status()
@@ -705,7 +708,7 @@ def test_no_url(launch: Launch, environment: Environment, name: str, url: str) -
 
 
 def test_internal_ssl(launch: Launch, environment: Environment, tmp_path: Path) -> None:
-    """With internal_ssl both sides show the certificates that JupyterHub made for them."""
+    """With internal_ssl both sides use the certificates that JupyterHub made."""
     certipy = pytest.importorskip("certipy").Certipy(store_dir=str(tmp_path))
     for name in ("hub", "user"):
         certipy.create_ca(f"{name}-ca")
@@ -744,7 +747,7 @@ while True:
 
 
 def test_signals_are_passed_on(launch: Launch) -> None:
-    """Each of those a scheduler sends reaches the server, once, which decides what it means."""
+    """Each signal of a scheduler reaches the server once, and the server decides what it does."""
     names = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT", "XCPU")
     numbers = [signal.Signals[f"SIG{name}"].value for name in names]
     job = launch([*python(RECORDING), " ".join(map(str, numbers))])
@@ -758,14 +761,14 @@ def test_signals_are_passed_on(launch: Launch) -> None:
 
 
 def test_server_of_the_job_s_process_group(launch: Launch) -> None:
-    """The server is where the scheduler looks for the job's processes: in its group and session."""
+    """The server is in the job's process group and session, where schedulers look for it."""
     job = launch([*python(RECORDING), ""])
     pid = job.server_pid()
     assert job.process.pid == os.getpgid(pid) == os.getsid(pid)
 
 
 def test_signal_to_the_whole_group(hub: Hub, launch: Launch) -> None:
-    """A scheduler that signals all processes of the job gets the server's own status."""
+    """After a signal to all processes of the job, the status is the server's own."""
     job = launch(python(LISTENING))
     wait_for(lambda: hub.reports, "report")
     os.killpg(job.process.pid, signal.SIGTERM)
@@ -773,7 +776,7 @@ def test_signal_to_the_whole_group(hub: Hub, launch: Launch) -> None:
 
 
 def test_ignored_signals_stay_ignored(launch: Launch) -> None:
-    """What a job started under nohup ignores is nothing to the launcher or the server either."""
+    """Signals that the job ignores (nohup) are ignored by the launcher and the server."""
     previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         job = launch(["sh", "-c", "grep SigIgn /proc/self/status; echo pid $$; exec sleep 60"])
@@ -788,7 +791,7 @@ def test_ignored_signals_stay_ignored(launch: Launch) -> None:
 
 
 def test_launcher_killed(hub: Hub, launch: Launch) -> None:
-    """SIGKILL leaves no server behind that nobody knows of."""
+    """If SIGKILL ends the launcher, the server ends, too."""
     job = launch(python(LISTENING))
     wait_for(lambda: hub.reports, "report")
     pid = job.server_pid()
@@ -810,14 +813,14 @@ def test_launcher_killed(hub: Hub, launch: Launch) -> None:
     ],
 )
 def test_host(hub: Hub, launch: Launch, how: str, host: str) -> None:
-    """Each way to find it gives what the name says."""
+    """Each value of --host gives the right name or address."""
     launch(python(LISTENING), "--host", how)
     wait_for(lambda: hub.reports, "report")
     assert host == hub.reports[0]["body"]["host"]
 
 
 def test_fqdn_is_the_default(hub: Hub, environment: Environment, launch: Launch) -> None:
-    """Without --host the name is one that means this host elsewhere, or else an address."""
+    """Without --host the name is one that other hosts can use, or else an address."""
     launch(python(LISTENING), "--host=fqdn", "--host", "fqdn")
     wait_for(lambda: hub.reports, "report")
     names = {socket.getfqdn(), socket.gethostname().split(".")[0], "127.0.0.1"}
@@ -841,8 +844,10 @@ def test_fqdn_is_no_loopback(
     short: str,
     expected: str,
 ) -> None:
-    """A name that means loopback, or nothing, is no use to the Hub: the short one, or the address
-    towards the Hub. (Resolution is replaced; it cannot be arranged without root.)"""
+    """A name that leads to a loopback address is replaced by the short name or an address.
+
+    Name resolution is replaced in this test, because setting it up needs root.
+    """
     table = {
         "good.example": "192.0.2.7",
         "good": "192.0.2.7",
@@ -867,7 +872,7 @@ def test_fqdn_is_no_loopback(
 
 @pytest.mark.parametrize("how", ["interface:ib9", "network:203.0.113.0/24"])
 def test_host_that_is_not_there(launch: Launch, how: str) -> None:
-    """The error lists what there is, and comes before the server is started."""
+    """The error for a missing address lists those of the node, and no server is started."""
     job = launch(["echo", "started"], "--host", how)
     assert 1 == job.status()
     assert "" == job.stdout
@@ -877,7 +882,7 @@ def test_host_that_is_not_there(launch: Launch, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["", "ip", "interface:", "literal:", "network:1.2.3"])
 def test_host_that_makes_no_sense(launch: Launch, how: str) -> None:
-    """A way that is not known is an error before the server is started."""
+    """An unknown value of --host is an error before a server is started."""
     job = launch(["echo", "started"], "--host", how)
     assert 1 == job.status()
     assert "" == job.stdout
@@ -885,15 +890,15 @@ def test_host_that_makes_no_sense(launch: Launch, how: str) -> None:
 
 
 def test_local_addresses() -> None:
-    """They are those that `ip` shows, further ones of an interface and IPv6 included."""
+    """The addresses are those that `ip` shows, with IPv6 and further ones of an interface."""
     if not shutil.which("ip"):
         pytest.skip("no ip command here")
-    shown = subprocess.run(
+    listed = subprocess.run(
         ["ip", "-j", "address", "show", "up"], capture_output=True, text=True, check=True
     )
     expected = {
         (link["ifname"], address["local"])
-        for link in json.loads(shown.stdout)
+        for link in json.loads(listed.stdout)
         for address in link.get("addr_info", ())
         if (address["family"], address["scope"]) != ("inet6", "link")
     }
@@ -902,13 +907,13 @@ def test_local_addresses() -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--"], ["--host"], ["--prot", "1", "server"]])
 def test_usage(arguments: list[str]) -> None:
-    """What cannot be understood says how it should be."""
+    """The error for wrong arguments shows the right form."""
     with pytest.raises(launcher.Problem, match="usage: python3 -I -"):
         launcher.parse_arguments(arguments)
 
 
 def test_server_s_own_options() -> None:
-    """Options after the command are the command's."""
+    """Options after the command belong to the command."""
     assert ("short", range(9000, 9002), ["server", "--host", "x"]) == launcher.parse_arguments(
         ["--host=short", "--ports", "9000-9001", "server", "--host", "x"]
     )

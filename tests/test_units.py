@@ -1,4 +1,4 @@
-"""Memory and time, every form that is taken and every one that isn't."""
+"""Memory and time: every form that is accepted, and every one that is refused."""
 
 from datetime import timedelta
 from typing import Any
@@ -54,7 +54,7 @@ def test_memory_is_read(value: Any, expected: int) -> None:
     ],
 )
 def test_no_memory_is_refused(value: Any) -> None:
-    """What is no amount above zero is refused with the field, the value and what would be right."""
+    """Other text is refused with the field, the value and the right forms."""
     with pytest.raises(InvalidJobError) as caught:
         parse_memory(value, "resources.memory")
     assert caught.value.message.startswith(f"resources.memory: {value!r} ")
@@ -80,7 +80,7 @@ def test_no_memory_is_refused(value: Any) -> None:
     ],
 )
 def test_duration_is_read(value: Any, expected: timedelta) -> None:
-    """A number is minutes; clocks and days are as Slurm's --time reads them."""
+    """A number means minutes; clocks and days mean the same as in Slurm's --time."""
     assert expected == parse_duration(value)
 
 
@@ -93,7 +93,7 @@ def test_duration_is_read(value: Any, expected: timedelta) -> None:
     ],
 )
 def test_no_duration_is_refused(value: Any) -> None:
-    """What is no length of time above zero is refused with the field, the value and the forms."""
+    """Other text is refused with the field, the value and the right forms."""
     with pytest.raises(InvalidJobError) as caught:
         parse_duration(value, "options.duration")
     assert caught.value.message.startswith(f"options.duration: {value!r} ")
@@ -101,7 +101,7 @@ def test_no_duration_is_refused(value: Any) -> None:
 
 
 def test_ambiguous_duration_is_refused() -> None:
-    """``8:00`` is eight hours to PBS and eight minutes to Slurm, so it is neither here."""
+    """``8:00``, which is eight hours to PBS and eight minutes to Slurm, is refused."""
     with pytest.raises(InvalidJobError):
         parse_duration("8:00")
 
@@ -118,7 +118,7 @@ def test_ambiguous_duration_is_refused() -> None:
     ],
 )
 def test_duration_is_written(value: timedelta, expected: str) -> None:
-    """Hours take as many digits as they need, and parts of a second round up."""
+    """Hours have as many digits as they need, and parts of a second are rounded up."""
     assert expected == format_duration(value)
     assert value <= parse_duration(expected)
 

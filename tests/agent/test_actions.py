@@ -1,4 +1,4 @@
-"""What the agent does, with real jobs of the local scheduler and with Slurm's saved words."""
+"""The agent's actions, with real jobs of the local scheduler and saved output of Slurm."""
 
 import json
 import os
@@ -28,14 +28,14 @@ OUTPUTS = support.OUTPUTS / "slurm"
 
 
 def listed() -> dict[str, Any]:
-    """What `python -m unispawner.schedulers.local` says, run by whoever runs the tests."""
+    """Return what `python -m unispawner.schedulers.local` prints for the account of the tests."""
     command = LOCAL.status_command()
     done = subprocess.run(command, capture_output=True, text=True)
     return LOCAL.read_status(Reply(tuple(command), done.returncode, done.stdout, done.stderr))
 
 
 def left(agent: Agent) -> set[str]:
-    """The jobs and logs that are left."""
+    """Return the jobs and logs that are left."""
     return {str(path.relative_to(agent.state_dir)) for path in agent.state_dir.glob("*/*")}
 
 
@@ -47,7 +47,7 @@ def is_over(job_id: str) -> bool:
 
 
 def test_the_life_of_a_job(agent: Agent) -> None:
-    """Submitted, listed under its owner, found by its mark, cancelled, its files removed."""
+    """A job is submitted, listed under its owner, found by its mark, cancelled, and cleaned up."""
     spec = agent.spec("echo started; sleep 600", environment={"TOKEN": "topsecret"})
     result = agent.submit(spec).result
     job_id = result["job_id"]
@@ -67,7 +67,7 @@ def test_the_life_of_a_job(agent: Agent) -> None:
 
 
 def test_the_files_of_a_job_are_private(agent: Agent) -> None:
-    """The token is in one file of mode 0600 and in nobody's command line or environment listing."""
+    """The token is in one file of mode 0600, and in no command line or environment listing."""
     spec = agent.spec("sleep 600", environment={"TOKEN": "topsecret"})
     job_id = agent.submit(spec).result["job_id"]
     private = agent.state_dir / "jobs" / MARK
@@ -86,7 +86,7 @@ def narrow_umask() -> None:
 
 
 def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
-    """What the Hub or sudo had in its environment reaches no job; what the job asks for does."""
+    """A job gets the environment that it asks for, and nothing from the Hub's or sudo's."""
     out = agent.directory / "out"
     command = f"env -0 >{out}.new; umask >{out}.umask; pwd >{out}.pwd; mv {out}.new {out}"
     spec = agent.spec(command, environment={"WANTED": 'a "b"\nc'})
@@ -115,7 +115,7 @@ def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
 
 
 def test_a_job_outlives_the_agent_and_keeps_its_log(agent: Agent) -> None:
-    """Its output goes to its own log, whoever has ended meanwhile."""
+    """A job goes on after the agent's end, and writes its output to its own log."""
     spec = agent.spec(
         f"until [ -e {agent.directory}/go ]; do sleep 0.05; done; echo late; echo e >&2"
     )
@@ -127,7 +127,7 @@ def test_a_job_outlives_the_agent_and_keeps_its_log(agent: Agent) -> None:
 
 
 def test_force_ends_a_job_that_ignores_signals(agent: Agent) -> None:
-    """SIGTERM first; SIGKILL when that was not enough."""
+    """Without force a job gets SIGTERM, and with force SIGKILL."""
     ready = agent.directory / "ready"
     job_id = agent.submit(agent.spec(f"trap '' TERM; touch {ready}; sleep 600")).result["job_id"]
     wait_for(ready.exists)
@@ -138,7 +138,7 @@ def test_force_ends_a_job_that_ignores_signals(agent: Agent) -> None:
 
 
 def test_a_reused_process_id_is_another_job(agent: Agent) -> None:
-    """A process that has the job's id by chance is left alone."""
+    """A process that has the job's process id by chance is not ended."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True, **agent.as_user()) as process:
         assert {} == agent.call("cancel", job_id=f"{process.pid}.1", force=True).result
         assert None is process.poll()
@@ -148,7 +148,7 @@ def test_a_reused_process_id_is_another_job(agent: Agent) -> None:
 @pytest.mark.parametrize("job_id", ["-1.1", "1 2", "--marks", "1.1\n", "", "1", None, ["1.1"]])
 @pytest.mark.parametrize("action", ["cancel", "status"])
 def test_what_is_no_job_id_reaches_no_command(agent: Agent, action: str, job_id: Any) -> None:
-    """It is an error before anything is run."""
+    """Text that is not a job id is an error before any command runs."""
     arguments = {"job_id": job_id, "job_ids": [job_id], "force": False}
     assert "AgentError" == agent.call(action, **arguments).error["type"]
 
@@ -157,7 +157,7 @@ def test_what_is_no_job_id_reaches_no_command(agent: Agent, action: str, job_id:
 
 
 def test_a_directory_that_is_missing_is_told(agent: Agent) -> None:
-    """With its name; nothing is left behind."""
+    """The error names the missing directory, and no file is left."""
     error = agent.submit(agent.spec("", directory="/no/such/place")).error
     assert "SubmitError" == error["type"]
     assert "/no/such/place" in error["message"]
@@ -166,21 +166,21 @@ def test_a_directory_that_is_missing_is_told(agent: Agent) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "/bin/sh\nid", "/bin/sh -x -y"])
 def test_a_shell_that_is_none_is_told(agent: Agent, shell: str) -> None:
-    """With the setting's name; nothing is left behind."""
+    """The error names the setting, and no file is left."""
     error = agent.submit(agent.spec(""), shell=shell).error
     assert ("InvalidJobError", True) == (error["type"], error["message"].startswith("job_shell"))
     assert set() == left(agent)
 
 
 def test_what_the_scheduler_cannot_do_is_refused_on_this_side_too(agent: Agent) -> None:
-    """Before any file is made."""
+    """The agent refuses what the scheduler does not support before it makes any file."""
     spec = agent.spec("", resources=ResourceSpec(memory=1))
     assert "InvalidJobError" == agent.submit(spec).error["type"]
     assert not agent.state_dir.exists()
 
 
 def test_a_wrong_job_is_refused_on_this_side_too(agent: Agent) -> None:
-    """The request is checked as the configuration was."""
+    """The agent checks the job again."""
     spec = {**agent.spec("").to_dict(), "name": "a\n#SBATCH --uid=0"}
     assert "InvalidJobError" == agent.call("submit", spec=spec, shell="/bin/sh").error["type"]
 
@@ -190,7 +190,7 @@ def no_room() -> None:
 
 
 def test_no_room_for_the_files_is_told(agent: Agent) -> None:
-    """As with a full disk or quota: an error that says where to look, and nothing left behind."""
+    """A full disk or quota is an error that says what to check, and no file is left."""
     request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
     raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
     error = agent.send(raw, prepare=no_room).error
@@ -201,7 +201,7 @@ def test_no_room_for_the_files_is_told(agent: Agent) -> None:
 
 
 def test_no_room_is_told_with_the_place(agent: Agent) -> None:
-    """The user reads which directory is full."""
+    """The error names the directory on the full disk."""
     request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
     raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
     assert str(agent.state_dir) in agent.send(raw, prepare=no_room).error["message"]
@@ -209,7 +209,7 @@ def test_no_room_is_told_with_the_place(agent: Agent) -> None:
 
 @pytest.mark.parametrize("where", ["/proc/unispawner", "/dev/null/x", "relative"])
 def test_a_state_dir_that_cannot_be_is_told(agent: Agent, where: str) -> None:
-    """With the setting's name."""
+    """The error for a wrong state directory names the setting."""
     error = agent.submit(agent.spec(""), state_dir=where).error
     assert "AgentError" == error["type"]
     assert "state_dir" in error["message"]
@@ -225,7 +225,7 @@ def age(agent: Agent, mark: str) -> Path:
 
 
 def stale(agent: Agent, mark: str, job_id: str = "") -> Path:
-    """A directory that an old job has left."""
+    """Return a directory that an old job has left."""
     agent.call("check")
     directory = agent.state_dir / "jobs" / mark
     directory.mkdir(mode=0o700)
@@ -238,7 +238,7 @@ def stale(agent: Agent, mark: str, job_id: str = "") -> Path:
 
 
 def test_old_directories_of_dead_jobs_are_swept(agent: Agent) -> None:
-    """The Hub may have been away when they ended; those of live jobs and new ones stay."""
+    """Old directories of ended jobs are removed; those of other jobs, and new ones, stay."""
     live = "a" * 16
     agent.submit(agent.spec("sleep 600", mark=live))
     unheard = "b" * 16  # its submission's answer was lost before the id was written
@@ -259,7 +259,7 @@ def test_old_directories_of_dead_jobs_are_swept(agent: Agent) -> None:
 
 
 def test_nothing_is_swept_while_the_scheduler_is_down(agent: Agent) -> None:
-    """Unknown is not gone, here either."""
+    """If the scheduler does not answer, nothing is removed."""
     directory = stale(agent, OTHER, "77")
     folder = agent.fake_command("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     agent.fake_command("sbatch", "echo 1")
@@ -271,7 +271,7 @@ def test_nothing_is_swept_while_the_scheduler_is_down(agent: Agent) -> None:
 
 
 def replay(agent: Agent, command: str, name: str) -> str:
-    """Make a command that says what the real one has said."""
+    """Make a command that prints saved output."""
     reply = read_saved_reply(OUTPUTS / name)
     (agent.directory / "stdout").write_text(reply.stdout)
     (agent.directory / "stderr").write_text(reply.stderr)
@@ -286,7 +286,7 @@ def replay(agent: Agent, command: str, name: str) -> str:
 
 
 def test_a_slurm_submission(agent: Agent) -> None:
-    """One sbatch of our script, with the user's umask; the script's file is gone afterwards."""
+    """One sbatch gets the script and the user's umask; the script's file is removed."""
     folder = replay(agent, "sbatch", "sbatch-parsable")
     spec = agent.spec("", resources=ResourceSpec(memory=2**30), queue_name="debug")
     result = agent.submit(spec, scheduler="slurm", scheduler_path=[folder], shell="/bin/bash -l")
@@ -312,14 +312,14 @@ def test_a_slurm_submission(agent: Agent) -> None:
 def test_the_job_id_is_found_among_what_a_site_prints(
     agent: Agent, printed: str, expected: str
 ) -> None:
-    """Submit plugins are talkative; a cluster's name may follow the id."""
+    """The job's id is found among the output of plugins; a cluster's name may follow it."""
     folder = agent.fake_command("sbatch", f"printf '%s\\n' '{printed}'")
     result = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).result
     assert expected == result["job_id"]
 
 
 def test_no_job_id_is_an_error(agent: Agent) -> None:
-    """With what was printed instead."""
+    """Output without a job id is an error that contains the output."""
     folder = agent.fake_command("sbatch", "echo welcome")
     error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
     assert ("AgentError", "welcome") == (error["type"], error["output"])
@@ -334,7 +334,7 @@ def test_no_job_id_is_an_error(agent: Agent) -> None:
     ],
 )
 def test_what_sbatch_says_is_told(agent: Agent, name: str, expected: str) -> None:
-    """In its own words, with its status."""
+    """A refusal is an error with sbatch's own words and exit status."""
     folder = replay(agent, "sbatch", name)
     error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
     reply = read_saved_reply(OUTPUTS / name)
@@ -344,14 +344,14 @@ def test_what_sbatch_says_is_told(agent: Agent, name: str, expected: str) -> Non
 
 
 def test_a_refused_submission_leaves_nothing(agent: Agent) -> None:
-    """No secret and no empty log."""
+    """A refused submission leaves no secret and no log."""
     folder = replay(agent, "sbatch", "sbatch-bad-partition")
     agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder])
     assert set() == left(agent)
 
 
 def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Agent) -> None:
-    """sbatch's answer may time out after slurmctld has taken the job, which the Hub then finds."""
+    """If sbatch gives no answer, the files stay: the Hub may find the job later."""
     folder = replay(agent, "sbatch", "sbatch-ctld-hangs")
     agent.fake_command("squeue", f"echo '12 unispawner:{MARK}'")
     slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
@@ -371,7 +371,7 @@ def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Agent) -> None:
     ],
 )
 def test_what_scancel_says_is_told(agent: Agent, name: str, expected: str | None) -> None:
-    """A job that is gone is no error."""
+    """A failed cancellation has scancel's words; it is not an error if the job has ended."""
     folder = replay(agent, "scancel", name)
     arguments = {"job_id": "15", "force": False, "scheduler": "slurm", "scheduler_path": [folder]}
     reply = agent.call("cancel", **arguments).reply
@@ -380,7 +380,7 @@ def test_what_scancel_says_is_told(agent: Agent, name: str, expected: str | None
 
 
 def test_a_job_is_found_by_its_mark_alone(agent: Agent) -> None:
-    """The agent may have died before it wrote the id down."""
+    """A job is found by its mark if the agent ended before it wrote the id."""
     folder = agent.fake_command("squeue", f"echo '11 (null)'; echo '12 unispawner:{MARK}'")
     slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
     assert {"job_id": "12"} == agent.call("find", mark=MARK, **slurm).result
@@ -388,14 +388,14 @@ def test_a_job_is_found_by_its_mark_alone(agent: Agent) -> None:
 
 
 def test_not_finding_is_no_answer_while_the_scheduler_is_down(agent: Agent) -> None:
-    """A job must not be taken for never submitted."""
+    """If the scheduler does not answer, the search for a job is an error."""
     folder = replay(agent, "squeue", "squeue-ctld-down")
     error = agent.call("find", mark=MARK, scheduler="slurm", scheduler_path=[folder]).error
     assert "SchedulerUnavailable" == error["type"]
 
 
 def test_psij_leaves_nothing_in_the_home(agent: Agent) -> None:
-    """Its default work directory is not made."""
+    """PSI/J's default work directory is not created."""
     home = Path(agent.account.pw_dir)
     before = sorted(home.glob(".psij*/**/*"))
     folder = replay(agent, "sbatch", "sbatch-parsable")
@@ -404,7 +404,7 @@ def test_psij_leaves_nothing_in_the_home(agent: Agent) -> None:
 
 
 def test_what_doctor_wants_to_know(agent: Agent) -> None:
-    """Which commands there are, and where."""
+    """The check reports the scheduler's commands and their paths."""
     folder = agent.fake_command("sbatch", "")
     result = agent.call("check", scheduler="slurm", scheduler_path=[folder]).result
     assert f"{folder}/sbatch" == result["commands"]["sbatch"]

@@ -1,4 +1,4 @@
-"""The user's files: private whatever the umask, never through a link, never somebody else's."""
+"""The user's files: always private, never behind a symbolic link, never another user's."""
 
 import grp
 import os
@@ -33,7 +33,7 @@ def marks(count: int) -> list[str]:
 
 
 def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
-    """Directories 0700, files 0600."""
+    """Directories have mode 0700 and files 0600, whatever the umask is."""
     state = StateDir.open(str(tmp_path / "state"))
     directory = state.create_job(MARK, "export A=1\n")
     assert [0o700] * 4 == [mode(p) for p in (state.path, *state.path.iterdir(), directory)]
@@ -43,7 +43,7 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> Non
 
 
 def test_directories_that_were_open_are_closed(tmp_path: Path) -> None:
-    """One that the user made with mode 0755 earlier becomes 0700."""
+    """A directory that the user made with mode 0755 gets mode 0700."""
     for path in (tmp_path / "state", tmp_path / "state" / "jobs"):
         path.mkdir(mode=0o755)
     state = StateDir.open(str(tmp_path / "state"))
@@ -51,12 +51,12 @@ def test_directories_that_were_open_are_closed(tmp_path: Path) -> None:
 
 
 def test_parents_are_made(tmp_path: Path) -> None:
-    """A state_dir may lie deeper than what is there."""
+    """Missing parent directories of state_dir are created."""
     assert StateDir.open(str(tmp_path / "a" / "b" / "c")).path.is_dir()
 
 
 def test_the_home_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``~`` is the home; links above the state directory are the administrator's business."""
+    """``~`` is the home, and symbolic links above the state directory are followed."""
     (tmp_path / "real").mkdir()
     (tmp_path / "home").symlink_to("real")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -66,14 +66,14 @@ def test_the_home_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("text", ["", "relative", "./x", "$HOME/x"])
 def test_a_relative_path_is_refused(text: str) -> None:
-    """The agent's current directory means nothing."""
+    """A relative path is refused, because the agent's current directory has no meaning."""
     with pytest.raises(AgentError, match="^state_dir: "):
         StateDir.open(text)
 
 
 @pytest.mark.parametrize("name", ["", "jobs", "logs"])
 def test_a_directory_that_is_a_link_is_refused(tmp_path: Path, name: str) -> None:
-    """Another user may have put it where ours is to be; nothing is made behind it."""
+    """A symbolic link in place of a directory is refused, and nothing is created behind it."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o755)
     state = tmp_path / "state"
@@ -86,7 +86,7 @@ def test_a_directory_that_is_a_link_is_refused(tmp_path: Path, name: str) -> Non
 
 
 def test_a_dangling_link_and_a_file_are_refused(tmp_path: Path) -> None:
-    """Whatever is there instead of a directory."""
+    """A dangling link or a file in place of a directory is refused."""
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "file").write_text("")
     os.mkfifo(tmp_path / "fifo")
@@ -98,13 +98,13 @@ def test_a_dangling_link_and_a_file_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root owns everything here; see test_as_root.py")
 def test_somebody_elses_directory_is_refused() -> None:
-    """The owner of a directory could read what is put there."""
+    """Another user's directory is refused: its owner could read its files."""
     with pytest.raises(AgentError, match="belongs to uid 0"):
         StateDir.open("/usr")
 
 
 def test_a_job_is_never_made_over_another(tmp_path: Path) -> None:
-    """A directory, a file or a link that is there already is an error."""
+    """An existing directory, file or link is an error when a job's directory is created."""
     state = StateDir.open(str(tmp_path))
     state.create_job(MARK, "")
     with pytest.raises(FileExistsError):
@@ -117,7 +117,7 @@ def test_a_job_is_never_made_over_another(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_a_link_is_not_written(tmp_path: Path) -> None:
-    """Nor is what it points at."""
+    """A log that is a symbolic link is not written, and neither is its target."""
     state = StateDir.open(str(tmp_path))
     (tmp_path / "victim").write_text("untouched")
     state.log(MARK).symlink_to(tmp_path / "victim")
@@ -127,7 +127,7 @@ def test_a_log_that_is_a_link_is_not_written(tmp_path: Path) -> None:
 
 
 def test_private_files_are_made_anew_only(tmp_path: Path) -> None:
-    """write_private follows no link and keeps no old mode."""
+    """write_private follows no link, and refuses an existing file."""
     (tmp_path / "link").symlink_to(tmp_path / "target")
     (tmp_path / "old").write_text("")
     for name in ("link", "old"):
@@ -137,7 +137,9 @@ def test_private_files_are_made_anew_only(tmp_path: Path) -> None:
 
 
 def test_private_files_are_read_without_following_links(tmp_path: Path) -> None:
-    """And what can't be read, or is too long, is no error."""
+    """read_private returns nothing for links and unreadable files, and the beginning of long
+    ones.
+    """
     (tmp_path / "real").write_text("123")
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "long").write_text("x" * 10_000)
@@ -148,7 +150,7 @@ def test_private_files_are_read_without_following_links(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_no_private_file(tmp_path: Path) -> None:
-    """The sweep of old jobs reads what is there, and must not fail a submission."""
+    """read_private returns nothing for a directory, so that the sweep does not fail."""
     assert "" == read_private(tmp_path)
 
 
@@ -156,7 +158,9 @@ def test_a_directory_is_no_private_file(tmp_path: Path) -> None:
 
 
 def test_removal_takes_the_secrets_and_leaves_the_log(tmp_path: Path) -> None:
-    """And it follows no link; removing what is gone is fine."""
+    """Removing a job removes its secrets and keeps its log; it follows no link, and may be
+    repeated.
+    """
     state = StateDir.open(str(tmp_path / "state"))
     directory = state.create_job(MARK, "secret")
     (tmp_path / "other").mkdir()
@@ -170,7 +174,7 @@ def test_removal_takes_the_secrets_and_leaves_the_log(tmp_path: Path) -> None:
 
 
 def test_the_last_twenty_logs_are_kept(tmp_path: Path) -> None:
-    """By the time they were written last; other files are left alone."""
+    """The twenty logs that were written last are kept; other files are not touched."""
     state = StateDir.open(str(tmp_path))
     (tmp_path / "logs" / "notes.txt").write_text("")
     names = marks(files.LOGS_KEPT + 5)
@@ -187,7 +191,7 @@ def test_the_last_twenty_logs_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_live_jobs_log_is_kept(tmp_path: Path) -> None:
-    """A server may run for days and write little while others of its user come and go."""
+    """The log of a job that still has a directory is kept, however old it is."""
     state = StateDir.open(str(tmp_path))
     state.create_job(MARK, "")
     os.utime(state.log(MARK), (1, 1))
@@ -198,7 +202,7 @@ def test_a_live_jobs_log_is_kept(tmp_path: Path) -> None:
 
 
 def test_old_jobs_are_found(tmp_path: Path) -> None:
-    """By the age of their directories. What a user has put beside them is none, and stays."""
+    """Old jobs are found by the age of their directories; other files there are ignored."""
     state = StateDir.open(str(tmp_path))
     (state.path / "jobs" / "mine").mkdir()
     os.utime(state.path / "jobs" / "mine", (1, 1))
@@ -209,7 +213,7 @@ def test_old_jobs_are_found(tmp_path: Path) -> None:
 
 
 def test_a_job_that_vanishes_meanwhile_is_no_error(tmp_path: Path) -> None:
-    """Another agent of the user's may be removing one while this one looks."""
+    """A directory that another agent removes at the same time is not an error."""
     state = StateDir.open(str(tmp_path))
     for name in marks(3):
         state.create_job(name, "")
@@ -233,14 +237,14 @@ def state(tmp_path: Path) -> StateDir:
 
 
 def test_the_last_lines_are_told(state: StateDir) -> None:
-    """No more than asked for; fewer if there are fewer."""
+    """A log's tail has as many lines as asked for, or fewer if there are fewer."""
     state.log(MARK).write_text("".join(f"line {i}\n" for i in range(100)))
     assert "line 97\nline 98\nline 99" == state.tail(MARK, 3)
     assert 100 == len(state.tail(MARK, 1000).splitlines())
 
 
 def test_a_long_log_is_not_read_whole(state: StateDir) -> None:
-    """At most TAIL_BYTES, even if that is one line."""
+    """At most TAIL_BYTES of a log are read, even if that is one line."""
     with state.log(MARK).open("wb") as log:
         log.truncate(10**9)  # a sparse file
         log.seek(0, os.SEEK_END)
@@ -250,7 +254,7 @@ def test_a_long_log_is_not_read_whole(state: StateDir) -> None:
 
 
 def test_bytes_that_are_no_text(state: StateDir) -> None:
-    """A job may write what it likes."""
+    """Bytes in a log that are not text are replaced."""
     state.log(MARK).write_bytes(b"\xff\xfe\0 ok\n")
     assert state.tail(MARK, 1).endswith(" ok")
     state.tail(MARK, 1).encode()
@@ -258,7 +262,7 @@ def test_bytes_that_are_no_text(state: StateDir) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "missing"])
 def test_a_log_that_is_no_file(state: StateDir, tmp_path: Path, kind: str) -> None:
-    """It is empty, and reading it doesn't hang and follows no link."""
+    """A log that is a pipe or a link reads as empty, without waiting and without following it."""
     log = state.log(MARK)
     log.unlink()
     if kind == "link":
@@ -285,8 +289,10 @@ def test_a_log_that_is_no_file(state: StateDir, tmp_path: Path, kind: str) -> No
 def test_nobody_else_may_rename_what_is_above(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int, group: str, fits: bool
 ) -> None:
-    """Whoever can put a directory of their own in the place of ours has the job run what is in it;
-    a group that has the user's name has no other members."""
+    """A directory in which others could rename the user's is refused.
+
+    A group that has the user's name has no other members, and so may have write access.
+    """
     name = group or pwd.getpwuid(os.getuid()).pw_name
     entry = grp.struct_group((name, "x", 12345, []))
     monkeypatch.setattr(grp, "getgrgid", lambda gid: entry)

@@ -1,5 +1,4 @@
-"""Grid Engine's executor: with a qsub and a qdel that say what real ones have said
-(tests/outputs/gridengine), and with libraries that are not what they should be."""
+"""Grid Engine's executor: with a qsub and a qdel that print saved output, and broken libraries."""
 
 import json
 import os
@@ -25,26 +24,26 @@ class Commands:
         self.agent = agent
         self.path = ""
 
-    def says(self, name: str, stdout: str = "", stderr: str = "", status: int = 0) -> None:
+    def write(self, name: str, stdout: str = "", stderr: str = "", status: int = 0) -> None:
         folder = self.agent.directory
         for kind, text in (("out", stdout), ("err", stderr)):
             (folder / f"{name}.{kind}").write_text(text)
             (folder / f"{name}.{kind}").chmod(0o644)
         self.path = self.agent.fake_command(
             name,
-            f'cd {folder}\nprintf "%s\\n" "$@" >{name}.given\n'
+            f'cd {folder}\nprintf "%s\\n" "$@" >{name}.arguments\n'
             f"cat {name}.out\ncat {name}.err >&2\nexit {status}",
         )
 
-    def says_as(self, saved: str) -> str:
-        """Let the command say what a real one said; the text of it."""
+    def write_saved(self, saved: str) -> str:
+        """Make a command print what a real one printed; return that text."""
         reply = read_saved_reply(OUTPUTS / saved)
         name = next(one for one in ("qsub", "qdel") if saved.startswith(one))
-        self.says(name, reply.stdout, reply.stderr, reply.exit_status)
+        self.write(name, reply.stdout, reply.stderr, reply.exit_status)
         return reply.text
 
-    def given(self, name: str) -> list[str]:
-        return (self.agent.directory / f"{name}.given").read_text().split("\n")[:-1]
+    def arguments(self, name: str) -> list[str]:
+        return (self.agent.directory / f"{name}.arguments").read_text().split("\n")[:-1]
 
     def call(self, action: str, *, use_drmaa: bool = False, **more: Any) -> Done:
         options = {"use_drmaa": use_drmaa, **more.pop("options", {})}
@@ -72,9 +71,8 @@ def commands(agent: Agent) -> Commands:
 
 
 def test_the_script_is_a_command_that_stays(commands: Commands) -> None:
-    """qsub is given a path, not a script to copy where everybody reads it; the file is its
-    owner's, starts a login shell, and is there until the job is final."""
-    commands.says_as("qsub-terse")
+    """qsub gets the script's path and copies nothing; the file is private and stays."""
+    commands.write_saved("qsub-terse")
     assert {"job_id": "1"}.items() <= commands.submit().result.items()
     state = commands.agent.state_dir
     script = state / "jobs" / MARK / "script"
@@ -83,7 +81,7 @@ def test_the_script_is_a_command_that_stays(commands: Commands) -> None:
         *("-terse", "-N", "jupyter", "-wd", str(commands.agent.directory), "-o", f":{log}"),
         *("-j", "y", "-ac", f"unispawner={MARK}", "-w", "e", "-b", "y", "-shell", "n"),
         str(script),
-    ] == commands.given("qsub")
+    ] == commands.arguments("qsub")
     assert 0o700 == script.stat().st_mode & 0o777
     text = script.read_text()
     assert text.startswith("#!/bin/bash -l\n")
@@ -99,8 +97,8 @@ def test_the_script_is_a_command_that_stays(commands: Commands) -> None:
     ],
 )
 def test_job_ids(commands: Commands, text: str, expected: str) -> None:
-    """Whatever a site's JSV prints before it."""
-    commands.says("qsub", text)
+    """The job's id is found among other output, such as that of a site's JSV."""
+    commands.write("qsub", text)
     assert expected == commands.submit().result["job_id"]
 
 
@@ -116,8 +114,8 @@ def test_job_ids(commands: Commands, text: str, expected: str) -> None:
     ],
 )
 def test_submissions_that_fail(commands: Commands, saved: str, expected: str) -> None:
-    """qsub's own words reach the user; of a refused job nothing is left."""
-    text = commands.says_as(saved)
+    """The error has qsub's own words, and a refused job leaves no file."""
+    text = commands.write_saved(saved)
     error = commands.submit().error
     assert (expected, text) == (error["type"], error["output"])
     refused = expected == "SubmitError"
@@ -125,8 +123,8 @@ def test_submissions_that_fail(commands: Commands, saved: str, expected: str) ->
 
 
 def test_an_answer_without_an_id(commands: Commands) -> None:
-    """There may be a job: it is looked for, so that this is no refusal."""
-    commands.says("qsub", "hello\n")
+    """The job may exist, so that the error is one after which the Hub searches the job."""
+    commands.write("qsub", "hello\n")
     assert "AgentError" == commands.submit().error["type"]
 
 
@@ -141,15 +139,15 @@ def test_an_answer_without_an_id(commands: Commands) -> None:
     ],
 )
 def test_cancellations(commands: Commands, saved: str, expected: str | None) -> None:
-    """A job that is gone is no error; another user's is one."""
-    commands.says_as(saved)
+    """To cancel a job that has ended is not an error; to cancel another user's job is one."""
+    commands.write_saved(saved)
     reply = commands.call("cancel", job_id="40").reply
     assert expected == reply.get("error", {}).get("type")
-    assert ["40"] == commands.given("qdel")
+    assert ["40"] == commands.arguments("qdel")
 
 
 def test_no_qsub(commands: Commands) -> None:
-    """What to do about it is said."""
+    """The error for a missing qsub names the setting."""
     (commands.agent.directory / "bin").mkdir()
     error = commands.submit(scheduler_environment={"PATH": "/nowhere"}).error
     assert "AgentError" == error["type"]
@@ -161,7 +159,7 @@ def test_no_qsub(commands: Commands) -> None:
 
 @pytest.mark.parametrize("action", ["submit", "cancel"])
 def test_no_library(commands: Commands, action: str) -> None:
-    """The text says how to get it and how to do without."""
+    """The error for a missing library says how to install it and how to work without it."""
     missing = {"drmaa_library_path": "/nowhere/libdrmaa.so"}
     if action == "submit":
         error = commands.submit(use_drmaa=True, options=missing).error
@@ -176,7 +174,7 @@ def test_no_library(commands: Commands, action: str) -> None:
 
 
 def test_a_library_that_cannot_be_loaded(commands: Commands) -> None:
-    """The loader's words reach whoever reads the error."""
+    """The error for a broken library has the loader's words."""
     library = commands.agent.directory / "libdrmaa[1].so"
     library.write_text("no library\n" * 100)
     library.chmod(0o644)
@@ -216,8 +214,7 @@ LOADED = (
     ],
 )
 def test_nothing_loads_the_library_but_a_process_of_its_own(code: str) -> None:
-    """It blocks and aborts as it likes: neither the Hub nor the agent may hold it; nor is PSI/J
-    needed."""
+    """Neither the Hub nor the agent loads the library, which may block or abort, nor PSI/J."""
     assert [] == python(f"{code}\n{LOADED}")
 
 
@@ -231,7 +228,9 @@ def test_nothing_loads_the_library_but_a_process_of_its_own(code: str) -> None:
     ],
 )
 def test_how_the_process_ends(tmp_path: Path, code: str, type_: str, text: str) -> None:
-    """An abort leaves open whether there is a job; the library's words are told apart."""
+    """An abort is an error after which the Hub searches the job; the library's words are
+    refusals.
+    """
     found = python(
         "import json, sys; from pathlib import Path\n"
         "from unispawner.agent.executors import gridengine as module\n"
@@ -256,7 +255,7 @@ def test_how_the_process_ends(tmp_path: Path, code: str, type_: str, text: str) 
     ],
 )
 def test_the_library_below_sge_root(tmp_path: Path, below: tuple[str, ...], expected: str) -> None:
-    """Found whatever the architecture is called, and brackets in a path are no pattern."""
+    """The library is found below SGE_ROOT for any architecture, even with brackets in the path."""
     root = tmp_path / "sge [1]"
     for name in below:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -270,7 +269,7 @@ def test_the_library_below_sge_root(tmp_path: Path, below: tuple[str, ...], expe
 
 
 def test_the_environments_library_comes_before_the_usual_places(tmp_path: Path) -> None:
-    """DRMAA_LIBRARY_PATH is what users of DRMAA know."""
+    """DRMAA_LIBRARY_PATH comes before the usual places."""
     library = tmp_path / "libdrmaa.so"
     library.touch()
     code = (

@@ -214,8 +214,8 @@ def test_cancellations(htcondor: ExecutorProcess, stderr: str | None, expected: 
 
     condor_rm gets the number of the process: for a cluster its error would not distinguish the two.
     """
-    said = read_saved_reply(OUTPUTS / "condor_rm").stdout
-    htcondor.write("condor_rm", "" if stderr else said, stderr or "", 1 if stderr else 0)
+    printed = read_saved_reply(OUTPUTS / "condor_rm").stdout
+    htcondor.write("condor_rm", "" if stderr else printed, stderr or "", 1 if stderr else 0)
     assert expected == htcondor.cancel("25").get("error")
     assert ["25.0"] == htcondor.arguments("condor_rm")
 

@@ -1,4 +1,4 @@
-"""One request in, one reply out: what the agent takes, whom it serves, what it leaves alone."""
+"""The agent's protocol: what it accepts, whom it serves, and what it keeps clean."""
 
 import json
 import os
@@ -16,7 +16,7 @@ NO_JSON = [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"{}", b'{"vers
 
 
 def test_a_request_gets_its_reply(agent: Agent) -> None:
-    """The account's own view of itself; nothing but the reply on standard output; status 0."""
+    """A request gets a reply, which is all of standard output, and the exit status is 0."""
     done = agent.call("check")
     assert 0 == done.status, done.stderr
     assert agent.account.pw_name == done.result["account"]
@@ -27,21 +27,21 @@ def test_a_request_gets_its_reply(agent: Agent) -> None:
 
 @pytest.mark.parametrize("raw", NO_JSON)
 def test_a_request_that_is_none(agent: Agent, raw: bytes) -> None:
-    """Garbage gets an error as its reply, not a traceback."""
+    """Garbage gets an error as its reply, without a traceback."""
     done = agent.send(raw)
     assert (0, "AgentError") == (done.status, done.error["type"])
     assert "Traceback" not in done.stderr
 
 
 def test_another_version_is_told_both_versions(agent: Agent) -> None:
-    """agent_python may have an older unispawner than the Hub."""
+    """The error for another version of the protocol has both versions."""
     error = agent.call("check", version=2).error
     assert "version 2" in error["message"]
     assert "version 1" in error["message"]
 
 
 def test_an_unknown_action_is_told(agent: Agent) -> None:
-    """And no attribute of a module is taken for one."""
+    """An unknown action is an error, even if a module has an attribute of that name."""
     actions: tuple[Any, ...] = ("no_such", "__import__", "_sweep", None)
     for action in actions:
         assert f"unknown action {action!r}" in agent.call(action).error["message"]
@@ -49,7 +49,7 @@ def test_an_unknown_action_is_told(agent: Agent) -> None:
 
 @pytest.mark.parametrize("missing", ["uid", "min_uid", "timeout", "scheduler_path", "action"])
 def test_a_request_that_lacks_something(agent: Agent, missing: str) -> None:
-    """It is an error that names what is missing."""
+    """The error for an incomplete request names what is missing."""
     request = agent.request("check")
     del request[missing]
     error = agent.send(json.dumps(request).encode()).error
@@ -58,13 +58,13 @@ def test_a_request_that_lacks_something(agent: Agent, missing: str) -> None:
 
 
 def test_an_oversized_request_is_refused(agent: Agent) -> None:
-    """Before it is read into memory as a whole."""
+    """A request that is too large is refused before it is read as a whole."""
     done = agent.send(b" " * (protocol.REQUEST_LIMIT + 1))
     assert "larger than" in done.error["message"]
 
 
 def test_a_request_of_the_largest_size_is_read(agent: Agent) -> None:
-    """The limit is the limit."""
+    """A request of exactly the largest size is read."""
     raw = json.dumps(agent.request("check")).encode()
     assert agent.send(raw + b" " * (protocol.REQUEST_LIMIT - len(raw))).result
 
@@ -73,7 +73,7 @@ def test_a_request_of_the_largest_size_is_read(agent: Agent) -> None:
 
 
 def test_another_account_is_refused(agent: Agent) -> None:
-    """sudo, or a change of the directory, may have led to somebody else."""
+    """The agent refuses to work if it runs as another account than the Hub means."""
     error = agent.call("check", uid=agent.account.pw_uid + 1, account="eve").error
     assert "eve" in error["message"]
     assert not agent.state_dir.exists()
@@ -81,12 +81,12 @@ def test_another_account_is_refused(agent: Agent) -> None:
 
 @pytest.mark.parametrize("uid", ["1001", None, [1001], True])
 def test_a_uid_that_is_none(agent: Agent, uid: Any) -> None:
-    """Text is no uid."""
+    """A uid that is text is refused."""
     assert "AgentError" == agent.call("check", uid=uid).error["type"]
 
 
 def test_a_uid_below_the_lowest_is_refused(agent: Agent) -> None:
-    """On this side, too."""
+    """The agent, too, refuses uids below the lowest allowed one."""
     error = agent.call("check", min_uid=agent.account.pw_uid + 1).error
     assert f"min_uid = {agent.account.pw_uid + 1}" in error["message"]
 
@@ -95,7 +95,7 @@ def test_a_uid_below_the_lowest_is_refused(agent: Agent) -> None:
 
 
 def test_what_others_print_is_no_reply(agent: Agent) -> None:
-    """PSI/J prints, and so may a plugin of the scheduler's: it all goes to standard error."""
+    """What PSI/J or a plugin prints goes to standard error."""
     code = (
         "import os, sys\n"
         "from unispawner.agent import actions, protocol\n"
@@ -120,7 +120,7 @@ def test_what_others_print_is_no_reply(agent: Agent) -> None:
 
 
 def test_no_child_can_write_the_reply(agent: Agent) -> None:
-    """The reply's descriptor isn't passed on to what the agent starts."""
+    """Commands that the agent starts do not inherit the reply's descriptor."""
     folder = agent.fake_command("squeue", "ls -l /proc/$$/fd >&2; echo '1|x' >&3; exit 1")
     done = agent.call("status", scheduler="slurm", scheduler_path=[folder], job_ids=["1"])
     assert "SchedulerUnavailable" == done.error["type"]
@@ -128,7 +128,7 @@ def test_no_child_can_write_the_reply(agent: Agent) -> None:
 
 
 def test_the_environment_is_clean(agent: Agent) -> None:
-    """A command sees a login's basics, the administrator's variables, and nothing of the Hub's."""
+    """A command sees the variables of a login and of the administrator, and none of the Hub's."""
     folder = agent.fake_command("squeue", "env >&2; pwd >&2; umask >&2; exit 1")
     request = agent.request(
         "status",
@@ -159,7 +159,7 @@ def test_the_environment_is_clean(agent: Agent) -> None:
 
 
 def test_it_ends_by_its_own_alarm(agent: Agent) -> None:
-    """A Hub that isn't root can't kill what sudo started."""
+    """The agent ends itself in time: a Hub that is not root can't kill what sudo started."""
     folder = agent.fake_command("squeue", "exec sleep 600")
     done = agent.call(
         "status", scheduler="slurm", scheduler_path=[folder], job_ids=["1"], timeout=0.5
@@ -168,7 +168,7 @@ def test_it_ends_by_its_own_alarm(agent: Agent) -> None:
 
 
 def test_the_alarm_ends_a_submission_that_sweeps(agent: Agent) -> None:
-    """The time is up whatever the agent is at: no job is submitted after it."""
+    """After the time limit no job is submitted, even if the agent was sweeping old files."""
     agent.call("check")  # makes the directories
     stale = agent.state_dir / "jobs" / ("f" * 16)
     stale.mkdir()
@@ -182,7 +182,7 @@ def test_the_alarm_ends_a_submission_that_sweeps(agent: Agent) -> None:
 
 
 def test_a_command_that_is_missing_is_told_with_the_setting(agent: Agent) -> None:
-    """The administrator reads which setting to look at."""
+    """The error for a missing command names the setting for its directory."""
     folder = agent.directory / "empty"
     folder.mkdir()
     done = agent.call("status", scheduler="slurm", job_ids=["1"], scheduler_path=[str(folder)])
@@ -196,7 +196,7 @@ def test_a_command_that_is_missing_is_told_with_the_setting(agent: Agent) -> Non
 
 
 def modules(agent: Agent, action: str, **arguments: Any) -> set[str]:
-    """What one request makes the agent import (from -X importtime)."""
+    """Return the modules that the agent imports for one request (from -X importtime)."""
     raw = json.dumps(agent.request(action, **arguments)).encode()
     done = agent.send(raw, options=["-X", "importtime"])
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
@@ -216,14 +216,14 @@ def modules(agent: Agent, action: str, **arguments: Any) -> set[str]:
 def test_only_what_submits_and_cancels_loads_psij(
     agent: Agent, action: str, arguments: dict[str, Any]
 ) -> None:
-    """It costs a third of a second; and none of it loads a Hub, or another scheduler."""
+    """Other actions do not load PSI/J, which takes a third of a second, nor other schedulers."""
     loaded = {module.partition(".")[0] for module in modules(agent, action, **arguments)}
     assert set() == loaded & {"psij", "drmaa", "jupyterhub", "tornado", "traitlets", "sqlalchemy"}
 
 
 @pytest.mark.parametrize("action", ["submit", "cancel", "check"])
 def test_what_submits_and_cancels_loads_psij_and_no_hub(agent: Agent, action: str) -> None:
-    """So does what `doctor` asks; JupyterHub and other schedulers stay away."""
+    """Actions that submit or cancel load PSI/J, but not JupyterHub or other schedulers."""
     requests: dict[str, dict[str, Any]] = {
         "submit": {"spec": agent.spec("").to_dict(), "shell": "/bin/sh"},
         "cancel": {"job_id": "999999999.1"},
@@ -241,14 +241,14 @@ def test_what_submits_and_cancels_loads_psij_and_no_hub(agent: Agent, action: st
 
 @pytest.mark.parametrize("module", ["unispawner.servers.spawner", "unispawner"])
 def test_the_hub_loads_neither_psij_nor_drmaa(module: str) -> None:
-    """PSI/J runs descriptors off sys.path, and libdrmaa can abort the process."""
+    """The Hub loads neither PSI/J, which runs files on sys.path, nor DRMAA, which may abort."""
     code = f"import sys, {module}; print({{'psij', 'drmaa'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "set()" == done.stdout.strip(), done.stderr
 
 
 def test_the_user_side_of_the_package_is_cheap() -> None:
-    """Importing unispawner alone imports no Hub: names come when they are asked for."""
+    """Importing the package imports nothing of JupyterHub."""
     code = "import sys, unispawner; print({'jupyterhub', 'tornado'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
     assert "set()" == done.stdout.strip(), done.stderr

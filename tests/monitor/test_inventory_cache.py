@@ -1,4 +1,4 @@
-"""What the cluster has: asked for once for everybody, and kept a while."""
+"""The inventory's cache: one question for all, whose answer is reused for a while."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GIGABYTE = 1024**3
 
 
 class Host(SubmitHost):
-    """The real thing, which keeps count; a gate that is shut holds answers back."""
+    """A real SubmitHost that counts commands; while its gate is shut it holds answers back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def recovers(scheduler: FakeScheduler) -> None:
 
 
 async def test_many_askers_are_one_question(cache: InventoryCache, host: Host) -> None:
-    """A class of two hundred opens the form at once; all get the same answer."""
+    """Two hundred callers at a time cause one question and get the same answer."""
     host.gate.clear()
     askers = [asyncio.create_task(cache.get()) for _ in range(200)]
     await asyncio.sleep(0.1)
@@ -78,7 +78,7 @@ async def test_many_askers_are_one_question(cache: InventoryCache, host: Host) -
 async def test_an_asker_who_goes_away_takes_no_answer_from_the_others(
     cache: InventoryCache, host: Host
 ) -> None:
-    """The question is nobody's own: a browser that is closed does not cancel it."""
+    """A caller that is cancelled does not cancel the question of the others."""
     host.gate.clear()
     first, second = asyncio.create_task(cache.get()), asyncio.create_task(cache.get())
     await asyncio.sleep(0.1)
@@ -91,7 +91,7 @@ async def test_an_asker_who_goes_away_takes_no_answer_from_the_others(
 async def test_an_answer_is_kept_for_its_lifetime(
     cache: InventoryCache, scheduler: FakeScheduler, host: Host
 ) -> None:
-    """Each asker says how old it may be."""
+    """Each caller says how old an answer may be."""
     first = await cache.get(1000)
     (scheduler.directory / "nodes").write_text("node9")
     assert first is await cache.get(1000)
@@ -101,7 +101,7 @@ async def test_an_answer_is_kept_for_its_lifetime(
 
 
 async def test_its_age_is_counted_from_the_question(cache: InventoryCache, host: Host) -> None:
-    """What a slow scheduler tells was true when it was asked, not when it has answered."""
+    """An answer's age counts from its question, since a slow scheduler's answer is older."""
     host.gate.clear()
     asker = asyncio.create_task(cache.get())
     await asyncio.sleep(0.1)
@@ -114,7 +114,7 @@ async def test_its_age_is_counted_from_the_question(cache: InventoryCache, host:
 async def test_the_first_failure_is_told(
     cache: InventoryCache, scheduler: FakeScheduler, host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In the scheduler's words; it isn't asked again at once, and then it is."""
+    """The first failure is raised in the scheduler's words, and logged once."""
     breaks(scheduler)
     for _ in range(3):
         with pytest.raises(SchedulerUnavailable, match="No such file or directory"):
@@ -129,7 +129,7 @@ async def test_it_is_asked_again_after_a_pause(
     host: Host,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A scheduler that is back is believed at once."""
+    """After a failure the scheduler is asked again only when a pause is over."""
     breaks(scheduler)
     with pytest.raises(SchedulerUnavailable):
         await cache.get()
@@ -144,7 +144,7 @@ async def test_it_is_asked_again_after_a_pause(
 async def test_a_later_failure_keeps_the_last_answer(
     cache: InventoryCache, scheduler: FakeScheduler, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A form is no place to fail; and it is not asked again with each look."""
+    """After a later failure the last answer is returned, without a new question each time."""
     first = await cache.get()
     breaks(scheduler)
     assert [first] * 3 == [await cache.get(0) for _ in range(3)]
@@ -161,8 +161,9 @@ async def test_a_later_failure_keeps_the_last_answer(
 async def test_a_look_does_not_wait(
     cache: InventoryCache, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever only looks gets what is known, and has it asked for if it is too old. What is so old
-    that it holds for nobody is not given."""
+    """peek returns the last answer at once and asks for a new one if it is old; an answer that is
+    too old is not returned.
+    """
     assert None is cache.peek(100)
     known = await cache.get(100)
     assert 1 == host.commands, "the look has asked already"
@@ -176,8 +177,9 @@ async def test_a_look_does_not_wait(
 async def test_when_to_look_again(
     cache: InventoryCache, scheduler: FakeScheduler, host: Host
 ) -> None:
-    """Soon while it is being asked for, else once it may be asked again: a second after what is
-    known is too old, or after the pause that a failure makes, however many look meanwhile."""
+    """A caller may look again soon while a question is open, else after the lifetime or the
+    pause.
+    """
     assert module.SOON == cache.refresh_in(100)
     host.gate.clear()
     cache.peek(100)
@@ -193,7 +195,7 @@ async def test_when_to_look_again(
 
 
 class Broken(FakeScheduler):
-    """Its parser has a bug."""
+    """A scheduler whose parser has a bug."""
 
     def inventory(self) -> Dialogue[Inventory]:
         yield ["/bin/true"]
@@ -203,7 +205,7 @@ class Broken(FakeScheduler):
 async def test_a_bug_in_a_parser_is_the_schedulers_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log has the place; who asked has an error of ours."""
+    """A bug in a parser is a SchedulerUnavailable, and the log has its traceback."""
     cache = InventoryCache(Broken(tmp_path), SubmitHost(), {})
     with pytest.raises(SchedulerUnavailable, match="ZeroDivisionError"):
         await cache.get()
@@ -211,7 +213,7 @@ async def test_a_bug_in_a_parser_is_the_schedulers_silence(
 
 
 async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
-    """It is told as what it is."""
+    """A missing command is an AgentError with its name."""
 
     class NoCommand(FakeScheduler):
         def inventory(self) -> Dialogue[Inventory]:
@@ -225,7 +227,7 @@ async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
 async def test_it_asks_in_its_own_environment(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That of the monitor's queries, and nothing of the Hub's."""
+    """The commands get the given environment and nothing of the Hub's."""
 
     class Printing(FakeScheduler):
         def inventory(self) -> Dialogue[Inventory]:
@@ -259,8 +261,9 @@ CLUSTER = Inventory(
 
 
 def test_totals() -> None:
-    """Of a queue or of all: what is not available counts nowhere; what one node does not tell is
-    nothing, and what none tells is not known."""
+    """Totals are of one queue or of all available nodes; unknown numbers are left out, and a sum of
+    unknown numbers only is unknown.
+    """
     expected = Totals(
         nodes=3,
         idle_nodes=0,
@@ -280,5 +283,5 @@ def test_totals() -> None:
 
 
 def test_hosts_are_all_nodes() -> None:
-    """Those that are drained, too: jobs run to their end there."""
+    """The hosts include drained nodes, where jobs run to their end."""
     assert {"a", "b", "c", "d"} == CLUSTER.hosts

@@ -1,4 +1,4 @@
-"""One query for all jobs, by a real command; and what follows from its answers, or doesn't."""
+"""The monitor: one query for all jobs, by a real command, and what follows from its answers."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,9 @@ IDLE = 300.0
 
 
 class Host(SubmitHost):
-    """The real thing, which keeps count; with a gate, each answer waits to be let through."""
+    """A real SubmitHost that counts commands; with a gate, each answer waits until it is let
+    through.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +73,7 @@ class Lab:
         return job
 
     def track_hidden(self, owner: str = "alice") -> TrackedJob:
-        """Submit a job that its own user is shown, and nobody else; follow it."""
+        """Submit a job that only its own user can see, and follow it."""
         job = self.job(owner)
         self.scheduler.hide(job.job_id)
         self.monitor.track(job)
@@ -85,7 +87,9 @@ class Lab:
         return TrackedJob(self.scheduler.submit(owner), client, on_change=changed)
 
     async def answers(self, count: int = 1) -> None:
-        """Wait for that many answers to questions asked from now on, or until nobody asks."""
+        """Wait for that many answers to questions that are asked from now on, or until nobody
+        asks.
+        """
         until = self.monitor.queries + count + (1 if self.host.at_work else 0)
         while self.monitor.queries < until and self.monitor.jobs:
             await self.monitor.refresh(PATIENCE)
@@ -98,7 +102,7 @@ class Lab:
 
     @property
     def asked_for(self) -> list[tuple[str, list[str]]]:
-        """Who was asked about which jobs, by id."""
+        """Return who was asked for which jobs by id."""
         return [(one["account"], one["job_ids"]) for one in self.side.asked("status")]
 
 
@@ -137,7 +141,9 @@ def messages(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 
 
 async def test_a_job_is_followed_to_its_end(lab: Lab) -> None:
-    """Each change is told once, with what was known before; a final job is followed no more."""
+    """Each change is reported once with the state before it; an ended job is not followed any
+    more.
+    """
     job = lab.track()
     await lab.answers()
     assert (JobState.QUEUED, None) == (job.info and job.info.state, lab.changes[0][1])
@@ -156,7 +162,7 @@ async def test_a_job_is_followed_to_its_end(lab: Lab) -> None:
 
 
 async def test_a_change_wakes_who_waits_for_it(lab: Lab) -> None:
-    """And only a change does."""
+    """Only a change wakes those who wait for one."""
     job = lab.track()
     await lab.answers()
     waiter = asyncio.create_task(job.wait_change(PATIENCE))
@@ -170,7 +176,7 @@ async def test_a_change_wakes_who_waits_for_it(lab: Lab) -> None:
 
 
 async def test_a_thousand_jobs_are_one_query(lab: Lab) -> None:
-    """One command a round, however many jobs and users there are, and nobody is asked alone."""
+    """One command asks for all jobs of all users, and no user is asked."""
     client = fake_client(lab.scheduler, "alice", lab.side)
     lab.scheduler.jobs = {
         str(i): JobInfo("alice", JobState.RUNNING, exec_host=f"node{i}") for i in range(1000)
@@ -186,7 +192,7 @@ async def test_a_thousand_jobs_are_one_query(lab: Lab) -> None:
 
 
 async def test_never_two_queries_at_once(lab: Lab) -> None:
-    """However many call for one."""
+    """There is one query at a time, however many callers hurry the monitor."""
     for _ in range(5):
         lab.track(submitted=True)
 
@@ -201,7 +207,7 @@ async def test_never_two_queries_at_once(lab: Lab) -> None:
 
 
 async def test_the_task_ends_when_nothing_is_followed(lab: Lab) -> None:
-    """A Hub without servers asks nothing; the next job begins it anew."""
+    """The monitor's task ends when no job is followed, and starts again with the next job."""
     job = lab.track()
     await lab.answers()
     task = lab.monitor._task
@@ -216,7 +222,7 @@ async def test_the_task_ends_when_nothing_is_followed(lab: Lab) -> None:
 
 
 async def test_another_owners_row_does_not_count(lab: Lab) -> None:
-    """A job id that the user's side made up may be somebody else's job."""
+    """A row with another owner does not count: the user's side may have made up the id."""
     theirs = lab.scheduler.submit("bob")
     lab.scheduler.change(theirs, JobState.RUNNING, exec_host="node9")
     job = TrackedJob(theirs, fake_client(lab.scheduler, "alice", lab.side))
@@ -244,7 +250,7 @@ async def test_a_query_that_fails_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The last state stays, for however long; the log says so once, and once when it is over."""
+    """A failing query keeps the last state; the log says so once, and once when it is over."""
     monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.3 if trouble == "silence" else PATIENCE)
     caplog.set_level(logging.INFO)
     job = lab.track()
@@ -270,7 +276,7 @@ async def test_a_query_that_fails_changes_nothing(
 
 
 async def test_a_failed_query_wakes_who_waits(lab: Lab) -> None:
-    """The user is told that the scheduler doesn't answer."""
+    """A failed query wakes those who wait, so that the user learns of it."""
     job = lab.track()
     await lab.answers()
     lab.scheduler.answer(stderr="does not answer", exit_status=1)
@@ -281,7 +287,7 @@ async def test_a_failed_query_wakes_who_waits(lab: Lab) -> None:
 
 
 async def test_missing_once_is_nothing(lab: Lab) -> None:
-    """Nobody is asked, nothing changes; and it counts anew from the next answer that has it."""
+    """A job that one answer lacks is not asked for, and the count starts again when it is back."""
     job, other = lab.track(), lab.track()
     await lab.answers()
     for _ in range(3):
@@ -294,7 +300,7 @@ async def test_missing_once_is_nothing(lab: Lab) -> None:
 
 
 async def test_failed_queries_between_do_not_count(lab: Lab) -> None:
-    """Only good answers can lack a job."""
+    """Failed queries do not count as answers that lack a job."""
     job = lab.track()
     lab.track()
     await lab.answers()
@@ -307,7 +313,9 @@ async def test_failed_queries_between_do_not_count(lab: Lab) -> None:
 async def test_missing_twice_is_asked_for_as_its_user(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One that its user still sees is hidden from the Hub (PrivateData): kept, and told once."""
+    """A job that two answers lack is asked for as its user; if it is hidden from the Hub, it is
+    kept, and the log says so once.
+    """
     job = lab.track_hidden()
     other = lab.track("bob")
     await lab.answers()
@@ -323,7 +331,7 @@ async def test_missing_twice_is_asked_for_as_its_user(
 
 
 async def test_a_hidden_job_is_followed_as_its_user(lab: Lab) -> None:
-    """To its end, at the ordinary interval."""
+    """A hidden job is followed to its end as its user, at the ordinary interval."""
     lab.monitor.status_interval = 0.05
     job = lab.track()
     await lab.answers()
@@ -342,7 +350,7 @@ async def test_a_hidden_job_is_followed_as_its_user(lab: Lab) -> None:
 async def test_a_hidden_jobs_host_is_one_of_the_clusters(
     lab: Lab, host: str, expected: str
 ) -> None:
-    """Its user's side can be forged, and a report would be taken from whatever host it names."""
+    """The host of a hidden job counts only if it is one of the cluster's nodes."""
     job = lab.track_hidden()
     await lab.answers()
     lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host=host)
@@ -352,15 +360,18 @@ async def test_a_hidden_jobs_host_is_one_of_the_clusters(
     assert expected == job.info.exec_host
 
 
-@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("listed", [True, False])
 async def test_its_users_word_counts_only_for_a_job_that_may_be_hidden(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, shown: bool
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, listed: bool
 ) -> None:
-    """It can be forged: a job that was in the list of all, or a scheduler that hides none, is
-    followed there; else a route could be led to any node, by a job that is not even there."""
-    monkeypatch.setattr(FakeScheduler, "may_hide_jobs", shown)
+    """The user's side, which may lie, counts only for jobs that may be hidden.
+
+    A job that was in the list of all, or any job of a scheduler that hides none, is followed there.
+    Otherwise a route could lead to a node where the job is not.
+    """
+    monkeypatch.setattr(FakeScheduler, "may_hide_jobs", listed)
     lab.monitor.status_interval = 0.05
-    job = lab.track() if shown else lab.track_hidden()
+    job = lab.track() if listed else lab.track_hidden()
     lab.track("bob")
     await lab.answers()
     before = job.info
@@ -373,7 +384,7 @@ async def test_its_users_word_counts_only_for_a_job_that_may_be_hidden(
 
 
 async def test_an_answer_to_an_older_question_says_nothing_of_a_job(lab: Lab) -> None:
-    """Its id may have been anybody's, or forged, when the question was asked."""
+    """An answer to a question older than the job does not count: the id may have been another's."""
     job = lab.job()
     began = time.monotonic()
     lab.monitor._jobs[job] = Followed(job, since=began + 1)
@@ -385,7 +396,7 @@ async def test_an_answer_to_an_older_question_says_nothing_of_a_job(lab: Lab) ->
 
 
 async def test_one_that_its_user_does_not_see_has_ended(lab: Lab) -> None:
-    """Only the scheduler's word that it knows no such job ends it."""
+    """A missing job has ended if the scheduler says to its user that it knows no such job."""
     job, other = lab.track(), lab.track("bob")
     await lab.answers()
     lab.scheduler.forget(job.job_id)
@@ -399,7 +410,7 @@ async def test_one_that_its_user_does_not_see_has_ended(lab: Lab) -> None:
 
 @pytest.mark.parametrize("error", [AgentError("sudo"), SchedulerUnavailable("down")])
 async def test_no_answer_from_its_user_is_not_gone_either(lab: Lab, error: AgentError) -> None:
-    """Whatever is wrong on the user's side, the job stays, and is asked for again."""
+    """If the user's side fails, a missing job is kept and asked for again."""
     lab.monitor.status_interval = 0.05
     job = lab.track()
     lab.track("bob")
@@ -416,7 +427,7 @@ async def test_no_answer_from_its_user_is_not_gone_either(lab: Lab, error: Agent
 
 
 async def test_another_owners_job_is_nobodys_server(lab: Lab) -> None:
-    """The user's side can be forged, and a cluster can count anew: no host of it is believed."""
+    """A job that belongs to somebody else is a failure, and its host does not count."""
     job = lab.track()
     lab.track("bob")
     await lab.answers()
@@ -438,7 +449,7 @@ async def test_another_owners_job_is_nobodys_server(lab: Lab) -> None:
 
 
 async def test_the_jobs_of_one_user_are_one_question(lab: Lab) -> None:
-    """And each user is asked about their own only."""
+    """Missing jobs of one user are asked for together, and each user's separately."""
     jobs = [lab.track(owner) for owner in ("alice", "alice", "bob")]
     for _ in range(6):
         lab.track("carol")
@@ -453,9 +464,10 @@ async def test_the_jobs_of_one_user_are_one_question(lab: Lab) -> None:
 async def test_over_half_vanishing_is_not_believed(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A scheduler that lost its memory, or another cluster's answer, must not empty a Hub.
+    """If over half of the jobs vanish at once, they are kept.
 
-    That it doesn't know them, asked for by id, is the same answer once more.
+    That the scheduler does not know them by id either does not count: it may have lost its memory,
+    or be another cluster's.
     """
     lab.monitor.status_interval = 0.05
     jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
@@ -472,7 +484,7 @@ async def test_over_half_vanishing_is_not_believed(
 
 
 async def test_in_doubt_the_word_that_a_job_has_ended_counts(lab: Lab) -> None:
-    """A class that ends at once, where the scheduler lists no job that has ended."""
+    """If jobs vanish together, the scheduler's word that one has ended still counts."""
     lab.monitor.status_interval = 0.05
     jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
     await lab.answers()
@@ -487,7 +499,7 @@ async def test_in_doubt_the_word_that_a_job_has_ended_counts(lab: Lab) -> None:
 
 
 async def test_in_doubt_a_few_are_asked_for_at_a_time(lab: Lab) -> None:
-    """An agent's call costs a process: two hundred at once would be worse than not to know."""
+    """If jobs vanish together, only a few are asked for at a time, since each costs a process."""
     lab.monitor.status_interval = 0.05
     jobs = [lab.track(f"user{i}") for i in range(4 * missing.SAMPLE)]
     await lab.answers()
@@ -505,7 +517,7 @@ async def test_in_doubt_a_few_are_asked_for_at_a_time(lab: Lab) -> None:
 
 
 class Slow(FakeUserSide):
-    """A user's side whose answers about jobs are held back until the gate is opened."""
+    """A user's side whose answers about jobs are held back until its gate is opened."""
 
     def __init__(self, scheduler: FakeScheduler) -> None:
         super().__init__(scheduler)
@@ -513,7 +525,7 @@ class Slow(FakeUserSide):
         self.at_work = self.most_at_work = 0
 
     async def call(self, host: Any, account: Any, request: Any, seconds: float) -> Any:
-        """Serve one request, later."""
+        """Serve one request when the gate is open."""
         if request["action"] == "status":
             self.at_work += 1
             self.most_at_work = max(self.most_at_work, self.at_work)
@@ -523,7 +535,7 @@ class Slow(FakeUserSide):
 
 
 async def test_in_doubt_slow_answers_do_not_pile_up(lab: Lab) -> None:
-    """At a time, not a second: what has been asked and not answered counts."""
+    """Questions that are not answered yet count among those few."""
     lab.monitor.status_interval = 0.05
     lab.side = slow = Slow(lab.scheduler)
     jobs = [lab.track(f"user{i}") for i in range(4 * missing.SAMPLE)]
@@ -535,7 +547,7 @@ async def test_in_doubt_slow_answers_do_not_pile_up(lab: Lab) -> None:
 
 
 async def test_in_doubt_a_job_that_is_stopping_is_asked_for(lab: Lab) -> None:
-    """Who stops a server waits for its end: that it isn't known any more is what was wanted."""
+    """A job that somebody stops has ended if the scheduler does not know it, even in doubt."""
     jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
     await lab.answers()
     jobs[0].stopping = True
@@ -547,7 +559,7 @@ async def test_in_doubt_a_job_that_is_stopping_is_asked_for(lab: Lab) -> None:
 
 
 async def test_the_others_are_followed_meanwhile(lab: Lab) -> None:
-    """A doubtful answer's good rows still count."""
+    """In doubt, the jobs that an answer has are followed as usual."""
     jobs = [lab.track() for _ in range(4)]
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs[:3]))
@@ -558,7 +570,7 @@ async def test_the_others_are_followed_meanwhile(lab: Lab) -> None:
 
 
 async def test_doubt_ends_when_they_are_back(lab: Lab) -> None:
-    """Then, missing again, they are counted from the start."""
+    """The doubt ends when the jobs are back, and their missed answers count from the start."""
     jobs = [lab.track() for _ in range(4)]
     await lab.answers()
     for _ in range(3):
@@ -573,7 +585,7 @@ async def test_doubt_ends_when_they_are_back(lab: Lab) -> None:
 
 
 async def test_doubt_does_not_last_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while they are asked for as their users, after all."""
+    """After a while jobs that vanished together are asked for as usual."""
     lab.monitor.status_interval = 0.05
     jobs = [lab.track() for _ in range(4)]
     await lab.answers()
@@ -586,7 +598,9 @@ async def test_doubt_does_not_last_for_ever(lab: Lab, monkeypatch: pytest.Monkey
 
 
 async def test_a_wrong_view_right_after_a_restart_is_not_believed(lab: Lab) -> None:
-    """A Hub that comes back with a wrong SLURM_CONF sees none of its jobs, on neither side."""
+    """A Hub that sees none of its jobs after a restart, because of a wrong SLURM_CONF, keeps
+    them.
+    """
     jobs = [lab.job(owner) for owner in ("alice", "bob", "carol", "dora")]
     lab.scheduler.forget(*(job.job_id for job in jobs))
     for job in jobs:
@@ -597,7 +611,7 @@ async def test_a_wrong_view_right_after_a_restart_is_not_believed(lab: Lab) -> N
 
 
 async def test_a_job_submitted_during_a_query_is_not_missing(lab: Lab) -> None:
-    """The answer is older than the job."""
+    """A job that was submitted during a query is not missing from its answer."""
     lab.host.gate = asyncio.Semaphore(0)
     lab.track("bob")
     await lab.host.waiting.wait()  # the first answer is there, and held back
@@ -621,7 +635,7 @@ async def test_a_job_submitted_during_a_query_is_not_missing(lab: Lab) -> None:
 async def test_a_new_job_that_was_never_seen_is_not_gone(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LSF answers from a copy that is some seconds old: it may not know the job yet."""
+    """A new job may be unknown for a while: LSF answers from a copy that is some seconds old."""
     other, job = lab.track("bob"), lab.job()
     lab.scheduler.forget(job.job_id)
     lab.monitor.track(job, submitted=True)
@@ -635,7 +649,7 @@ async def test_a_new_job_that_was_never_seen_is_not_gone(
 
 
 async def test_a_new_job_is_followed_once_it_is_seen(lab: Lab) -> None:
-    """The scheduler's copy has caught up."""
+    """A new job is followed as soon as an answer has it."""
     lab.track("bob")
     job = lab.job()
     lab.scheduler.hide(job.job_id)
@@ -648,7 +662,7 @@ async def test_a_new_job_is_followed_once_it_is_seen(lab: Lab) -> None:
 
 
 async def test_a_new_job_that_has_ended_is_over_at_once(lab: Lab) -> None:
-    """If the scheduler says so: a server that fails in its first second."""
+    """A new job has ended at once if the scheduler says so."""
     lab.track("bob")
     job = lab.job()
     lab.scheduler.change(job.job_id, JobState.FAILED, exit_code=127)
@@ -660,7 +674,7 @@ async def test_a_new_job_that_has_ended_is_over_at_once(lab: Lab) -> None:
 
 
 async def test_a_new_job_that_was_seen_has_no_grace(lab: Lab) -> None:
-    """What was known once and isn't any more has ended."""
+    """A new job that an answer had, and that the scheduler does not know any more, has ended."""
     lab.track("bob")
     lab.track("carol")
     job = lab.track(submitted=True)
@@ -671,7 +685,7 @@ async def test_a_new_job_that_was_seen_has_no_grace(lab: Lab) -> None:
 
 
 async def test_a_new_job_that_is_stopping_has_no_grace(lab: Lab) -> None:
-    """Who stops it must not wait for half a minute; it is cancelled once more, in case."""
+    """A new job that somebody stops has ended as soon as the scheduler does not know it."""
     lab.track("bob")
     job = lab.job()
     job.stopping = True
@@ -684,7 +698,7 @@ async def test_a_new_job_that_is_stopping_has_no_grace(lab: Lab) -> None:
 
 
 async def test_a_job_that_is_gone_by_absence_is_cancelled_all_the_same(lab: Lab) -> None:
-    """Once: if the scheduler was wrong, nobody would look after the job."""
+    """A job that the scheduler does not know is cancelled once, in case that was wrong."""
     lab.monitor.status_interval = 0.05
     job, other = lab.track(), lab.track("bob")
     await lab.answers()
@@ -698,7 +712,7 @@ async def test_a_job_that_is_gone_by_absence_is_cancelled_all_the_same(lab: Lab)
 
 
 async def test_that_this_fails_is_no_harm(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    """The job stays gone, and the others are followed."""
+    """If that cancellation fails, the job is ended all the same, and the others are followed."""
 
     class Refusing(FakeUserSide):
         def _cancel(self, owner: str, request: Any) -> dict[str, str]:
@@ -717,7 +731,7 @@ async def test_that_this_fails_is_no_harm(lab: Lab, caplog: pytest.LogCaptureFix
 
 
 async def test_a_job_whose_end_was_told_is_not_cancelled(lab: Lab) -> None:
-    """There is nothing to be in doubt about."""
+    """A job whose end the scheduler has reported is not cancelled."""
     lab.monitor.status_interval = 0.05
     job, _ = lab.track(), lab.track("bob")
     await lab.answers()
@@ -731,7 +745,7 @@ async def test_a_job_whose_end_was_told_is_not_cancelled(lab: Lab) -> None:
 
 
 class Reasons(FakeUserSide):
-    """A user's side that knows why a job is stuck, where the list of all jobs doesn't."""
+    """A user's side that knows why a job is stuck, which the list of all jobs does not say."""
 
     why = "can't chdir to /home/alice: No such file or directory"
 
@@ -743,7 +757,7 @@ class Reasons(FakeUserSide):
 
 
 async def test_a_stuck_job_is_asked_about_before_anybody_is_told(lab: Lab) -> None:
-    """It is a failure at once, and the user shall read why; as the user, and once."""
+    """A stuck job is asked for its reason, once and as its user, before it counts as stuck."""
     lab.side = Reasons(lab.scheduler)
     job = lab.track(submitted=True)
     await lab.answers()
@@ -763,7 +777,7 @@ async def test_a_stuck_job_is_asked_about_before_anybody_is_told(lab: Lab) -> No
 
 
 async def test_a_stuck_job_whose_reason_is_told_is_not_asked_about(lab: Lab) -> None:
-    """HTCondor has the reason in its list."""
+    """A stuck job whose reason is in the list is not asked for."""
     job = lab.track()
     await lab.answers()
     lab.scheduler.change(job.job_id, JobState.HELD, stuck=True, message="no such file")
@@ -775,7 +789,7 @@ async def test_a_stuck_job_whose_reason_is_told_is_not_asked_about(lab: Lab) -> 
 
 @pytest.mark.parametrize("error", [AgentError("sudo"), SchedulerUnavailable("down")])
 async def test_a_stuck_job_is_told_though_nobody_says_why(lab: Lab, error: AgentError) -> None:
-    """The question fails: that it is stuck is known all the same."""
+    """If the reason can't be found out, the job counts as stuck without one."""
     lab.side.error = error
     job = lab.track(submitted=True)
     await lab.answers()
@@ -788,7 +802,9 @@ async def test_a_stuck_job_is_told_though_nobody_says_why(lab: Lab, error: Agent
 
 
 async def test_a_stuck_job_that_is_mended_is_followed(lab: Lab) -> None:
-    """An administrator cleared its error; stuck again, it is asked about again."""
+    """A stuck job that an administrator corrects is followed, and asked for if it is stuck
+    again.
+    """
     lab.side = Reasons(lab.scheduler)
     job = lab.track(submitted=True)
     for expected in (1, 2):
@@ -803,10 +819,7 @@ async def test_a_stuck_job_that_is_mended_is_followed(lab: Lab) -> None:
 
 @pytest.mark.parametrize("state", [JobState.CANCELED, JobState.RUNNING])
 async def test_a_late_reason_does_not_undo_what_came_after(lab: Lab, state: JobState) -> None:
-    """The job was cancelled, or mended, while its user's side took its time.
-
-    One that has ended is followed no more: stuck again, it would be so for ever.
-    """
+    """A late reason does not change a job that was cancelled or corrected meanwhile."""
     lab.side = slow = Slow(lab.scheduler)
     job = lab.track(submitted=True)
     lab.track("bob")
@@ -828,7 +841,7 @@ async def test_a_late_reason_does_not_undo_what_came_after(lab: Lab, state: JobS
 
 
 def interval(lab: Lab, *jobs: TrackedJob, submitted: TrackedJob | None = None) -> float:
-    """The monitor's interval with these jobs, and one that has just been submitted."""
+    """Return the monitor's interval with these jobs, and one that has just been submitted."""
     lab.monitor._jobs.clear()
     lab.monitor._jobs.update({job: Followed(job) for job in jobs})
     if submitted is not None:
@@ -843,7 +856,7 @@ def tracked(lab: Lab, state: JobState | None, **fields: Any) -> TrackedJob:
 
 
 async def test_the_interval(lab: Lab) -> None:
-    """Short while somebody waits: after a submission, for a report, for an end. Else long."""
+    """The interval is short while somebody waits for a start, a report or an end."""
     fast = [
         tracked(lab, JobState.RUNNING, reported=False),
         tracked(lab, JobState.RUNNING, reported=True, stopping=True),
@@ -865,7 +878,7 @@ async def test_the_interval(lab: Lab) -> None:
 
 
 async def test_a_submission_is_followed_closely(lab: Lab) -> None:
-    """Only one that has just been submitted, not one that a restart found."""
+    """A job that has just been submitted is urgent; one that a restart found is not."""
     before = time.monotonic()
     job, old = lab.track(submitted=True), lab.track()
     assert [True, False] == [lab.monitor._jobs[one].urgent for one in (job, old)]
@@ -874,7 +887,7 @@ async def test_a_submission_is_followed_closely(lab: Lab) -> None:
 
 
 async def test_it_asks_by_itself_while_somebody_waits(lab: Lab) -> None:
-    """And leaves it when nobody does."""
+    """While somebody waits, the monitor asks at the short interval, and then stops that."""
     job = lab.track()
     lab.scheduler.change(job.job_id, JobState.RUNNING)
     await lab.eventually(lambda: lab.monitor.queries >= 4)
@@ -887,7 +900,7 @@ async def test_it_asks_by_itself_while_somebody_waits(lab: Lab) -> None:
 
 
 async def test_a_new_job_is_asked_for_at_once(lab: Lab) -> None:
-    """Not when the long interval is over."""
+    """A new job is asked for at once, even during the long interval."""
     lab.track()
     await lab.answers()
     job = lab.track()
@@ -895,7 +908,7 @@ async def test_a_new_job_is_asked_for_at_once(lab: Lab) -> None:
 
 
 async def test_a_slow_scheduler_is_asked_less(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most a tenth of the time goes into queries, whoever calls for more."""
+    """Queries take a tenth of the time at most, however many callers hurry the monitor."""
     monkeypatch.setattr(module, "LARGEST_SHARE", 0.1)
     lab.scheduler._write_answer(f"sleep 0.05; cat {lab.scheduler.directory}/queue")
     lab.track(submitted=True)
@@ -910,7 +923,7 @@ async def test_a_slow_scheduler_is_asked_less(lab: Lab, monkeypatch: pytest.Monk
 async def test_a_query_that_ran_out_of_time_is_not_taken_for_a_slow_scheduler(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that hung for 12 seconds must not leave everybody without an answer for two minutes."""
+    """After a query that ran out of time, the next one comes soon."""
     monkeypatch.setattr(module, "LARGEST_SHARE", 0.01)
     monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.5)
     lab.scheduler.hang()
@@ -923,7 +936,7 @@ async def test_a_query_that_ran_out_of_time_is_not_taken_for_a_slow_scheduler(
 
 
 async def test_a_failing_scheduler_is_asked_less_and_less(lab: Lab) -> None:
-    """Up to the ordinary interval; and often again once it answers."""
+    """A failing scheduler is asked at growing intervals, and often again once it answers."""
     lab.monitor.status_interval = 0.15
     lab.scheduler.answer(stderr="does not answer", exit_status=1)
     job = lab.track(submitted=True)
@@ -939,7 +952,7 @@ async def test_a_failing_scheduler_is_asked_less_and_less(lab: Lab) -> None:
 
 
 async def test_refresh_comes_back_though_there_is_no_answer(lab: Lab) -> None:
-    """A report must not hang with the scheduler."""
+    """refresh returns in time even if the scheduler does not answer."""
     lab.scheduler.hang()
     lab.track()
     await asyncio.wait_for(lab.monitor.refresh(0.1), PATIENCE)
@@ -949,7 +962,7 @@ async def test_refresh_comes_back_though_there_is_no_answer(lab: Lab) -> None:
 
 
 async def test_an_error_in_a_callback_does_not_end_it(lab: Lab) -> None:
-    """A database that is locked for one server must not lose sight of all the others."""
+    """An error in one job's callback, such as a locked database, does not stop the monitor."""
 
     def broken(job: TrackedJob, before: JobInfo | None) -> None:
         raise RuntimeError("database is locked")
@@ -976,7 +989,7 @@ async def test_an_error_in_a_callback_does_not_end_it(lab: Lab) -> None:
 def test_a_monitor_works_in_one_loop_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
-    """Its first loop may have been closed in the middle of a query, or of a wait for an answer."""
+    """A monitor works in a new event loop after its first one was closed at any moment."""
     monkeypatch.setattr(module, "FAST_INTERVAL", 0.02)
     scheduler = FakeScheduler(tmp_path)
     monitor = Monitor(scheduler, SubmitHost(), {}, IDLE)
@@ -1014,7 +1027,7 @@ def test_a_monitor_works_in_one_loop_after_another(
 
 
 def test_one_monitor_for_all_that_ask_alike(tmp_path: Path) -> None:
-    """Several clusters in one Hub each have one of their own."""
+    """Spawners that ask in the same way share a monitor; others have their own."""
     scheduler, host = FakeScheduler(tmp_path), SubmitHost()
     first = get_monitor(scheduler, host, {"A": "1", "B": "2"}, 15.0)
     assert first is get_monitor(scheduler, host, {"B": "2", "A": "1"}, 20.0)
@@ -1024,7 +1037,7 @@ def test_one_monitor_for_all_that_ask_alike(tmp_path: Path) -> None:
 
 
 async def test_foreign_words_are_one_short_line(lab: Lab) -> None:
-    """Users have a hand in some reasons: none is pages long, or looks like lines of the log."""
+    """A reason, which users may write, becomes one short line."""
     job = lab.track(submitted=True)
     await lab.answers()
     reason = "first\nWARNING forged " + "x" * 5000

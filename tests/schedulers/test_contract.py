@@ -1,4 +1,4 @@
-"""What holds for every scheduler there is: a new one is held to it without another line here."""
+"""What every scheduler promises: a new scheduler is tested here without another line of code."""
 
 import inspect
 import json
@@ -64,7 +64,7 @@ def nothing_to_check(
 
 
 def written(scheduler: Scheduler, spec: JobSpec) -> list[str]:
-    """The directives of a job; a set of templates has them in its own script."""
+    """Return the directives of a job; a set of templates has them in its own script."""
     if scheduler.dialect is None:
         return scheduler.directives(spec)
     lines = render_script(spec, scheduler).splitlines()
@@ -72,7 +72,9 @@ def written(scheduler: Scheduler, spec: JobSpec) -> list[str]:
 
 
 def complete(scheduler: Scheduler, spec: JobSpec) -> JobSpec:
-    """A job with what the scheduler can't do without, and one of these sets can't."""
+    """Return a job with what the scheduler can't do without; only one of the sets has such
+    fields.
+    """
     if scheduler.dialect is None or not scheduler.dialect.needs:
         return spec
     assert ("memory", "runtime") == scheduler.dialect.needs
@@ -95,13 +97,15 @@ def spec_for(field: str) -> JobSpec:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scheduler_is_found_by_its_name(name: str) -> None:
-    """The name in the configuration is the module's and the scheduler's own."""
+    """The name in the configuration, the module's name and the scheduler's own name are the
+    same.
+    """
     assert name == get_scheduler(name).name
     assert f"unispawner.schedulers.{name}" == type(get_scheduler(name)).__module__
 
 
 def test_an_unknown_name_is_told_with_those_there_are() -> None:
-    """A typing error is found without the manual."""
+    """The error for an unknown name lists the known names."""
     with pytest.raises(InvalidJobError, match=", ".join(NAMES)):
         get_scheduler("slurmm")
     with pytest.raises(InvalidJobError):
@@ -109,7 +113,7 @@ def test_an_unknown_name_is_told_with_those_there_are() -> None:
 
 
 def test_tables_are_complete(scheduler: Scheduler) -> None:
-    """Everything that the base class asks for is there, and of the right kind."""
+    """A scheduler defines everything that the base class requires, with the right types."""
     assert not inspect.isabstract(scheduler)
     assert re.fullmatch(r"[a-z_]+", scheduler.name)
     assert scheduler.title
@@ -125,7 +129,7 @@ def test_tables_are_complete(scheduler: Scheduler) -> None:
 
 
 def test_states_are_ours(scheduler: Scheduler) -> None:
-    """Its words stand for states of ours, none for UNKNOWN; some run, some are final."""
+    """A scheduler's words mean states other than UNKNOWN; some mean running, some final ones."""
     states = set(scheduler.states.values())
     assert states <= set(JobState) - {JobState.UNKNOWN}
     assert JobState.RUNNING in states
@@ -133,7 +137,7 @@ def test_states_are_ours(scheduler: Scheduler) -> None:
 
 
 def test_a_new_state_is_unknown(scheduler: Scheduler) -> None:
-    """A later release's word is no reason to lose a server."""
+    """A word that a later release adds means UNKNOWN, so that no server is lost."""
     assert JobState.UNKNOWN is scheduler.state("BRAND_NEW_STATE")
     assert not scheduler.state("BRAND_NEW_STATE").final
 
@@ -150,13 +154,13 @@ def test_no_job_id(scheduler: Scheduler) -> None:
 
 
 def test_job_ids_are_bounded_and_ascii(scheduler: Scheduler) -> None:
-    """An id from the user's side goes into the database and into commands."""
+    """A job id from the user's side has a limited length and ASCII only: it goes into commands."""
     assert not scheduler.job_id.fullmatch("1" * 300)
     assert not scheduler.job_id.fullmatch("١٢٣")
 
 
 def test_status_commands_are_argument_lists(scheduler: Scheduler) -> None:
-    """No shell, no line of shell; a job's id is an argument, or a part of one, as it is."""
+    """Commands are lists of words without shell text; a job's id is a word or a part of one."""
     commands = [scheduler.status_command(), scheduler.status_command(["11", "22"])]
     for command in (*commands, scheduler.mark_command()):
         assert isinstance(command, list)
@@ -173,7 +177,7 @@ def test_status_commands_are_argument_lists(scheduler: Scheduler) -> None:
 
 
 def test_a_failed_query_is_no_answer(scheduler: Scheduler) -> None:
-    """An error that names no job says nothing about any."""
+    """An error that names no job raises SchedulerUnavailable, which says nothing about any job."""
     with pytest.raises(SchedulerUnavailable) as caught:
         scheduler.read_status(reply(stderr="Segmentation fault", status=139))
     assert (139, ("query",)) == (caught.value.exit_status, caught.value.command)
@@ -184,13 +188,13 @@ def test_a_failed_query_is_no_answer(scheduler: Scheduler) -> None:
     "garbage", ["what?\n", "<html>503</html>\n", "1|alice\n", "\0\0\0\n", "�\n", "{", '{"1": 2}']
 )
 def test_garbage_is_no_answer(scheduler: Scheduler, garbage: str) -> None:
-    """Text that isn't the scheduler's own raises, whatever the exit status says."""
+    """Text that the scheduler would not print raises, whatever the exit status is."""
     with pytest.raises(SchedulerUnavailable):
         scheduler.read_status(reply(garbage))
 
 
 def test_failed_marks_are_no_answer(scheduler: Scheduler) -> None:
-    """A job isn't taken for never submitted because the scheduler was down."""
+    """If the scheduler does not answer, no job is taken for one that was never submitted."""
     with pytest.raises(SchedulerUnavailable):
         scheduler.read_marks(reply(f"1 unispawner:{MARK}", "down", 1))
 
@@ -277,7 +281,7 @@ def test_directives_are_lines(scheduler: Scheduler, nothing_to_check: Nothing) -
 
 
 def is_shell_text(scheduler: Scheduler) -> bool:
-    """Whether a shell reads the directives; a set of templates may have a language of its own."""
+    """Return whether a shell reads the directives; a set of templates may use another language."""
     return scheduler.directives_in_script and (
         scheduler.dialect is None or bool(scheduler.dialect.directive)
     )
@@ -311,15 +315,18 @@ def test_hostile_text_stays_in_its_line(scheduler: Scheduler, what: str) -> None
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name != "local"])
 def test_the_mark_is_with_the_job(name: str) -> None:
-    """By it a job is found whose submission's answer was lost."""
+    """A job's directives contain its mark, by which it is found if a submission's answer is
+    lost.
+    """
     lines = get_scheduler(name).directives(JobSpec(mark=MARK))
     assert 1 == sum(MARK in line for line in lines)
 
 
 @pytest.mark.parametrize("scheduler", SETS, indirect=True)
 def test_a_template_has_no_place_for_a_mark(scheduler: Scheduler) -> None:
-    """It is found by the id that the agent has written down, or ends without its environment:
-    nothing is asked, and so nothing found that isn't this very job."""
+    """A set of templates asks for no marks, so that no other job can be found by mistake. A job is
+    found by the id that the agent has written down, or ends because its environment is gone.
+    """
     assert [] == scheduler.mark_command()
     with pytest.raises(StopIteration) as done:
         next(scheduler.find_marks("ada"))
@@ -346,7 +353,7 @@ def test_directives_hold_no_environment(scheduler: Scheduler) -> None:
 
 @pytest.mark.parametrize("field", sorted(ALL_FIELDS))
 def test_what_is_asked_for_is_written_or_refused(scheduler: Scheduler, field: str) -> None:
-    """Nothing that a job asks for is dropped in silence."""
+    """What a job asks for is written into its directives, or the job is refused."""
     spec = complete(scheduler, spec_for(field))
     if field in scheduler.supported():
         scheduler.check_supported(spec)
@@ -358,7 +365,7 @@ def test_what_is_asked_for_is_written_or_refused(scheduler: Scheduler, field: st
 
 
 def test_a_refusal_is_told_in_the_schedulers_words(scheduler: Scheduler) -> None:
-    """Text that no pattern knows is a refusal, with the text."""
+    """Text that no pattern knows is a refusal, and the error contains the text."""
     failed = reply(stderr="No thank you", status=1)
     submit, cancel = scheduler.submit_error(failed), scheduler.cancel_error(failed)
     assert (SubmitError, "No thank you") == (type(submit), submit.output)
@@ -368,7 +375,7 @@ def test_a_refusal_is_told_in_the_schedulers_words(scheduler: Scheduler) -> None
 
 @pytest.mark.parametrize("name", NAMES)
 def test_importing_a_scheduler_is_cheap(name: str) -> None:
-    """Both sides import it: nothing but the standard library and our value types comes along."""
+    """A scheduler imports only the standard library and unispawner's value types."""
     code = (
         "import sys; before = set(sys.modules)\n"
         f"import unispawner.schedulers as s; s.get_scheduler({name!r})\n"
@@ -404,7 +411,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
 
 
 def test_the_fake_reads_what_it_writes(tmp_path: Path) -> None:
-    """FakeScheduler's status command is a real process, and what it prints is its queue."""
+    """FakeScheduler's status command is a real process that prints its queue."""
     fake = FakeScheduler(tmp_path)
     job_id = fake.submit("alice", MARK)
     fake.change(job_id, JobState.RUNNING, exec_host="node1")
@@ -424,8 +431,8 @@ def test_the_fake_reads_what_it_writes(tmp_path: Path) -> None:
     assert {} == fake.read_status(ask(fake.status_command()))
 
 
-def told(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:
-    """The fields of JobInfo that a scheduler fills from these answers, in one job or another."""
+def find_reported(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:
+    """Return the fields of JobInfo that a scheduler fills from these answers."""
     found: set[str] = set()
     blank = JobInfo("", JobState.UNKNOWN)
     for reply in replies:
@@ -442,13 +449,12 @@ def told(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in ("local", "lsf")])
 def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
-    """The scheduler has really printed what each word of the table in docs/schedulers.md names.
-
-    What comes from a command of its own (an accounting, a history) is read by a method of its own.
+    """For each field that a scheduler reports, its saved output has a value. What another command
+    reports, such as an accounting, has its own reader.
     """
     scheduler = get_scheduler(name)
     replies = [read_saved_reply(path) for path in sorted((OUTPUTS / name).iterdir())]
-    found = told(scheduler, replies)
+    found = find_reported(scheduler, replies)
     if name == "gridengine":
         from unispawner.schedulers.gridengine_jobs import read_accounting
 
@@ -462,5 +468,7 @@ def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
 
 
 def test_what_can_be_told_are_fields_of_a_job(scheduler: Scheduler) -> None:
-    """A misspelt word would make a row of the table that nothing fills."""
+    """Each reported field is a field of JobInfo: a misspelt one would be a false row in the
+    docs.
+    """
     assert scheduler.reports <= {f.name for f in fields(JobInfo)}

@@ -1,5 +1,4 @@
-"""Grid Engine: options, and everything its commands have been seen to print
-(tests/outputs/gridengine)."""
+"""Grid Engine: options, and the saved output of its commands (tests/outputs/gridengine)."""
 
 import re
 import shlex
@@ -90,7 +89,7 @@ def jobs_of(name: str) -> dict[str, JobInfo]:
 
 
 def listing(*entries: str) -> Reply:
-    """A qstat -xml of what is given of each job."""
+    """Return a qstat -xml with these entries."""
     jobs = "".join(f"<job_list>{entry}</job_list>" for entry in entries)
     return Reply(("qstat",), 0, f"<job_info><queue_info>{jobs}</queue_info></job_info>")
 
@@ -117,17 +116,17 @@ def hold(question: Dialogue[T], *answers: Reply | str | UniSpawnerError) -> tupl
 
 
 def test_the_options_of_a_full_job() -> None:
-    """Every field is among them, and no secret; an administrator's own come last and win."""
+    """The options contain every field and no secret; custom attributes come last and so win."""
     assert OPTIONS.splitlines() == SGE.directives(FULL)
 
 
 def test_the_options_of_an_empty_job() -> None:
-    """All that isn't asked for is left to the site, but a job that no host can run is refused."""
+    """A job that asks for nothing gets no option, except that qsub refuses it if no host fits."""
     assert ["-N jupyter", "-j y", "-w e"] == SGE.directives(JobSpec())
 
 
 def test_an_own_w_takes_the_place_of_ours() -> None:
-    """-w n lets a job wait for a host that isn't there yet."""
+    """With the custom attribute -w n a job may wait for a host that does not exist yet."""
     options = SGE.directives(JobSpec(custom_attributes={"gridengine.w": "n"}))
     assert ["-w n"] == [option for option in options if option.startswith("-w ")]
 
@@ -142,7 +141,7 @@ def test_an_own_w_takes_the_place_of_ours() -> None:
     ],
 )
 def test_memory(settings: dict[str, Any], expected: list[str]) -> None:
-    """The job's memory is divided by its slots, or not; rounded up to K, which is 1024 bytes."""
+    """The job's memory is divided by its slots or not, and rounded up to K (1024 bytes)."""
     resources = ResourceSpec(memory=2 * 1024**2 + 1, cpu_cores_per_process=3)
     options = GridEngine(**settings).directives(JobSpec(resources=resources))
     assert expected == [option[3:] for option in options if option.startswith("-l ")]
@@ -158,14 +157,14 @@ def test_memory(settings: dict[str, Any], expected: list[str]) -> None:
     ],
 )
 def test_gpus(settings: dict[str, Any], gpus: int, expected: list[str]) -> None:
-    """Of the job, or of each of its slots; zero GPUs ask for no GPU host."""
+    """GPUs are counted for the job or for each slot; zero GPUs are not requested."""
     resources = ResourceSpec(gpu_cores_per_process=gpus, cpu_cores_per_process=2)
     options = GridEngine(**settings).directives(JobSpec(resources=resources))
     assert expected == [option[3:] for option in options if option.startswith("-l ")]
 
 
 def test_gpus_that_cannot_be_shared_out() -> None:
-    """One GPU for two slots can't be written per slot."""
+    """One GPU for two slots is refused where the cluster counts GPUs for each slot."""
     spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=1, cpu_cores_per_process=2))
     SGE.check_supported(spec)
     with pytest.raises(InvalidJobError, match=r"gpu_cores_per_process.*sge_gpus_per"):
@@ -174,7 +173,7 @@ def test_gpus_that_cannot_be_shared_out() -> None:
 
 @pytest.mark.parametrize("given", [{"node_count": 2}, {"processes_per_node": 2}])
 def test_what_slots_cannot_say(given: dict[str, int]) -> None:
-    """The parallel environment decides on hosts."""
+    """Numbers of nodes are refused, because the parallel environment chooses the hosts."""
     with pytest.raises(InvalidJobError, match="Grid Engine does not support this"):
         SGE.check_supported(JobSpec(resources=ResourceSpec(**given)))  # type: ignore[arg-type]
 
@@ -195,7 +194,7 @@ def test_what_slots_cannot_say(given: dict[str, int]) -> None:
     ],
 )
 def test_names(name: str, expected: str) -> None:
-    """What the qmaster does not take is replaced (qsub-bad-name and its like), the rest stays."""
+    """Characters that the qmaster refuses in names are replaced; others stay (qsub-bad-name)."""
     assert shlex.join(["-N", expected]) == SGE.directives(JobSpec(name=name))[0]
 
 
@@ -203,7 +202,7 @@ def test_names(name: str, expected: str) -> None:
 
 
 def test_the_template_of_a_full_job() -> None:
-    """What has an attribute of its own is there, as it is; the rest is the native specification."""
+    """Options with a DRMAA attribute become that; the others are the native specification."""
     assert {
         "joinFiles": True,
         "jobName": "my_job",
@@ -220,14 +219,16 @@ def test_the_template_of_a_full_job() -> None:
 
 @pytest.mark.parametrize("value", ['say "hi" it\'s', "it's", "back\\slash", 'a"'])
 def test_what_drmaa_cannot_carry(value: str) -> None:
-    """The library's reader knows double quotes only and no escape: refused, with the way out."""
+    """Quotes and backslashes are refused with a hint: DRMAA reads only double quotes, no
+    escapes.
+    """
     options = SGE.directives(JobSpec(custom_attributes={"gridengine.ac": f"why={value}"}))
     with pytest.raises(InvalidJobError, match=r"set c.UniSpawner.use_drmaa = False"):
         make_job_template(options)
 
 
 def test_an_own_directory_takes_the_place_of_ours() -> None:
-    """As qsub takes the last of two."""
+    """Of two working directories the last one counts, as with qsub."""
     spec = JobSpec(directory="/home/ada", custom_attributes={"gridengine.wd": "/scratch"})
     assert "/scratch" == make_job_template(SGE.directives(spec))["workingDirectory"]
 
@@ -240,7 +241,7 @@ LISTS = sorted({*OUTPUTS.glob("qstat-xml*"), *OUTPUTS.glob("qstat-[ru]*-xml*")})
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: str(path.name))
 def test_every_saved_list_is_read(path: Path) -> None:
-    """Each job has an owner and a known state; a host where it runs, else a place in the queue."""
+    """Each job has an owner, a known state, and a host if it runs or a position if it waits."""
     reply = read_saved_reply(path)
     jobs = SGE.read_status(reply)
     assert set(re.findall(r"<JB_job_number>(\d+)<", reply.stdout)) == set(jobs)
@@ -254,7 +255,7 @@ def test_every_saved_list_is_read(path: Path) -> None:
 
 
 def test_a_running_job() -> None:
-    """A parallel job has one row, with its master's host (qstat-g-t-xml)."""
+    """A parallel job has one row, with the host of its master (qstat-g-t-xml)."""
     assert (
         JobInfo(
             owner="alice",
@@ -268,7 +269,7 @@ def test_a_running_job() -> None:
 
 
 def test_waiting_jobs() -> None:
-    """By priority; what is held or has an error is in nobody's way."""
+    """Waiting jobs are numbered by priority; held jobs and jobs with errors do not count."""
     positions = {
         job_id: info.queue_position for job_id, info in jobs_of("qstat-xml-states").items()
     }
@@ -278,7 +279,7 @@ def test_waiting_jobs() -> None:
 
 
 def test_an_array_is_one_job() -> None:
-    """Its tasks that run come first and speak for it."""
+    """An array has the state of its running tasks, which come first."""
     jobs = SGE.read_status(listing(job("s"), job("r", host="node2"), job("qw", host="")))
     assert (JobState.SUSPENDED, "node1") == (jobs["1"].state, jobs["1"].exec_host)
 
@@ -301,7 +302,7 @@ def test_an_array_is_one_job() -> None:
     ],
 )
 def test_states_that_were_seen(name: str, job_id: str, word: str, state: JobState) -> None:
-    """Each as it was printed."""
+    """Each word in saved output means the expected state."""
     info = jobs_of(name)[job_id]
     assert (word, state) == (info.native_state, info.state)
     assert ("E" in word, "d" in word) == (info.stuck, info.ending)
@@ -323,18 +324,18 @@ def test_states_that_were_seen(name: str, job_id: str, word: str, state: JobStat
     ],
 )
 def test_states(word: str, expected: JobState) -> None:
-    """qstat(1): letters in whatever order; one that is added later makes the state UNKNOWN."""
+    """Letters may come in any order (qstat(1)); an unknown letter makes the state UNKNOWN."""
     assert expected is SGE.state(word)
 
 
 def test_an_unknown_state_is_kept_as_it_is() -> None:
-    """A later release's word loses no server."""
+    """A job with a word of a later release is listed, with that word and the state UNKNOWN."""
     info = SGE.read_status(listing(job("Zr")))["1"]
     assert (JobState.UNKNOWN, "Zr", False) == (info.state, info.native_state, info.ending)
 
 
 def test_a_name_forges_no_row() -> None:
-    """qstat escapes a name's markup, if oddly; no job comes of what is in one."""
+    """A name with markup does not create a job: qstat escapes it, though not perfectly."""
     reply = saved("qstat-xml-odd-name")
     assert "<JB_name>a%lt;&amp;b</JB_name>" in reply.stdout
     assert ["21", "23", "32", "36", "39", "40", "27", "28", "25", "26", "24"] == list(
@@ -346,6 +347,7 @@ def test_a_name_forges_no_row() -> None:
 
 
 def test_no_jobs_are_an_answer() -> None:
+    """An empty list is an answer without jobs."""
     assert {} == jobs_of("qstat-xml-none")
 
 
@@ -366,13 +368,14 @@ WHOLE = saved("qstat-xml-states").stdout
     ],
 )
 def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
-    """Cut off, made of entities, or another program's: nothing is read of it."""
+    """Output that is cut off, defines entities or is another program's is refused as a whole."""
     with pytest.raises(SchedulerUnavailable):
         SGE.read_status(Reply(("qstat",), 0, text))
 
 
 @pytest.mark.parametrize("text", ["", "01/02/2026 10:00:00", "2026-99-99T00:00:00"])
 def test_a_time_that_is_none(text: str) -> None:
+    """A start time that can't be read is left out."""
     entry = job("r") + f"<JAT_start_time>{text}</JAT_start_time>"
     assert SGE.read_status(listing(entry))["1"].start_time is None
 
@@ -397,7 +400,7 @@ def test_a_time_that_is_none(text: str) -> None:
     ],
 )
 def test_why_a_job_is_stuck(name: str, expected: dict[str, str]) -> None:
-    """The shepherd's words, without its time and process."""
+    """The reason is the shepherd's own text, without its time and process number."""
     assert expected == gridengine_jobs.read_errors(saved(name).stdout)
 
 
@@ -413,7 +416,7 @@ def test_why_a_job_is_stuck(name: str, expected: dict[str, str]) -> None:
     ],
 )
 def test_unknown_jobs(text: str, expected: set[str]) -> None:
-    """qstat names those it doesn't know only if it knows none of them."""
+    """The numbers of unknown jobs are read; qstat prints them only if it knows none of the jobs."""
     assert expected == gridengine_jobs.read_unknown(text)
 
 
@@ -428,7 +431,7 @@ def test_unknown_jobs(text: str, expected: set[str]) -> None:
     ],
 )
 def test_marks(name: str, expected: dict[str, str]) -> None:
-    """From contexts, which may hold other things, too."""
+    """Marks are read from contexts, which may contain other values."""
     assert expected == SGE.read_marks(saved(name))
 
 
@@ -442,11 +445,13 @@ def test_marks(name: str, expected: dict[str, str]) -> None:
     ],
 )
 def test_marks_among_others(context: str, expected: dict[str, str]) -> None:
+    """Only whole marks count among the other values of a context."""
     text = f"{'=' * 62}\njob_number:                 7\ncontext:                    {context}\n"
     assert expected == gridengine_jobs.read_contexts(text)
 
 
 def test_no_marks_of_a_qmaster_that_does_not_answer() -> None:
+    """A qmaster that does not answer raises an error instead of returning no marks."""
     with pytest.raises(SchedulerUnavailable):
         SGE.read_marks(saved("qstat-j-qmaster-frozen"))
 
@@ -458,18 +463,22 @@ OWN = "qstat -xml -u '$user'"
 
 
 def test_all_jobs_are_one_question() -> None:
+    """All jobs are asked for with one command."""
     jobs, asked = hold(SGE.query(), "qstat-xml-states")
     assert [LIST] == asked
     assert 10 == len(jobs)
 
 
 def test_jobs_that_are_listed_need_no_more() -> None:
+    """For jobs that the list has, no further command is run."""
     jobs, asked = hold(SGE.query(["23", "24"]), "qstat-xml-states")
     assert ([OWN], {"23", "24"}) == (asked, set(jobs))
 
 
 def test_a_stuck_job_says_why() -> None:
-    """Asked for apart from one that has ended: qstat would be silent on that."""
+    """Its reason is asked for with a command of its own: qstat -j ignores unknown jobs beside
+    it.
+    """
     jobs, asked = hold(
         SGE.query(["37", "25"]),
         *("qstat-xml-states", "qstat-j-error-directory", "qstat-j-finished", "qacct-ok"),
@@ -481,12 +490,13 @@ def test_a_stuck_job_says_why() -> None:
 
 
 def test_a_stuck_job_that_is_deleted_meanwhile() -> None:
-    """Its reason is an extra: without one it is as the list had it."""
+    """Without its reason a stuck job is reported as the list had it."""
     jobs, _ = hold(SGE.query(["25"]), "qstat-xml-states", "qstat-j-unknown")
     assert (True, "") == (jobs["25"].stuck, jobs["25"].message)
 
 
 def test_an_ended_job_is_in_the_accounting() -> None:
+    """How a job ended is asked of the accounting."""
     jobs, asked = hold(SGE.query(["38"]), "qstat-xml-states", _unknown("38"), "qacct-failed")
     assert [OWN, "qstat -j 38", "qacct -j 38"] == asked
     assert (JobState.FAILED, "alice", 3) == (
@@ -510,12 +520,15 @@ def _unknown(*job_ids: str) -> Reply:
     ],
 )
 def test_an_end_that_nobody_knows(accounting: str | UniSpawnerError) -> None:
-    """No accounting, none of this job, none in time: the job has ended, and that is all."""
+    """If the accounting is missing, late or does not have the job, the job has ended for unknown
+    reasons.
+    """
     jobs, _ = hold(SGE.query(["38"]), "qstat-xml-states", _unknown("38"), accounting)
     assert {} == jobs
 
 
 def test_several_that_have_ended() -> None:
+    """Each ended job is asked of the accounting."""
     jobs, asked = hold(
         SGE.query(["37", "38"]),
         *("qstat-xml-none", _unknown("37", "38"), "qacct-ok", "qacct-failed"),
@@ -533,19 +546,20 @@ def test_several_that_have_ended() -> None:
     ],
 )
 def test_a_job_that_comes_or_goes_in_between(second: str | Reply | UniSpawnerError) -> None:
-    """Only a qstat that says so makes a job unknown."""
+    """A job is unknown only if qstat says so; otherwise the whole answer is an error."""
     with pytest.raises(SchedulerUnavailable):
         hold(SGE.query(["21", "999999"]), "qstat-xml-none", second)
 
 
 @pytest.mark.parametrize("name", ["qstat-qmaster-down", "qstat-qmaster-frozen", "qstat-no-root"])
 def test_a_list_that_fails_says_nothing(name: str) -> None:
+    """If the list of jobs fails, the query raises an error."""
     with pytest.raises(SchedulerUnavailable, match=r"error: "):
         hold(SGE.query(["37"]), name)
 
 
 def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
-    """Another user's context can't claim a mark."""
+    """Only the caller's jobs are searched, so that another user's context can't claim a mark."""
     marks, asked = hold(SGE.find_marks("alice"), "qstat-xml-bob", "qstat-j-marks")
     numbers = ",".join(jobs_of("qstat-xml-bob"))
     assert ["qstat -xml -u alice", f"qstat -j {numbers}"] == asked
@@ -553,11 +567,14 @@ def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
 
 
 def test_no_jobs_have_no_marks() -> None:
-    """An empty list of ids would be a question about something else."""
+    """Without jobs no second command is run, since an empty list of ids would mean something
+    else.
+    """
     assert ({}, ["qstat -xml -u alice"]) == hold(SGE.find_marks("alice"), "qstat-xml-none")
 
 
 def test_jobs_that_have_all_ended_meanwhile_have_no_marks() -> None:
+    """If all jobs have ended between the two commands, there are no marks."""
     marks, _ = hold(SGE.find_marks("alice"), "qstat-xml-states", _unknown("21"))
     assert {} == marks
 
@@ -578,7 +595,7 @@ def test_jobs_that_have_all_ended_meanwhile_have_no_marks() -> None:
     ],
 )
 def test_how_jobs_end(name: str, state: JobState, exit_code: int, message: str) -> None:
-    """8.1.9 does not tell a deleted job from one that was killed otherwise."""
+    """State, exit code and message come from the accounting; 8.1.9 does not mark deleted jobs."""
     info = gridengine_jobs.read_accounting(saved(name).stdout)
     assert info is not None
     assert (state, exit_code, "alice") == (info.state, info.exit_code, info.owner)
@@ -591,11 +608,12 @@ def test_how_jobs_end(name: str, state: JobState, exit_code: int, message: str) 
     ["qacct-no-file", "qacct-unknown", "qacct-running", "qacct-deleted-pending"],
 )
 def test_no_record(name: str) -> None:
+    """Output without a record says nothing about a job's end."""
     assert gridengine_jobs.read_accounting(saved(name).stdout) is None
 
 
 def test_a_rescheduled_job() -> None:
-    """A record for each time: the last counts, and being run again is no end."""
+    """A job that was run again has several records, of which the last one counts."""
     again, ended = saved("qacct-rescheduled").stdout, saved("qacct-ok").stdout
     info = gridengine_jobs.read_accounting(f"{again}\n{ended}")
     assert info is not None
@@ -619,7 +637,7 @@ def test_a_rescheduled_job() -> None:
     ],
 )
 def test_other_ends(failed: str, more: str, state: JobState | None, message: str) -> None:
-    """sge_status(5); deleted_by is Univa's."""
+    """Codes of sge_status(5), and Univa's deleted_by, are read."""
     text = f"{'=' * 62}\nowner        alice\njobnumber    7\n{more}failed       {failed}\n"
     info = gridengine_jobs.read_accounting(f"{text}exit_status  0\n")
     assert (state, message) == ((info.state, info.message) if info else (None, ""))
@@ -635,7 +653,7 @@ FAILED_SUBMISSIONS = [
 
 @pytest.mark.parametrize("path", FAILED_SUBMISSIONS, ids=lambda path: str(path.name))
 def test_every_saved_submission(path: Path) -> None:
-    """A qmaster that is down refuses nothing; every refusal carries qsub's own words."""
+    """A qmaster that is down is not a refusal; every refusal has qsub's own words."""
     reply = read_saved_reply(path)
     error = SGE.submit_error(reply)
     expected = SchedulerUnavailable if "-qmaster-" in path.name else SubmitError
@@ -655,13 +673,14 @@ def test_every_saved_submission(path: Path) -> None:
     ],
 )
 def test_every_saved_cancellation(name: str, expected: type[Exception] | None) -> None:
-    """A job that is gone is no error; another user's is one."""
+    """To cancel a job that has ended is not an error; to cancel another user's job is one."""
     error = SGE.cancel_error(saved(name))
     assert expected is (None if error is None else type(error))
 
 
 @pytest.mark.parametrize("name", ["qdel", "qdel-twice", "qdel-pending", "qdel-manager"])
 def test_cancellations_that_succeed(name: str) -> None:
+    """Cancellations that succeed end with status 0."""
     assert 0 == saved(name).exit_status
 
 
@@ -686,7 +705,7 @@ def test_cancellations_that_succeed(name: str) -> None:
     ],
 )
 def test_what_errors_mean(name: str, expected: Meaning) -> None:
-    """By their texts: nearly all end with 1."""
+    """Errors are recognised by their texts, because nearly all have the exit status 1."""
     assert expected is SGE.meaning(saved(name))
 
 
@@ -702,7 +721,7 @@ def test_what_errors_mean(name: str, expected: Meaning) -> None:
     ],
 )
 def test_what_drmaas_errors_mean(text: str, expected: Meaning) -> None:
-    """drmaa-python's exceptions, as our process prints them."""
+    """The exceptions of drmaa-python are recognised as unispawner's process prints them."""
     assert expected is SGE.meaning(Reply(("drmaa",), 1, "", text))
 
 
@@ -733,7 +752,7 @@ def cluster(
 
 
 def test_nodes() -> None:
-    """Slots of the largest queue, less what all queues use; memory that no job has asked for."""
+    """A node has the slots of its largest queue, less those in use, and the memory left by jobs."""
     one, two = cluster().nodes
     assert (NODE1, 4, 3, 2, 2) == (one.name, one.cores, one.idle_cores, one.gpus, one.idle_gpus)
     assert (NODE2, 4, 1, 0, 0) == (two.name, two.cores, two.idle_cores, two.gpus, two.idle_gpus)
@@ -745,14 +764,14 @@ def test_nodes() -> None:
 
 
 def test_memory_that_is_not_counted() -> None:
-    """Where no job is booked for it, what is in use counts."""
+    """Where jobs don't book memory, the memory in use counts instead."""
     node = cluster(sge_memory_resource="s_vmem").nodes[0]
     assert node.idle_memory == pytest.approx(23.5 * GIGABYTE - 400.4 * 1024**2, abs=1)
 
 
 @pytest.mark.parametrize(("per", "expected"), [("job", 3), ("slot", 4)])
 def test_gpus_that_jobs_have(per: str, expected: int) -> None:
-    """qhost tells what is left: the rest has been asked for by jobs that run."""
+    """qhost reports free GPUs; those of running jobs are added."""
     running = job("r", host=NODE1) + '<slots>2</slots><hard_request name="gpu">1</hard_request>'
     waiting = job("qw", 2).replace("all.q@node1", "") + '<hard_request name="gpu">8</hard_request>'
     node = cluster(jobs=listing(running, waiting), sge_gpus_per=per).nodes[0]
@@ -760,7 +779,7 @@ def test_gpus_that_jobs_have(per: str, expected: int) -> None:
 
 
 def test_queues() -> None:
-    """Limits of a job; none is the default, since Grid Engine looks for a queue by itself."""
+    """Queues have their time and memory limits; none is the default, as Grid Engine chooses one."""
     assert (
         Queue("all.q"),
         Queue("short.q", max_duration=timedelta(minutes=10)),
@@ -769,7 +788,7 @@ def test_queues() -> None:
 
 @pytest.mark.parametrize("state", ["d", "au", "E", "aS", "D", "C", "s", "c", "o"])
 def test_closed_queues(state: str) -> None:
-    """qstat(1): a letter means that nothing can start there."""
+    """A queue whose state has any letter is closed (qstat(1))."""
     closed = HOSTS.stdout.replace(
         "'state_string'></queuevalue>", f"'state_string'>{state}</queuevalue>"
     )
@@ -782,7 +801,7 @@ def test_closed_queues(state: str) -> None:
 
 
 def test_one_closed_queue() -> None:
-    """The others' jobs may still start."""
+    """A node with one closed queue is available for the jobs of its other queues."""
     line = "<queuevalue qname='short.q' name='state_string'></queuevalue>"
     found = cluster(HOSTS.stdout.replace(line, line.replace("><", ">d<")))
     assert [True, True] == [node.available for node in found.nodes]
@@ -790,13 +809,14 @@ def test_one_closed_queue() -> None:
 
 
 def test_an_unheard_host() -> None:
-    """It has no load, whatever its queues say."""
+    """A host without a load is down, whatever its queues' states are."""
     found = cluster(HOSTS.stdout.replace(">0.46<", ">-<"))
     assert [False, True] == [node.available for node in found.nodes]
 
 
 @pytest.mark.parametrize("text", ["", HOSTS.stdout[:700], "<job_info/>", "<!DOCTYPE x><qhost/>"])
 def test_hosts_that_cannot_be_read(text: str) -> None:
+    """Output of another form raises an error."""
     with pytest.raises(SchedulerUnavailable, match="qhost"):
         cluster(text)
 
@@ -811,6 +831,7 @@ def test_hosts_that_cannot_be_read(text: str) -> None:
     ],
 )
 def test_a_cluster_that_does_not_answer(answers: tuple[str | Reply, ...]) -> None:
+    """If a command fails, the inventory is an error."""
     with pytest.raises(SchedulerUnavailable):
         hold(SGE.inventory(), *answers)
 
@@ -827,7 +848,7 @@ def test_a_cluster_that_does_not_answer(answers: tuple[str | Reply, ...]) -> Non
     ],
 )
 def test_how_many_jobs_wait(answer: Any, expected: int | None) -> None:
-    """They are the whole cluster's; hosts and queues are known without them."""
+    """Waiting jobs are counted for the whole cluster; if that fails, nodes and queues are known."""
     found, _ = hold(SGE.inventory(), HOSTS, QUEUES, "qstat-r-xml-states", answer)
     assert (expected, None) == (found.waiting, found.running)
     assert {None} == {queue.waiting for queue in found.queues}
@@ -839,7 +860,7 @@ def test_how_many_jobs_wait(answer: Any, expected: int | None) -> None:
     [("", 1), ("7", 1), ("7,9", 2), ("1-10:1", 10), ("3,25-40:3", 7)],
 )
 def test_tasks_of_an_array(text: str, expected: int) -> None:
-    """As qstat(1) writes those that wait: ranges with a step, and single ones."""
+    """Waiting tasks are read as qstat(1) writes them: ranges with a step, and single numbers."""
     job = f"<job_list><state>qw</state><tasks>{text}</tasks></job_list>"
     assert expected == gridengine_inventory.count_waiting(f"<job_info>{job}</job_info>")
 
@@ -858,7 +879,7 @@ def test_tasks_of_an_array(text: str, expected: int) -> None:
     ],
 )
 def test_sizes(text: str, expected: int | None) -> None:
-    """sge_types(1): capital letters are binary."""
+    """Capital letters are binary units, small letters decimal ones (sge_types(1))."""
     assert expected == gridengine_inventory.read_size(text)
 
 
@@ -873,7 +894,7 @@ def test_sizes(text: str, expected: int | None) -> None:
     ],
 )
 def test_time_limits(text: str, expected: timedelta | None) -> None:
-    """Those of all hosts; one host's own stands behind a comma."""
+    """The limit for all hosts counts; limits of single hosts follow a comma."""
     queue = f"qname q\nh_rt {text}\n"
     found = gridengine_inventory.read_inventory("<qhost/>", queue, "<job_info/>", "gpu", False, [])
     assert found is not None
@@ -884,7 +905,7 @@ def test_time_limits(text: str, expected: timedelta | None) -> None:
 
 
 def test_the_environment_of_commands() -> None:
-    """What is not set is left to what the Hub has, or to the commands' own places."""
+    """Settings become variables; what is not set is left to the commands."""
     full = GridEngine(
         sge_root="/opt/sge", sge_cell="prod", sge_qmaster_port=6444, sge_execd_port=6445
     )
@@ -898,11 +919,12 @@ def test_the_environment_of_commands() -> None:
 
 
 def test_a_setting_that_is_none() -> None:
+    """A setting with a wrong value is refused."""
     with pytest.raises(InvalidJobError, match="sge_memory_per"):
         GridEngine(sge_memory_per="host")
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "", "x"])
 def test_what_is_no_number_is_none(text: str) -> None:
-    """qsub takes `-l gpu=nan`, and lists it."""
+    """Text that is not a finite number counts as 0: qsub accepts -l gpu=nan and lists it."""
     assert 0.0 == gridengine_jobs.read_number(text)

@@ -1,4 +1,4 @@
-"""Grid Engine's root, cell and ports, as the Hub's own host shows them."""
+"""Grid Engine's root, cell and ports, as found on the Hub's own host."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from unispawner.schedulers.slurm import Slurm
 
 @pytest.fixture
 def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Make directories as Grid Engine's, and have no other looked at."""
+    """Create directories like Grid Engine's, and search no others."""
     monkeypatch.setattr(gridengine_host, "_roots", {})
     monkeypatch.delenv("SGE_ROOT", raising=False)
     monkeypatch.delenv("SGE_CELL", raising=False)
@@ -31,12 +31,12 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
 
 
 def test_no_root_is_empty(roots: Callable[..., str]) -> None:
-    """Then it is for the administrator to say."""
+    """If no root is found, the setting stays empty."""
     assert "" == find_root("default")
 
 
 def test_the_first_usual_place_with_that_cell(roots: Callable[..., str]) -> None:
-    """A directory that has another cell is none; whatever characters its name has."""
+    """The first usual directory that has the right cell is taken, whatever its name contains."""
     roots("first", "west")
     second = roots("second[1]")
     assert second == find_root("default")
@@ -45,14 +45,14 @@ def test_the_first_usual_place_with_that_cell(roots: Callable[..., str]) -> None
 def test_the_hubs_own_root_goes_first(
     roots: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If it is one: a wrong one is passed over."""
+    """SGE_ROOT of the Hub's environment comes first, if it is a root at all."""
     first, own = roots("first"), roots("own", "east")
     monkeypatch.setenv("SGE_ROOT", own)
     assert [own, first] == [find_root("east"), find_root("default")]
 
 
 def test_only_what_is_not_set_is_filled_in(roots: Callable[..., str]) -> None:
-    """Of the settings that a host itself tells; the others' stay as they are."""
+    """Only empty settings are filled in; settings of other schedulers stay as they are."""
     first, west = roots("first"), roots("second[1]", "west")
     given = {"sge_root": "", "sge_cell": "", "sge_gpu_resource": "gpu"}
     assert {**given, "sge_root": first} == GridEngine.complete_settings(given)
@@ -67,7 +67,7 @@ def test_only_what_is_not_set_is_filled_in(roots: Callable[..., str]) -> None:
 def test_cell_and_ports_of_the_hubs_environment(
     roots: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They count with the Hub's own SGE_ROOT only, and a setting goes before them."""
+    """Cell and ports of the environment count only with SGE_ROOT, and settings come before them."""
     own = roots("own", "east")
     monkeypatch.setenv("SGE_CELL", "east")
     monkeypatch.setenv("SGE_QMASTER_PORT", "6444")

@@ -1,5 +1,6 @@
-"""HTCondor: the submit description, and everything that its commands have been seen to print
-(tests/outputs/htcondor)."""
+"""HTCondor: the submit description, and the saved output of its commands
+(tests/outputs/htcondor).
+"""
 
 import json
 import re
@@ -109,7 +110,7 @@ def one(command: str = "condor_q", **ad: Any) -> JobInfo:
 
 
 def own(**attributes: Any) -> list[str]:
-    """The lines of a job's own attributes; __ stands for the + before a name."""
+    """Return the lines of a job's custom attributes; __ stands for the + before a name."""
     given = {f"htcondor.{key.replace('__', '+')}": value for key, value in attributes.items()}
     lines = HTCONDOR.directives(JobSpec(custom_attributes=given))
     return lines[len(HTCONDOR.directives(JobSpec())) :]
@@ -119,13 +120,13 @@ def own(**attributes: Any) -> list[str]:
 
 
 def test_the_description_of_a_full_job() -> None:
-    """Every field reaches it, line by line, and no secret does."""
+    """The description has every field, line by line, and no secret."""
     HTCONDOR.check_supported(FULL)
     assert LINES.splitlines() == HTCONDOR.directives(FULL)
 
 
 def test_the_description_of_an_empty_job() -> None:
-    """All that isn't asked for is left to the site."""
+    """A job that asks for nothing gets only the lines that every job has."""
     expected = [
         "universe = vanilla",
         "batch_name = jupyter",
@@ -139,7 +140,9 @@ def test_the_description_of_an_empty_job() -> None:
 
 
 def test_the_script_has_no_directives() -> None:
-    """They are beside it; the job opens its log itself, which HTCondor would empty for a rerun."""
+    """The script has no directives and opens the log itself, which HTCondor would empty for a
+    rerun.
+    """
     script = render_script(FULL, HTCONDOR, environment_file="/home/ada/env")
     log = shlex.quote(FULL.stdout_path)
     expected = ["#!/bin/bash -l", "", f"exec >>{log} 2>&1", "cd '/home/ada/my $work' || exit 1"]
@@ -152,13 +155,13 @@ def test_the_script_has_no_directives() -> None:
     ("memory", "expected"), [(1, "1KB"), (1024, "1KB"), (1025, "2KB"), (4 * 2**30, "4194304KB")]
 )
 def test_memory_is_rounded_up(memory: int, expected: str) -> None:
-    """To whole KiB, with their unit: a bare number would be MiB."""
+    """Memory is rounded up to KiB and has a unit: a bare number would be MiB."""
     spec = JobSpec(resources=ResourceSpec(memory=memory))
     assert f"request_memory = {expected}" in HTCONDOR.directives(spec)
 
 
 def test_no_gpus_is_no_line() -> None:
-    """request_gpus = 0 would still make HTCondor look at the machines' GPUs."""
+    """Zero GPUs are left out: request_gpus = 0 would still make HTCondor look at GPUs."""
     spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=0))
     assert not any("gpu" in line for line in HTCONDOR.directives(spec))
 
@@ -167,7 +170,7 @@ def test_no_gpus_is_no_line() -> None:
     ("seconds", "expected"), [(0.5, "> 1"), (60, "> 60"), (86400 * 30, "> 2592000")]
 )
 def test_a_time_limit(seconds: float, expected: str) -> None:
-    """HTCondor has none of its own: the job is removed, and its user told why."""
+    """HTCondor has no time limits: an expression removes the job and gives its user the reason."""
     lines = HTCONDOR.directives(JobSpec(duration=timedelta(seconds=seconds)))
     (rule,) = [line for line in lines if line.startswith("periodic_remove = ")]
     condition = f"JobStatus == 2 && time() - JobCurrentStartDate {expected}"
@@ -185,7 +188,7 @@ def test_a_time_limit(seconds: float, expected: str) -> None:
     ],
 )
 def test_the_sites_own_rule_of_removal(value: Any, expected: str) -> None:
-    """It stands alone where there is no time limit; its case does not matter."""
+    """The site's periodic_remove, in any case, is used alone or together with the time limit."""
     for key in ("periodic_remove", "Periodic_Remove"):
         spec = JobSpec(custom_attributes={f"htcondor.{key}": value})
         lines = [line for line in HTCONDOR.directives(spec) if "emove" in line]
@@ -218,14 +221,14 @@ def test_the_sites_own_rule_of_removal(value: Any, expected: str) -> None:
     ],
 )
 def test_attributes_of_the_job(value: Any, expected: str) -> None:
-    """Text becomes a string, unless it is a literal; several values are a ClassAd's list."""
+    """Text becomes a string unless it is a literal; several values become a ClassAd list."""
     assert [f"+Name = {expected}"] == own(__Name=value)
     spec = JobSpec(custom_attributes={"htcondor.MY.Name": value})
     assert f"MY.Name = {expected}" == HTCONDOR.directives(spec)[-1]
 
 
 def test_an_attribute_that_is_false_is_left_out() -> None:
-    """As everywhere; the literal says it."""
+    """False leaves an attribute out, as everywhere; the literal "false" writes it."""
     assert [] == own(__Name=False)
     assert ["+Name = false"] == own(__Name="false")
 
@@ -235,12 +238,12 @@ def test_an_attribute_that_is_false_is_left_out() -> None:
     [('a $(b) "c"', 'a $(b) "c"'), (4, "4"), (True, "true"), (["a", "b"], "a, b")],
 )
 def test_commands_are_taken_as_they_are(value: Any, expected: str) -> None:
-    """The submit language is the administrator's to use."""
+    """Commands of the submit language are written as the administrator wrote them."""
     assert [f"rank = {expected}"] == own(rank=value)
 
 
 def test_an_attribute_takes_the_place_of_ours() -> None:
-    """Of two lines the last counts (condor_submit(1))."""
+    """Of two lines for one command the last one counts (condor_submit(1))."""
     assert ["universe = docker"] == own(universe="docker")
 
 
@@ -256,7 +259,7 @@ def test_an_attribute_takes_the_place_of_ours() -> None:
     ],
 )
 def test_a_backslash_at_the_end_is_refused(spec: JobSpec) -> None:
-    """It would join the next line to its own."""
+    """A value that ends with a backslash is refused: it would join the next line to its own."""
     with pytest.raises(InvalidJobError, match="ends with a backslash"):
         HTCONDOR.directives(spec)
 
@@ -275,7 +278,7 @@ def test_a_backslash_at_the_end_is_refused(spec: JobSpec) -> None:
     ],
 )
 def test_what_it_cannot_be_asked_for(spec: JobSpec, field: str) -> None:
-    """It is refused by name; two nodes, however they are said."""
+    """Unsupported fields are refused by name, and so are two nodes, however they are asked for."""
     with pytest.raises(InvalidJobError, match=f"^{field}: HTCondor "):
         HTCONDOR.check_supported(spec)
 
@@ -288,7 +291,9 @@ def test_what_it_cannot_be_asked_for(spec: JobSpec, field: str) -> None:
     ],
 )
 def test_commands_that_are_ours(key: str) -> None:
-    """Several jobs, another log, or what would not reach HTCondor since ours comes later."""
+    """Commands that would make several jobs or another log, or that unispawner sets, are
+    refused.
+    """
     with pytest.raises(InvalidJobError, match=rf"htcondor\.{re.escape(key)} can't be set"):
         HTCONDOR.check_supported(JobSpec(custom_attributes={f"htcondor.{key}": "x"}))
 
@@ -306,7 +311,7 @@ LISTINGS = sorted(
 
 @pytest.mark.parametrize("name", LISTINGS)
 def test_every_saved_answer_is_read(name: str) -> None:
-    """Each ClassAd becomes a job with its owner and a known state; an error is an error."""
+    """Each ClassAd becomes a job with an owner and a known state; an error stays an error."""
     reply = saved(name)
     if reply.exit_status:
         with pytest.raises(SchedulerUnavailable):
@@ -320,7 +325,7 @@ def test_every_saved_answer_is_read(name: str) -> None:
 
 
 def test_there_are_saved_answers() -> None:
-    """The test above has something to read."""
+    """There are saved answers for the test above."""
     assert len(LISTINGS) >= 15
 
 
@@ -341,7 +346,7 @@ STATES = {
 
 @pytest.mark.parametrize("job_id", STATES)
 def test_states_in_the_queue(job_id: str) -> None:
-    """With what their user is told; those that are held are stuck."""
+    """Each state in the queue has the right message for the user; held jobs are stuck."""
     info = HTCONDOR.read_status(saved("condor_q-states"))[job_id]
     state, native, message = STATES[job_id]
     assert (state, native) == (info.state, info.native_state)
@@ -351,7 +356,7 @@ def test_states_in_the_queue(job_id: str) -> None:
 
 
 def test_a_running_job() -> None:
-    """Host and start."""
+    """A running job has its host and start time."""
     assert (
         JobInfo(
             owner="alice",
@@ -365,13 +370,13 @@ def test_a_running_job() -> None:
 
 
 def test_a_suspended_job_keeps_its_host() -> None:
-    """Its server is still there."""
+    """A suspended job keeps its host, because its server still exists."""
     info = HTCONDOR.read_status(saved("condor_q-states"))["10"]
     assert ("condor1.cluster.example", 1795539320.0) == (info.exec_host, info.start_time)
 
 
 def test_a_held_job_has_no_host() -> None:
-    """It ran once."""
+    """A held job that ran once has no host."""
     info = HTCONDOR.read_status(saved("condor_q-states"))["6"]
     assert ("", None) == (info.exec_host, info.start_time)
 
@@ -384,34 +389,34 @@ def test_a_held_job_has_no_host() -> None:
     ],
 )
 def test_a_removed_job_whose_processes_may_live(name: str, job_id: str, host: str) -> None:
-    """It is being ended, as long as it takes; it has not ended."""
+    """A removed job with a host is still ending, however long that takes."""
     info = HTCONDOR.read_status(saved(name))[job_id]
     assert (JobState.RUNNING, True, host) == (info.state, info.ending, info.exec_host)
     assert "removed" == info.native_state
 
 
 def test_a_removed_job_that_never_ran() -> None:
-    """It is over."""
+    """A removed job that never had a host is cancelled."""
     info = one(JobStatus=3, RemoveReason="via condor_rm (by user ada)")
     assert (JobState.CANCELED, False) == (info.state, info.ending)
     assert "via condor_rm (by user ada)" == info.message
 
 
 def test_a_removed_job_in_the_history_is_over() -> None:
-    """Whatever its ClassAd says of a host."""
+    """A removed job in the history has ended, even if its ClassAd has a host."""
     info = one("condor_history", JobStatus=3, RemoteHost="slot1@a")
     assert (JobState.CANCELED, False, "") == (info.state, info.ending, info.exec_host)
 
 
 def test_output_on_its_way() -> None:
-    """The job's processes have ended."""
+    """While a job's output is transferred, the job is ending."""
     info = one(JobStatus=6, RemoteHost="slot1_1@a")
     assert (JobState.RUNNING, True) == (info.state, info.ending)
     assert "transferring output" == info.native_state
 
 
 def test_a_state_that_is_new() -> None:
-    """A later release's number is no reason to lose a server."""
+    """A number that a later release adds means UNKNOWN, so that no server is lost."""
     info = one(JobStatus=8)
     assert (JobState.UNKNOWN, "8", False) == (info.state, info.native_state, info.stuck)
 
@@ -426,18 +431,18 @@ def test_a_state_that_is_new() -> None:
     ],
 )
 def test_why_a_job_waits(reason: str | None, expected: str) -> None:
-    """The negotiator's words, where there is nothing plainer."""
+    """The reason is the negotiator's text, or plainer words where there are some."""
     assert expected == one(**({"LastRejMatchReason": reason} if reason else {})).message
 
 
 def test_a_job_that_has_not_been_looked_at() -> None:
-    """The negotiator comes by now and then."""
+    """A job that the negotiator has not seen yet waits for a machine."""
     info = HTCONDOR.read_status(saved("condor_q-after-forcex"))["41"]
     assert (JobState.QUEUED, "waiting for a machine") == (info.state, info.message)
 
 
 def test_an_old_reason_is_not_told() -> None:
-    """Why it waited once says nothing about a job that runs."""
+    """A running job has no message: the reason for which it waited is old."""
     ads = json.loads(saved("condor_q-states").stdout)
     assert "no match found " == ads[0]["LastRejMatchReason"]
     assert "" == HTCONDOR.read_status(saved("condor_q-states"))["1"].message
@@ -456,14 +461,14 @@ ENDS = {
 
 @pytest.mark.parametrize("job_id", ENDS)
 def test_how_jobs_end(job_id: str) -> None:
-    """As the history has it, no host any more."""
+    """State, exit code and message come from the history, without a host."""
     info = HTCONDOR.read_status(saved("condor_history"))[job_id]
     assert ENDS[job_id] == (info.state, info.exit_code, info.message)
     assert ("", None, False) == (info.exec_host, info.start_time, info.ending)
 
 
 def test_a_rule_of_removal_without_a_reason() -> None:
-    """HTCondor tells the rule."""
+    """If an expression without a reason removed the job, HTCondor names the expression."""
     info = HTCONDOR.read_status(saved("condor_history"))["27"]
     assert JobState.CANCELED is info.state
     assert "PeriodicRemove expression" in info.message
@@ -471,12 +476,12 @@ def test_a_rule_of_removal_without_a_reason() -> None:
 
 @pytest.mark.parametrize("name", ["condor_q-empty", "condor_q-unknown", "condor_history-unknown"])
 def test_no_jobs_are_an_answer(name: str) -> None:
-    """Zero bytes, or an empty list."""
+    """No output, or an empty list, means that there are no jobs."""
     assert {} == HTCONDOR.read_status(saved(name))
 
 
 def test_an_answer_that_is_cut_off() -> None:
-    """Anywhere: it says nothing about the jobs that it lacks."""
+    """An answer that is cut off anywhere says nothing about any job."""
     text = saved("condor_q-by-ids").stdout.rstrip()
     for length in range(1, len(text)):
         with pytest.raises(SchedulerUnavailable):
@@ -494,7 +499,7 @@ def test_an_answer_that_is_cut_off() -> None:
     ],
 )
 def test_an_answer_of_another_shape(text: str) -> None:
-    """It is none."""
+    """JSON of another form raises an error."""
     with pytest.raises(SchedulerUnavailable):
         HTCONDOR.read_status(Reply(QUERY, 0, text))
 
@@ -509,7 +514,7 @@ def test_an_answer_of_another_shape(text: str) -> None:
     ],
 )
 def test_one_row_that_makes_no_sense_hides_no_other(row: dict[str, Any]) -> None:
-    """A user can write nonsense into a job of their own with condor_qedit."""
+    """A ClassAd with nonsense, which condor_qedit allows, does not hide other users' jobs."""
     good = {"ClusterId": 7, "JobStatus": 1, "Owner": "bob"}
     assert {"7"} == set(HTCONDOR.read_status(Reply(QUERY, 0, json.dumps([row, good]))))
 
@@ -523,18 +528,18 @@ def test_one_row_that_makes_no_sense_hides_no_other(row: dict[str, Any]) -> None
     ],
 )
 def test_values_of_another_kind(more: dict[str, Any]) -> None:
-    """What can't be read is not told; the job is."""
+    """A value that can't be read is left out, and the job is still reported."""
     info = one(JobStatus=2, **more)
     assert (JobState.RUNNING, None, None) == (info.state, info.start_time, info.exit_code)
 
 
 def test_names_of_slots() -> None:
-    """A pilot's job has another name in between."""
+    """The host is the last part of a slot's name: a pilot's job has another name in between."""
     assert "node1" == one(JobStatus=2, RemoteHost="slot1_1@glidein_7@node1").exec_host
 
 
 def test_several_processes_of_a_cluster() -> None:
-    """They are no job of ours; the first is, if it is asked for."""
+    """Of a cluster with several processes only the first one can be a server."""
     ad = {"ClusterId": 7, "Owner": "ada"}
     second = {**ad, "ProcId": 1, "JobStatus": 5}
     first = {**ad, "ProcId": 0, "JobStatus": 2}
@@ -551,7 +556,7 @@ NOWHERE = Reply(("condor_status",), 0, "")
 
 
 def test_all_jobs_are_one_question() -> None:
-    """And one more where they run, if any does."""
+    """All jobs are asked for with one command, and with a second one if any of them runs."""
     jobs, commands = hold(HTCONDOR.query(), saved("condor_q-states"), NOWHERE)
     assert [" ".join(QUERY), WHERE] == [" ".join(command) for command in commands]
     assert 15 == len(jobs)
@@ -576,7 +581,7 @@ def slot(machine: str, job_id: str, owner: str) -> dict[str, str]:
     ],
 )
 def test_a_host_counts_if_its_machine_says_so(slots: list[dict[str, str]], expected: str) -> None:
-    """A user can write any RemoteHost, and would have their route lead anywhere."""
+    """A job's host counts only if the machine reports the job: users can write any RemoteHost."""
     job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada", "RemoteHost": "slot1_1@node1"}
     queue = Reply(QUERY, 0, json.dumps([job]))
     where = Reply(("condor_status",), 0, json.dumps(slots))
@@ -589,21 +594,21 @@ def test_a_host_counts_if_its_machine_says_so(slots: list[dict[str, str]], expec
     [SchedulerUnavailable("no answer"), Reply(("condor_status",), 1, "", "no"), NOWHERE],
 )
 def test_without_the_collector_jobs_are_followed_all_the_same(trouble: Any) -> None:
-    """Where they run isn't known, and nothing else is lost."""
+    """If the collector does not answer, only the hosts of jobs are unknown."""
     job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada", "RemoteHost": "slot1_1@node1"}
     jobs, _ = hold(HTCONDOR.query(), Reply(QUERY, 0, json.dumps([job])), trouble)
     assert (JobState.RUNNING, "") == (jobs["5"].state, jobs["5"].exec_host)
 
 
 def test_jobs_in_the_queue_need_no_history() -> None:
-    """By their ids, with the same fields."""
+    """For jobs in the queue, the history is not asked."""
     jobs, commands = hold(HTCONDOR.query(["1", "5"]), saved("condor_q-by-ids"))
     assert [[*BY_IDS, "1", "5"]] == commands
     assert {"1", "5"} == set(jobs)
 
 
 def test_jobs_that_have_left_the_queue() -> None:
-    """The history is asked for these only, and ends when it has found them."""
+    """The history is asked only for jobs that have left the queue, and stops when it found them."""
     jobs, commands = hold(
         HTCONDOR.query(["1", "21", "22", "23", "24", "999999"]),
         saved("condor_q-by-ids"),
@@ -622,7 +627,7 @@ def test_jobs_that_have_left_the_queue() -> None:
 
 
 def test_an_end_that_nobody_knows() -> None:
-    """No error: a job that isn't in the result is one that HTCondor does not know."""
+    """A job that is neither in the queue nor in the history is missing from the result."""
     jobs, _ = hold(
         HTCONDOR.query(["999999"]), saved("condor_q-unknown"), saved("condor_history-unknown")
     )
@@ -639,7 +644,7 @@ def test_an_end_that_nobody_knows() -> None:
     ],
 )
 def test_a_history_that_fails(history: Reply | UniSpawnerError) -> None:
-    """What the queue says counts all the same."""
+    """If the history fails, the queue's answer still counts."""
     jobs = hold(HTCONDOR.query(["1", "999999"]), saved("condor_q-by-ids"), history)[0]
     assert "1" in jobs
     assert "999999" not in jobs
@@ -647,13 +652,13 @@ def test_a_history_that_fails(history: Reply | UniSpawnerError) -> None:
 
 @pytest.mark.parametrize("answer", [SCHEDD_HANGS, Reply(("condor_q",), 1, "", "unknown host x")])
 def test_a_queue_that_fails_says_nothing(answer: Reply) -> None:
-    """No history stands for it."""
+    """If the queue does not answer, the history is not asked instead."""
     with pytest.raises(SchedulerUnavailable):
         hold(HTCONDOR.query(["1"]), answer)
 
 
 def test_the_query_asks_for_nothing_that_others_can_write() -> None:
-    """Names, directories, arguments and environments are users' own."""
+    """The query asks for no names, directories, arguments or environments."""
     written = {"JobBatchName", "Cmd", "Args", "Arguments", "Env", "Environment", "Iwd", "Out"}
     assert set() == written & set(QUERY[-1].split(","))
     assert "-allusers" in QUERY
@@ -663,7 +668,7 @@ def test_the_query_asks_for_nothing_that_others_can_write() -> None:
 
 
 def test_marks() -> None:
-    """As condor_q prints them; of several jobs with one mark, any."""
+    """Marks are read from condor_q's output; of several jobs with one mark, any is returned."""
     found = HTCONDOR.read_marks(saved("condor_q-mark"))
     assert {MARK} == set(found)
     assert found[MARK] in ("1", "2", "3")
@@ -681,14 +686,14 @@ def test_marks() -> None:
     ],
 )
 def test_marks_that_are_none(mark: Any, expected: dict[str, str]) -> None:
-    """An attribute is its user's own: only a whole mark and a real id count."""
+    """Only a whole mark with a job's id counts, since users can write the attribute."""
     assert expected == HTCONDOR.read_marks(rows({"ClusterId": 7, "UnispawnerMark": mark}))
     assert {} == HTCONDOR.read_marks(rows({"ClusterId": "1 -all", "UnispawnerMark": mark}))
     assert {} == HTCONDOR.read_marks(rows({"UnispawnerMark": mark}))
 
 
 def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
-    """Another user's can't claim one, even where condor_q shows everybody's."""
+    """Only the caller's jobs are searched, even where condor_q shows the jobs of all users."""
     found, commands = hold(HTCONDOR.find_marks("alice"), saved("condor_q-mark"))
     assert ["-constraint", 'Owner == "alice"'] == commands[0][-2:]
     assert "-allusers" not in commands[0]
@@ -696,12 +701,12 @@ def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
 
 
 def test_no_jobs_have_no_marks() -> None:
-    """Zero bytes again."""
+    """No output means that there are no marks."""
     assert {} == HTCONDOR.read_marks(Reply(("condor_q",), 0, ""))
 
 
 def test_no_marks_of_a_schedd_that_does_not_answer() -> None:
-    """A job isn't taken for never submitted."""
+    """A schedd that does not answer raises an error: the job may have been submitted."""
     with pytest.raises(SchedulerUnavailable):
         hold(HTCONDOR.find_marks("alice"), SCHEDD_HANGS)
 
@@ -723,7 +728,7 @@ def nodes(reply: Reply, pool: str = "") -> dict[str, Node]:
 
 
 def with_gpus(reply: Reply) -> Reply:
-    """As condor_status prints it if it is asked for TotalSlotGPUs, too."""
+    """Return the output of condor_status if it is also asked for TotalSlotGPUs."""
     ads = json.loads(reply.stdout)
     for ad in ads:
         ad["TotalSlotGPUs"] = ad["TotalGPUs"] if ad["SlotType"] == "Partitionable" else 0
@@ -731,7 +736,7 @@ def with_gpus(reply: Reply) -> Reply:
 
 
 def test_nodes_that_are_idle() -> None:
-    """A partitionable slot is its machine."""
+    """A partitionable slot is a whole machine."""
     found = nodes(with_gpus(saved("condor_status-idle")))
     memory = 8000 * 2**20
     empty = Node("", cores=4, idle_cores=4, idle_gpus=0, memory=memory, idle_memory=memory)
@@ -744,7 +749,7 @@ def test_nodes_that_are_idle() -> None:
 
 
 def test_nodes_with_jobs() -> None:
-    """What is left of a partitionable slot is idle; what was cut out of it is not counted."""
+    """What is left of a partitionable slot is idle; the slots cut from it are not counted."""
     found = nodes(with_gpus(saved("condor_status")))
     (one, two) = found.values()
     assert (True, 4, 1, 2, 2) == (
@@ -759,12 +764,12 @@ def test_nodes_with_jobs() -> None:
 
 
 def test_a_node_that_is_down() -> None:
-    """The collector forgets it."""
+    """A machine that is down is missing, because the collector forgets it."""
     assert ["condor2.cluster.example"] == list(nodes(saved("condor_status-node-down")))
 
 
 def test_static_slots() -> None:
-    """Several are one machine; one that is claimed is not idle."""
+    """Several static slots are one machine; a claimed slot is not idle."""
     slot = {
         "Machine": "a",
         "SlotType": "Static",
@@ -795,14 +800,14 @@ def test_static_slots() -> None:
     [{"State": "Owner"}, {"State": "Drained"}, {"State": "Unclaimed", "Offline": True}, {}],
 )
 def test_a_node_that_takes_no_jobs(more: dict[str, Any]) -> None:
-    """Its owner is at it, it is drained, or switched off to save power."""
+    """A machine that its owner uses, that is drained, or that is switched off is not available."""
     ad = {"Machine": "a", "PartitionableSlot": True, "TotalSlotCpus": 2, "Cpus": 2, **more}
     (node,) = nodes(rows(ad)).values()
     assert (False, 2, 0, 0) == (node.available, node.cores, node.idle_cores, node.idle_memory)
 
 
 def test_totals() -> None:
-    """Of the machines that are up."""
+    """The totals are the sums over the machines that are up."""
     inventory = hold(HTCONDOR.inventory(), with_gpus(saved("condor_status")), SCHEDDS)[0]
     assert Totals(2, 0, 8, 3, 2, 2) == inventory.totals()
 
@@ -821,7 +826,7 @@ def test_totals() -> None:
     ids=["one", "several", "nonsense", "none", "unreadable", "down", "too slow"],
 )
 def test_how_many_jobs_there_are(answer: Any, expected: tuple[int | None, int | None]) -> None:
-    """Of all schedds together; the machines are known without them."""
+    """The jobs of all schedds are added; if that fails, the machines are still known."""
     inventory, commands = hold(HTCONDOR.inventory(), saved("condor_status"), answer)
     assert SCHEDDS.command == tuple(commands[1])
     assert expected == (inventory.waiting, inventory.running)
@@ -829,7 +834,7 @@ def test_how_many_jobs_there_are(answer: Any, expected: tuple[int | None, int | 
 
 
 def test_another_pool() -> None:
-    """The setting names its central manager, and tells monitors apart."""
+    """The setting names another pool's central manager, and that pool has its own monitor."""
     assert {} == nodes(Reply(("condor_status",), 0, ""), pool="cm.example")
     assert HTCondor(htcondor_pool="cm.example").query_key != HTCONDOR.query_key
 
@@ -843,7 +848,7 @@ def test_another_pool() -> None:
     ],
 )
 def test_a_collector_that_does_not_answer(answer: Reply) -> None:
-    """It has no empty cluster."""
+    """A collector that does not answer is an error, not an empty cluster."""
     with pytest.raises(SchedulerUnavailable):
         hold(HTCONDOR.inventory(), answer)
 
@@ -876,7 +881,7 @@ MEANINGS = {
 
 @pytest.mark.parametrize("name", MEANINGS)
 def test_what_errors_mean(name: str) -> None:
-    """Every saved failure of a command that we give, by its text: all end with 1."""
+    """Every saved failure is recognised by its text, because all have the exit status 1."""
     reply = saved(name)
     assert reply.exit_status
     assert MEANINGS[name] is HTCONDOR.meaning(reply)
@@ -892,7 +897,7 @@ def test_what_errors_mean(name: str) -> None:
     ids=lambda path: str(path.name),
 )
 def test_every_saved_failure_has_a_meaning(path: Path) -> None:
-    """A schedd that is down or hangs refuses nothing, and nothing else is taken for that."""
+    """Only a schedd that is down or hangs counts as unavailable."""
     reply = read_saved_reply(path)
     unavailable = HTCONDOR.meaning(reply) is Meaning.UNAVAILABLE
     away = bool(re.search(r"schedd-(hangs|down|killed)|frozen", path.name))
@@ -915,12 +920,12 @@ def test_every_saved_failure_has_a_meaning(path: Path) -> None:
     ],
 )
 def test_what_other_errors_mean(text: str, expected: Meaning) -> None:
-    """As condor_rm, condor_submit and condor_status print them."""
+    """Errors of condor_rm, condor_submit and condor_status are recognised by their texts."""
     assert expected is HTCONDOR.meaning(Reply((), 1, "", text))
 
 
 def test_submissions_that_fail() -> None:
-    """A refusal carries condor_submit's own words; a schedd that is down refuses nothing."""
+    """A refusal has condor_submit's own words; a schedd that is down is not a refusal."""
     error = HTCONDOR.submit_error(saved("condor_submit-bad-initialdir"))
     assert SubmitError is type(error)
     assert "No such directory: /home/alice/nowhere" in error.output
@@ -931,7 +936,7 @@ def test_submissions_that_fail() -> None:
 
 
 def test_cancellations_that_fail() -> None:
-    """A job that is gone or going is no error; another user's is one."""
+    """To cancel a job that has ended or is ending is not an error; another user's job is one."""
     for name in ("finished", "unknown-proc", "twice"):
         assert HTCONDOR.cancel_error(saved(f"condor_rm-{name}")) is None
     denied = HTCONDOR.cancel_error(Reply((), 1, "", "\nPermission denied to remove job 78.0\n"))
@@ -942,5 +947,5 @@ def test_cancellations_that_fail() -> None:
 
 
 def test_who_it_is() -> None:
-    """condor_version's first line."""
+    """HTCondor is recognised by the first line of condor_version."""
     assert re.search(HTCONDOR.identity, saved("condor_version").stdout, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Processes of this host: real ones, listed, found, told apart."""
+"""Jobs without a scheduler, which are real processes of this host."""
 
 import os
 import pwd
@@ -26,7 +26,7 @@ PATIENCE = 30
 
 @contextmanager
 def session(mark: str = "") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A leader of a session, as the agent starts one; its job id."""
+    """Return the job id of a process that leads a session, as the agent starts one."""
     process = subprocess.Popen(
         ["sleep", "600"],
         start_new_session=True,
@@ -47,7 +47,7 @@ def ask(command: list[str]) -> Reply:
 
 
 def test_a_session_is_a_running_job() -> None:
-    """It is listed with its owner among all sessions, and alone by its id."""
+    """A session is listed with its owner, among all sessions and alone by its id."""
     with session() as (job_id, _):
         everything = LOCAL.read_status(ask(LOCAL.status_command()))
         assert (ME, JobState.RUNNING) == (everything[job_id].owner, everything[job_id].state)
@@ -56,7 +56,7 @@ def test_a_session_is_a_running_job() -> None:
 
 
 def test_only_leaders_of_sessions_are_jobs() -> None:
-    """A job's own children aren't jobs."""
+    """The children of a session's leader are not jobs."""
     with session() as (job_id, _):
         child = subprocess.Popen(["sleep", "600"])
         try:
@@ -69,7 +69,7 @@ def test_only_leaders_of_sessions_are_jobs() -> None:
 
 
 def test_a_stopped_session_is_suspended() -> None:
-    """As the scheduler of a cluster would say."""
+    """A session whose leader is stopped is a suspended job."""
     with session() as (job_id, process):
         process.send_signal(signal.SIGSTOP)
         deadline = time.monotonic() + PATIENCE
@@ -81,7 +81,7 @@ def test_a_stopped_session_is_suspended() -> None:
 
 
 def test_a_zombie_has_ended() -> None:
-    """Nobody may ever wait for it: in a container there may be no init."""
+    """A zombie has ended, even if nobody waits for it: a container may have no init."""
     with session() as (job_id, process):
         os.kill(process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -89,7 +89,7 @@ def test_a_zombie_has_ended() -> None:
 
 
 def test_a_session_that_is_gone_is_missing() -> None:
-    """And so is one whose process id is another process by now."""
+    """A session that has ended is missing, even if its process id has been reused."""
     with session() as (job_id, process):
         process.kill()
         process.wait()
@@ -101,14 +101,14 @@ def test_a_session_that_is_gone_is_missing() -> None:
 
 
 def test_a_session_is_found_by_its_mark() -> None:
-    """For a submission whose answer was lost."""
+    """A session is found by its mark, for a submission whose answer was lost."""
     with session(MARK) as (job_id, _), session():
         assert job_id == LOCAL.read_marks(ask(LOCAL.mark_command())).get(MARK)
 
 
 @pytest.mark.parametrize("name", ["a) R 1 1", "(((", "x y", "\n1|root|R\n"])
 def test_a_process_cannot_forge_a_row_with_its_name(tmp_path: Path, name: str) -> None:
-    """The name in /proc/PID/stat may hold anything."""
+    """A process can't forge a job with its name, which is in /proc/PID/stat."""
     code = (
         "import ctypes, os, sys\n"
         f"ctypes.CDLL(None).prctl(15, {name!r}.encode(), 0, 0, 0)\n"
@@ -134,20 +134,20 @@ def _init() -> str:
 
 @pytest.mark.parametrize("text", ["1.2|alice|R|x", "1|alice|R", "1.2|alice|", "Traceback", "1.2"])
 def test_garbage_is_no_answer(text: str) -> None:
-    """As of every scheduler."""
+    """Output of another form raises an error, as with every scheduler."""
     with pytest.raises(SchedulerUnavailable):
         LOCAL.read_status(Reply(("x",), 0, f"1.2|bob|S\n{text}\n"))
 
 
 def test_nothing_can_be_asked_for() -> None:
-    """Nobody would grant it: refused rather than dropped."""
+    """A job that asks for resources is refused, because nothing would grant them."""
     assert [] == LOCAL.directives(JobSpec(queue_name="q"))
     with pytest.raises(InvalidJobError, match="^memory: The local host"):
         LOCAL.check_supported(JobSpec(resources=ResourceSpec(memory=1)))
 
 
 def test_errors() -> None:
-    """A process that is gone needs no cancelling; another user's can't be."""
+    """It is not an error if a process has ended; another user's process can't be cancelled."""
     assert None is LOCAL.cancel_error(Reply(("kill",), 1, "", "kill: No such process"))
     denied = LOCAL.cancel_error(Reply(("kill",), 1, "", "kill: Operation not permitted"))
     assert isinstance(denied, CancelError)

@@ -1,4 +1,4 @@
-"""LSF and its relatives: the script, errors, and who it is that answers."""
+"""LSF and its relatives: the script, the errors, and how they are recognised."""
 
 import re
 import shlex
@@ -77,10 +77,11 @@ def requirements(spec: JobSpec, lsf: Lsf = LSF) -> str:
 
 
 def bsub_reads(line: str) -> list[str]:
-    """Return the words that bsub takes from a directive: parseLine of OpenLava's cmd.sub.c.
+    """Return the words that bsub reads from a directive.
 
-    LSF's own is what that descends from: a quote counts at a word's beginning only, nothing is
-    escaped, blanks are one, and a word that begins with # ends the line.
+    parseLine in OpenLava's cmd.sub.c, which descends from LSF's: a quote counts only at the
+    beginning of a word, there are no escapes, several blanks count as one, and a word that begins
+    with # ends the line.
     """
     rest = line.removeprefix("#BSUB").split()
     assert line.startswith("#BSUB -")
@@ -105,18 +106,18 @@ def bsub_reads(line: str) -> list[str]:
 
 
 def test_the_script_of_a_full_job() -> None:
-    """Every field reaches the script, line by line, and no secret does."""
+    """The script has every field, line by line, and no secret."""
     script = render_script(FULL, LSF, environment_file="/home/ada/env", standard_input="print()")
     assert SCRIPT.splitlines() == script.splitlines()
 
 
 def test_the_directives_of_an_empty_job() -> None:
-    """All that isn't asked for is left to the site."""
+    """A job that asks for nothing gets no directive but its name."""
     assert ["#BSUB -J jupyter", "#BSUB -n 1"] == LSF.directives(JobSpec())
 
 
 def test_the_job_writes_its_log_itself() -> None:
-    """LSF shows output only at the end, and adds a report; a job that is run again adds to it."""
+    """The job opens its own log and appends to it: LSF shows output at the end, with a report."""
     spec = replace(FULL, stdout_path="/home/ada/it's/log")
     (line,) = LSF.preamble(spec)
     assert ["exec", ">>/home/ada/it's/log", "2>&1"] == shlex.split(line)
@@ -125,14 +126,14 @@ def test_the_job_writes_its_log_itself() -> None:
 
 
 def test_the_mark_stands_first() -> None:
-    """OpenLava shows the first 255 characters of a script, with 30 of its own before it."""
+    """The mark comes first: OpenLava shows 255 characters of a script, 30 of which are its own."""
     head = render_script(FULL, LSF, shell="/bin/bash -l")[:200]
     assert f"unispawner:{MARK}" in head
 
 
 @pytest.mark.parametrize("line", SCRIPT.splitlines()[2:17])
 def test_bsub_reads_what_was_written(line: str) -> None:
-    """An option, and its value in one word."""
+    """bsub reads each directive as an option and one word."""
     words = bsub_reads(line)
     assert len(words) == (1 if words[0] in ("-x", "-r") else 2)
     assert not set("\"'") & set(words[-1]) or words[0] == "-w"
@@ -143,7 +144,7 @@ def test_bsub_reads_what_was_written(line: str) -> None:
     ["plain", "a b", "it's", 'say "hi"', "$HOME `id`", "a;b&c|d", "*?[x]", "x#y", "ünï", "%J"],
 )
 def test_values_that_bsub_can_be_told(value: str) -> None:
-    """They come out as they are."""
+    """bsub reads these values as they are."""
     spec = JobSpec(queue_name=value, custom_attributes={"lsf.app": value})
     LSF.check_supported(spec)
     read = [bsub_reads(line) for line in LSF.directives(spec)]
@@ -153,7 +154,7 @@ def test_values_that_bsub_can_be_told(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\\b", "\"'", "#x", "-x", " x", "x ", "a  b", "x\\"])
 def test_values_that_bsub_cannot_be_told(value: str) -> None:
-    """They are refused by name: a backslash at the end of a line would join the next to it."""
+    """Values that bsub would misread are refused by name, such as a backslash at the end."""
     for spec, field in (
         (JobSpec(queue_name=value), "queue_name"),
         (JobSpec(account=value), "account"),
@@ -166,7 +167,7 @@ def test_values_that_bsub_cannot_be_told(value: str) -> None:
 
 @pytest.mark.parametrize("option", ["J", "o", "oo", "e", "eo", "I", "Is", "K", "pack"])
 def test_options_that_are_ours(option: str) -> None:
-    """An array, an interactive job or another log is not what a server is."""
+    """Options for an array, an interactive job or another log are refused."""
     with pytest.raises(InvalidJobError, match=rf"lsf\.{option} "):
         LSF.check_supported(JobSpec(custom_attributes={f"lsf.{option}": "x"}))
 
@@ -183,7 +184,7 @@ def test_options_that_are_ours(option: str) -> None:
     ],
 )
 def test_names(name: str, expected: str) -> None:
-    """No name makes an array, a pattern or two columns."""
+    """A name never becomes an array, a pattern, or two columns of bjobs."""
     assert f"#BSUB -J {expected}" == LSF.directives(JobSpec(name=name))[0]
 
 
@@ -200,7 +201,7 @@ def test_names(name: str, expected: str) -> None:
 def test_memory_is_in_the_sites_unit_and_rounded_up(
     settings: Mapping[str, Any], expected: tuple[str, str]
 ) -> None:
-    """LSF_UNIT_FOR_LIMITS (lsf.conf); where it is not set, -M counts KB and rusage MB."""
+    """Memory has the unit of LSF_UNIT_FOR_LIMITS; without it, -M is in KB and rusage in MB."""
     lsf = Lsf(**settings)
     spec = JobSpec(resources=ResourceSpec(memory=1024**3 + 1024**2 + 1))
     reserved, limit = expected
@@ -217,7 +218,7 @@ def test_memory_is_in_the_sites_unit_and_rounded_up(
     ],
 )
 def test_memory_is_shared_out(settings: Mapping[str, Any], expected: tuple[str, str]) -> None:
-    """PSI/J's memory is the job's: 12 MB on 2 hosts with 3 cores each."""
+    """The job's memory is divided by hosts or tasks: 12 MB on 2 hosts with 3 cores each."""
     lsf = Lsf(**settings)
     resources = ResourceSpec(node_count=2, cpu_cores_per_process=3, memory=12 * 1024**2)
     spec = JobSpec(resources=resources)
@@ -228,7 +229,7 @@ def test_memory_is_shared_out(settings: Mapping[str, Any], expected: tuple[str, 
 
 @pytest.mark.parametrize("unit", ["kb", "PB", "", 1])
 def test_a_unit_that_is_none(unit: Any) -> None:
-    """A typing error is found when the Hub starts."""
+    """An unknown unit is an error when the Hub starts."""
     with pytest.raises(InvalidJobError, match="lsf_unit_for_limits"):
         Lsf(lsf_unit_for_limits=unit)
 
@@ -248,7 +249,7 @@ def test_a_unit_that_is_none(unit: Any) -> None:
     ],
 )
 def test_slots(given: dict[str, int], expected: tuple[int, str]) -> None:
-    """Cores are slots; those of one node stay together."""
+    """Cores are slots; the slots of one node stay together."""
     spec = JobSpec(resources=ResourceSpec(**given))  # type: ignore[arg-type]
     slots, span = expected
     assert f"#BSUB -n {slots}" in LSF.directives(spec)
@@ -269,7 +270,7 @@ def test_slots(given: dict[str, int], expected: tuple[int, str]) -> None:
     ],
 )
 def test_requirements_are_joined(given: list[str], expected: str) -> None:
-    """OpenLava takes one -R only; what an administrator writes wins, section by section."""
+    """All -R are joined, because OpenLava takes one; the administrator's sections replace ours."""
     resources = ResourceSpec(cpu_cores_per_process=2, memory=1)
     spec = JobSpec(resources=resources, custom_attributes={"lsf.R": list(given)})
     assert expected == requirements(spec)
@@ -287,7 +288,7 @@ def test_requirements_are_joined(given: list[str], expected: str) -> None:
     ],
 )
 def test_gpus(gpus: int, given: list[str], expected: str | None) -> None:
-    """Theirs is joined to ours; their number wins. Zero GPUs ask for no GPU host."""
+    """The administrator's GPU options are joined with ours; zero GPUs are not requested."""
     resources = ResourceSpec(gpu_cores_per_process=gpus)
     spec = JobSpec(resources=resources, custom_attributes={"lsf.gpu": list(given)})
     LSF.check_supported(spec)
@@ -298,14 +299,16 @@ def test_gpus(gpus: int, given: list[str], expected: str | None) -> None:
 
 
 def test_gpus_where_resources_are_reserved_by_task() -> None:
-    """There, a bare number would be each core's (bsub(1), -gpu)."""
+    """With reservations for each task, the number of GPUs is marked as the host's (bsub(1),
+    -gpu).
+    """
     resources = ResourceSpec(gpu_cores_per_process=2, cpu_cores_per_process=8)
     lines = Lsf(lsf_memory_reserved_per="task").directives(JobSpec(resources=resources))
     assert "#BSUB -gpu num=2/host" in lines
 
 
 def test_an_attribute_takes_the_place_of_ours() -> None:
-    """LSF would take the first or the last of two, as it happens to be."""
+    """A custom attribute replaces our option, because LSF would take either of the two."""
     spec = JobSpec(duration=timedelta(hours=1), custom_attributes={"lsf.W": "9", "lsf.n": "2,4"})
     options = [line.split()[1:3] for line in LSF.directives(spec)]
     assert [["-J", "jupyter"], ["-W", "9"], ["-n", "2,4"]] == options
@@ -334,12 +337,12 @@ def test_an_attribute_takes_the_place_of_ours() -> None:
     ],
 )
 def test_what_errors_mean(text: str, expected: Meaning) -> None:
-    """By their texts (lsb_errmsg in OpenLava's lsb.err.c, and IBM's): all end with 255."""
+    """Errors are recognised by their texts (lsb.err.c, and IBM's): all have the status 255."""
     assert expected is LSF.meaning(Reply(("x",), 255, "", text))
 
 
 def test_submissions_that_fail() -> None:
-    """A refusal carries bsub's own words; a cluster that is down refuses nothing."""
+    """A refusal has bsub's own words; a cluster that is down is not a refusal."""
     refused = Reply(("bsub",), 255, "", "gold: No such queue. Job not submitted.")
     error = LSF.submit_error(refused)
     assert (SubmitError, refused.stderr) == (type(error), error.output)
@@ -348,7 +351,7 @@ def test_submissions_that_fail() -> None:
 
 
 def test_cancellations_that_fail() -> None:
-    """A job that is gone is no error; another user's is one."""
+    """To cancel a job that has ended is not an error; to cancel another user's job is one."""
     assert LSF.cancel_error(Reply((), 255, "", "Job <1>: Job has already finished")) is None
     denied = LSF.cancel_error(Reply((), 255, "", "Job <1>: User permission denied"))
     assert isinstance(denied, CancelError)
@@ -369,5 +372,5 @@ def test_cancellations_that_fail() -> None:
     ],
 )
 def test_who_it_is(text: str, expected: bool) -> None:
-    """lsid's first line."""
+    """LSF and its relatives are recognised by the first line of lsid."""
     assert expected == bool(re.search(LSF.identity, text, re.MULTILINE))

@@ -1,6 +1,6 @@
 """LSF's queues and hosts, as bqueues, bhosts, lshosts and bmgroup print them.
 
-All of it is written by hand: from the manual pages of IBM's LSF 10.1, and from OpenLava's sources.
+The texts are written by hand, from the manual pages of IBM's LSF 10.1 and OpenLava's sources.
 """
 
 from datetime import timedelta
@@ -97,7 +97,7 @@ def fails(text: str) -> Reply:
 
 
 def test_the_inventory() -> None:
-    """Queues with their limits; hosts with what is free on them, named as EXEC_HOST names them."""
+    """Queues have their limits; hosts have what is free, and the names that EXEC_HOST has."""
     replies = (ok(BQUEUES), ok(BHOSTS), ok(LSHOSTS), ok(BHOSTS_GPU), ok(BMGROUP))
     inventory, asked = hold(LSF.inventory(), *replies)
     assert [
@@ -133,7 +133,7 @@ def test_the_inventory() -> None:
 
 
 def test_the_inventory_of_an_old_release() -> None:
-    """OpenLava has no -X and no -gpu; layout of bqueues.c, bhosts.c and cmd.prt.c."""
+    """An inventory is read without -X and -gpu, which OpenLava lacks (bqueues.c, bhosts.c)."""
     queues = (
         "\nQUEUE: normal\n  -- For all  This is one of the default queues.\n\n"
         "PARAMETERS/STATISTICS\n"
@@ -162,14 +162,14 @@ def test_the_inventory_of_an_old_release() -> None:
 
 
 def test_a_limit_of_each_task_is_none_of_the_job() -> None:
-    """A job of several tasks may have more."""
+    """A memory limit for each task is not the limit of a job, which may have several tasks."""
     replies = (ok(BQUEUES), ok(BHOSTS), ok(""), ok(""), ok(BMGROUP))
     inventory, _ = hold(Lsf(lsf_memory_limit_per="task").inventory(), *replies)
     assert {None} == {queue.max_memory for queue in inventory.queues}
 
 
 def test_hosts_that_a_queue_leaves_out() -> None:
-    """lsb.queues, HOSTS: all but these; a group's name counts as its members."""
+    """A queue may exclude hosts (lsb.queues, HOSTS); a group's name stands for its members."""
     text = BQUEUES.replace("HOSTS:  all\n", "HOSTS:  all ~n1 ~gpus/\n")
     replies = (ok(text), ok(BHOSTS), ok(""), ok(""), ok(BMGROUP))
     inventory, _ = hold(LSF.inventory(), *replies)
@@ -178,7 +178,7 @@ def test_hosts_that_a_queue_leaves_out() -> None:
 
 @pytest.mark.parametrize("number", range(2))
 def test_an_inventory_that_is_not_told(number: int) -> None:
-    """Queues and hosts have to be; the rest is taken as far as it goes."""
+    """Queues and hosts are needed; without the other commands the inventory has less."""
     down = fails("LSF is down. Please wait ...")
     for bad in (down, ok("what?\n"), ok("")):
         replies = [ok(BQUEUES), ok(BHOSTS)]

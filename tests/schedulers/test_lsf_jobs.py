@@ -1,7 +1,7 @@
 """What bjobs prints.
 
-tests/outputs/openlava is what OpenLava 2.2 printed. What IBM's LSF prints is written here by hand,
-from its manual page bjobs(1) of 10.1.
+tests/outputs/openlava was printed by OpenLava 2.2. The output of IBM's LSF is written by hand, from
+the manual page bjobs(1) of 10.1.
 """
 
 import json
@@ -36,9 +36,9 @@ def saved(name: str) -> Reply:
 
 
 def record(**changes: str) -> dict[str, str]:
-    """A job as bjobs(1) -o -json tells of it, pending and with nothing to tell."""
-    told = dict.fromkeys((field.upper() for field in FIELDS), "")
-    return {**told, "JOBID": "1", "USER": "ada", "STAT": "PEND", "QUEUE": "normal", **changes}
+    """Return a waiting job as bjobs -o -json prints it, with empty fields."""
+    empty = dict.fromkeys((field.upper() for field in FIELDS), "")
+    return {**empty, "JOBID": "1", "USER": "ada", "STAT": "PEND", "QUEUE": "normal", **changes}
 
 
 def answer(*records: Mapping[str, str]) -> Reply:
@@ -59,7 +59,7 @@ def wide(*lines: str, status: int = 0, stderr: str = "") -> Reply:
 
 
 def test_the_bulk_query_asks_for_nothing_that_a_user_can_write() -> None:
-    """Names, descriptions, commands and what was said with bkill -C are not asked for."""
+    """The query asks for no names, descriptions, commands, or reasons given with bkill -C."""
     written_by_users = {
         *("job_name", "job_description", "command", "kill_reason", "suspend_reason"),
         *("resume_reason", "sub_cwd", "output_file", "error_file", "dependency", "application"),
@@ -72,14 +72,14 @@ def test_the_bulk_query_asks_for_nothing_that_a_user_can_write() -> None:
 
 
 def test_the_query_by_ids() -> None:
-    """Whoever's they are; bjobs of an id needs no -u."""
+    """With ids, bjobs finds jobs of every user without -u."""
     command = LSF.status_command(["1", "2"])
     assert ["1", "2"] == command[-2:]
     assert "-u" not in command
 
 
 def test_a_job_that_runs() -> None:
-    """Host, start and expected end; no position. bjobs(1) -WF: L is of the run limit."""
+    """A running job has host, start and expected end. bjobs(1) -WF: the flag L is the run limit."""
     start = datetime.now() - timedelta(minutes=90)
     end = start + timedelta(hours=8)
     info = one(
@@ -102,7 +102,7 @@ def test_a_job_that_runs() -> None:
 
 
 def test_a_job_that_waits() -> None:
-    """Reason, estimated start and position; no host, no end."""
+    """A waiting job has reason, estimated start and position, but no host and no end."""
     start = (datetime.now() + timedelta(days=40)).replace(second=0, microsecond=0)
     info = one(
         PEND_REASON="Job slot limit reached: 3 hosts;",
@@ -135,7 +135,7 @@ def test_a_job_that_waits() -> None:
     ],
 )
 def test_hosts(text: str, expected: str) -> None:
-    """The first one; LSB_SHORT_HOSTLIST puts the number of slots before it."""
+    """The first host counts; LSB_SHORT_HOSTLIST writes the number of slots before it."""
     assert expected == one(STAT="RUN", EXEC_HOST=text).exec_host
 
 
@@ -157,20 +157,20 @@ def test_hosts(text: str, expected: str) -> None:
     ],
 )
 def test_states(word: str, expected: JobState) -> None:
-    """bjobs(1)'s words; one that it adds later is UNKNOWN, and kept as it was said."""
+    """bjobs(1)'s words are known; a word of a later release means UNKNOWN and is kept."""
     info = one(STAT=word, EXEC_HOST="n1")
     assert (expected, word) == (info.state, info.native_state)
 
 
 def test_a_zombie_is_on_its_way_out() -> None:
-    """It was cancelled while its host did not answer; it ends when that comes back."""
+    """A job that was cancelled while its host did not answer is ending."""
     info = one(STAT="ZOMBI", EXEC_HOST="n1")
     assert (JobState.RUNNING, True) == (info.state, info.ending)
     assert "lost contact" in info.message
 
 
 def test_a_host_that_is_lost_is_no_end() -> None:
-    """The job may well be running; its host is still told."""
+    """A job whose host does not answer keeps its host: it may still run."""
     info = one(STAT="UNKWN", EXEC_HOST="n1")
     assert ("n1", JobState.UNKNOWN) == (info.exec_host, info.state)
 
@@ -191,7 +191,7 @@ def test_a_host_that_is_lost_is_no_end() -> None:
 def test_how_a_job_ended(
     reason: str, code: str, expected: tuple[JobState, str, int | None]
 ) -> None:
-    """In plain words; one that its owner killed is cancelled, not failed."""
+    """The reason is in plain words; a job that its owner killed was cancelled and did not fail."""
     info = one(STAT="EXIT", EXIT_REASON=reason, EXIT_CODE=code, EXEC_HOST="n1", PEND_REASON="old;")
     state, message, exit_code = expected
     assert (state, REASONS.get(message, message), exit_code) == (
@@ -203,13 +203,13 @@ def test_how_a_job_ended(
 
 
 def test_a_job_that_is_done() -> None:
-    """LSF leaves its exit code empty."""
+    """A job that is DONE has the exit code 0, which LSF leaves empty."""
     info = one(STAT="DONE", EXEC_HOST="n1")
     assert (JobState.COMPLETED, 0, "") == (info.state, info.exit_code, info.message)
 
 
 def test_positions_follow_the_listing_within_a_queue() -> None:
-    """bjobs lists jobs as they are to start: btop and bbot move them."""
+    """Positions follow the order of bjobs, which btop and bbot change."""
     jobs = LSF.read_status(
         answer(
             record(JOBID="7", STAT="RUN"),
@@ -225,19 +225,21 @@ def test_positions_follow_the_listing_within_a_queue() -> None:
 
 
 def test_an_owner_of_another_domain() -> None:
-    """The account is what stands before the @."""
+    """The account is the part before the @."""
     assert "ada" == one(USER="ada@cluster").owner
 
 
 def test_what_bjobs_says_while_it_waits_is_passed_over() -> None:
-    """It tried again, and then answered."""
+    """Messages of bjobs before its answer are ignored."""
     reply = answer(record())
     noisy = replace(reply, stdout="Cannot connect to LSF. Please wait ...\n" + reply.stdout)
     assert LSF.read_status(reply) == LSF.read_status(noisy)
 
 
 def test_a_record_that_is_odd_is_passed_over() -> None:
-    """One that can't be read does not hide the others; an id that comes twice isn't believed."""
+    """A record that can't be read does not hide the others; an id that comes twice does not
+    count.
+    """
     whole = record(JOBID="1")
     odd = {"JOBID": "2", "USER": "ada"}
     task = record(JOBID="3", STAT="DONE")
@@ -246,7 +248,7 @@ def test_a_record_that_is_odd_is_passed_over() -> None:
 
 
 def test_a_key_that_comes_twice_is_not_believed() -> None:
-    """Whoever it is that wrote the second."""
+    """A record with the same key twice is left out: one of the two may be forged."""
     text = json.dumps({"COMMAND": "bjobs", "JOBS": 2, "RECORDS": [record(), record(JOBID="2")]})
     forged = text.replace('"JOBID": "2"', '"JOBID": "2", "STAT": "EXIT"')
     assert ["1"] == list(LSF.read_status(Reply(QUERY, 0, forged)))
@@ -264,7 +266,7 @@ def test_a_key_that_comes_twice_is_not_believed() -> None:
     ],
 )
 def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
-    """A cut-off or garbled answer isn't read in part."""
+    """A cut-off or garbled answer is refused as a whole."""
     with pytest.raises(SchedulerUnavailable):
         LSF.read_status(Reply(QUERY, 0, text))
 
@@ -280,7 +282,7 @@ def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
     ],
 )
 def test_no_job_at_all(reply: Reply) -> None:
-    """That is an answer, though bjobs fails."""
+    """That there are no jobs is an answer, although bjobs fails then."""
     assert {} == LSF.read_status(reply)
 
 
@@ -298,7 +300,7 @@ def test_no_job_at_all(reply: Reply) -> None:
     ],
 )
 def test_a_cluster_that_is_down_is_no_answer(stderr: str) -> None:
-    """It says nothing about any job; Volclava prints an empty list all the same."""
+    """A cluster that is down raises an error, even if Volclava prints an empty list as well."""
     for stdout in ("", answer().stdout):
         reply = Reply(QUERY, 255, stdout, stderr)
         with pytest.raises(SchedulerUnavailable, match=re.escape(stderr[:20])) as caught:
@@ -324,19 +326,19 @@ def test_a_cluster_that_is_down_is_no_answer(stderr: str) -> None:
     ],
 )
 def test_times_without_a_year(text: str, expected: datetime) -> None:
-    """The nearest: around New Year a start is in the old one, an end in the new one."""
+    """The nearest year counts: around New Year a start is in the old one, an end in the new one."""
     assert expected.timestamp() == read_time(text, NOW)[0]
 
 
 def test_new_year() -> None:
-    """Seen in January, December was last year's."""
+    """A December seen in January is of last year."""
     now = datetime(2027, 1, 1, 0, 30).timestamp()
     assert datetime(2026, 12, 31, 23, 0).timestamp() == read_time("Dec 31 23:00", now)[0]
     assert datetime(2027, 1, 1, 8, 0).timestamp() == read_time("Jan  1 08:00", now)[0]
 
 
 def test_a_leap_day() -> None:
-    """It is in the year that has one, or nowhere."""
+    """February 29 is in the nearest leap year, or is left out."""
     now = datetime(2028, 2, 28, 12, 0).timestamp()
     assert datetime(2028, 2, 29, 8, 0).timestamp() == read_time("Feb 29 08:00", now)[0]
     assert (None, "") == read_time("Feb 29 08:00", NOW)
@@ -344,15 +346,17 @@ def test_a_leap_day() -> None:
 
 @pytest.mark.parametrize("text", ["", "-", "soon", "Foo 99 99:99", "2026-11-24T11:59"])
 def test_a_time_that_is_none(text: str) -> None:
-    """None, never an error."""
+    """A time that can't be read is left out and is not an error."""
     assert (None, "") == read_time(text, NOW)
 
 
-@pytest.mark.parametrize(("flag", "told"), [(" L", True), (" E", True), (" X", False), ("", False)])
-def test_an_end_that_is_expected(flag: str, told: bool) -> None:
-    """One that has passed already isn't expected any more (bjobs(1), -WF)."""
+@pytest.mark.parametrize(
+    ("flag", "expected"), [(" L", True), (" E", True), (" X", False), ("", False)]
+)
+def test_an_end_that_is_expected(flag: str, expected: bool) -> None:
+    """An expected end that has passed is left out (bjobs(1), -WF)."""
     text = time.strftime("%b %d %H:%M") + flag
-    assert told == (one(STAT="RUN", FINISH_TIME=text).estimated_end is not None)
+    assert expected == (one(STAT="RUN", FINISH_TIME=text).estimated_end is not None)
 
 
 # -- columns ------------------------------------------------------------------------------------
@@ -371,7 +375,7 @@ def test_every_saved_listing_is_read(name: str) -> None:
 
 
 def test_a_saved_listing() -> None:
-    """Hosts of those that run, positions of those that wait."""
+    """Running jobs have hosts, and waiting jobs have positions."""
     jobs = LSF.read_status(saved("bjobs-a-w-all-users"))
     assert JobInfo("alice", JobState.RUNNING, exec_host="vm", native_state="RUN") == jobs["104"]
     waiting = JobInfo("alice", JobState.QUEUED, queue_position=9, native_state="PEND")
@@ -380,7 +384,7 @@ def test_a_saved_listing() -> None:
 
 
 def test_old_releases_are_asked_for_columns() -> None:
-    """OpenLava knows neither -o nor -json; the reasons take a third question."""
+    """OpenLava, which lacks -o and -json, is asked for columns, and then for reasons."""
     reasons = (  # bjobs(1), -p, as in the LSF 4 user's guide
         "JOBID   USER    STAT  QUEUE       FROM_HOST      JOB_NAME           SUBMIT_TIME\n"
         "108     alice   PEND  normal      vm             jupyter            Nov 22 19:32\n"
@@ -399,7 +403,7 @@ def test_old_releases_are_asked_for_columns() -> None:
 
 
 def test_reasons_are_asked_for_only_if_something_waits() -> None:
-    """And a refusal to tell them is none to tell of the jobs."""
+    """Reasons are asked for only if a job waits; if that fails, the jobs still count."""
     refused = saved("bjobs-o-json")
     running = wide(
         "104     alice   RUN   normal     vm          vm          x          Nov 22 19:32"
@@ -415,7 +419,7 @@ def test_reasons_are_asked_for_only_if_something_waits() -> None:
 
 
 def test_volclava_refuses_fields_that_it_does_not_have() -> None:
-    """As its bjobs.c says it, and ends with 99."""
+    """Volclava's refusal of unknown fields (bjobs.c, status 99) leads to columns, too."""
     refused = Reply(
         QUERY, 99, "", "<PEND_REASON> in the format string is not a valid field name.\n"
     )
@@ -425,7 +429,7 @@ def test_volclava_refuses_fields_that_it_does_not_have() -> None:
 
 
 def test_a_name_may_hold_anything() -> None:
-    """Nothing behind the host is read, and a column may be longer than its heading."""
+    """Nothing after the host is read, and a column may be longer than its heading."""
     jobs = LSF.read_status(
         wide(
             "1234567890 averylongusername USUSP averylongqueue a-login-host 4*n1:4*n2 a b Nov 2",
@@ -440,7 +444,7 @@ def test_a_name_may_hold_anything() -> None:
 
 
 def test_a_name_forges_no_row() -> None:
-    """A line break in a name may look like another job's end: then neither row is believed."""
+    """If a line break in a name makes a second row for a job, neither row counts."""
     jobs = LSF.read_status(
         wide(
             "1       eve     RUN   normal     vm          vm          x Nov 22 19:32",
@@ -456,7 +460,7 @@ def test_a_name_forges_no_row() -> None:
 
 @pytest.mark.parametrize("heading", ["JOBID USER STAT", HEADING.replace("QUEUE", "Q"), "usage: x"])
 def test_another_table_is_no_answer(heading: str) -> None:
-    """Columns are known by their heading."""
+    """A table with another heading is refused."""
     with pytest.raises(SchedulerUnavailable):
         LSF.read_status(Reply(WIDE, 0, f"{heading}\n1 ada RUN normal vm vm x Nov 22 19:32\n"))
 
@@ -465,7 +469,7 @@ def test_another_table_is_no_answer(heading: str) -> None:
 
 
 def test_an_unknown_id_is_simply_missing() -> None:
-    """bjobs fails, and says so; with -json LSF says it in a record."""
+    """An unknown id is missing from the result, whether bjobs fails or has an error record."""
     assert {} == LSF.read_status(saved("bjobs-unknown"))
     jobs, _ = hold(LSF.query(["999999"]), saved("bjobs-unknown"))
     assert {} == jobs
@@ -478,14 +482,14 @@ def test_an_unknown_id_is_simply_missing() -> None:
 
 
 def test_the_others_are_told_all_the_same() -> None:
-    """Also by columns: one unknown id among several."""
+    """With one unknown id among several, the other jobs are read, also from columns."""
     row = "1       ada     RUN   normal     vm          vm          x          Nov 22 19:32"
     partly = wide(row, status=255, stderr="Job <9> is not found\n")
     assert ["1"] == list(hold(LSF.query(["1", "9"]), saved("bjobs-o-json"), partly)[0])
 
 
 def test_an_id_of_which_nothing_is_said_is_not_gone() -> None:
-    """Neither a row nor "is not found" is no answer."""
+    """An id with neither a row nor "is not found" makes the answer an error."""
     for reply in (answer(), answer(record()), answer({"JOBID": "9", "ERROR": "LSF is busy"})):
         with pytest.raises(SchedulerUnavailable):
             hold(LSF.query(["1", "9"]), reply)
@@ -495,24 +499,24 @@ def test_an_id_of_which_nothing_is_said_is_not_gone() -> None:
 
 
 def test_the_mark_query_asks_for_the_callers_own_jobs() -> None:
-    """Another user's script can't claim a mark."""
+    """Marks are read from the caller's jobs only, so that no other user can claim one."""
     assert ["bjobs", "-a", "-l"] == LSF.mark_command()
 
 
 def test_marks_are_read() -> None:
-    """From the long form, which breaks lines at 80 columns (layout: OpenLava's bjobs-l-one)."""
+    """Marks are read from the long form, which breaks lines at 80 columns (bjobs-l-one)."""
     text = saved("bjobs-l-one").stdout
     command = f"( cat <<_USER_\\SCRIPT_\n#!/bin/bash -l\n# unispawner:{MARK}\n#BSUB -J jupyter"
     head, _, tail = text.replace("Q\n                     ueue", "Queue").partition("sleep 300")
-    shown = head + command + tail
-    begin = shown.index("unispawner:")
+    text = head + command + tail
+    begin = text.index("unispawner:")
     for cut in range(begin, begin + len("unispawner:") + len(MARK)):
-        broken = f"{shown[:cut]}\n{' ' * 21}{shown[cut:]}"
+        broken = f"{text[:cut]}\n{' ' * 21}{text[cut:]}"
         assert {MARK: "104"} == LSF.read_marks(Reply((), 0, broken))
 
 
 def test_marks_as_ibm_prints_them() -> None:
-    """There a script is on one line, with semicolons for line breaks."""
+    """Marks are read where IBM prints a script on one line, with semicolons for line breaks."""
     text = (
         "\nJob <7>, Job Name <jupyter>, User <ada>, Project <default>, Status <PEND>, Queue\n"
         "                      <normal>, Command <#!/bin/bash -l;# unispawner:0123456789\n"
@@ -526,36 +530,36 @@ def test_marks_as_ibm_prints_them() -> None:
 
 
 def test_a_mark_of_several_jobs_is_nobodys() -> None:
-    """Somebody has submitted a copy of our script."""
+    """If several jobs have the same mark, because a script was copied, none counts."""
     text = "".join(f"Job <{i}>, Command <# unispawner:{MARK};>\n" for i in (1, 2))
     assert {} == LSF.read_marks(Reply((), 0, text))
 
 
 def test_no_job_has_no_mark() -> None:
-    """bjobs fails if there are none; a cluster that is down has no say."""
+    """Without jobs bjobs fails, and there are no marks; a cluster that is down is an error."""
     assert {} == LSF.read_marks(Reply((), 255, "", "No job found\n"))
     with pytest.raises(SchedulerUnavailable):
         LSF.read_marks(Reply((), 255, "", "LSF is down. Please wait ...\n"))
 
 
 def test_what_it_tells_can_be_told() -> None:
-    """LSF reports each word of the table in docs/schedulers.md: a record as in bjobs(1)."""
+    """For each field that LSF reports, a record as in bjobs(1) has a value."""
     infos = [
         one(STAT="RUN", EXEC_HOST="n1", START_TIME="Nov 24 10:00", FINISH_TIME="Nov 24 18:00 L"),
         one(STAT="PEND", PEND_REASON="Job is waiting", ESTIMATED_START_TIME="Nov 24 18:00"),
         one(STAT="EXIT", EXIT_CODE="3", EXIT_REASON="TERM_RUNLIMIT: job killed"),
     ]
     blank = JobInfo("", JobState.UNKNOWN)
-    told = {
+    reported = {
         field.name
         for field in fields(JobInfo)
         if any(getattr(info, field.name) != getattr(blank, field.name) for info in infos)
     }
-    assert set() == LSF.reports - told
+    assert set() == LSF.reports - reported
 
 
 def test_in_columns_an_end_is_its_own_users_to_ask() -> None:
-    """A job's name may hold a line break, and the line behind it be anybody's job, ended."""
+    """In columns of all jobs no job has ended: a line break in a name can forge such a row."""
     refused = saved("bjobs-o-json")
     rows = wide(
         "7       ada     RUN   normal     vm          n1          x          Nov 24 10:00",
@@ -586,7 +590,7 @@ def processor_time(reply: Reply, count: int) -> float:
 def test_ten_times_the_jobs_are_about_ten_times_the_work(make: Callable[[int], Reply]) -> None:
     """The work of reading an answer grows with its rows, and not with their square.
 
-    Where it grew with the square, 20,000 jobs took 15 seconds and this ratio was over 30.
+    When it grew with the square, 20,000 jobs took 15 seconds, and this ratio was over 30.
     """
     few, many = make(2_000), make(20_000)
     small = min(processor_time(few, 2_000) for _ in range(3))

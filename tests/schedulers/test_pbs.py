@@ -1,4 +1,4 @@
-"""PBS: the script, and what its commands print (tests/outputs/pbs: OpenPBS 23.06.06)."""
+"""PBS: the script, and the saved output of its commands (tests/outputs/pbs: OpenPBS 23.06.06)."""
 
 import json
 import shlex
@@ -77,7 +77,7 @@ def saved(name: str) -> Reply:
 
 
 def listing(*jobs: tuple[str, dict[str, Any]], **header: Any) -> str:
-    """Write JSON as cJSON does; ids and names may come twice."""
+    """Return JSON as cJSON writes it; ids and names may come twice."""
     first = {"timestamp": 1, "pbs_version": "23.06.06", "pbs_server": "pbslab", **header}
     bodies = [
         f"\t\t{json.dumps(job_id)}:\t" + _dump(attributes).replace("\n", "\n\t\t")
@@ -103,11 +103,6 @@ def one(state: str, **attributes: Any) -> JobInfo:
     return bulk(("1.pbslab", job(state, **attributes)))["1.pbslab"]
 
 
-def told(name: str) -> tuple[str, str, int]:
-    reply = saved(name)
-    return reply.stdout, reply.stderr, reply.exit_status
-
-
 def epoch(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
@@ -116,13 +111,13 @@ def epoch(text: str) -> float:
 
 
 def test_the_script_of_a_full_job() -> None:
-    """Every field reaches the script, line by line, and no secret does."""
+    """The script has every field, line by line, and no secret."""
     script = render_script(FULL, PBS, environment_file="/home/ada/env", standard_input="print()")
     assert SCRIPT.splitlines() == script.splitlines()
 
 
 def test_the_directives_of_an_empty_job() -> None:
-    """All that isn't asked for is left to the site."""
+    """A job that asks for nothing gets only the directives that every job has."""
     expected = ["#PBS -N jupyter", "#PBS -j oe", "#PBS -m n"]
     assert expected == PBS.directives(JobSpec())
     assert [] == PBS.preamble(JobSpec())
@@ -144,14 +139,14 @@ def test_the_directives_of_an_empty_job() -> None:
     ],
 )
 def test_a_chunk_is_a_node(given: dict[str, Any], expected: dict[str, str]) -> None:
-    """Amounts in a chunk are its own; PSI/J's memory is the job's, its GPUs are a process's."""
+    """A chunk has its share of the job's memory, and the GPUs of all its processes."""
     resources = PBS.resources(JobSpec(resources=ResourceSpec(**given)))
     assert expected.items() <= resources.items()
     assert set(resources) <= {"select", "place"}
 
 
 def test_gpus_by_the_sites_name() -> None:
-    """A site may count them in a resource of its own."""
+    """GPUs are requested through the resource that the setting names."""
     spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=2))
     assert {"select": "1:ngpus_a100=2"} == Pbs(pbs_gpu_resource="ngpus_a100").resources(spec)
 
@@ -168,7 +163,7 @@ def test_gpus_by_the_sites_name() -> None:
     ],
 )
 def test_a_name_that_qsub_takes(name: str, expected: str) -> None:
-    """ck_job_name.c: a letter first, then letters, digits and -_+, at most 230 (236 later)."""
+    """A name begins with a letter, has letters, digits and -_+, and at most 230 characters."""
     assert f"#PBS -N {expected}" == PBS.directives(JobSpec(name=name))[0]
 
 
@@ -182,13 +177,13 @@ def test_a_name_that_qsub_takes(name: str, expected: str) -> None:
     ],
 )
 def test_a_reservation_is_the_queue(queue: str, reservation: str, expected: str) -> None:
-    """PBS reads one -q, and a reservation is a queue of its own."""
+    """A reservation is written as the queue: PBS reads one -q, and a reservation has a queue."""
     lines = PBS.directives(JobSpec(queue_name=queue, reservation_id=reservation))
     assert [f"#PBS -q {expected}"] == [line for line in lines if line.startswith("#PBS -q")]
 
 
 def test_an_attribute_takes_the_place_of_ours() -> None:
-    """Who writes pbs.l=select means it; qsub would refuse two."""
+    """The custom attribute pbs.l=select replaces our select, since qsub would refuse two."""
     spec = JobSpec(
         queue_name="x",
         duration=timedelta(hours=1),
@@ -204,7 +199,7 @@ def test_an_attribute_takes_the_place_of_ours() -> None:
 
 @pytest.mark.parametrize("key", ["I", "J", "V", "C", "z"])
 def test_options_that_make_another_job(key: str) -> None:
-    """-V would show the agent's environment to everybody; -I and -J are no batch job."""
+    """-V, which publishes the agent's environment, and options such as -I and -J are refused."""
     with pytest.raises(InvalidJobError, match=f"pbs.{key} can't be set"):
         PBS.check_supported(JobSpec(custom_attributes={f"pbs.{key}": True}))
 
@@ -213,8 +208,11 @@ def test_options_that_make_another_job(key: str) -> None:
     "value", ["a b", "it's", 'say "hi"', "end\\", "$HOME `id`", "a;b", "#x", "'\"\\'", "\\", "-x"]
 )
 def test_values_are_quoted_for_qsubs_reader(value: str) -> None:
-    """qsub.c, make_argv: quotes of both kinds, a backslash outside them; one at the end of a line
-    would join the next line to it."""
+    """qsub reads each value as it is (qsub.c, make_argv).
+
+    It knows both kinds of quotes, and a backslash outside them. A backslash at the end of a line
+    would join the next line.
+    """
     (line,) = [
         line for line in PBS.directives(JobSpec(account=value)) if line.startswith("#PBS -A")
     ]
@@ -226,8 +224,8 @@ def test_values_are_quoted_for_qsubs_reader(value: str) -> None:
 
 
 def test_all_jobs() -> None:
-    """One question, without the history and without the users' own limits on it."""
-    jobs, commands = hold(PBS.query(), told("qstat-f-json-all"))
+    """All jobs are asked for with one command, without the history."""
+    jobs, commands = hold(PBS.query(), saved("qstat-f-json-all"))
     assert [list(BULK)] == commands
     assert [f"{number}.pbslab" for number in range(1, 11)] == list(jobs)
     assert (
@@ -255,14 +253,14 @@ def test_all_jobs() -> None:
 
 
 def test_no_jobs() -> None:
-    """Of none there is no "Jobs" at all."""
+    """If there is no job, the JSON has no "Jobs"."""
     text = _dump({"timestamp": 1, "pbs_version": "23.06.06", "pbs_server": "pbslab"}) + "\n"
     assert {} == PBS.read_status(Reply(BULK, 0, text))
 
 
 def test_a_job_that_has_ended() -> None:
-    """By id PBS tells how; qdel's signal is a cancellation."""
-    jobs, commands = hold(PBS.query(["1.pbslab"]), told("qstat-f-json-x-finished"))
+    """By its id, PBS reports how a job ended; the signal of qdel is a cancellation."""
+    jobs, commands = hold(PBS.query(["1.pbslab"]), saved("qstat-f-json-x-finished"))
     assert [[*BULK, "-x", "1.pbslab"]] == commands
     assert JobInfo(owner="alice", state=JobState.CANCELED, native_state="F") == jobs["1.pbslab"]
 
@@ -301,7 +299,7 @@ def test_a_job_that_has_ended() -> None:
     ],
 )
 def test_ends(attributes: dict[str, Any], expected: tuple[JobState, str, int | None]) -> None:
-    """Exit codes: the Reference Guide's table; 91 to 93 are job.h's."""
+    """Exit codes are those of the Reference Guide, and the substates 91 to 93 those of job.h."""
     info = one("F", **attributes)
     assert expected == (info.state, info.message, info.exit_code)
 
@@ -316,13 +314,13 @@ def test_ends(attributes: dict[str, Any], expected: tuple[JobState, str, int | N
     ],
 )
 def test_states(word: str, expected: JobState) -> None:
-    """PBS's letters; one that it adds later is UNKNOWN, and kept as it was said."""
+    """PBS's letters are known; a letter of a later release means UNKNOWN and is kept."""
     info = one(word)
     assert (expected, word) == (info.state, info.native_state)
 
 
 def test_a_job_that_is_taken_down() -> None:
-    """E is the end, unless the job is run again (substates of job.h)."""
+    """A job in the state E is ending, unless its substate says that it will run again (job.h)."""
     assert one("E", substate=50).ending
     assert not one("E", substate=60).ending
     assert not one("R").ending
@@ -342,19 +340,19 @@ def test_a_job_that_is_taken_down() -> None:
     ],
 )
 def test_reasons(word: str, attributes: dict[str, Any], expected: str) -> None:
-    """The scheduler's comment, without what is no reason."""
+    """The reason is the scheduler's comment, unless it is about an earlier run."""
     assert expected == one(word, **attributes).message
 
 
 def test_a_job_that_can_not_be_started_is_stuck() -> None:
-    """After twenty times PBS holds it, and nobody would ever know."""
+    """A job that PBS holds after twenty attempts is stuck, so that its user learns of it."""
     info = one("H", Hold_Types="s", comment="job held, too many failed attempts to run")
     assert (True, JobState.HELD) == (info.stuck, info.state)
     assert "job held, too many failed attempts to run" == info.message
 
 
 def test_an_estimated_start() -> None:
-    """As qstat writes it, and not at all if PBS can't tell."""
+    """The estimated start is read, and left out if PBS has none."""
     estimated = {"exec_vnode": "(n1:ncpus=1)", "start_time": "Mon Nov  2 09:05:00 2026"}
     assert epoch("2026-11-02T09:05") == one("Q", estimated=estimated).estimated_start
     assert one("Q", estimated={"start_time": "UNKNOWN"}).estimated_start is None
@@ -362,7 +360,7 @@ def test_an_estimated_start() -> None:
 
 
 def test_positions_follow_priority_within_a_queue() -> None:
-    """The highest priority first, then who came first."""
+    """Waiting jobs are numbered by priority, and then by the time of submission."""
     at = "Sun Nov 22 19:32:1{} 2026"
     jobs = bulk(
         ("9.pbslab", job("Q", Priority=0, qtime=at.format(8))),
@@ -375,7 +373,7 @@ def test_positions_follow_priority_within_a_queue() -> None:
 
 
 def test_the_first_host() -> None:
-    """A job on several hosts listens on the first."""
+    """A job on several hosts has the first one."""
     for text in ("n1/0*4+n2/0*4", "n1/1", "n1/0+n1/1"):
         assert "n1" == one("R", exec_host=text).exec_host
     assert "" == one("Q", exec_host="n1/0").exec_host
@@ -385,21 +383,21 @@ def test_the_first_host() -> None:
 
 
 def test_an_unknown_job_beside_another() -> None:
-    """The exit status is that of one of them; each is listed or named."""
-    jobs, commands = hold(PBS.query(["1.pbslab", "999999"]), told("qstat-two-one-unknown"))
+    """Of several ids each is listed or named as unknown; the exit status is that of one of them."""
+    jobs, commands = hold(PBS.query(["1.pbslab", "999999"]), saved("qstat-two-one-unknown"))
     assert (["1.pbslab"], 1) == (list(jobs), len(commands))
 
 
 @pytest.mark.parametrize("name", ["qstat-unknown", "qstat-finished-without-x"])
 def test_what_is_unknown_or_ended(name: str) -> None:
-    """The server says that there is no such job, or none any more: it isn't in the result."""
+    """A job that the server does not know, or no longer knows, is missing from the result."""
     job_id = saved(name).stderr.split(".pbslab")[0].split()[-1] + ".pbslab"
-    jobs, _ = hold(PBS.query([job_id]), told(name))
+    jobs, _ = hold(PBS.query([job_id]), saved(name))
     assert {} == jobs
 
 
 def test_a_server_without_history() -> None:
-    """It exits with 0 and lists nothing, as if there were no such job: it is asked again."""
+    """A server without history, which lists nothing, is asked once more without it."""
     head = _dump({"timestamp": 1, "pbs_version": "20.0.1", "pbs_server": "pbslab"})
     refusal = (head, "qstat: job_history_enable is set to false 1.pbslab\n", 0)
     alive = (listing(("1.pbslab", job())), "", 0)
@@ -409,15 +407,15 @@ def test_a_server_without_history() -> None:
 
 
 def test_history_can_be_left_alone() -> None:
-    """A setting spares the question."""
+    """With the setting, the history is not asked for."""
     jobs, commands = hold(
-        Pbs(pbs_job_history=False).query(["1.pbslab"]), told("qstat-finished-without-x")
+        Pbs(pbs_job_history=False).query(["1.pbslab"]), saved("qstat-finished-without-x")
     )
     assert ({}, [[*BULK, "1.pbslab"]]) == (jobs, commands)
 
 
 def test_a_qstat_that_lists_only_the_first() -> None:
-    """openpbs#2672: the others are asked for one by one, not taken for gone."""
+    """If qstat lists only the first job (openpbs#2672), the others are asked for one by one."""
     first, second = ("10.lab", job()), ("11.lab", job("Q"))
     jobs, commands = hold(
         PBS.query(["10.lab", "11.lab", "12.lab"]),
@@ -443,20 +441,20 @@ def test_a_qstat_that_lists_only_the_first() -> None:
     ],
 )
 def test_silence_is_no_answer(answer: tuple[str, str, int]) -> None:
-    """A job is gone only if the server says so of this job."""
+    """A job that the answer does not mention makes the answer an error."""
     with pytest.raises(SchedulerUnavailable):
         hold(PBS.query(["10.lab"]), answer)
 
 
 def test_a_server_that_goes_away_between_two_jobs() -> None:
-    """The last status hides the first: 153, but nothing was said of the other job."""
+    """If the server goes away between two jobs, the answer is an error, whatever its status."""
     errors = "qstat: cannot connect to server lab (errno=111)\nqstat: Unknown Job Id 11.lab\n"
     with pytest.raises(SchedulerUnavailable):
         hold(PBS.query(["10.lab", "11.lab"]), ("", errors, 153), ("", errors, 255))
 
 
 def test_ids_are_compared_by_their_numbers() -> None:
-    """The server's name may be longer on one side; the result has the ids as asked."""
+    """The result has the ids as asked, even if the server's name is longer on one side."""
     jobs, _ = hold(
         PBS.query(["10.lab", "11"]), (listing(("10.lab.x.org", job()), ("11.lab", job())), "", 0)
     )
@@ -464,7 +462,7 @@ def test_ids_are_compared_by_their_numbers() -> None:
 
 
 def test_marks() -> None:
-    """The caller's jobs, then these in full; another's mark counts for nothing."""
+    """Marks are read from the caller's jobs in full; another user's job does not count."""
     mine = job(Variable_List={"UNISPAWNER_MARK": MARK, "A": "1"})
     other = {**job(Variable_List={"UNISPAWNER_MARK": "f" * 16}), "Job_Owner": "eve@lab"}
     plain = job(Variable_List={"UNISPAWNER_MARK": "no"})
@@ -480,7 +478,7 @@ def test_marks() -> None:
 
 
 def test_a_mark_that_two_jobs_have_is_nobodys() -> None:
-    """A user may copy it; which one is ours can't be told."""
+    """If two jobs have the same mark, because it was copied, none counts."""
     twin = job(Variable_List={"UNISPAWNER_MARK": MARK})
     assert {} == PBS.read_marks(Reply(BULK, 0, listing(("7.lab", twin), ("8.lab", twin))))
 
@@ -502,7 +500,9 @@ def test_a_mark_that_two_jobs_have_is_nobodys() -> None:
     ],
 )
 def test_a_value_forges_nothing(value: Any) -> None:
-    """cJSON escapes text; a value that is JSON itself becomes an object of its own (pbs_json.c)."""
+    """A value can't forge an attribute: cJSON escapes text, and JSON becomes an object of its
+    own.
+    """
     jobs = bulk(
         ("1.lab", job(Account_Name=value, Job_Name=value, Variable_List={"A": value})),
         ("2.lab", job()),
@@ -513,7 +513,7 @@ def test_a_value_forges_nothing(value: Any) -> None:
 
 
 def test_ids_and_attributes_that_come_twice_are_refused() -> None:
-    """Which one is true can't be told; the others are still read."""
+    """A job whose id or attribute comes twice is left out; the others are read."""
     text = listing(("1.lab", job()), ("1.lab", job("F")), ("2.lab", job()), ("3.lab", job()))
     text = text.replace(
         '"3.lab":\t{', '"3.lab":\t{\n\t\t\t"exec_host":\t"n9/0","exec_host":\t"n1/0",'
@@ -522,14 +522,14 @@ def test_ids_and_attributes_that_come_twice_are_refused() -> None:
 
 
 def test_a_job_without_owner_or_state_is_passed_over() -> None:
-    """Nothing is said of it; the others are still read."""
+    """A job without owner or state is left out; the others are read."""
     assert ["3.lab"] == list(
         bulk(("1.lab", {"job_state": "R"}), ("2.lab", {"Job_Owner": "a@b"}), ("3.lab", job()))
     )
 
 
 def test_a_job_that_can_not_be_read_hides_no_other() -> None:
-    """A variable of two thousand brackets is more than json can read: job by job, then."""
+    """A job with two thousand brackets, which json can't read, does not hide the others."""
     text = listing(("1.lab", job(A="DEEP")), ("2.lab", job("Q")), ("3.lab", job()))
     text = text.replace('"DEEP"', "[" * 100_000 + "]" * 100_000)
     assert ["2.lab", "3.lab"] == list(PBS.read_status(Reply(BULK, 0, text)))
@@ -538,7 +538,7 @@ def test_a_job_that_can_not_be_read_hides_no_other() -> None:
 
 @pytest.mark.parametrize("length", [1, 50, 2000, 9000, -3, -5])
 def test_a_cut_off_answer_is_no_answer(length: int) -> None:
-    """A job that is not there for that must not be missed."""
+    """A cut-off answer is an error, so that the jobs that it lacks are not missed."""
     text = saved("qstat-f-json-all").stdout[:length]
     with pytest.raises(SchedulerUnavailable):
         PBS.read_status(Reply(BULK, 0, text))
@@ -573,7 +573,7 @@ HANDMADE = """\
 
 
 def dsv(command: list[str], *jobs: dict[str, str]) -> str:
-    """Write what ``qstat -f -F dsv`` does (qstat.c, display_statjob and prt_attr)."""
+    """Return what ``qstat -f -F dsv`` prints (qstat.c, display_statjob and prt_attr)."""
     delimiter = command[command.index("-D") + 1]
     return "".join(
         f"Job Id: {number}.pbslab"
@@ -595,7 +595,7 @@ ROW = {
 
 
 def test_older_releases_are_asked_for_lines() -> None:
-    """Their JSON can be forged, so its jobs aren't looked at; nobody knows the delimiter."""
+    """If JSON may be forged, jobs are asked for in lines with a random delimiter."""
     jobs, commands = hold(PBS.query(), (HANDMADE, "", 0), lambda command: dsv(command, ROW, ROW))
     delimiter = commands[1][-1]
     assert [list(BULK), ["qstat", "-f", "-F", "dsv", "-D", delimiter]] == commands
@@ -611,7 +611,7 @@ def test_older_releases_are_asked_for_lines() -> None:
 
 
 def test_older_releases_by_id() -> None:
-    """Ids and the history are asked for, too, and marks are found."""
+    """In lines, too, ids, the history and marks are asked for."""
     jobs, commands = hold(
         PBS.query(["1.pbslab"]), (HANDMADE, "", 0), lambda command: dsv(command, ROW)
     )
@@ -628,7 +628,7 @@ def test_older_releases_by_id() -> None:
 
 @pytest.mark.parametrize("change", ["cut", "head", "twice"])
 def test_lines_of_another_shape(change: str) -> None:
-    """A cut-off answer is none; a job with an attribute twice is refused."""
+    """A cut-off answer in lines is an error; a job with an attribute twice is left out."""
 
     def answer(command: list[str]) -> str:
         text = dsv(command, ROW, ROW)
@@ -671,18 +671,18 @@ def test_lines_of_another_shape(change: str) -> None:
     ],
 )
 def test_what_errors_mean(stderr: str, status: int, expected: Meaning) -> None:
-    """By their words, and by the server's error number modulo 256 where they say nothing."""
+    """Errors are recognised by their words, or by the server's error number modulo 256."""
     assert expected is PBS.meaning(Reply(("x",), status, "", stderr))
 
 
 def test_what_jobs_say_is_no_error() -> None:
-    """A comment may hold any word; the errors are elsewhere."""
+    """Words in a job's comment are not taken for an error message."""
     text = listing(("1.lab", job(comment="Connection refused")))
     assert Meaning.GONE is PBS.meaning(Reply(BULK, 153, text, "qstat: Unknown Job Id 9.lab"))
 
 
 def test_another_users_job() -> None:
-    """It can't be cancelled, and PBS's words say so."""
+    """The error for another user's job has PBS's words."""
     error = PBS.cancel_error(saved("qdel-not-owner"))
     assert isinstance(error, CancelError)
     assert "Unauthorized Request" in error.output
@@ -690,14 +690,14 @@ def test_another_users_job() -> None:
 
 
 def test_a_refused_submission() -> None:
-    """A server that is down isn't a refusal."""
+    """A refusal has qsub's words; a server that is down is not a refusal."""
     assert SubmitError is type(PBS.submit_error(Reply(("qsub",), 170, "", "qsub: Unknown queue")))
     down = Reply(("qsub",), 1, "", "qsub: cannot connect to server lab (errno=111)")
     assert SchedulerUnavailable is type(PBS.submit_error(down))
 
 
 def test_who_is_it() -> None:
-    """TORQUE, Grid Engine and Slurm have a qstat, too."""
+    """PBS is recognised by qstat --version, which TORQUE, Grid Engine and Slurm have as well."""
     import re
 
     assert re.search(PBS.identity, "pbs_version = 23.06.06\n", re.MULTILINE)
@@ -791,7 +791,7 @@ n3
 
 
 def test_the_inventory() -> None:
-    """Queues with their own limits or the server's; hosts, not vnodes; what is down is not idle."""
+    """Queues have their own limits or the server's; nodes are hosts with the sums of vnodes."""
     inventory, commands = hold(PBS.inventory(), (QUEUES, "", 0), (SERVER, "", 0), (NODES, "", 0))
     assert [["qstat", "-Q", "-f"], ["qstat", "-B", "-f"], ["pbsnodes", "-a", "-v"]] == commands
     assert (
@@ -815,7 +815,7 @@ def test_the_inventory() -> None:
 
 
 def test_a_server_without_nodes() -> None:
-    """pbsnodes fails then; there are queues all the same."""
+    """If there are no nodes, pbsnodes fails, and the queues are still listed."""
     answers = [(QUEUES, "", 0), (SERVER, "", 0), ("", "pbsnodes: Server has no node list\n", 1)]
     inventory, _ = hold(PBS.inventory(), *answers)
     assert ((), 2) == (inventory.nodes, len(inventory.queues))
@@ -823,7 +823,7 @@ def test_a_server_without_nodes() -> None:
 
 @pytest.mark.parametrize("bad", [0, 1, 2])
 def test_an_inventory_that_can_not_be_read(bad: int) -> None:
-    """An empty cluster isn't concluded from garbage."""
+    """Output of another form is an error, not an empty cluster."""
     answers = [(QUEUES, "", 0), (SERVER, "", 0), (NODES, "", 0)]
     for wrong in (("what is this?\n", "", 0), ("", "cannot connect to server\n", 255)):
         with pytest.raises(SchedulerUnavailable):
@@ -841,7 +841,7 @@ def test_an_inventory_that_can_not_be_read(bad: int) -> None:
     ],
 )
 def test_sizes(text: str, expected: int | None) -> None:
-    """pbs_resources(7B): bytes or words of eight, times 1024."""
+    """Sizes are in bytes or in words of 8 bytes, with binary units (pbs_resources(7B))."""
     assert expected == read_size(text)
 
 
@@ -850,7 +850,7 @@ def test_sizes(text: str, expected: int | None) -> None:
     [("00:10:00", 600), ("100:00:01", 360001), ("90", 90), ("1:30", 90), ("x", None), ("", None)],
 )
 def test_durations(text: str, expected: int | None) -> None:
-    """[[HH:]MM:]SS."""
+    """Lengths of time have the form [[HH:]MM:]SS."""
     assert expected == ((found := read_duration(text)) and int(found.total_seconds()))
 
 
@@ -858,13 +858,13 @@ def test_durations(text: str, expected: int | None) -> None:
     "text", ["", "UNKNOWN", "Sun Foo 22 19:32:18 2026", "Sun Feb 30 00:00:00 2026"]
 )
 def test_times_that_are_none(text: str) -> None:
-    """Never an error."""
+    """A time that can't be read is left out and is not an error."""
     assert read_time(text) is None
 
 
 @pytest.mark.parametrize("depth", [10, 450, 700])
 def test_a_value_nested_without_end_hides_no_other_job(depth: int) -> None:
-    """An environment variable's value is the user's own, and some releases print it as JSON."""
+    """A variable's value with endless brackets, printed as JSON, does not hide other jobs."""
     deep = '{"a":' * depth + "1" + "}" * depth
     job = '"Job_Owner": "{0}@h", "job_state": "R", "queue": "q"'
     text = (

@@ -20,5 +20,5 @@ from unispawner.schedulers.reading import keep_unique
 def test_what_comes_twice_does_not_count(
     pairs: list[tuple[str, str | None]], expected: dict[str, str]
 ) -> None:
-    """A forged row can hide a job, but can't take its place."""
+    """If a key comes twice, neither value counts: a forged row can't replace another job's."""
     assert expected == keep_unique(pairs)

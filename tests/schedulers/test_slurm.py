@@ -1,4 +1,4 @@
-"""Slurm: the script, and everything its commands have been seen to print (tests/outputs/slurm)."""
+"""Slurm: the script, and the saved output of its commands (tests/outputs/slurm)."""
 
 import re
 import shlex
@@ -95,13 +95,13 @@ def epoch(text: str) -> float:
 
 
 def test_the_script_of_a_full_job() -> None:
-    """Every field reaches the script, line by line, and no secret does."""
+    """The script has every field, line by line, and no secret."""
     script = render_script(FULL, SLURM, environment_file="/home/ada/env", standard_input="print()")
     assert SCRIPT.splitlines() == script.splitlines()
 
 
 def test_the_directives_of_an_empty_job() -> None:
-    """All that isn't asked for is left to the site."""
+    """A job that asks for nothing gets only the directives that every job has."""
     expected = [
         "#SBATCH --job-name=jupyter",
         "#SBATCH --open-mode=append",
@@ -124,13 +124,13 @@ def test_the_directives_of_an_empty_job() -> None:
     ],
 )
 def test_memory_is_by_node_and_rounded_up(given: dict[str, int], expected: str) -> None:
-    """PSI/J's memory is the job's; sbatch's --mem is each node's."""
+    """The job's memory is divided by its nodes, because sbatch's --mem counts for each node."""
     spec = JobSpec(resources=ResourceSpec(**given))  # type: ignore[arg-type]
     assert f"#SBATCH {expected}" in SLURM.directives(spec)
 
 
 def test_no_gpus_is_no_directive() -> None:
-    """Zero GPUs must not ask for a GPU node."""
+    """Zero GPUs are not requested."""
     spec = JobSpec(resources=ResourceSpec(gpu_cores_per_process=0))
     assert not any("gpu" in line for line in SLURM.directives(spec))
 
@@ -139,7 +139,7 @@ def test_no_gpus_is_no_directive() -> None:
 
 
 def test_the_bulk_query_asks_for_nothing_that_a_user_can_write() -> None:
-    """A job's name with a line break in it could forge another's row (FACTS, the boundary)."""
+    """The query asks for nothing that users write: a line break in a name could forge a row."""
     fields = re.findall(r"%\.?\d*(\w)", QUERY[QUERY.index("-o") + 1])
     # squeue(1): comment, name, command, work directory, dependency, features, node list, licences.
     written_by_users = set("kjoZEfnwW")
@@ -148,18 +148,18 @@ def test_the_bulk_query_asks_for_nothing_that_a_user_can_write() -> None:
 
 
 def test_the_query_shows_all_partitions_users_and_states() -> None:
-    """Hidden partitions and jobs that have just ended, too."""
+    """The query lists hidden partitions, all users, and jobs that have just ended."""
     assert ("squeue", "-h", "-a", "-t", "all") == QUERY[:5]
     assert [*QUERY, "-j", "1,2"] == SLURM.status_command(["1", "2"])
 
 
 def test_the_mark_query_asks_for_the_callers_own_jobs() -> None:
-    """Another user's comment can't claim a mark."""
+    """Marks are read from the caller's jobs only, so that no other user can claim one."""
     assert "--me" in SLURM.mark_command()
 
 
 def test_marks_are_read() -> None:
-    """As squeue prints comments; a job without one has (null)."""
+    """Marks are read from squeue's comments; a job without a comment has (null)."""
     text = f"7 (null)\n8 unispawner:{MARK}\n9 unispawner:fedcba9876543210\n"
     text += "6 2unispawner:00112233445566ff\n"
     expected = {MARK: "8", "fedcba9876543210": "9"}
@@ -177,7 +177,7 @@ SAME_FORMAT = [
 
 @pytest.mark.parametrize("name", SAME_FORMAT)
 def test_every_saved_answer_is_read(name: str) -> None:
-    """Each row becomes a job with its owner and a known state; an error is an error."""
+    """Each row becomes a job with an owner and a known state; an error stays an error."""
     reply = saved(name)
     if reply.exit_status and "Invalid job id" not in reply.stderr:
         with pytest.raises(SchedulerUnavailable):
@@ -192,12 +192,12 @@ def test_every_saved_answer_is_read(name: str) -> None:
 
 
 def test_there_are_saved_answers() -> None:
-    """The test above has something to read."""
+    """There are saved answers for the test above."""
     assert len(SAME_FORMAT) >= 8
 
 
 def test_a_running_job() -> None:
-    """Host, start and expected end; no position."""
+    """A running job has host, start and expected end, but no position."""
     assert (
         JobInfo(
             owner="alice",
@@ -212,7 +212,7 @@ def test_a_running_job() -> None:
 
 
 def test_a_waiting_job() -> None:
-    """Reason in plain words, estimated start and position; no host, no end."""
+    """A waiting job has reason, estimated start and position, but no host and no end."""
     assert (
         JobInfo(
             owner="alice",
@@ -228,13 +228,13 @@ def test_a_waiting_job() -> None:
 
 @pytest.mark.parametrize("text", ["N/A", "Unknown", "", "NONE", "0001-01-01T00:00:00", "9999-99"])
 def test_a_time_that_is_none(text: str) -> None:
-    """A start that isn't estimated is None, never an error."""
+    """A start that is not estimated is None, and never an error."""
     start = one(f"1|alice|PENDING|None|n/a|debug|1|{text}|{text}").estimated_start
     assert start is None or start < 0
 
 
 def test_positions_follow_priority_within_a_partition() -> None:
-    """The highest priority starts first, the first submitted among equals."""
+    """Waiting jobs are numbered by priority, and then by the order of submission."""
     jobs = SLURM.read_status(
         rows(
             "9|bob|PENDING|Priority|n/a|debug|50|N/A|N/A",
@@ -250,13 +250,13 @@ def test_positions_follow_priority_within_a_partition() -> None:
 
 
 def test_an_odd_priority_is_no_error() -> None:
-    """Whatever stands there, the job is still told."""
+    """A job whose priority can't be read is still listed."""
     assert 1 == one("1_[2-9%3]|alice|PENDING|None|n/a|debug|?|N/A|N/A").queue_position
 
 
 @pytest.mark.parametrize("reason", ["JobHeldUser", "JobHeldAdmin", "launch failed requeued held"])
 def test_held_jobs(reason: str) -> None:
-    """Slurm calls a held job pending; its reason tells."""
+    """A job whose reason is a hold is held, although Slurm calls it pending."""
     info = one(f"1|alice|PENDING|{reason}|n/a|debug|0|N/A|N/A")
     assert (JobState.HELD, REASONS[reason]) == (info.state, info.message)
 
@@ -278,13 +278,13 @@ def test_held_jobs(reason: str) -> None:
     ],
 )
 def test_states(word: str, expected: JobState) -> None:
-    """squeue(1)'s words; one that it adds later is UNKNOWN, and kept as it was said."""
+    """squeue(1)'s words are known; a word of a later release means UNKNOWN and is kept."""
     info = one(f"1|alice|{word}|None|node1|debug|1|N/A|N/A")
     assert (expected, word) == (info.state, info.native_state)
 
 
 def test_a_completing_job_is_not_over() -> None:
-    """A requeued job passes through COMPLETING, too; a new report mustn't count meanwhile."""
+    """A completing job is ending but has not ended, because a requeued job passes through that."""
     jobs = SLURM.read_status(saved("squeue-bulk-completing"))
     assert (JobState.RUNNING, True) == (jobs["36"].state, jobs["36"].ending)
     assert not one("1|alice|RUNNING|None|node1|debug|1|N/A|N/A").ending
@@ -302,25 +302,25 @@ def test_a_completing_job_is_not_over() -> None:
     ],
 )
 def test_reasons(reason: str, expected: str) -> None:
-    """Plain words for the common ones, Slurm's own for the others."""
+    """Common reasons are in plain words, and others in Slurm's words."""
     assert expected == one(f"1|alice|PENDING|{reason}|n/a|debug|1|N/A|N/A").message
 
 
 @pytest.mark.parametrize("reason", ["Resources", "Priority", "BeginTime", "JobHeldUser"])
 def test_a_job_that_has_ended_does_not_wait(reason: str) -> None:
-    """squeue keeps the last reason of a job cancelled in the queue: it isn't why it ended."""
+    """A cancelled job has no reason: squeue keeps the one for which it waited."""
     assert "" == one(f"1|alice|CANCELLED|{reason}|n/a|debug|1|N/A|N/A").message
 
 
 @pytest.mark.parametrize("name", ["squeue-private-data-by-id", "squeue-unknown"])
 def test_an_unknown_id_is_simply_missing(name: str) -> None:
-    """squeue fails if it knows none of the ids: an answer, no error."""
+    """If squeue knows none of the ids and fails, the result is empty."""
     assert {} == SLURM.read_status(saved(name))
 
 
 @pytest.mark.parametrize("name", ["squeue-ctld-down", "squeue-ctld-hangs"])
 def test_a_controller_that_is_down_is_no_answer(name: str) -> None:
-    """It says nothing about any job, and the error carries squeue's words."""
+    """A controller that is down raises an error with squeue's words."""
     with pytest.raises(SchedulerUnavailable, match=r"slurm_load_jobs error: ") as caught:
         SLURM.read_status(saved(name))
     assert 1 == caught.value.exit_status
@@ -338,13 +338,13 @@ def test_a_controller_that_is_down_is_no_answer(name: str) -> None:
     ],
 )
 def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
-    """A cut-off or garbled answer isn't read in part."""
+    """A cut-off or garbled answer is refused as a whole."""
     with pytest.raises(SchedulerUnavailable):
         SLURM.read_status(rows(text))
 
 
 def test_empty_answers() -> None:
-    """No job at all is an answer."""
+    """Output without rows is an answer without jobs."""
     assert {} == SLURM.read_status(saved("squeue-bulk-empty"))
     assert {} == SLURM.read_status(rows("", "  "))
 
@@ -354,7 +354,7 @@ def test_empty_answers() -> None:
 
 @pytest.mark.parametrize("path", sorted(OUTPUTS.glob("sbatch-*")), ids=lambda path: str(path.name))
 def test_every_saved_submission(path: Path) -> None:
-    """A controller that is down isn't a refusal; every refusal carries sbatch's own words."""
+    """A controller that is down is not a refusal; every refusal has sbatch's own words."""
     reply = read_saved_reply(path)
     if reply.exit_status == 0:
         assert SLURM.job_id.fullmatch(reply.stdout.strip())
@@ -375,7 +375,7 @@ def test_every_saved_submission(path: Path) -> None:
     ],
 )
 def test_every_saved_cancellation(name: str, expected: type[Exception] | None) -> None:
-    """A job that is gone is no error; another user's is one; so is a controller that is down."""
+    """It is an error if the controller is down or the job another user's, but not if it ended."""
     error = SLURM.cancel_error(saved(name))
     assert expected is (None if error is None else type(error))
 
@@ -395,12 +395,12 @@ def test_every_saved_cancellation(name: str, expected: type[Exception] | None) -
     ],
 )
 def test_what_errors_mean(text: str, expected: Meaning) -> None:
-    """By their texts: exit statuses don't tell them apart."""
+    """Errors are recognised by their texts: exit statuses do not distinguish them."""
     assert expected is SLURM.meaning(Reply(("x",), 1, "", text))
 
 
 def test_the_scheduler_is_the_one_of_its_name() -> None:
-    """Its commands are what a submit host must have."""
+    """The scheduler "slurm" needs the commands of Slurm."""
     assert isinstance(SLURM, Slurm)
     assert ("sbatch", "squeue", "scancel") == SLURM.commands
     assert "|" in shlex.join(QUERY)

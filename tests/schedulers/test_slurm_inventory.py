@@ -24,20 +24,20 @@ def read(name: str) -> Inventory:
 
 
 def scontrol(name: str) -> list[dict[str, str]]:
-    """What scontrol said of the same nodes at the same moment."""
+    """Return what scontrol printed about the same nodes at the same moment."""
     lines = read_saved_reply(OUTPUTS / name).stdout.splitlines()
     return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
 
 
 def test_the_command_is_the_one_that_was_captured() -> None:
-    """What is read here is what Slurm prints when it is asked so."""
+    """The saved output is that of the command that is run."""
     command = next(Slurm().inventory())
     for name in ("sinfo-inventory", "sinfo-inventory-busy"):
         assert tuple(command) == read_saved_reply(OUTPUTS / name).command
 
 
 def test_how_many_jobs_there_are() -> None:
-    """Of an array each one; one that may go to several partitions waits in each of them."""
+    """Each task of an array counts; a job for several partitions waits in each of them."""
     dialogue = Slurm().inventory()
     next(dialogue)
     asked = dialogue.send(read_saved_reply(OUTPUTS / "sinfo-inventory"))
@@ -50,7 +50,7 @@ def test_how_many_jobs_there_are() -> None:
 
 
 def test_nodes_are_known_without_the_jobs() -> None:
-    """A squeue that is refused, or does not end, costs the numbers of jobs, and nothing else."""
+    """If squeue fails, only the numbers of jobs are unknown."""
     for answer in (read_saved_reply(OUTPUTS / "squeue-ctld-down"), AgentError("took too long")):
         dialogue = Slurm().inventory()
         next(dialogue)
@@ -62,7 +62,7 @@ def test_nodes_are_known_without_the_jobs() -> None:
 
 @pytest.mark.parametrize("moment", ["", "-busy"])
 def test_nodes_are_as_scontrol_has_them(moment: str) -> None:
-    """Cores, GPUs and memory, in all and idle; partitions; whether a job could start."""
+    """Cores, GPUs, memory, partitions and availability agree with scontrol's."""
     found = {node.name: node for node in read(f"sinfo-inventory{moment}").nodes}
     rows = scontrol(f"scontrol-nodes{moment}")
     assert [row["NodeName"] for row in rows] == list(found)
@@ -80,7 +80,7 @@ def test_nodes_are_as_scontrol_has_them(moment: str) -> None:
 
 
 def test_a_cluster_at_work() -> None:
-    """One of two GPUs in use on node1, node2 down, node4 drained."""
+    """Of node1 one of two GPUs is in use; node2 is down and node4 drained."""
     nodes = {node.name: node for node in read("sinfo-inventory-busy").nodes}
     assert {"node1": True, "node2": False, "node3": True, "node4": False} == {
         name: node.available for name, node in nodes.items()
@@ -94,7 +94,7 @@ def test_a_cluster_at_work() -> None:
 
 
 def test_partitions() -> None:
-    """The default, and how long a job may run; no limit is none."""
+    """Partitions have the default and their time limits; no limit is None."""
     queues = read("sinfo-inventory").queues
     assert [("debug", True), ("long", False), ("small", False)] == [
         (queue.name, queue.default) for queue in queues
@@ -106,7 +106,7 @@ def test_partitions() -> None:
 
 
 def changed(*pairs: tuple[str, str]) -> Inventory:
-    """Read what was captured, with words in it that others' Slurm prints (sinfo(1))."""
+    """Read the saved output with other words in it, which sinfo(1) lists."""
     text = read_saved_reply(OUTPUTS / "sinfo-inventory").stdout
     for old, new in pairs:
         assert old in text
@@ -128,7 +128,7 @@ def changed(*pairs: tuple[str, str]) -> Inventory:
     ],
 )
 def test_words_for_a_nodes_state(state: str, expected: bool) -> None:
-    """With the flags that may follow them: one that does not answer can start nothing."""
+    """A node's state may have flags; a node that does not answer is not available."""
     assert {expected} == {node.available for node in changed(("idle", state)).nodes}
 
 
@@ -145,7 +145,7 @@ def test_words_for_a_nodes_state(state: str, expected: bool) -> None:
     ],
 )
 def test_words_for_gpus(gres: str, expected: int) -> None:
-    """Several types, the sockets they are at, and other resources among them."""
+    """GPUs of several types are added; their sockets and other resources are ignored."""
     inventory = changed(("gpu:a100:2", gres))
     assert expected == {node.name: node.gpus for node in inventory.nodes}["node1"]
 
@@ -161,12 +161,12 @@ def test_words_for_gpus(gres: str, expected: int) -> None:
     ],
 )
 def test_words_for_a_time_limit(limit: str, expected: timedelta | None) -> None:
-    """Days, hours, minutes and seconds, from the right."""
+    """A time limit has days, hours, minutes and seconds."""
     assert expected == changed(("2:00:00", limit)).queues[0].max_duration
 
 
 def test_a_partition_with_limits_and_one_that_is_closed() -> None:
-    """The number of nodes of one job; ``down``, ``drain`` and ``inact`` start nothing."""
+    """A partition has its limit of nodes, and is not available if down, drained or inactive."""
     assert 4 == changed(("1-infinite", "1-4")).queues[0].max_nodes
     assert 1 == changed(("1-infinite", "1")).queues[0].max_nodes
     for word in ("down", "drain", "inact"):
@@ -174,7 +174,7 @@ def test_a_partition_with_limits_and_one_that_is_closed() -> None:
 
 
 def test_what_cannot_be_read_is_no_inventory() -> None:
-    """Not half of one: a form would offer half of a cluster."""
+    """Output that can't be read is an error, not half of a cluster."""
     reply = read_saved_reply(OUTPUTS / "sinfo-inventory")
     for text in ("<html>", reply.stdout + "slurm_load_partitions: oops\n"):
         dialogue = Slurm().inventory()
@@ -190,5 +190,5 @@ def test_what_cannot_be_read_is_no_inventory() -> None:
 
 
 def test_a_cluster_without_nodes() -> None:
-    """It answers; there is nothing."""
+    """Output without rows is an empty inventory."""
     assert Inventory() == read_inventory("")

@@ -1,4 +1,4 @@
-"""A set of templates as a scheduler: its script filled in, and what can't be asked for."""
+"""A set of templates as a scheduler: its filled-in script, and what a job can't ask for."""
 
 import re
 from datetime import timedelta
@@ -75,7 +75,7 @@ echo done
 
 @pytest.fixture
 def folder(empty_folder: Path) -> Path:
-    """A set of a site's own."""
+    """Return the folder of a site's own set."""
     (empty_folder / "dialect.ini").write_text(INI)
     (empty_folder / "job.sh").write_text(SCRIPT)
     return empty_folder
@@ -100,12 +100,12 @@ def refusal(template: Path | str, spec: JobSpec) -> str:
 
 
 def test_every_field(folder: Path) -> None:
-    """What a job asks for is in the words of the set; secrets are not in it."""
+    """The script expresses what a job asks for in the set's own words, and has no secret."""
     assert FILLED == render(folder, FULL)
 
 
 def test_jinja_has_the_same_fields(folder: Path) -> None:
-    """A script of Jinja's is filled in alike, and can ask whether a field is empty."""
+    """A Jinja script has the same fields, and can test whether a field is empty."""
     text = SCRIPT.replace("{", "{{").replace("}", "}}")
     (folder / "job.sh").write_text(text + "{% if not cluster %}echo ${HOME}{% endif %}\n")
     assert f"{FILLED}echo ${{HOME}}\n" == render(folder, FULL)
@@ -121,8 +121,9 @@ def test_jinja_has_the_same_fields(folder: Path) -> None:
     ],
 )
 def test_no_half_directive(attributes: dict[str, Any], queue: str, line: str | None) -> None:
-    """A directive whose fields are all empty is left out, and "@" goes with an empty field:
-    TORQUE refuses the job otherwise."""
+    """A directive whose fields are all empty is left out, and "@" before an empty field, too:
+    TORQUE would refuse the job.
+    """
     script = render("torque", JobSpec(queue_name=queue, custom_attributes=attributes))
     found = [one for one in script.splitlines() if one.startswith("#PBS -q")]
     assert ([line] if line else []) == found
@@ -135,25 +136,25 @@ def test_no_half_directive(attributes: dict[str, Any], queue: str, line: str | N
     "value", ["a b", "-l", "$(id)", "`id`", "a;id", "a'b", 'a"b', "{cmd}", "{{cmd}}", "é"]
 )
 def test_a_value_stays_one_word(template: str, value: str) -> None:
-    """None becomes another option, shell text or a field, in either kind of template."""
+    """In either kind of template, no value becomes another option, shell text or a field."""
     assert refusal(template, JobSpec(queue_name=value)).startswith("queue_name: ")
 
 
 @pytest.mark.parametrize("value", ["a b", "-l", "$(id)", "{cmd}"])
 def test_a_custom_attribute_stays_one_word(folder: Path, value: str) -> None:
-    """And the setting's name is told; only options may be several words."""
+    """A custom attribute must be one word, except template.options; the error has its name."""
     spec = JobSpec(custom_attributes={"template.site": value})
     assert f"template.site: {value!r} can't be written into a template" in refusal(folder, spec)
 
 
 def test_options_are_not_filled_in(folder: Path) -> None:
-    """Braces in a value are braces: what is written into a template is none itself."""
+    """Braces in a value are written as they are, and not filled in."""
     spec = JobSpec(custom_attributes={"template.options": "{cmd} {x}", "template.site": "lyon"})
     assert "{cmd} {x}" in render(folder, spec)
 
 
 def test_the_command_in_a_submit_description() -> None:
-    """HTCondor's quotes are doubled, and "$(" begins no macro of its own."""
+    """In a submit description, quotes are doubled for HTCondor, and "$(" begins no macro."""
     script = render(
         "htcondor", JobSpec(arguments=FULL.arguments, resources=ResourceSpec(memory=2**30))
     )
@@ -168,7 +169,7 @@ def test_the_command_in_a_submit_description() -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "spec", "told"),
+    ("template", "spec", "expected"),
     [
         ("torque", JobSpec(account="ml"), "account: "),
         ("gridengine", JobSpec(queue_name="q"), "queue_name: "),
@@ -180,35 +181,35 @@ def test_the_command_in_a_submit_description() -> None:
         ("pbs", JobSpec(duration=timedelta(hours=1)), "memory: "),
     ],
 )
-def test_what_the_script_has_no_place_for(template: str, spec: JobSpec, told: str) -> None:
-    """It is refused with the setting's name and the script's path; nothing is dropped."""
-    said = refusal(template, spec)
-    assert told in said
-    assert f"legacy_templates/{template}/" in said
+def test_what_the_script_has_no_place_for(template: str, spec: JobSpec, expected: str) -> None:
+    """What the script has no field for is refused with the setting's name and the script's path."""
+    message = refusal(template, spec)
+    assert expected in message
+    assert f"legacy_templates/{template}/" in message
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("nprocs", "template.nprocs: use cpu_cores_per_process instead"),
         ("cmd", "template.cmd can't be set"),
     ],
 )
-def test_what_is_said_elsewhere(name: str, told: str) -> None:
-    """An attribute takes no other setting's place, and never that of what is ours."""
-    assert told in refusal("slurm", JobSpec(custom_attributes={f"template.{name}": "4"}))
+def test_what_another_setting_expresses(name: str, expected: str) -> None:
+    """A custom attribute can't replace another setting, or a field that unispawner sets."""
+    assert expected in refusal("slurm", JobSpec(custom_attributes={f"template.{name}": "4"}))
 
 
 def test_a_field_that_there_is_not(folder: Path) -> None:
-    """A misspelt field is told with its line, and with the fields there are."""
+    """The error for an unknown field has its line and the known fields."""
     (folder / "job.sh").write_text("#!/bin/sh\n#B -q {queu}\n{cmd}\n")
-    said = refusal(folder, JobSpec())
-    assert f"template: {folder}/job.sh: there is no field 'queu', in '#B -q {{queu}}'; " in said
-    assert "the fields are account, cluster, cmd," in said
+    message = refusal(folder, JobSpec())
+    assert f"template: {folder}/job.sh: there is no field 'queu', in '#B -q {{queu}}'; " in message
+    assert "the fields are account, cluster, cmd," in message
 
 
 @pytest.mark.parametrize("text", ["#B -q {queue\n{cmd}\n", "{% if queue %}{{cmd}}\n"])
 def test_a_brace_left_open(folder: Path, text: str) -> None:
-    """No template at all is an error with the file's name, not a traceback."""
+    """An open brace is an error with the file's name."""
     (folder / "job.sh").write_text(text)
     assert f"template: {folder}/job.sh: " in refusal(folder, JobSpec())

@@ -1,4 +1,4 @@
-"""Sets of templates as read: those that come along, a site's own, and what can't be right."""
+"""Reading sets of templates: those of unispawner, a site's own, and wrong ones."""
 
 import re
 from datetime import timedelta
@@ -39,7 +39,7 @@ site = lyon
 
 @pytest.fixture
 def folder(empty_folder: Path) -> Path:
-    """A good set."""
+    """Return the folder of a correct set."""
     (empty_folder / "dialect.ini").write_text(INI)
     (empty_folder / "job.sh").write_text("#!/bin/sh\n#OAR -l mem={memory}\n{cmd}\n")
     (empty_folder / "submit").write_text("#!/bin/sh\n")
@@ -48,7 +48,7 @@ def folder(empty_folder: Path) -> Path:
 
 
 def refusal(folder: Path) -> str:
-    """What an administrator is told of a set, when the Hub is started."""
+    """Return the error that an administrator gets for a set when the Hub starts."""
     with pytest.raises(InvalidJobError) as caught:
         Template(template=str(folder)).check_set_up()
     return str(caught.value)
@@ -56,7 +56,7 @@ def refusal(folder: Path) -> str:
 
 @pytest.mark.parametrize("name", dialect.NAMES)
 def test_what_comes_along_is_complete(name: str) -> None:
-    """Each set can be read, is nobody's to change, and tells whose a job is."""
+    """Each set of unispawner can be read, is trusted, and finds the owners of jobs."""
     found = read_dialect(name)
     Template(template=name).check_set_up()
     assert name == Path(found.folder).name
@@ -64,7 +64,7 @@ def test_what_comes_along_is_complete(name: str) -> None:
 
 
 def test_a_sites_own_folder(folder: Path) -> None:
-    """It is found by its whole path; its own programs are called by theirs."""
+    """A set is found by its absolute path, and its programs get their full paths."""
     found = read_dialect(str(folder))
     Template(template=str(folder)).check_set_up()
     assert [f"{folder}/submit", "oarstat", "oardel"] == found.programs
@@ -72,8 +72,9 @@ def test_a_sites_own_folder(folder: Path) -> None:
 
 
 def test_the_example_of_the_page(folder: Path) -> None:
-    """docs/templates.md shows a set that is one, copied as it stands: it makes a script, and reads
-    what its program prints."""
+    """The set in docs/templates.md is correct as it stands: it makes a script, and reads the output
+    of its program.
+    """
     page = PAGE.read_text(encoding="utf-8")
     script = re.search(r"```\n(#!/bin/bash\n.*?)```", page, re.DOTALL)
     ini = re.search(r"```ini\n(.*?)```", page, re.DOTALL)
@@ -97,7 +98,7 @@ def test_the_example_of_the_page(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "expected"),
     [
         ("[fields]", "[colours]", "unknown section [colours]; known sections: script, commands"),
         (
@@ -135,17 +136,17 @@ def test_the_example_of_the_page(folder: Path) -> None:
         ("[script]\n", "", "File contains no section headers"),
     ],
 )
-def test_a_mistake_is_told(folder: Path, old: str, new: str, told: str) -> None:
-    """When the Hub starts, with the file's name and the text that can't be right."""
+def test_a_mistake(folder: Path, old: str, new: str, expected: str) -> None:
+    """A mistake is an error when the Hub starts, with the file's name and the text."""
     assert old in INI
     (folder / "dialect.ini").write_text(INI.replace(old, new))
-    said = refusal(folder)
-    assert f"template: {folder}/dialect.ini: " in said
-    assert told in said
+    message = refusal(folder)
+    assert f"template: {folder}/dialect.ini: " in message
+    assert expected in message
 
 
 def test_a_set_that_is_not_there(folder: Path) -> None:
-    """A typing error is told with the names there are; a missing file by its path."""
+    """The error for an unknown set lists the known ones; that for a missing file has its path."""
     with pytest.raises(InvalidJobError, match=f"no set 'torqe'. .* one of {dialect.NAMES[0]}, "):
         read_dialect("torqe")
     with pytest.raises(InvalidJobError, match="needs a set of templates"):
@@ -155,22 +156,22 @@ def test_a_set_that_is_not_there(folder: Path) -> None:
 
 
 def test_a_script_that_is_no_text(folder: Path) -> None:
-    """One that is saved in another encoding is told, instead of a traceback."""
+    """A script in another encoding is an error with its name."""
     (folder / "job.sh").write_bytes("# für alle\n".encode("latin-1"))
     assert f"{folder}/job.sh can't be read: it is not UTF-8" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["", "dialect.ini", "job.sh", "submit"])
 def test_what_others_can_change(folder: Path, name: str) -> None:
-    """The Hub runs what is written in a set: nobody else may write it, nor its programs."""
+    """A set that others can change is refused, since the Hub runs what is written there."""
     path = folder / name if name else folder
     path.chmod(path.stat().st_mode | 0o002)
-    said = refusal(folder)
-    assert f"template: {path} can be changed by others than root and the Hub's account" in said
+    message = refusal(folder)
+    assert f"template: {path} can be changed by others than root and the Hub's account" in message
 
 
 def test_a_link_to_what_others_can_change(folder: Path) -> None:
-    """Where a link leads to counts, too."""
+    """The target of a symbolic link must not be changeable by others either."""
     (folder / "elsewhere").touch()
     (folder / "elsewhere").chmod(0o777)
     (folder / "submit").unlink()
@@ -181,7 +182,7 @@ def test_a_link_to_what_others_can_change(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["dialect.ini", "job.sh", "submit"])
 def test_what_users_can_not_read(folder: Path, name: str) -> None:
-    """Their side submits by it: told at the start of the Hub, not at every user's."""
+    """A set that users can't read is an error when the Hub starts, not at every submission."""
     (folder / name).chmod(0o700)
     assert f"users can't read {folder / name}" in refusal(folder)
 
@@ -190,14 +191,14 @@ def test_what_users_can_not_read(folder: Path, name: str) -> None:
     "pattern", [r"\s+(\S+)$", r"\s+((?:[\w_-]+\.?)+)$", r"\s+?(\S+)", r"a\s+(\S+)"]
 )
 def test_a_pattern_and_the_one_that_stands_for_it(pattern: str) -> None:
-    """They find the same."""
+    """A pattern and its linear replacement find the same text."""
     for text in ("RUNNING  node1", "a  b.c  d.e", "node1", "a \n b"):
         was, found = (re.search(one, text) for one in (pattern, make_linear(pattern)))
         assert (was and was[1]) == (found and found[1])
 
 
 def test_a_host_that_takes_long_to_read() -> None:
-    """RemoteHost is its user's to change, and everybody's jobs are read on the event loop."""
+    """A long RemoteHost, which users can write, is read in linear time."""
     pattern = read_dialect("htcondor").all_jobs["exec_host"]
     for text, host in (("12 alice 2 slot1@node1", "node1"), (f"1 a 2 {'@' * 10**6} ", None)):
         found = re.search(make_linear(pattern), text, re.MULTILINE)

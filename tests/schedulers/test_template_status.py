@@ -1,7 +1,7 @@
-"""A set of templates as a scheduler: its commands' answers read.
+"""A set of templates as a scheduler: reading its commands' answers.
 
-The answers are real ones (tests/outputs), but for Moab's. Where another command printed them than
-the set's own, their values are put into the form of its columns.
+The answers are real ones (tests/outputs), except Moab's. If they were printed by another command
+than the set's own, their values are put into the columns of that command.
 """
 
 import json
@@ -38,7 +38,7 @@ not_found = no such
 
 @pytest.fixture
 def folder(empty_folder: Path) -> Path:
-    """A set without a command for everybody's jobs."""
+    """Return a set without a command for the jobs of all users."""
     (empty_folder / "dialect.ini").write_text(INI)
     (empty_folder / "job.sh").write_text("{cmd}\n")
     return empty_folder
@@ -68,7 +68,7 @@ def of_lsf() -> str:
 
 
 def of_pbs() -> str:
-    """As ``qstat -f -F dsv`` writes them, an attribute after the other."""
+    """Return attributes as ``qstat -f -F dsv`` prints them, one after the other."""
     names = ("pbs/qstat-fx-running", "pbs/qstat-fx-pending")
     jobs = [saved(name).stdout.strip().split("\n    ") for name in names]
     return "".join("|".join(line.replace(" = ", "=") for line in job) + "\n" for job in jobs)
@@ -99,7 +99,7 @@ SEEN: dict[str, tuple[str, dict[str, tuple[JobState, str]]]] = {
 
 @pytest.mark.parametrize("name", SEEN)
 def test_everybodys_jobs(name: str) -> None:
-    """One answer tells each job's owner, state and, where it runs, its host."""
+    """One answer has each job's owner and state and, if it runs, its host."""
     text, expected = SEEN[name]
     jobs = Template(template=name).read_status(Reply(("list",), 0, text))
     found = {job_id: (jobs[job_id].state, jobs[job_id].exec_host) for job_id in expected}
@@ -109,13 +109,13 @@ def test_everybodys_jobs(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["slurm", "htcondor", "lsf", "gridengine"])
 def test_nobody_has_a_job(name: str) -> None:
-    """An empty list is an answer: what was in it before is gone."""
+    """An empty list is an answer: jobs that were in an earlier one are gone."""
     text = saved("gridengine/qstat-xml-none").stdout if name == "gridengine" else ""
     assert {} == Template(template=name).read_status(Reply(("list",), 0, text))
 
 
 def test_half_an_answer_is_none() -> None:
-    """Grid Engine's and TORQUE's answers have an end: what is cut off would lose jobs."""
+    """A cut-off answer of Grid Engine or TORQUE is an error: it would lose jobs."""
     for name in ("gridengine", "torque"):
         text = SEEN[name][0].strip()
         with pytest.raises(SchedulerUnavailable):
@@ -123,14 +123,15 @@ def test_half_an_answer_is_none() -> None:
 
 
 def test_a_job_that_comes_twice_is_nobodys() -> None:
-    """A row can be forged by a name with a line break in it: neither is believed."""
+    """If a job comes twice, because a name with a line break forged a row, neither row counts."""
     reply = Reply(("squeue",), 0, "7 ada RUNNING node1\n7 eve RUNNING node2\n8 ada PENDING n/a\n")
     assert ["8"] == list(Template(template="slurm").read_status(reply))
 
 
 def test_slurm_tells_what_has_ended() -> None:
-    """A job that ends before it is seen for the first time is told as ended, however it ended: not
-    told at all, it would be waited for as one that the list does not have yet."""
+    """Slurm's list has jobs that have ended, in whatever way. Otherwise a job that ends before it
+    is seen for the first time would count as one that is not in the list yet.
+    """
     slurm = Template(template="slurm")
     assert ("-t", "all") == tuple(slurm.status_command()[3:5])
     jobs = slurm.read_status(Reply(("list",), 0, of_slurm("slurm/squeue-after-cancel")))
@@ -145,7 +146,7 @@ def test_slurm_tells_what_has_ended() -> None:
 
 
 def test_grid_engines_error_state_is_stuck() -> None:
-    """Eqw waits until an administrator mends it."""
+    """A job in the state Eqw is stuck until an administrator corrects it."""
     jobs = Template(template="gridengine").read_status(saved("gridengine/qstat-xml-states"))
     stuck = [job for job in jobs.values() if job.stuck]
     assert stuck
@@ -156,7 +157,7 @@ def test_grid_engines_error_state_is_stuck() -> None:
 
 
 def moab(state: str) -> Reply:
-    """As Moab's manual has mdiag -j --xml."""
+    """Return XML as in Moab's manual for mdiag -j --xml."""
     text = f'<Data><job AllocNodeList="node7:1" JobID="9" State="{state}" User="ada"></job></Data>'
     return Reply(("mdiag",), 0, text)
 
@@ -180,7 +181,7 @@ def moab(state: str) -> Reply:
     ],
 )
 def test_one_job(name: str, reply: Reply, state: JobState, host: str) -> None:
-    """A word that no pattern knows is unknown, which is no reason to lose a server."""
+    """A word that no pattern matches means UNKNOWN, so that no server is lost."""
     info = Template(template=name).read_job(reply)
     assert info is not None
     assert (state, host) == (info.state, info.exec_host)
@@ -198,13 +199,15 @@ def test_one_job(name: str, reply: Reply, state: JobState, host: str) -> None:
     ],
 )
 def test_a_job_that_is_gone(name: str, reply: Reply) -> None:
-    """Only if the scheduler says that it knows no such job: HTCondor by saying nothing."""
+    """A job has ended only if the scheduler says that it knows no such job; HTCondor prints
+    nothing.
+    """
     assert Template(template=name).read_job(reply) is None
 
 
 @pytest.mark.parametrize("stderr", ["Segmentation fault", "slurm_load_jobs error: Unexpected"])
 def test_a_failure_is_not_the_jobs_end(stderr: str) -> None:
-    """A text that no pattern knows is no answer, and so changes nothing."""
+    """A failure that no pattern matches is an error, and so changes nothing."""
     with pytest.raises(SchedulerUnavailable, match=re.escape(stderr)):
         Template(template="slurm").read_job(Reply(("squeue",), 1, "", stderr))
     with pytest.raises(SchedulerUnavailable):
@@ -215,8 +218,10 @@ def test_a_failure_is_not_the_jobs_end(stderr: str) -> None:
 
 
 def test_one_query_for_all() -> None:
-    """Where there is a list, it is asked for once, however many jobs there are. TORQUE's ids are
-    "2.server" when submitted and "2" in the list."""
+    """A set with a list asks for it once for all jobs, whose ids may have a server's name.
+
+    TORQUE's ids are "2.server" at submission and "2" in the list.
+    """
     answer = saved("torque/qstat-x-all")
     dialogue = Template(template="torque").query_tracked(["2.torquelab", "11.torquelab", "999.x"])
     jobs, commands = hold(dialogue, answer)
@@ -226,7 +231,7 @@ def test_one_query_for_all() -> None:
 
 
 def test_a_set_without_a_list(folder: Path) -> None:
-    """Each job is asked for; one of which nothing is learnt, or no owner, is left out."""
+    """A set without a list asks for each job; a job without an owner or an answer is left out."""
     dialogue = Template(template=str(folder)).query_tracked(["1", "2", "3", "4"])
     answers = [
         ("owner=ada RUN\n", "", 0),
@@ -241,7 +246,7 @@ def test_a_set_without_a_list(folder: Path) -> None:
 
 
 def test_a_scheduler_that_is_away(folder: Path) -> None:
-    """Its words for that end the round: the others would wait as long."""
+    """If the scheduler is down, no further job is asked for, because each would take as long."""
     dialogue = Template(template=str(folder)).query_tracked(["1", "2"])
     with pytest.raises(SchedulerUnavailable, match="busy"):
         hold(dialogue, Reply(("query",), 1, "", "I am busy"))

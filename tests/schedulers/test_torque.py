@@ -1,4 +1,4 @@
-"""TORQUE: the script, and what its commands print (tests/outputs/torque: TORQUE 4.2.10)."""
+"""TORQUE: the script, and the saved output of its commands (tests/outputs/torque, 4.2.10)."""
 
 import re
 import shlex
@@ -68,13 +68,8 @@ def saved(name: str) -> Reply:
     return read_saved_reply(OUTPUTS / name)
 
 
-def told(name: str) -> tuple[str, str, int]:
-    reply = saved(name)
-    return reply.stdout, reply.stderr, reply.exit_status
-
-
 def xml(*jobs: dict[str, Any]) -> str:
-    """Write jobs as qstat.c and MXML.c do: text is escaped, nothing else is."""
+    """Return jobs as qstat.c and MXML.c write them: only text is escaped."""
     return "<Data>" + "".join(f"<Job>{_elements(job)}</Job>" for job in jobs) + "</Data>\n"
 
 
@@ -98,13 +93,13 @@ def one(state: str, **attributes: Any) -> JobInfo:
 
 
 def test_the_script_of_a_full_job() -> None:
-    """Every field reaches the script, line by line, and no secret does."""
+    """The script has every field, line by line, and no secret."""
     script = render_script(FULL, MOAB, environment_file="/home/ada/env", standard_input="print()")
     assert SCRIPT.splitlines() == script.splitlines()
 
 
 def test_the_directives_of_an_empty_job() -> None:
-    """All that isn't asked for is left to the site."""
+    """A job that asks for nothing gets only the directives that every job has."""
     assert ["#PBS -N jupyter", "#PBS -j oe", "#PBS -m n"] == TORQUE.directives(JobSpec())
 
 
@@ -120,7 +115,7 @@ def test_the_directives_of_an_empty_job() -> None:
     ],
 )
 def test_resources(given: dict[str, Any], expected: dict[str, str]) -> None:
-    """mem is the job's, as PSI/J's memory is; ppn counts cores."""
+    """mem is the memory of the whole job, and ppn the number of cores on a node."""
     assert expected == TORQUE.resources(JobSpec(resources=ResourceSpec(**given)))
 
 
@@ -133,14 +128,14 @@ def test_resources(given: dict[str, Any], expected: dict[str, str]) -> None:
     ],
 )
 def test_what_plain_torque_can_not_do_is_refused(spec: JobSpec, setting: str) -> None:
-    """It would be passed over in silence; the message names the setting."""
+    """What TORQUE would ignore is refused, and the message names the setting that allows it."""
     with pytest.raises(InvalidJobError, match=f"c.UniSpawner.{setting} = True"):
         TORQUE.check_supported(spec)
     Torque(**{setting: True}).check_supported(spec)
 
 
 def test_values_are_quoted_for_qsubs_reader() -> None:
-    """As PBS's, of which it is a descendant."""
+    """Values are quoted as for PBS's qsub, from which TORQUE's descends."""
     (line,) = [one for one in TORQUE.directives(JobSpec(account="a'b\\")) if " -A " in one]
     assert ["#PBS", "-A", "a'b\\"] == shlex.split(line)
 
@@ -149,8 +144,8 @@ def test_values_are_quoted_for_qsubs_reader() -> None:
 
 
 def test_all_jobs() -> None:
-    """One question; jobs are known with and without the server's name."""
-    jobs, commands = hold(TORQUE.query(), told("qstat-x-all"))
+    """All jobs are asked for with one command, and have ids with and without a server's name."""
+    jobs, commands = hold(TORQUE.query(), saved("qstat-x-all"))
     assert [["qstat", "-x"]] == commands
     numbers = [str(number) for number in range(2, 12)]
     assert {*numbers, *(f"{number}.torquelab" for number in numbers)} == set(jobs)
@@ -179,12 +174,12 @@ def test_all_jobs() -> None:
 
 
 def test_no_jobs() -> None:
-    """Of none qstat prints nothing at all."""
+    """If there is no job, qstat prints nothing."""
     assert {} == TORQUE.read_status(Reply(("qstat",), 0, ""))
 
 
 def test_ids_that_two_jobs_share_are_nobodys() -> None:
-    """A job of another server may have come here with its number."""
+    """An id that two jobs share does not count: a job may have come from another server."""
     jobs = TORQUE.read_status(Reply(("qstat",), 0, xml(job("5.lab"), job("5.other", server="x"))))
     assert {"5.lab", "5.other", "5.x"} == set(jobs)
 
@@ -212,14 +207,14 @@ def test_ids_that_two_jobs_share_are_nobodys() -> None:
     ],
 )
 def test_ends(attributes: dict[str, Any], expected: tuple[JobState, str, int | None]) -> None:
-    """The Administrator Guide's "Job exit status"."""
+    """Exit codes are those of the Administrator Guide, "Job exit status"."""
     info = one("C", **attributes)
     assert expected == (info.state, info.message, info.exit_code)
 
 
 def test_a_job_that_was_cancelled() -> None:
-    """It is listed for keep_completed, as real TORQUE does it."""
-    jobs, _ = hold(TORQUE.query(["2"]), told("qstat-x-finished"))
+    """A cancelled job is listed during keep_completed and counts as cancelled."""
+    jobs, _ = hold(TORQUE.query(["2"]), saved("qstat-x-finished"))
     assert {"2": JobInfo(owner="alice", state=JobState.CANCELED, native_state="C")} == jobs
 
 
@@ -232,12 +227,12 @@ def test_a_job_that_was_cancelled() -> None:
     ],
 )
 def test_states(word: str, expected: JobState) -> None:
-    """qstat(1B)'s letters; others are UNKNOWN."""
+    """qstat(1B)'s letters are known; others mean UNKNOWN."""
     assert expected is one(word).state
 
 
 def test_several_ids() -> None:
-    """A document for each job there is, an error for each other (qstat.c, run_job_mode)."""
+    """qstat prints a document for each known job and an error for each other one."""
     text = xml(job("1")) + xml(job("3", "C", exit_status="0"))
     errors = "qstat: Unknown Job Id Error 2.lab\n"
     jobs, commands = hold(TORQUE.query(["1.lab", "2.lab", "3"]), (text, errors, 153))
@@ -246,8 +241,8 @@ def test_several_ids() -> None:
 
 
 def test_an_unknown_job() -> None:
-    """The server says so."""
-    assert {} == hold(TORQUE.query(["999999"]), told("qstat-unknown"))[0]
+    """A job that the server does not know is missing from the result."""
+    assert {} == hold(TORQUE.query(["999999"]), saved("qstat-unknown"))[0]
 
 
 @pytest.mark.parametrize(
@@ -261,13 +256,13 @@ def test_an_unknown_job() -> None:
     ],
 )
 def test_silence_is_no_answer(answer: tuple[str, str, int]) -> None:
-    """A job is gone only if the server says so of this job."""
+    """A job that the answer does not mention makes the answer an error."""
     with pytest.raises(SchedulerUnavailable):
         hold(TORQUE.query(["1.lab"]), answer)
 
 
 def test_marks() -> None:
-    """In the list of variables, which everybody sees."""
+    """Marks are read from the list of variables, which everybody can see."""
     variables = f"PBS_O_QUEUE=batch,UNISPAWNER_MARK={MARK},PBS_O_HOST=vm"
     mine, other = job("7", Variable_List=variables), job("8", Variable_List="A=b")
     marks, commands = hold(
@@ -292,7 +287,7 @@ def test_marks() -> None:
     ],
 )
 def test_a_value_forges_nothing_and_hides_nobody(value: str) -> None:
-    """Text is escaped; a control character, with which it is no XML, is replaced."""
+    """Text is escaped, and control characters, which XML does not allow, are replaced."""
     text = xml(job("1", Variable_List=value), job("2", Account_Name=value, comment=value))
     assert {"1": "R", "2": "R"} == {
         job_id: row["job_state"] for job_id, row in (read_xml(text) or {}).items()
@@ -312,14 +307,14 @@ def test_a_value_forges_nothing_and_hides_nobody(value: str) -> None:
     ],
 )
 def test_a_job_that_can_not_be_read_hides_no_other(bad: str) -> None:
-    """Nor is one believed that comes twice, or that has an attribute twice."""
+    """A job that can't be read, or that comes twice, does not hide the others."""
     text = xml(job("2"), job("3") if "<Job_Id>3" not in bad else job("4"))
     text = text.replace("<Data>", f"<Data>{bad}")
     assert {"2", "3" if "<Job_Id>3" not in bad else "4"} == set(read_xml(text) or {})
 
 
 def test_a_resource_forges_no_job() -> None:
-    """A resource's name isn't escaped, but is written twice: the forged job comes twice."""
+    """A job that the unescaped name of a resource forges comes twice, so that it does not count."""
     name = (
         "x></x></Resource_List></Job><Job><Job_Id>77</Job_Id><Job_Owner>bob@lab</Job_Owner>"
         "<job_state>R</job_state></Job><Job><Job_Id>78</Job_Id><Resource_List><y"
@@ -331,7 +326,7 @@ def test_a_resource_forges_no_job() -> None:
 
 @pytest.mark.parametrize("length", [1, 50, 2000, -8, -12])
 def test_a_cut_off_answer_is_no_answer(length: int) -> None:
-    """A job that is not there for that must not be missed."""
+    """A cut-off answer is an error, so that the jobs that it lacks are not missed."""
     with pytest.raises(SchedulerUnavailable):
         TORQUE.read_status(Reply(("qstat",), 0, saved("qstat-x-all").stdout[:length]))
 
@@ -360,18 +355,18 @@ def test_a_cut_off_answer_is_no_answer(length: int) -> None:
     ],
 )
 def test_what_errors_mean(stderr: str, status: int, expected: Meaning) -> None:
-    """By their words, and by the server's error number modulo 256 where they say nothing."""
+    """Errors are recognised by their words, or by the server's error number modulo 256."""
     assert expected is TORQUE.meaning(Reply(("x",), status, "", stderr))
 
 
 def test_another_users_job() -> None:
-    """It can't be cancelled."""
+    """The error for another user's job is a CancelError."""
     reply = Reply(("qdel",), 159, "", "qdel: Unauthorized Request  MSG=x 3.lab")
     assert CancelError is type(TORQUE.cancel_error(reply))
 
 
 def test_who_is_it() -> None:
-    """qstat.c, --version; PBS, Grid Engine and Slurm have a qstat, too."""
+    """TORQUE is recognised by qstat --version, which PBS, Grid Engine and Slurm have as well."""
     assert re.search(TORQUE.identity, "Version: 4.2.10\nCommit: abc\n", re.MULTILINE)
     assert re.search(TORQUE.identity, "version: 2.4.16", re.MULTILINE)
     for other in ("pbs_version = 23.06.06", "SGE 8.1.9\nusage: qstat", "Version: unknown"):
@@ -427,7 +422,7 @@ n3
 
 
 def test_the_inventory() -> None:
-    """Queues bound to a property; GPUs that are idle are not told."""
+    """Queues may be bound to a property of nodes; idle GPUs are unknown."""
     inventory, commands = hold(TORQUE.inventory(), (QUEUES, "", 0), (SERVER, "", 0), (NODES, "", 0))
     assert ["pbsnodes", "-a"] == commands[2]
     day = timedelta(hours=24)
@@ -445,6 +440,6 @@ def test_the_inventory() -> None:
 
 @pytest.mark.parametrize("name", ["r;QOS:high", "r:x", "a b", "a,b"])
 def test_a_reservation_is_no_more_than_a_name(name: str) -> None:
-    """What is behind a semicolon would be Moab's to read."""
+    """A reservation with a semicolon is refused: Moab would read another extension."""
     with pytest.raises(InvalidJobError, match="^reservation_id: .* must not contain"):
         Torque(torque_moab=True).check_supported(JobSpec(reservation_id=name))

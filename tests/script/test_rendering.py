@@ -1,4 +1,4 @@
-"""The job's script: run by real shells, with values that a careless script would trip over."""
+"""The job's script, run by real shells, with values that a careless script would trip over."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def run(
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_environment_values_come_through(tmp_path: Path, shell: str) -> None:
-    """Any text without NUL is the same in the server as in the Hub: JSON, quotes, line breaks."""
+    """The server gets every value without NUL as it is: JSON, quotes, line breaks."""
     environment = {f"VALUE_{i}": value for i, value in enumerate(NASTY)}
     environment["JUPYTERHUB_OAUTH_SCOPES"] = '["access:servers!server=ada/", "a=b"]'
     (tmp_path / "environment").write_text(render_environment(environment), encoding="utf-8")
@@ -53,7 +53,7 @@ def test_environment_values_come_through(tmp_path: Path, shell: str) -> None:
 @pytest.mark.parametrize("epilogue", ["", "echo done >&2"])
 @pytest.mark.parametrize("shell", SHELLS)
 def test_arguments_and_input_come_through(shell: str, epilogue: str) -> None:
-    """The command gets its arguments as they are and the launcher's text on standard input."""
+    """The command gets its arguments as they are, and the launcher's text on standard input."""
     text = "first $HOME `id` \\\n'last' EOF\n"
     spec = JobSpec(executable=sys.executable, arguments=("-c", SHOW, *NASTY), epilogue=epilogue)
     done = run(render_script(spec, LOCAL, shell=shell, standard_input=text), shell)
@@ -62,7 +62,7 @@ def test_arguments_and_input_come_through(shell: str, epilogue: str) -> None:
 
 
 def test_the_order_of_things(tmp_path: Path) -> None:
-    """Directory, environment, prologue, command, epilogue; each sees what came before."""
+    """Directory, environment, prologue, command and epilogue come in this order."""
     home = tmp_path / "my 'home"
     home.mkdir()
     (home / "env").write_text("export A=1\n")
@@ -81,14 +81,14 @@ def test_the_order_of_things(tmp_path: Path) -> None:
 @pytest.mark.parametrize("epilogue", ["", "true", "exit_code=5; (exit 5)"])
 @pytest.mark.parametrize("status", [0, 3])
 def test_the_servers_exit_status_is_the_jobs(status: int, epilogue: str) -> None:
-    """With and without an epilogue, whatever the epilogue's own."""
+    """The job ends with the server's exit status, whatever the epilogue's own is."""
     spec = JobSpec(executable="sh", arguments=("-c", f"exit {status}"), epilogue=epilogue)
     assert status == run(render_script(spec, LOCAL)).returncode
 
 
 @pytest.mark.parametrize("lost", ["directory", "environment_file"])
 def test_without_its_files_a_job_ends(tmp_path: Path, lost: str) -> None:
-    """A job whose directory or environment is gone fails rather than run half set up."""
+    """A job whose directory or environment file is missing ends before it runs anything."""
     spec = JobSpec(executable="echo", arguments=("ran",))
     environment_file = ""
     if lost == "directory":
@@ -101,7 +101,7 @@ def test_without_its_files_a_job_ends(tmp_path: Path, lost: str) -> None:
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
 def test_a_signal_reaches_the_server_and_the_epilogue_still_runs(tmp_path: Path, name: str) -> None:
-    """Slurm signals the job's shell; the server ends in its own way, and then the epilogue runs."""
+    """A signal to the job's shell reaches the server; the epilogue runs after the server's end."""
     code = (
         "import signal, sys, time\n"
         f"signal.signal(signal.SIG{name}, lambda *_: sys.exit(9))\n"
@@ -134,13 +134,13 @@ def _catches(pid: int, number: int) -> bool:
 
 
 def test_no_secret_is_in_the_script() -> None:
-    """Other users can read scripts on some schedulers: the environment is in a file of its own."""
+    """The script has no secret, because other users can read it with some schedulers."""
     spec = JobSpec(executable="x", environment={"TOKEN": "topsecret"})
     assert "topsecret" not in render_script(spec, LOCAL, environment_file="/e")
 
 
 def test_the_script_reads_the_same_whatever_the_scheduler() -> None:
-    """Only the directives differ."""
+    """Scripts for different schedulers differ in their directives only."""
     spec = JobSpec(executable="x", prologue="p", epilogue="e")
     slurm = render_script(spec, get_scheduler("slurm"))
     plain = "\n".join(line for line in slurm.splitlines() if not line.startswith("#SBATCH"))
@@ -150,7 +150,7 @@ def test_the_script_reads_the_same_whatever_the_scheduler() -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("epilogue", ["", "echo done"])
 def test_the_real_launcher_in_a_script_is_valid_shell(shell: str, epilogue: str) -> None:
-    """The launcher's text ends where it should and no line of it ends the document early."""
+    """A script with the real launcher is valid shell: no line of the launcher ends the document."""
     spec = JobSpec(executable="python3", arguments=("-I", "-"), epilogue=epilogue)
     script = render_script(spec, LOCAL, shell=shell, standard_input=launcher_source())
     done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
@@ -160,12 +160,12 @@ def test_the_real_launcher_in_a_script_is_valid_shell(shell: str, epilogue: str)
 
 @pytest.mark.parametrize("shell", ["/bin/bash -l", "/bin/sh", "/opt/a/zsh"])
 def test_shells(shell: str) -> None:
-    """An absolute path and at most one argument, as the kernel reads the first line."""
+    """A shell is an absolute path with at most one argument, as the kernel reads a first line."""
     assert f"#!{shell}\n" in render_script(JobSpec(executable="x"), LOCAL, shell=shell)
 
 
 @pytest.mark.parametrize("shell", ["", "bash", "/bin/bash -l -x", "/bin/sh\nid", "/bin/sh\0"])
 def test_no_shells(shell: str) -> None:
-    """Anything else is refused with the setting's name."""
+    """Other text is refused with the setting's name."""
     with pytest.raises(InvalidJobError, match="^job_shell: "):
         render_script(JobSpec(executable="x"), LOCAL, shell=shell)

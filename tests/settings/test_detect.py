@@ -1,4 +1,4 @@
-"""Which scheduler a host has: told apart by what its commands say, and no other is taken for it."""
+"""Which scheduler a host has: recognised by what its commands print, and never mistaken."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Bin:
         self.command(name, f'case "$1" in\n{cases}esac\n{default}')
 
     def slurm(self, squeue: str = "1_queue", *, status: int = 0) -> None:
-        """Write Slurm's squeue, which has no jobs, or says that with an exit status."""
+        """Write Slurm's squeue, which has no jobs, or prints that text with an exit status."""
         words = "" if status == 0 else squeue
         answers = {"--version": (SLURM_WORDS, "", 0), "-h": ("", words, status)}
         self.prints("squeue", answers)
 
     def gridengine(self) -> None:
-        """Write Grid Engine's qstat, with what a real one has printed."""
+        """Write Grid Engine's qstat, which prints saved output."""
         saved = OUTPUTS / "gridengine"
         says = read_saved_reply(saved / "qstat-help").stdout
         jobs = read_saved_reply(saved / "qstat-xml-none").stdout
@@ -73,7 +73,7 @@ def bin(tmp_path: Path) -> Bin:
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test has found is nothing to the next."""
+    """Forget what another test has found."""
     monkeypatch.setattr(detect, "_found", {})
 
 
@@ -90,7 +90,7 @@ async def look(bin: Bin) -> list[Found]:
 
 
 async def look_for(bin: Bin, name: str) -> Found:
-    """What was found of one scheduler: a qstat is asked whether it is any of several."""
+    """Return what was found about one scheduler."""
     (found,) = [one for one in await look(bin) if one.name == name]
     return found
 
@@ -100,7 +100,7 @@ async def look_for(bin: Bin, name: str) -> Found:
 
 @pytest.mark.parametrize("name", ["slurm", "gridengine"])
 async def test_the_one_that_answers_is_chosen(bin: Bin, name: str) -> None:
-    """It said who it is, and then answered a question about jobs."""
+    """The scheduler that identifies itself and answers a question about jobs is chosen."""
     getattr(bin, name)()
     assert name == await find(bin)
     found = await look_for(bin, name)
@@ -139,7 +139,7 @@ SAYS: list[Any] = [
 async def test_each_is_known_by_what_it_says(
     bin: Bin, name: str, out: str, err: str, expected: bool
 ) -> None:
-    """PBS, TORQUE and Slurm's wrappers have a qstat, too."""
+    """Schedulers with the same command, such as qstat, are distinguished by what it prints."""
     command, option = scheduler_class(name).identify_command
     jobs = read_saved_reply(OUTPUTS / "gridengine" / "qstat-xml-none").stdout
     answers = {option: (out, err, 0 if out else 1), "-xml": (jobs, "", 0), "-h": ("", "", 0)}
@@ -150,28 +150,28 @@ async def test_each_is_known_by_what_it_says(
 
 
 def test_each_says_who_it_is() -> None:
-    """A scheduler that could not be told apart would never be found, or be found for another."""
+    """Every scheduler that can be found has a command and a pattern to identify it."""
     # "template" is found by nobody: which one of them is meant is the administrator's to say.
     schedulers = [scheduler_class(name) for name in NAMES if name not in ("local", "template")]
     assert [] == [one.name for one in schedulers if not (one.identify_command and one.identity)]
 
 
 async def test_two_of_which_one_answers(bin: Bin) -> None:
-    """The other's commands are left from a time before, or for another host."""
+    """If two schedulers' commands exist, the one that answers is chosen."""
     bin.gridengine()
     bin.slurm("slurm_load_jobs error: Unable to contact slurm controller", status=1)
     assert "gridengine" == await find(bin)
 
 
 async def test_a_wrapper_beside_its_scheduler(bin: Bin) -> None:
-    """Slurm's own qstat does not make a Grid Engine of it."""
+    """Slurm's own qstat is not taken for Grid Engine's."""
     bin.slurm()
     bin.command("qstat", f"printf %s {shlex.quote(SLURM_WRAPPER)} >&2; exit 2")
     assert "slurm" == await find(bin)
 
 
 async def test_what_it_says_is_one_short_line(bin: Bin) -> None:
-    """It goes into a message, whatever a program prints."""
+    """A command's answer becomes one short line in messages."""
     bin.command("squeue", f"printf '%s\\nmore' {'x' * 500}")
     (found,) = await look(bin)
     assert "x" * 100 == found.answer
@@ -181,7 +181,7 @@ async def test_what_it_says_is_one_short_line(bin: Bin) -> None:
 
 
 async def test_it_is_remembered(bin: Bin) -> None:
-    """Asked once for each environment: a start does not wait for it, nor for a scheduler down."""
+    """A scheduler is searched once for each environment, and remembered while it is down."""
     with pytest.raises(InvalidJobError, match="has not found out yet"):
         detect.recall(bin.environment)
     bin.slurm()
@@ -196,7 +196,7 @@ async def test_it_is_remembered(bin: Bin) -> None:
 
 
 async def test_a_failure_is_not_remembered(bin: Bin) -> None:
-    """One that comes back is found by the next start."""
+    """If no scheduler was found, the next start searches again."""
     with pytest.raises(InvalidJobError):
         await find(bin)
     bin.slurm("slurm_load_jobs error: Unable to contact slurm controller", status=1)
@@ -210,7 +210,7 @@ async def test_a_failure_is_not_remembered(bin: Bin) -> None:
 
 
 async def test_none(bin: Bin) -> None:
-    """The message says where was looked, and what to set."""
+    """The error for a host without a scheduler has the path and the settings."""
     with pytest.raises(InvalidJobError) as caught:
         await find(bin)
     message = str(caught.value)
@@ -220,7 +220,7 @@ async def test_none(bin: Bin) -> None:
 
 
 async def test_none_but_others_of_the_same_name(bin: Bin) -> None:
-    """What was found is told in its own words, so that one sees why it was not taken."""
+    """The error shows what a command of the same name has printed."""
     bin.command("qstat", "echo 'qstat of another kind 1.0'")
     with pytest.raises(InvalidJobError) as caught:
         await find(bin)
@@ -230,7 +230,7 @@ async def test_none_but_others_of_the_same_name(bin: Bin) -> None:
 
 
 async def test_several(bin: Bin) -> None:
-    """It is not guessed: both are listed, and what to set."""
+    """If several schedulers answer, the error lists them and the setting."""
     bin.slurm()
     bin.gridengine()
     with pytest.raises(InvalidJobError) as caught:
@@ -241,7 +241,7 @@ async def test_several(bin: Bin) -> None:
 
 
 async def test_one_that_is_down(bin: Bin) -> None:
-    """That is no fault of the configuration; the scheduler's own words are told."""
+    """A scheduler that is down is a SchedulerUnavailable with its own words."""
     saved = read_saved_reply(OUTPUTS / "slurm" / "squeue-ctld-down")
     bin.slurm(saved.stderr, status=saved.exit_status)
     with pytest.raises(SchedulerUnavailable) as caught:
@@ -253,7 +253,7 @@ async def test_one_that_is_down(bin: Bin) -> None:
 async def test_one_that_hangs_when_it_is_asked_about_jobs(
     bin: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is here, and does not answer."""
+    """A scheduler that hangs at a question about jobs does not answer."""
     monkeypatch.setattr("unispawner.submit_host.dialogue.QUERY_TIMEOUT", 0.3)
     bin.prints("squeue", {"--version": (SLURM_WORDS, "", 0)}, "exec /bin/sleep 60")
     with pytest.raises(SchedulerUnavailable, match="squeue did not end within 0.3 s"):
@@ -263,7 +263,7 @@ async def test_one_that_hangs_when_it_is_asked_about_jobs(
 async def test_one_that_hangs_when_it_is_asked_who_it_is(
     bin: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It holds nobody up for long, nor keeps another from being found, and it is told."""
+    """A command that hangs does not keep another scheduler from being found."""
     monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
     bin.command("qstat", "exec /bin/sleep 60")
     found = await look_for(bin, "gridengine")
@@ -276,8 +276,9 @@ async def test_one_that_hangs_when_it_is_asked_who_it_is(
 async def test_who_cannot_say_who_it_is_just_now_is_not_absent(
     bin: Bin, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    """A Slurm without a configuration file has it from slurmctld, even for ``squeue --version``.
+    """A scheduler that can't identify itself now is a SchedulerUnavailable.
 
+    A Slurm without a configuration file asks slurmctld even for ``squeue --version``. An
     InvalidJobError would end a Hub that starts before slurmctld does.
     """
     monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
@@ -291,7 +292,7 @@ async def test_who_cannot_say_who_it_is_just_now_is_not_absent(
 
 
 async def test_one_that_cannot_be_run(bin: Bin) -> None:
-    """The reason is told, and nothing breaks."""
+    """A command that can't be run is listed with the reason."""
     bin.command("squeue", "")
     (bin.folder / "squeue").write_text("#!/no/such/shell\n")
     with pytest.raises(InvalidJobError, match="not slurm: squeue prints .squeue can't be run: No "):
@@ -299,7 +300,7 @@ async def test_one_that_cannot_be_run(bin: Bin) -> None:
 
 
 async def test_what_is_no_program_is_not_found(bin: Bin) -> None:
-    """A file of that name that may not be executed is none."""
+    """A file that is not executable is not found."""
     (bin.folder / "squeue").write_text("")
     assert [] == await look(bin)
 
@@ -308,7 +309,7 @@ async def test_what_is_no_program_is_not_found(bin: Bin) -> None:
 
 
 async def test_commands_have_the_schedulers_own_environment(bin: Bin) -> None:
-    """Grid Engine's commands say nothing without SGE_ROOT; what is set by hand goes first."""
+    """Commands get the variables of the scheduler's settings; variables set by hand come first."""
     bin.command("qstat", '[ "$1" = -help ] && echo "SGE 8.1.9 root=$SGE_ROOT cell=$SGE_CELL"')
 
     def made(name: str) -> Scheduler:

@@ -1,4 +1,4 @@
-"""A scheduler's question of several commands, as the Hub asks it and as the user's side does."""
+"""Dialogues with a scheduler, as the Hub and as the user's side hold them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _hub(question: Dialogue[Any]) -> Any:
 
 @pytest.fixture(params=[_hub, commands.hold_dialogue], ids=["hub", "agent"])
 def hold(request: pytest.FixtureRequest) -> Hold:
-    """Either side's way to hold a dialogue."""
+    """Return the function with which either side holds a dialogue."""
     found: Hold = request.param
     return found
 
@@ -36,7 +36,7 @@ def sh(text: str) -> list[str]:
 
 
 def test_several_commands_and_a_result(hold: Hold) -> None:
-    """One after the other, each made of what the last has said."""
+    """Commands run one after the other, and each may use the reply to the one before."""
 
     def question() -> Dialogue[list[str]]:
         first = yield ["/bin/echo", "one"]
@@ -48,7 +48,7 @@ def test_several_commands_and_a_result(hold: Hold) -> None:
 
 
 def test_a_question_that_takes_no_command(hold: Hold) -> None:
-    """What is asked about nothing is known without asking."""
+    """A dialogue may end without a command."""
 
     def question() -> Dialogue[dict[str, str]]:
         yield from ()  # the function is a generator
@@ -59,7 +59,7 @@ def test_a_question_that_takes_no_command(hold: Hold) -> None:
 
 @pytest.mark.parametrize("result", [None, False, [], ""])
 def test_a_result_that_is_nothing_is_a_result(hold: Hold, result: object) -> None:
-    """It ends there and does not go on."""
+    """A result of None ends a dialogue."""
 
     def question() -> Dialogue[object]:
         yield ["/bin/true"]
@@ -69,7 +69,7 @@ def test_a_result_that_is_nothing_is_a_result(hold: Hold, result: object) -> Non
 
 
 def test_all_that_a_command_says(hold: Hold) -> None:
-    """Command, exit status and both outputs: a failure is for the dialogue to judge."""
+    """A dialogue gets exit status and both outputs, even if the command fails."""
 
     def question() -> Dialogue[Reply]:
         return (yield sh("echo out; echo err >&2; exit 3"))
@@ -79,7 +79,7 @@ def test_all_that_a_command_says(hold: Hold) -> None:
 
 
 def test_what_is_no_text_does_not_break_it(hold: Hold) -> None:
-    """A job's name may hold any bytes."""
+    """Bytes that are not text are replaced."""
 
     def question() -> Dialogue[str]:
         return (yield sh(r"printf 'a\377b'")).stdout
@@ -88,7 +88,7 @@ def test_what_is_no_text_does_not_break_it(hold: Hold) -> None:
 
 
 def test_a_command_that_cannot_be_run_raises_where_it_was_yielded(hold: Hold) -> None:
-    """A dialogue that can do without it catches that, and goes on with others."""
+    """A command that can't be run raises at the yield, so that a dialogue can go on without it."""
 
     def question() -> Dialogue[tuple[str, str]]:
         try:
@@ -104,7 +104,7 @@ def test_a_command_that_cannot_be_run_raises_where_it_was_yielded(hold: Hold) ->
 
 
 def test_two_in_a_row_that_cannot_be_run(hold: Hold) -> None:
-    """The dialogue's answer to an error may be a command with another."""
+    """A dialogue may answer an error with another command that fails."""
 
     def question() -> Dialogue[int]:
         errors = 0
@@ -119,7 +119,7 @@ def test_two_in_a_row_that_cannot_be_run(hold: Hold) -> None:
 
 
 def test_what_it_does_not_catch_comes_out(hold: Hold) -> None:
-    """With the command's name; what the dialogue has to clean up is done."""
+    """An error that a dialogue does not catch is raised after the dialogue's clean-up."""
     cleaned: list[bool] = []
 
     def question() -> Dialogue[None]:
@@ -135,7 +135,7 @@ def test_what_it_does_not_catch_comes_out(hold: Hold) -> None:
 
 @pytest.mark.parametrize("error", [InvalidJobError("no"), ZeroDivisionError("a bug")])
 def test_what_a_dialogue_raises_comes_out(hold: Hold, error: Exception) -> None:
-    """Ours and others', as they are."""
+    """Every error that a dialogue raises comes out as it is."""
 
     def question() -> Dialogue[None]:
         yield ["/bin/true"]
@@ -147,7 +147,7 @@ def test_what_a_dialogue_raises_comes_out(hold: Hold, error: Exception) -> None:
 
 
 def test_a_command_that_hangs(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a time of its own, and the next one another."""
+    """Each command has its own time limit."""
     monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.3)
     run = commands.run
     monkeypatch.setattr(commands, "run", lambda command: run(command, timeout=0.3))
@@ -164,7 +164,7 @@ def test_a_command_that_hangs(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_the_loop_is_not_held_up_by_reading() -> None:
-    """Fifty thousand rows take a while: they are read in another thread."""
+    """Answers are read in another thread, since fifty thousand rows take a while."""
     threads: list[threading.Thread] = []
 
     def question() -> Dialogue[None]:
@@ -178,7 +178,7 @@ async def test_the_loop_is_not_held_up_by_reading() -> None:
 
 
 async def test_the_hubs_commands_have_the_given_environment_only() -> None:
-    """Nothing of the Hub's own, which has secrets."""
+    """The Hub's commands get the given environment, and nothing of the Hub's, which has secrets."""
 
     def question() -> Dialogue[str]:
         return (yield ["/usr/bin/env"]).stdout
@@ -189,7 +189,7 @@ async def test_the_hubs_commands_have_the_given_environment_only() -> None:
 def test_the_agents_commands_are_on_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which is what the Hub has sent it."""
+    """The agent's commands are found on the PATH that the Hub has sent."""
     command = tmp_path / "squeue"
     command.write_text("#!/bin/sh\necho here\n")
     command.chmod(0o755)

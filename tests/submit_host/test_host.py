@@ -1,4 +1,4 @@
-"""Commands on this host: their ends, their limits, and that nothing of them is left behind."""
+"""Commands on this host: their ends and limits, and that they leave nothing behind."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ PATIENCE = 30.0
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """Collect what a test has left now, so that no later test is blamed for it."""
+    """Collect garbage that a test has left, so that no later test is blamed for it."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -63,21 +63,21 @@ async def pids_in(path: Path, count: int) -> list[int]:
 
 
 async def test_a_command_is_run_to_its_end() -> None:
-    """Exit status, both outputs and the input, byte for byte."""
+    """Exit status, both outputs and the input are exact, byte for byte."""
     data = bytes(range(256)) * 40
     done = await sh("cat; echo oops >&2; exit 3", standard_input=data, output_limit=len(data))
     assert Finished(3, data, b"oops\n") == done
 
 
 async def test_arguments_are_not_interpreted() -> None:
-    """There is no shell between us and the command."""
+    """No shell interprets arguments."""
     words = ["a b", "$HOME", "`id`", ";id", "*", "", "a\nb", "'\"\\"]
     done = await run("printf", "%s\\0", *words)
     assert "\0".join([*words, ""]).encode() == done.stdout
 
 
 async def test_the_environment_is_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the Hub's, and the root directory to start in."""
+    """A command gets the given environment only, and starts in the root directory."""
     monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "secret")
     done = await run("/usr/bin/env", environment={"A": "1"})
     assert b"A=1\n" == done.stdout
@@ -85,12 +85,12 @@ async def test_the_environment_is_what_was_given(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_commands_death_by_signal_is_told() -> None:
-    """As a negative status."""
+    """A command that a signal ended has a negative status."""
     assert -9 == (await sh("kill -9 $$")).exit_status
 
 
 async def test_a_command_that_reads_nothing() -> None:
-    """A closed pipe is no error, however much was to be written."""
+    """It is not an error if a command does not read its input."""
     done = await run("true", standard_input=b"x" * 10**6)
     assert (0, b"") == (done.exit_status, done.stdout)
     done = await sh("exec <&-; echo read nothing", standard_input=b"x" * 10**6)
@@ -98,14 +98,14 @@ async def test_a_command_that_reads_nothing() -> None:
 
 
 async def test_much_input_and_much_output_at_once() -> None:
-    """Neither waits for the other."""
+    """Input is written and output read at the same time."""
     data = b"x" * 2_000_000
     done = await run("cat", standard_input=data, output_limit=len(data))
     assert data == done.stdout
 
 
 async def test_too_much_output_is_an_error() -> None:
-    """None of it is believed."""
+    """Too much output is an error, and no part of it counts."""
     with pytest.raises(AgentError, match="printed more than 1000 bytes") as caught:
         await sh("head -c 1000000 /dev/zero", output_limit=1000)
     assert "/bin/sh" == caught.value.command[0]
@@ -114,14 +114,14 @@ async def test_too_much_output_is_an_error() -> None:
 
 @pytest.mark.parametrize("where", ["", " >&2"])
 async def test_endless_output_is_ended(tmp_path: Path, where: str) -> None:
-    """At once, without filling the memory, on either output."""
+    """Endless output on either stream ends the command at once."""
     with pytest.raises(AgentError, match="printed more than"):
         await sh(f"echo $$ >{tmp_path}/pids; exec cat /dev/zero{where}")
     await gone(await pids_in(tmp_path / "pids", 1))
 
 
 async def test_a_command_that_was_ended_leaves_no_descriptor() -> None:
-    """A Hub lives for months, and a scheduler that hangs does so every few seconds."""
+    """A command that was killed leaves no open descriptor."""
     gc.disable()
     try:
         before = len(os.listdir("/proc/self/fd"))
@@ -137,13 +137,13 @@ async def test_a_command_that_was_ended_leaves_no_descriptor() -> None:
 
 
 async def test_much_of_standard_error_is_cut() -> None:
-    """It is for messages only; the command isn't held up."""
+    """Much of standard error is cut, and the command goes on."""
     done = await sh("head -c 500000 /dev/zero >&2; echo done")
     assert (STDERR_LIMIT, b"done\n") == (len(done.stderr), done.stdout)
 
 
 async def test_a_time_out_ends_the_command_and_its_children(tmp_path: Path) -> None:
-    """The whole process group; the error names command and limit."""
+    """A time-out ends the whole process group, and the error has the command and the limit."""
     text = f"sleep 600 & echo $! $$ >{tmp_path}/pids; wait"
     with pytest.raises(SchedulerUnavailable, match=r"^/bin/sh did not end within 0.5 s"):
         await sh(text, timeout=0.5)
@@ -151,7 +151,7 @@ async def test_a_time_out_ends_the_command_and_its_children(tmp_path: Path) -> N
 
 
 async def test_a_time_out_ends_children_that_outlive_the_command(tmp_path: Path) -> None:
-    """A child that keeps the output open would keep us waiting, and then go on for ever."""
+    """A time-out ends a child that keeps the output open after the command's own end."""
     with pytest.raises(SchedulerUnavailable):
         await sh(f"sleep 600 & echo $! >{tmp_path}/pids", timeout=0.5)
     pids = await pids_in(tmp_path / "pids", 1)
@@ -165,7 +165,7 @@ async def test_a_time_out_ends_children_that_outlive_the_command(tmp_path: Path)
 
 
 async def test_cancellation_ends_the_command(tmp_path: Path) -> None:
-    """A Hub that shuts down leaves no query behind."""
+    """Cancelling the task ends the command, so that a Hub's shutdown leaves no query behind."""
     task = asyncio.create_task(sh(f"sleep 600 & echo $! $$ >{tmp_path}/pids; wait"))
     pids = await pids_in(tmp_path / "pids", 2)
     task.cancel()
@@ -176,7 +176,7 @@ async def test_cancellation_ends_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("turns", range(1, 12))
 async def test_cancellation_while_a_command_is_being_started(turns: int) -> None:
-    """At whatever moment: JupyterHub waits for every task it has cancelled, for ever."""
+    """Cancelling works at any moment, also while the command starts."""
     task = asyncio.create_task(run("sleep", "0.2"))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -208,7 +208,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("turns", [2, 4, 6])
 def test_the_hub_can_end_while_a_command_is_being_started(turns: int) -> None:
-    """JupyterHub's shutdown cancels every task, asyncio's own too, and waits without a limit."""
+    """JupyterHub's shutdown, which cancels every task and waits, ends while a command starts."""
     command = [sys.executable, "-c", SHUTDOWN, str(turns)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert "ended" == done.stdout.strip(), done.stderr
@@ -216,14 +216,14 @@ def test_the_hub_can_end_while_a_command_is_being_started(turns: int) -> None:
 
 @pytest.mark.parametrize("command", ["no-such-command", "/", "/etc/passwd"])
 async def test_a_command_that_cannot_be_run(command: str) -> None:
-    """It is an error that names the command and the reason."""
+    """A command that can't be run is an error with its name and the reason."""
     with pytest.raises(AgentError, match=rf"^{command} can't be run: \w+") as caught:
         await run(command)
     assert (command,) == caught.value.command
 
 
 async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
-    """The others wait their turn, and all are served."""
+    """No more commands run at a time than allowed; the others wait for their turn."""
     host = SubmitHost(at_once=2)
     text = f"touch {tmp_path}/$$; ls {tmp_path} | wc -l; sleep 0.05; rm {tmp_path}/$$"
     done = await asyncio.gather(*(sh(text, host=host) for _ in range(10)))
@@ -232,7 +232,7 @@ async def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
 
 
 async def test_a_turn_is_given_back_whatever_happens() -> None:
-    """Time-outs, cancellations and missing commands don't use up the turns."""
+    """Time-outs, cancellations and missing commands give their turns back."""
     host = SubmitHost(at_once=1)
     for _ in range(2):
         with pytest.raises(SchedulerUnavailable):
@@ -248,7 +248,7 @@ async def test_a_turn_is_given_back_whatever_happens() -> None:
 
 
 async def test_waiting_for_a_turn_does_not_count_as_time(tmp_path: Path) -> None:
-    """The limit begins with the command."""
+    """The time limit begins with the command, not with the wait for a turn."""
     host = SubmitHost(at_once=1)
     first = asyncio.create_task(sh(f"until [ -e {tmp_path}/go ]; do sleep 0.02; done", host=host))
     await asyncio.sleep(0.1)
@@ -258,7 +258,7 @@ async def test_waiting_for_a_turn_does_not_count_as_time(tmp_path: Path) -> None
 
 
 def test_a_host_serves_one_loop_after_another() -> None:
-    """Its turns belong to the loop that asks."""
+    """A host works in one event loop after another."""
     host = SubmitHost(at_once=1)
     for _ in range(2):
         both = asyncio.run(_twice(host))
@@ -270,7 +270,7 @@ async def _twice(host: SubmitHost) -> list[Finished]:
 
 
 async def test_one_groups_hanging_commands_hold_nobody_up(tmp_path: Path) -> None:
-    """A user who stops their own agents, or whose home hangs, waits for themselves alone."""
+    """Commands of one user that hang do not hold up other users."""
     host = SubmitHost(at_once=GROUP_AT_ONCE + 1)
     hanging = [
         asyncio.ensure_future(sh("sleep 600", host=host, group="mallory"))
@@ -286,7 +286,7 @@ async def test_one_groups_hanging_commands_hold_nobody_up(tmp_path: Path) -> Non
 async def test_what_several_groups_hang_holds_nobody_up_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As many as there are turns: each is another's after a while, and is given back once."""
+    """Hanging commands of several users give their turns to others after a while."""
     monkeypatch.setattr(submit_host, "LONGEST_TURN", 0.5)
     host = SubmitHost(at_once=2 * GROUP_AT_ONCE)
     hanging = [
@@ -306,8 +306,7 @@ async def test_what_several_groups_hang_holds_nobody_up_for_long(
 async def test_commands_that_cannot_be_ended_are_not_added_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What sudo started can't be killed by a Hub that isn't root: of those there are only a few,
-    none keeps a descriptor, and their user is told; others go on, and so do they in the end."""
+    """A user with commands that can't be killed gets an error until they end; others go on."""
 
     def refused(*_: int) -> None:
         raise PermissionError
