@@ -103,7 +103,7 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_spec_is_immutable() -> None:
     """A job can't be changed after it was checked."""
     with pytest.raises(FrozenInstanceError):
-        FULL.name = "x\ny"  # type: ignore[misc]
+        FULL.name = "x\ny"  # type: ignore[misc] # it must raise
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
@@ -308,10 +308,10 @@ def test_exclusive_is_true_or_false(value: Any) -> None:
     ],
 )
 def test_what_is_left_out_is_inferred(
-    given: dict[str, int], nodes: int, per_node: int, processes: int
+    given: dict[str, Any], nodes: int, per_node: int, processes: int
 ) -> None:
     """Nodes and processes are inferred from each other as in PSI/J's ResourceSpecV1."""
-    spec = ResourceSpec(**given)  # type: ignore[arg-type]
+    spec = ResourceSpec(**given)
     assert (nodes, per_node, processes) == (spec.nodes, spec.per_node, spec.processes)
 
 
@@ -325,7 +325,7 @@ def test_what_is_left_out_is_inferred(
         {"node_count": 2, "process_count": 4, "processes_per_node": 4},
     ],
 )
-def test_counts_that_contradict_each_other_are_refused(given: dict[str, int]) -> None:
+def test_counts_that_contradict_each_other_are_refused(given: dict[str, Any]) -> None:
     """The error for contradicting counts names all three."""
     with pytest.raises(InvalidJobError, match=r"process_count.*node_count.*processes_per_node"):
-        ResourceSpec(**given)  # type: ignore[arg-type]
+        ResourceSpec(**given)

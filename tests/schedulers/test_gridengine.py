@@ -172,10 +172,10 @@ def test_gpus_that_cannot_be_shared_out() -> None:
 
 
 @pytest.mark.parametrize("given", [{"node_count": 2}, {"processes_per_node": 2}])
-def test_what_slots_cannot_say(given: dict[str, int]) -> None:
+def test_what_slots_cannot_say(given: dict[str, Any]) -> None:
     """Numbers of nodes are refused, because the parallel environment chooses the hosts."""
     with pytest.raises(InvalidJobError, match="Grid Engine does not support this"):
-        SGE.check_supported(JobSpec(resources=ResourceSpec(**given)))  # type: ignore[arg-type]
+        SGE.check_supported(JobSpec(resources=ResourceSpec(**given)))
 
 
 @pytest.mark.parametrize(

@@ -248,9 +248,9 @@ def test_a_unit_that_is_none(unit: Any) -> None:
         ),
     ],
 )
-def test_slots(given: dict[str, int], expected: tuple[int, str]) -> None:
+def test_slots(given: dict[str, Any], expected: tuple[int, str]) -> None:
     """Cores are slots; the slots of one node stay together."""
-    spec = JobSpec(resources=ResourceSpec(**given))  # type: ignore[arg-type]
+    spec = JobSpec(resources=ResourceSpec(**given))
     slots, span = expected
     assert f"#BSUB -n {slots}" in LSF.directives(spec)
     assert span == requirements(spec)

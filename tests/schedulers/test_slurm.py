@@ -4,6 +4,7 @@ import re
 import shlex
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import support
@@ -123,9 +124,9 @@ def test_the_directives_of_an_empty_job() -> None:
         ({"memory": 3 * 1024, "node_count": 2}, "--mem=2K"),
     ],
 )
-def test_memory_is_by_node_and_rounded_up(given: dict[str, int], expected: str) -> None:
+def test_memory_is_by_node_and_rounded_up(given: dict[str, Any], expected: str) -> None:
     """The job's memory is divided by its nodes, because sbatch's --mem counts for each node."""
-    spec = JobSpec(resources=ResourceSpec(**given))  # type: ignore[arg-type]
+    spec = JobSpec(resources=ResourceSpec(**given))
     assert f"#SBATCH {expected}" in SLURM.directives(spec)
 
 

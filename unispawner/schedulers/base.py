@@ -8,6 +8,7 @@ either side of the user boundary, and hand it the answers as :class:`Reply` valu
 from __future__ import annotations
 
 import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Hashable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
@@ -143,6 +144,9 @@ class Scheduler(ABC):
     may_hide_jobs: ClassVar[bool] = False
     """True if a site can make the scheduler hide users' jobs from the Hub's account. Only the
     user's own side can report a hidden job, and it may report anything."""
+    script_opens_log: ClassVar[bool] = False
+    """True if the script sends its output to the log itself, and appends to the log of an earlier
+    run, because the scheduler can't do that while the job runs."""
     directives_in_script: ClassVar[bool] = True
     """False if the :meth:`directives` are not lines of the script, but options, for example."""
 
@@ -205,11 +209,10 @@ class Scheduler(ABC):
         """Return the lines that ask for what ``spec`` says, in the scheduler's own language."""
 
     def preamble(self, spec: JobSpec) -> list[str]:
-        """Return the shell lines with which the job's script begins.
-
-        Where the scheduler can't write a job's log while the job runs, they open the log.
-        """
-        return []
+        """Return the shell lines with which the job's script begins: they may open the log."""
+        if not (self.script_opens_log and spec.stdout_path):
+            return []
+        return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"]
 
     @abstractmethod
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:

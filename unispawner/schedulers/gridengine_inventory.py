@@ -73,7 +73,7 @@ def _count_tasks(text: str) -> int:
 
 def _open_queues(host: ElementTree.Element) -> set[str]:
     """Return the queues that can start a job on a host: those without any state (qstat(1))."""
-    values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
+    values = _named_values(host, "hostvalue")
     if values.get("load_avg", "-") == "-":
         return set()
     queues = [_values(queue) for queue in host.findall("queue")]
@@ -89,8 +89,7 @@ def _node(
     up: bool,
 ) -> Node:
     name = host.get("name", "")
-    values = {one.get("name", ""): (one.text or "").strip() for one in host.iter("hostvalue")}
-    left = {one.get("name", ""): (one.text or "").strip() for one in host.iter("resourcevalue")}
+    values, left = _named_values(host, "hostvalue"), _named_values(host, "resourcevalue")
     queues = [_values(queue) for queue in host.findall("queue")]
     # Queues on one host share its slots, so that the queue with the most slots has the number.
     cores = max((int(read_number(queue.get("slots", "0"))) for queue in queues), default=0)
@@ -116,8 +115,12 @@ def _node(
 
 
 def _values(queue: ElementTree.Element) -> dict[str, str]:
-    values = {one.get("name", ""): (one.text or "").strip() for one in queue.iter("queuevalue")}
-    return {**values, "name": queue.get("name", "")}
+    return {**_named_values(queue, "queuevalue"), "name": queue.get("name", "")}
+
+
+def _named_values(element: ElementTree.Element, tag: str) -> dict[str, str]:
+    """Return the texts of the elements with this tag, by their attribute ``name``."""
+    return {one.get("name", ""): (one.text or "").strip() for one in element.iter(tag)}
 
 
 def _queue(values: Mapping[str, str], available: set[str]) -> Queue:

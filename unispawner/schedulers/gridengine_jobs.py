@@ -6,10 +6,9 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
 from ..job import MARK, JobInfo, JobState
-from .reading import number_waiting
+from .reading import number_waiting, read_iso_time
 
 STATES: Mapping[str, JobState] = {
     # The job is being deleted, and then leaves the list.
@@ -74,7 +73,7 @@ def _info(entry: ElementTree.Element, word: str) -> JobInfo:
         state=state,
         message="the job is held (qrls releases it)" if held else "",
         exec_host=host,
-        start_time=_time(find_text(entry, "JAT_start_time")) if host else None,
+        start_time=read_iso_time(find_text(entry, "JAT_start_time")) if host else None,
         native_state=word,
         ending="d" in word,
         stuck=stuck,
@@ -182,10 +181,3 @@ def read_number(text: str) -> float:
     except ValueError:
         return 0.0
     return number if math.isfinite(number) else 0.0
-
-
-def _time(text: str) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None

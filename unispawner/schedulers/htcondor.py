@@ -7,7 +7,6 @@ owner's session: the description sets the variables of a login, which contain no
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -80,6 +79,8 @@ class HTCondor(Scheduler):
         }
     )
     reports: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
+    # HTCondor would empty the log for a second run.
+    script_opens_log = True
     directives_in_script = False
     # Values of the job attribute JobStatus ("Job ClassAd Attributes" in the manual).
     states: ClassVar = {
@@ -139,7 +140,6 @@ class HTCondor(Scheduler):
             ("universe", "vanilla"),
             ("batch_name", self.value(spec.name)),
             ("initialdir", self.value(spec.directory)),
-            # The job writes its log itself, because HTCondor would empty the log for a second run.
             ("output", "/dev/null"),
             ("error", "/dev/null"),
             # Home directories are shared, as with every scheduler here, so that nothing is copied.
@@ -165,10 +165,6 @@ class HTCondor(Scheduler):
                 text = ", ".join(_submit_value(value) for value in values)
             lines.append(f"{key} = {text}")
         return lines
-
-    def preamble(self, spec: JobSpec) -> list[str]:
-        """Return the line that opens the log; a job that is run again appends to it."""
-        return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"] if spec.stdout_path else []
 
     @staticmethod
     def value(text: str) -> str:

@@ -3,14 +3,13 @@
 Written against IBM's manual pages of 10.1, the sources of OpenLava and Volclava, and the output of
 OpenLava 2.2. LSF differs from other schedulers in two ways. Unless the site set LSB_STDOUT_DIRECT,
 it holds a job's output back until the job ends, and then appends a report with the whole script. So
-the job writes its log itself (:meth:`Lsf.preamble`), and LSF's own output is discarded. Secondly,
+the script opens the log itself, and LSF's own output is discarded. Secondly,
 ``bjobs -l`` shows everybody the beginning of a job's script, which is where the mark is written.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -68,6 +67,7 @@ class Lsf(Scheduler):
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
     may_hide_jobs = True
+    script_opens_log = True
     reports: ClassVar = frozenset(
         (
             *("exec_host", "message", "queue_position", "estimated_start", "start_time"),
@@ -136,10 +136,6 @@ class Lsf(Scheduler):
         # The first line, because bjobs may show only the first 255 characters of a script.
         lines = [f"# unispawner:{spec.mark}"] if spec.mark else []
         return lines + [_directive(key, value) for key, value in options if value not in (None, "")]
-
-    def preamble(self, spec: JobSpec) -> list[str]:
-        """Return the line that opens the log: the job writes it itself."""
-        return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"] if spec.stdout_path else []
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse also values that bsub would misread in a ``#BSUB`` line.

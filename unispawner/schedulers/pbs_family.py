@@ -39,6 +39,9 @@ class PbsFamily(Scheduler):
     commands = ("qsub", "qstat", "qdel", "qselect", "pbsnodes")
     identify_command = ("qstat", "--version")
     may_hide_jobs = True
+    # The server would copy the output at the job's end, over an older log. To write it at once it
+    # needs PBS 18 and $usecp, or TORQUE and $spool_as_final_name.
+    script_opens_log = True
     errors = (
         (
             r"cannot connect to server|Couldn't connect to|could not connect|Connection refused|"
@@ -117,14 +120,6 @@ class PbsFamily(Scheduler):
         options += [("W", "x=" + ";".join(extensions))] if extensions else []
         options += [("v", ",".join(variables))] if variables else []
         return [_directive(key, value) for key, value in options if value != ""]
-
-    def preamble(self, spec: JobSpec) -> list[str]:
-        """Return the line that opens the log: the job writes it itself, as PSI/J's jobs do.
-
-        The server would copy the output at the job's end, and overwrite an older log. To write it
-        at once it needs PBS 18 and ``$usecp``, or TORQUE and ``$spool_as_final_name``.
-        """
-        return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"] if spec.stdout_path else []
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse also options that make another kind of job.

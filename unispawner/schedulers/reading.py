@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 from ..job import JobInfo, JobState
@@ -21,6 +22,14 @@ def keep_unique(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
     for key, value in pairs:
         found[key] = None if key in found else value
     return {key: value for key, value in found.items() if value is not None}
+
+
+def read_iso_time(text: str) -> float | None:
+    """Return the seconds since the epoch of a local time like ``2026-11-24T12:00:00``, or None."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def number_waiting(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 from ..job import Attribute, JobInfo, JobSpec, JobState
@@ -13,7 +12,7 @@ from ..units import divide_up, format_duration
 from . import slurm_inventory
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally
 from .inventory import Inventory
-from .reading import number_waiting
+from .reading import number_waiting, read_iso_time
 
 # A user can write none of these fields, unlike names, comments and work directories.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
@@ -206,9 +205,9 @@ class Slurm(Scheduler):
             # A cancelled job keeps the reason for which it waited.
             message="" if state is JobState.CANCELED else _explain(reason),
             exec_host="" if waits or host == "n/a" else host,
-            estimated_start=_time(start) if waits else None,
-            start_time=None if waits or state.final else _time(start),
-            estimated_end=None if waits or state.final else _time(end),
+            estimated_start=read_iso_time(start) if waits else None,
+            start_time=None if waits or state.final else read_iso_time(start),
+            estimated_end=None if waits or state.final else read_iso_time(end),
             native_state=word,
             ending=word == "COMPLETING",
             stuck=state is JobState.HELD and reason in _GIVEN_UP,
@@ -225,14 +224,6 @@ def _rank(row: Sequence[str]) -> tuple[float, ...]:
     """Return a job's sort key: by priority, and then by the order of submission."""
     number = re.match(r"\d+", row[0])
     return (-float(row[6]) if row[6].isdigit() else 0.0, float(number[0]) if number else 0.0)
-
-
-def _time(text: str) -> float | None:
-    """Read squeue's local time; return None for ``N/A`` and ``Unknown``."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
 
 
 def _escape_pattern(path: str) -> str:
