@@ -245,7 +245,7 @@ def test_unknown_and_wrong_fields_are_refused(data: dict[str, Any]) -> None:
         JobSpec.from_dict(data)
 
 
-def test_unknown_field_is_told_with_those_there_are() -> None:
+def test_an_unknown_key_is_an_error_with_the_known_ones() -> None:
     """The error for an unknown key lists the known keys."""
     with pytest.raises(InvalidJobError, match=r"resources: unknown key 'mem'; .*memory"):
         ResourceSpec.from_dict({"mem": "4G"})

@@ -31,8 +31,8 @@ TEXT = Path(launcher.__file__).read_text()
 TOKEN = "0123456789abcdef-secret"
 PATIENCE = 30
 
-# Says that it runs, listens, and ends with status 7 on SIGTERM. By os._exit: while Python
-# finalises itself a second SIGTERM would kill it.
+# Prints that it runs, listens, and ends with status 7 on SIGTERM. It ends by os._exit, because a
+# second SIGTERM would kill a Python that finalises itself.
 LISTENING = """
 import os, signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
@@ -71,7 +71,7 @@ def interpreters() -> Iterator[str]:
     yield sys.executable
     for minor in range(6, 14):
         path = shutil.which(f"python3.{minor}")
-        # A shim of pyenv is there for versions that cannot be run, too.
+        # pyenv has a shim also for versions that can't be run.
         if minor != sys.version_info.minor and path:
             if subprocess.run([path, "-I", "-c", ""], capture_output=True).returncode == 0:
                 yield path
@@ -444,7 +444,7 @@ def test_stolen_port_after_sigterm(launch: Launch) -> None:
 
 def test_gives_up_after_some_ports(hub: Hub, launch: Launch) -> None:
     """After several stolen ports the launcher gives up."""
-    # The end that closes a connection first keeps its port in TIME_WAIT.
+    # The side that closes a connection first keeps its port in TIME_WAIT.
     loser = (
         "import socket, sys\n"
         f"socket.create_connection(('127.0.0.1', {hub.port}), 9, ('', int(sys.argv[1]))).close()\n"

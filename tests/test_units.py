@@ -53,7 +53,7 @@ def test_memory_is_read(value: Any, expected: int) -> None:
         *("1e3", "nan", "inf", "0x10", "٤G", "9" * 30, "99999999P", "4G;", ".5G", "5.G"),
     ],
 )
-def test_no_memory_is_refused(value: Any) -> None:
+def test_text_that_is_not_memory_is_refused(value: Any) -> None:
     """Other text is refused with the field, the value and the right forms."""
     with pytest.raises(InvalidJobError) as caught:
         parse_memory(value, "resources.memory")
@@ -92,7 +92,7 @@ def test_duration_is_read(value: Any, expected: timedelta) -> None:
         *("8:00:00\n9", "٨:00:00", "9" * 40, "9999999-00:00:00", "1.5", "nan", "00:10:00;", "1--2"),
     ],
 )
-def test_no_duration_is_refused(value: Any) -> None:
+def test_text_that_is_not_a_duration_is_refused(value: Any) -> None:
     """Other text is refused with the field, the value and the right forms."""
     with pytest.raises(InvalidJobError) as caught:
         parse_duration(value, "options.duration")

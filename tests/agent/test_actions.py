@@ -156,7 +156,7 @@ def test_what_is_no_job_id_reaches_no_command(agent: Agent, action: str, job_id:
 # -- submissions that fail ----------------------------------------------------------------------
 
 
-def test_a_directory_that_is_missing_is_told(agent: Agent) -> None:
+def test_a_missing_directory_is_named(agent: Agent) -> None:
     """The error names the missing directory, and no file is left."""
     error = agent.submit(agent.spec("", directory="/no/such/place")).error
     assert "SubmitError" == error["type"]
@@ -165,7 +165,7 @@ def test_a_directory_that_is_missing_is_told(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "/bin/sh\nid", "/bin/sh -x -y"])
-def test_a_shell_that_is_none_is_told(agent: Agent, shell: str) -> None:
+def test_a_wrong_shell_is_named(agent: Agent, shell: str) -> None:
     """The error names the setting, and no file is left."""
     error = agent.submit(agent.spec(""), shell=shell).error
     assert ("InvalidJobError", True) == (error["type"], error["message"].startswith("job_shell"))
@@ -189,7 +189,7 @@ def no_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def test_no_room_for_the_files_is_told(agent: Agent) -> None:
+def test_no_room_for_the_files(agent: Agent) -> None:
     """A full disk or quota is an error that says what to check, and no file is left."""
     request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
     raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
@@ -200,7 +200,7 @@ def test_no_room_for_the_files_is_told(agent: Agent) -> None:
     assert not (agent.state_dir / "jobs" / MARK).exists()
 
 
-def test_no_room_is_told_with_the_place(agent: Agent) -> None:
+def test_no_room_is_an_error_with_the_place(agent: Agent) -> None:
     """The error names the directory on the full disk."""
     request = agent.request("submit", spec=agent.spec("", environment={"A": "1"}).to_dict())
     raw = json.dumps({**request, "shell": "/bin/sh"}).encode()
@@ -208,7 +208,7 @@ def test_no_room_is_told_with_the_place(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("where", ["/proc/unispawner", "/dev/null/x", "relative"])
-def test_a_state_dir_that_cannot_be_is_told(agent: Agent, where: str) -> None:
+def test_a_wrong_state_dir(agent: Agent, where: str) -> None:
     """The error for a wrong state directory names the setting."""
     error = agent.submit(agent.spec(""), state_dir=where).error
     assert "AgentError" == error["type"]
@@ -333,7 +333,7 @@ def test_no_job_id_is_an_error(agent: Agent) -> None:
         ("sbatch-ctld-down", "SchedulerUnavailable"),
     ],
 )
-def test_what_sbatch_says_is_told(agent: Agent, name: str, expected: str) -> None:
+def test_a_refusal_has_sbatchs_words(agent: Agent, name: str, expected: str) -> None:
     """A refusal is an error with sbatch's own words and exit status."""
     folder = replay(agent, "sbatch", name)
     error = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder]).error
@@ -370,7 +370,9 @@ def test_a_submission_of_unknown_outcome_keeps_its_files(agent: Agent) -> None:
         ("scancel-ctld-down", "SchedulerUnavailable"),
     ],
 )
-def test_what_scancel_says_is_told(agent: Agent, name: str, expected: str | None) -> None:
+def test_a_failed_cancellation_has_scancels_words(
+    agent: Agent, name: str, expected: str | None
+) -> None:
     """A failed cancellation has scancel's words; it is not an error if the job has ended."""
     folder = replay(agent, "scancel", name)
     arguments = {"job_id": "15", "force": False, "scheduler": "slurm", "scheduler_path": [folder]}

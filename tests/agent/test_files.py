@@ -236,7 +236,7 @@ def state(tmp_path: Path) -> StateDir:
     return found
 
 
-def test_the_last_lines_are_told(state: StateDir) -> None:
+def test_the_last_lines_of_a_log(state: StateDir) -> None:
     """A log's tail has as many lines as asked for, or fewer if there are fewer."""
     state.log(MARK).write_text("".join(f"line {i}\n" for i in range(100)))
     assert "line 97\nline 98\nline 99" == state.tail(MARK, 3)

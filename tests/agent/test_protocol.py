@@ -26,21 +26,21 @@ def test_a_request_gets_its_reply(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("raw", NO_JSON)
-def test_a_request_that_is_none(agent: Agent, raw: bytes) -> None:
+def test_garbage_instead_of_a_request(agent: Agent, raw: bytes) -> None:
     """Garbage gets an error as its reply, without a traceback."""
     done = agent.send(raw)
     assert (0, "AgentError") == (done.status, done.error["type"])
     assert "Traceback" not in done.stderr
 
 
-def test_another_version_is_told_both_versions(agent: Agent) -> None:
+def test_another_version_of_the_protocol(agent: Agent) -> None:
     """The error for another version of the protocol has both versions."""
     error = agent.call("check", version=2).error
     assert "version 2" in error["message"]
     assert "version 1" in error["message"]
 
 
-def test_an_unknown_action_is_told(agent: Agent) -> None:
+def test_an_unknown_action(agent: Agent) -> None:
     """An unknown action is an error, even if a module has an attribute of that name."""
     actions: tuple[Any, ...] = ("no_such", "__import__", "_sweep", None)
     for action in actions:
@@ -80,7 +80,7 @@ def test_another_account_is_refused(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("uid", ["1001", None, [1001], True])
-def test_a_uid_that_is_none(agent: Agent, uid: Any) -> None:
+def test_a_uid_that_is_text(agent: Agent, uid: Any) -> None:
     """A uid that is text is refused."""
     assert "AgentError" == agent.call("check", uid=uid).error["type"]
 
@@ -181,7 +181,7 @@ def test_the_alarm_ends_a_submission_that_sweeps(agent: Agent) -> None:
     assert not (agent.directory / "submitted").exists()
 
 
-def test_a_command_that_is_missing_is_told_with_the_setting(agent: Agent) -> None:
+def test_a_missing_command_is_an_error_with_the_setting(agent: Agent) -> None:
     """The error for a missing command names the setting for its directory."""
     folder = agent.directory / "empty"
     folder.mkdir()

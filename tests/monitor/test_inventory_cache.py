@@ -111,7 +111,7 @@ async def test_its_age_is_counted_from_the_question(cache: InventoryCache, host:
     assert cache.asked_at < before
 
 
-async def test_the_first_failure_is_told(
+async def test_the_first_failure_is_raised(
     cache: InventoryCache, scheduler: FakeScheduler, host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first failure is raised in the scheduler's words, and logged once."""

@@ -122,7 +122,8 @@ async def close(monitor: Monitor) -> None:
     for job in monitor.jobs:
         monitor.untrack(job)
     if monitor._task is not None:
-        # By itself, if it can: cancelled while a command starts, Python 3.11 leaves its pipes open.
+        # It should end by itself: if a task is cancelled while a command starts, Python 3.11 leaves
+        # the command's pipes open.
         await asyncio.wait({monitor._task}, timeout=0.5)
         monitor._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -383,7 +384,7 @@ async def test_its_users_word_counts_only_for_a_job_that_may_be_hidden(
     assert not lab.monitor._jobs[job].hidden
 
 
-async def test_an_answer_to_an_older_question_says_nothing_of_a_job(lab: Lab) -> None:
+async def test_an_answer_to_an_older_question_does_not_count(lab: Lab) -> None:
     """An answer to a question older than the job does not count: the id may have been another's."""
     job = lab.job()
     began = time.monotonic()
@@ -426,7 +427,7 @@ async def test_no_answer_from_its_user_is_not_gone_either(lab: Lab, error: Agent
         await lab.answers()
 
 
-async def test_another_owners_job_is_nobodys_server(lab: Lab) -> None:
+async def test_another_owners_job_is_a_failure(lab: Lab) -> None:
     """A job that belongs to somebody else is a failure, and its host does not count."""
     job = lab.track()
     lab.track("bob")
@@ -730,7 +731,7 @@ async def test_that_this_fails_is_no_harm(lab: Lab, caplog: pytest.LogCaptureFix
     assert job.final
 
 
-async def test_a_job_whose_end_was_told_is_not_cancelled(lab: Lab) -> None:
+async def test_a_job_whose_end_was_reported_is_not_cancelled(lab: Lab) -> None:
     """A job whose end the scheduler has reported is not cancelled."""
     lab.monitor.status_interval = 0.05
     job, _ = lab.track(), lab.track("bob")
@@ -756,7 +757,7 @@ class Reasons(FakeUserSide):
         }
 
 
-async def test_a_stuck_job_is_asked_about_before_anybody_is_told(lab: Lab) -> None:
+async def test_a_stuck_job_is_asked_for_its_reason_first(lab: Lab) -> None:
     """A stuck job is asked for its reason, once and as its user, before it counts as stuck."""
     lab.side = Reasons(lab.scheduler)
     job = lab.track(submitted=True)
@@ -776,7 +777,7 @@ async def test_a_stuck_job_is_asked_about_before_anybody_is_told(lab: Lab) -> No
     assert [None, JobState.QUEUED] == [info and info.state for _, info in lab.changes]
 
 
-async def test_a_stuck_job_whose_reason_is_told_is_not_asked_about(lab: Lab) -> None:
+async def test_a_stuck_job_with_a_reason_is_not_asked_for_it(lab: Lab) -> None:
     """A stuck job whose reason is in the list is not asked for."""
     job = lab.track()
     await lab.answers()
@@ -788,7 +789,7 @@ async def test_a_stuck_job_whose_reason_is_told_is_not_asked_about(lab: Lab) -> 
 
 
 @pytest.mark.parametrize("error", [AgentError("sudo"), SchedulerUnavailable("down")])
-async def test_a_stuck_job_is_told_though_nobody_says_why(lab: Lab, error: AgentError) -> None:
+async def test_a_stuck_job_without_a_reason(lab: Lab, error: AgentError) -> None:
     """If the reason can't be found out, the job counts as stuck without one."""
     lab.side.error = error
     job = lab.track(submitted=True)

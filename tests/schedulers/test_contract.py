@@ -104,7 +104,7 @@ def test_a_scheduler_is_found_by_its_name(name: str) -> None:
     assert f"unispawner.schedulers.{name}" == type(get_scheduler(name)).__module__
 
 
-def test_an_unknown_name_is_told_with_those_there_are() -> None:
+def test_an_unknown_name_is_an_error_with_the_known_ones() -> None:
     """The error for an unknown name lists the known names."""
     with pytest.raises(InvalidJobError, match=", ".join(NAMES)):
         get_scheduler("slurmm")
@@ -258,7 +258,7 @@ LISTINGS: dict[str, Callable[[list[tuple[str, str]]], str]] = {
         ("", MARK),
     ],
 )
-def test_marks_that_are_none_are_passed_over(
+def test_text_that_is_not_a_mark_is_ignored(
     scheduler: Scheduler, job_id: str | None, mark: str
 ) -> None:
     """Only a whole mark with a job's id counts: users can write what marks are kept in."""
@@ -333,7 +333,7 @@ def test_a_template_has_no_place_for_a_mark(scheduler: Scheduler) -> None:
     assert {} == done.value.value
 
 
-def test_a_refused_option_is_told(scheduler: Scheduler, nothing_to_check: Nothing) -> None:
+def test_a_refused_option_is_named(scheduler: Scheduler, nothing_to_check: Nothing) -> None:
     """Options that make no server, such as an array or an interactive job, are refused by name."""
     keys = [key for key in scheduler.refused if re.fullmatch(r"[A-Za-z0-9+][\w.+-]*", key)]
     assert bool(keys) == bool(scheduler.refused)
@@ -364,7 +364,7 @@ def test_what_is_asked_for_is_written_or_refused(scheduler: Scheduler, field: st
             scheduler.check_supported(spec)
 
 
-def test_a_refusal_is_told_in_the_schedulers_words(scheduler: Scheduler) -> None:
+def test_a_refusal_has_the_schedulers_words(scheduler: Scheduler) -> None:
     """Text that no pattern knows is a refusal, and the error contains the text."""
     failed = reply(stderr="No thank you", status=1)
     submit, cancel = scheduler.submit_error(failed), scheduler.cancel_error(failed)
@@ -388,7 +388,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
     others, _, ours = done.stdout.strip().partition(" ")
     assert "[]" == others, done.stderr
     assert f"unispawner.schedulers.{name}" in ours.split()
-    # What one scheduler needs several files for begins with its name.
+    # If a scheduler needs several modules, their names begin with its own.
     family = {"torque": "pbs", "template": "dialect"}.get(name, name)
     own = {
         one
@@ -448,7 +448,7 @@ def find_reported(scheduler: Scheduler, replies: Iterable[Reply]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in ("local", "lsf")])
-def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
+def test_reported_fields_are_in_real_output(name: str) -> None:
     """For each field that a scheduler reports, its saved output has a value. What another command
     reports, such as an accounting, has its own reader.
     """
@@ -460,14 +460,14 @@ def test_what_it_tells_is_seen_in_real_output(name: str) -> None:
 
         ended = [read_accounting(reply.stdout) for reply in replies if "qacct" in reply.command]
         found |= {"exit_code"} if any(info and info.exit_code for info in ended) else set()
-    # Of the saved jobs none has an estimate, and none has ended by itself: test_pbs.py and
-    # test_torque.py have these from the manuals.
+    # No saved job has an estimate or has ended by itself. test_pbs.py and test_torque.py have such
+    # jobs from the manuals.
     known = {"pbs": {"estimated_start", "exit_code"}, "torque": {"exit_code"}}.get(name, set())
     assert set() == known & found, "these exceptions are needed no more"
     assert set() == scheduler.reports - found - known
 
 
-def test_what_can_be_told_are_fields_of_a_job(scheduler: Scheduler) -> None:
+def test_reported_fields_are_fields_of_a_job(scheduler: Scheduler) -> None:
     """Each reported field is a field of JobInfo: a misspelt one would be a false row in the
     docs.
     """

@@ -374,7 +374,7 @@ def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "01/02/2026 10:00:00", "2026-99-99T00:00:00"])
-def test_a_time_that_is_none(text: str) -> None:
+def test_a_time_that_cannot_be_read(text: str) -> None:
     """A start time that can't be read is left out."""
     entry = job("r") + f"<JAT_start_time>{text}</JAT_start_time>"
     assert SGE.read_status(listing(entry))["1"].start_time is None
@@ -552,7 +552,7 @@ def test_a_job_that_comes_or_goes_in_between(second: str | Reply | UniSpawnerErr
 
 
 @pytest.mark.parametrize("name", ["qstat-qmaster-down", "qstat-qmaster-frozen", "qstat-no-root"])
-def test_a_list_that_fails_says_nothing(name: str) -> None:
+def test_a_list_that_fails_is_an_error(name: str) -> None:
     """If the list of jobs fails, the query raises an error."""
     with pytest.raises(SchedulerUnavailable, match=r"error: "):
         hold(SGE.query(["37"]), name)
@@ -918,13 +918,13 @@ def test_the_environment_of_commands() -> None:
     assert (expected, {}) == (full.environment(), SGE.environment())
 
 
-def test_a_setting_that_is_none() -> None:
+def test_a_wrong_setting() -> None:
     """A setting with a wrong value is refused."""
     with pytest.raises(InvalidJobError, match="sge_memory_per"):
         GridEngine(sge_memory_per="host")
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "", "x"])
-def test_what_is_no_number_is_none(text: str) -> None:
+def test_text_that_is_not_a_number(text: str) -> None:
     """Text that is not a finite number counts as 0: qsub accepts -l gpu=nan and lists it."""
     assert 0.0 == gridengine_jobs.read_number(text)

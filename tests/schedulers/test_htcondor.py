@@ -202,7 +202,7 @@ def test_the_sites_own_rule_of_removal(value: Any, expected: str) -> None:
         ("with space", '"with space"'),
         ("", '""'),
         ('say "hi"', r'"say \"hi\""'),
-        # ClassAds as submit descriptions have them escape nothing but a quote.
+        # In submit descriptions ClassAds escape only a quote.
         ("C:\\x", r'"C:\x"'),
         ("end\\", '"end\\"'),
         ("$HOME $(X)", '"$(DOLLAR)HOME $(DOLLAR)(X)"'),
@@ -441,7 +441,7 @@ def test_a_job_that_has_not_been_looked_at() -> None:
     assert (JobState.QUEUED, "waiting for a machine") == (info.state, info.message)
 
 
-def test_an_old_reason_is_not_told() -> None:
+def test_an_old_reason_is_left_out() -> None:
     """A running job has no message: the reason for which it waited is old."""
     ads = json.loads(saved("condor_q-states").stdout)
     assert "no match found " == ads[0]["LastRejMatchReason"]
@@ -580,7 +580,9 @@ def slot(machine: str, job_id: str, owner: str) -> dict[str, str]:
         ([], ""),
     ],
 )
-def test_a_host_counts_if_its_machine_says_so(slots: list[dict[str, str]], expected: str) -> None:
+def test_a_host_counts_if_its_machine_reports_the_job(
+    slots: list[dict[str, str]], expected: str
+) -> None:
     """A job's host counts only if the machine reports the job: users can write any RemoteHost."""
     job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada", "RemoteHost": "slot1_1@node1"}
     queue = Reply(QUERY, 0, json.dumps([job]))
@@ -651,7 +653,7 @@ def test_a_history_that_fails(history: Reply | UniSpawnerError) -> None:
 
 
 @pytest.mark.parametrize("answer", [SCHEDD_HANGS, Reply(("condor_q",), 1, "", "unknown host x")])
-def test_a_queue_that_fails_says_nothing(answer: Reply) -> None:
+def test_a_queue_that_fails_is_an_error(answer: Reply) -> None:
     """If the queue does not answer, the history is not asked instead."""
     with pytest.raises(SchedulerUnavailable):
         hold(HTCONDOR.query(["1"]), answer)
@@ -685,7 +687,7 @@ def test_marks() -> None:
         (None, {}),
     ],
 )
-def test_marks_that_are_none(mark: Any, expected: dict[str, str]) -> None:
+def test_values_that_are_not_marks(mark: Any, expected: dict[str, str]) -> None:
     """Only a whole mark with a job's id counts, since users can write the attribute."""
     assert expected == HTCONDOR.read_marks(rows({"ClusterId": 7, "UnispawnerMark": mark}))
     assert {} == HTCONDOR.read_marks(rows({"ClusterId": "1 -all", "UnispawnerMark": mark}))
@@ -868,7 +870,7 @@ MEANINGS = {
     "condor_rm-twice": Meaning.GONE,
     "condor_rm-service-user": Meaning.DENIED,
     "condor_hold-not-owner": Meaning.DENIED,
-    # Of a cluster condor_rm does not tell whether it is gone or another's: it isn't asked so.
+    # For a cluster, condor_rm does not say whether the job has ended or is another user's.
     "condor_rm-not-owner": Meaning.REFUSED,
     "condor_rm-unknown": Meaning.REFUSED,
     "condor_rm-twice-cluster": Meaning.REFUSED,

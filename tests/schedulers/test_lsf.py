@@ -35,7 +35,7 @@ FULL = full_job(
     },
 )
 
-# Each line with the manual page it is from; those of IBM's begin with bsub.
+# The manual page of each line; IBM's manual pages are those of bsub(1).
 SCRIPT = """\
 #!/bin/bash -l
 # unispawner:0123456789abcdef
@@ -63,9 +63,10 @@ exec python3 -I - <<'END_OF_UNISPAWNER_LAUNCHER'
 print()
 END_OF_UNISPAWNER_LAUNCHER
 """
-# -J bsub(1) -J: an index list in brackets makes an array, so there is none.
-# -o bsub(1) -o; the job writes its own log (lsf.conf, LSB_STDOUT_DIRECT: else it comes at the end).
-# -n bsub(1) -n: tasks, of one slot each. -R bsub(1) -R; rusage is each host's (lsb.params,
+# -J bsub(1) -J: an index list in brackets would make an array, so that it is replaced.
+# -o bsub(1) -o; the job writes its own log, because LSF's comes at the end (lsf.conf,
+#    LSB_STDOUT_DIRECT). -n bsub(1) -n: tasks, which have one slot each. -R bsub(1) -R; rusage
+#    counts for each host (lsb.params,
 #    RESOURCE_RESERVE_PER_TASK) and in MB, -M is in KB (lsf.conf, LSF_UNIT_FOR_LIMITS).
 # -gpu bsub(1) -gpu: num is each host's. -W bsub(1) -W: [hour:]minute. -x -q -P -U bsub(1).
 
@@ -143,7 +144,7 @@ def test_bsub_reads_what_was_written(line: str) -> None:
     "value",
     ["plain", "a b", "it's", 'say "hi"', "$HOME `id`", "a;b&c|d", "*?[x]", "x#y", "ünï", "%J"],
 )
-def test_values_that_bsub_can_be_told(value: str) -> None:
+def test_values_that_bsub_reads(value: str) -> None:
     """bsub reads these values as they are."""
     spec = JobSpec(queue_name=value, custom_attributes={"lsf.app": value})
     LSF.check_supported(spec)
@@ -153,7 +154,7 @@ def test_values_that_bsub_can_be_told(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\\b", "\"'", "#x", "-x", " x", "x ", "a  b", "x\\"])
-def test_values_that_bsub_cannot_be_told(value: str) -> None:
+def test_values_that_bsub_would_misread(value: str) -> None:
     """Values that bsub would misread are refused by name, such as a backslash at the end."""
     for spec, field in (
         (JobSpec(queue_name=value), "queue_name"),
@@ -228,7 +229,7 @@ def test_memory_is_shared_out(settings: Mapping[str, Any], expected: tuple[str, 
 
 
 @pytest.mark.parametrize("unit", ["kb", "PB", "", 1])
-def test_a_unit_that_is_none(unit: Any) -> None:
+def test_an_unknown_unit(unit: Any) -> None:
     """An unknown unit is an error when the Hub starts."""
     with pytest.raises(InvalidJobError, match="lsf_unit_for_limits"):
         Lsf(lsf_unit_for_limits=unit)

@@ -177,7 +177,7 @@ def test_hosts_that_a_queue_leaves_out() -> None:
 
 
 @pytest.mark.parametrize("number", range(2))
-def test_an_inventory_that_is_not_told(number: int) -> None:
+def test_commands_of_the_inventory_that_fail(number: int) -> None:
     """Queues and hosts are needed; without the other commands the inventory has less."""
     down = fails("LSF is down. Please wait ...")
     for bad in (down, ok("what?\n"), ok("")):

@@ -229,7 +229,7 @@ def test_an_owner_of_another_domain() -> None:
     assert "ada" == one(USER="ada@cluster").owner
 
 
-def test_what_bjobs_says_while_it_waits_is_passed_over() -> None:
+def test_messages_before_the_answer_are_ignored() -> None:
     """Messages of bjobs before its answer are ignored."""
     reply = answer(record())
     noisy = replace(reply, stdout="Cannot connect to LSF. Please wait ...\n" + reply.stdout)
@@ -345,7 +345,7 @@ def test_a_leap_day() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-", "soon", "Foo 99 99:99", "2026-11-24T11:59"])
-def test_a_time_that_is_none(text: str) -> None:
+def test_a_time_that_cannot_be_read(text: str) -> None:
     """A time that can't be read is left out and is not an error."""
     assert (None, "") == read_time(text, NOW)
 
@@ -481,14 +481,14 @@ def test_an_unknown_id_is_simply_missing() -> None:
         assert {} == hold(LSF.query(["9"]), reply)[0]
 
 
-def test_the_others_are_told_all_the_same() -> None:
+def test_one_unknown_id_among_several() -> None:
     """With one unknown id among several, the other jobs are read, also from columns."""
     row = "1       ada     RUN   normal     vm          vm          x          Nov 22 19:32"
     partly = wide(row, status=255, stderr="Job <9> is not found\n")
     assert ["1"] == list(hold(LSF.query(["1", "9"]), saved("bjobs-o-json"), partly)[0])
 
 
-def test_an_id_of_which_nothing_is_said_is_not_gone() -> None:
+def test_an_id_that_the_answer_does_not_mention() -> None:
     """An id with neither a row nor "is not found" makes the answer an error."""
     for reply in (answer(), answer(record()), answer({"JOBID": "9", "ERROR": "LSF is busy"})):
         with pytest.raises(SchedulerUnavailable):
@@ -529,7 +529,7 @@ def test_marks_as_ibm_prints_them() -> None:
     assert {MARK: "7"} == LSF.read_marks(Reply((), 0, text))
 
 
-def test_a_mark_of_several_jobs_is_nobodys() -> None:
+def test_a_mark_of_several_jobs_does_not_count() -> None:
     """If several jobs have the same mark, because a script was copied, none counts."""
     text = "".join(f"Job <{i}>, Command <# unispawner:{MARK};>\n" for i in (1, 2))
     assert {} == LSF.read_marks(Reply((), 0, text))
@@ -542,7 +542,7 @@ def test_no_job_has_no_mark() -> None:
         LSF.read_marks(Reply((), 255, "", "LSF is down. Please wait ...\n"))
 
 
-def test_what_it_tells_can_be_told() -> None:
+def test_each_reported_field_is_read() -> None:
     """For each field that LSF reports, a record as in bjobs(1) has a value."""
     infos = [
         one(STAT="RUN", EXEC_HOST="n1", START_TIME="Nov 24 10:00", FINISH_TIME="Nov 24 18:00 L"),

@@ -477,7 +477,7 @@ def test_marks() -> None:
     )
 
 
-def test_a_mark_that_two_jobs_have_is_nobodys() -> None:
+def test_a_mark_that_two_jobs_have_does_not_count() -> None:
     """If two jobs have the same mark, because it was copied, none counts."""
     twin = job(Variable_List={"UNISPAWNER_MARK": MARK})
     assert {} == PBS.read_marks(Reply(BULK, 0, listing(("7.lab", twin), ("8.lab", twin))))
@@ -675,7 +675,7 @@ def test_what_errors_mean(stderr: str, status: int, expected: Meaning) -> None:
     assert expected is PBS.meaning(Reply(("x",), status, "", stderr))
 
 
-def test_what_jobs_say_is_no_error() -> None:
+def test_a_jobs_comment_is_not_an_error() -> None:
     """Words in a job's comment are not taken for an error message."""
     text = listing(("1.lab", job(comment="Connection refused")))
     assert Meaning.GONE is PBS.meaning(Reply(BULK, 153, text, "qstat: Unknown Job Id 9.lab"))
@@ -711,8 +711,8 @@ def test_who_is_it() -> None:
 
 # -- the cluster ----------------------------------------------------------------------------------
 
-# By hand, from qstat.c's display_statque, display_statserver and prt_attr, with the attributes of
-# the Reference Guide; values longer than a line go on behind a tab.
+# Written by hand, from qstat.c (display_statque, display_statserver, prt_attr) and the attributes in
+# the Reference Guide. Values that are longer than a line continue behind a tab.
 QUEUES = """\
 Queue: workq
     queue_type = Execution
@@ -744,7 +744,7 @@ Server: pbslab
     pbs_version = 23.06.06
 
 """
-# After openpbs#2715 and radical.saga#427, canu#166, which show real ones.
+# From openpbs#2715, radical.saga#427 and canu#166, which show real output.
 NODES = """\
 n1
      Mom = n1.x.org
@@ -857,7 +857,7 @@ def test_durations(text: str, expected: int | None) -> None:
 @pytest.mark.parametrize(
     "text", ["", "UNKNOWN", "Sun Foo 22 19:32:18 2026", "Sun Feb 30 00:00:00 2026"]
 )
-def test_times_that_are_none(text: str) -> None:
+def test_times_that_cannot_be_read(text: str) -> None:
     """A time that can't be read is left out and is not an error."""
     assert read_time(text) is None
 

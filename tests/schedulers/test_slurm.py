@@ -228,7 +228,7 @@ def test_a_waiting_job() -> None:
 
 
 @pytest.mark.parametrize("text", ["N/A", "Unknown", "", "NONE", "0001-01-01T00:00:00", "9999-99"])
-def test_a_time_that_is_none(text: str) -> None:
+def test_a_time_that_cannot_be_read(text: str) -> None:
     """A start that is not estimated is None, and never an error."""
     start = one(f"1|alice|PENDING|None|n/a|debug|1|{text}|{text}").estimated_start
     assert start is None or start < 0

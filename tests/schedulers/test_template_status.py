@@ -114,7 +114,7 @@ def test_nobody_has_a_job(name: str) -> None:
     assert {} == Template(template=name).read_status(Reply(("list",), 0, text))
 
 
-def test_half_an_answer_is_none() -> None:
+def test_half_an_answer_is_an_error() -> None:
     """A cut-off answer of Grid Engine or TORQUE is an error: it would lose jobs."""
     for name in ("gridengine", "torque"):
         text = SEEN[name][0].strip()
@@ -122,7 +122,7 @@ def test_half_an_answer_is_none() -> None:
             Template(template=name).read_status(Reply(("list",), 0, text[: len(text) // 2]))
 
 
-def test_a_job_that_comes_twice_is_nobodys() -> None:
+def test_a_job_that_comes_twice_does_not_count() -> None:
     """If a job comes twice, because a name with a line break forged a row, neither row counts."""
     reply = Reply(("squeue",), 0, "7 ada RUNNING node1\n7 eve RUNNING node2\n8 ada PENDING n/a\n")
     assert ["8"] == list(Template(template="slurm").read_status(reply))

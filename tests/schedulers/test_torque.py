@@ -178,7 +178,7 @@ def test_no_jobs() -> None:
     assert {} == TORQUE.read_status(Reply(("qstat",), 0, ""))
 
 
-def test_ids_that_two_jobs_share_are_nobodys() -> None:
+def test_ids_that_two_jobs_share_do_not_count() -> None:
     """An id that two jobs share does not count: a job may have come from another server."""
     jobs = TORQUE.read_status(Reply(("qstat",), 0, xml(job("5.lab"), job("5.other", server="x"))))
     assert {"5.lab", "5.other", "5.x"} == set(jobs)
@@ -375,7 +375,7 @@ def test_who_is_it() -> None:
 
 # -- the cluster ----------------------------------------------------------------------------------
 
-# By hand, from the Administrator Guide's examples of qstat -Q -f, qstat -B -f and pbsnodes.
+# Written by hand, from the Administrator Guide's examples of qstat -Q -f, qstat -B -f and pbsnodes.
 QUEUES = """\
 Queue: batch
     queue_type = Execution

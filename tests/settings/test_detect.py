@@ -18,7 +18,8 @@ from unispawner.submit_host.host import SubmitHost
 from unispawner.testing import read_saved_reply
 
 SLURM_WORDS = "slurm-wlm 22.05.8\n"
-# qstat of others: OpenPBS and TORQUE say what their manuals have; Slurm's is contribs/torque/qstat.
+# Other schedulers' qstat: the texts of OpenPBS and TORQUE are from their manuals, Slurm's is from
+# contribs/torque/qstat.
 PBS = "pbs_version = 23.06.06\n"
 TORQUE = "Version: 6.1.3\nCommit: 0000000000000000000000000000000000000000\n"
 SLURM_WRAPPER = (
@@ -136,7 +137,7 @@ SAYS: list[Any] = [
 
 
 @pytest.mark.parametrize(("name", "out", "err", "expected"), SAYS)
-async def test_each_is_known_by_what_it_says(
+async def test_each_is_known_by_what_it_prints(
     bin: Bin, name: str, out: str, err: str, expected: bool
 ) -> None:
     """Schedulers with the same command, such as qstat, are distinguished by what it prints."""
@@ -149,9 +150,9 @@ async def test_each_is_known_by_what_it_says(
     assert (out or err).splitlines()[0] == found.answer
 
 
-def test_each_says_who_it_is() -> None:
+def test_each_can_identify_itself() -> None:
     """Every scheduler that can be found has a command and a pattern to identify it."""
-    # "template" is found by nobody: which one of them is meant is the administrator's to say.
+    # "template" can't be found: the administrator has to choose a set.
     schedulers = [scheduler_class(name) for name in NAMES if name not in ("local", "template")]
     assert [] == [one.name for one in schedulers if not (one.identify_command and one.identity)]
 
@@ -170,7 +171,7 @@ async def test_a_wrapper_beside_its_scheduler(bin: Bin) -> None:
     assert "slurm" == await find(bin)
 
 
-async def test_what_it_says_is_one_short_line(bin: Bin) -> None:
+async def test_an_answer_becomes_one_short_line(bin: Bin) -> None:
     """A command's answer becomes one short line in messages."""
     bin.command("squeue", f"printf '%s\\nmore' {'x' * 500}")
     (found,) = await look(bin)
@@ -273,7 +274,7 @@ async def test_one_that_hangs_when_it_is_asked_who_it_is(
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "configuration source"])
-async def test_who_cannot_say_who_it_is_just_now_is_not_absent(
+async def test_a_scheduler_that_cannot_identify_itself_now(
     bin: Bin, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     """A scheduler that can't identify itself now is a SchedulerUnavailable.

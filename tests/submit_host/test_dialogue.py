@@ -68,7 +68,7 @@ def test_a_result_that_is_nothing_is_a_result(hold: Hold, result: object) -> Non
     assert result == hold(question())
 
 
-def test_all_that_a_command_says(hold: Hold) -> None:
+def test_the_reply_of_a_command(hold: Hold) -> None:
     """A dialogue gets exit status and both outputs, even if the command fails."""
 
     def question() -> Dialogue[Reply]:

@@ -84,7 +84,7 @@ async def test_the_environment_is_what_was_given(monkeypatch: pytest.MonkeyPatch
     assert b"/\n" == (await run("pwd")).stdout
 
 
-async def test_a_commands_death_by_signal_is_told() -> None:
+async def test_a_command_that_a_signal_ends() -> None:
     """A command that a signal ended has a negative status."""
     assert -9 == (await sh("kill -9 $$")).exit_status
 
