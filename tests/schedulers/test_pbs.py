@@ -711,8 +711,8 @@ def test_who_is_it() -> None:
 
 # -- the cluster ----------------------------------------------------------------------------------
 
-# Written by hand, from qstat.c (display_statque, display_statserver, prt_attr) and the attributes in
-# the Reference Guide. Values that are longer than a line continue behind a tab.
+# Written by hand, from qstat.c (display_statque, display_statserver, prt_attr) and the attributes
+# in the Reference Guide. Values that are longer than a line continue behind a tab.
 QUEUES = """\
 Queue: workq
     queue_type = Execution
