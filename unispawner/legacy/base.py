@@ -71,7 +71,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         self.server_job = BatchJob(self, SavedState.from_dict(state.get("unispawner")))
 
     def get_state(self) -> dict[str, Any]:
-        """Return what is saved: batchspawner's two entries and, in a real Hub, one of ours."""
+        """Return what is saved: batchspawner's entries and, in a real Hub, an entry of ours."""
         state = super().get_state()
         ours = {
             "job_id": self.job_id,

@@ -66,7 +66,7 @@ def _check_template(
 
 
 def _check_expansion(spawner: BatchTraits) -> None:
-    r"""Refuse a ``state_exechost_exp`` that names a missing group: ``\2`` where there is one."""
+    r"""Refuse a ``state_exechost_exp`` that names a missing group, such as ``\2``."""
     text = getattr(spawner, "state_exechost_exp", "")
     if not text:
         return

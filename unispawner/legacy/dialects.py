@@ -285,7 +285,7 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
     vars().update(_defaults("htcondor", *_SCRIPT, *_COMMANDS, *_PATTERNS))
 
     def parse_job_id(self, output: str) -> str:
-        """Return the number of the cluster, as HTCondor calls what one submission makes.
+        """Return the number of the cluster, which is what HTCondor calls a submission.
 
         Raises
         ------

@@ -104,7 +104,7 @@ async def check_exec_host(exec_host: str, *, here: bool) -> str:
 
 
 def is_own(address: str) -> bool:
-    """Return whether an address is one of this host's."""
+    """Return whether an address belongs to this host."""
     parsed = _unmapped(ipaddress.ip_address(address.partition("%")[0]))
     return parsed.is_loopback or parsed in _own_addresses()
 

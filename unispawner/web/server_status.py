@@ -88,7 +88,7 @@ class JobFacts:
     Attributes
     ----------
     job_id
-        Empty until the scheduler has given one.
+        Empty until the scheduler has accepted the job.
     info
         The scheduler's last answer; None before the first.
     message, summary, scheduler, cluster, heard

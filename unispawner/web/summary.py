@@ -35,9 +35,9 @@ def summary(spec: JobSpec) -> str:
     return ", ".join(parts)
 
 
-def count(number: int, one: str, several: str = "") -> str:
+def count(number: int, singular: str, plural: str = "") -> str:
     """Return a number and what it counts."""
-    return f"{number} {one if number == 1 else several or one + 's'}"
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def memory(size: int) -> str:
@@ -58,4 +58,4 @@ def duration(length: timedelta) -> str:
     minutes = max(1, round(length.total_seconds() / 60))
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     parts = [(days, "day"), (hours, "hour"), (minutes, "minute")]
-    return " ".join(count(number, one) for number, one in parts if number)
+    return " ".join(count(number, unit) for number, unit in parts if number)
