@@ -105,3 +105,10 @@ def test_each_error_has_a_reason_of_its_own() -> None:
     JupyterHub 6 counts failed spawns by reason."""
     assert set(STATUS) == set(REASON)
     assert len(REASON) == len(set(REASON.values()) - {"timeout", "error", ""})
+
+
+def test_a_tornado_that_sets_the_log_message() -> None:
+    """Releases before 6.5 do, when the exception is made; the property has to allow that."""
+    failure = SpawnFailure(SubmitError("100% %s %d"))
+    failure.log_message = "100% %s %d"
+    assert "100% %s %d" == failure.log_message % failure.args

@@ -71,6 +71,10 @@ class SpawnFailure(_Base):  # type: ignore[misc] # JupyterHub has no type inform
         """The message as a format for logging, which some releases of tornado take it for."""
         return self.jupyterhub_message.replace("%", "%%")
 
+    @log_message.setter
+    def log_message(self, value: str | None) -> None:
+        """Do nothing. tornado before 6.5 sets it, to our message."""
+
     def get_message(self) -> str:
         """Return the message for the log, and for a reply of the API."""
         return self.jupyterhub_message
