@@ -235,3 +235,32 @@ async def test_a_new_server_has_a_new_job(job: FakeJob) -> None:
     assert job.is_current()
     job.spawner.server_job = FakeJob(job.spawner, [])
     assert not job.is_current()
+
+
+async def test_a_job_that_is_forgotten_leaves_the_next_one_alone(
+    job: FakeJob, done: list[str]
+) -> None:
+    """State and address are in the same rows of the database, and are the next server's."""
+    job.spawner.server_job = FakeJob(job.spawner, done)
+    assert job.commit()
+    await job.move_route(*DEAD_ADDRESS)
+    assert [] == done == job.spawner.routes
+    assert ("192.0.2.1", 3000) == (job.spawner.server.ip, job.spawner.server.port)
+
+
+async def test_a_stop_that_a_submission_overtakes(job: FakeJob, done: list[str]) -> None:
+    """A submission may make the state anew; that the stop was asked for is saved again."""
+    go = asyncio.Event()
+
+    async def work() -> None:
+        await go.wait()
+        job.state = SavedState(mark=MARK)
+
+    start = asyncio.ensure_future(job.submit(work()))
+    await asyncio.sleep(0)
+    stop = asyncio.ensure_future(job.stop())
+    await asyncio.sleep(0.01)
+    job.confirmed.set()
+    go.set()
+    await asyncio.gather(start, stop)
+    assert ["save, stopping", "save, stopping", "cancel"] == done

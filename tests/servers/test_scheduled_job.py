@@ -19,6 +19,7 @@ from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, hub_app
 from unispawner.errors import AgentError
 from unispawner.job import JobState
 from unispawner.monitor import monitor as monitor_module
+from unispawner.run_as.client import AgentClient
 from unispawner.servers import scheduled_job
 from unispawner.servers.state import ServerState
 from unispawner.web.reports import Report
@@ -167,3 +168,32 @@ async def test_a_job_that_runs_again_elsewhere(restored: Restored) -> None:
     while spawner.server_job.state.port:
         await spawner.monitor().refresh(PATIENCE)
     assert ("", "") == (spawner.server_job.state.host, spawner.server_job.url)
+
+
+async def test_a_stop_while_the_job_is_looked_for(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look for it, and the first one finds it: the job is followed once."""
+    spawner = restored(host=NODE, port=3000)
+    runs(spawner)
+    job = spawner.server_job
+    client, track = await job.client(), job.track
+    second, followed, looking = asyncio.Event(), [], []
+
+    async def both_at_once() -> AgentClient:
+        looking.append(client)
+        if len(looking) == 2:
+            second.set()
+        await second.wait()
+        return client
+
+    def note(client: AgentClient, job_id: str) -> None:
+        followed.append(job_id)
+        track(client, job_id)
+
+    monkeypatch.setattr(job, "client", both_at_once)
+    monkeypatch.setattr(job, "track", note)
+    poll = asyncio.ensure_future(spawner.poll())
+    await asyncio.sleep(0.02)
+    await asyncio.wait_for(asyncio.gather(spawner.stop(), poll), PATIENCE)
+    assert [job.state.job_id] == followed

@@ -341,7 +341,7 @@ async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
         body = {"port": port, "host": OTHER, "exec_prefix": "id;", "job_id": "9", "ip": OTHER}
         assert (await hub.post(body, token, path)).code in (200, 201)
         assert (port, port) == (spawner.port, spawner.server_job.state.port)
-        assert spawner.server_job._reported_here  # this test is on the Hub's host
+        assert spawner.server_job.state.from_here  # this test is on the Hub's host
     assert ("sudo -E -u {username}", "", "0.0.0.0") == (
         spawner.exec_prefix,
         spawner.job_id,
@@ -349,7 +349,7 @@ async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
     )
     headers = {"X-Forwarded-For": "192.0.2.1"}
     await hub.post({"port": 3002, "host": OTHER}, token, **headers)
-    assert (3002, False) == (spawner.port, spawner.server_job._reported_here)
+    assert (3002, False) == (spawner.port, spawner.server_job.state.from_here)
 
 
 async def test_a_server_of_batchspawners_own_class(hub: Hub) -> None:

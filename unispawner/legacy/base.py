@@ -15,12 +15,11 @@ from jupyterhub.spawner import Spawner
 
 from ..errors import SubmitError
 from ..servers.job_spawner import JobSpawner
-from ..servers.state import SavedState
 from ..web import bookkeeping, words
 from ..web.failures import BatchFailure, failures_of_start
 from .checks import check_config
 from .commands import BatchCommands
-from .job import BatchJob
+from .job import BatchJob, BatchState
 from .status import LONGEST_LOGGED, JobStatus, is_job_id
 
 _STOP_TRIES = 10
@@ -68,7 +67,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
                 job_id,
             )
         self.job_status = str(state.get("job_status") or "")
-        self.server_job = BatchJob(self, SavedState.from_dict(state.get("unispawner")))
+        self.server_job = BatchJob(self, BatchState.from_dict(state.get("unispawner")))
 
     def get_state(self) -> dict[str, Any]:
         """Return what is saved: batchspawner's entries and, in a real Hub, an entry of ours."""
@@ -86,6 +85,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         super().clear_state()
         if self.server_job is not job:
             self.job_id = self.job_status = ""
+            self._gone = False
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -141,13 +141,15 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         if job.restored and job.state.stopping:
             await self.stop()
         status = await job.ask()
+        if not (job.is_current() or bookkeeping.is_known(self)):
+            return None  # a late answer: JupyterHub would stop the next server for it
         if status is JobStatus.NOTFOUND:
             job.state.stopping = False
             self.clear_state()
             return 1
         if status is JobStatus.PENDING and job.state.port:
             job.forget_address()
-        if job.restored and not job.state.port:
+        if job.unfinished:
             job.resume()
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from dataclasses import dataclass
 
 from .. import tasks
 from ..errors import JobEndedError, UniSpawnerError
@@ -30,7 +31,20 @@ _LONGEST_PAUSE = 60.0
 """How long (seconds) to wait between attempts to cancel a job: at first, and at most."""
 
 
-class BatchJob(ServerJob[SavedState]):
+@dataclass
+class BatchState(SavedState):
+    """What is saved of a legacy server beside batchspawner's own ``job_id`` and ``job_status``.
+
+    Attributes
+    ----------
+    from_here
+        True if a process of the Hub's own host has sent the report of ``port``.
+    """
+
+    from_here: bool = False
+
+
+class BatchJob(ServerJob[BatchState]):
     """A job that a site's commands run.
 
     The job's id and the output of the last query are attributes of the spawner, as in batchspawner,
@@ -38,9 +52,8 @@ class BatchJob(ServerJob[SavedState]):
     their output are the spawner's, too, because a subclass may replace them.
     """
 
-    def __init__(self, spawner: object, state: SavedState | None = None) -> None:
-        super().__init__(spawner, state or SavedState())
-        self._reported_here = False
+    def __init__(self, spawner: object, state: BatchState | None = None) -> None:
+        super().__init__(spawner, state or BatchState())
         self._following: asyncio.Task[None] | None = None
 
     @property
@@ -80,7 +93,7 @@ class BatchJob(ServerJob[SavedState]):
             If the account does not exist, or its files can't be written.
         """
         spawner = self.spawner
-        self.state = SavedState(
+        self.state = BatchState(
             mark=secrets.token_hex(8),
             account=(await find_account(spawner.req_username, spawner.min_uid)).name,
             state_dir=spawner.state_dir,
@@ -108,7 +121,7 @@ class BatchJob(ServerJob[SavedState]):
         """Forget a failed submission, and remove its private files."""
         # If a job was submitted nevertheless, it finds no environment and ends at once.
         await self.clean_up()
-        self.state = SavedState()
+        self.state = BatchState()
 
     # -- ready or not ----------------------------------------------------------------------------
 
@@ -120,6 +133,7 @@ class BatchJob(ServerJob[SavedState]):
         JobEndedError
             If the job ends first, or ``start_timeout`` is over.
         """
+        self.spawner.port = self.state.port  # of a report before the restart
         left = self.state.waiting_since + self.spawner.start_timeout - time.time()
         try:
             host = await asyncio.wait_for(self.wait_host(), max(1.0, left))
@@ -141,7 +155,7 @@ class BatchJob(ServerJob[SavedState]):
         spawner.ip = host
         await self._wait_for_port()
         if spawner.in_hub:
-            host = await check_exec_host(host, here=self._reported_here)
+            host = await check_exec_host(host, here=self.state.from_here)
             self.commit()
         spawner.log.info(
             "Notebook server job %s started at %s:%s", spawner.job_id, spawner.ip, spawner.port
@@ -200,8 +214,8 @@ class BatchJob(ServerJob[SavedState]):
         name of the node may differ from the node's own.
         """
         spawner = self.spawner
-        spawner.port, self._reported_here = report.port, report.from_here
-        self.state.port = report.port
+        spawner.port = report.port
+        self.state.port, self.state.from_here = report.port, report.from_here
         self.commit()
         # A single task at a time, however often a job reports: it takes the last port.
         idle = self._following is None or self._following.done()
@@ -211,7 +225,7 @@ class BatchJob(ServerJob[SavedState]):
     async def _follow(self) -> None:
         """Send users to the new address of a server whose job was run again."""
         try:
-            host = await check_exec_host(await self._exec_host(), here=self._reported_here)
+            host = await check_exec_host(await self._exec_host(), here=self.state.from_here)
         except UniSpawnerError as error:
             self.spawner.log.warning(
                 "%s: the route to the server is not changed: %s",
@@ -253,5 +267,5 @@ class BatchJob(ServerJob[SavedState]):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         self.state.stopping = False
-        if self.is_current():
+        if self.state.mark:
             self.commit()

@@ -118,8 +118,11 @@ class ServerJob(abc.ABC, Generic[State]):
         return getattr(self.spawner, "server_job", None) is self
 
     def commit(self) -> bool:
-        """Save the state now; return False, and log why, if the database refuses."""
-        return database.commit(self.spawner)
+        """Save the state now; return False, and log why, if the database refuses.
+
+        Of a job that is forgotten there is nothing to save: its row may be the next job's.
+        """
+        return not self.is_current() or database.commit(self.spawner)
 
     def forget(self) -> bool:
         """Let go of the job and revoke its token; return False if the next Hub must end it.
@@ -175,7 +178,7 @@ class ServerJob(abc.ABC, Generic[State]):
     async def move_route(self, host: str, port: int) -> None:
         """Send a ready server's users to another address at once."""
         server = self.spawner.server
-        if server is None:
+        if server is None or not self.is_current():  # the row may be the next job's
             return
         server.ip, server.port = host, port
         self.commit()
@@ -184,6 +187,13 @@ class ServerJob(abc.ABC, Generic[State]):
             await user.settings["proxy"].add_user(user, self.spawner.name)
 
     # -- after a restart -------------------------------------------------------------------------
+
+    @property
+    def unfinished(self) -> bool:
+        """True if a restart has interrupted the start: the server's address was not saved yet."""
+        server = self.spawner.server
+        saved = server is not None and (server.ip, server.port) != DEAD_ADDRESS
+        return self.restored and not (self.state.port and saved)
 
     def ready(self) -> None:
         """Take note that JupyterHub has found the server up."""
@@ -216,12 +226,18 @@ class ServerJob(abc.ABC, Generic[State]):
         return self._stop
 
     async def _end(self) -> None:
-        self.state.stopping = True
         server = self.spawner.server
         self._base_url = server.base_url if server else self._base_url
-        self.commit()
+        self._save_stopping()
         await self.submitted()
+        if not self.state.stopping:  # a submission may have made the state anew
+            self._save_stopping()
         await self.end()
+
+    def _save_stopping(self) -> None:
+        self.state.stopping = True
+        if self.state.mark:
+            self.commit()
 
     def start_clean_up(self) -> asyncio.Task[None] | None:
         """Begin to remove the job's private files, once; return the task, None without a job."""

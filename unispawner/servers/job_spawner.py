@@ -61,7 +61,7 @@ class JobSpawner(WithStatus, _Base):
         job = self.server_job
         if job.url:
             return job.url
-        if job.restored and not job.state.port:
+        if job.unfinished or job.resumption is not None:
             return await job.resume().get_url()
         return str(await super().get_url())
 

@@ -298,8 +298,8 @@ class ScheduledJob(ServerJob[ServerState]):
                     state.job_id = await client.find(state.mark)
                     if self.is_current():
                         self.commit()
-                if not self.is_current():
-                    return  # it was stopped meanwhile
+                if not self.is_current() or self.tracked is not None:
+                    return  # it was stopped meanwhile, or a stop has found it
                 if state.job_id:
                     self.track(client, state.job_id)
                 elif over:

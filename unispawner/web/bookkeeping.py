@@ -47,6 +47,12 @@ def is_polled(spawner: Any) -> bool:
     return outer(spawner)._poll_callback is not None
 
 
+def is_known(spawner: Any) -> bool:
+    """Return whether JupyterHub still uses a spawner: it drops one when its server has ended."""
+    known = outer(spawner)
+    return known.user.spawners.get(known.name) is known
+
+
 # -- a start that goes on after a restart of the Hub --------------------------------------------
 
 

@@ -1,0 +1,181 @@
+"""Legacy spawners in a real Hub's application: what is saved and when, restarts, late answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyterhub import orm
+from jupyterhub.objects import Server
+from support.accounts import ordinary_account
+from support.batch_dummy import HOST, JOB, Dummy, soon
+from support.hub import until
+from support.hub_app import NODE, Hub, hub_app
+from traitlets.config import Config
+
+from unispawner.legacy import job as job_module
+from unispawner.run_as.client import AgentClient
+from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
+from unispawner.web.reports import Report
+
+pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+RUNS, PENDING, FAILS = f"echo RUN {HOST}", "echo PEND", "exit 7"
+
+
+class Side(FakeUserSide):
+    """The user's side, that also writes private files."""
+
+    def _stage(self, owner: str, request: Any) -> dict[str, str]:
+        return {"wrapper": f"/home/{owner}/wrapper"}
+
+
+@pytest.fixture(scope="module")
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
+    config = Config()
+    config.JupyterHub.spawner_class = Dummy
+    config.Dummy.startup_poll_interval = 0.02
+    async with hub_app(tmp_path_factory.mktemp("hub"), config) as found:
+        yield found
+
+
+@pytest.fixture
+async def spawner(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> AsyncIterator[Dummy]:
+    """A user's spawner with a server's row in the database, as JupyterHub makes it for a start."""
+    scheduler = FakeScheduler(tmp_path)
+    side = Side(scheduler)
+
+    async def client(self: job_module.BatchJob) -> AgentClient:
+        return fake_client(scheduler, self.state.account, side)
+
+    async def check_exec_host(host: str, *, here: bool) -> str:
+        return NODE
+
+    monkeypatch.setattr(job_module.BatchJob, "client", client)
+    monkeypatch.setattr(job_module, "check_exec_host", check_exec_host)
+    user = hub.user(ordinary_account().pw_name)
+    made: Dummy = user.spawners[""]
+    row = orm.Server(base_url=user.base_url)
+    hub.app.db.add(row)
+    hub.app.db.commit()
+    made.server = Server(orm_server=row)
+    made.api_token = user.new_api_token(scopes=["users:activity!user"])
+    yield made
+    user.spawners.pop("", None)
+    made.orm_spawner.state, made.server = {}, None
+    hub.app.db.commit()
+
+
+async def started(spawner: Dummy) -> asyncio.Task[Any]:
+    """Return a start whose job is submitted and saved."""
+    start: asyncio.Task[Any] = asyncio.ensure_future(spawner.start())
+    await until(
+        lambda: saved(spawner).get("job_id") or start.done(), "the job is saved", pause=0.01
+    )
+    return start
+
+
+def saved(spawner: Dummy) -> dict[str, Any]:
+    state: dict[str, Any] = spawner.orm_spawner.state or {}
+    return state
+
+
+async def restarted(spawner: Dummy, start: asyncio.Task[Any]) -> Dummy:
+    """Return the spawner that the next Hub makes of what is saved."""
+    start.cancel()
+    await asyncio.wait({start})
+    spawner.user.spawners.pop("")
+    found: Dummy = spawner.user.spawners[""]
+    return found
+
+
+async def test_a_failed_query_after_a_job_that_is_gone(spawner: Dummy) -> None:
+    """That one job is gone says nothing of the next one: unknown is not gone."""
+    start = await started(spawner)
+    spawner.batch_query_cmd = "echo"
+    await asyncio.wait({start}, timeout=20)
+    assert "has disappeared" in str(start.exception())
+    spawner.clear_state()
+    spawner.batch_query_cmd = FAILS
+    start = asyncio.ensure_future(spawner.start())
+    await asyncio.wait({start}, timeout=1)
+    assert not start.done()
+    spawner.batch_query_cmd = RUNS
+    await spawner.take_report(Report(4000))
+    assert (NODE, 4000) == await soon(start)
+
+
+async def test_a_stop_before_the_private_files_are_written(
+    spawner: Dummy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it was asked for is saved with the job, or a Hub that ends would leave the job alone."""
+    go = asyncio.Event()
+
+    async def get_options_form(self: Dummy) -> str:
+        await go.wait()
+        return ""
+
+    monkeypatch.setattr(Dummy, "get_options_form", get_options_form)
+    spawner.user_options = {"partition": "debug"}
+    spawner.batch_cancel_cmd = FAILS
+    start = asyncio.ensure_future(spawner.start())
+    await asyncio.sleep(0.05)
+    stop = asyncio.ensure_future(spawner.stop())
+    await asyncio.sleep(0.05)
+    go.set()
+    await until(lambda: JOB == saved(spawner).get("job_id"), "the job is submitted", pause=0.01)
+    await until(lambda: saved(spawner)["unispawner"]["stopping"], "the stop is saved")
+    for task in (start, stop):
+        task.cancel()  # as a Hub does that ends
+    await asyncio.wait({start, stop})
+    spawner.server = None
+    spawner.clear_state()
+    assert saved(spawner)["unispawner"]["stopping"]
+    assert spawner.orm_spawner.server is not None
+    spawner.batch_cancel_cmd = "true"
+    await soon(spawner.server_job.start_stop())
+
+
+async def test_a_report_that_the_end_of_the_hub_follows(spawner: Dummy) -> None:
+    """A job reports once: its port is saved, and the next Hub finds the host by itself."""
+    spawner.batch_query_cmd = PENDING
+    start = await started(spawner)
+    await spawner.take_report(Report(4000, from_here=True))
+    after = await restarted(spawner, start)
+    assert await after.poll() is None
+    assert "spawn" == after.pending
+    assert f"http://{NODE}:4000" == await soon(after.get_url())
+    assert after.server_job.state.from_here
+
+
+async def test_a_report_while_a_restarted_hub_looks_for_the_server(spawner: Dummy) -> None:
+    """A wrapper yields between poll() and get_url(): the port of a report then is used."""
+    start = await started(spawner)
+    after = await restarted(spawner, start)
+    assert await after.poll() is None
+    await after.take_report(Report(4000))
+    assert f"http://{NODE}:4000" == await soon(after.get_url())
+
+
+async def test_an_answer_that_comes_too_late(spawner: Dummy) -> None:
+    """JupyterHub would stop the user's next server if the last one's poll said that it is gone."""
+    start = await started(spawner)
+    go = asyncio.Event()
+
+    async def run_command(*args: Any, **more: Any) -> str:
+        await go.wait()
+        return ""
+
+    spawner.run_command = run_command
+    poll = asyncio.ensure_future(spawner.poll())
+    await asyncio.sleep(0.05)
+    start.cancel()
+    await asyncio.wait({start})
+    spawner.clear_state()
+    spawner.user.spawners.pop("")
+    go.set()
+    assert await soon(poll) is None
