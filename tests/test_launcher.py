@@ -692,7 +692,7 @@ def test_no_token(launch: Launch, environment: Environment, token: str) -> None:
     job = launch(["echo", "started"])
     assert 1 == job.status()
     assert "" == job.stdout
-    assert "unispawner: JUPYTERHUB_API_TOKEN is missing, or is not a token\n" == job.stderr
+    assert "unispawner: JUPYTERHUB_API_TOKEN is not set, or is not a token\n" == job.stderr
 
 
 @pytest.mark.parametrize("name", ["JUPYTERHUB_API_URL", "JUPYTERHUB_SERVICE_URL"])

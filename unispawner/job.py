@@ -148,8 +148,8 @@ class ResourceSpec:
         )
         if contradicts:
             raise InvalidJobError(
-                f"process_count: {processes} does not fit node_count ({nodes}) and "
-                f"processes_per_node ({per_node}); set only two of them"
+                f"process_count: {processes} must be node_count ({nodes}) times "
+                f"processes_per_node ({per_node}); change one of the three"
             )
 
     @property
@@ -367,8 +367,7 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 def _check_attribute(key: str, value: Attribute) -> None:
     if not isinstance(key, str) or not _ATTRIBUTE.fullmatch(key):
         raise InvalidJobError(
-            f"custom_attributes: {key!r} must be a scheduler's name, a dot and an option's name, "
-            "like slurm.qos"
+            f"custom_attributes: {key!r} must be SCHEDULER.OPTION, like slurm.qos"
         )
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, str):

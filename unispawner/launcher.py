@@ -100,7 +100,7 @@ class Hub:
         self.token = os.environ.get("JUPYTERHUB_API_TOKEN", "")
         # Without this check http.client would refuse the header with an error that shows the token.
         if not self.token or any(not "!" <= character <= "~" for character in self.token):
-            raise Problem("JUPYTERHUB_API_TOKEN is missing, or is not a token")
+            raise Problem("JUPYTERHUB_API_TOKEN is not set, or is not a token")
 
     def answers(self) -> bool:
         """Return whether anything listens at the Hub's address."""
@@ -223,7 +223,10 @@ def addresses_within(network: str) -> "Iterator[str]":
 def first_address(how: str, addresses: "Iterator[str]") -> str:
     found = next(addresses, "")
     if not found:
-        raise Problem(f"--host: this node has no address for {how!r}. {inventory()}")
+        raise Problem(
+            f"--host: this node has no address for {how!r} (c.UniSpawner.report_host). "
+            + inventory()
+        )
     return found
 
 
@@ -589,7 +592,8 @@ def main(arguments: "List[str]") -> int:
             break
         say(f"another process has taken port {port}; trying another port")
     if not port:
-        raise Problem("no port is free" + (" within the range of --ports" if allowed else ""))
+        where = " in the range of --ports (c.UniSpawner.port_range)" if allowed else ""
+        raise Problem("no port is free" + where)
     return server.status or 0
 
 

@@ -278,7 +278,7 @@ async def test_stop_outlasts_a_scheduler_that_is_down(
     try:
         stopping = asyncio.ensure_future(alice.api("DELETE", "users/alice/server"))
         stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
-        failed = f"Job {job_id} is not cancelled yet"
+        failed = f"Job {job_id} could not be cancelled yet"
         await until(lambda: failed in hub.log(), "a cancellation failed")
         assert (await hub.state("alice"))["stopping"]
         if how == "shut down":

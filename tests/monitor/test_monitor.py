@@ -270,7 +270,7 @@ async def test_a_query_that_fails_changes_nothing(
     await lab.answers(2)
     assert None is lab.monitor.problem
     assert before == job.info
-    expected = ["Jobs keep their last known state: ", "The fake scheduler answers again."]
+    expected = ["The fake scheduler gave no answer", "The fake scheduler answers again."]
     got = messages(caplog, logging.WARNING)
     assert 2 == len(got)
     assert all(line.startswith(text) for line, text in zip(got, expected, strict=True))

@@ -56,7 +56,10 @@ def _read_request() -> dict[str, Any]:
     # No command that the agent starts may read from the Hub.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if len(raw) > REQUEST_LIMIT:
-        raise AgentError(f"The request is larger than {REQUEST_LIMIT} bytes.")
+        raise AgentError(
+            f"The Hub's request has more than {REQUEST_LIMIT} bytes: the environment, the prologue "
+            "or the epilogue is too large."
+        )
     try:
         request = json.loads(raw)
         if request["version"] != VERSION:
@@ -92,8 +95,9 @@ def _check_account(request: dict[str, Any]) -> pwd.struct_passwd:
     entry = pwd.getpwuid(os.getuid())
     if os.getuid() != request["uid"] or os.geteuid() != os.getuid():
         raise AgentError(
-            f"The user's side runs as {entry.pw_name} (uid {os.getuid()}), not as "
-            f"{request['account']} (uid {request['uid']})."
+            f"The agent runs as {entry.pw_name} (uid {os.getuid()}) instead of "
+            f"{request['account']} (uid {request['uid']}). Check how c.UniSpawner.run_as becomes "
+            "that account."
         )
     if os.getuid() == 0 or os.getuid() < request["min_uid"]:
         raise AgentError(

@@ -25,7 +25,7 @@ async def cancel_until_ended(job: TrackedJob, monitor: Monitor) -> None:
             await job.client.cancel(job.job_id, force=attempts >= GENTLE_ATTEMPTS)
             job.cancelled = True
         except UniSpawnerError as error:
-            log.warning("Job %s is not cancelled yet: %s", job.job_id, error)
+            log.warning("Job %s could not be cancelled yet; trying again: %s", job.job_id, error)
         monitor.hurry()
         attempts, until = attempts + 1, time.monotonic() + pause
         while not job.over and time.monotonic() < until:

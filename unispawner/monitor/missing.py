@@ -121,7 +121,8 @@ class MissingJobs:
                 if info.exec_host and info.exec_host not in await self._nodes():
                     answer[job_id] = replace(info, exec_host="")
         except UniSpawnerError as error:
-            log.warning("The jobs of %s could not be asked for: %s", client.account.name, error)
+            title, name = self._scheduler.title, client.account.name
+            log.warning("%s could not be asked about the jobs of %s: %s", title, name, error)
             return
         finally:
             for one in jobs:
@@ -165,7 +166,12 @@ class MissingJobs:
             # A forged reply of the user's own agent, or a cluster that began to count anew. If a
             # job of theirs runs all the same, it ends itself: the Hub refuses its report.
             owner = job.client.account.name
-            log.error("Job %s belongs to %r and not to %r.", job.job_id, info.owner, owner)
+            log.error(
+                "Job %s belongs to %r instead of %r, so its server counts as failed.",
+                job.job_id,
+                info.owner,
+                owner,
+            )
             message = f"{title} says that job {job.job_id} is somebody else's"
             return JobInfo(owner=owner, state=JobState.FAILED, message=message)
         if info.state.final:

@@ -142,7 +142,12 @@ class Monitor:
             if self.problem is None:
                 # A bug, such as one in a parser, is logged with its place.
                 ours = isinstance(error, UniSpawnerError)
-                log.warning("Jobs keep their last known state: %s", error, exc_info=not ours)
+                log.warning(
+                    "%s gave no answer that can be read, so jobs keep their last known state: %s",
+                    self.scheduler.title,
+                    error,
+                    exc_info=not ours,
+                )
             self.problem = as_unavailable(error, self.scheduler.title)
             for job in self._jobs:
                 job.notify()

@@ -319,7 +319,7 @@ class Scheduler(ABC):
         """Raise SchedulerUnavailable unless a query succeeded."""
         if reply.exit_status != 0:
             raise self._error(
-                SchedulerUnavailable, f"{self.title} could not be asked about jobs.", reply
+                SchedulerUnavailable, f"{self.title} did not answer a question about jobs:", reply
             )
 
     def unreadable_error(self, reply: Reply) -> UniSpawnerError:
@@ -331,7 +331,9 @@ class Scheduler(ABC):
         """Return the error for a failed submission."""
         if self.meaning(reply) is Meaning.UNAVAILABLE:
             return self._error(
-                SchedulerUnavailable, f"{self.title} can't take jobs just now; try later.", reply
+                SchedulerUnavailable,
+                f"{self.title} accepts no jobs at the moment:",
+                reply,
             )
         return self._error(SubmitError, f"{self.title} refused the job:", reply)
 
@@ -342,7 +344,7 @@ class Scheduler(ABC):
             return None
         if meaning is Meaning.UNAVAILABLE:
             return self._error(
-                SchedulerUnavailable, f"{self.title} can't cancel jobs just now.", reply
+                SchedulerUnavailable, f"{self.title} can't cancel jobs at the moment:", reply
             )
         return self._error(CancelError, f"{self.title} did not cancel the job:", reply)
 

@@ -65,8 +65,8 @@ class GridEngine(Scheduler):
     )
     sge_memory_per: str = setting(
         "slot",
-        """What the resource of sge_memory_resource counts for: each "slot" of a job (the default;
-        the job's memory is then divided by its slots), or the whole "job".""",
+        """Whether the resource of sge_memory_resource counts for each "slot" of a job (the default;
+        the job's memory is then divided by its slots) or for the whole "job".""",
         _PER,
     )
     sge_gpu_resource: str = setting(
@@ -76,8 +76,8 @@ class GridEngine(Scheduler):
     )
     sge_gpus_per: str = setting(
         "job",
-        """What a request for GPUs counts for: the whole "job" (the default), or each "slot" of the
-        job. The column "consumable" of `qconf -sc` has JOB in the first case and YES in the
+        """Whether a request for GPUs counts for the whole "job" (the default) or for each "slot" of
+        the job. The column "consumable" of `qconf -sc` has JOB in the first case and YES in the
         second.""",
         _PER,
     )

@@ -46,16 +46,17 @@ class Lsf(Scheduler):
     )
     lsf_memory_reserved_per: str = setting(
         "host",
-        """What a reservation of memory (rusage[mem=…]), and a number of GPUs, counts for: each
-        "host" of the job (the default), or each "task". Use "task" if the site's lsb.params has
+        """Whether a memory reservation (rusage[mem=…]) and a number of GPUs count for each "host"
+        of the job (the default) or for each "task". Use "task" if the site's lsb.params has
         RESOURCE_RESERVE_PER_TASK=Y. A server has as many tasks as cores.""",
         ("host", "task"),
     )
     lsf_memory_limit_per: str = setting(
         "job",
-        """What a memory limit (bsub -M) counts for: the whole "job" (the default), or each "task".
-        "job" is right with LSB_JOB_MEMLIMIT=Y and never too strict. Use "task" where cgroups
-        enforce the limit (LSB_RESOURCE_ENFORCE=memory).""",
+        """Whether a memory limit (bsub -M) counts for the whole "job" (the default) or for each
+        "task". Use "task" where cgroups enforce the limit (LSB_RESOURCE_ENFORCE=memory). With
+        LSB_JOB_MEMLIMIT=Y, "job" is right; elsewhere it allows the server too much rather than too
+        little.""",
         ("job", "task"),
     )
 

@@ -169,7 +169,7 @@ class Template(Scheduler):
             if not filled.get(name) and name not in custom_fields(spec):
                 what = EXPRESSES.get(name, (f"the custom attribute template.{name}",))[0]
                 raise InvalidJobError(
-                    f"{what}: it is not set, but {script} can't do without {{{name}}}; set it"
+                    f"{what}: it is not set, but {script} needs {{{name}}}; set it"
                 )
 
     # -- status --------------------------------------------------------------------------------

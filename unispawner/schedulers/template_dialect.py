@@ -161,8 +161,8 @@ def _folder(name: str) -> Path:
             return Path(__file__).resolve().parents[2] / "legacy_templates" / name
     if not name.startswith("/"):
         raise InvalidJobError(
-            f"template: there is no set {name!r}. Set c.UniSpawner.template to one of "
-            f"{', '.join(NAMES)}, or to the absolute path of a folder"
+            f"template: unknown set {name!r}; known sets: {', '.join(NAMES)}. Set "
+            "c.UniSpawner.template to one of them, or to the absolute path of a folder"
         )
     return Path(name)
 

@@ -118,8 +118,8 @@ def _check_fields(where: str, template: str, values: Mapping[str, str]) -> None:
         raise InvalidJobError(f"{where}: {error}, in {find_line(template)!r}") from None
     if unknown:
         raise InvalidJobError(
-            f"{unknown_field(where, template, unknown[0], values)} A field of your own is the "
-            f"custom attribute template.{unknown[0]}, or a line of [fields] in dialect.ini."
+            f"{unknown_field(where, template, unknown[0], values)} To add a field of your own, set "
+            f"the custom attribute template.{unknown[0]}, or add a line to [fields] in dialect.ini."
         )
 
 

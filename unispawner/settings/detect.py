@@ -48,7 +48,7 @@ class Found:
         if self.confirmed:
             return f"{self.name} ({self.answer}): {self.problem or 'answers'}"
         if self.problem:
-            return f"perhaps {self.name}: {self.problem}"
+            return f"{self.name}, if its command answers: {self.problem}"
         return f"not {self.name}: {self.command} prints {self.answer or 'nothing'!r}"
 
 

@@ -149,6 +149,7 @@ class Command:
         taken += chunk
         if len(taken) > self._limits[name]:
             raise AgentError(
-                f"{self.command[0]} printed more than {self._limits[name]} bytes.",
+                f"{self.command[0]} printed more than {self._limits[name]} bytes, so that its "
+                "output was not read.",
                 command=self.command,
             )
