@@ -1,4 +1,4 @@
-"""Submits to Grid Engine through DRMAA, in a process of its own: ``unispawner.agent.drmaa``.
+"""Uses Grid Engine's DRMAA in a process of its own: ``python -I -m unispawner.agent.drmaa``.
 
 libdrmaa needs its environment before Python starts, because otherwise its static thread-local
 storage does not fit. It may block for as long as the qmaster does, and it may abort the process. So
