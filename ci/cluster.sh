@@ -44,7 +44,7 @@ _install_missing() {
     say "installing ${missing[*]}"
     local policy=/usr/sbin/policy-rc.d # with its exit status 101, packages don't start their daemons
     if [ ! -e $policy ]; then
-        # shellcheck disable=SC2064
+        # shellcheck disable=SC2064 # $policy is local: it must be expanded now
         trap "rm -f $policy" EXIT
         printf '#!/bin/sh\nexit 101\n' >$policy
         chmod 755 $policy
@@ -155,7 +155,7 @@ start() {
 start_on() {
     local node=$1 name=$2
     shift 2
-    # shellcheck disable=SC2016
+    # shellcheck disable=SC2016 # the inner shell expands it
     start "$name" nsenter --net="/run/netns/$cluster-$node" unshare --uts \
         sh -c 'hostname "$1" && shift && exec "$@"' sh "${hostname_of[$node]-$node}" "$@"
 }

@@ -15,7 +15,32 @@ def test_unknown_names_fail_on_access_and_on_import() -> None:
     with pytest.raises(AttributeError, match="UniSpawnr"):
         _ = unispawner.UniSpawnr
     with pytest.raises(ImportError):
-        from unispawner import UniSpawnr  # noqa: F401 - it is not there
+        from unispawner import UniSpawnr  # noqa: F401 (it is not there)
+
+
+def test_the_package_has_every_public_name() -> None:
+    """The package itself has every public name, and `dir` shows it."""
+    assert unispawner.__all__
+    missing = [name for name in unispawner.__all__ if getattr(unispawner, name, None) is None]
+    assert ([], set()) == (missing, {*unispawner.__all__} - {*dir(unispawner)})
+
+
+def test_import_is_cheap() -> None:
+    """`import unispawner` loads no heavy package, because the agent and the command line import
+    it."""
+    code = "import sys, unispawner; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    heavy = {
+        "jupyterhub",
+        "psij",
+        "drmaa",
+        "tornado",
+        "traitlets",
+        "sqlalchemy",
+        "jinja2",
+        "psutil",
+    }
+    assert set() == heavy & set(done.stdout.split())
 
 
 def test_public_names_are_imported_when_asked_for() -> None:

@@ -467,7 +467,8 @@ def test_a_text_that_is_no_host_name(new_spawner: Any, spawner_class: type) -> N
         if spawner_class is TorqueSpawner:
             spawner.job_status = f"<exec_host>{name}/0+{name}/1</exec_host>"
         assert name == spawner.state_gethost()
-        assert name == re.search(spawner.state_exechost_re, spawner.job_status)[1]  # type: ignore[index]
+        found = re.search(spawner.state_exechost_re, spawner.job_status)
+        assert found and name == found[1]
     for text in (f"<exec_host>{'n' * 200}:", " " * 10**6 + "!"):
         spawner.job_status = f"RUNNING {text}"
         assert spawner.state_gethost() is None

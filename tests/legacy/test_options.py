@@ -99,7 +99,7 @@ async def test_control_characters_are_refused(new_spawner: Any, value: str) -> N
     break would begin a directive or a command."""
     with pytest.raises(RuntimeError, match="nprocs: .* has a control character") as raised:
         await make_script(new_spawner, {"nprocs": value})
-    assert 400 == raised.value.status_code  # type: ignore[attr-defined]
+    assert 400 == raised.value.status_code  # type: ignore[attr-defined] # a BatchFailure's
 
 
 async def test_lists_and_objects(new_spawner: Any) -> None:
@@ -181,7 +181,7 @@ async def test_options_that_set_traits(new_spawner: Any) -> None:
     for value in ("$(touch evil)", "--wrap=evil", "a --wrap=evil"):
         with pytest.raises(RuntimeError, match="queue: .* may have only letters") as raised:
             await spawner._run_apply_user_options({"queue": value})
-        assert 400 == raised.value.status_code  # type: ignore[attr-defined]
+        assert 400 == raised.value.status_code  # type: ignore[attr-defined] # a BatchFailure's
         assert "" == spawner.req_queue
     await spawner._run_apply_user_options({"queue": "my project", "notes": ""})
     assert "my project" == spawner.req_queue

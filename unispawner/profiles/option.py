@@ -215,7 +215,7 @@ class Option(BaseModel):
             elif which != "max" or self.name not in FIELDS:
                 raise InvalidJobError(f'{which}: only max can be "queue"')
         low, high, step = (self._bounds.get(which) for which in ("min", "max", "step"))
-        if low is not None and high is not None and low > high:  # type: ignore[operator]
+        if low is not None and high is not None and low > high:  # type: ignore[operator] # of a kind
             raise InvalidJobError(f"min: {shorten(self.min)} is more than max, {shorten(self.max)}")
         if isinstance(step, int) and step < 1:
             raise InvalidJobError(f"step: {step} must be at least 1")

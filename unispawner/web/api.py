@@ -103,7 +103,7 @@ class ServerHandler(_Handler):
             raise web.HTTPError(404, "There is no such server, or you may not read it.")
         self._reply(server_status(user.spawners[server_name]).to_dict())
 
-    @needs_scope("read:servers")  # type: ignore[untyped-decorator]
+    @needs_scope("read:servers")  # type: ignore[untyped-decorator] # JupyterHub's
     def _check(self, user_name: str, server_name: str) -> None:
         """Raise 404 if the sender may not read this server."""
 
