@@ -6,7 +6,7 @@ UniSpawnerError                 base class: catches every error below
  ├── CancelError                the scheduler refused to cancel a job
  ├── JobEndedError              a job ended, or never reported, before its server was ready
  ├── SchedulerUnavailable       the scheduler gave no answer that can be read; all states are kept
- └── AgentError                 the user's side failed: sudo, the account, the agent
+ └── AgentError                 the account, sudo, or the agent behind it failed
 
 The docstring of each class says where it is raised and what its reader can do about it. Every
 error carries the command that failed, its exit status and its output. It crosses the user boundary
@@ -116,7 +116,7 @@ class SchedulerUnavailable(UniSpawnerError):
 
 
 class AgentError(UniSpawnerError):
-    """The user's side failed: the account, sudo, or the agent, which runs as the user.
+    """The account, sudo, or the agent, which runs as the user, failed.
 
     Raised by run_as, submit_host, agent and servers: no such account, a refusal by sudo, a crash,
     a reply that makes no sense. ``unispawner doctor --account NAME``, run as the Hub's account,
@@ -161,7 +161,7 @@ def error_from_dict(data: Mapping[str, Any]) -> UniSpawnerError:
     command = data.get("command")
     cls = _BY_NAME.get(str(data.get("type")), AgentError)
     return cls(
-        str(data.get("message") or "The user's side failed and gave no reason.")[:OUTPUT_LIMIT],
+        str(data.get("message") or "The agent failed and gave no reason.")[:OUTPUT_LIMIT],
         command=[str(word)[:500] for word in command[:50]] if isinstance(command, list) else (),
         exit_status=exit_status if isinstance(exit_status, int) else None,
         output=str(data.get("output") or ""),

@@ -189,14 +189,7 @@ class ResourceSpec:
         return cls(**values)
 
 
-_COUNTS = (
-    "node_count",
-    "process_count",
-    "processes_per_node",
-    "cpu_cores_per_process",
-    "gpu_cores_per_process",
-    "memory",
-)
+_COUNTS = tuple(f.name for f in fields(ResourceSpec) if f.type == "int | None")
 
 
 def is_mark(value: object) -> bool:
@@ -289,19 +282,11 @@ class JobSpec:
         return cls(**values)
 
 
-_LINES = (
-    "name",
-    "executable",
-    "directory",
-    "stdout_path",
-    "queue_name",
-    "account",
-    "reservation_id",
-    "mark",
-)
-
-
 _TEXTS = ("prologue", "epilogue")
+"""Text of several lines."""
+_LINES = tuple(f.name for f in fields(JobSpec) if f.type == "str" and f.name not in _TEXTS)
+"""All other text: each is a part of one line of the job's script, where a line break would begin
+another directive."""
 
 
 def _is_int(value: object) -> bool:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec, ResourceSpec
+from unispawner.profiles.fields import FIELDS
 from unispawner.profiles.reading import Profile, find_profile, read_form, read_profiles
+from unispawner.schedulers.base import ALL_FIELDS
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.units import parse_duration
 
@@ -58,6 +60,11 @@ def test_defaults_make_a_job() -> None:
         "prologue": "",
     } == chosen.fields
     assert {"profile": "gpu"} == chosen.user_options
+
+
+def test_an_option_may_be_any_field_that_a_job_asks_for() -> None:
+    """The form knows a label and a kind for each field that a scheduler may support."""
+    assert ALL_FIELDS == set(FIELDS)
 
 
 def test_a_choice() -> None:

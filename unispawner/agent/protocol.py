@@ -35,7 +35,7 @@ def main() -> None:
     except _OutOfTime as error:
         reply = {"version": VERSION, "error": AgentError(str(error)).to_dict()}
     except Exception as error:  # the Hub's side gets a reply whatever happened
-        failure = AgentError(f"The user's side failed: {type(error).__name__}: {error}")
+        failure = AgentError(f"The agent failed: {type(error).__name__}: {error}")
         reply = {"version": VERSION, "error": failure.to_dict()}
     with os.fdopen(reply_to, "w", encoding="utf-8") as stream:
         json.dump(reply, stream)
@@ -116,7 +116,7 @@ def _limit_time(seconds: float) -> None:
 
     def out_of_time(*_: Any) -> NoReturn:
         raise _OutOfTime(
-            f"The user's side did not finish within {seconds:g} s (c.UniSpawner.agent_timeout)."
+            f"The agent did not finish within {seconds:g} s (c.UniSpawner.agent_timeout)."
         )
 
     signal.signal(signal.SIGALRM, out_of_time)

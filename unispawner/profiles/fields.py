@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Literal
 
 from ..errors import InvalidJobError
-from ..job import CONTROL
+from ..job import CONTROL, ResourceSpec
 from ..units import format_duration, format_memory, parse_duration, parse_memory
 
 Kind = Literal["count", "memory", "duration", "flag", "name", "menu"]
@@ -59,7 +59,8 @@ FIELDS: dict[str, Field] = {
 MENU = Field("menu", "")
 MEASURED = ("count", "memory", "duration")
 """The kinds of values that have bounds."""
-RESOURCES = frozenset(FIELDS) - {"duration", "queue_name", "account", "reservation_id"}
+RESOURCES = frozenset(f.name for f in fields(ResourceSpec))
+"""The fields of ResourceSpec; an option sets them as keys of ``c.UniSpawner.resources``."""
 
 
 def read(kind: Kind, value: object, name: str) -> Value:

@@ -106,7 +106,7 @@ class RunAs(ABC):
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
-    """Return the reply, or None if it is not one."""
+    """Return the reply, or None if it is not one of this version: see agent/protocol.py."""
     try:
         reply = json.loads(raw)
     except (ValueError, RecursionError):

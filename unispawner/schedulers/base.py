@@ -22,7 +22,7 @@ from ..errors import (
     SubmitError,
     UniSpawnerError,
 )
-from ..job import MARK, JobInfo, JobSpec, JobState
+from ..job import MARK, JobInfo, JobSpec, JobState, ResourceSpec
 from .inventory import Inventory
 
 if TYPE_CHECKING:
@@ -370,7 +370,7 @@ class Scheduler(ABC):
                 )
         supported = self.supported()
         for name, value in asked.items():
-            if value and name not in supported and not (name in _COUNTS and value == 1):
+            if value and name not in supported and not (name in _ONE_IN_EVERY_JOB and value == 1):
                 raise InvalidJobError(
                     f"{name}: {self.title} does not support this ({value!r}); leave it unset"
                 )
@@ -380,19 +380,18 @@ class Scheduler(ABC):
         return cls(message, command=reply.command, exit_status=reply.exit_status, output=reply.text)
 
 
-_COUNTS = ("node_count", "process_count", "processes_per_node")
+_ONE_IN_EVERY_JOB = ("node_count", "process_count", "processes_per_node")
 """Every job has one of each, so that a value of 1 asks for nothing."""
+_PARTS_OF_EVERY_JOB = {
+    *("name", "executable", "arguments", "directory", "environment", "stdout_path", "resources"),
+    *("custom_attributes", "prologue", "epilogue", "mark"),
+}
+"""Fields of JobSpec that no scheduler has to support: the script has them, or each scheduler."""
 _ASKABLE = (
-    *_COUNTS,
-    "cpu_cores_per_process",
-    "gpu_cores_per_process",
-    "memory",
-    "exclusive_node_use",
-    "duration",
-    "queue_name",
-    "account",
-    "reservation_id",
+    *(f.name for f in fields(ResourceSpec)),
+    *(f.name for f in fields(JobSpec) if f.name not in _PARTS_OF_EVERY_JOB),
 )
 
 ALL_FIELDS = frozenset(_ASKABLE)
-"""Every field that a scheduler may support."""
+"""Every field that a scheduler may support: a new field of a job is one until it is listed above,
+so that it is never left out silently."""
