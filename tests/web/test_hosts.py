@@ -16,6 +16,7 @@ NODE, OTHER, NODE6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"
 
 
 def own_addresses() -> list[str]:
+    """Return this host's addresses. Ask when a test runs: schedulers of ci/ add and remove some."""
     return sorted(
         entry.address.partition("%")[0]
         for entries in psutil.net_if_addrs().values()
@@ -94,12 +95,14 @@ async def test_addresses_that_no_server_may_have(address: str) -> None:
         await check_host(address, address, loopback=False)
 
 
-@pytest.mark.parametrize("address", own_addresses())
-async def test_the_hubs_own_addresses_are_refused(address: str) -> None:
+async def test_the_hubs_own_addresses_are_refused() -> None:
     """The Hub's own addresses are refused, because the proxy would reach the Hub's own services for
     the user."""
-    with pytest.raises(InvalidJobError, match="^host: "):
-        await check_host(address, address, loopback=False)
+    addresses = own_addresses()
+    assert "127.0.0.1" in addresses
+    for address in addresses:
+        with pytest.raises(InvalidJobError, match="^host: "):
+            await check_host(address, address, loopback=False)
 
 
 async def test_one_bad_address_among_good_ones_is_refused(
@@ -184,10 +187,10 @@ async def test_a_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         await check_host("node1", "node1", loopback=False)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", *own_addresses()])
-async def test_local_jobs_are_on_the_hubs_own_host(address: str) -> None:
+async def test_local_jobs_are_on_the_hubs_own_host() -> None:
     """The Hub's own addresses are accepted for the local scheduler."""
-    assert await check_host(address, "localhost", loopback=True)
+    for address in ("127.0.0.1", "::1", *own_addresses()):
+        assert await check_host(address, "localhost", loopback=True)
 
 
 async def test_local_jobs_are_on_no_other_host() -> None:
