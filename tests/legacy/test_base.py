@@ -105,7 +105,7 @@ async def test_a_directory_that_is_down(new_spawner: Any, monkeypatch: pytest.Mo
     with monkeypatch.context() as down:
         down.setattr(pwd, "getpwnam", getpwnam)
         assert await spawner.poll() is None
-        cancel = asyncio.ensure_future(spawner.server_job.end())
+        cancel = asyncio.ensure_future(spawner.server_job.cancel())
         await asyncio.sleep(0.1)
         assert not cancel.done()
     assert JOB == spawner.job_id
@@ -395,7 +395,7 @@ async def test_a_job_that_is_forgotten_while_it_is_cancelled(new_spawner: Any) -
 
     spawner = new_spawner(Site)
     await soon(spawner.start())
-    cancel = asyncio.ensure_future(spawner.server_job.end())
+    cancel = asyncio.ensure_future(spawner.server_job.cancel())
     await asyncio.sleep(0.5)
     spawner.clear_state()
     await soon(cancel)

@@ -20,7 +20,7 @@ from unispawner.profiles.form import (
 from unispawner.profiles.reading import read_form, read_profiles
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.web.availability import Availability
-from unispawner.web.summary import clock
+from unispawner.web.summary import describe_moment
 
 INVENTORY = Inventory(
     queues=(
@@ -320,7 +320,7 @@ ASKED = 1_700_000_000.0  # another day, which the text names
         (
             context(as_of=ASKED, stale=True),
             "Free: 3 of 8 cores, 0 of 1 whole node. "
-            f"As of {clock(ASKED)}; there are no newer figures.",
+            f"As of {describe_moment(ASKED)}; there are no newer figures.",
         ),
         (FormContext(), None),
     ],

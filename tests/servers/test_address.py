@@ -37,8 +37,10 @@ def test_a_job_that_is_run_again_is_not_where_it_was(
     assert expected is has_moved(tracked(tmp_path, 1000.0), RUNNING, now)
 
 
-def tracked(folder: Path, life: float | None) -> TrackedJob:
-    return TrackedJob("1", fake_client(FakeScheduler(folder), "alice"), info=RUNNING, life=life)
+def tracked(folder: Path, run_start: float | None) -> TrackedJob:
+    return TrackedJob(
+        "1", fake_client(FakeScheduler(folder), "alice"), info=RUNNING, run_start=run_start
+    )
 
 
 def test_the_first_answer_is_not_a_move(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_a_second_run_that_has_reported(tmp_path: Path) -> None:
     job = tracked(tmp_path, None)
     job.reported, job.reported_at = True, 100.0
     job.update(RUNNING, asked_at=99.0)  # the question is older than the report
-    assert job.life is None
+    assert job.run_start is None
     second = replace(RUNNING, start_time=1002.0)
     job.update(second, asked_at=101.0)
     assert has_moved(job, RUNNING, second) is False

@@ -40,7 +40,7 @@ class FakeJob(ServerJob[SavedState]):
     async def take_report(self, report: Report) -> None:
         self.state.port = report.port
 
-    async def end(self) -> None:
+    async def cancel(self) -> None:
         self.done.append("cancel")
         await self.confirmed.wait()
         self.is_over = True
@@ -56,8 +56,8 @@ class FakeJob(ServerJob[SavedState]):
     def facts(self) -> JobFacts:
         return JobFacts()
 
-    def let_go(self) -> None:
-        self.done.append("let go")
+    def stop_following(self) -> None:
+        self.done.append("stop following")
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def test_a_submission_goes_on_when_its_start_is_cancelled(job: FakeJob) ->
         await start
     assert job.submitting
     go.set()
-    await job.submitted()
+    await job.wait_submitted()
     assert ("ada", False) == (job.state.account, job.submitting)
 
 
@@ -158,7 +158,7 @@ async def test_a_server_that_is_forgotten(job: FakeJob, done: list[str]) -> None
     resumption = job.resume()
     assert job.forget()
     await job.clean_up()
-    assert {"revoke 7", "let go", f"clean up {MARK}"} == set(done)
+    assert {"revoke 7", "stop following", f"clean up {MARK}"} == set(done)
     assert resumption.forgotten.is_set()
 
 
@@ -225,7 +225,7 @@ async def test_one_resumption_a_job(job: FakeJob) -> None:
     resumption = job.resume()
     assert resumption is job.resume()
     assert job.restored
-    job.ready()
+    job.note_ready()
     await resumption.future
     assert not job.restored
 

@@ -99,7 +99,7 @@ async def test_a_server_that_reports(job: FakeJob) -> None:
     job.result.set_result(URL)
     assert URL == await getting
     assert job.spawner._spawn_pending
-    resumption.ready()
+    resumption.note_ready()
     await resumption.future
     assert [("work", True)] == job.proxy.routes
     assert (False, None) == (job.spawner._spawn_pending, job.spawner._spawn_future)
@@ -110,7 +110,7 @@ async def test_a_proxy_that_is_down(job: FakeJob) -> None:
     proxy is up."""
     job.proxy.error = ConnectionRefusedError("no proxy")
     resumption = Resumption(job)
-    resumption.ready()
+    resumption.note_ready()
     await resumption.future
     assert ([], False) == (job.proxy.routes, job.spawner._spawn_pending)
 
@@ -162,10 +162,10 @@ async def test_two_stops_end_together(job: FakeJob) -> None:
     await asyncio.sleep(0)
     job.spawner._spawn_future.cancel()
     await getting
-    first = asyncio.ensure_future(resumption.stopping())
+    first = asyncio.ensure_future(resumption.join_stops())
     await asyncio.sleep(0.01)
     assert not first.done()
-    await asyncio.gather(first, resumption.stopping())
+    await asyncio.gather(first, resumption.join_stops())
     assert "The start was cancelled." == failure(job)
 
 
@@ -179,7 +179,7 @@ async def test_one_stop_does_not_wait_for_ever(
     await asyncio.sleep(0)
     job.spawner._spawn_future.cancel()
     await getting
-    await asyncio.wait_for(resumption.stopping(), 20)
+    await asyncio.wait_for(resumption.join_stops(), 20)
 
 
 @pytest.mark.parametrize("checking", [True, False])
@@ -192,4 +192,4 @@ async def test_a_stop_of_a_start_that_was_not_cancelled(job: FakeJob, checking: 
         await resumption.get_url()
     else:
         resumption.future.cancel()
-    await asyncio.wait_for(resumption.stopping(), 20)
+    await asyncio.wait_for(resumption.join_stops(), 20)

@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from unispawner.errors import AgentError
 from unispawner.job import JobSpec, JobState, ResourceSpec
-from unispawner.web.summary import summary
+from unispawner.web.summary import describe_job
 
 pytestmark = [
     pytest.mark.hub,
@@ -256,7 +256,7 @@ def test_a_job_in_words(resources: dict[str, Any], duration: int | None, words: 
     """The summary has all that was requested, as a total over all processes, and nothing else."""
     length = None if duration is None else timedelta(minutes=duration)
     spec = JobSpec(resources=ResourceSpec.from_dict(resources), duration=length)
-    assert words == summary(spec)
+    assert words == describe_job(spec)
 
 
 async def test_a_failed_start_is_counted_by_its_reason(hub: Hub) -> None:

@@ -37,7 +37,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
     server_job: BatchJob
 
     def new_job(self) -> BatchJob:
-        """Return a job of no server."""
+        """Return the job of a server that has not been started."""
         return BatchJob(self)
 
     @classmethod
@@ -162,7 +162,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         if self.in_hub:
             await self.server_job.stop()
         else:
-            await self.server_job.submitted()
+            await self.server_job.wait_submitted()
             self.log.info("Stopping server job %s", self.job_id)
             await self.cancel_batch_job()
         if now:

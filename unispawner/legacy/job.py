@@ -61,7 +61,7 @@ class BatchJob(ServerJob[BatchState]):
         """Always False: only a query of ``poll()`` finds out."""
         return False
 
-    def let_go(self) -> None:
+    def stop_following(self) -> None:
         """Stop looking for the job's host."""
         if self._following is not None:
             self._following.cancel()  # otherwise it follows the next job
@@ -97,7 +97,7 @@ class BatchJob(ServerJob[BatchState]):
             mark=secrets.token_hex(8),
             account=(await find_account(spawner.req_username, spawner.min_uid)).name,
             state_dir=spawner.state_dir,
-            token_id=database.token_id(spawner),
+            token_id=database.find_token_id(spawner),
             waiting_since=time.time(),
         )
         environment = {name: str(value) for name, value in spawner.get_env().items()}
@@ -249,7 +249,7 @@ class BatchJob(ServerJob[BatchState]):
             return JobStatus.UNKNOWN
         return status
 
-    async def end(self) -> None:
+    async def cancel(self) -> None:
         """Run the cancel command until it succeeds or the job has ended by itself."""
         spawner, pause = self.spawner, _FIRST_PAUSE
         spawner.log.info("Stopping server job %s", spawner.job_id)

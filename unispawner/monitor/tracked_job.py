@@ -30,7 +30,7 @@ class TrackedJob:
         True once the scheduler has accepted the cancellation.
     being_reported
         True while a report is checked: only one is checked at a time.
-    reported_at, life
+    reported_at, run_start
         When the server reported (time.monotonic), and the start time of the run that reported, as
         the first answer to a later question gives it. Another start time means another run.
     on_change
@@ -45,7 +45,7 @@ class TrackedJob:
     cancelled: bool = False
     being_reported: bool = False
     reported_at: float = float("-inf")
-    life: float | None = None
+    run_start: float | None = None
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -90,8 +90,8 @@ class TrackedJob:
             info, message=_one_line(info.message), native_state=_one_line(info.native_state)
         )
         before, self.info = self.info, info
-        if self.reported and self.life is None and asked_at > self.reported_at:
-            self.life = info.start_time
+        if self.reported and self.run_start is None and asked_at > self.reported_at:
+            self.run_start = info.start_time
         if info == before:
             return
         self.notify()

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader
 from ..errors import InvalidJobError
 from ..units import as_number
 from ..web.availability import Availability
-from ..web.summary import clock
+from ..web.summary import describe_moment
 from .fields import FIELDS, Value, read
 from .option import QUEUE, Option
 from .reading import PROFILE, Profile, read_form
@@ -365,5 +365,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clock"] = clock  # JavaScript replaces it by the browser's
+    environment.filters["clock"] = describe_moment  # JavaScript replaces it by the browser's
     return environment

@@ -11,7 +11,7 @@ from ..web import words
 from ..web.hosts import check_host
 
 
-def exec_host(job: TrackedJob) -> str | None:
+def find_exec_host(job: TrackedJob) -> str | None:
     """Return the host a running job is on; None if it does not run or the host is not known."""
     if job.info is None or job.info.state is not JobState.RUNNING or job.info.ending:
         return None
@@ -39,12 +39,12 @@ async def check_address(
     InvalidJobError
         If the reported host is not the job's.
     """
-    host = exec_host(job)
+    host = find_exec_host(job)
     if host is None:
         raise SchedulerUnavailable(words.HOST_UNKNOWN)
     mapped = host_map.get(host, host)
     address = await check_host(reported or mapped, mapped, loopback=loopback)
-    if exec_host(job) != host:
+    if find_exec_host(job) != host:
         raise SchedulerUnavailable(words.JOB_MOVED)
     return address
 
@@ -52,10 +52,11 @@ async def check_address(
 def has_moved(job: TrackedJob, before: JobInfo | None, now: JobInfo) -> bool:
     """Return whether a server that has reported is no longer where it was.
 
-    A run of a job is known by its start time. ``job.life`` is that of the run that has reported, as
-    the scheduler's answers after the report give it: an earlier answer may be of an earlier run.
+    A run of a job is known by its start time. ``job.run_start`` is that of the run that has
+    reported. It is taken from the scheduler's answers after the report, because an earlier answer
+    may be about an earlier run.
     """
     waits = now.state in (JobState.QUEUED, JobState.HELD)
     elsewhere = bool(before and before.exec_host and now.exec_host not in ("", before.exec_host))
-    anew = job.life is not None and now.start_time not in (None, job.life)
+    anew = job.run_start is not None and now.start_time not in (None, job.run_start)
     return waits or elsewhere or anew or now.ending

@@ -37,19 +37,19 @@ def commit(spawner: Any) -> bool:
     return True
 
 
-def token_id(spawner: Any) -> int | None:
+def find_token_id(spawner: Any) -> int | None:
     """Return the id of the API token that the server is given; None without a database."""
     database = _session(spawner)
     token = orm.APIToken.find(database, spawner.api_token) if database else None
     return token.id if token else None
 
 
-def revoke_token(spawner: Any, number: int | None) -> None:
+def revoke_token(spawner: Any, token_id: int | None) -> None:
     """Delete a server's token, which JupyterHub can't after a restart: it knows only its hash."""
     database = _session(spawner)
-    if number is None or database is None:
+    if token_id is None or database is None:
         return
-    token = database.get(orm.APIToken, number)
+    token = database.get(orm.APIToken, token_id)
     if token is not None and token.user is spawner.user.orm_user:
         database.delete(token)
 

@@ -86,7 +86,7 @@ class ServerJob(abc.ABC, Generic[State]):
         """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
 
     @abc.abstractmethod
-    async def end(self) -> None:
+    async def cancel(self) -> None:
         """Cancel the job; return when the scheduler has confirmed that, however long it takes."""
 
     @abc.abstractmethod
@@ -103,8 +103,8 @@ class ServerJob(abc.ABC, Generic[State]):
     def facts(self) -> JobFacts:
         """Return what is known of the job at this moment, for people."""
 
-    def let_go(self) -> None:
-        """Stop to follow the job: the spawner forgets it."""
+    def stop_following(self) -> None:
+        """Stop following the job: the spawner forgets it."""
 
     # -- saved state -----------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class ServerJob(abc.ABC, Generic[State]):
         database.revoke_token(self.spawner, self.state.token_id)
         if self.resumption is not None:
             self.resumption.forgotten.set()
-        self.let_go()
+        self.stop_following()
         return True
 
     # -- submission ------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class ServerJob(abc.ABC, Generic[State]):
         result: Result = await asyncio.shield(submission)
         return result
 
-    async def submitted(self) -> None:
+    async def wait_submitted(self) -> None:
         """Return when no submission is under way, whatever became of it."""
         if self._submission is not None and not self._submission.done():
             await asyncio.wait({self._submission})
@@ -195,11 +195,11 @@ class ServerJob(abc.ABC, Generic[State]):
         saved = server is not None and (server.ip, server.port) != DEAD_ADDRESS
         return self.restored and not (self.state.port and saved)
 
-    def ready(self) -> None:
+    def note_ready(self) -> None:
         """Take note that JupyterHub has found the server up."""
         self.restored = False
         if self.resumption is not None:
-            self.resumption.ready()
+            self.resumption.note_ready()
 
     def resume(self) -> Resumption:
         """Make the start that a restart has interrupted a pending spawn, if it is not one yet."""
@@ -216,23 +216,23 @@ class ServerJob(abc.ABC, Generic[State]):
         itself. The work goes on if whoever awaits it is cancelled.
         """
         if self.resumption is not None:
-            await self.resumption.stopping()
+            await self.resumption.join_stops()
         await asyncio.shield(self.start_stop())
 
     def start_stop(self) -> asyncio.Task[None]:
         """Begin to end the job, if that is not under way, and return the task that does it."""
         if self._stop is None or self._stop.done():
-            self._stop = tasks.start(self._end(), f"stop of {self.name}")
+            self._stop = tasks.start(self._save_and_cancel(), f"stop of {self.name}")
         return self._stop
 
-    async def _end(self) -> None:
+    async def _save_and_cancel(self) -> None:
         server = self.spawner.server
         self._base_url = server.base_url if server else self._base_url
         self._save_stopping()
-        await self.submitted()
+        await self.wait_submitted()
         if not self.state.stopping:  # a submission may have made the state anew
             self._save_stopping()
-        await self.end()
+        await self.cancel()
 
     def _save_stopping(self) -> None:
         self.state.stopping = True

@@ -23,7 +23,7 @@ class JobSpawner(WithStatus, _Base):
     Attributes
     ----------
     server_job
-        The job of the server; one without state if there is no server.
+        The job of the server. There is always one; its state is empty if there is no server.
     """
 
     server_job: ServerJob[Any]
@@ -34,7 +34,7 @@ class JobSpawner(WithStatus, _Base):
 
     @abc.abstractmethod
     def new_job(self) -> ServerJob[Any]:
-        """Return a job of no server."""
+        """Return the job of a server that has not been started."""
 
     @property
     def token_id(self) -> int | None:
@@ -68,8 +68,8 @@ class JobSpawner(WithStatus, _Base):
     def start_polling(self) -> None:
         """Begin to poll: JupyterHub has found the server up."""
         super().start_polling()
-        self.server_job.ready()
+        self.server_job.note_ready()
 
 
 reports.register()
-start_check.watch()
+start_check.add_to_hub()

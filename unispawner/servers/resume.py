@@ -106,7 +106,7 @@ class Resumption:
             loop = asyncio.get_running_loop()
             loop.call_later(_DELETE_WAITS / 2, allow, self._job.spawner)
 
-    async def stopping(self) -> None:
+    async def join_stops(self) -> None:
         """Let two stops end together: DELETE's and that of JupyterHub's own check.
 
         The check fails at the dead address a second after DELETE has begun to stop. If the server
@@ -122,7 +122,7 @@ class Resumption:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._check_over.wait(), _CHECK_SECONDS + 3)
 
-    def ready(self) -> None:
+    def note_ready(self) -> None:
         """Take note that JupyterHub has found the server up."""
         if not self.future.done():
             tasks.start(self._add_route(), f"route of {self._name}")

@@ -16,7 +16,7 @@ from ..run_as.client import AgentClient
 from ..web import bookkeeping, words
 from ..web.reports import Report
 from ..web.server_status import JobFacts
-from .address import check_address, exec_host, has_moved
+from .address import check_address, find_exec_host, has_moved
 from .job import ServerJob
 from .state import ServerState
 
@@ -24,7 +24,7 @@ _LOG_LINES = 20
 _REPORT_WAITS = 4 * FAST_INTERVAL
 """How long (seconds) a report waits for the scheduler's next answer."""
 _FIRST_ANSWER = 4.0
-"""How long (seconds) a restarted Hub waits to find the job, and then to hear of it."""
+"""How long (seconds) a restarted Hub waits to find the job, and then for an answer about it."""
 _SUBMIT_MARGIN = 30.0
 """Seconds that a submission may take longer than ``agent_timeout`` allows."""
 _LONGEST_PAUSE = 60.0
@@ -37,8 +37,8 @@ class ScheduledJob(ServerJob[ServerState]):
     Attributes
     ----------
     tracked
-        What the monitor knows of the job; None until it has an id, and until it is found again
-        after a restart.
+        The job as the monitor follows it; None until the job has an id, and after a restart until
+        it is found again.
     """
 
     def __init__(self, spawner: object, state: ServerState | None = None) -> None:
@@ -79,12 +79,12 @@ class ScheduledJob(ServerJob[ServerState]):
 
     def track(self, client: AgentClient, job_id: str, *, submitted: bool = False) -> None:
         """Follow the job from now on; ``submitted`` means that it was submitted just now."""
-        self.tracked = TrackedJob(job_id, client, on_change=self._changed)
+        self.tracked = TrackedJob(job_id, client, on_change=self._handle_change)
         self.tracked.reported = bool(self.state.port)
         self.monitor.track(self.tracked, submitted=submitted)
 
-    def let_go(self) -> None:
-        """Stop to follow the job."""
+    def stop_following(self) -> None:
+        """Stop following the job."""
         if self.tracked is not None:
             self.monitor.untrack(self.tracked)
 
@@ -176,7 +176,7 @@ class ScheduledJob(ServerJob[ServerState]):
             raise SchedulerUnavailable(words.REPORT_UNDER_CHECK)
         job.being_reported = True
         try:
-            if exec_host(job) is None:
+            if find_exec_host(job) is None:
                 await self.monitor.refresh(_REPORT_WAITS)
             loopback = self.spawner.get_scheduler().loopback
             hosts = self.spawner.host_map
@@ -189,7 +189,7 @@ class ScheduledJob(ServerJob[ServerState]):
         finally:
             job.being_reported = False
         self.state.host, self.state.port = address, report.port
-        job.reported, job.reported_at, job.life = True, time.monotonic(), None
+        job.reported, job.reported_at, job.run_start = True, time.monotonic(), None
         self.commit()
         job.notify()
         if bookkeeping.outer(self.spawner).ready:
@@ -204,7 +204,7 @@ class ScheduledJob(ServerJob[ServerState]):
 
     # -- what the scheduler says -----------------------------------------------------------------
 
-    def _changed(self, job: TrackedJob, before: JobInfo | None) -> None:
+    def _handle_change(self, job: TrackedJob, before: JobInfo | None) -> None:
         """Follow a job that is run again, and let the Hub know at once of a job that has ended."""
         if not self.is_current() or job is not self.tracked or job.info is None:
             return
@@ -246,6 +246,8 @@ class ScheduledJob(ServerJob[ServerState]):
 
         tasks.start(add_log(), f"log of {self.name}")
 
+    # -- what JupyterHub asks --------------------------------------------------------------------
+
     async def poll(self) -> int | None:
         """Return None while there is a job, or it may be there; else its exit status.
 
@@ -259,7 +261,7 @@ class ScheduledJob(ServerJob[ServerState]):
         if not self.state.mark:
             return 0
         if self.restored and not (self.tracked and self.tracked.info):
-            await self._hear_first()
+            await self._wait_first_answer()
             if not self.is_current():  # it was stopped meanwhile
                 return 0
         if self.tracked is None or not self.tracked.over:
@@ -268,7 +270,7 @@ class ScheduledJob(ServerJob[ServerState]):
 
     # -- the end ---------------------------------------------------------------------------------
 
-    async def end(self) -> None:
+    async def cancel(self) -> None:
         """Cancel the job until the scheduler confirms it, and remove its private files."""
         if self.tracked is None and self.state.mark:
             await self._attach()
@@ -317,8 +319,8 @@ class ScheduledJob(ServerJob[ServerState]):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _hear_first(self) -> None:
-        """Give the scheduler a few seconds to answer, so that nobody is sent to a dead server.
+    async def _wait_first_answer(self) -> None:
+        """Wait a few seconds for the scheduler's answer, so that nobody is sent to a dead server.
 
         A start that had not reported becomes a pending spawn here; a stop that the restart
         interrupted goes on here, however long it takes.

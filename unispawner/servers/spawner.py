@@ -30,7 +30,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
     server_job: ScheduledJob
 
     def new_job(self) -> ScheduledJob:
-        """Return a job of no server."""
+        """Return the job of a server that has not been started."""
         return ScheduledJob(self)
 
     # -- state ---------------------------------------------------------------------------------

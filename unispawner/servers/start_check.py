@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import InvalidJobError, UniSpawnerError
 
 
-def watch() -> None:
+def add_to_hub() -> None:
     """Make a Hub of this process check its configuration before it serves."""
     module = sys.modules.get("jupyterhub.app")
     hub_class = getattr(module, "JupyterHub", None)

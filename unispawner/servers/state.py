@@ -1,4 +1,9 @@
-"""What the Hub's database keeps of a server, so that a restart loses nothing."""
+"""What the Hub's database keeps of a server, so that a restart loses nothing.
+
+A new field needs a default, which a state of an older release gets, and an older release ignores
+it. A field that gets another meaning, or another name, needs another VERSION and code that reads
+the old one: without that code, each server of the old release would be forgotten.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ State = TypeVar("State", bound="SavedState")
 
 @dataclass
 class SavedState:
-    """What is saved of every server of ours. It holds no secret.
+    """What is saved of every server of ours, by UniSpawner and by the legacy classes: no secret.
 
     Attributes
     ----------

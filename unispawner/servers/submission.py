@@ -19,7 +19,7 @@ from ..job import JobSpec
 from ..run_as.accounts import find_account
 from ..run_as.client import AgentClient
 from ..web import words
-from ..web.summary import summary
+from ..web.summary import describe_job
 from . import database
 from .scheduled_job import ScheduledJob
 from .state import DEAD_ADDRESS, ServerState
@@ -63,14 +63,14 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         cluster=spawner.cluster,
         account=account.name,
         mark=spec.mark,
-        token_id=database.token_id(spawner),
+        token_id=database.find_token_id(spawner),
         submit_time=time.time(),
         waiting_since=time.time(),
         scheduler_path=spawner.scheduler_path,
         scheduler_environment=dict(spawner.scheduler_environment),
         state_dir=spawner.state_dir,
         duration=spec.duration.total_seconds() if spec.duration else None,
-        summary=summary(spec),
+        summary=describe_job(spec),
     )
     if spawner.server is not None:
         spawner.server.ip, spawner.server.port = DEAD_ADDRESS

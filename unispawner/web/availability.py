@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import UniSpawnerError
 from ..schedulers.inventory import Inventory, Queue
 from ..units import as_number
-from .summary import count
+from .summary import describe_count
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _describe(inventory: Inventory, queue: Queue) -> str:
         return "This queue takes no jobs at the moment."
     totals = inventory.totals(queue.name)
     free = [
-        f"{idle} of {count(total, name)}"
+        f"{idle} of {describe_count(total, name)}"
         for name, idle, total in (
             ("core", totals.idle_cores, totals.cores),
             ("GPU", totals.idle_gpus, totals.gpus),
@@ -122,9 +122,9 @@ def _describe(inventory: Inventory, queue: Queue) -> str:
     if free:
         words = f"Free: {', '.join(free)}."
     elif totals.nodes:
-        words = f"There are {count(totals.cores, 'core')}; how many are free is not known."
+        words = f"There are {describe_count(totals.cores, 'core')}; how many are free is not known."
     else:
         words = "No node is up at the moment."
     if queue.waiting:  # 0 may mean that the scheduler hides others' jobs from the Hub
-        words += f" {count(queue.waiting, 'job waits', 'jobs wait')}."
+        words += f" {describe_count(queue.waiting, 'job waits', 'jobs wait')}."
     return words

@@ -73,7 +73,7 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
             "servers report in c.UniSpawner.report_host."
         )
     if not loopback:
-        _refuse_own(reported, both, own, _FIX_REPORT)
+        _refuse_special(reported, both, own, _FIX_REPORT)
     return str(both[0])
 
 
@@ -99,23 +99,25 @@ async def check_exec_host(exec_host: str, *, here: bool) -> str:
             f"({_LONGEST} characters)"
         )
     found = await _addresses(exec_host, _THEIRS, _FIX_LEGACY)
-    _refuse_own(exec_host, found, _own_addresses(), _FIX_LEGACY, here=here)
+    _refuse_special(exec_host, found, _own_addresses(), _FIX_LEGACY, here=here)
     return str(min(found, key=lambda address: (address.version, int(address))))
 
 
-def is_own(address: str) -> bool:
+def is_own_address(address: str) -> bool:
     """Return whether an address belongs to this host."""
     parsed = _unmapped(ipaddress.ip_address(address.partition("%")[0]))
     return parsed.is_loopback or parsed in _own_addresses()
 
 
-def _refuse_own(
+def _refuse_special(
     host: str, addresses: Iterable[Address], own: set[Address], fix: str, *, here: bool = False
 ) -> None:
-    """Refuse addresses that no server may have; with ``here`` the Hub's own are allowed."""
+    """Raise InvalidJobError for an address that no server may have; ``here`` allows the Hub's."""
     for address in addresses:
         mine = address.is_loopback or address in own
-        if not here if mine else _is_special(address):
+        if mine and here:
+            continue
+        if mine or _is_special(address):
             kind = "an address of the Hub's own host" if mine else "which is not a node's address"
             raise InvalidJobError(
                 f"host: {host} is {address}, {kind}. No server may be there. {fix}"

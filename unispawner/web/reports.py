@@ -17,7 +17,7 @@ from tornado import web
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
 from . import api, bookkeeping
-from .hosts import is_own
+from .hosts import is_own_address
 
 BODY_LIMIT = 4096
 """Bytes."""
@@ -99,7 +99,7 @@ class _Handler(APIHandler):
         """
         peer = self.request.connection.context.address
         forwarded = any(name.startswith("X-Forwarded-") for name in self.request.headers)
-        return isinstance(peer, tuple) and not forwarded and is_own(str(peer[0]))
+        return isinstance(peer, tuple) and not forwarded and is_own_address(str(peer[0]))
 
 
 class ReportHandler(_Handler):

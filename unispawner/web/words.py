@@ -1,7 +1,9 @@
 """What a user reads while a server starts, and when it fails: all of it, to be read together.
 
-JupyterHub escapes these texts where it makes HTML of them. Amounts and moments are put into words
-by :mod:`.summary`; what JupyterHub does with an error is in :mod:`.failures`.
+Why a job waits is ``JobInfo.message``: the scheduler's reason, in the words of its file of
+``schedulers/``. The texts around these messages are in ``templates/``. Amounts and moments are put
+into words by :mod:`.summary`; what JupyterHub does with an error is in :mod:`.failures`. JupyterHub
+escapes all of them where it makes HTML of them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 from ..errors import UniSpawnerError
 from ..job import JobInfo, JobState
 from ..monitor.tracked_job import TrackedJob
-from .summary import clock
+from .summary import describe_moment
 
 # -- while it starts ----------------------------------------------------------------------------
 
@@ -59,7 +61,7 @@ def _waiting(job_id: str, info: JobInfo) -> str:
     if info.message:
         message += f": {info.message}"
     if info.estimated_start is not None:
-        message += f". Estimated start: {clock(info.estimated_start)}"
+        message += f". Estimated start: {describe_moment(info.estimated_start)}"
     return message
 
 
