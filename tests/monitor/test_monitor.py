@@ -17,7 +17,8 @@ from unispawner.job import JobInfo, JobState
 from unispawner.monitor import missing
 from unispawner.monitor import monitor as module
 from unispawner.monitor.followed import Followed
-from unispawner.monitor.monitor import Monitor, TrackedJob, get_monitor
+from unispawner.monitor.monitor import Monitor, get_monitor
+from unispawner.monitor.tracked_job import TrackedJob
 from unispawner.submit_host import dialogue
 from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client

@@ -117,7 +117,7 @@ async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str
 @pytest.mark.parametrize("moment", [1e300, 1e18, -1e18])
 async def test_a_forged_time_can_be_shown(fake_sudo: FakeSudo, moment: float) -> None:
     """An absurd time does not break the user's progress messages."""
-    from unispawner.monitor.monitor import TrackedJob
+    from unispawner.monitor.tracked_job import TrackedJob
     from unispawner.web.words import progress_event
 
     client = fake_sudo(reply_with({"17": {**FORGED, "state": "QUEUED", "estimated_start": moment}}))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unispawner.job import JobInfo, JobState
-from unispawner.monitor.monitor import TrackedJob
+from unispawner.monitor.tracked_job import TrackedJob
 from unispawner.servers.address import has_moved
 from unispawner.servers.state import ServerState
 from unispawner.testing import FakeScheduler, fake_client

@@ -8,7 +8,7 @@ import pytest
 
 from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
-from unispawner.monitor.monitor import TrackedJob
+from unispawner.monitor.tracked_job import TrackedJob
 from unispawner.testing import FakeScheduler, fake_client
 from unispawner.web.words import job_ended, never_reported, progress_event
 

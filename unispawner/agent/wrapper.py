@@ -32,7 +32,7 @@ def write_wrapper(directory: Path, python: str, options: Sequence[str], *, log: 
     Parameters
     ----------
     directory
-        The folder that :meth:`StateDir.create_job` made, with the environment file.
+        The folder that :meth:`.files.StateDir.create_job` made, with the environment file.
     python
         The Python on the node: a name on the job's PATH, or a path.
     options

@@ -6,7 +6,8 @@ import logging
 import time
 
 from ..errors import UniSpawnerError
-from .monitor import Monitor, TrackedJob
+from .monitor import Monitor
+from .tracked_job import TrackedJob
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 

@@ -233,6 +233,3 @@ def get_monitor(
     monitor = _monitors.setdefault(key, Monitor(scheduler, host, environment, status_interval))
     monitor.status_interval = status_interval
     return monitor
-
-
-__all__ = ["Monitor", "TrackedJob", "get_monitor"]

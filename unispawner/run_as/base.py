@@ -30,7 +30,7 @@ class RunAs(ABC):
     agent_python
         The Python that runs the agent.
     allow_shared_account
-        Let all servers run as the Hub's own account; only :class:`SameUser` can do that.
+        Let all servers run as the Hub's own account; only :class:`.same_user.SameUser` can do that.
     """
 
     name: ClassVar[str]
