@@ -130,7 +130,7 @@ def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixtu
         (
             PROFILES + 'c.ProfilesSpawner.profiles[2]["config"] = {"queue": "x"}',
             ["--profile", "small"],
-            "profile 'small': config: UniSpawner has no queue",
+            "profile 'small': config: UniSpawner has no setting queue",
         ),
         ("", ["--profile", "gpu"], "spawner_class is UniSpawner, which has no profiles"),
         ("", ["--option", "memory=1G"], "spawner_class is UniSpawner, which has no profiles"),
@@ -189,7 +189,11 @@ c.Ours.queue_name = "ours"
 @pytest.mark.parametrize(
     ("line", "check", "text"),
     [
-        ('c.UniSpawner.queue = "x"', "hub", "c.UniSpawner has no queue (did you mean queue_name?)"),
+        (
+            'c.UniSpawner.queue = "x"',
+            "hub",
+            "c.UniSpawner has no setting queue (did you mean queue_name?)",
+        ),
         (
             'c.JupyterHub.spawner_class = "unispawner.ProfileSpawner"',
             "hub",

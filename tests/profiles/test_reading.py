@@ -333,7 +333,7 @@ def test_wrapspawners_tuples() -> None:
     (one,) = read_profiles([("Lab, 2 cores", "lab 2--x", "some.Class", {"req_nprocs": "2"})])
     expected = ("Lab, 2 cores", "lab 2--x", "some.Class", {"req_nprocs": "2"})
     assert expected == (one.display_name, one.slug, one.spawner, one.config)
-    with pytest.raises(InvalidJobError, match="must be \\(display name, key, class"):
+    with pytest.raises(InvalidJobError, match="a tuple must have four items: display name, key"):
         read_profiles([("too", "short")])
     with pytest.raises(InvalidJobError, match="slug: another profile has 'gpu', too"):
         read_profiles([GPU, GPU])

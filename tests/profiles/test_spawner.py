@@ -158,7 +158,7 @@ async def test_forms_of_children(new: NewWrapper, form: Any) -> None:
 async def test_a_form_that_is_none_of_ours(new: NewWrapper) -> None:
     """A form that names two profiles is refused, and the form is shown again."""
     wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": [("Form", "form", Child, {})]})
-    with pytest.raises(web.HTTPError, match="must have one value"):
+    with pytest.raises(web.HTTPError, match="exactly one value is allowed"):
         wrapper.options_from_form({"profile": ["form", "form"]})
     assert 'value="form"' in await wrapper.get_options_form()
 

@@ -119,7 +119,7 @@ async def test_a_proxy_that_is_down(job: FakeJob) -> None:
     ("error", "message"),
     [
         (JobEndedError("The job 7 ended.", output="a log"), "The job 7 ended.\na log"),
-        (ZeroDivisionError("oh"), "The start can't go on: ZeroDivisionError: oh"),
+        (ZeroDivisionError("oh"), "The start could not be continued: ZeroDivisionError: oh"),
     ],
 )
 async def test_a_start_that_fails(job: FakeJob, error: Exception, message: str) -> None:

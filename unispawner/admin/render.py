@@ -39,7 +39,10 @@ async def _render(config: Config, options: argparse.Namespace) -> str:
     if isinstance(spawner, ProfilesSpawner):
         return await _of_profile(spawner, options.profile, dict(options.option))
     if options.profile is not None or options.option:
-        raise InvalidJobError(f"c.JupyterHub.spawner_class is {name}, which has no profiles")
+        raise InvalidJobError(
+            f"--profile, --option: c.JupyterHub.spawner_class is {name}, which has no profiles; "
+            "leave them out"
+        )
     if not isinstance(spawner, UniSpawner):
         raise InvalidJobError(f"c.JupyterHub.spawner_class is {name}: {_NO_JOB}")
     return await job_script(spawner)

@@ -83,7 +83,7 @@ async def _check_profile(children: ChildFactory) -> None:
     unknown = sorted(set(profile.config) - set(cls.class_trait_names()))
     if unknown and not profile.own_options:  # wrapspawner ignores settings that a class lacks
         names = suggest_names(unknown, cls.class_trait_names())
-        raise InvalidJobError(f"config: {cls.__name__} has no {names}")
+        raise InvalidJobError(f"config: {cls.__name__} has no setting {names}")
     if (profile.options or profile.resources) and not issubclass(cls, UniSpawner):
         raise InvalidJobError(
             f"options, resources: only a UniSpawner can have these, and {cls.__name__} is not one"

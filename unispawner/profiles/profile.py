@@ -319,7 +319,7 @@ def one_value(fields: Mapping[str, Any], name: str) -> str:
     """
     values = fields[name]
     if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
-        raise InvalidJobError(f"{shorten(name)}: must have one value")
+        raise InvalidJobError(f"{shorten(name)}: exactly one value is allowed")
     return values[0]
 
 

@@ -54,7 +54,9 @@ def read_profiles(data: Iterable[Any]) -> list[Profile]:
 def _read_tuple(one: Sequence[Any], where: str) -> dict[str, Any]:
     """Return a profile from wrapspawner's form: display name, key, class, settings."""
     if len(one) != 4:
-        raise InvalidJobError(f"{where}: must be (display name, key, class, settings)")
+        raise InvalidJobError(
+            f"{where}: a tuple must have four items: display name, key, class, settings"
+        )
     names = ("display_name", "slug", "spawner", "config")
     return {**dict(zip(names, one, strict=True)), "own_options": True}
 

@@ -86,7 +86,7 @@ class Resumption:
             self.fail(error)
         except Exception as error:  # raised from get_url(), it would end the Hub
             self._job.spawner.log.exception(
-                "%s: the start can't go on after the restart of the Hub", self._name
+                "%s: the start could not be continued after the restart of the Hub", self._name
             )
             self.fail(UniSpawnerError(words.start_broke_off(error)))
         return ""

@@ -72,8 +72,11 @@ class Command:
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
+            name, hint = self.command[0], ""
+            if isinstance(error, FileNotFoundError) and "/" not in name and name != "sudo":
+                hint = " If it is in another folder, set c.UniSpawner.scheduler_path."
             raise AgentError(
-                f"{self.command[0]} can't be run: {reason}.", command=self.command
+                f"{name} can't be run: {reason}.{hint}", command=self.command
             ) from None
         try:
             if self._killed:  # before there was a process
@@ -149,7 +152,7 @@ class Command:
         taken += chunk
         if len(taken) > self._limits[name]:
             raise AgentError(
-                f"{self.command[0]} printed more than {self._limits[name]} bytes, so that its "
-                "output was not read.",
+                f"{self.command[0]} printed more than {self._limits[name]} bytes, so its output "
+                "was not read.",
                 command=self.command,
             )

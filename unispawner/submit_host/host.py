@@ -117,8 +117,8 @@ class SubmitHost:
             self._unfinished[group] = left
         if len(left) >= GROUP_AT_ONCE:
             raise SchedulerUnavailable(
-                f"{len(left)} earlier commands for {group} hang and can't be ended, so that no "
-                "more are started. Check whether the user's home directory can be reached.",
+                f"{len(left)} earlier commands for {group} still hang and can't be killed, so no "
+                "more are started. Check whether the user's home directory answers.",
                 command=command,
             )
 

@@ -111,7 +111,7 @@ def not_in_time(seconds: float) -> str:
 
 def start_broke_off(error: Exception) -> str:
     """Return that a start which a restart interrupted met an unexpected error."""
-    return f"The start can't go on: {type(error).__name__}: {error}"
+    return f"The start could not be continued: {type(error).__name__}: {error}"
 
 
 def no_log(error: UniSpawnerError) -> str:

@@ -26,8 +26,8 @@ def test_a_legacy_class_that_is_right(doctor: Doctor) -> None:
 @pytest.mark.parametrize(
     ("line", "check", "text"),
     [
-        ('c.TorqueSpawner.req_que = "x"', "hub", "c.TorqueSpawner has no req_que"),
-        ('c.BatchSpawnerBase.queue = "x"', "hub", "c.BatchSpawnerBase has no queue"),
+        ('c.TorqueSpawner.req_que = "x"', "hub", "c.TorqueSpawner has no setting req_que"),
+        ('c.BatchSpawnerBase.queue = "x"', "hub", "c.BatchSpawnerBase has no setting queue"),
         ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
         ('c.TorqueSpawner.batch_script = "{cmd} {typo}"', "job", "there is no field 'typo'"),
         ('c.TorqueSpawner.state_running_re = "R("', "job", "is not a valid regular expression"),
@@ -35,12 +35,12 @@ def test_a_legacy_class_that_is_right(doctor: Doctor) -> None:
         (
             'c.TorqueSpawner.batch_submit_cmd = "nosuch -q {queue}"',
             "commands",
-            "nosuch (c.TorqueSpawner.batch_submit_cmd) not found in ",
+            "c.TorqueSpawner.batch_submit_cmd: nosuch not found in ",
         ),
         (
             'c.TorqueSpawner.exec_prefix = "nosuch -u {username}"',
             "commands",
-            "nosuch (c.TorqueSpawner.exec_prefix) not found in ",
+            "c.TorqueSpawner.exec_prefix: nosuch not found in ",
         ),
     ],
 )
@@ -58,8 +58,8 @@ def test_programs_that_are_missing(doctor: Doctor) -> None:
     for name in ("qstat", "qdel"):
         (doctor.programs / name).unlink()
     wrong = doctor.wrong(TORQUE)
-    traits = ("qstat (c.TorqueSpawner.batch_query_cmd)", "qdel (c.TorqueSpawner.batch_cancel_cmd)")
-    assert f"{', '.join(traits)} not found in {doctor.programs}" in wrong
+    traits = "c.TorqueSpawner.batch_query_cmd, c.TorqueSpawner.batch_cancel_cmd"
+    assert f"{traits}: qstat, qdel not found in {doctor.programs}" in wrong
 
 
 def test_programs_of_another_host(doctor: Doctor) -> None:

@@ -35,7 +35,7 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
         (
             'c.ProfilesSpawner.profiles[1][3]["batch_submit_cmd"] = "nosuch"',
             "commands",
-            "nosuch (c.TorqueSpawner.batch_submit_cmd) not found",
+            "c.TorqueSpawner.batch_submit_cmd: nosuch not found",
         ),
         (
             'c.ProfilesSpawner.profiles[1][3]["command_timeout"] = "soon"',
@@ -45,7 +45,7 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
         (
             'c.ProfilesSpawner.profiles[3]["config"] = {"queue": "x"}',
             "profile new",
-            "UniSpawner has no queue (did you mean queue_name?)",
+            "UniSpawner has no setting queue (did you mean queue_name?)",
         ),
         (
             'c.ProfilesSpawner.profiles[3]["resources"] = {"memory": "1G"}',
@@ -57,9 +57,13 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
             "profile new",
             "WRONG   profile new: spawner: unispawner.Nosuch: ",  # and not its name twice
         ),
-        ('c.ProfilesSpawner.profiles.append(("x", "y"))', "profiles", "profiles[4]: must be"),
-        ('c.ProfilesSpawner.profile = "x"', "hub", "has no profile (did you mean profiles?)"),
-        ('c.TorqueSpawner.req_que = "x"', "hub", "c.TorqueSpawner has no req_que"),
+        ('c.ProfilesSpawner.profiles.append(("x", "y"))', "profiles", "profiles[4]: a tuple must"),
+        (
+            'c.ProfilesSpawner.profile = "x"',
+            "hub",
+            "has no setting profile (did you mean ",
+        ),
+        ('c.TorqueSpawner.req_que = "x"', "hub", "c.TorqueSpawner has no setting req_que"),
         ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
     ],
 )
@@ -102,5 +106,5 @@ c.WrapSpawner.child_class = "unispawner.SlurmSpawner"
 c.WrapSpawner.child_config = {"batch_cancel_cmd": "nosuch"}
 """
     wrong = doctor.wrong(TORQUE + wrapper)
-    assert "nosuch (c.SlurmSpawner.batch_cancel_cmd) not found" in wrong
+    assert "c.SlurmSpawner.batch_cancel_cmd: nosuch not found" in wrong
     assert 1 == main(["doctor", "-f", str(doctor.config)])

@@ -51,10 +51,10 @@ async def check_commands(spawner: Any) -> str:
             (found if where else missing).setdefault(name, where or trait)
     if missing:
         cls = type(spawner).__name__
-        words = ", ".join(f"{name} (c.{cls}.{trait})" for name, trait in missing.items())
+        traits = ", ".join(f"c.{cls}.{trait}" for trait in missing.values())
         raise InvalidJobError(
-            f"{words} not found in {variables.get('PATH')}; write the full path in the trait, or "
-            "start the Hub with another PATH"
+            f"{traits}: {', '.join(missing)} not found in {variables.get('PATH')}; write the full "
+            "path there, or start the Hub with another PATH"
         )
     rest = "" if here else f"; programs that run behind {prefix or 'exec_prefix'} are not checked"
     return ", ".join(found.values()) + rest

@@ -112,7 +112,9 @@ def _check_names(cls: type[Spawner], config: Config) -> None:
         if part in Spawner.__mro__ or part.__name__ not in config:
             continue
         if unknown := sorted(set(config[part.__name__]) - known):
-            raise InvalidJobError(f"c.{part.__name__} has no {suggest_names(unknown, known)}")
+            raise InvalidJobError(
+                f"c.{part.__name__} has no setting {suggest_names(unknown, known)}"
+            )
 
 
 def _is_remote(spawner: Any) -> bool:
