@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +62,19 @@ def test_the_fake_scheduler_is_public() -> None:
     from unispawner import testing
 
     assert [] == [name for name in testing.__all__ if not getattr(testing, name).__doc__]
+
+
+async def test_the_example_of_testing_runs(tmp_path: Path) -> None:
+    """The example in the docstring of unispawner.testing works as it stands there."""
+    from unispawner import testing
+
+    assert testing.__doc__
+    example = textwrap.dedent(testing.__doc__.partition("::\n")[2])
+    code = f"async def example(tmp_path):\n{textwrap.indent(example, '    ')}    return job.info\n"
+    names: dict[str, Any] = {}
+    exec(code, names)
+    info = await names["example"](tmp_path)
+    assert ("RUNNING", "node1") == (info.state.value, info.exec_host)
 
 
 @pytest.mark.parametrize("cls", ["UniSpawner", "ProfilesSpawner", "SlurmSpawner"])

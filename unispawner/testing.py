@@ -2,6 +2,12 @@
 
 unispawner's own tests use it, and so can those of a site's configuration or of an extension::
 
+    from unispawner import JobSpec, JobState
+    from unispawner.monitor.monitor import Monitor
+    from unispawner.monitor.tracked_job import TrackedJob
+    from unispawner.submit_host.host import SubmitHost
+    from unispawner.testing import FakeScheduler, fake_client
+
     scheduler = FakeScheduler(tmp_path)
     client = fake_client(scheduler, "alice")
     monitor = Monitor(scheduler, SubmitHost(), {}, 15.0)
@@ -196,7 +202,7 @@ class FakeScheduler(Scheduler):
 
 
 class FakeUserSide(RunAs):
-    """Answers requests to the agent from a :class:`FakeScheduler`, without a process.
+    """A fake agent of every account: it answers from a :class:`FakeScheduler`, without a process.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from support.wrapped import Child, NewWrapper, saved
 
 import unispawner
 from unispawner import ProfilesSpawner, SlurmSpawner, UniSpawner, WrapSpawner
-from unispawner.profiles.saved_class import find_class, name_of
+from unispawner.profiles.saved_class import find_class, saved_name
 from unispawner.web.bookkeeping import inner
 
 pytestmark = pytest.mark.hub  # JupyterHub's spawners keep the state
@@ -98,18 +98,18 @@ def test_our_modules_may_move(name: str) -> None:
 def test_public_classes_are_saved_by_their_public_names(name: str) -> None:
     """The saved name of each public spawner holds no module, and leads back to the class."""
     cls = getattr(unispawner, name)
-    assert f"unispawner.{name}" == name_of(cls)
-    assert cls is find_class(name_of(cls))
+    assert f"unispawner.{name}" == saved_name(cls)
+    assert cls is find_class(saved_name(cls))
 
 
 def test_classes_of_a_site_are_saved_by_their_modules() -> None:
     """A site's own class keeps its module's name, even if it is called like one of ours."""
-    assert "support.wrapped.Child" == name_of(Child)
+    assert "support.wrapped.Child" == saved_name(Child)
     assert Child is find_class("support.wrapped.Child")
     theirs = type("SlurmSpawner", (SlurmSpawner,), {"__module__": "site_spawners"})
-    assert "site_spawners.SlurmSpawner" == name_of(theirs)
+    assert "site_spawners.SlurmSpawner" == saved_name(theirs)
     inside = type("SlurmSpawner", (SlurmSpawner,), {"__module__": "unispawner.inside"})
-    assert "unispawner.inside.SlurmSpawner" == name_of(inside), "not the public class"
+    assert "unispawner.inside.SlurmSpawner" == saved_name(inside), "not the public class"
 
 
 @pytest.mark.parametrize(

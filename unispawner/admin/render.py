@@ -89,7 +89,7 @@ async def _of_profile(
             await check_profile(profile, spawner)
         except SchedulerUnavailable:
             pass  # the script does not depend on its answer
-        child = ChildFactory(profile, spawner).make({**options, PROFILE: slug})
+        child = ChildFactory(profile, spawner).make_spawner({**options, PROFILE: slug})
         if not isinstance(child, UniSpawner):
             raise InvalidJobError(f"spawner: {type(child).__name__}: {_NO_JOB}")
         return await job_script(child)

@@ -11,7 +11,7 @@ from .tracked_job import TrackedJob
 
 @dataclass(eq=False)
 class Followed:
-    """A job that the monitor follows, and the monitor's own notes about it.
+    """The monitor's own notes about a job that it follows.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""A job that the monitor follows, and that others wait for."""
+"""A job as its server knows it: the scheduler's last answer, and waiting for the next change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 @dataclass(eq=False)
 class TrackedJob:
-    """A job that the monitor follows.
+    """A job that the monitor follows. The monitor updates it; its server reads it and waits for it.
+
+    What the monitor notes for itself is in :class:`.followed.Followed`.
 
     Attributes
     ----------

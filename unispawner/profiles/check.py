@@ -78,8 +78,8 @@ def _prefix(profile: Profile) -> str:
     return f"profile {profile.slug!r}: "
 
 
-async def _check_profile(children: ChildFactory) -> None:
-    profile, cls = children.profile, children.cls
+async def _check_profile(factory: ChildFactory) -> None:
+    profile, cls = factory.profile, factory.spawner_class
     unknown = sorted(set(profile.config) - set(cls.class_trait_names()))
     if unknown and not profile.own_options:  # wrapspawner ignores settings that a class lacks
         names = suggest_names(unknown, cls.class_trait_names())
@@ -88,15 +88,15 @@ async def _check_profile(children: ChildFactory) -> None:
         raise InvalidJobError(
             f"options, resources: only a UniSpawner can have these, and {cls.__name__} is not one"
         )
-    child = children.make({PROFILE: profile.slug})
+    child = factory.make_spawner({PROFILE: profile.slug})
     if (check := getattr(cls, "check_config", None)) is not None:
         fields = profile.check({PROFILE: profile.slug}).fields
-        settings = children.known(children.settings(fields))
-        await check(_with_settings(children.wrapper.config, cls, settings))
+        settings = factory.keep_known(factory.make_settings(fields))
+        await check(_with_settings(factory.wrapper.config, cls, settings))
     if isinstance(child, UniSpawner):
         await child.find_scheduler()
         for user_options in profile.variants():
-            children.make(user_options).job_spec("0" * 16, environment={})
+            factory.make_spawner(user_options).job_spec("0" * 16, environment={})
 
 
 def suggest_names(unknown: Iterable[str], known: Iterable[str]) -> str:

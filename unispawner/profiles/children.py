@@ -18,7 +18,7 @@ from ..servers.spawner import UniSpawner
 from ..web.availability import Availability, availability
 from .option import DICTIONARIES, QUEUE
 from .profile import Profile
-from .sharing import copied
+from .sharing import copy_data
 
 
 class ChildFactory:
@@ -37,7 +37,7 @@ class ChildFactory:
         self.wrapper = wrapper
 
     @cached_property
-    def cls(self) -> type[Spawner]:
+    def spawner_class(self) -> type[Spawner]:
         """The class of the profile's spawners.
 
         Raises
@@ -65,25 +65,25 @@ class ChildFactory:
         InvalidJobError
             If a setting of the profile has a value that its trait refuses.
         """
-        config = self.known(copied(self.profile.config))
+        config = self.keep_known(copy_data(self.profile.config))
         try:
-            child = self.cls(config=self.wrapper.config, user=self.wrapper.user, **config)
+            child = self.spawner_class(config=self.wrapper.config, user=self.wrapper.user, **config)
         except TraitError as error:
             raise self._error(f"config: {error}") from None
         child.wrapper = self.wrapper
         return child
 
-    def known(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def keep_known(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return those settings that the class has; wrapspawner ignores others."""
-        traits = self.cls.class_traits()
+        traits = self.spawner_class.class_traits()
         return {name: value for name, value in settings.items() if traits.get(name)}
 
-    def settings(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def make_settings(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return a child's settings: the profile's, and on top of them what its options set.
 
         The items of a dictionary, such as ``resources``, are added to those that are configured.
         """
-        settings: dict[str, Any] = copied(self.profile.config)
+        settings: dict[str, Any] = copy_data(self.profile.config)
         for name, value in fields.items():
             if name not in DICTIONARIES:
                 settings[name] = value
@@ -91,7 +91,7 @@ class ChildFactory:
                 settings[name] = {**getattr(self.idle, name, {}), **value}
         return settings
 
-    def make(self, user_options: Mapping[str, Any]) -> Spawner:
+    def make_spawner(self, user_options: Mapping[str, Any]) -> Spawner:
         """Return a spawner as a choice would make it. It belongs to nobody and starts nothing.
 
         Raises
@@ -99,9 +99,9 @@ class ChildFactory:
         InvalidJobError
             If the choice is not offered, or a setting has a value that its trait refuses.
         """
-        settings = self.settings(self.profile.check(user_options).fields)
+        settings = self.make_settings(self.profile.check(user_options).fields)
         try:
-            return self.cls(config=self.wrapper.config, **self.known(settings))
+            return self.spawner_class(config=self.wrapper.config, **self.keep_known(settings))
         except TraitError as error:
             raise self._error(f"config: {error}") from None
 
@@ -139,7 +139,7 @@ class ChildFactory:
     @property
     def has_own_options(self) -> bool:
         """Whether the spawner decides which options there are, and the profile does not."""
-        if self.profile.own_options and not issubclass(self.cls, UniSpawner):
+        if self.profile.own_options and not issubclass(self.spawner_class, UniSpawner):
             return True
         return bool(self.own_form)
 

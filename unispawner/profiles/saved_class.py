@@ -9,12 +9,12 @@ from traitlets.utils.importstring import import_item
 _PACKAGE = __name__.partition(".")[0]
 
 
-def name_of(cls: type) -> str:
+def saved_name(cls: type) -> str:
     """Return the name under which a class is saved.
 
     A class of ours has its public name, since our modules may move. Any other has its module's.
     """
-    if cls.__module__.startswith(f"{_PACKAGE}.") and _public(cls.__name__) is cls:
+    if cls.__module__.startswith(f"{_PACKAGE}.") and _find_public(cls.__name__) is cls:
         return f"{_PACKAGE}.{cls.__name__}"
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -34,13 +34,13 @@ def find_class(name: str) -> Any:
         return import_item(name)
     except (ImportError, AttributeError):
         package, _, last = name.rpartition(".")
-        found = _public(last) if package.partition(".")[0] == _PACKAGE else None
+        found = _find_public(last) if package.partition(".")[0] == _PACKAGE else None
         if found is None:
             raise
         return found
 
 
-def _public(name: str) -> Any:
+def _find_public(name: str) -> Any:
     try:
         return import_item(f"{_PACKAGE}.{name}")
     except (ImportError, AttributeError):

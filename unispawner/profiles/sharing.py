@@ -23,7 +23,7 @@ _NOT_SHARED = {
     *("options_form", "options_from_form"),
     *HOOKS,
 }
-GIVEN = {
+SET_BY_HUB = {
     name for name, trait in Spawner.class_traits().items() if not trait.metadata.get("config")
 } - _NOT_SHARED
 """What JupyterHub sets on a spawner: its user, its tokens, what the user has chosen."""
@@ -51,17 +51,17 @@ class SharedSettings:
         }
         """The names of settings that are set for the wrapper, and not for all spawners."""
         self._at_first = {
-            name: copied(value)
+            name: copy_data(value)
             for name, value in wrapper._trait_values.items()
             if name not in self._specific
         }
         self._replaced: dict[str, Any] = {}
         """The wrapper's own values, while it has its child's."""
 
-    def given(self) -> dict[str, Any]:
+    def values_of_hub(self) -> dict[str, Any]:
         """Return what JupyterHub has set on the wrapper: a child is made with it."""
         values = self._wrapper._trait_values
-        return {name: values[name] for name in GIVEN & set(values)}
+        return {name: values[name] for name in SET_BY_HUB & set(values)}
 
     # -- from the wrapper to the child ---------------------------------------------------------
 
@@ -72,7 +72,7 @@ class SharedSettings:
         hook adds some. Names in ``child_config`` are those of settings that the child keeps.
         """
         wrapper = self._wrapper
-        shared = set(wrapper.trait_names()) & set(child.trait_names()) - GIVEN - _NOT_SHARED
+        shared = set(wrapper.trait_names()) & set(child.trait_names()) - SET_BY_HUB - _NOT_SHARED
         for name in sorted(shared):
             if name not in self._specific and name not in wrapper._trait_values:
                 continue
@@ -99,7 +99,7 @@ class SharedSettings:
     # -- from the child to the wrapper ---------------------------------------------------------
 
     def take_over(self, child: Spawner) -> None:
-        """Set the child's settings on the wrapper, and its hook for a ready server beside ours."""
+        """Set the child's settings on the wrapper, and call its ``progress_ready_hook`` after ours."""
         names = set(self._wrapper.trait_names(config=True)) & set(child.trait_names())
         for name in names - _NOT_SHARED:
             self._replace(name, getattr(child, name))
@@ -136,11 +136,11 @@ def _merge(child: Spawner, name: str, value: dict[Any, Any], before: dict[Any, A
         setattr(child, name, {**kept, **new})
 
 
-def copied(value: Any) -> Any:
+def copy_data(value: Any) -> Any:
     """Return a copy of a configuration's value that can be changed without changing the original.
 
     Unlike ``copy.deepcopy``, it does not copy what isn't data.
     """
     if type(value) is dict:
-        return {name: copied(one) for name, one in value.items()}
-    return [copied(one) for one in value] if type(value) is list else value
+        return {name: copy_data(one) for name, one in value.items()}
+    return [copy_data(one) for one in value] if type(value) is list else value

@@ -25,7 +25,7 @@ from .form import FormContext, as_fields, form_profiles, render_form, render_wra
 from .offer import Offer
 from .reading import PROFILE, Chosen, Profile, find_profile, read_form
 from .schema import options_schema
-from .sharing import copied
+from .sharing import copy_data
 from .wrap_spawner import WrapSpawner
 
 _typed_form: ContextVar[Mapping[str, Any] | None] = ContextVar("typed_form", default=None)
@@ -45,7 +45,7 @@ _INPUT = """
 class _Checked:
     """A choice that was checked, with the options that it was made of."""
 
-    children: ChildFactory
+    factory: ChildFactory
     user_options: dict[str, Any]
     chosen: Chosen | None
     """None if the profile's spawner checks its options itself."""
@@ -143,12 +143,12 @@ class ProfilesSpawner(WrapSpawner):
 
     def _choose_by_form(self, offered: list[Profile], formdata: dict[str, Any]) -> Any:
         profile, fields = read_form(offered, formdata)
-        children = ChildFactory(profile, self)
-        if children.own_form:
-            return _with_profile(profile, children.idle.run_options_from_form(fields))
-        if children.has_own_options:  # a subclass may know more fields
+        factory = ChildFactory(profile, self)
+        if factory.own_form:
+            return _with_profile(profile, factory.idle.run_options_from_form(fields))
+        if factory.has_own_options:  # a subclass may know more fields
             return {PROFILE: profile.slug}
-        return profile.check_form(fields, *children.limits()).user_options
+        return profile.check_form(fields, *factory.limits()).user_options
 
     def options_from_query(self, query_data: dict[str, Any]) -> Any:
         """Return what a link chooses, checked. JupyterHub 5 leaves the ``opt-`` of names to us."""
@@ -169,11 +169,11 @@ class ProfilesSpawner(WrapSpawner):
         await maybe_future(super().run_pre_spawn_hook())
 
     def _check_choice(self, profile: Profile) -> _Checked:
-        children = ChildFactory(profile, self)
+        factory = ChildFactory(profile, self)
         chosen = None
-        if not children.has_own_options:
-            chosen = profile.check(self.user_options, *children.limits())
-        return _Checked(children, copied(self.user_options), chosen)
+        if not factory.has_own_options:
+            chosen = profile.check(self.user_options, *factory.limits())
+        return _Checked(factory, copy_data(self.user_options), chosen)
 
     def select_profile(self, profile: str) -> None:
         """Set the child's class and settings for a profile and its chosen options.
@@ -190,14 +190,14 @@ class ProfilesSpawner(WrapSpawner):
             checked = _Checked(ChildFactory(found, self), {}, None)
         elif (
             checked is None
-            or checked.children.profile is not found
+            or checked.factory.profile is not found
             or checked.user_options != self.user_options  # a hook has changed them since
         ):
             checked = self._check_choice(found)
         self.child_profile_name = found.display_name
-        self.child_class = checked.children.cls
+        self.child_class = checked.factory.spawner_class
         fields = checked.chosen.fields if checked.chosen else {}
-        self.child_config = checked.children.settings(fields)
+        self.child_config = checked.factory.make_settings(fields)
 
     # -- the form ------------------------------------------------------------------------------
 
@@ -206,11 +206,11 @@ class ProfilesSpawner(WrapSpawner):
         offered = self.offer.get() if isinstance(self.profiles, list) else None
         if not isinstance(offered, list):
             return _get_form_later
-        children = self._children(offered)
-        forms = {one.profile.slug: one.own_form for one in children}
+        factories = self._factories(offered)
+        forms = {one.profile.slug: one.own_form for one in factories}
         if any(callable(form) for form in forms.values()):
             return _get_form_later
-        return self._render_form(children, {slug: str(form or "") for slug, form in forms.items()})
+        return self._render_form(factories, {slug: str(form or "") for slug, form in forms.items()})
 
     async def get_options_form(self) -> str:
         """Return the form. It shows what was typed, or else what was chosen the last time.
@@ -220,9 +220,9 @@ class ProfilesSpawner(WrapSpawner):
         if self._has_other_form():
             return str(await super().get_options_form())
         try:
-            children = self._children(await maybe_future(self.offer.get()))
-            forms = {one.profile.slug: await one.render_own_form() for one in children}
-            return self._render_form(children, forms)
+            factories = self._factories(await maybe_future(self.offer.get()))
+            forms = {one.profile.slug: await one.render_own_form() for one in factories}
+            return self._render_form(factories, forms)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
 
@@ -233,12 +233,12 @@ class ProfilesSpawner(WrapSpawner):
         names |= {name for cls in classes for name in self.config.get(cls.__name__, {})}
         return bool(names & {"options_form", "_options_form_default"})
 
-    def _children(self, profiles: Iterable[Profile]) -> list[ChildFactory]:
+    def _factories(self, profiles: Iterable[Profile]) -> list[ChildFactory]:
         return [ChildFactory(one, self) for one in profiles]
 
-    def _render_form(self, children: list[ChildFactory], own_forms: Mapping[str, str]) -> str:
+    def _render_form(self, factories: list[ChildFactory], own_forms: Mapping[str, str]) -> str:
         """Return the HTML of the form, ours or wrapspawner's, with the children's own in it."""
-        profiles, typed = [one.profile for one in children], _typed_form.get()
+        profiles, typed = [one.profile for one in factories], _typed_form.get()
         if (self.form_template, self.input_template) != (_FORM, _INPUT):
             rows = form_profiles(profiles, self.user_options, typed=typed)
             return render_wrapspawner_form(
@@ -248,7 +248,7 @@ class ProfilesSpawner(WrapSpawner):
             one.profile.slug: FormContext(
                 own_forms.get(one.profile.slug, ""), one.availability(), one.default_fields()
             )
-            for one in children
+            for one in factories
         }
         rows = form_profiles(profiles, self.user_options, contexts, typed)
         base_url = self.hub.base_url if self.hub else "/hub/"
@@ -275,7 +275,7 @@ class ProfilesSpawner(WrapSpawner):
         UniSpawnerError
             If the profiles can't be right, or the administrator's function fails.
         """
-        return [one.availability() for one in self._children(await maybe_future(self.offer.get()))]
+        return [one.availability() for one in self._factories(await maybe_future(self.offer.get()))]
 
     def same_choice(self) -> dict[str, str]:
         """Return the fields of a form that chooses the same as the last time.

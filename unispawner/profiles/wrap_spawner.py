@@ -27,8 +27,8 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..web import bookkeeping, reports
 from ..web.failures import SpawnFailure
 from ..web.server_status import WithStatus
-from .saved_class import find_class, name_of
-from .sharing import GIVEN, SharedSettings, copied
+from .saved_class import find_class, saved_name
+from .sharing import SET_BY_HUB, SharedSettings, copy_data
 
 _TAKEN_BACK = ("api_token", "will_resume")
 """What a child that resumes a stopped server sets, and JupyterHub must know."""
@@ -63,15 +63,15 @@ class WrapSpawner(WithStatus, Spawner):
         self._kept: dict[str, Any] = {}
         super().__init__(**kwargs)
         self._shared = SharedSettings(self, kwargs)
-        self._configured_child = (self.child_class, copied(self.child_config))
-        self.observe(self._pass_on, list(GIVEN))
+        self._configured_child = (self.child_class, copy_data(self.child_config))
+        self.observe(self._pass_on, list(SET_BY_HUB))
 
     # -- the child -----------------------------------------------------------------------------
 
     def construct_child(self) -> Spawner:
         """Return the spawner that runs the server; make it if there is none."""
         if self.child_spawner is None:
-            settings = {**self._shared.given(), **self._known_config()}
+            settings = {**self._shared.values_of_hub(), **self._known_config()}
             child = self.child_class(config=self.config, **settings)
             child.wrapper = self
             self._shared.apply(child, self.child_config)
@@ -96,7 +96,9 @@ class WrapSpawner(WithStatus, Spawner):
                 self.child_class.__name__,
                 ", ".join(unknown),
             )
-        return {name: copied(self.child_config[name]) for name in traits & set(self.child_config)}
+        return {
+            name: copy_data(self.child_config[name]) for name in traits & set(self.child_config)
+        }
 
     def _drop_child(self) -> None:
         if self.child_spawner is not None:
@@ -163,7 +165,7 @@ class WrapSpawner(WithStatus, Spawner):
         if self._kept:
             return {**state, **self._kept}
         if self.child_spawner is not None:
-            state["child_class"] = name_of(type(self.child_spawner))
+            state["child_class"] = saved_name(type(self.child_spawner))
             state["child_conf"] = {k: v for k, v in self.child_config.items() if _plain(v)}
             self.child_state = state["child_state"] = self.child_spawner.get_state()
         return state
@@ -181,7 +183,7 @@ class WrapSpawner(WithStatus, Spawner):
         self.child_state = {}
 
     def _fresh_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = copied(self._configured_child[1])
+        config: dict[str, Any] = copy_data(self._configured_child[1])
         return config
 
     # -- what JupyterHub calls -----------------------------------------------------------------

@@ -153,7 +153,7 @@ def _set_failure(spawner: Any, future: asyncio.Future[None], failure: SpawnFailu
 
 
 def failure(spawner: Any) -> BaseException | None:
-    """Return the exception because of which there is no server; None if none failed."""
+    """Return why there is no server: what it or its start ended with; None if nothing failed."""
     known = outer(spawner)
     return known._spawn_future.exception() if known._failed and not known.active else None
 

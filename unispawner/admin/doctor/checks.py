@@ -140,7 +140,7 @@ async def _profiles(spawner: ProfilesSpawner) -> str:
 
 async def _profile(spawner: ProfilesSpawner, profile: Profile) -> str:
     await check_profile(profile, spawner)
-    name = ChildFactory(profile, spawner).cls.__name__
+    name = ChildFactory(profile, spawner).spawner_class.__name__
     return f"{name}, checked at every bound of its options" if profile.options else name
 
 

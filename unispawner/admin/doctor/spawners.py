@@ -47,7 +47,7 @@ def find_spawners(spawner: Any) -> list[Any]:
     found: dict[object, Spawner] = {}
     for profile in listed_profiles(spawner):
         try:
-            child = ChildFactory(profile, spawner).make({PROFILE: profile.slug})
+            child = ChildFactory(profile, spawner).make_spawner({PROFILE: profile.slug})
         except InvalidJobError:
             continue  # the check of the profile reports it
         found.setdefault(_what_is_checked(child), child)
@@ -72,10 +72,10 @@ def find_jobs(spawner: Any) -> Iterator[tuple[str, UniSpawner]]:
     if isinstance(spawner, UniSpawner):
         yield "", spawner
     for profile in listed_profiles(spawner):
-        children = ChildFactory(profile, spawner)
+        factory = ChildFactory(profile, spawner)
         for user_options in profile.variants():
             try:
-                child = children.make(user_options)
+                child = factory.make_spawner(user_options)
             except InvalidJobError:
                 continue  # the check of the profile reports it
             if isinstance(child, UniSpawner):
