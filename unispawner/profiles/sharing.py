@@ -99,7 +99,7 @@ class SharedSettings:
     # -- from the child to the wrapper ---------------------------------------------------------
 
     def take_over(self, child: Spawner) -> None:
-        """Set the child's settings on the wrapper, and call its ``progress_ready_hook`` after ours."""
+        """Set the child's settings on the wrapper; call its progress hook after ours."""
         names = set(self._wrapper.trait_names(config=True)) & set(child.trait_names())
         for name in names - _NOT_SHARED:
             self._replace(name, getattr(child, name))
