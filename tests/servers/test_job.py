@@ -79,6 +79,7 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
         _spawn_future=None,
         name="",
         ready=True,
+        http_timeout=120,
         routes=routes,
         user=SimpleNamespace(settings={"proxy": SimpleNamespace(add_user=add_user)}),
         server=SimpleNamespace(ip="192.0.2.1", port=3000, base_url="/user/ada/"),

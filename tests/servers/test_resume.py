@@ -193,3 +193,27 @@ async def test_a_stop_of_a_start_that_was_not_cancelled(job: FakeJob, checking: 
     else:
         resumption.future.cancel()
     await asyncio.wait_for(resumption.join_stops(), 20)
+
+
+async def test_a_server_that_does_not_answer(job: FakeJob) -> None:
+    """JupyterHub forgets a server that reports and does not answer: whoever waits for it is shown
+    why, and does not wait for ever."""
+    resumption = Resumption(job)
+    job.result.set_result(URL)
+    await resumption.get_url()
+    resumption.forget(JobEndedError("It did not answer."))
+    assert resumption.forgotten.is_set()
+    assert "It did not answer." == failure(job)
+    assert job.spawner._spawn_future is resumption.future
+
+
+async def test_a_job_that_ends_while_it_is_waited_for(job: FakeJob) -> None:
+    """A legacy class forgets its server when its job is gone: that is the reason which is shown."""
+    resumption = Resumption(job)
+    getting = asyncio.ensure_future(resumption.get_url())
+    await asyncio.sleep(0)
+    resumption.forget(JobEndedError("It did not answer."))
+    job.result.set_exception(JobEndedError("The job is gone."))
+    await getting
+    assert "The job is gone." == failure(job)
+    assert job.spawner._spawn_future is resumption.future

@@ -98,6 +98,22 @@ async def test_a_start_that_waits_in_the_queue(restored: Restored) -> None:
     assert f"http://{NODE}:3000" == await asyncio.wait_for(getting, PATIENCE)
 
 
+async def test_a_server_that_reports_and_does_not_answer(restored: Restored) -> None:
+    """JupyterHub gives it up: the pages show why, and progress ends."""
+    spawner = restored()
+    spawner.http_timeout = 7
+    assert await spawner.poll() is None
+    start = spawner._spawn_future
+    getting = asyncio.ensure_future(spawner.get_url())
+    runs(spawner)
+    await spawner.monitor().refresh(PATIENCE)
+    await spawner.take_report(Report(3000, NODE))
+    await asyncio.wait_for(getting, PATIENCE)
+    await spawner.stop()
+    spawner.clear_state()
+    assert "it did not answer the Hub within 7 s" in str(start.exception())
+
+
 async def test_a_job_whose_id_was_not_saved(restored: Restored) -> None:
     """If the Hub died during the submission, the job is found by its mark."""
     spawner = restored()

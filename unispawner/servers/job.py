@@ -19,8 +19,9 @@ from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
 from .. import tasks
+from ..errors import JobEndedError
 from ..run_as.client import AgentClient
-from ..web import bookkeeping
+from ..web import bookkeeping, words
 from ..web.reports import Report
 from ..web.server_status import JobFacts
 from . import database
@@ -136,9 +137,15 @@ class ServerJob(abc.ABC, Generic[State]):
         self.start_clean_up()
         database.revoke_token(self.spawner, self.state.token_id)
         if self.resumption is not None:
-            self.resumption.forgotten.set()
+            self.resumption.forget(JobEndedError(self._why_not_ready()))
         self.stop_following()
         return True
+
+    def _why_not_ready(self) -> str:
+        """Return why JupyterHub stops a server whose start a restart had interrupted."""
+        if not self.state.port:
+            return words.CANCELLED
+        return words.no_answer(bookkeeping.outer(self.spawner).http_timeout)
 
     # -- submission ------------------------------------------------------------------------------
 

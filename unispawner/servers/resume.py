@@ -55,7 +55,7 @@ class Resumption:
         self._job = job
         self.forgotten = asyncio.Event()
         self._stops = 0
-        self._checking = False
+        self._checking = self._waiting = False
         self._check_over = asyncio.Event()
         self.future = bookkeeping.begin_pending_start(job.spawner)
         self.future.add_done_callback(self._cancelled)
@@ -70,9 +70,10 @@ class Resumption:
         It must not raise: that would end the Hub, or leave the spawner in "check" for ever. At the
         dead address JupyterHub's own check fails within seconds, and it cleans up.
         """
-        self._checking = True
+        self._checking = self._waiting = True
         waiting = tasks.start(self._wait(), f"resumed start of {self._name}")
         await asyncio.wait({waiting, self.future}, return_when=asyncio.FIRST_COMPLETED)
+        self._waiting = False
         if waiting.done() and (url := waiting.result()):
             return str(url)
         waiting.cancel()
@@ -94,6 +95,15 @@ class Resumption:
     def fail(self, error: UniSpawnerError) -> None:
         """End the pending spawn: JupyterHub's pages show the error."""
         bookkeeping.report_failed_start(self._job.spawner, error, self.future)
+
+    def forget(self, error: UniSpawnerError) -> None:
+        """Take note that the spawner has forgotten the server; a start that still waits has failed.
+
+        The error is shown if JupyterHub itself has given the server up, which it logs only.
+        """
+        self.forgotten.set()
+        if not (self.future.done() or self._waiting):  # what waits knows better why
+            self.fail(error)
 
     def _cancelled(self, future: asyncio.Future[None]) -> None:
         """Let DELETE go on: it has cancelled the future, and stops the server one second later.

@@ -109,6 +109,14 @@ def not_in_time(seconds: float) -> str:
     return f"The server did not start within {seconds:g} s (c.Spawner.start_timeout)."
 
 
+def no_answer(seconds: float) -> str:
+    """Return that ``http_timeout`` is over."""
+    return (
+        "The server has reported where it listens, but it did not answer the Hub within "
+        f"{seconds:g} s (c.Spawner.http_timeout)."
+    )
+
+
 def start_broke_off(error: Exception) -> str:
     """Return that a start which a restart interrupted met an unexpected error."""
     return f"The start could not be continued: {type(error).__name__}: {error}"
