@@ -6,7 +6,6 @@ import shlex
 from typing import Any
 
 import pytest
-from jupyterhub.spawner import Spawner
 from support.batch_dummy import Dummy, soon
 from traitlets import Unicode
 
@@ -172,8 +171,6 @@ async def test_a_link_is_taken_as_a_form(new_spawner: Any) -> None:
 async def test_options_that_set_traits(new_spawner: Any) -> None:
     """apply_user_options sets traits only from plain text: the options may come from the REST API,
     and the Hub's own shell reads the commands that have these traits."""
-    if not hasattr(Spawner, "_run_apply_user_options"):
-        pytest.skip("JupyterHub is older")
     spawner = new_spawner(
         batch_submit_cmd="cat > /dev/null; : {queue}; echo 12345",
         apply_user_options={"queue": "req_queue"},

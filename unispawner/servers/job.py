@@ -1,4 +1,4 @@
-"""One server's job from its submission to its end, whatever submits it and asks for it.
+"""One server's job from its submission to its end, whatever submits, queries and cancels it.
 
 The life of a job is written once, here: the submission that nothing interrupts, what is saved and
 when, the stop that goes on until it is confirmed, the route that leads nowhere while the job waits
@@ -121,7 +121,7 @@ class ServerJob(abc.ABC, Generic[State]):
     def commit(self) -> bool:
         """Save the state now; return False, and log why, if the database refuses.
 
-        Of a job that is forgotten there is nothing to save: its row may be the next job's.
+        A forgotten job saves nothing, because its row may be the next job's.
         """
         return not self.is_current() or database.commit(self.spawner)
 
@@ -172,7 +172,7 @@ class ServerJob(abc.ABC, Generic[State]):
     # -- where the server is ---------------------------------------------------------------------
 
     def forget_address(self) -> None:
-        """Send nobody to where the server was: its port may be another user's by now."""
+        """Send users to a dead address: the server's old port may be another user's by now."""
         self.spawner.log.warning(
             "%s: the job is no longer where its server was; it is followed to its new place",
             self.name,

@@ -1,4 +1,4 @@
-"""What JupyterHub calls on a spawner whose server is a job: what is the same for all of them."""
+"""The methods that JupyterHub calls, as far as all spawners whose servers are jobs share them."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 JupyterHub knows only servers that run and servers that don't. After a restart it asks each spawner
 that has a server row ``poll()`` and then ``get_url()``, and waits for HTTP there; meanwhile the
-spawner is pending "check", for which progress answers 400 and DELETE 500. So ``get_url()`` makes
-of the wait what it is: a pending spawn, with a future that progress and DELETE know how to handle.
-What was tried is in tests/live/test_restart.py.
+spawner is pending "check", for which progress answers 400 and DELETE 500. So ``get_url()`` turns
+the wait into a pending spawn, with a future that progress and DELETE know how to handle. What was
+tried is in tests/live/test_restart.py.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class Resumption:
     def _cancelled(self, future: asyncio.Future[None]) -> None:
         """Let DELETE go on: it has cancelled the future, and stops the server one second later.
 
-        Not at once: progress, woken by the same future, would take a spawner with nothing pending
-        for one that is ready.
+        It waits for half of that second, because the same future wakes progress, which would take a
+        spawner with nothing pending for one that is ready.
         """
         if future.cancelled():
             allow = bookkeeping.allow_stop

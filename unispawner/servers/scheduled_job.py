@@ -84,7 +84,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self.monitor.track(self.tracked, submitted=submitted)
 
     def stop_following(self) -> None:
-        """Stop following the job."""
+        """Stop following the job: the monitor asks about it no more."""
         if self.tracked is not None:
             self.monitor.untrack(self.tracked)
 
@@ -196,7 +196,7 @@ class ScheduledJob(ServerJob[ServerState]):
             await self.move_route(address, report.port)
 
     def forget_address(self) -> None:
-        """Send nobody to where the server was: its port may be another user's by now."""
+        """Send users to a dead address: the server's old port may be another user's by now."""
         self.state.host = ""
         if self.tracked is not None:
             self.tracked.reported = False

@@ -40,7 +40,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         return {**super().get_state(), **self.server_job.state.to_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a server that was there when the Hub ended."""
+        """Load the state of a server that existed when the Hub ended."""
         super().load_state(state)
         saved = ServerState.from_dict(state)
         if saved.mark:  # as they were for this server; its next start has new ones

@@ -1,4 +1,4 @@
-"""From settings to a job id, with all saved that would find the job again."""
+"""Submits a server's job, and saves beforehand what finds the job again if the Hub dies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .state import DEAD_ADDRESS, ServerState
 
 
 async def prepare(job: ScheduledJob) -> JobSpec:
-    """Return what to submit; all that finds the job again is saved before there is one.
+    """Return the job to submit, after the state that finds it again has been saved.
 
     Raises
     ------
@@ -35,7 +35,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     AgentError
         If there is no account for it, or the database takes no changes.
     SchedulerUnavailable
-        If the scheduler is to be found by itself and does not answer.
+        If ``scheduler`` is "auto" and no scheduler answers.
     JobEndedError
         If the server was stopped meanwhile.
     """
@@ -91,7 +91,7 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     try:
         job_id = await client.submit(spec, job.spawner.job_shell)
     except (AgentError, SchedulerUnavailable) as error:
-        # The answer is lost; the job need not be.
+        # The answer is lost, but the job may exist.
         job_id = await _find_lost(job, client)
         if not job_id:
             _give_up(job)

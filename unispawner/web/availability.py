@@ -22,7 +22,7 @@ class Availability:
     cluster
         The cluster's name: ``c.UniSpawner.cluster``, or else the scheduler's.
     inventory
-        Its queues and nodes; None if they are not known, or were known too long ago.
+        Its queues and nodes; None if they are not known, or the last answer is too old.
     as_of
         When the scheduler was asked, in seconds since the epoch; None if it never was.
     stale

@@ -84,7 +84,7 @@ class SpawnFailure(_Base):  # type: ignore[misc] # JupyterHub has no type inform
 
 
 def _as_html(error: UniSpawnerError) -> str:
-    """Return the error as HTML; all is escaped, for users wrote some of a log and of the output."""
+    """Return the error as HTML; all of it is escaped, because users write logs and output."""
     parts = [f"<p>{html.escape(error.message)}</p>"]
     if error.output and error.output not in error.message:
         parts.append(f'<pre class="text-start">{html.escape(error.output)}</pre>')

@@ -95,7 +95,7 @@ class _Handler(APIHandler):
     def _from_here(self) -> bool:
         """Return whether a process of the Hub's own host sends this, and not through the proxy.
 
-        The proxy runs here, too, but names in a header for whom it asks.
+        The proxy runs here, too, but it names its client in a header.
         """
         peer = self.request.connection.context.address
         forwarded = any(name.startswith("X-Forwarded-") for name in self.request.headers)
@@ -165,8 +165,8 @@ def _is_foreign(spawner: Any, token: orm.APIToken) -> bool:
 
 
 _last_reports: WeakKeyDictionary[TakesReports, Report] = WeakKeyDictionary()
-"""Of each server the last report that waits until the scheduler has said where the job runs. One
-task a server waits with it, however often a job reports."""
+"""For each server, the last report that waits until the scheduler has said where the job runs. Each
+server has a single task that waits, however often its job reports."""
 
 
 async def _take_when_known(spawner: TakesReports) -> None:
