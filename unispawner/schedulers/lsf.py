@@ -219,16 +219,16 @@ class Lsf(Scheduler):
         """Return the bjobs with ``FIELDS`` as JSON (LSF 10.1.0.2 and later)."""
         # -X: hosts have their own names, not those of condensed groups (bjobs(1)).
         form = ["-X", "-o", " ".join(lsf_jobs.FIELDS), "-json"]
-        return ["bjobs", *_whose(job_ids), "-a", *form, *(job_ids or ())]
+        return ["bjobs", *_all_users(job_ids), "-a", *form, *(job_ids or ())]
 
     def wide_status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the bjobs with columns, which every release and relative of LSF has."""
-        return ["bjobs", *_whose(job_ids), "-a", "-w", *(job_ids or ())]
+        return ["bjobs", *_all_users(job_ids), "-a", "-w", *(job_ids or ())]
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
         """Ask for JSON; if bjobs refuses that, ask for columns, and separately for the reasons."""
         reply = yield self.status_command(job_ids)
-        if wide := self._read(reply) is None and _meaning(self, reply) is Meaning.REFUSED:
+        if wide := self._read(reply) is None and _meaning_of_errors(self, reply) is Meaning.REFUSED:
             reply = yield self.wide_status_command(job_ids)
         jobs = self.read_status(reply)
         if wide and job_ids is None:
@@ -238,14 +238,15 @@ class Lsf(Scheduler):
         unaccounted = set(job_ids or ()) - set(jobs) - lsf_jobs.read_not_found(reply.text)
         if unaccounted:  # bjobs does not even say that they do not exist
             raise self.unreadable_error(reply)
-        if wide and any(_unexplained(info) for info in jobs.values()):
-            text = yield from ask_optionally(["bjobs", *_whose(job_ids), "-p", *(job_ids or ())])
-            jobs = _explained(jobs, lsf_jobs.read_pending_reasons(text or ""))
+        if wide and any(_lacks_reason(info) for info in jobs.values()):
+            command = ["bjobs", *_all_users(job_ids), "-p", *(job_ids or ())]
+            text = yield from ask_optionally(command)
+            jobs = _add_reasons(jobs, lsf_jobs.read_pending_reasons(text or ""))
         return jobs
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
         """Read JSON or columns; bjobs fails if it knows none of the ids, or if there is no job."""
-        meaning = _meaning(self, reply)
+        meaning = _meaning_of_errors(self, reply)
         jobs = self._read(reply)
         # Volclava fails without a message if there is no job.
         if meaning is not Meaning.GONE and (jobs is None or reply.stderr.strip()):
@@ -270,7 +271,7 @@ class Lsf(Scheduler):
         SchedulerUnavailable
             If bjobs failed for another reason than that there is no job.
         """
-        if reply.exit_status and _meaning(self, reply) is Meaning.GONE:
+        if reply.exit_status and _meaning_of_errors(self, reply) is Meaning.GONE:
             return {}
         self.check_answered(reply)
         return lsf_jobs.read_long_marks(reply.stdout)
@@ -290,7 +291,7 @@ class Lsf(Scheduler):
         if not queues:
             raise self.unreadable_error(reply)
         hosts = yield ["bhosts", "-w", "-X"]  # -X: as in status_command
-        if hosts.exit_status and _meaning(self, hosts) is not Meaning.UNAVAILABLE:
+        if hosts.exit_status and _meaning_of_errors(self, hosts) is not Meaning.UNAVAILABLE:
             hosts = yield ["bhosts", "-w"]
         self.check_answered(hosts)
         if not lsf_inventory.is_host_table(hosts.stdout):
@@ -309,22 +310,24 @@ class Lsf(Scheduler):
         return Inventory(tuple(found), tuple(nodes))
 
 
-def _whose(job_ids: Collection[str] | None) -> list[str]:
+def _all_users(job_ids: Collection[str] | None) -> list[str]:
+    """Return bjobs' option for the jobs of all users; nothing if jobs are named."""
     return ["-u", "all"] if job_ids is None else []
 
 
-def _meaning(lsf: Lsf, reply: Reply) -> Meaning:
+def _meaning_of_errors(lsf: Lsf, reply: Reply) -> Meaning:
     """Return the meaning of bjobs' standard error: jobs' names are on standard output."""
     return lsf.meaning(replace(reply, stdout="") if reply.stderr.strip() else reply)
 
 
-def _unexplained(info: JobInfo) -> bool:
+def _lacks_reason(info: JobInfo) -> bool:
+    """Return whether a job waits and it is not known why."""
     return info.native_state == "PEND" and not info.message
 
 
-def _explained(jobs: dict[str, JobInfo], reasons: dict[str, str]) -> dict[str, JobInfo]:
+def _add_reasons(jobs: dict[str, JobInfo], reasons: dict[str, str]) -> dict[str, JobInfo]:
     return {
-        job_id: replace(info, message=reasons.get(job_id, "")) if _unexplained(info) else info
+        job_id: replace(info, message=reasons.get(job_id, "")) if _lacks_reason(info) else info
         for job_id, info in jobs.items()
     }
 

@@ -92,7 +92,7 @@ def test_a_long_suggestion_stays_a_comment(tmp_path: Path) -> None:
 
 def test_a_file_that_does_not_set_what_was_planned() -> None:
     """The check names the setting, what it is and what it should be."""
-    plan = Plan(SpawnerClass.of("batchspawner.SlurmSpawner"))
+    plan = Plan(SpawnerClass.from_value("batchspawner.SlurmSpawner"))
     plan.base.set("scheduler", "slurm")
     config = Config({"UniSpawner": {"scheduler": "local"}})
     assert ["c.UniSpawner.scheduler is 'local', and should be 'slurm'"] == list(

@@ -243,7 +243,7 @@ class _Writer:
         if isinstance(given, str) or spawner.cls is None:
             return str(given)
         name = f"{spawner.cls.__module__}.{spawner.cls.__qualname__}"
-        if SpawnerClass.of(name).cls is spawner.cls:
+        if SpawnerClass.from_value(name).cls is spawner.cls:
             return name
         self.referenced.add("old_profiles")
         return Expression(expression)

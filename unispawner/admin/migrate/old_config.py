@@ -41,7 +41,7 @@ class SpawnerClass:
     cls: type | None
 
     @classmethod
-    def of(cls, value: object) -> SpawnerClass:
+    def from_value(cls, value: object) -> SpawnerClass:
         """Return the class that a configuration's value names."""
         if isinstance(value, type):
             return cls(value.__name__, value)

@@ -155,7 +155,7 @@ def make_plan(config: Config) -> Plan:
     given = config.JupyterHub.get("spawner_class") if "JupyterHub" in config else None
     if given is None:
         raise InvalidJobError("c.JupyterHub.spawner_class is not set: there is nothing to migrate")
-    spawner = SpawnerClass.of(given)
+    spawner = SpawnerClass.from_value(given)
     _check_values(spawner, config, {}, f"c.{spawner.name}")
     if spawner.is_legacy and spawner.derives_from(ProfilesSpawner):
         plan = _plan_profiles(spawner, config)
@@ -240,13 +240,13 @@ def _find_common(translations: Sequence[Translation]) -> Translation:
 
 def _read_profile(entry: Any, index: int, config: Config) -> Profile:
     if isinstance(entry, Mapping):
-        return Profile(entry, index, SpawnerClass.of(entry.get("spawner", "unispawner")))
+        return Profile(entry, index, SpawnerClass.from_value(entry.get("spawner", "unispawner")))
     if not isinstance(entry, tuple | list) or len(entry) != 4 or not isinstance(entry[3], Mapping):
         raise InvalidJobError(
             f"c.ProfilesSpawner.profiles: {entry!r} must be a tuple of a display name, a key, a "
             "class and a dictionary"
         )
-    profile = Profile(tuple(entry), index, SpawnerClass.of(entry[2]))
+    profile = Profile(tuple(entry), index, SpawnerClass.from_value(entry[2]))
     profile.old = tuple(
         OldSetting(
             name, value, "", f"{profile.label}{name}", f"old_profiles[{index}][3][{literal(name)}]"
