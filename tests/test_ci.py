@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -26,6 +28,32 @@ def test_scripts_can_be_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     """Scripts that need a cluster, and so are not run here, find at least their modules."""
     monkeypatch.setattr(sys, "path", list(sys.path))  # they add tests/ to it
     assert load(name).__doc__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--typo"], "unknown option or value: --typo"),
+        (["--port", "9x"], "unknown option or value: 9x"),
+        (["--check", "--port"], "--port: the number is missing"),
+    ],
+)
+def test_quickstart_refuses_options_before_it_installs(
+    tmp_path: Path, arguments: list[str], text: str
+) -> None:
+    """ci/quickstart reports a wrong option at once, with its usage, and installs nothing."""
+    folder = tmp_path / "demo"
+    done = subprocess.run(
+        [CHECKOUT / "ci" / "quickstart", *arguments],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UNISPAWNER_DEMO_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (1, f"quickstart: {text}") == (done.returncode, done.stderr.splitlines()[0])
+    assert "usage: ci/quickstart" in done.stderr
+    assert not folder.exists()
 
 
 def test_the_reference_is_up_to_date() -> None:
