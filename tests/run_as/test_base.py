@@ -72,6 +72,18 @@ async def test_an_agent_that_crashes(
     assert "unispawner doctor --account ada" in caught.value.message
 
 
+async def test_a_python_without_unispawner(fake_sudo: FakeSudo) -> None:
+    """If the agent's Python lacks unispawner, the error says so, and where to install it."""
+    text = (
+        "/opt/py/bin/python: Error while finding module specification for 'unispawner.agent' "
+        "(ModuleNotFoundError: No module named 'unispawner')"
+    )
+    expected = "^agent_python: unispawner is not installed in the environment of /opt/py/bin/python"
+    with pytest.raises(AgentError, match=expected) as caught:
+        await fake_sudo(f'echo "{text}" >&2; exit 1').cancel("17")
+    assert text == caught.value.output
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -53,6 +53,17 @@ async def test_a_sudo_that_allows_another_command(fake_sudo: FakeSudo) -> None:
         await fake_sudo(print_text("", 1, text)).cancel("17")
 
 
+async def test_a_python_that_users_cannot_read(fake_sudo: FakeSudo) -> None:
+    """If sudo allows the agent but can't run it, the error names the Python and not sudoers."""
+    text = "sudo: unable to execute /opt/py/bin/python: Permission denied\n"
+    with pytest.raises(
+        AgentError, match="^agent_python: ada can't run /opt/py/bin/python"
+    ) as caught:
+        await fake_sudo(print_text("", 1, text)).cancel("17")
+    assert "sudoers" not in caught.value.message
+    assert text.strip() == caught.value.output
+
+
 async def test_a_missing_sudo(
     fake_sudo: FakeSudo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

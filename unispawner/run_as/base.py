@@ -56,6 +56,12 @@ class RunAs(ABC):
 
     def explain(self, account: Account, finished: Finished) -> str:
         """Return the message of the error for an agent that ended without a valid reply."""
+        if b"No module named 'unispawner'" in finished.stderr:
+            return (
+                f"agent_python: unispawner is not installed in the environment of "
+                f"{self.agent_python}. Install it there, or set c.UniSpawner.agent_python to the "
+                "Python of the Hub."
+            )
         status = finished.exit_status
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return (

@@ -36,6 +36,12 @@ class Sudo(RunAs):
     def explain(self, account: Account, finished: Finished) -> str:
         """Return what to do about a refusal by sudo, or the general message for other failures."""
         text = finished.stderr.decode("utf-8", "replace")
+        if finished.exit_status == 1 and "sudo: unable to execute" in text:
+            return (
+                f"agent_python: {account.name} can't run {self.agent_python}. Users must be able "
+                "to read the virtual environment and each folder above it: `unispawner doctor` "
+                "shows which one they can't read."
+            )
         if finished.exit_status == 1 and _REFUSED.search(text):
             return (
                 f"sudo does not let the Hub act as {account.name}. The account must be in the "
@@ -45,7 +51,9 @@ class Sudo(RunAs):
         return super().explain(account, finished)
 
     def sudoers_line(self, hub_account: str, group: str, *, setenv: bool = False) -> str:
-        """Return the line for /etc/sudoers.d that lets the Hub run the agent, and nothing else.
+        """Return the line for /etc/sudoers.d that lets the Hub run the agent.
+
+        The Hub's account is trusted: with a link to the same Python it can run other code, too.
 
         Parameters
         ----------
