@@ -75,11 +75,20 @@ def test_a_running_job(make_job: Any) -> None:
     assert "The server is ready on node3" == words(ready)
 
 
-@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELED, JobState.UNKNOWN])
-def test_other_states(make_job: Any, state: JobState) -> None:
-    """Any other state is shown by its name, with the reason."""
-    expected = f"Job 17 is {state.value.lower()}: why"
-    assert expected == words(make_job(state, message="why"))
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (JobState.SUSPENDED, "is suspended"),
+        (JobState.COMPLETED, "has ended"),
+        (JobState.FAILED, "has failed"),
+        (JobState.CANCELED, "was cancelled"),
+        (JobState.UNKNOWN, "is in an unknown state"),
+    ],
+)
+def test_other_states(make_job: Any, state: JobState, expected: str) -> None:
+    """The message of a job in any other state is a sentence, with the reason."""
+    assert f"Job 17 {expected}: why" == words(make_job(state, message="why"))
+    assert f"Job 17 {expected}" == words(make_job(state))
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.HELD, JobState.RUNNING])

@@ -17,6 +17,15 @@ from .summary import describe_moment
 
 # -- while it starts ----------------------------------------------------------------------------
 
+_STATES = {
+    JobState.SUSPENDED: "is suspended",
+    JobState.COMPLETED: "has ended",
+    JobState.FAILED: "has failed",
+    JobState.CANCELED: "was cancelled",
+    JobState.UNKNOWN: "is in an unknown state",
+}
+"""What is said of a job that neither waits nor runs."""
+
 
 def progress_event(
     job: TrackedJob | None, problem: UniSpawnerError | None, title: str
@@ -49,7 +58,7 @@ def progress_event(
         message = f"Job {job.job_id} is running{where}; waiting for the server to start"
         return {"progress": 60, "message": message + old}
     reason = f": {info.message}" if info.message else ""
-    return {"progress": 60, "message": f"Job {job.job_id} is {info.state.value.lower()}{reason}"}
+    return {"progress": 60, "message": f"Job {job.job_id} {_STATES[info.state]}{reason}"}
 
 
 def _waiting(job_id: str, info: JobInfo) -> str:
@@ -99,8 +108,9 @@ def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
     host = job.info.exec_host if job.info else ""
     return (
         f"The job {job.job_id} has run on {host} for {seconds:g} s, but its server has not "
-        f"reported. Can the nodes reach the Hub at {url}? (c.JupyterHub.hub_ip, "
-        "c.Spawner.hub_connect_url, c.UniSpawner.report_timeout)"
+        f"reported. Check whether the nodes can reach the Hub at {url} (c.JupyterHub.hub_ip, "
+        "c.Spawner.hub_connect_url). If the server needs more time, raise "
+        "c.UniSpawner.report_timeout."
     )
 
 
