@@ -197,7 +197,7 @@ c.Ours.queue_name = "ours"
         (
             'c.JupyterHub.spawner_class = "unispawner.ProfileSpawner"',
             "hub",
-            "spawner_class: must be a type, but 'unispawner.ProfileSpawner' could not be imported",
+            "spawner_class: 'unispawner.ProfileSpawner' could not be imported; set",
         ),
         ('c.JupyterHub.spawner_class = "batchspawner.SlurmSpawner"', "hub", "spawner_class"),
         ('c.JupyterHub.hub_ip = "127.0.0.1"', "hub", "can't reach the Hub's API at 127.0.0.1"),
@@ -228,6 +228,15 @@ def test_a_broken_configuration_is_reported(
     config.write_text(text)
     assert 1 == main(["doctor", "-f", str(config)])
     assert f"unispawner: {config}: " in capsys.readouterr().err
+
+
+def test_an_error_in_a_configuration_has_its_line(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the file raises is reported with the line of the file, not that of a module it uses."""
+    config.write_text("import json\nx = 1\njson.loads('no')\n")
+    assert 1 == main(["doctor", "-f", str(config)])
+    assert f"unispawner: {config}, line 3: JSONDecodeError: " in capsys.readouterr().err
 
 
 def arguments() -> Iterator[tuple[str, argparse.Action]]:

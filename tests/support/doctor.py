@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from unispawner.admin.cli import main
 
+API = f"all addresses; the nodes use the name {socket.gethostname()}"
+"""Where the configurations below have the Hub's API, as doctor writes it."""
 PROGRAMS = ("sudo", "qsub", "qstat", "qdel", "sbatch", "squeue", "scancel", "ssh")
 TORQUE = """
 c.JupyterHub.spawner_class = "unispawner.TorqueSpawner"
-c.JupyterHub.hub_ip = "10.1.0.5"
+c.JupyterHub.hub_ip = "0.0.0.0"
 c.BatchSpawnerBase.req_queue = "interactive"
 c.BatchSpawnerBase.agent_python = "/bin/sh"
 """
 PROFILES = """
 c.JupyterHub.spawner_class = "unispawner-profiles"
-c.JupyterHub.hub_ip = "10.1.0.5"
+c.JupyterHub.hub_ip = "0.0.0.0"
 c.BatchSpawnerBase.agent_python = c.UniSpawner.agent_python = "/bin/sh"
 c.UniSpawner.scheduler = "local"
 c.ProfilesSpawner.profiles = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ def load_config(path: str) -> Config:
         try:
             return PyFileConfigLoader(path).load_config()
         except Exception as error:  # the file is a program: whatever it raises
-            raise InvalidJobError(f"{path}: {type(error).__name__}: {error}") from None
+            frames = traceback.extract_tb(error.__traceback__)
+            line = next((one.lineno for one in reversed(frames) if one.filename == path), None)
+            where = path if line is None else f"{path}, line {line}"
+            raise InvalidJobError(f"{where}: {type(error).__name__}: {error}") from None
     if path != DEFAULT:
         raise InvalidJobError(f"{path}: there is no such file")
     print(
@@ -60,8 +64,13 @@ def spawner_class(config: Config) -> type[Spawner]:
     try:
         cls = _Hub(**{k: hub[k] for k in hub if k == "spawner_class"}).spawner_class
     except (TraitError, ImportError) as error:
-        words = re.sub(r"The 'spawner_class' trait of .*? instance ", "", str(error))
-        raise InvalidJobError(f"c.JupyterHub.spawner_class: {words}") from None
+        words = re.sub(
+            r"The 'spawner_class' trait of .*? instance (must be a type, but )?", "", str(error)
+        )
+        raise InvalidJobError(
+            f"c.JupyterHub.spawner_class: {words}; set it to a class of unispawner, such as "
+            '"unispawner" or "unispawner.ProfilesSpawner"'
+        ) from None
     if not issubclass(cls, OURS):
         raise InvalidJobError(
             f"c.JupyterHub.spawner_class: {cls.__name__} is not a class of unispawner; set it to "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.accounts import ordinary_account
-from support.doctor import TORQUE, Doctor
+from support.doctor import API, TORQUE, Doctor
 
 from unispawner.admin.doctor.batchspawner import program
 
@@ -16,7 +16,7 @@ def test_a_legacy_class_that_is_right(doctor: Doctor) -> None:
     assert (0, "not checked: acting as a user (--account NAME checks it)") == (status, lines[0])
     commands = ", ".join(str(doctor.programs / name) for name in ("sudo", "qsub", "qstat", "qdel"))
     assert [
-        "ok      hub: TorqueSpawner, the API at 10.1.0.5",
+        f"ok      hub: TorqueSpawner, the API at {API}",
         "ok      job: the templates and patterns of TorqueSpawner are valid",
         f"ok      commands: {commands}",
         "ok      agent_python: /bin/sh is readable by users",

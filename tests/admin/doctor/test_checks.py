@@ -1,13 +1,31 @@
-"""The checks of ``unispawner doctor`` for profiles and wrappers."""
+"""The checks of ``unispawner doctor``: profiles, wrappers, the Hub and the scheduler."""
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
+
 import pytest
-from support.doctor import PROFILES, TORQUE, Doctor
+from support.doctor import API, PROFILES, TORQUE, Doctor
 
 from unispawner.admin.cli import main
 
+UNISPAWNER = """
+c.JupyterHub.spawner_class = "unispawner"
+c.JupyterHub.hub_ip = "0.0.0.0"
+c.UniSpawner.scheduler = "local"
+c.UniSpawner.agent_python = "/bin/sh"
+"""
 
+
+@pytest.fixture
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests see what a Hub that runs as root would."""
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+
+
+@pytest.mark.usefixtures("as_root")
 def test_profiles_that_are_right(doctor: Doctor) -> None:
     """Each profile has a line, and what several profiles share is checked once."""
     status, lines = doctor(PROFILES)
@@ -108,3 +126,119 @@ c.WrapSpawner.child_config = {"batch_cancel_cmd": "nosuch"}
     wrong = doctor.wrong(TORQUE + wrapper)
     assert "c.SlurmSpawner.batch_cancel_cmd: nosuch not found" in wrong
     assert 1 == main(["doctor", "-f", str(doctor.config)])
+
+
+# -- the Hub itself -----------------------------------------------------------------------------
+
+
+def test_where_the_api_is(doctor: Doctor) -> None:
+    """The line about the Hub has the address of the API, and for all addresses a name."""
+    line = "c.JupyterHub.hub_connect_ip = 'hub.example.org'"
+    for config, address in (
+        (UNISPAWNER, API),
+        (f"{UNISPAWNER}\n{line}", "hub.example.org"),
+        (f"{UNISPAWNER}\nc.JupyterHub.hub_bind_url = 'http://:9081'", "http://:9081"),
+        (f"{UNISPAWNER}\nc.JupyterHub.hub_ip = '127.0.0.1'", "127.0.0.1"),
+    ):
+        status, lines = doctor(config)
+        assert f"ok      hub: UniSpawner, the API at {address}" in lines
+        assert 0 == status, lines
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        # 192.0.2.0/24 is for documentation (RFC 5737), so that no host has such an address.
+        (
+            'c.JupyterHub.hub_ip = "192.0.2.77"',
+            "c.JupyterHub.hub_ip: 192.0.2.77 is not an address of this host, so a Hub can't start",
+        ),
+        (
+            'c.UniSpwaner.queue_name = "long"',
+            "c.UniSpwaner: there is no class of this name; did you mean c.UniSpawner?",
+        ),
+        ("c.Jupyterhub.port = 80", "c.Jupyterhub: there is no class of this name; did you mean"),
+    ],
+)
+def test_what_to_look_at(doctor: Doctor, line: str, text: str) -> None:
+    """What is probably a mistake is pointed at; it may be right on another host."""
+    status, lines = doctor(f"{UNISPAWNER}\n{line}")
+    (found,) = [line for line in lines if line.startswith("look at ")]
+    assert found.startswith(f"look at hub: {text}")
+    assert 0 == status, lines
+
+
+def test_a_host_name_that_can_not_be_resolved(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub_ip that is a name without an address is pointed at."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    _, lines = doctor(f'{UNISPAWNER}\nc.JupyterHub.hub_ip = "hbu"')
+    (found,) = [line for line in lines if line.startswith("look at ")]
+    assert "hub_ip: hbu can't be resolved (Name or service not known)" in found
+
+
+def test_sections_of_classes_that_are_not_loaded(doctor: Doctor) -> None:
+    """The settings of other classes are not pointed at, loaded or not."""
+    others = "c.LDAPAuthenticator.port = c.ConfigurableHTTPProxy.debug = c.KubeSpawner.x = 1"
+    _, lines = doctor(f"{UNISPAWNER}\n{others}\nc.Spawner.debug = True")
+    assert [] == [line for line in lines if line.startswith("look at ")]
+
+
+def test_internal_ssl(doctor: Doctor) -> None:
+    """internal_ssl is an error, because every start would fail; a legacy class may have it."""
+    line = "c.JupyterHub.internal_ssl = True"
+    assert doctor.wrong(f"{UNISPAWNER}\n{line}").startswith(
+        "WRONG   hub: c.JupyterHub.internal_ssl: UniSpawner cannot bring the certificates"
+    )
+    status, lines = doctor(f"{TORQUE}\n{line}")
+    assert 0 == status, lines
+
+
+def test_local_servers_of_a_hub_that_is_not_root(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile whose spawner needs root is pointed at, unless the Hub is root."""
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    monkeypatch.setenv("LOGNAME", "hub")
+    simple = 'c.ProfilesSpawner.profiles[1] = ("S", "s", "simple", {})'
+    status, lines = doctor(f"{PROFILES}\n{simple}")
+    found = [line for line in lines if line.startswith("look at ")]
+    text = "LocalProcessSpawner can start servers as their users only if the Hub runs as root"
+    assert [f"look at profile hub: spawner: {text}, and this is hub"] == found
+    assert 0 == status, lines
+
+
+# -- the scheduler ------------------------------------------------------------------------------
+
+
+def test_checks_that_need_the_scheduler(doctor: Doctor) -> None:
+    """Without a scheduler one line is wrong, and what needs the scheduler is skipped."""
+    config = (
+        UNISPAWNER.replace("local", "auto")
+        + 'c.UniSpawner.scheduler_environment = {"PATH": "/none"}'
+    )
+    wrong = doctor.wrong(config, "--account", "nobody")
+    assert wrong.startswith("WRONG   scheduler: no scheduler's commands were found in /none.")
+    _, lines = doctor(config, "--account", "nobody")
+    skipped = [line.partition(":") for line in lines if line.startswith("skipped ")]
+    names = ["skipped job", "skipped commands", "skipped query", "skipped account"]
+    assert names == [name for name, _, _ in skipped]
+    assert {" this check needs the scheduler, which is WRONG above"} == {
+        text for _, _, text in skipped
+    }
+
+
+def test_a_scheduler_path_without_a_folder(doctor: Doctor, tmp_path: Path) -> None:
+    """A scheduler_path that is not a folder is pointed at, where the commands are elsewhere."""
+    paths = f'c.UniSpawner.scheduler_path = "{doctor.programs}:{tmp_path}/none"'
+    config = UNISPAWNER.replace("local", "slurm")
+    _, lines = doctor(f"{config}\n{paths}")
+    (found,) = [line for line in lines if " commands: " in line]
+    text = f"c.UniSpawner.scheduler_path: {tmp_path}/none is not a folder of this host; found"
+    assert found.startswith(f"look at commands: {text}")
+    assert f"{doctor.programs}/sbatch" in found

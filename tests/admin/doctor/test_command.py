@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from support.doctor import PROFILES, TORQUE, Doctor
 
+from unispawner.admin.cli import main
+
 
 @pytest.mark.parametrize(
     ("config", "tags"),
@@ -31,3 +33,29 @@ def test_a_sudoers_line_for_each_python(doctor: Doctor) -> None:
         "hub ALL=(%lab) NOPASSWD:SETENV: /bin/sh -I -m unispawner.agent",
         "hub ALL=(%lab) NOPASSWD: /opt/hub/bin/python3 -I -m unispawner.agent",
     ] == lines
+
+
+@pytest.mark.parametrize(
+    ("account", "group", "notes"),
+    [
+        ("root", "root", ["--hub-account: root needs no such line; name the Hub's account."]),
+        (
+            "no-such-hub",
+            "no-such-group",
+            [
+                "--hub-account: this host has no account 'no-such-hub'.",
+                "--group: this host has no group 'no-such-group'; create it.",
+            ],
+        ),
+    ],
+)
+def test_notes_about_the_sudoers_line(
+    doctor: Doctor, account: str, group: str, notes: list[str]
+) -> None:
+    """Names in the line that this host lacks are noted on standard error; the line is printed."""
+    doctor.config.write_text(PROFILES)
+    names = ["--hub-account", account, "--group", group]
+    assert 0 == main(["doctor", "-f", str(doctor.config), "--sudoers", *names])
+    out, err = doctor.capsys.readouterr()
+    assert out.startswith(f"{account} ALL=(%{group}) ")
+    assert notes == err.splitlines()

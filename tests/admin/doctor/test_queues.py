@@ -48,13 +48,17 @@ def test_queues_that_allow_what_is_asked_for(doctor: Doctor, slurm: str) -> None
     [
         (
             '["config"]["queue_name"] = "nosuch"',
-            "queue_name: the scheduler has no queue 'nosuch'; its queues: ",
+            "queue_name: the scheduler has no queue 'nosuch'; its queues: debug, long, small",
         ),
         ('["config"] = {"queue_name": "small"}', "48:00:00 is more than the limit of queue small"),
         ('["config"] = {}', "duration: 48:00:00 is more than the limit of the default queue"),
         (
             '["options"]["cpu_cores_per_process"]["max"] = 640',
             "cpu_cores_per_process: 640 is more than the limit of queue long",
+        ),
+        (
+            '["resources"] = {"memory": 4000}',
+            "memory: 4000 bytes are too few for a server; a number without a unit counts bytes",
         ),
     ],
 )

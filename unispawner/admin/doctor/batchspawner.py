@@ -12,6 +12,7 @@ from ...legacy.filling import fill_in, template_fields
 from ...legacy.options import quote
 from ...run_as.accounts import find_account
 from ...submit_host.host import HOST
+from .facts import format_facts
 
 TIMEOUT = 10.0
 """How long (seconds) the shell may take to find a program."""
@@ -90,7 +91,7 @@ async def check_account(spawner: Any, name: str) -> str:
     prefix = fill_in(spawner, "exec_prefix", {**template_fields(spawner), "username": username})
     client = private_files.make_client(spawner, account, prefix, spawner.state_dir)
     facts = await client.check()
-    return ", ".join(f"{key} {value}" for key, value in facts.items() if value != {})
+    return format_facts(facts)
 
 
 def keeps_environment(spawner: Any) -> bool:

@@ -5,14 +5,16 @@ What is checked are the spawners that run servers: the Hub's own, or those of it
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import shutil
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import Spawner
+from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, Spawner
 from traitlets.config import Config
 
 from ...errors import AgentError, InvalidJobError, UniSpawnerError
@@ -26,17 +28,28 @@ from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from ...settings import detect
 from ...submit_host.host import HOST
+from ...web import words
 from ..config_file import spawner_class
 from . import batchspawner, queues
-from .spawners import find_jobs, listed_profiles
+from .facts import format_facts
+from .spawners import find_jobs, guess_sections, listed_profiles
+
+_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 (only compared with)
 
 
 class Doubt(Exception):
     """Something that may be intended, but should be looked at."""
 
 
+class Skipped(Exception):
+    """A check that can't be done because of what another check has found wrong."""
+
+
 Check = tuple[str, Callable[[], Awaitable[str]]]
-"""A check's name, and the check: it returns what is right, or raises a UniSpawnerError or Doubt."""
+"""A check's name, and the check, which returns what is right.
+
+It raises a UniSpawnerError, Doubt or Skipped otherwise.
+"""
 
 
 def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[Check]:
@@ -62,17 +75,17 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
             for one in listed_profiles(spawner)
         ]
     else:
-        result += [_check("job", _job, one) for one in ours]
+        result += [_check("job", _with_scheduler, _job, one) for one in ours]
         result += [_check("job", batchspawner.check_templates, one) for one in of_batch]
-    result += [_check("commands", _commands, one) for one in ours]
+    result += [_check("commands", _with_scheduler, _commands, one) for one in ours]
     result += [_check("commands", batchspawner.check_commands, one) for one in of_batch]
-    result += [_check("query", _query, one) for one in ours]
+    result += [_check("query", _with_scheduler, _query, one) for one in ours]
     if any(map(_has_queues, ours)):
         result.append(_check("queues", _queues, spawner))
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch))
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
-        result += [_check("account", _account, one, account) for one in ours]
+        result += [_check("account", _with_scheduler, _account, one, account) for one in ours]
         result += [_check("account", batchspawner.check_account, one, account) for one in of_batch]
     return result
 
@@ -84,25 +97,77 @@ def _check(name: str, check: Callable[..., Awaitable[str]], *arguments: Any) -> 
 # -- the checks ------------------------------------------------------------------------------------
 
 
+async def _with_scheduler(
+    check: Callable[..., Awaitable[str]], spawner: UniSpawner, *arguments: Any
+) -> str:
+    """Do a check that needs the scheduler, if the check of the scheduler has found it."""
+    try:
+        spawner.get_scheduler()
+    except InvalidJobError:
+        raise Skipped("this check needs the scheduler, which is WRONG above") from None
+    return await check(spawner, *arguments)
+
+
 async def _hub(spawner: Any, spawners: list[Any]) -> str:
     config: Config = spawner.config
     for cls in dict.fromkeys(type(one) for one in (spawner, *spawners)):
         _check_names(cls, config)
     cls = spawner_class(config)
+    ours = any(isinstance(one, UniSpawner) for one in spawners)
+    if ours and config.JupyterHub.get("internal_ssl"):
+        raise InvalidJobError(words.NO_INTERNAL_SSL)
+    doubts = [
+        f"c.{name}: there is no class of this name; did you mean c.{guess}?"
+        for name, guess in guess_sections(config).items()
+    ]
+    if "ProfilesSpawner" in config and not issubclass(cls, ProfilesSpawner):
+        doubts.append(
+            f"c.ProfilesSpawner is set but not used: c.JupyterHub.spawner_class is {cls.__name__}; "
+            'for profiles set it to "unispawner.ProfilesSpawner"'
+        )
+    address = _check_address(config, any(map(_is_remote, spawners)), doubts)
+    if doubts:
+        raise Doubt("; ".join(doubts))
+    return f"{cls.__name__}, the API at {address}"
+
+
+def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:
+    """Return where the nodes reach the Hub's API; add to the doubts if it can't listen there."""
     hub = config.JupyterHub
-    address = str(hub.get("hub_connect_ip", "") or hub.get("hub_ip", "127.0.0.1"))
-    remote = any(map(_is_remote, spawners))
-    if remote and address in ("127.0.0.1", "localhost", "::1") and "hub_bind_url" not in hub:
+    listens = str(hub.get("hub_ip", "127.0.0.1"))
+    address = str(hub.get("hub_connect_ip", "") or listens)
+    if "hub_bind_url" in hub:
+        return str(hub["hub_bind_url"])
+    if remote and address in ("127.0.0.1", "localhost", "::1"):
         raise InvalidJobError(
             f"c.JupyterHub.hub_ip: the nodes can't reach the Hub's API at {address}; set it to an "
             "address of this host that they can reach"
         )
-    if "ProfilesSpawner" in config and not issubclass(cls, ProfilesSpawner):
-        raise Doubt(
-            f"c.ProfilesSpawner is set but not used: c.JupyterHub.spawner_class is {cls.__name__}; "
-            'for profiles set it to "unispawner.ProfilesSpawner"'
+    if reason := _why_not_here(listens):
+        doubts.append(
+            f"c.JupyterHub.hub_ip: {reason}, so a Hub can't start here; set it to the address of "
+            "this host at which the nodes reach it"
         )
-    return f"{cls.__name__}, the API at {address}"
+    if address in _WILDCARDS:
+        return f"all addresses; the nodes use the name {socket.gethostname()}"
+    return address
+
+
+def _why_not_here(host: str) -> str:
+    """Return why a Hub on this host can't listen at an address; empty if it can."""
+    if host in _WILDCARDS:
+        return ""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        return f"{host} can't be resolved ({error.strerror})"
+    try:
+        with socket.socket(family, kind) as listener:
+            listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            return f"{host} is not an address of this host"
+    return ""
 
 
 def _check_names(cls: type[Spawner], config: Config) -> None:
@@ -119,8 +184,11 @@ def _check_names(cls: type[Spawner], config: Config) -> None:
 
 def _is_remote(spawner: Any) -> bool:
     """Return whether its servers are on other hosts and find the Hub by the address it has here."""
-    if isinstance(spawner, UniSpawner) and spawner.get_scheduler().loopback:
-        return False
+    try:
+        if isinstance(spawner, UniSpawner) and spawner.get_scheduler().loopback:
+            return False
+    except InvalidJobError:
+        pass  # the check of the scheduler reports it
     ours = isinstance(spawner, UniSpawner | BatchSpawnerBase)
     return ours and spawner.hub_connect_url is None
 
@@ -129,7 +197,7 @@ def _has_queues(spawner: UniSpawner) -> bool:
     try:
         return not spawner.get_scheduler().loopback
     except UniSpawnerError:
-        return True  # the check of the scheduler reports it
+        return False  # the check of the scheduler reports it
 
 
 async def _profiles(spawner: ProfilesSpawner) -> str:
@@ -140,7 +208,14 @@ async def _profiles(spawner: ProfilesSpawner) -> str:
 
 async def _profile(spawner: ProfilesSpawner, profile: Profile) -> str:
     await check_profile(profile, spawner)
-    name = ChildFactory(profile, spawner).spawner_class.__name__
+    cls = ChildFactory(profile, spawner).spawner_class
+    name = cls.__name__
+    changes_account = issubclass(cls, LocalProcessSpawner)
+    if changes_account and not issubclass(cls, SimpleLocalProcessSpawner) and os.getuid() != 0:
+        raise Doubt(
+            f"spawner: {name} can start servers as their users only if the Hub runs as root, and "
+            f"this is {getpass.getuser()}"
+        )
     return f"{name}, checked at every bound of its options" if profile.options else name
 
 
@@ -169,7 +244,17 @@ async def _commands(spawner: UniSpawner) -> str:
             f"c.UniSpawner.scheduler_path: {', '.join(missing)} not found in {path}; add the "
             "directory of the scheduler's commands"
         )
-    return ", ".join(str(where) for where in found.values()) or "no commands are needed"
+    paths = ", ".join(str(where) for where in found.values())
+    if absent := _absent_folders(spawner.scheduler_path):
+        raise Doubt(
+            f"c.UniSpawner.scheduler_path: {', '.join(absent)} is not a folder of this host; found "
+            f"in other folders: {paths}"
+        )
+    return paths or "no commands are needed"
+
+
+def _absent_folders(path: str) -> list[str]:
+    return [folder for folder in path.split(":") if folder and not os.path.isdir(folder)]
 
 
 async def _query(spawner: UniSpawner) -> str:
@@ -223,4 +308,4 @@ async def _account(spawner: UniSpawner, name: str) -> str:
         print("        (you are root; as the Hub's account, this checks what sudo allows it)")
     account = await find_account(name, spawner.min_uid)
     facts = await spawner.agent_client(account).check()
-    return ", ".join(f"{key} {value}" for key, value in facts.items())
+    return format_facts(facts)

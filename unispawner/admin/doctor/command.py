@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
+import grp
+import logging
+import pwd
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,17 +18,21 @@ from ...run_as.sudo import Sudo
 from ...servers.spawner import UniSpawner
 from ..config_file import class_or_unispawner, load_config, spawner_for_nobody
 from . import batchspawner
-from .checks import Doubt, list_checks
+from .checks import Doubt, Skipped, list_checks
 from .spawners import find_spawners
 
 
 def run(options: argparse.Namespace) -> int:
     """Run all checks and print a line for each; return 1 if any has failed."""
+    # What the monitor would log is also in the result of a check.
+    logging.getLogger("JupyterHub.unispawner").addHandler(logging.NullHandler())
     config = load_config(options.config)
     spawner = spawner_for_nobody(class_or_unispawner(config), config, options.config)
     spawners = find_spawners(spawner)
     if options.sudoers:
-        print_sudoers(spawners, options.hub_account or getpass.getuser(), options.group)
+        hub_account = options.hub_account or getpass.getuser()
+        print_sudoers(spawners, hub_account, options.group)
+        print_notes(hub_account, options.group)
         return 0
     if not options.account:
         print("not checked: acting as a user (--account NAME checks it)")
@@ -34,10 +42,26 @@ def run(options: argparse.Namespace) -> int:
             print(f"ok      {name}: {asyncio.run(check())}")  # type: ignore[arg-type] # a coroutine
         except Doubt as doubt:
             print(f"look at {name}: {doubt}")
+        except Skipped as skipped:
+            print(f"skipped {name}: {skipped}")
         except UniSpawnerError as error:
             status = 1
-            print(f"WRONG   {name}: {error}")
+            print(f"WRONG   {name}: {str(error).removeprefix(f'{name}: ')}")
     return status
+
+
+def print_notes(hub_account: str, group: str) -> None:
+    """Print to standard error what is strange about the names in a line for sudoers."""
+    if hub_account == "root":
+        print("--hub-account: root needs no such line; name the Hub's account.", file=sys.stderr)
+    try:
+        pwd.getpwnam(hub_account)
+    except KeyError:
+        print(f"--hub-account: this host has no account {hub_account!r}.", file=sys.stderr)
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        print(f"--group: this host has no group {group!r}; create it.", file=sys.stderr)
 
 
 def print_sudoers(spawners: Iterable[Any], hub_account: str, group: str) -> None:

@@ -12,6 +12,8 @@ from ...job import JobSpec
 from ...profiles.fields import FIELDS, format_value
 from ...schedulers.inventory import Inventory
 
+LEAST_MEMORY = 16 * 1024**2
+"""Whoever requests less memory (bytes) than this has meant another unit."""
 _ONE_QUEUE = re.compile(r"[\w.+-]+")
 """The name of one queue, and neither a list nor a name with a server's or a host's."""
 
@@ -20,12 +22,18 @@ def compare(spec: JobSpec, inventory: Inventory) -> list[str]:
     """Return messages that say why a job might not start; none if nothing is known."""
     name = spec.queue_name
     if name and inventory.find_queue(name) is None:
-        names = ", ".join(queue.name for queue in inventory.queues)
+        names = ", ".join(sorted(queue.name for queue in inventory.queues))
         if not (names and _ONE_QUEUE.fullmatch(name)):
             return []
         return [f"queue_name: the scheduler has no queue {name!r}; its queues: {names}"]
     queue = f"queue {name}" if name else "the default queue"
     messages = []
+    memory = spec.resources.memory
+    if memory is not None and memory < LEAST_MEMORY:
+        messages.append(
+            f"memory: {memory} bytes are too few for a server; a number without a unit counts "
+            'bytes, so write "4G" for 4 GiB'
+        )
     for field, limit in inventory.limits(name).items():
         asked = spec.duration if field == "duration" else getattr(spec.resources, field)
         if asked is not None and asked > limit:  # type: ignore[operator] # both are of one kind

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 from traitlets import TraitError
+from traitlets.config import Config, Configurable
 
 from ...errors import InvalidJobError
 from ...legacy import BatchSpawnerBase
@@ -27,6 +29,25 @@ def listed_profiles(spawner: Any) -> list[Profile]:
         return read_profiles(spawner.profiles)
     except InvalidJobError:
         return []  # the check of the profiles reports it
+
+
+def guess_sections(config: Config) -> dict[str, str]:
+    """Return the sections that are named almost like a spawner, each with that spawner's name.
+
+    Other sections without a class are left out: their class may not be loaded.
+    """
+    loaded = {cls.__name__ for cls in _subclasses(Configurable)} | {"JupyterHub"}
+    known = sorted({cls.__name__ for cls in _subclasses(Spawner)} | {"JupyterHub", "Spawner"})
+    guesses = {
+        name: get_close_matches(name, known, 1, cutoff=0.8) for name in sorted(set(config) - loaded)
+    }
+    return {name: guess[0] for name, guess in guesses.items() if guess}
+
+
+def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from _subclasses(one)
 
 
 def find_spawners(spawner: Any) -> list[Any]:
