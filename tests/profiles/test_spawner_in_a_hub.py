@@ -8,18 +8,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft202012Validator
+from jupyterhub import orm
+from jupyterhub.objects import Server
 from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import maybe_future
 from support.hub import until
-from support.hub_app import FakeSpawner, Hub, hub_app
+from support.hub_app import NODE, OTHER, PATIENCE, FakeSpawner, Hub, hub_app
 from traitlets.config import Config
 
-from unispawner import ProfilesSpawner
+from unispawner import JobState, ProfilesSpawner
+from unispawner.monitor import monitor as monitor_module
 from unispawner.profiles.children import ChildFactory
 from unispawner.web.failures import SpawnFailure
+from unispawner.web.reports import Report
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -212,3 +217,53 @@ async def test_profiles_that_can_not_be_read(hub_with: HubWith, profiles: Any, w
         for path in ("schema", "inventory"):
             assert words in (await get(hub, path, code=424))["message"]
         assert {} == spawner_of(hub, **CHOICE).same_choice()
+
+
+# -- a job that is run again --------------------------------------------------------------------
+
+
+async def test_the_route_of_a_job_that_is_run_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JupyterHub makes routes of the wrapper's address: it goes to the dead address, and moves on.
+
+    Another user may take the freed port.
+    """
+    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    wrapper, user = spawner_of(hub, profile="plain"), hub.user("ada")
+    row = orm.Server(base_url=user.base_url)
+    hub.app.db.add(row)
+    hub.app.db.commit()
+    wrapper.server = Server(orm_server=row)
+    wrapper.api_token = user.new_api_token(scopes=["users:activity!user"])
+    routes: list[str] = []
+
+    async def add_user(user: Any, name: str) -> None:
+        routes.append(user.spawners[name].server.host)
+
+    monkeypatch.setattr(hub.app.proxy, "add_user", add_user)
+
+    async def run(host: str) -> None:
+        job_id = wrapper.child_spawner.server_job.state.job_id
+        FakeSpawner.fake.change(job_id, JobState.RUNNING, exec_host=host)
+        await wrapper.child_spawner.monitor().refresh(PATIENCE)
+        await wrapper.child_spawner.take_report(Report(3000, host))
+
+    wrapper._spawn_pending = True
+    start = asyncio.ensure_future(wrapper.start())
+    await until(lambda: wrapper.child_spawner.server_job.state.job_id, "the job is submitted")
+    await run(NODE)
+    url = urlsplit(await start)
+    wrapper.server.ip, wrapper.server.port = url.hostname, url.port
+    wrapper._spawn_pending = False
+    job_id = wrapper.child_spawner.server_job.state.job_id
+    FakeSpawner.fake.change(job_id, JobState.QUEUED, exec_host="")
+    await until(lambda: routes, "the route is moved")
+    await run(OTHER)
+    await until(lambda: routes[1:], "the route is moved again")
+    assert ["http://127.0.0.1:1", f"http://{OTHER}:3000"] == routes
+    assert (OTHER, 3000) == (row.ip, row.port)
+    await wrapper.stop()
+    wrapper.server = None
+    wrapper.clear_state()

@@ -170,6 +170,7 @@ async def test_a_stop_that_the_end_of_the_hub_cuts_short(job: FakeJob, done: lis
     await asyncio.sleep(0.01)
     stop.cancel()
     await asyncio.wait({stop})
+    job.spawner.server = None
     del done[:]
     assert not job.forget()
     assert ["leave /user/ada/"] == done

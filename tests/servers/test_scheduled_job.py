@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from jupyterhub import orm
+from jupyterhub.objects import Server
 from support.accounts import ordinary_account
 from support.hub import until
 from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, hub_app
@@ -213,3 +215,48 @@ async def test_a_stop_while_the_job_is_looked_for(
     await asyncio.sleep(0.02)
     await asyncio.wait_for(asyncio.gather(spawner.stop(), poll), PATIENCE)
     assert [job.state.job_id] == followed
+
+
+@pytest.fixture
+def row(hub: Hub) -> orm.Server:
+    """The server's row in the database."""
+    found = orm.Server(base_url="/user/ada/")
+    hub.app.db.add(found)
+    hub.app.db.commit()
+    return found
+
+
+async def test_a_hub_that_is_killed_in_a_hook_after_a_stop(
+    restored: Restored, row: orm.Server
+) -> None:
+    """JupyterHub has deleted the server's row by then. Without one, the next Hub asks for nothing:
+    a stop that was cut short is saved before the hook."""
+    spawner = restored(host=NODE, port=3000)
+    user, seen = spawner.user, []
+    spawner.server = Server(orm_server=row)
+    runs(spawner)
+    assert await spawner.poll() is None
+    spawner.side.error = AgentError("sudo refuses")
+    spawner.post_stop_hook = lambda _: seen.append(
+        (spawner.orm_spawner.server, spawner.orm_spawner.state)
+    )
+    stop = asyncio.ensure_future(user.stop(""))
+    await until(lambda: spawner.server_job.state.stopping, "the stop has begun")
+    stop.cancel()
+    await asyncio.wait({stop})
+    ((server, state),) = seen
+    assert ("/user/ada/", True) == (server.base_url, state["stopping"])
+    assert state == spawner.orm_spawner.state
+    assert server is spawner.orm_spawner.server
+    user.spawners[""] = spawner
+    spawner.server = None
+
+
+async def test_a_hub_that_was_killed_after_a_stop(restored: Restored, row: orm.Server) -> None:
+    """What is saved of a server that has ended is forgotten when the next one starts."""
+    spawner = restored(host=NODE, port=3000, stopping=True)
+    spawner.server = Server(orm_server=row)  # of the next start
+    spawner.clear_state()
+    assert "" == spawner.server_job.state.mark
+    assert await until(lambda: spawner.side.asked("cleanup"), "its private files are removed")
+    spawner.server = None

@@ -96,8 +96,8 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         """
         self.ip = self.traits()["ip"].default_value
         self.port = self.traits()["port"].default_value
-        if self.server:
-            self.server.port = self.port
+        if self.server_job.server:
+            self.server_job.server.port = self.port
         incomplete = (AssertionError, NotImplementedError)  # the class is not complete
         with failures_of_start(self.log, bookkeeping.log_name(self), BatchFailure, incomplete):
             return await self._start(self.server_job)

@@ -112,8 +112,8 @@ class BatchJob(ServerJob[BatchState]):
         except UniSpawnerError:
             await self.discard()
             raise
-        if spawner.server:
-            spawner.server.ip, spawner.server.port = DEAD_ADDRESS
+        if self.server:
+            self.server.ip, self.server.port = DEAD_ADDRESS
         self.commit()
         return script
 

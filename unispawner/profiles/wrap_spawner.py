@@ -268,6 +268,9 @@ class WrapSpawner(WithStatus, Spawner):
 
     async def run_post_stop_hook(self) -> None:
         """Run the hook and then the child's own, even if the first one fails."""
+        job = getattr(self.child_spawner, "server_job", None)
+        if job is not None:  # before a hook takes its time
+            job.leave_stop()
         try:
             await maybe_future(super().run_post_stop_hook())
         finally:

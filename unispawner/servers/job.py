@@ -59,6 +59,7 @@ class ServerJob(abc.ABC, Generic[State]):
         self._clean_up: asyncio.Task[None] | None = None
         self._cleaned_mark = ""
         self._base_url = ""
+        self._left = False
 
     # -- what a subclass writes ------------------------------------------------------------------
 
@@ -131,14 +132,26 @@ class ServerJob(abc.ABC, Generic[State]):
         JupyterHub forgets a server when its stop returns, raises, or is cancelled because the Hub
         itself ends. In the last case the job may still run.
         """
-        if self.state.stopping and self.state.mark and not self.over:
-            database.leave_to_the_next_hub(self.spawner, self._base_url)
+        if self.leave_stop():
             return False
         self.start_clean_up()
         database.revoke_token(self.spawner, self.state.token_id)
         if self.resumption is not None:
             self.resumption.forget(JobEndedError(self._why_not_ready()))
         self.stop_following()
+        return True
+
+    def leave_stop(self) -> bool:
+        """Leave a stop that was cut short to the next Hub; return False if none was.
+
+        A spawner that has a server again is being started: what is saved is then of a Hub that was
+        killed after the stop.
+        """
+        cut_short = self.state.stopping and self.state.mark and not self.over
+        if not cut_short or (self.server is not None and not self._left):
+            return False
+        self._left = True
+        database.leave_to_the_next_hub(self.spawner, self._base_url)
         return True
 
     def _why_not_ready(self) -> str:
@@ -169,6 +182,15 @@ class ServerJob(abc.ABC, Generic[State]):
         if self._submission is not None and not self._submission.done():
             await asyncio.wait({self._submission})
 
+    @property
+    def server(self) -> Any:
+        """JupyterHub's object with the server's address; None without a server.
+
+        A wrapped spawner has an object of its own for the same row of the database. It would not
+        do: JupyterHub makes routes of the outer spawner's, which has its own copy of the address.
+        """
+        return bookkeeping.outer(self.spawner).server
+
     # -- where the server is ---------------------------------------------------------------------
 
     def forget_address(self) -> None:
@@ -184,7 +206,7 @@ class ServerJob(abc.ABC, Generic[State]):
 
     async def move_route(self, host: str, port: int) -> None:
         """Send a ready server's users to another address at once."""
-        server = self.spawner.server
+        server = self.server
         if server is None or not self.is_current():  # the row may be the next job's
             return
         server.ip, server.port = host, port
@@ -198,7 +220,7 @@ class ServerJob(abc.ABC, Generic[State]):
     @property
     def unfinished(self) -> bool:
         """True if a restart has interrupted the start: the server's address was not saved yet."""
-        server = self.spawner.server
+        server = self.server
         saved = server is not None and (server.ip, server.port) != DEAD_ADDRESS
         return self.restored and not (self.state.port and saved)
 
@@ -233,7 +255,7 @@ class ServerJob(abc.ABC, Generic[State]):
         return self._stop
 
     async def _save_and_cancel(self) -> None:
-        server = self.spawner.server
+        server = self.server
         self._base_url = server.base_url if server else self._base_url
         self._save_stopping()
         await self.wait_submitted()

@@ -48,6 +48,11 @@ class JobSpawner(WithStatus, _Base):
             self.server_job = self.new_job()
             super().clear_state()
 
+    def run_post_stop_hook(self) -> Any:
+        """Run the hook, which may take its time: a stop that was cut short is saved before."""
+        self.server_job.leave_stop()
+        return super().run_post_stop_hook()
+
     def commit(self) -> bool:
         """Save the state now; return False, and log why, if the database refuses."""
         return self.server_job.commit()

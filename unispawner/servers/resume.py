@@ -77,8 +77,9 @@ class Resumption:
         if waiting.done() and (url := waiting.result()):
             return str(url)
         waiting.cancel()
-        bookkeeping.outer(self._job.spawner).http_timeout = _CHECK_SECONDS
-        return str(self._job.spawner.server.url)
+        known = bookkeeping.outer(self._job.spawner)
+        known.http_timeout = _CHECK_SECONDS
+        return str(known.server.url)
 
     async def _wait(self) -> str:
         try:

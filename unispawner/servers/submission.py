@@ -72,8 +72,8 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         duration=spec.duration.total_seconds() if spec.duration else None,
         summary=describe_job(spec),
     )
-    if spawner.server is not None:
-        spawner.server.ip, spawner.server.port = DEAD_ADDRESS
+    if job.server is not None:
+        job.server.ip, job.server.port = DEAD_ADDRESS
     if not job.commit():
         raise AgentError(words.DATABASE_REFUSES)
     return spec
