@@ -239,6 +239,18 @@ def test_an_error_in_a_configuration_has_its_line(
     assert f"unispawner: {config}, line 3: JSONDecodeError: " in capsys.readouterr().err
 
 
+def test_a_configuration_that_still_imports_batchspawner(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import of batchspawner, which is not installed, is reported with the word to write."""
+    monkeypatch.setitem(sys.modules, "batchspawner", None)
+    config.write_text("import batchspawner\n")
+    assert 1 == main(["doctor", "-f", str(config)])
+    error = capsys.readouterr().err
+    assert f"{config}, line 1: ModuleNotFoundError: " in error
+    assert "write unispawner instead of batchspawner in this line, too" in error
+
+
 def arguments() -> Iterator[tuple[str, argparse.Action]]:
     """Yield each argument of each command: its name, and what argparse knows about it."""
     (commands,) = (each for each in cli._parser()._actions if each.choices)

@@ -24,6 +24,7 @@ from support.wrapped import (
 
 from unispawner import ProfilesSpawner, WrapSpawner
 from unispawner.web.bookkeeping import inner, outer
+from unispawner.web.failures import SpawnFailure
 
 pytestmark = pytest.mark.hub  # what it wraps and overrides is JupyterHub's, and changes with it
 
@@ -238,6 +239,30 @@ async def test_a_wrapper_in_a_wrapper(new: NewWrapper) -> None:
     child: Any = await start(wrapper)
     assert ("a job in long", "/outer") == (child.job, child.default_url)
     assert wrapper is outer(child)
+
+
+async def test_a_site_whose_construct_child_returns_nothing(new: NewWrapper) -> None:
+    """A subclass may override construct_child as for wrapspawner, whose own returns nothing."""
+
+    class Site(WrapSpawner):
+        def construct_child(self) -> None:
+            self.child_class = Child
+            self.child_config = {"queue": "of the site"}
+            super().construct_child()
+
+    child: Any = await start(new(Site))
+    assert "a job in of the site" == child.job
+
+
+async def test_a_site_whose_construct_child_makes_nothing(new: NewWrapper) -> None:
+    """A subclass that makes no child is reported to the user with the method's name."""
+
+    class Site(WrapSpawner):
+        def construct_child(self) -> None:
+            self.child_class = Child
+
+    with pytest.raises(SpawnFailure, match="Site.construct_child made no child: call the method"):
+        await start(new(Site))
 
 
 # -- progress, poll, stop --------------------------------------------------------------------------

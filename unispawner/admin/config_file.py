@@ -37,7 +37,13 @@ def load_config(path: str) -> Config:
             frames = traceback.extract_tb(error.__traceback__)
             line = next((one.lineno for one in reversed(frames) if one.filename == path), None)
             where = path if line is None else f"{path}, line {line}"
-            raise InvalidJobError(f"{where}: {type(error).__name__}: {error}") from None
+            missing = error.name if isinstance(error, ModuleNotFoundError) else ""
+            hint = (
+                f"; write unispawner instead of {missing} in this line, too"
+                if missing in ("batchspawner", "wrapspawner")
+                else ""
+            )
+            raise InvalidJobError(f"{where}: {type(error).__name__}: {error}{hint}") from None
     if path != DEFAULT:
         raise InvalidJobError(f"{path}: there is no such file")
     print(

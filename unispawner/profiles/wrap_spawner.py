@@ -86,6 +86,24 @@ class WrapSpawner(WithStatus, Spawner):
             self._child_made.set()
         return self.child_spawner
 
+    def make_child(self) -> Spawner:
+        """Call :meth:`construct_child` and return the child.
+
+        wrapspawner's own ``construct_child`` returns nothing, and neither do subclasses of sites.
+
+        Raises
+        ------
+        InvalidJobError
+            If a subclass's method has made no child.
+        """
+        self.construct_child()
+        if self.child_spawner is None:
+            raise InvalidJobError(
+                f"{type(self).__name__}.construct_child made no child: call the method of the base "
+                "class in it, or set child_spawner"
+            )
+        return self.child_spawner
+
     def _known_config(self) -> dict[str, Any]:
         """Return a copy of ``child_config`` without the settings that the child's class lacks."""
         traits = set(self.child_class.class_trait_names())
@@ -204,7 +222,7 @@ class WrapSpawner(WithStatus, Spawner):
             If a setting can't be right: its message is for the user.
         """
         try:
-            return self.construct_child()
+            return self.make_child()
         except UniSpawnerError as error:
             raise SpawnFailure(error) from error
         except TraitError as error:

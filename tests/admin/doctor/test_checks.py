@@ -128,6 +128,46 @@ c.WrapSpawner.child_config = {"batch_cancel_cmd": "nosuch"}
     assert 1 == main(["doctor", "-f", str(doctor.config)])
 
 
+SITE = """
+import unispawner
+class Site(unispawner.WrapSpawner):
+    def construct_child(self):
+        self.child_class = "unispawner.SlurmSpawner"
+        self.child_config = {"batch_cancel_cmd": "nosuch"}
+        super().construct_child()
+c.JupyterHub.spawner_class = Site
+"""
+
+
+def test_a_wrapper_of_a_site(doctor: Doctor) -> None:
+    """A site's own construct_child, which returns nothing, is called like wrapspawner's."""
+    assert "c.SlurmSpawner.batch_cancel_cmd: nosuch not found" in doctor.wrong(TORQUE + SITE)
+
+
+def test_a_wrapper_of_a_site_that_needs_a_user(doctor: Doctor) -> None:
+    """A site's own construct_child that needs a user is reported, and not a traceback."""
+    site = SITE.replace("self.child_config = ", "self.user.name; x = ")
+    doctor.config.write_text(TORQUE + site)
+    assert 1 == main(["doctor", "-f", str(doctor.config)])
+    text = "unispawner: Site.construct_child fails for a spawner without a user: AttributeError: "
+    assert text in doctor.capsys.readouterr().err
+
+
+def test_a_class_of_a_site_that_needs_a_user(doctor: Doctor) -> None:
+    """Code of a site's class that needs a user is pointed at with its line, and not a traceback."""
+    site = """
+import unispawner
+class Site(unispawner.TorqueSpawner):
+    batch_script = property(lambda self: self.user.name)
+c.JupyterHub.spawner_class = Site
+"""
+    status, lines = doctor(TORQUE + site)
+    (found,) = [line for line in lines if line.startswith("look at ")]
+    assert found.startswith("look at job: this could not be checked: AttributeError: ")
+    assert f"({doctor.config}, line " in found
+    assert 0 == status, lines
+
+
 # -- the Hub itself -----------------------------------------------------------------------------
 
 

@@ -45,8 +45,8 @@ def test_the_report_of_the_first_example(tmp_path: Path) -> None:
     """The report has the names to change, the new settings with their origins, and the choices."""
     report = migrate_text(tmp_path, (HERE / "seed_torque.py").read_text()).report
     for text in (
-        "old.py can also stay as it is, with unispawner's classes of the same names. Only these "
-        'words have to change: - line 3: "unispawner.TorqueSpawner"',
+        "You can also keep old.py, with unispawner's classes of the same names. Then change only "
+        'these words: - line 3: "unispawner.TorqueSpawner"',
         'UniSpawner runs the servers. Its settings are: - scheduler = "torque" - queue_name =',
         'duration = "12:00:00", from c.BatchSpawnerBase.req_runtime',
         "Please look at these: - c.BatchSpawnerBase.req_host: If mesabi.xyz.edu is not this host's",
@@ -56,6 +56,17 @@ def test_the_report_of_the_first_example(tmp_path: Path) -> None:
     ):
         assert text in report
     assert "WRONG" not in report
+
+
+def test_the_next_steps_of_a_class_that_stays(tmp_path: Path) -> None:
+    """Where the old class still runs the servers, the report names the line that sudo needs."""
+    text = """
+c.JupyterHub.spawner_class = "batchspawner.SlurmSpawner"
+c.SlurmSpawner.batch_cancel_cmd = "our-cancel {job_id}"
+"""
+    report = migrate_text(tmp_path, text).report
+    assert "so the old class still runs the servers: - c.SlurmSpawner.batch_cancel_cmd" in report
+    assert "sudo needs one more line: `unispawner doctor --sudoers -f " in report
 
 
 def test_the_second_example(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import grp
 import logging
 import pwd
 import sys
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +48,10 @@ def run(options: argparse.Namespace) -> int:
         except UniSpawnerError as error:
             status = 1
             print(f"WRONG   {name}: {str(error).removeprefix(f'{name}: ')}")
+        except Exception as error:  # code of a site's own class may need a user, or be wrong
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+            print(f"look at {name}: this could not be checked: {what}")
     return status
 
 

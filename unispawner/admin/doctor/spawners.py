@@ -10,7 +10,7 @@ from jupyterhub.spawner import Spawner
 from traitlets import TraitError
 from traitlets.config import Config, Configurable
 
-from ...errors import InvalidJobError
+from ...errors import InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
 from ...legacy.checks import COMMANDS
 from ...profiles.children import ChildFactory
@@ -56,15 +56,22 @@ def find_spawners(spawner: Any) -> list[Any]:
     Raises
     ------
     InvalidJobError
-        If a wrapper's ``child_config`` can't be right.
+        If a wrapper's ``child_config`` can't be right, or it can't make a child.
     """
     if not isinstance(spawner, WrapSpawner):
         return [spawner]
     if not isinstance(spawner, ProfilesSpawner):
         try:
-            return [spawner.construct_child()]
+            return [spawner.make_child()]
         except TraitError as error:
             raise InvalidJobError(f"c.{type(spawner).__name__}.child_config: {error}") from None
+        except Exception as error:  # a site's own construct_child may raise anything
+            if isinstance(error, UniSpawnerError):
+                raise
+            raise InvalidJobError(
+                f"{type(spawner).__name__}.construct_child fails for a spawner without a user: "
+                f"{type(error).__name__}: {error}"
+            ) from None
     found: dict[object, Spawner] = {}
     for profile in listed_profiles(spawner):
         try:

@@ -38,8 +38,8 @@ def write_report(
     """
     parts: list[tuple[str, Iterable[str]]] = [
         (
-            f"{old} can also stay as it is, with unispawner's classes of the same names. Only "
-            "these words have to change:",
+            f"You can also keep {old}, with unispawner's classes of the same names. Then change "
+            "only these words:",
             [f"line {line}: {text}" for line, text in replaced],
         ),
         (f"With {new} UniSpawner runs the servers. Its settings are:", _list_settings(plan)),
@@ -137,9 +137,14 @@ def _list_next_steps(plan: Plan, new: str) -> Iterator[str]:
     yield f"Read {new}: its comments say where each setting comes from, and what you may decide."
     if plan.is_translated:
         yield (
-            "The Hub now runs one command of unispawner's as each user, and no longer sbatch, qsub "
+            "The Hub now runs one command of unispawner as each user, and no longer sbatch, qsub "
             f"and the like. `unispawner doctor --sudoers -f {file}` prints the line for sudo, and "
             f"`unispawner doctor -f {file} --account NAME` tries it."
         )
         yield f"`unispawner render -f {file}` prints the job's script."
+    else:
+        yield (
+            "If the Hub is not root, sudo needs one more line: `unispawner doctor --sudoers -f "
+            f"{file}` prints it, and `unispawner doctor -f {file} --account NAME` tries it."
+        )
     yield "docs/migrating.md explains what else is different."
