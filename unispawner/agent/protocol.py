@@ -96,8 +96,8 @@ def _check_account(request: dict[str, Any]) -> pwd.struct_passwd:
     if os.getuid() != request["uid"] or os.geteuid() != os.getuid():
         raise AgentError(
             f"The agent runs as {entry.pw_name} (uid {os.getuid()}) instead of "
-            f"{request['account']} (uid {request['uid']}). Check how c.UniSpawner.run_as becomes "
-            "that account."
+            f"{request['account']} (uid {request['uid']}). Check c.UniSpawner.run_as or, "
+            "with a class of batchspawner's, exec_prefix."
         )
     if os.getuid() == 0 or os.getuid() < request["min_uid"]:
         raise AgentError(
