@@ -11,6 +11,7 @@ import html
 import json
 import os
 import pwd
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.clusters import CLUSTERS, Cluster
+from support.eyes import assert_hidden, assert_seen_by_alice
 from support.hub import RunningHub, running_hub, until
 from support.journey import (
     PATIENCE,
@@ -29,12 +31,13 @@ from support.journey import (
     nothing_new,
     pending_page,
     private_files,
+    server_gone,
     start,
 )
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 
-pytestmark = pytest.mark.hub
+SECRET = secrets.token_hex(16)
 
 WHERE_AM_I = """
 import json, os, socket
@@ -45,7 +48,7 @@ print(json.dumps([socket.gethostname(), os.getuid(), os.environ.get(%r)]))
 @pytest.fixture(scope="module")
 async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
     """Give a Hub on each scheduler in turn."""
-    async with running_hub(cluster, config="c.UniSpawner.status_interval = 2\n") as running:
+    async with running_hub(cluster) as running:
         yield running
 
 
@@ -59,6 +62,7 @@ async def bob(hub: RunningHub) -> HubClient:
     return await hub.client("bob")
 
 
+@pytest.mark.hub
 async def test_two_users_at_once(
     hub: RunningHub, cluster: Cluster, alice: HubClient, bob: HubClient
 ) -> None:
@@ -111,6 +115,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize(("cluster", "name"), REFUSED, indirect=["cluster"], scope="module")
 async def test_refused_submission(
     hub: RunningHub, cluster: Cluster, alice: HubClient, name: str
@@ -191,22 +196,20 @@ async def _waits_for(
     return await hub.state(client.user, server_name)
 
 
+@pytest.mark.hub
 async def test_cancelled_while_running(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """If a running job is cancelled at the command line, the Hub notices soon, and nothing is
     left."""
     await start(alice, "cancelled")
     state = await hub.state("alice", "cancelled")
     cluster.cancel(state["job_id"], "alice")
-
-    async def gone() -> bool:
-        return "cancelled" not in await alice.servers()
-
-    await until(gone, "the Hub knows that the server is gone", 20)
+    await server_gone(alice, "cancelled", 20)
     await nothing_left(cluster, state)
     assert "/user/alice/cancelled" not in await hub.routes()
     assert {} == await hub.state("alice", "cancelled")
 
 
+@pytest.mark.hub
 async def test_cancelled_while_pending(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """If a waiting job is cancelled at the command line, its user reads so."""
     settings, words = cluster.held
@@ -220,6 +223,7 @@ async def test_cancelled_while_pending(hub: RunningHub, cluster: Cluster, alice:
     await nothing_left(cluster, state)
 
 
+@pytest.mark.hub
 async def test_job_that_dies_early(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """The user of a job that fails early sees its last state and the last lines of its log, whose
     HTML is escaped."""
@@ -259,6 +263,7 @@ async def test_system_account(hub: RunningHub) -> None:
         assert f"The account {name} has uid {pwd.getpwnam(name).pw_uid}" in message
 
 
+@pytest.mark.hub
 async def test_named_servers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """A user's named servers are separate jobs with separate addresses; stopping one leaves the
     other."""
@@ -288,3 +293,26 @@ async def test_server_that_never_reports(
     assert "its server has not reported" in event["message"]
     assert f"http://{hub.hub_ip}:{hub.hub_port}/hub/api" in event["message"]
     await nothing_new(hub, cluster, "alice", before)
+
+
+async def test_another_user_sees_no_secret(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """Another user finds neither the server's token nor a value of its environment: not in the
+    listings of the scheduler's commands, not in the arguments or environment of a process, not in a
+    file of the nodes' spool folders, the users' homes or the usual temporary folders. The same
+    search finds them for the server's own user."""
+    value = f'a {SECRET} with = and " in it'
+    hub.set("alice", "secret", environment={"UNISPAWNER_TEST": value})
+    await start(alice, "secret")
+    names = "JUPYTERHUB_API_TOKEN", "UNISPAWNER_TEST"
+    code = f"import json, os; print(json.dumps([os.environ[name] for name in {names}]))"
+    token, found = json.loads(await alice.run_cell(code, "secret"))
+    assert value == found
+    words = [token, SECRET]
+    assert all(len(word) >= 32 for word in words)
+    state = await hub.state("alice", "secret")
+    await assert_hidden(cluster, state["job_id"], words)
+    environment = f"/home/alice/.unispawner/jobs/{state['mark']}/environment"
+    await assert_seen_by_alice(environment, words)
+    await alice.stop("secret")

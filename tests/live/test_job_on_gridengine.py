@@ -16,14 +16,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.agent import wait_for
+from support.cluster_agent import ClusterAgent, ClusterJob
 from support.clusters import GridEngine, cluster_of, run
 
 from unispawner.job import JobSpec, ResourceSpec
@@ -51,101 +51,7 @@ print(json.dumps({
 """Without the group that Grid Engine knows a job's processes by."""
 
 
-@dataclass
-class Job:
-    """A job, and the folder of its files."""
-
-    job_id: str
-    mark: str
-    log: Path
-    directory: Path
-
-    def text(self) -> str:
-        return self.log.read_text() if self.log.exists() else ""
-
-
-@dataclass
-class Agent:
-    """The client of alice's agent on the real Grid Engine."""
-
-    cluster: GridEngine
-    options: dict[str, Any]
-    state_dir: Path
-    jobs: list[str] = field(default_factory=list)
-    user: str = "alice"
-
-    def call(self, action: str, timeout: float = PATIENCE, **more: Any) -> dict[str, Any]:
-        account = pwd.getpwnam(self.user)
-        request = {
-            "version": 1,
-            "action": action,
-            "account": account.pw_name,
-            "uid": account.pw_uid,
-            "min_uid": 1000,
-            "scheduler": "gridengine",
-            "scheduler_options": self.options,
-            "scheduler_path": [],
-            "scheduler_environment": self.cluster.environment,
-            "state_dir": str(self.state_dir),
-            "timeout": timeout,
-            **more,
-        }
-        done = subprocess.run(
-            [sys.executable, "-I", "-m", "unispawner.agent"],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE * 2,
-            cwd="/",
-            user=account.pw_uid,
-            group=account.pw_gid,
-            extra_groups=os.getgrouplist(account.pw_name, account.pw_gid),
-        )
-        return dict(json.loads(done.stdout))
-
-    def ask(self, action: str, **more: Any) -> Any:
-        reply = self.call(action, **more)
-        assert "error" not in reply, json.dumps(reply, indent=1)
-        return reply["result"]
-
-    def submit(self, command: str = "sleep 300", **fields: Any) -> Job:
-        """Submit a job whose shell runs a command before the server, which is `true`."""
-        mark = secrets.token_hex(8)
-        spec = JobSpec(
-            **{"executable": "true", "prologue": command, "mark": mark, "name": "probe", **fields}
-        )
-        result = self.ask("submit", spec=spec.to_dict(), shell="/bin/bash -l")
-        self.jobs.append(result["job_id"])
-        folder = self.state_dir / "jobs" / mark
-        return Job(result["job_id"], mark, Path(result["log"]), folder)
-
-    def probe(self, code: str = PROBE, **fields: Any) -> Any:
-        """Return the JSON that a job prints."""
-        job = self.submit(f"python3 - <<'EOF'\n{code}\nEOF", **fields)
-        wait_for(lambda: job.text().count("\n"))
-        return json.loads(job.text())
-
-    def status(self, job: Job) -> dict[str, Any] | None:
-        found = self.ask("status", job_ids=[job.job_id]).get(job.job_id)
-        return dict(found) if found else None
-
-    def wait_running(self, job: Job) -> dict[str, Any]:
-        def runs() -> dict[str, Any] | None:
-            info = self.status(job)
-            return info if info and info["state"] == "RUNNING" else None
-
-        return dict(wait_for(runs))
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
-
-
-def qstat(job: Job) -> Mapping[str, str]:
+def qstat(job: ClusterJob) -> Mapping[str, str]:
     """Return the fields of `qstat -j`."""
     pairs = re.findall(r"^(\S[^:\n]*?):\s+(.*)$", run("qstat", "-j", job.job_id), re.MULTILINE)
     return {name: value.strip() for name, value in pairs}
@@ -159,7 +65,7 @@ def gridengine() -> GridEngine:
 
 
 @pytest.fixture(params=[True, False], ids=["drmaa", "qsub"])
-def alice(request: pytest.FixtureRequest, gridengine: GridEngine) -> Iterator[Agent]:
+def alice(request: pytest.FixtureRequest, gridengine: GridEngine) -> Iterator[ClusterAgent]:
     """Give alice's agent for each way to submit, with a state directory of its own."""
     folder = Path(pwd.getpwnam("alice").pw_dir) / f"unispawner test's {secrets.token_hex(4)}"
     # The CI's gpu counts for each slot, as its h_vmem does.
@@ -168,7 +74,7 @@ def alice(request: pytest.FixtureRequest, gridengine: GridEngine) -> Iterator[Ag
         "sge_root": os.environ.get("SGE_ROOT", ""),
         "sge_gpus_per": "slot",
     }
-    agent = Agent(gridengine, options, folder)
+    agent = ClusterAgent(gridengine, folder, options, code=PROBE)
     try:
         yield agent
     finally:
@@ -199,7 +105,7 @@ def reservation() -> Iterator[str]:
     run("qrdel", number, check=False)
 
 
-def test_every_setting_reaches_grid_engine(alice: Agent, reservation: str) -> None:
+def test_every_setting_reaches_grid_engine(alice: ClusterAgent, reservation: str) -> None:
     """Grid Engine's own description of the job has each resource, queue, project, reservation, time
     and name, and the administrator's own options."""
     job = alice.submit(
@@ -244,11 +150,11 @@ def test_every_setting_reaches_grid_engine(alice: Agent, reservation: str) -> No
     assert "verify_suitable_queues" not in found
     assert str(job.log) == found["stdout_path_list"].split(":", 2)[2]
     assert {f"unispawner={job.mark}", "why=it is late"} == set(found["context"].split(","))
-    info = alice.wait_running(job)
+    info = alice.wait_state(job, "RUNNING")
     assert ("alice", NODE1) == (info["owner"], info["exec_host"])
 
 
-def test_unset_is_the_schedulers_default(alice: Agent) -> None:
+def test_unset_is_the_schedulers_default(alice: ClusterAgent) -> None:
     """What the administrator does not set is not requested."""
     found = qstat(alice.submit())
     absent = {"hard resource_list", "project", "ar_id", "parallel environment", "hard_queue_list"}
@@ -256,13 +162,13 @@ def test_unset_is_the_schedulers_default(alice: Agent) -> None:
     assert pwd.getpwnam("alice").pw_dir == found["cwd"]
 
 
-def test_memory_is_each_slots_limit(alice: Agent) -> None:
+def test_memory_is_each_slots_limit(alice: ClusterAgent) -> None:
     """h_vmem limits a job for real, by the limit of a slot times the slots on the host."""
     resources = ResourceSpec(memory=600 * 1024**2, cpu_cores_per_process=2)
     assert 600 * 1024**2 == alice.probe(resources=resources)["memory"]
 
 
-def test_gpus_are_counted(alice: Agent) -> None:
+def test_gpus_are_counted(alice: ClusterAgent) -> None:
     """A job with GPUs runs where there are some; a job with more GPUs than there are is refused."""
     assert "sgenode1" == alice.probe(resources=ResourceSpec(gpu_cores_per_process=1))["host"]
     spec = JobSpec(
@@ -283,7 +189,7 @@ def test_gpus_are_counted(alice: Agent) -> None:
         ({"custom_attributes": {"gridengine.nope": True}}, "nope"),
     ],
 )
-def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
+def test_refusals(alice: ClusterAgent, fields: dict[str, Any], words: str) -> None:
     """A refused submission has the scheduler's own words and leaves no file."""
     spec = JobSpec(executable="true", mark="0" * 16, **fields)
     error = alice.call("submit", spec=spec.to_dict(), shell="/bin/sh")["error"]
@@ -295,7 +201,7 @@ def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
 # -- as if the user had submitted it ------------------------------------------------------------
 
 
-def test_like_a_login(alice: Agent) -> None:
+def test_like_a_login(alice: ClusterAgent) -> None:
     """Umask, limits, groups, PATH, HOME and `module` are those of a job that alice submits herself
     from a login shell."""
     mine = alice.probe()
@@ -313,7 +219,7 @@ def test_like_a_login(alice: Agent) -> None:
     wait_for(lambda: "module ()" in job.text())
 
 
-def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
+def test_both_streams_in_order_and_a_second_run_adds(alice: ClusterAgent) -> None:
     """Both output streams are in the log in order, and a job that is run again keeps its files and
     its log."""
     job = alice.submit("echo out; echo error >&2; echo ran; sleep 300")
@@ -323,13 +229,13 @@ def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
     words = [line for line in job.text().splitlines() if line in ("out", "error", "ran")]
     assert ["out", "error", "ran"] * 2 == words
     # While qmaster has not heard of the second start, it is "Rt".
-    wait_for(lambda: alice.wait_running(job)["native_state"] == "Rr")
+    wait_for(lambda: alice.wait_state(job, "RUNNING")["native_state"] == "Rr")
 
 
 # -- files and secrets --------------------------------------------------------------------------
 
 
-def test_bob_learns_no_secret(alice: Agent) -> None:
+def test_bob_learns_no_secret(alice: ClusterAgent) -> None:
     """Nothing that Grid Engine shows or stores about a job has the token, and the script is not
     copied."""
     token = f"topsecret-{secrets.token_hex(8)}"
@@ -350,7 +256,7 @@ def test_bob_learns_no_secret(alice: Agent) -> None:
 # -- the rest of the agent ----------------------------------------------------------------------
 
 
-def test_a_lost_answer(alice: Agent) -> None:
+def test_a_lost_answer(alice: ClusterAgent) -> None:
     """If the answer to a submission is lost, the job is found by its mark."""
     job = alice.submit()
     (job.directory / "job_id").unlink()
@@ -358,11 +264,11 @@ def test_a_lost_answer(alice: Agent) -> None:
     assert {"job_id": ""} == alice.ask("find", mark="f" * 16)
 
 
-def test_cancel(alice: Agent) -> None:
+def test_cancel(alice: ClusterAgent) -> None:
     """Cancelling a job twice is no error; cancelling another user's job is an error."""
     job = alice.submit()
-    alice.wait_running(job)
-    bob = Agent(alice.cluster, alice.options, Path("/nowhere"), user="bob")
+    alice.wait_state(job, "RUNNING")
+    bob = ClusterAgent(alice.cluster, Path("/nowhere"), alice.options, user="bob")
     assert "CancelError" == bob.call("cancel", job_id=job.job_id)["error"]["type"]
     for _ in range(2):
         alice.ask("cancel", job_id=job.job_id)
@@ -375,7 +281,7 @@ def test_cancel(alice: Agent) -> None:
     alice.ask("cancel", job_id=job.job_id)
 
 
-def test_how_it_ended(alice: Agent) -> None:
+def test_how_it_ended(alice: ClusterAgent) -> None:
     """The accounting has the end of a job a little later."""
     job = alice.submit("exit 3")
     info = wait_for(lambda: (found := alice.status(job)) and found["state"] == "FAILED" and found)
@@ -400,7 +306,7 @@ except UniSpawnerError as error:
 """A submission whose command is given two seconds, where the agent gives it thirty."""
 
 
-def test_a_frozen_qmaster(alice: Agent) -> None:
+def test_a_frozen_qmaster(alice: ClusterAgent) -> None:
     """While the qmaster hangs, each call ends within its time, and nothing counts as refused."""
     job = alice.submit()
     account = pwd.getpwnam("alice")

@@ -10,27 +10,27 @@ import os
 import pwd
 import secrets
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.agent import wait_for
+from support.cluster_agent import ClusterAgent, ClusterJob
 from support.clusters import HTCondor, cluster_of, run
 from support.hub import until
 
-from unispawner.job import JobSpec, ResourceSpec
+from unispawner.job import ResourceSpec
 from unispawner.schedulers.htcondor import HTCondor as Scheduler
 from unispawner.submit_host.dialogue import hold_dialogue
 from unispawner.submit_host.host import SubmitHost
 
 pytestmark = pytest.mark.htcondor
 PATIENCE = 60
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "SECRET": "of the Hub"}
 AWKWARD = 'it\'s "a" $HOME $(X) #1'
 
 PROBE = """
@@ -58,107 +58,7 @@ while :; do sleep 0.1; done
 """A server that takes a moment to end, and processes that it does not end itself."""
 
 
-@dataclass
-class Job:
-    """A job, and the folder of its files."""
-
-    job_id: str
-    mark: str
-    log: Path
-    directory: Path
-
-    def text(self) -> str:
-        return self.log.read_text() if self.log.exists() else ""
-
-
-@dataclass
-class Agent:
-    """The client of alice's agent on the real HTCondor."""
-
-    cluster: HTCondor
-    state_dir: Path
-    jobs: list[str] = field(default_factory=list)
-    user: str = "alice"
-
-    def call(self, action: str, **more: Any) -> dict[str, Any]:
-        account = pwd.getpwnam(self.user)
-        request = {
-            "version": 1,
-            "action": action,
-            "account": account.pw_name,
-            "uid": account.pw_uid,
-            "min_uid": 1000,
-            "scheduler": "htcondor",
-            "scheduler_options": {},
-            "scheduler_path": [self.cluster.path],
-            "scheduler_environment": self.cluster.environment,
-            "state_dir": str(self.state_dir),
-            "timeout": PATIENCE,
-            **more,
-        }
-        done = subprocess.run(
-            [sys.executable, "-I", "-m", "unispawner.agent"],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE * 2,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "SECRET": "of the Hub"},
-            user=account.pw_uid,
-            group=account.pw_gid,
-            extra_groups=os.getgrouplist(account.pw_name, account.pw_gid),
-        )
-        return dict(json.loads(done.stdout))
-
-    def ask(self, action: str, **more: Any) -> Any:
-        reply = self.call(action, **more)
-        assert "error" not in reply, json.dumps(reply, indent=1)
-        return reply["result"]
-
-    def submit(self, command: str = "sleep 300", **fields: Any) -> Job:
-        """Submit a job whose shell runs a command before the server, which is `true`."""
-        mark = secrets.token_hex(8)
-        values = {"executable": "true", "prologue": command, "mark": mark, "name": "probe"}
-        spec = JobSpec(**{**values, **fields})
-        result = self.ask("submit", spec=spec.to_dict(), shell="/bin/bash -l")
-        self.jobs.append(result["job_id"])
-        folder = self.state_dir / "jobs" / mark
-        return Job(result["job_id"], mark, Path(result["log"]), folder)
-
-    def error(self, **fields: Any) -> dict[str, Any]:
-        """Submit a job that must be refused; return the error."""
-        spec = JobSpec(executable="true", mark="0" * 16, **fields)
-        return dict(self.call("submit", spec=spec.to_dict(), shell="/bin/sh")["error"])
-
-    def probe(self, code: str = PROBE, **fields: Any) -> Any:
-        """Return the JSON that a job prints."""
-        job = self.submit(f"python3 - <<'EOF'\n{code}\nEOF", **fields)
-        wait_for(lambda: job.text().count("\n"))
-        return json.loads(job.text())
-
-    def status(self, job: Job) -> dict[str, Any] | None:
-        found = self.ask("status", job_ids=[job.job_id]).get(job.job_id)
-        return dict(found) if found else None
-
-    def wait_state(self, job: Job, *states: str) -> dict[str, Any]:
-        """Wait until a job is in one of these states; return all that is known about it."""
-
-        def reached() -> dict[str, Any] | None:
-            info = self.status(job)
-            return info if info and info["state"] in states and not info["ending"] else None
-
-        return dict(wait_for(reached))
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
-
-
-def classad(job: Job) -> dict[str, Any]:
+def classad(job: ClusterJob) -> dict[str, Any]:
     """Return all that condor_q knows about a job."""
     (found,) = json.loads(run("condor_q", "-allusers", "-json", job.job_id))
     return dict(found)
@@ -182,10 +82,10 @@ def htcondor() -> HTCondor:
 
 
 @pytest.fixture
-def alice(htcondor: HTCondor) -> Iterator[Agent]:
+def alice(htcondor: HTCondor) -> Iterator[ClusterAgent]:
     """Give alice's agent, with a state directory of its own whose name is awkward."""
     folder = Path(pwd.getpwnam("alice").pw_dir) / f"unispawner {AWKWARD} {secrets.token_hex(4)}"
-    agent = Agent(htcondor, folder)
+    agent = ClusterAgent(htcondor, folder, environment=ENVIRONMENT, code=PROBE)
     try:
         yield agent
     finally:
@@ -199,7 +99,7 @@ def alice(htcondor: HTCondor) -> Iterator[Agent]:
 # -- what was asked for ---------------------------------------------------------------------------
 
 
-def test_every_setting_reaches_htcondor(alice: Agent) -> None:
+def test_every_setting_reaches_htcondor(alice: ClusterAgent) -> None:
     """The job's ClassAd has each resource, the account, the time and the name, and the
     administrator's own commands and attributes."""
     job = alice.submit(
@@ -260,7 +160,7 @@ def test_every_setting_reaches_htcondor(alice: Agent) -> None:
     assert abs(info["start_time"] - time.time()) < PATIENCE
 
 
-def test_unset_is_the_schedulers_default(alice: Agent) -> None:
+def test_unset_is_the_schedulers_default(alice: ClusterAgent) -> None:
     """What the administrator does not set is not requested."""
     found = classad(alice.submit())
     assert set() == {"RequestGPUs", "AcctGroup", "PeriodicRemoveReason"} & found.keys()
@@ -278,7 +178,7 @@ def test_unset_is_the_schedulers_default(alice: Agent) -> None:
         ({"directory": "/nowhere/at/all"}, "No such directory: /nowhere/at/all"),
     ],
 )
-def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
+def test_refusals(alice: ClusterAgent, fields: dict[str, Any], words: str) -> None:
     """A refused submission has the scheduler's own words and leaves no file."""
     error = alice.error(**fields)
     assert "SubmitError" == error["type"]
@@ -286,12 +186,12 @@ def test_refusals(alice: Agent, fields: dict[str, Any], words: str) -> None:
     assert [] == os.listdir(alice.state_dir / "jobs")
 
 
-def test_what_cannot_be_asked_for(alice: Agent) -> None:
+def test_what_cannot_be_asked_for(alice: ClusterAgent) -> None:
     """A request that HTCondor has no command for is refused before it reaches HTCondor."""
     assert "queue_name" in alice.error(queue_name="q")["message"]
 
 
-def test_a_job_that_never_finds_a_machine(alice: Agent) -> None:
+def test_a_job_that_never_finds_a_machine(alice: ClusterAgent) -> None:
     """A job that no machine matches waits, and its user reads why."""
     job = alice.submit(resources=ResourceSpec(memory=900 * 2**30))
     expected = "no machine has what the job asks for, or none is free"
@@ -301,7 +201,7 @@ def test_a_job_that_never_finds_a_machine(alice: Agent) -> None:
     assert ("QUEUED", "") == (info["state"], info["exec_host"])
 
 
-async def test_it_is_counted_among_those_that_wait(alice: Agent, htcondor: HTCondor) -> None:
+async def test_it_is_counted_among_those_that_wait(alice: ClusterAgent, htcondor: HTCondor) -> None:
     """The collector reports the jobs of all schedds, so the number of waiting jobs includes
     them."""
     variables = {**htcondor.environment, "PATH": f"{htcondor.path}:/usr/bin:/bin"}
@@ -325,7 +225,7 @@ async def test_it_is_counted_among_those_that_wait(alice: Agent, htcondor: HTCon
 # -- as if the user had submitted it --------------------------------------------------------------
 
 
-def test_like_a_login(alice: Agent) -> None:
+def test_like_a_login(alice: ClusterAgent) -> None:
     """Umask, groups and `module` are those of a login, limits are those of a job of alice's own,
     and nothing of the Hub's environment is there."""
     mine = alice.probe()
@@ -345,7 +245,7 @@ def test_like_a_login(alice: Agent) -> None:
     wait_for(lambda: "module ()" in job.text())
 
 
-def test_awkward_directories(alice: Agent) -> None:
+def test_awkward_directories(alice: ClusterAgent) -> None:
     """Directories with awkward names work for the job, its files and its log."""
     place = alice.state_dir.with_name(f"place {AWKWARD} {secrets.token_hex(4)}")
     run("mkdir", str(place), user="alice")
@@ -355,7 +255,7 @@ def test_awkward_directories(alice: Agent) -> None:
         shutil.rmtree(place)
 
 
-def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
+def test_both_streams_in_order_and_a_second_run_adds(alice: ClusterAgent) -> None:
     """Both output streams are in the log in order, and a job that is run again, also elsewhere,
     keeps its files and its log."""
     job = alice.submit("echo out; echo error >&2; echo ran; sleep 300")
@@ -371,7 +271,7 @@ def test_both_streams_in_order_and_a_second_run_adds(alice: Agent) -> None:
 # -- how it ends ----------------------------------------------------------------------------------
 
 
-def test_a_time_limit(alice: Agent) -> None:
+def test_a_time_limit(alice: ClusterAgent) -> None:
     """A job over its time limit is removed: its user reads why, and its output is kept."""
     job = alice.submit("echo ran; sleep 300", duration=timedelta(seconds=2))
     info = alice.wait_state(job, "CANCELED")
@@ -379,7 +279,7 @@ def test_a_time_limit(alice: Agent) -> None:
     assert "ran\n" == job.text()
 
 
-def test_another_rule_of_removal(alice: Agent) -> None:
+def test_another_rule_of_removal(alice: ClusterAgent) -> None:
     """If another rule removes the job, its user reads HTCondor's text about it."""
     rule = {"htcondor.periodic_remove": "JobStatus == 2"}
     job = alice.submit(duration=timedelta(hours=1), custom_attributes=rule)
@@ -387,7 +287,7 @@ def test_another_rule_of_removal(alice: Agent) -> None:
     assert "PeriodicRemove expression" in message
 
 
-def test_cancel_ends_all_processes(alice: Agent) -> None:
+def test_cancel_ends_all_processes(alice: ClusterAgent) -> None:
     """A cancelled server gets a signal and time to end, then all its processes are killed; until
     then the job is ending, not ended."""
     number = f"9{secrets.randbelow(10**8):08}"
@@ -407,7 +307,7 @@ def test_cancel_ends_all_processes(alice: Agent) -> None:
     wait_for(lambda: not sleepers(number))
 
 
-def test_cancel_while_it_waits(alice: Agent) -> None:
+def test_cancel_while_it_waits(alice: ClusterAgent) -> None:
     """Cancelling a waiting job ends it at once; cancelling it again, or a job that never was, is no
     error."""
     job = alice.submit(resources=ResourceSpec(memory=900 * 2**30))
@@ -417,17 +317,17 @@ def test_cancel_while_it_waits(alice: Agent) -> None:
         alice.ask("cancel", job_id=job_id)
 
 
-def test_another_users_job(alice: Agent) -> None:
+def test_another_users_job(alice: ClusterAgent) -> None:
     """Cancelling another user's job is an error that says so."""
     job = alice.submit()
-    bob = Agent(alice.cluster, Path("/nowhere"), user="bob")
+    bob = ClusterAgent(alice.cluster, Path("/nowhere"), environment=ENVIRONMENT, user="bob")
     error = bob.call("cancel", job_id=job.job_id)["error"]
     assert "CancelError" == error["type"]
     assert f"Permission denied to remove job {job.job_id}.0" in error["output"]
     assert 2 >= classad(job)["JobStatus"]
 
 
-def test_how_it_ended(alice: Agent) -> None:
+def test_how_it_ended(alice: ClusterAgent) -> None:
     """The history has the end of a job; for a job that never was there is no answer."""
     failed, fine = alice.submit("exit 3"), alice.submit("exit 0")
     killed = alice.submit("kill -9 $$")
@@ -446,7 +346,7 @@ def test_how_it_ended(alice: Agent) -> None:
     }
 
 
-def test_a_held_job(alice: Agent) -> None:
+def test_a_held_job(alice: ClusterAgent) -> None:
     """A held job counts as stuck, and its user reads HTCondor's reason."""
     job = alice.submit(custom_attributes={"htcondor.periodic_hold": "JobStatus == 2"})
     info = alice.wait_state(job, "HELD")
@@ -457,20 +357,25 @@ def test_a_held_job(alice: Agent) -> None:
 # -- files and secrets ----------------------------------------------------------------------------
 
 
-def test_a_lost_answer(alice: Agent) -> None:
+def test_a_lost_answer(alice: ClusterAgent) -> None:
     """If the answer to a submission is lost, the job's own user finds it by its mark."""
     job = alice.submit()
     (job.directory / "job_id").unlink()
     assert {"job_id": job.job_id} == alice.ask("find", mark=job.mark)
     assert {"job_id": ""} == alice.ask("find", mark="f" * 16)
-    bob = Agent(alice.cluster, Path(pwd.getpwnam("bob").pw_dir) / "unispawner test", user="bob")
+    bob = ClusterAgent(
+        alice.cluster,
+        Path(pwd.getpwnam("bob").pw_dir) / "unispawner test",
+        environment=ENVIRONMENT,
+        user="bob",
+    )
     try:
         assert {"job_id": ""} == bob.ask("find", mark=job.mark)
     finally:
         shutil.rmtree(bob.state_dir, ignore_errors=True)
 
 
-def test_files_are_private(alice: Agent) -> None:
+def test_files_are_private(alice: ClusterAgent) -> None:
     """Script and environment can be read by their user only, and the submit description is
     removed."""
     token = f"topsecret-{secrets.token_hex(8)}"

@@ -20,19 +20,16 @@ from typing import Any
 import pytest
 from support.clusters import Slurm, run
 from support.hub import RunningHub, until
+from support.journey import requeue, start
 
-from unispawner.admin.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient
 
 pytestmark = pytest.mark.slurm
 
 HUB = {
-    "config": "c.UniSpawner.status_interval = 2\n",
     "prefix": ["prlimit", "--nofile=512:512"],
     "umask": 0o077,
 }
-PATIENCE = 60
-"""Seconds for a start or a stop, several times what either takes."""
-
 AWKWARD = {
     "QUOTES": """it's "quoted" and \\ escaped `date`""",
     "LINES": "first\nsecond\n",
@@ -93,11 +90,6 @@ async def notebook(hub: RunningHub, alice: HubClient) -> AsyncIterator[dict[str,
     await start(alice)
     yield await hub.state("alice")
     await alice.stop()
-
-
-async def start(client: HubClient, server_name: str = "") -> None:
-    await client.start(server_name)
-    await client.wait_ready(server_name, timeout=PATIENCE)
 
 
 async def cell(client: HubClient, code: str, server_name: str = "") -> Any:
@@ -374,28 +366,7 @@ async def test_requeued_job_is_followed(hub: RunningHub, slurm: Slurm, alice: Hu
     path = "/user/alice/requeued"
     node = (await hub.routes())[path]
 
-    await asyncio.to_thread(run, "scontrol", "requeue", state["job_id"])
-
-    async def route_is_dead() -> bool:
-        return "http://127.0.0.1:1" == (await hub.routes()).get(path)
-
-    await until(route_is_dead, "the route goes nowhere")
-    job_id = state["job_id"]
-    await until(lambda: slurm.job(job_id)["JobState"] == "PENDING", "the job waits again")
-    # Slurm lets a requeued job wait for two minutes. The end of its first run must not count as
-    # the end of the second.
-    steps = ("pgrep", "-f", rf"slurmstepd: \[{job_id}\.")
-    await until(lambda: not run(*steps, check=False), "its first run is over")
-    update = ("scontrol", "update", f"JobId={state['job_id']}", "StartTime=now")
-    await until(lambda: not run(*update, check=False), "the job may start again")
-
-    async def answers() -> bool:
-        try:
-            return "42" == await alice.run_cell("6*7", "requeued")
-        except (HubClientError, OSError):
-            return False
-
-    await until(answers, "a kernel answers again", PATIENCE, pause=0.5)
+    await requeue(hub, slurm, alice, "requeued", state["job_id"])
     again = await hub.state("alice", "requeued")
     assert state["job_id"] == again["job_id"]
     assert "1" == slurm.job(state["job_id"])["Restarts"]

@@ -17,11 +17,10 @@ import pytest
 from support.clusters import VARIABLES, Cluster, Slurm, run
 from support.eyes import assert_hidden, assert_seen_by_alice
 from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, running_hub, until
+from support.journey import PATIENCE, requeue, server_gone, start
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 
-pytestmark = pytest.mark.hub
-PATIENCE = 60
 SECRET = secrets.token_hex(16)
 
 SUDOERS = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
@@ -30,7 +29,7 @@ SUDOERS = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
 COMMON = """
 c.Spawner.cmd = [{singleuser!r}]
 c.BatchSpawnerBase.startup_poll_interval = 0.2
-c.Spawner.poll_interval = 2
+c.Spawner.poll_interval = 1
 c.Spawner.environment = {{"UNISPAWNER_TEST": {secret!r}}}
 c.JupyterHub.init_spawners_timeout = 1
 import os
@@ -100,15 +99,11 @@ async def alice(hub: RunningHub) -> HubClient:
     return await hub.client("alice")
 
 
-async def start(client: HubClient, server_name: str = "") -> None:
-    await client.start(server_name)
-    await client.wait_ready(server_name, timeout=PATIENCE)
-
-
 def private_folder(state: dict[str, Any]) -> Path:
     return Path("/home/alice/.unispawner/legacy/jobs", state["unispawner"]["mark"])
 
 
+@pytest.mark.hub
 async def test_a_kernel(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """A kernel answers on another host as its user. The state has batchspawner's entries and ours,
     no other user sees a secret, and a stop ends the job and removes the private files."""
@@ -152,11 +147,7 @@ async def test_cancelled_at_the_command_line(
     await start(alice, "cancelled")
     state = await hub.state("alice", "cancelled")
     cluster.cancel(state["job_id"], "alice")
-
-    async def gone() -> bool:
-        return "cancelled" not in await alice.servers()
-
-    await until(gone, "the Hub knows that the server is gone", 30)
+    await server_gone(alice, "cancelled", 30)
     await until(lambda: not private_folder(state).exists(), "its private files are gone")
 
 
@@ -165,6 +156,7 @@ ON_SLURM = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.hub
 @ON_SLURM
 async def test_batchspawners_own_wrapper(
     hub: RunningHub, cluster: Cluster, alice: HubClient
@@ -179,38 +171,35 @@ async def test_batchspawners_own_wrapper(
     await alice.stop("wrapper")
 
 
+@pytest.mark.hub
 @ON_SLURM
 async def test_a_running_server_outlives_the_hub(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
     """After a SIGKILL of the Hub a running server is there as before and can be stopped; so is a
     server whose state batchspawner itself has written."""
-    for name, forget in (("ours", False), ("theirs", True)):
-        await start(alice, name)
-        job_id = await hub.job_id("alice", name)
-        hub.kill()
-        if forget:
-            _leave_what_batchspawner_saves(hub)
-        await hub.start()
+    names = ("ours", "theirs")
+    await asyncio.gather(*(start(alice, name) for name in names))
+    jobs = {await hub.job_id("alice", name) for name in names}
+    hub.kill()
+    _leave_what_batchspawner_saves(hub, "theirs")
+    await hub.start()
+    for name in names:
         assert "42" == await alice.run_cell("6*7", name)
         await alice.stop(name)
-        await is_gone(cluster, job_id)
+    await until(lambda: not jobs & cluster.active(), "the jobs are gone")
 
 
-async def is_gone(cluster: Cluster, job_id: str) -> None:
-    await until(lambda: job_id not in cluster.active(), "the job is gone")
-
-
-def _leave_what_batchspawner_saves(hub: RunningHub) -> None:
+def _leave_what_batchspawner_saves(hub: RunningHub, name: str) -> None:
     with sqlite3.connect(hub.folder / "hub.sqlite") as database:
-        for number, text in database.execute("select id, state from spawners").fetchall():
-            state = {k: v for k, v in json.loads(text or "{}").items() if k != "unispawner"}
-            database.execute(
-                "update spawners set state = ? where id = ?", (json.dumps(state), number)
-            )
+        ((text,),) = database.execute("select state from spawners where name = ?", (name,))
+        state = {key: value for key, value in json.loads(text).items() if key != "unispawner"}
+        values = (json.dumps(state), name)
+        database.execute("update spawners set state = ? where name = ?", values)
     database.close()
 
 
+@pytest.mark.hub
 @ON_SLURM
 async def test_a_queued_start_outlives_the_hub(
     hub: RunningHub, cluster: Cluster, alice: HubClient
@@ -246,24 +235,6 @@ async def test_a_requeued_job_is_followed(
     hub.kill()
     await hub.start()
     assert "42" == await alice.run_cell("6*7", "again")
-    await asyncio.to_thread(run, "scontrol", "requeue", job_id)
-
-    async def route_is_dead() -> bool:
-        return "http://127.0.0.1:1" == (await hub.routes()).get("/user/alice/again")
-
-    await until(route_is_dead, "the route goes nowhere", 30)
-    await until(lambda: cluster.job(job_id)["JobState"] == "PENDING", "the job waits again")
-    steps = ("pgrep", "-f", rf"slurmstepd: \[{job_id}\.")
-    await until(lambda: not run(*steps, check=False), "its first run is over")
-    update = ("scontrol", "update", f"JobId={job_id}", "StartTime=now")
-    await until(lambda: not run(*update, check=False), "the job may start again")
-
-    async def answers() -> bool:
-        try:
-            return "42" == await alice.run_cell("6*7", "again")
-        except (HubClientError, OSError):
-            return False
-
-    await until(answers, "a kernel answers again", PATIENCE, pause=0.5)
+    await requeue(hub, cluster, alice, "again", job_id)
     assert job_id == await hub.job_id("alice", "again")
     await alice.stop("again")

@@ -32,7 +32,7 @@ async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
     if "UNISPAWNER_SLURM_HUB_IP" not in os.environ:
         pytest.skip('this Slurm is not known to be that of ci/slurm: eval "$(ci/slurm/up)"')
     await bring_up("--accounting", "--private-data")
-    running = RunningHub(slurm, config="c.UniSpawner.status_interval = 2\n")
+    running = RunningHub(slurm)
     try:
         await running.start()
         yield running

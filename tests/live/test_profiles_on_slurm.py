@@ -14,13 +14,12 @@ from support.hub import RunningHub, post_form, running_hub, until
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 
-pytestmark = [pytest.mark.slurm, pytest.mark.hub]
+pytestmark = pytest.mark.slurm
 PATIENCE = 60
 CONFIG = """
 c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
 c.JupyterHub.init_spawners_timeout = 1
 c.JupyterHub.load_groups = {"gpu-users": {"users": ["bob"]}}
-c.UniSpawner.status_interval = 2
 c.ProfilesSpawner.profiles = [
     {
         "display_name": "CPU <session>", "slug": "cpu", "config": {"duration": "00:20:00"},
@@ -58,6 +57,7 @@ async def job_of(hub: RunningHub, name: str) -> str:
     return str(await until(find, "a job"))
 
 
+@pytest.mark.hub
 async def test_the_form(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """The job has the choices of the form and the profile's settings, and a kernel answers. What
     another group is offered is not shown."""
@@ -76,6 +76,7 @@ async def test_the_form(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None
     await alice.stop()
 
 
+@pytest.mark.hub
 async def test_what_is_wrong_in_the_form(hub: RunningHub, alice: HubClient) -> None:
     """Errors are shown in the form, and the input is kept."""
     fields = {"profile": "cpu", "cpu--cpu_cores_per_process": "17"}
@@ -85,6 +86,7 @@ async def test_what_is_wrong_in_the_form(hub: RunningHub, alice: HubClient) -> N
     assert "" not in await alice.servers()
 
 
+@pytest.mark.hub
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -114,6 +116,7 @@ async def test_a_member_of_the_group(hub: RunningHub) -> None:
     assert 'value="gpu"' in page
 
 
+@pytest.mark.hub
 async def test_restarts(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """After a SIGKILL of the Hub, a running server and a start that waits in the queue are both
     there."""

@@ -15,7 +15,7 @@ from support.hub import RunningHub, until, why_no_hub
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 
-pytestmark = [pytest.mark.slurm, pytest.mark.hub]
+pytestmark = pytest.mark.slurm
 
 # A scheduler's command that is slow, or fails, while a file of that name lies beside it.
 WRAPPER = """\
@@ -28,7 +28,6 @@ exit $status
 """
 CONFIG = """
 c.JupyterHub.init_spawners_timeout = 1
-c.UniSpawner.status_interval = 2
 c.UniSpawner.scheduler_path = {folder!r}
 """
 HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
@@ -118,6 +117,7 @@ async def events(client: HubClient, enough: str, seconds: float = 30) -> list[di
     return seen
 
 
+@pytest.mark.hub
 async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """A running server outlives the Hub: it has the same job and URL, and a kernel answers."""
     await alice.start()
@@ -135,6 +135,7 @@ async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: 
     assert set() == slurm.active(name=hub.job_name)
 
 
+@pytest.mark.hub
 async def test_queued_start_goes_on(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """A queued start keeps its place: it is pending again with its progress, and the same job is
     served."""
@@ -170,6 +171,7 @@ async def test_job_that_begins_while_the_hub_is_away(
     await alice.stop()
 
 
+@pytest.mark.hub
 async def test_resumed_start_can_be_cancelled(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
@@ -193,6 +195,7 @@ async def test_resumed_start_can_be_cancelled(
     await alice.stop()
 
 
+@pytest.mark.hub
 async def test_queued_job_that_was_cancelled_meanwhile(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
@@ -211,6 +214,7 @@ async def test_queued_job_that_was_cancelled_meanwhile(
     assert {} == await hub.state("alice")
 
 
+@pytest.mark.hub
 async def test_running_server_that_died_meanwhile(
     hub: RunningHub, slurm: Slurm, alice: HubClient
 ) -> None:
@@ -263,7 +267,7 @@ async def test_killed_before_the_submission(
     assert set() == slurm.active(name=hub.job_name)
 
 
-@pytest.mark.parametrize("how", ["killed", "shut down"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("shut down", marks=pytest.mark.hub)])
 async def test_stop_outlasts_a_scheduler_that_is_down(
     hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path, how: str
 ) -> None:
@@ -298,6 +302,7 @@ async def test_stop_outlasts_a_scheduler_that_is_down(
     await until(gone, "the Hub knows")
 
 
+@pytest.mark.hub
 async def test_shutdown_leaves_jobs_alone(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """An ordinary shutdown with cleanup_servers off cancels start() but not the queued job."""
     job_id = await queued(hub, alice)
@@ -312,6 +317,7 @@ async def test_shutdown_leaves_jobs_alone(hub: RunningHub, slurm: Slurm, alice: 
     await alice.stop()
 
 
+@pytest.mark.hub
 async def test_shutdown_that_ends_the_servers(slurm: Slurm) -> None:
     """With cleanup_servers, JupyterHub's default, the Hub ends soon and leaves no job and no file.
     It cancels what is under way; otherwise it would wait for ever."""

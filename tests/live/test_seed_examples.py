@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from support import CHECKOUT, OUTPUTS
 from support.clusters import Cluster
 from support.hub import (
     HUB_ACCOUNT,
@@ -23,7 +24,6 @@ from support.hub import (
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 
-pytestmark = pytest.mark.hub
 HERE = Path(__file__).parent
 PATIENCE = 60
 NODES = "int-torquelab.mesabi.xyz.edu in-torquelab.mesabi.xyz.edu torquelab"
@@ -35,7 +35,7 @@ SITE = """
 import os
 os.environ["PATH"] = {folder!r} + ":" + os.environ["PATH"]
 c.Spawner.cmd = [{singleuser!r}]
-c.Spawner.poll_interval = 2
+c.Spawner.poll_interval = 1
 """
 
 
@@ -81,9 +81,9 @@ def torque() -> Iterator[ScriptedTorque]:
     folder.chmod(0o755)
     (folder / "jobs").mkdir()
     (folder / "jobs").chmod(0o1777)
-    shutil.copy(HERE / "outputs/torque/qstat-x-one-running", folder)
+    shutil.copy(OUTPUTS / "torque/qstat-x-one-running", folder)
     for name in ("qsub", "qstat", "qdel"):
-        shutil.copy(HERE / "torque/commands.py", folder / name)
+        shutil.copy(HERE / "torque_commands.py", folder / name)
         (folder / name).chmod(0o755)
     entry = f"127.0.0.1 {NODES} # unispawner's tests\n"
     _edit_hosts(add=entry)
@@ -103,19 +103,21 @@ def _edit_hosts(add: str = "", remove: str = "") -> None:
         hosts.truncate()
 
 
-@pytest.fixture(scope="module", params=["torque_config.py", "profiles_config.py"])
+@pytest.fixture(scope="module", params=["seed_torque.py", "seed_profiles.py"])
 async def hub(request: pytest.FixtureRequest, torque: ScriptedTorque) -> AsyncIterator[RunningHub]:
     """Give a Hub with each of the two examples."""
     site = SITE.format(
         folder=str(torque.folder_of_commands), singleuser=find_program("jupyterhub-singleuser")
     )
-    example = (HERE / "torque" / request.param).read_text()
+    example = (CHECKOUT / "tests/admin/migrate" / request.param).read_text()
+    assert "batchspawner." in example
+    example = "c = get_config()\n" + example.replace("batchspawner.", "unispawner.")
     async with running_hub(torque, config=example + site, sudoers=SUDOERS) as running:
         yield running
 
 
-FIRST = pytest.mark.parametrize("hub", ["torque_config.py"], indirect=True)
-SECOND = pytest.mark.parametrize("hub", ["profiles_config.py"], indirect=True)
+FIRST = pytest.mark.parametrize("hub", ["seed_torque.py"], indirect=True)
+SECOND = pytest.mark.parametrize("hub", ["seed_profiles.py"], indirect=True)
 
 
 async def _answers(hub: RunningHub, torque: ScriptedTorque, alice: HubClient, name: str) -> str:

@@ -5,6 +5,7 @@ Each test uses its own server names, so that no test meets what another has left
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import secrets
@@ -19,7 +20,7 @@ import pytest
 from support.clusters import Cluster, Slurm
 from support.eyes import assert_hidden, assert_seen_by_alice
 from support.hub import RunningHub, running_hub, until
-from support.journey import PATIENCE, log_of, nothing_left, pending_page, start
+from support.journey import PATIENCE, log_of, nothing_left, pending_page, server_gone, start
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 from unispawner.schedulers.template_dialect import read_dialect
@@ -29,7 +30,6 @@ CONFIG = """\
 c.UniSpawner.scheduler = "template"
 c.UniSpawner.template = {template!r}
 c.UniSpawner.job_name = "jupyter"  # these scripts have a name of their own
-c.UniSpawner.status_interval = 2
 c.Spawner.environment = {{"UNISPAWNER_TEST": "a {secret} with = and \\" in it"}}
 """
 ASKS: dict[str, dict[str, Any]] = {
@@ -73,21 +73,32 @@ async def stops(cluster: Cluster, alice: HubClient, name: str, state: dict[str, 
 
 async def test_a_kernel_answers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """A kernel answers from a job on another host under the user's own account, and the launcher
-    writes to the log. If the job is cancelled at the command line, the Hub notices soon, and
-    nothing is left."""
+    writes to the log. Another user finds the server's secrets neither in listings nor in processes
+    nor in files, although these scripts are read from standard input and their options name
+    variables. If the job is cancelled at the command line, the Hub notices soon, and nothing is
+    left but the log."""
     hub.set("alice", "asks", **ASKS[cluster.name])
     state = await answers(hub, cluster, alice, "asks")
     assert "unispawner: reported" in Path(log_of(state)).read_text()
     if isinstance(cluster, Slurm):
         job = cluster.job(state["job_id"])
         assert ("2", "512M", "00:30:00") == (job["NumCPUs"], job["MinMemoryNode"], job["TimeLimit"])
+    await _bob_finds_no_secret(cluster, alice, state)
+
     cluster.cancel(state["job_id"], "alice")
-
-    async def gone() -> bool:
-        return "asks" not in await alice.servers()
-
-    await until(gone, "the Hub knows that the server is gone", PATIENCE)
+    await server_gone(alice, "asks")
     await nothing_left(cluster, state)
+    assert os.path.exists(log_of(state))
+
+
+async def _bob_finds_no_secret(cluster: Cluster, alice: HubClient, state: dict[str, Any]) -> None:
+    names = "JUPYTERHUB_API_TOKEN", "UNISPAWNER_TEST"
+    code = f"import json, os; print(json.dumps([os.environ[name] for name in {names}]))"
+    token, found = json.loads(await alice.run_cell(code, "asks"))
+    assert f'a {SECRET} with = and " in it' == found
+    await assert_hidden(cluster, state["job_id"], [token, SECRET])
+    environment = f"/home/alice/.unispawner/jobs/{state['mark']}/environment"
+    await assert_seen_by_alice(environment, [token, SECRET])
 
 
 @pytest.mark.parametrize("cluster", [pytest.param("slurm", marks=pytest.mark.slurm)], indirect=True)
@@ -115,24 +126,6 @@ async def test_a_server_that_can_not_be_started(
 
     await until(is_shown, "the page shows the launcher's words", PATIENCE)
     await until(lambda: cluster.active(user="alice") <= before, "alice has no new jobs")
-
-
-async def test_another_user_sees_no_secret(
-    hub: RunningHub, cluster: Cluster, alice: HubClient
-) -> None:
-    """Another user finds the secrets neither in listings nor in processes nor in files, although
-    these scripts are read from standard input and their options name variables. A stop leaves
-    nothing but the log."""
-    await start(alice, "secret")
-    state = await hub.state("alice", "secret")
-    token = await alice.run_cell('import os; print(os.environ["JUPYTERHUB_API_TOKEN"])', "secret")
-    found = await alice.run_cell('import os; print(os.environ["UNISPAWNER_TEST"])', "secret")
-    assert f'a {SECRET} with = and " in it' == found.strip()
-    words = [token.strip(), SECRET]
-    await assert_hidden(cluster, state["job_id"], words)
-    environment = f"/home/alice/.unispawner/jobs/{state['mark']}/environment"
-    await assert_seen_by_alice(environment, words)
-    await stops(cluster, alice, "secret", state)
 
 
 # -- a site's own -------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ for name in ("cmdline", "environ", "comm", "status"):
     for path in glob.glob(f"/proc/[0-9]*/{name}"):
         has(path)
 for folder in sys.argv[2:]:
-    for where, _, names in os.walk(folder):
+    for where, folders, names in os.walk(folder):
+        folders[:] = set(folders) - {"site-packages", "node_modules"}
         for name in names:
             path = os.path.join(where, name)
             if changed(path):

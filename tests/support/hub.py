@@ -1,6 +1,6 @@
 """A real JupyterHub for tests, run by an ordinary service user, with npm's proxy.
 
-    hub = RunningHub(Slurm(), config="c.UniSpawner.status_interval = 2")
+    hub = RunningHub(Slurm(), config="c.Spawner.http_timeout = 60")
     await hub.start()
     alice = await hub.client("alice")
     hub.set("alice", queue_name="long")     # for her next start, as an administrator's hook does
@@ -78,6 +78,7 @@ c.JupyterHub.load_roles = [
 ]
 c.UniSpawner.cmd = [{singleuser!r}]
 c.UniSpawner.job_name = {job_name!r}
+c.UniSpawner.status_interval = 1
 c.UniSpawner.scheduler = {scheduler!r}
 c.UniSpawner.scheduler_path = {scheduler_path!r}
 c.UniSpawner.scheduler_environment = {scheduler_environment!r}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 from typing import Any
 
 import pytest
 
-from support.clusters import Cluster
+from support.clusters import Cluster, Slurm, run
 from support.hub import RunningHub, until
 from unispawner.admin.hub_client import Event, HubClient, HubClientError, StartError
 
@@ -72,3 +73,40 @@ async def nothing_new(hub: RunningHub, cluster: Cluster, user: str, before: set[
     """Wait until no job of the user waits or runs, and only those of `before` have files."""
     await until(lambda: not cluster.active(user=user, name=hub.job_name), f"{user} has no jobs")
     await until(lambda: job_folders(user) <= before, f"{user}'s jobs have no files")
+
+
+async def server_gone(client: HubClient, server_name: str, seconds: float = PATIENCE) -> None:
+    """Wait until the Hub knows that a server is gone."""
+
+    async def gone() -> bool:
+        return server_name not in await client.servers()
+
+    await until(gone, "the Hub knows that the server is gone", seconds)
+
+
+async def requeue(
+    hub: RunningHub, slurm: Slurm, client: HubClient, server_name: str, job_id: str
+) -> None:
+    """Requeue a job, and wait until its route is dead meanwhile and a kernel answers again."""
+    await asyncio.to_thread(run, "scontrol", "requeue", job_id)
+
+    async def route_is_dead() -> bool:
+        path = f"/user/{client.user}/{server_name}"
+        return "http://127.0.0.1:1" == (await hub.routes()).get(path)
+
+    await until(route_is_dead, "the route goes nowhere", 30)
+    await until(lambda: slurm.job(job_id)["JobState"] == "PENDING", "the job waits again")
+    # Slurm lets a requeued job wait for two minutes. The end of its first run must not count as
+    # the end of the second.
+    steps = ("pgrep", "-f", rf"slurmstepd: \[{job_id}\.")
+    await until(lambda: not run(*steps, check=False), "its first run is over")
+    update = ("scontrol", "update", f"JobId={job_id}", "StartTime=now")
+    await until(lambda: not run(*update, check=False), "the job may start again")
+
+    async def answers() -> bool:
+        try:
+            return "42" == await client.run_cell("6*7", server_name)
+        except (HubClientError, OSError):
+            return False
+
+    await until(answers, "a kernel answers again", PATIENCE, pause=0.5)
