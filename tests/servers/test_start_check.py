@@ -11,10 +11,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from traitlets.config import Config
 
 import unispawner
+from unispawner.errors import InvalidJobError
+from unispawner.servers.spawner import UniSpawner
 
 pytestmark = pytest.mark.hub
 
@@ -52,13 +56,13 @@ from unispawner import UniSpawner
 c.JupyterHub.spawner_class = UniSpawner
 """
 
-BY_SUBCLASS = """
+INHERITED = """
 from unispawner import UniSpawner
 class Ours(UniSpawner): pass
 c.JupyterHub.spawner_class = Ours
+c.Ours.scheduler = "slurm"
+c.Ours.duration = "8:00"
 """
-
-INHERITED = BY_SUBCLASS + 'c.Ours.scheduler = "slurm"\nc.Ours.duration = "8:00"\n'
 
 
 class Hub:
@@ -154,35 +158,55 @@ def command(tmp_path: Path) -> Callable[[str, str], str]:
     return write
 
 
-@pytest.mark.parametrize(
-    ("config", "text"),
-    [
-        (WRONG, "memory: The local host does not support this"),
-        (
-            'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.duration = "8:00"\n',
-            "duration: '8:00' is not a length of time",
-        ),
-        (
-            'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.sge_memory_per = "host"\n',
-            "'sge_memory_per' trait of",
-        ),
-        (
-            'c.UniSpawner.scheduler_environment = {"PATH": "/no/such/directory"}\n',
-            "no scheduler's commands were found in /no/such/directory",
-        ),
-    ],
-)
-def test_what_cannot_work_ends_the_start(hub: Hub, config: str, text: str) -> None:
+def test_what_cannot_work_ends_the_start(hub: Hub) -> None:
     """A wrong configuration ends the Hub with status 1 before it serves, and one line of the log
     names the field."""
-    log = hub.refuses(config)
+    log = hub.refuses(WRONG)
     (line,) = [line for line in log.splitlines() if "configuration of unispawner is wrong" in line]
-    assert text in line
+    assert "memory: The local host does not support this" in line
     assert "[C " in line
     assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("config", [BY_CLASS + WRONG, BY_SUBCLASS + WRONG, INHERITED])
+class Ours(UniSpawner):
+    """A site's subclass."""
+
+
+@pytest.mark.parametrize(
+    ("spawner_class", "settings", "text"),
+    [
+        (
+            UniSpawner,
+            {"scheduler": "slurm", "duration": "8:00"},
+            "duration: '8:00' is not a length of time",
+        ),
+        (
+            UniSpawner,
+            {"scheduler": "slurm", "sge_memory_per": "host"},
+            "'sge_memory_per' trait of",
+        ),
+        (
+            UniSpawner,
+            {"scheduler_environment": {"PATH": "/no/such/directory"}},
+            "no scheduler's commands were found in /no/such/directory",
+        ),
+        (
+            Ours,
+            {"scheduler": "local", "resources": {"memory": "1G"}},
+            "memory: The local host does not support this",
+        ),
+    ],
+)
+async def test_what_the_check_refuses(
+    spawner_class: type[UniSpawner], settings: dict[str, Any], text: str
+) -> None:
+    """The check refuses what would fail for every user, with the name of the setting; UniSpawner's
+    settings count for a site's subclass, too."""
+    with pytest.raises(InvalidJobError, match=text):
+        await spawner_class.check_config(Config(UniSpawner=settings))
+
+
+@pytest.mark.parametrize("config", [BY_CLASS + WRONG, INHERITED])
 def test_a_spawner_given_as_a_class(hub: Hub, config: str) -> None:
     """The spawner is checked if it is given as a class, and if it is a site's subclass with
     settings of its own."""
