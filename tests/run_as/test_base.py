@@ -78,7 +78,7 @@ async def test_a_python_without_unispawner(fake_sudo: FakeSudo) -> None:
         "/opt/py/bin/python: Error while finding module specification for 'unispawner.agent' "
         "(ModuleNotFoundError: No module named 'unispawner')"
     )
-    expected = "^agent_python: unispawner is not installed in the environment of /opt/py/bin/python"
+    expected = "^agent_python: ada finds no unispawner in the environment of /opt/py/bin/python"
     with pytest.raises(AgentError, match=expected) as caught:
         await fake_sudo(f'echo "{text}" >&2; exit 1').cancel("17")
     assert text == caught.value.output

@@ -58,9 +58,9 @@ class RunAs(ABC):
         """Return the message of the error for an agent that ended without a valid reply."""
         if b"No module named 'unispawner'" in finished.stderr:
             return (
-                f"agent_python: unispawner is not installed in the environment of "
-                f"{self.agent_python}. Install it there, or set c.UniSpawner.agent_python to the "
-                "Python of the Hub."
+                f"agent_python: {account.name} finds no unispawner in the environment of "
+                f"{self.agent_python}. Install it there and let users read the environment, or set "
+                "c.UniSpawner.agent_python to the Python of the Hub."
             )
         status = finished.exit_status
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
