@@ -475,8 +475,8 @@ def execute(command: "List[str]", environment: "Dict[bytes, bytes]") -> None:
     except OSError as error:
         if error.errno == errno.ENOENT:
             say(
-                f"cannot start {command[0]}: there is no such command on PATH "
-                "(or no such program as its first line names)"
+                f"cannot start {command[0]}: this node has no such command, or not the program "
+                "that its first line names (c.Spawner.cmd)"
             )
             os._exit(127)
         say(f"cannot start {command[0]}: {error.strerror}")
