@@ -13,6 +13,7 @@ from tornado.httpclient import AsyncHTTPClient
 
 from unispawner import TorqueSpawner
 from unispawner.job import JobState
+from unispawner.servers import scheduled_job
 from unispawner.web.failures import SpawnFailure
 from unispawner.web.reports import BODY_LIMIT
 
@@ -318,6 +319,28 @@ async def test_a_port_is_waited_with_once(hub: Hub, server: Server) -> None:
     assert 1 == len(waiting)
     server.runs_on(NODE)
     assert f"http://{NODE}:3049" == await asyncio.wait_for(server.start, PATIENCE)
+
+
+async def test_a_port_that_comes_during_the_check_counts(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a second port comes while the first one is checked, the start returns the second one. It
+    would otherwise wait at an address at which nothing listens."""
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def check_slowly(*_: Any, **__: Any) -> str:
+        begun.set()
+        await gate.wait()
+        await asyncio.sleep(0.1)  # the next check takes time, too
+        return NODE
+
+    monkeypatch.setattr(scheduled_job, "check_address", check_slowly)
+    await server.running()
+    assert 201 == (await hub.post({"port": 3000}, server.token, "batchspawner")).code
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    assert 201 == (await hub.post({"port": 3001}, server.token, "batchspawner")).code
+    gate.set()
+    assert f"http://{NODE}:3001" == await asyncio.wait_for(server.start, PATIENCE)
 
 
 @pytest.mark.parametrize("port", [None, "3000", 1023, 65536, 3000.0, True])

@@ -26,9 +26,11 @@ _PATIENCE = 120.0
 """How long (seconds) a port waits until the scheduler has said where its job runs."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """Where a job says that its server listens.
+
+    It is not frozen: while a report waits, a later one of the same job may replace its port.
 
     Attributes
     ----------
@@ -147,11 +149,13 @@ class PortHandler(_Handler):
         if spawner is None:
             foreign.port = port  # type: ignore[union-attr] # the one is there if the other is not
         else:
-            waiting = spawner in _last_reports
-            _last_reports[spawner] = Report(port, from_here=self._from_here())
-            if not waiting:
+            waiting, here = _waiting.get(spawner), self._from_here()
+            if waiting is not None:
+                waiting.port, waiting.from_here = port, here
+            else:
+                report = _waiting[spawner] = Report(port, from_here=here)
                 name = bookkeeping.log_name(spawner)
-                tasks.start(_take_when_known(spawner), f"port of {name}")
+                tasks.start(_take_when_known(spawner, report), f"port of {name}")
         self.set_status(201)
         self.finish(json.dumps({"message": "BatchSpawner data configured"}))
 
@@ -164,26 +168,26 @@ def _is_foreign(spawner: Any, token: orm.APIToken) -> bool:
     return not hasattr(spawner, "token_id") and bool(token.match(spawner.api_token))
 
 
-_last_reports: WeakKeyDictionary[TakesReports, Report] = WeakKeyDictionary()
-"""For each server, the last report that waits until the scheduler has said where the job runs. Each
-server has a single task that waits, however often its job reports."""
+_waiting: WeakKeyDictionary[TakesReports, Report] = WeakKeyDictionary()
+"""For each server, the report that waits until the scheduler has said where the job runs. Each
+server has a single task that waits, however often its job reports; the last port counts."""
 
 
-async def _take_when_known(spawner: TakesReports) -> None:
+async def _take_when_known(spawner: TakesReports, report: Report) -> None:
     deadline = time.monotonic() + _PATIENCE
     try:
         while True:
-            report = _last_reports[spawner]
+            port = report.port
             try:
                 await spawner.take_report(report)
-                if _last_reports[spawner] == report:
+                if report.port == port:
                     return
             except SchedulerUnavailable:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(1)
     finally:
-        del _last_reports[spawner]
+        del _waiting[spawner]
 
 
 def register() -> None:
