@@ -506,12 +506,11 @@ async def test_in_doubt_a_few_are_asked_for_at_a_time(lab: Lab) -> None:
     jobs = [lab.track(f"user{i}") for i in range(4 * missing.SAMPLE)]
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs))
-    asked_by: list[int] = []
+    queries = lab.monitor.queries
     for _ in range(12):
         await lab.answers()
-        await asyncio.sleep(0)
-        asked_by.append(len(lab.asked_for))
-    assert all(after - before <= missing.SAMPLE for before, after in itertools.pairwise(asked_by))
+        # On a loaded machine there may be several answers between two looks.
+        assert len(lab.asked_for) <= missing.SAMPLE * (lab.monitor.queries - queries)
     await lab.eventually(lambda: len({who for who, _ in lab.asked_for}) == len(jobs))
     turns = [who for who, _ in lab.asked_for[: len(jobs)]]
     assert len(jobs) == len(set(turns)), "each has its turn before one is asked for again"
