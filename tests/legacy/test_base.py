@@ -233,6 +233,21 @@ async def test_a_submit_command_that_fails_silently(new_spawner: Any) -> None:
         await soon(spawner.start())
 
 
+@pytest.mark.parametrize("method", ["get_req_subvars", "_get_batch_script", "submit_batch_script"])
+async def test_an_error_that_a_subclass_has_for_its_users(new_spawner: Any, method: str) -> None:
+    """An HTTPError of the site's own code reaches JupyterHub as it is, as with batchspawner:
+    JupyterHub shows its message, and counts its status."""
+    error = web.HTTPError(403, "You have no allocation.")
+
+    def refuse(self: Dummy, **subvars: Any) -> Any:
+        raise error
+
+    spawner = new_spawner(type("Site", (Dummy,), {method: refuse}))
+    with pytest.raises(web.HTTPError) as raised:
+        await soon(spawner.start())
+    assert error is raised.value
+
+
 async def test_a_job_that_disappears(new_spawner: Any) -> None:
     """If the job ends before its server is ready, the error has batchspawner's words and the last
     output of the query."""

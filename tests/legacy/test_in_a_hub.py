@@ -21,7 +21,10 @@ from unispawner.run_as.client import AgentClient
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
 from unispawner.web.reports import Report
 
-pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+pytestmark = [
+    pytest.mark.hub,
+    pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
+]
 RUNS, PENDING, FAILS = f"echo RUN {HOST}", "echo PEND", "exit 7"
 
 

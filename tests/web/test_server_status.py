@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from traitlets.config import Config
 
 from unispawner.errors import AgentError
 from unispawner.job import JobSpec, JobState, ResourceSpec
+from unispawner.web.server_status import server_status
 from unispawner.web.summary import describe_job
 
 pytestmark = [
@@ -126,6 +128,26 @@ async def test_an_impossible_start_time(hub: Hub, server: Server) -> None:
     found = await status_of(hub, hub.user("ada").new_api_token())
     server.spawner._spawn_pending = False
     assert (NODE, None, None) == tuple(found[name] for name in ("exec_host", "started", "ends"))
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("PD", "queued"), ("R", "starting"), ("", "starting")]
+)
+def test_a_server_of_batchspawners_own_class(status: str, state: str) -> None:
+    """While a site moves, its servers may still be batchspawner's: the job's id is shown, and
+    whether it waits."""
+    spawner: Any = SimpleNamespace(
+        user=SimpleNamespace(name="ada"),
+        name="",
+        active=True,
+        ready=False,
+        pending="spawn",
+        job_id="7",
+        job_status=status,
+        state_ispending=lambda: status == "PD",
+    )
+    found = server_status(spawner)
+    assert ("7", state) == (found.job_id, found.state)
 
 
 async def test_a_scheduler_that_is_down(hub: Hub, server: Server) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from jupyterhub.spawner import Spawner
+from tornado import web
 
 from ..errors import SubmitError
 from ..servers.job_spawner import JobSpawner
@@ -98,8 +99,9 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         self.port = self.traits()["port"].default_value
         if self.server_job.server:
             self.server_job.server.port = self.port
-        incomplete = (AssertionError, NotImplementedError)  # the class is not complete
-        with failures_of_start(self.log, bookkeeping.log_name(self), BatchFailure, incomplete):
+        # Of a class that is not complete, and what a subclass has for JupyterHub to show.
+        unchanged = (AssertionError, NotImplementedError, web.HTTPError)
+        with failures_of_start(self.log, bookkeeping.log_name(self), BatchFailure, unchanged):
             return await self._start(self.server_job)
 
     async def _start(self, job: BatchJob) -> tuple[str, int]:
@@ -111,7 +113,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
                 output = self._output_without_id
                 raise SubmitError(words.legacy_no_job_id(cls, self.batch_submit_cmd, output))
             return await job.wait_host(), self.port
-        except NotImplementedError:
+        except (NotImplementedError, web.HTTPError):
             raise
         except RuntimeError as error:  # run_command's: the scheduler's own words
             silent = f"c.{cls}.batch_submit_cmd: {self.batch_submit_cmd!r} failed without a message"

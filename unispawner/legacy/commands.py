@@ -14,6 +14,7 @@ from typing import Any
 
 from jupyterhub.spawner import set_user_setuid
 from jupyterhub.utils import maybe_future
+from tornado import web
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..script.filling import format_template
@@ -255,6 +256,8 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
     async def _make_script(self, subvars: Mapping[str, Any]) -> str:
         try:
             return await self._get_batch_script(**subvars)
+        except web.HTTPError:  # a subclass's own words for the user
+            raise
         except Exception as error:  # the template's, or of a subclass's own code
             raise cannot_fill(self, "batch_script", error) from error
 

@@ -152,10 +152,9 @@ def server_status(spawner: Any) -> ServerStatus:
         error = bookkeeping.failure(outer)
         message = getattr(error, "jupyterhub_message", str(error)) if error else ""
         return ServerStatus(state="failed" if error else "stopped", message=message, **common)
-    job: HasFacts | None = getattr(bookkeeping.inner(spawner), "server_job", None)
-    if job is None:  # another class of spawner
-        return ServerStatus(state=_state(outer, JobState.RUNNING), **common)
-    facts = job.facts()
+    inner = bookkeeping.inner(spawner)
+    job: HasFacts | None = getattr(inner, "server_job", None)
+    facts = _other_facts(inner) if job is None else job.facts()
     info = facts.info or JobInfo("", JobState.UNKNOWN)
     runs = info.state is JobState.RUNNING
     return ServerStatus(
@@ -176,6 +175,17 @@ def server_status(spawner: Any) -> ServerStatus:
         heard=facts.heard,
         **common,
     )
+
+
+def _other_facts(spawner: Any) -> JobFacts:
+    """Return what is known of a server of another class.
+
+    batchspawner's own classes, which a site may still use beside ours, have a job's id and what the
+    last query printed.
+    """
+    waits = getattr(spawner, "job_status", "") and spawner.state_ispending()
+    info = JobInfo("", JobState.QUEUED if waits else JobState.RUNNING)
+    return JobFacts(job_id=str(getattr(spawner, "job_id", "")), info=info)
 
 
 def _state(outer: Any, state: JobState | None) -> str:
