@@ -9,7 +9,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 FOLDERS = ("unispawner", "tests", "ci", "psij-descriptors")
-AS_SITES_HAVE_THEM = re.compile(r"(^seed_\w+|_config)\.py$")
+AS_SITES_HAVE_THEM = re.compile(r"((^|/)seed_\w+|_config|/live/sites/\w+)\.py$")
 """Configurations and subclasses of sites, which no linter reads."""
 PYTHON = re.compile(r"#!.*python")
 
@@ -26,7 +26,7 @@ def files() -> Iterator[Path]:
         for path in sorted((TOP / folder).rglob("*")):
             if path.suffix not in (".py", "") or not path.is_file():
                 continue
-            if AS_SITES_HAVE_THEM.search(path.name) or "outputs" in path.parts:
+            if AS_SITES_HAVE_THEM.search(path.as_posix()) or "outputs" in path.parts:
                 continue
             if path.suffix == ".py" or PYTHON.match(path.read_text(encoding="utf-8")):
                 yield path

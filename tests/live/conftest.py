@@ -9,6 +9,7 @@ from support.agent import Agent, agent_of_a_user
 from support.browser import find_browser, why_no_browser
 from support.clusters import CLUSTERS, Cluster, Slurm, cluster_of, why_not
 from support.hub import RunningHub, running_hub
+from support.sites import STARTED
 
 from unispawner.schedulers import NAMES
 
@@ -18,6 +19,8 @@ EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name i
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name in NAMES:
         terminalreporter.write_line(f"scheduler {name}: {live_or_saved(name)}")
+    for where, names in STARTED.items():
+        terminalreporter.write_line(f"sites, {where}: {len(names)} started: {', '.join(names)}")
     terminalreporter.write_line(f"browser: {why_no_browser() or find_browser()}")
 
 

@@ -24,6 +24,7 @@ What tests of tests/live use:
 ================  ==============================================================================
 ``clusters``      the real schedulers of ci/
 ``hub``           a real JupyterHub as a service, with its proxy, on a real scheduler
+``sites``         the configurations of tests/live/sites
 ``journey``       what a user does with a server, and what must not be left of it
 ``eyes``          what one user can see of another one's job
 ``browser``       Chromium

@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -111,11 +111,14 @@ async def until(find: Callable[[], Any], what: str, seconds: float = 20, pause: 
         await asyncio.sleep(pause)
 
 
-async def post_form(client: HubClient, path: str, fields: dict[str, str]) -> Any:
-    """Send a page's form as a browser does; return the answer, without following redirections."""
+async def post_form(client: HubClient, path: str, fields: Mapping[str, str | Sequence[str]]) -> Any:
+    """Send a page's form as a browser does; return the answer, without following redirections.
+
+    A field may have several values, as a ``<select multiple>`` has.
+    """
     await client.request("GET", path)
     xsrf = client._cookies.get("_xsrf", urlsplit(client.url("hub/")).path)
-    body = urlencode({**fields, "_xsrf": xsrf})
+    body = urlencode({**fields, "_xsrf": xsrf}, doseq=True)
     return await client.request("POST", path, body=body, follow=False)
 
 

@@ -1,0 +1,123 @@
+"""Sites' configurations for batchspawner, on unispawner's classes of the same names and migrated.
+
+A file in tests/live/sites/ is all that a further site needs.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.clusters import VARIABLES, Cluster, Slurm, cluster_of
+from support.folders import readable_folder
+from support.hub import HUB_ACCOUNT, USER_GROUP, post_form, running_hub, until
+from support.journey import PATIENCE
+from support.sites import FOLDER, STARTED, Site, change_the_word, make_programs, read_site
+
+from unispawner.admin.hub_client import HubClient
+
+SITES = [read_site(path) for path in sorted(FOLDER.glob("*.py"))]
+EACH_SITE = pytest.mark.parametrize(
+    "site",
+    [
+        pytest.param(site, marks=getattr(pytest.mark, site.scheduler), id=site.name)
+        for site in SITES
+    ],
+)
+
+AS_USERS = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
+"""What batchspawner's sites have in sudoers, who let the Hub run their commands with `sudo -E`."""
+
+OF_THE_TEST = """
+import os
+os.environ.update({environment!r})
+c.Spawner.cmd = c.UniSpawner.cmd = ["{programs}/jupyterhub-singleuser"]
+c.Spawner.poll_interval = 1
+c.BatchSpawnerBase.startup_poll_interval = 0.2
+"""
+RUN_MIGRATE = "import sys; from unispawner.admin.cli import main; sys.exit(main())"
+ALL_VARIABLES = "import os; print(dict(os.environ))"
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Path]:
+    """Give a folder with the programs that a site's script may name, and no others."""
+    with readable_folder() as folder:
+        make_programs(folder / "bin")
+        yield folder / "bin"
+
+
+async def run_site(
+    site: Site, config: str, programs: Path, where: str, sudoers: str = AS_USERS
+) -> None:
+    """Start a server as the site's people do, and check all that the site's file says of it."""
+    cluster = cluster_of(site.scheduler)
+    variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    before = cluster.active(user="alice")
+    first = OF_THE_TEST.format(environment=variables, programs=programs)
+    try:
+        async with running_hub(cluster, config=first + config, sudoers=sudoers) as hub:
+            alice = await hub.client("alice")
+            await start(alice, site)
+            job_id = await hub.job_id("alice")
+            variables = ast.literal_eval(await alice.run_cell(ALL_VARIABLES))
+            found = {name: variables.get(name) for name in site.environment}
+            assert site.environment == found
+            check_job(cluster, job_id.partition(" ")[0], site)
+            await alice.stop()
+            await until(lambda: cluster.active(user="alice") <= before, "no job is left")
+    finally:
+        for left in cluster.active(user="alice") - before:
+            cluster.cancel(left, "alice")
+    STARTED.setdefault(where, []).append(site.name)
+
+
+async def start(alice: HubClient, site: Site) -> None:
+    """Start a server with the form if there is one, else by the API; wait until it is ready."""
+    if site.form is None:
+        await alice.start()
+    else:
+        answer = await post_form(alice, f"hub/spawn/{alice.user}", site.form)
+        assert 302 == answer.code, re.findall(r"(?s)Error:[^<]*", answer.body.decode())
+    await alice.wait_ready(timeout=PATIENCE)
+
+
+def check_job(cluster: Cluster, job_id: str, site: Site) -> None:
+    """Check what the scheduler shows of the job, and what the job has printed."""
+    if not site.job and not site.log:
+        return
+    assert isinstance(cluster, Slurm), f"{cluster.name}: only Slurm's jobs can be checked"
+    job = cluster.job(job_id)
+    assert site.job == {name: job.get(name) for name in site.job}
+    if site.log:
+        assert re.search(site.log, Path(job["StdOut"]).read_text())
+
+
+@EACH_SITE
+async def test_the_changed_word(site: Site, programs: Path) -> None:
+    """A site that changes only `batchspawner` to `unispawner` gets the same server as before."""
+    await run_site(
+        site, change_the_word(site.with_programs(programs)), programs, "the word changed"
+    )
+
+
+@EACH_SITE
+async def test_migrated(site: Site, programs: Path) -> None:
+    """What `unispawner migrate` writes starts the same server: on UniSpawner, or on the old class
+    where UniSpawner can't replace what the site has."""
+    with readable_folder() as folder:
+        old, new = folder / "old.py", folder / "new.py"
+        old.write_text(site.with_programs(programs))
+        command = [sys.executable, "-c", RUN_MIGRATE, "migrate", "-o", str(new), str(old)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert 0 == done.returncode, done.stdout + done.stderr
+        config = new.read_text()
+    translated = '\nc.JupyterHub.spawner_class = "unispawner"\n' in config
+    where = "migrated to UniSpawner" if translated else "migrated, on the old class"
+    await run_site(site, config, programs, where, "" if translated else AS_USERS)
