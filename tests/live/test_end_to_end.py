@@ -13,7 +13,9 @@ import os
 import pwd
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,8 +49,8 @@ print(json.dumps([socket.gethostname(), os.getuid(), os.environ.get(%r)]))
 
 @pytest.fixture(scope="module")
 async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
-    """Give a Hub on each scheduler in turn."""
-    async with running_hub(cluster) as running:
+    """Give a Hub on each scheduler in turn, whose time zone is not the scheduler's."""
+    async with running_hub(cluster, prefix=["env", "TZ=Asia/Tokyo"]) as running:
         yield running
 
 
@@ -90,6 +92,24 @@ async def test_two_users_at_once(
         await nothing_left(cluster, state)
         assert os.path.exists(log_of(state))
     assert {"/"} == set(await hub.routes())
+
+
+async def test_the_time_that_is_left(hub: RunningHub, alice: HubClient) -> None:
+    """A Hub in another time zone than the scheduler knows when a job began and how long it has."""
+    hub.set("alice", "clock", duration="0:30:00")
+    before = time.time()
+    await start(alice, "clock")
+
+    async def with_times() -> dict[str, Any] | None:
+        status: dict[str, Any] = await hub.api("GET", "unispawner/servers/alice/clock")
+        return status if status["started"] and status["ends"] else None
+
+    status = await until(with_times, "the scheduler says when the job began and ends")
+    began = datetime.fromisoformat(status["started"].replace("Z", "+00:00")).timestamp()
+    assert before - 2 <= began <= time.time() + 2
+    assert 25 * 60 < status["time_left"] <= 31 * 60
+    assert status["ending_soon"] is False
+    await alice.stop("clock")
 
 
 async def _bob_is_kept_out(alice: HubClient, bob: HubClient, state: dict[str, Any]) -> None:

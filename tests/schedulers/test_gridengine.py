@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def job(word: str, number: int = 1, host: str = "node1") -> str:
 
 
 def epoch(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
 
 
 def hold(question: Dialogue[T], *answers: Reply | str | UniSpawnerError) -> tuple[T, list[str]]:

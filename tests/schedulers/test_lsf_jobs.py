@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import support
@@ -28,7 +28,14 @@ QUERY = tuple(LSF.status_command())
 WIDE = tuple(LSF.wide_status_command())
 MARK = "0123456789abcdef"
 HEADING = "JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME"
-NOW = datetime(2026, 11, 24, 12, 0).timestamp()
+
+
+def utc(*parts: int) -> datetime:
+    """Return a moment of UTC, in which bjobs prints times: see QUERY_ENVIRONMENT."""
+    return datetime(*parts, tzinfo=timezone.utc)  # type: ignore[misc,arg-type] # so many parts
+
+
+NOW = utc(2026, 11, 24, 12, 0).timestamp()
 
 
 def saved(name: str) -> Reply:
@@ -80,7 +87,7 @@ def test_the_query_by_ids() -> None:
 
 def test_a_job_that_runs() -> None:
     """A running job has host, start and expected end. bjobs(1) -WF: the flag L is the run limit."""
-    start = datetime.now() - timedelta(minutes=90)
+    start = datetime.now(timezone.utc) - timedelta(minutes=90)
     end = start + timedelta(hours=8)
     info = one(
         STAT="RUN",
@@ -103,7 +110,7 @@ def test_a_job_that_runs() -> None:
 
 def test_a_job_that_waits() -> None:
     """A waiting job has reason, estimated start and position, but no host and no end."""
-    start = (datetime.now() + timedelta(days=40)).replace(second=0, microsecond=0)
+    start = (datetime.now(timezone.utc) + timedelta(days=40)).replace(second=0, microsecond=0)
     info = one(
         PEND_REASON="Job slot limit reached: 3 hosts;",
         ESTIMATED_START_TIME=start.strftime("%b %d %H:%M"),
@@ -314,15 +321,15 @@ def test_a_cluster_that_is_down_is_no_answer(stderr: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Nov 24 11:59", datetime(2026, 11, 24, 11, 59)),
-        ("Nov  4 01:02", datetime(2026, 11, 4, 1, 2)),
-        ("Dec 31 23:59", datetime(2026, 12, 31, 23, 59)),
-        ("Jan  2 08:00", datetime(2027, 1, 2, 8, 0)),
-        ("Jun  1 08:00", datetime(2026, 6, 1, 8, 0)),
-        ("Nov 24 11:59:07", datetime(2026, 11, 24, 11, 59, 7)),
-        ("Nov 24 11:59 2025", datetime(2025, 11, 24, 11, 59)),
-        ("Nov 24 11:59:07 2025 L", datetime(2025, 11, 24, 11, 59, 7)),
-        ("Nov 24 11:59 E", datetime(2026, 11, 24, 11, 59)),
+        ("Nov 24 11:59", utc(2026, 11, 24, 11, 59)),
+        ("Nov  4 01:02", utc(2026, 11, 4, 1, 2)),
+        ("Dec 31 23:59", utc(2026, 12, 31, 23, 59)),
+        ("Jan  2 08:00", utc(2027, 1, 2, 8, 0)),
+        ("Jun  1 08:00", utc(2026, 6, 1, 8, 0)),
+        ("Nov 24 11:59:07", utc(2026, 11, 24, 11, 59, 7)),
+        ("Nov 24 11:59 2025", utc(2025, 11, 24, 11, 59)),
+        ("Nov 24 11:59:07 2025 L", utc(2025, 11, 24, 11, 59, 7)),
+        ("Nov 24 11:59 E", utc(2026, 11, 24, 11, 59)),
     ],
 )
 def test_times_without_a_year(text: str, expected: datetime) -> None:
@@ -332,15 +339,15 @@ def test_times_without_a_year(text: str, expected: datetime) -> None:
 
 def test_new_year() -> None:
     """A December seen in January is of last year."""
-    now = datetime(2027, 1, 1, 0, 30).timestamp()
-    assert datetime(2026, 12, 31, 23, 0).timestamp() == read_time("Dec 31 23:00", now)[0]
-    assert datetime(2027, 1, 1, 8, 0).timestamp() == read_time("Jan  1 08:00", now)[0]
+    now = utc(2027, 1, 1, 0, 30).timestamp()
+    assert utc(2026, 12, 31, 23, 0).timestamp() == read_time("Dec 31 23:00", now)[0]
+    assert utc(2027, 1, 1, 8, 0).timestamp() == read_time("Jan  1 08:00", now)[0]
 
 
 def test_a_leap_day() -> None:
     """February 29 is in the nearest leap year, or is left out."""
-    now = datetime(2028, 2, 28, 12, 0).timestamp()
-    assert datetime(2028, 2, 29, 8, 0).timestamp() == read_time("Feb 29 08:00", now)[0]
+    now = utc(2028, 2, 28, 12, 0).timestamp()
+    assert utc(2028, 2, 29, 8, 0).timestamp() == read_time("Feb 29 08:00", now)[0]
     assert (None, "") == read_time("Feb 29 08:00", NOW)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -104,7 +104,7 @@ def one(state: str, **attributes: Any) -> JobInfo:
 
 
 def epoch(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
 
 
 # -- the script ---------------------------------------------------------------------------------

@@ -227,6 +227,12 @@ def test_a_waiting_job() -> None:
     )
 
 
+def test_times_are_seconds_since_the_epoch() -> None:
+    """With SLURM_TIME_FORMAT, squeue prints seconds since the epoch (saved with %s, 22.05)."""
+    info = one("7|alice|RUNNING|None|node1|debug|1|1795741018|1795742818")
+    assert (1795741018.0, 1795742818.0) == (info.start_time, info.estimated_end)
+
+
 @pytest.mark.parametrize("text", ["N/A", "Unknown", "", "NONE", "0001-01-01T00:00:00", "9999-99"])
 def test_a_time_that_cannot_be_read(text: str) -> None:
     """A start that is not estimated is None, and never an error."""

@@ -12,7 +12,7 @@ import pytest
 
 from unispawner.agent import commands
 from unispawner.errors import AgentError, InvalidJobError, SchedulerUnavailable, UniSpawnerError
-from unispawner.schedulers.base import Dialogue, Reply
+from unispawner.schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply
 from unispawner.submit_host import dialogue
 from unispawner.submit_host.host import SubmitHost
 
@@ -150,7 +150,7 @@ def test_a_command_that_hangs(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> No
     """Each command has its own time limit."""
     monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.3)
     run = commands.run
-    monkeypatch.setattr(commands, "run", lambda command: run(command, timeout=0.3))
+    monkeypatch.setattr(commands, "run", lambda command, **more: run(command, **more, timeout=0.3))
 
     def question() -> Dialogue[str]:
         try:
@@ -183,7 +183,20 @@ async def test_the_hubs_commands_have_the_given_environment_only() -> None:
     def question() -> Dialogue[str]:
         return (yield ["/usr/bin/env"]).stdout
 
-    assert "A=1\n" == await dialogue.hold_dialogue(question(), SubmitHost(), {"A": "1"})
+    printed = await dialogue.hold_dialogue(question(), SubmitHost(), {"A": "1"})
+    expected = {"A": "1", **QUERY_ENVIRONMENT}
+    assert expected == dict(line.split("=", 1) for line in printed.splitlines())
+
+
+def test_times_are_printed_in_utc(hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands print times in UTC on both sides, whatever zone the site or its Hub has."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setitem(BIN, "TZ", "America/New_York")
+
+    def question() -> Dialogue[str]:
+        return (yield ["date", "-d", "@1795741018", "+%FT%T"]).stdout.strip()
+
+    assert "2026-11-27T00:56:58" == hold(question())
 
 
 def test_the_agents_commands_are_on_its_path(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
-from ..schedulers.base import Dialogue, Reply, advance
+from ..schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply, advance
 from .login import login_umask
 
 T = TypeVar("T")
@@ -80,6 +80,6 @@ def hold_dialogue(dialogue: Dialogue[T]) -> T:
             result: T = stop.value
             return result
         try:
-            reply = run(command)
+            reply = run(command, environment=QUERY_ENVIRONMENT)
         except UniSpawnerError as error:
             reply = error

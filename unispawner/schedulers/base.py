@@ -37,6 +37,15 @@ decides where and how the commands run. A command that can't be run, or does not
 a UniSpawnerError at the ``yield``; a dialogue that catches it goes on without that command.
 """
 
+QUERY_ENVIRONMENT: Mapping[str, str] = {"TZ": "UTC0", "SLURM_TIME_FORMAT": "%s"}
+"""Variables of every command of a dialogue, whatever the site sets.
+
+Schedulers' commands print local times. With these variables an answer never depends on the time
+zone of the Hub, of a user or of the host, and no hour comes twice when daylight saving ends. Slurm
+prints seconds since the epoch (squeue(1), SLURM_TIME_FORMAT). Submissions do not have them: a job
+would inherit them.
+"""
+
 
 @dataclass(frozen=True)
 class Reply:

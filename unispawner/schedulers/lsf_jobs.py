@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from ..job import MARK, JobInfo, JobState
@@ -152,7 +152,7 @@ def read_long_marks(text: str) -> dict[str, str]:
 
 
 def read_time(text: str, now: float) -> tuple[float | None, str]:
-    """Return the seconds since the epoch, and the flag, of ``Nov 22 19:32 L``.
+    """Return the seconds since the epoch, and the flag, of ``Nov 22 19:32 L``, in UTC.
 
     LSF usually leaves out the year: it is the year that is nearest to ``now``. The flag ``L`` says
     that the time comes from the run limit, ``E`` from an estimate, and ``X`` that it has passed
@@ -161,15 +161,16 @@ def read_time(text: str, now: float) -> tuple[float | None, str]:
     match = _TIME.fullmatch(text)
     if match is None:
         return None, ""
-    around = datetime.fromtimestamp(now)
+    around = datetime.fromtimestamp(now, timezone.utc)
     years = [int(match["year"])] if match["year"] else [around.year + step for step in (-1, 0, 1)]
     times = []
     for year in years:
         moment = f"{year} {match['day']}{match['seconds'] or ':00'}"
         try:
-            times.append(datetime.strptime(moment, "%Y %b %d %H:%M:%S"))
+            time_of_year = datetime.strptime(moment, "%Y %b %d %H:%M:%S")
         except ValueError:  # February 29 does not exist in that year
             continue
+        times.append(time_of_year.replace(tzinfo=timezone.utc))
     best = min(times, key=lambda one: abs(one - around), default=None)
     if best is None:
         return None, ""

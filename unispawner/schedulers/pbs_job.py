@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from ..job import MARK_VARIABLE, JobInfo, JobState, is_mark
 from ..units import MEMORY_UNITS
@@ -100,7 +100,10 @@ def rank(job_id: str, row: Row) -> tuple[str, tuple[float, ...]]:
 
 
 def read_time(text: str) -> float | None:
-    """Return seconds since the epoch of ``Sun Nov 22 19:32:18 2026`` (ctime(3)) or of a number."""
+    """Return seconds since the epoch of ``Sun Nov 22 19:32:18 2026`` (ctime(3)) or of a number.
+
+    qstat itself writes the text, in UTC: see :data:`.base.QUERY_ENVIRONMENT`.
+    """
     if re.fullmatch(r"\d{9,11}", text, re.ASCII):
         return float(text)
     match = re.fullmatch(
@@ -110,7 +113,9 @@ def read_time(text: str) -> float | None:
         return None
     day, hour, minute, second, year = (int(part) for part in match.groups()[1:])
     try:
-        moment = datetime(year, _MONTHS.index(match[1]) + 1, day, hour, minute, second)
+        moment = datetime(
+            year, _MONTHS.index(match[1]) + 1, day, hour, minute, second, tzinfo=timezone.utc
+        )
     except ValueError:
         return None
     return moment.timestamp()

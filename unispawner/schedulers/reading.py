@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TypeVar
 
 from ..job import JobInfo, JobState
@@ -25,9 +25,12 @@ def keep_unique(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
 
 
 def read_iso_time(text: str) -> float | None:
-    """Return the seconds since the epoch of a local time like ``2026-11-24T12:00:00``, or None."""
+    """Return the seconds since the epoch of a time like ``2026-11-24T12:00:00``, or None.
+
+    It is UTC, in which commands print times: see :data:`.base.QUERY_ENVIRONMENT`.
+    """
     try:
-        return datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
     except ValueError:
         return None
 

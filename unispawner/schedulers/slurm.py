@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from ..job import Attribute, JobInfo, JobSpec, JobState
@@ -12,7 +13,7 @@ from ..units import divide_up, format_duration
 from . import slurm_inventory
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally
 from .inventory import Inventory
-from .reading import number_waiting, read_iso_time
+from .reading import number_waiting
 
 # A user can write none of these fields, unlike names, comments and work directories.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
@@ -205,13 +206,27 @@ class Slurm(Scheduler):
             # A cancelled job keeps the reason for which it waited.
             message="" if state is JobState.CANCELED else _explain(reason),
             exec_host="" if waits or host == "n/a" else host,
-            estimated_start=read_iso_time(start) if waits else None,
-            start_time=None if waits or state.final else read_iso_time(start),
-            estimated_end=None if waits or state.final else read_iso_time(end),
+            estimated_start=read_time(start) if waits else None,
+            start_time=None if waits or state.final else read_time(start),
+            estimated_end=None if waits or state.final else read_time(end),
             native_state=word,
             ending=word == "COMPLETING",
             stuck=state is JobState.HELD and reason in _GIVEN_UP,
         )
+
+
+def read_time(text: str) -> float | None:
+    """Return a moment in seconds since the epoch, as squeue prints it here; None if it has none.
+
+    A site's own squeue may run the real one where our variables don't reach it, through ssh for
+    example. It then prints a local time, and the zone is most likely the Hub's own.
+    """
+    if re.fullmatch(r"\d{1,11}", text, re.ASCII):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _explain(reason: str) -> str:

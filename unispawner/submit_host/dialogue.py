@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from ..errors import UniSpawnerError
-from ..schedulers.base import Dialogue, Reply, advance
+from ..schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply, advance
 from .host import SubmitHost
 
 T = TypeVar("T")
@@ -22,6 +22,11 @@ async def hold_dialogue(
     dialogue: Dialogue[T], host: SubmitHost, environment: Mapping[str, str]
 ) -> T:
     """Run the commands that a dialogue yields, and return its result.
+
+    Parameters
+    ----------
+    environment
+        The commands' environment, to which the variables of ``QUERY_ENVIRONMENT`` are added.
 
     Raises
     ------
@@ -44,7 +49,7 @@ async def hold_dialogue(
 async def _run(command: list[str], host: SubmitHost, environment: Mapping[str, str]) -> Reply:
     done = await host.run(
         command,
-        environment=environment,
+        environment={**environment, **QUERY_ENVIRONMENT},
         timeout=QUERY_TIMEOUT,
         output_limit=QUERY_LIMIT,
         urgent=True,
