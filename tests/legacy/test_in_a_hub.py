@@ -55,7 +55,7 @@ async def spawner(
     async def client(self: job_module.BatchJob) -> AgentClient:
         return fake_client(scheduler, self.state.account, side)
 
-    async def check_exec_host(host: str, *, here: bool) -> str:
+    async def check_exec_host(host: str, *, here: bool, asker: str) -> str:
         return NODE
 
     monkeypatch.setattr(job_module.BatchJob, "client", client)

@@ -13,7 +13,7 @@ from support.jobs import MARK, full_job
 from unispawner.errors import CancelError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import get_scheduler
-from unispawner.schedulers.base import Meaning, Reply
+from unispawner.schedulers.base import Meaning, Reply, advance
 from unispawner.schedulers.slurm import REASONS, Slurm
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
@@ -411,3 +411,19 @@ def test_the_scheduler_is_the_one_of_its_name() -> None:
     assert isinstance(SLURM, Slurm)
     assert ("sbatch", "squeue", "scancel") == SLURM.commands
     assert "|" in shlex.join(QUERY)
+
+
+def test_the_address_of_a_node() -> None:
+    """NodeAddr is a node's address; it is asked for by a name that can be no option."""
+    reply = read_saved_reply(OUTPUTS / "scontrol-show-node-name")
+    dialogue = Slurm().find_address("node3")
+    assert list(reply.command) == next(dialogue)
+    with pytest.raises(StopIteration) as ended:
+        dialogue.send(reply)
+    assert "10.77.0.13" == ended.value.value
+    for host, answer in (("node3", Reply((), 1, "", "Node node3 not found")), ("-x", None)):
+        dialogue = Slurm().find_address(host)
+        with pytest.raises(StopIteration) as ended:
+            advance(dialogue, None)
+            advance(dialogue, answer)
+        assert "" == ended.value.value

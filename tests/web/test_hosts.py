@@ -2,6 +2,7 @@
 server."""
 
 import socket
+import threading
 import time
 
 import psutil
@@ -185,6 +186,37 @@ async def test_a_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "RESOLVE_TIMEOUT", 0.05)
     with pytest.raises(SchedulerUnavailable, match="could not be resolved within 0.05 s"):
         await check_host("node1", "node1", loopback=False)
+
+
+async def test_dead_names_of_one_user_delay_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a name that a user has made up is resolved, another name of the same user is not, so
+    that a user can't take all threads; other users' names are resolved at once."""
+    release = threading.Event()
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
+        asked.append(host)
+        if host.startswith("dead"):
+            release.wait(30)
+        return [(0, 0, 0, "", (NODE, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(hosts, "RESOLVE_TIMEOUT", 0.05)
+    try:
+        for number in range(50):
+            with pytest.raises(SchedulerUnavailable, match="could not be resolved"):
+                await check_host(f"dead{number}", NODE, loopback=False, asker="eve")
+        monkeypatch.setattr(hosts, "RESOLVE_TIMEOUT", 30.0)
+        assert NODE == await check_host("node1", NODE, loopback=False, asker="alice")
+    finally:
+        release.set()
+    assert ["dead0", "node1"] == asked
+
+
+async def test_an_address_takes_no_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address is checked without the name service."""
+    _resolve(monkeypatch, {})
+    assert NODE == await check_host(NODE, NODE, loopback=False)
 
 
 async def test_local_jobs_are_on_the_hubs_own_host() -> None:

@@ -13,7 +13,9 @@ from tornado.httpclient import AsyncHTTPClient
 
 from unispawner import TorqueSpawner
 from unispawner.job import JobState
+from unispawner.schedulers.base import Dialogue
 from unispawner.servers import scheduled_job
+from unispawner.testing import FakeScheduler
 from unispawner.web.failures import SpawnFailure
 from unispawner.web.reports import BODY_LIMIT
 
@@ -70,6 +72,66 @@ async def test_the_schedulers_name_is_mapped(hub: Hub, server: Server) -> None:
     assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
     assert (NODE, 2000) == server.where
     server.spawner.host_map = {}
+
+
+async def test_the_reported_name_is_mapped(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """host_map alone is enough where the Hub can't resolve the nodes' names: the name that the
+    server reports goes through it as well, whether it is the scheduler's name, the full name or
+    another."""
+    monkeypatch.setattr(server.spawner, "host_map", {r"node(\d+)": NODE, "c17.example": NODE})
+    await server.running("node17")
+    for number, name in enumerate(("node17", "node17.example", "c17.example", NODE)):
+        response = await hub.post({"host": name, "port": 2000 + number}, server.token)
+        assert (200, (NODE, 2000 + number)) == (response.code, server.where)
+    response = await hub.post({"host": "c18.invalid", "port": 2000}, server.token)
+    assert 503 == response.code
+
+
+async def test_the_schedulers_address_of_a_node_is_the_fallback(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the Hub can't resolve the scheduler's name of a node, the scheduler's own address of it
+    counts, but not against host_map."""
+    monkeypatch.setattr(FakeScheduler, "find_address", _find_address)
+    await server.running("node1.invalid")
+    monkeypatch.setattr(server.spawner, "host_map", {"node1.invalid": "other.invalid"})
+    response = await hub.post({"host": "node1.invalid", "port": 2000}, server.token)
+    message = json.loads(response.body)["message"]
+    assert (503, True, True) == (response.code, "other" in message, "node1.invalid" in message)
+    monkeypatch.setattr(server.spawner, "host_map", {})
+    for host in ("node1.invalid", NODE):
+        assert 200 == (await hub.post({"host": host, "port": 2000}, server.token)).code
+        assert (NODE, 2000) == server.where
+    assert 409 == (await hub.post({"host": OTHER, "port": 2000}, server.token)).code
+
+
+def _find_address(_: FakeScheduler, host: str) -> Dialogue[str]:
+    yield ["/bin/true"]
+    return {"node1.invalid": NODE}.get(host, "")
+
+
+async def test_the_user_reads_why_a_report_is_not_accepted(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of a starting server shows why the Hub does not accept its report, until it does. A
+    report that only comes too early is not worth a word."""
+    await server.submitted()
+    assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    assert "report" not in server.spawner.server_job.facts().message
+    await server.running("node1.invalid")
+    assert 409 == (await hub.post({"host": "<b>x", "port": 2000}, server.token)).code
+    event = await anext(server.spawner.progress())
+    assert "the Hub did not accept the report: host: '<b>x' is neither" in event["message"]
+    assert "html_message" not in event
+    assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    message = server.spawner.server_job.facts().message
+    assert "can't resolve 'node1.invalid'" in message
+    assert "c.UniSpawner.host_map" in message
+    monkeypatch.setattr(server.spawner, "host_map", {"node1.invalid": NODE})
+    assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    assert "accept" not in server.spawner.server_job.facts().message
 
 
 async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:

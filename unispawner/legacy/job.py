@@ -155,7 +155,7 @@ class BatchJob(ServerJob[BatchState]):
         spawner.ip = host
         await self._wait_for_port()
         if spawner.in_hub:
-            host = await check_exec_host(host, here=self.state.from_here)
+            host = await check_exec_host(host, here=self.state.from_here, asker=self.state.account)
             self.commit()
         spawner.log.info(
             "Notebook server job %s started at %s:%s", spawner.job_id, spawner.ip, spawner.port
@@ -225,7 +225,8 @@ class BatchJob(ServerJob[BatchState]):
     async def _follow(self) -> None:
         """Send users to the new address of a server whose job was run again."""
         try:
-            host = await check_exec_host(await self._exec_host(), here=self.state.from_here)
+            here, asker = self.state.from_here, self.state.account
+            host = await check_exec_host(await self._exec_host(), here=here, asker=asker)
         except UniSpawnerError as error:
             self.spawner.log.warning(
                 "%s: the route to the server is not changed: %s",

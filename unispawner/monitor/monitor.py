@@ -112,6 +112,16 @@ class Monitor:
         self.hurry()
         await tasks.wait_for_event(answered, seconds)
 
+    async def find_address(self, host: str) -> str:
+        """Return the scheduler's own address of a node; empty if it has none.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the scheduler does not answer.
+        """
+        return await hold_dialogue(self.scheduler.find_address(host), self.host, self.environment)
+
     async def _run(self) -> None:
         while self._jobs:
             began = time.monotonic()

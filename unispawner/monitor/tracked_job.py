@@ -32,6 +32,8 @@ class TrackedJob:
         True once the scheduler has accepted the cancellation.
     being_reported
         True while a report is checked: only one is checked at a time.
+    refusal
+        Why the last report was not accepted, in words for its user; empty if it was, or none came.
     reported_at, run_start
         When the server reported (time.monotonic), and the start time of the run that reported, as
         the first answer to a later question gives it. Another start time means another run.
@@ -46,6 +48,7 @@ class TrackedJob:
     stopping: bool = False
     cancelled: bool = False
     being_reported: bool = False
+    refusal: str = ""
     reported_at: float = float("-inf")
     run_start: float | None = None
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
@@ -80,6 +83,12 @@ class TrackedJob:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def note_refusal(self, why: str) -> None:
+        """Take note that a report was not accepted: the user's page shows why."""
+        if why != self.refusal:
+            self.refusal = why
+            self.notify()
+
     def update(self, info: JobInfo, asked_at: float) -> None:
         """Take over a scheduler's answer, and notify others if it is news.
 
@@ -96,6 +105,8 @@ class TrackedJob:
             self.run_start = info.start_time
         if info == before:
             return
+        if info.state is not JobState.RUNNING or (before and before.exec_host != info.exec_host):
+            self.refusal = ""  # it was about an earlier run
         self.notify()
         if self.on_change is not None:
             try:

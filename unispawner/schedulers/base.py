@@ -301,6 +301,20 @@ class Scheduler(ABC):
             If the scheduler does not answer, or its answer can't be read.
         """
 
+    def find_address(self, host: str) -> Dialogue[str]:
+        """Ask for the address of a node, by the scheduler's name of it; return "" if unknown.
+
+        It is needed where the Hub's host can't resolve the name. A subclass overrides it where the
+        scheduler itself has the addresses.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        yield from ()
+        return ""
+
     def read_marks(self, reply: Reply) -> dict[str, str]:
         """Return ``{mark: job id}`` from lines of ``<job id> … unispawner:<mark>``.
 

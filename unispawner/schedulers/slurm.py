@@ -17,6 +17,7 @@ from .reading import number_waiting
 
 # A user can write none of these fields, unlike names, comments and work directories.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
+_NODE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _GIVEN_UP = {"JobHoldMaxRequeue", "launch failed requeued held"}
 """Reasons with which Slurm holds a job that it has tried to start, until somebody looks at it."""
 _HELD_REASONS = {
@@ -189,6 +190,18 @@ class Slurm(Scheduler):
             raise self.unreadable_error(reply)
         jobs = yield from ask_optionally(list(slurm_inventory.JOBS_COMMAND))
         return inventory if jobs is None else slurm_inventory.count_jobs(inventory, jobs)
+
+    def find_address(self, host: str) -> Dialogue[str]:
+        """Ask for NodeAddr, which Slurm itself uses; it is the node's name if none is configured.
+
+        It is not a part of the inventory, which may be a minute old: a node in a cloud has another
+        address each time that it is started.
+        """
+        if not _NODE_NAME.fullmatch(host):
+            return ""
+        answer = yield from ask_optionally(["scontrol", "show", "node", "-o", host])
+        found = re.search(r"(?:^| )NodeAddr=(\S+)", answer or "")
+        return found[1] if found else ""
 
     def mark_command(self) -> list[str]:
         """Return the squeue of the caller's own jobs; only this command asks for comments."""

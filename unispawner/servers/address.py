@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
-from ..errors import SchedulerUnavailable
+from ..errors import SchedulerUnavailable, UniSpawnerError
 from ..job import JobInfo, JobState
+from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
+from ..settings.host_map import HostMap, map_host
 from ..web import words
-from ..web.hosts import check_host
+from ..web.hosts import check_form, check_host, is_same_name
 
 
 def find_exec_host(job: TrackedJob) -> str | None:
@@ -19,7 +21,7 @@ def find_exec_host(job: TrackedJob) -> str | None:
 
 
 async def check_address(
-    job: TrackedJob, reported: str | None, host_map: Mapping[str, str], *, loopback: bool
+    job: TrackedJob, reported: str | None, host_map: HostMap, monitor: Monitor, *, asker: str
 ) -> str:
     """Return the address at which the Hub reaches a job's server.
 
@@ -28,9 +30,11 @@ async def check_address(
     reported
         The host that the job reports; None if it leaves that to the scheduler.
     host_map
-        ``c.UniSpawner.host_map``: the scheduler's name of a host -> what the Hub can reach.
-    loopback
-        True if jobs run on the Hub's own host.
+        ``c.UniSpawner.host_map``.
+    monitor
+        The monitor of the job's scheduler.
+    asker
+        The Hub user: see :func:`unispawner.web.hosts.check_host`.
 
     Raises
     ------
@@ -42,11 +46,38 @@ async def check_address(
     host = find_exec_host(job)
     if host is None:
         raise SchedulerUnavailable(words.HOST_UNKNOWN)
-    mapped = host_map.get(host, host)
-    address = await check_host(reported or mapped, mapped, loopback=loopback)
+    mapped = await map_host(host_map, host)
+    name = mapped
+    if reported is not None:
+        check_form(reported)
+        name = await map_host(host_map, reported)
+        if name == reported and is_same_name(reported, host):
+            name = mapped
+    try:
+        address = await check_host(
+            name,
+            mapped,
+            loopback=monitor.scheduler.loopback,
+            asker=asker,
+            find_address=partial(_find_address, monitor, host) if mapped == host else None,
+        )
+    except SchedulerUnavailable as error:
+        if mapped == host:
+            raise
+        message = f"{error.message} The scheduler calls the job's host {host!r}."
+        raise SchedulerUnavailable(message) from None
     if find_exec_host(job) != host:
         raise SchedulerUnavailable(words.JOB_MOVED)
     return address
+
+
+async def _find_address(monitor: Monitor, host: str) -> str:
+    """Return the scheduler's own address of a node, for a name that the Hub can't resolve."""
+    try:
+        found = await monitor.find_address(host)
+    except UniSpawnerError:  # the error of the name says what to do
+        return ""
+    return "" if found == host else found
 
 
 def has_moved(job: TrackedJob, before: JobInfo | None, now: JobInfo) -> bool:

@@ -178,18 +178,25 @@ class ScheduledJob(ServerJob[ServerState]):
         try:
             if find_exec_host(job) is None:
                 await self.monitor.refresh(_REPORT_WAITS)
-            loopback = self.spawner.get_scheduler().loopback
-            hosts = self.spawner.host_map
-            address = await check_address(job, report.host, hosts, loopback=loopback)
+            asker = self.spawner.user.name
+            address = await check_address(
+                job, report.host, self.spawner.host_map, self.monitor, asker=asker
+            )
             if not (self.is_current() and self.tracked is job):
                 raise SchedulerUnavailable(words.JOB_MOVED)
-        except InvalidJobError:
+        except InvalidJobError as error:
             self.monitor.hurry()  # the job may have been run again elsewhere; it reports again
+            job.note_refusal(error.message)
+            raise
+        except SchedulerUnavailable as error:
+            if error.message not in words.REPORT_LATER:
+                job.note_refusal(error.message)
             raise
         finally:
             job.being_reported = False
         self.state.host, self.state.port = address, report.port
         job.reported, job.reported_at, job.run_start = True, time.monotonic(), None
+        job.refusal = ""
         self.commit()
         job.notify()
         if bookkeeping.outer(self.spawner).ready:

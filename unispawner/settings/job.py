@@ -24,6 +24,7 @@ from traitlets import (
     Unicode,
     Union,
     default,
+    validate,
 )
 from traitlets.config import Config
 
@@ -35,6 +36,7 @@ from ..script.rendering import render_script
 from ..submit_host.host import HOST
 from ..units import parse_duration
 from . import detect
+from .host_map import check_host_map
 from .scheduler import SchedulerSettings
 
 # With the names of PSI/J's executors: one configuration may serve PSI/J programs as well.
@@ -193,12 +195,17 @@ class JobSettings(SchedulerSettings):
         cancellation. After that it fails. Default: 60.""",
     ).tag(config=True)
 
-    host_map = Dict(
-        key_trait=Unicode(),
-        value_trait=Unicode(),
-        help="""The address at which the Hub reaches a node, by the scheduler's name of the node:
-        {"node17": "node17.ib.cluster.example"}. Needed where the Hub's host can't resolve that
-        name, or resolves it to another address than servers report.""",
+    host_map = Union(
+        [Dict(), Callable()],
+        help="""The name or address at which the Hub reaches a node, by the scheduler's name of the
+        node. Needed where the Hub's host can't resolve that name, or resolves it to another address
+        than servers report. A dictionary has names, {"node17": "node17.ib.cluster.example"}, or
+        patterns, {r"n(\\d+)": r"n\\1-ib.cluster.example"}: Python's regular expressions, which must
+        match a whole name. Every key with another character than a letter, a digit, "_", "-", "."
+        or ":" is a pattern. An exact name comes first, and then the first pattern that matches.
+        Instead of the dictionary there may be a function that takes the name and returns the name
+        or address; None leaves the name as it is. The name that a server reports is looked up, too.
+        Default: {}, all names stay as they are.""",
     ).tag(config=True)
 
     report_host = Unicode(
@@ -242,6 +249,14 @@ class JobSettings(SchedulerSettings):
         own default, this one does not contain PATH or LANG: a job has those of a login on its
         node.""",
     ).tag(config=True)
+
+    @validate("host_map")
+    def _check_host_map(self, proposal: Mapping[str, Any]) -> Any:
+        try:
+            check_host_map(proposal["value"])
+        except InvalidJobError as error:
+            raise TraitError(str(error)) from None
+        return proposal["value"]
 
     @default("ip")
     def _default_ip(self) -> str:

@@ -7,12 +7,11 @@ anything that the proxy can reach.
 from __future__ import annotations
 
 import asyncio
-import functools
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import psutil
 
@@ -23,10 +22,45 @@ _LONGEST = 255
 RESOLVE_TIMEOUT = 5.0
 """How long (seconds) a name may take to be resolved."""
 
-# A name that a user has made up may take long, and its thread can't be stopped. Such names have
-# threads of their own, so that no other user's start waits for them.
-_OURS = ThreadPoolExecutor(4, "unispawner-resolve")
-_THEIRS = ThreadPoolExecutor(4, "unispawner-resolve-reported")
+
+class _Lookups:
+    """The names that are being resolved: at most one at a time for each account that asks.
+
+    A name that a user has made up may take long, and its thread can't be stopped. A job that
+    reports such names must take no second thread, or soon nobody's name would be resolved.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._open: dict[str, tuple[str, Future[list[str]]]] = {}
+
+    async def resolve(self, host: str, asker: str) -> list[str]:
+        """Return the addresses of a name.
+
+        Raises
+        ------
+        OSError, UnicodeError
+            If the name can't be resolved.
+        asyncio.TimeoutError
+            If that takes too long, or an earlier name of the same account still does.
+        """
+        self._open = {one: entry for one, entry in self._open.items() if not entry[1].done()}
+        if asker not in self._open:
+            self._open[asker] = host, self._threads.submit(_resolve, host)
+        name, work = self._open[asker]
+        if name != host:
+            raise asyncio.TimeoutError
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), RESOLVE_TIMEOUT)
+
+
+def _resolve(host: str) -> list[str]:
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+# Users' names have threads of their own, so that the scheduler's names never wait for them.
+_OURS = _Lookups(4, "unispawner-resolve")
+_THEIRS = _Lookups(32, "unispawner-resolve-reported")
+
 
 _FIX_REPORT = "Check c.UniSpawner.report_host and c.UniSpawner.host_map."
 _FIX_NAME = "Set an address for it in c.UniSpawner.host_map."
@@ -35,17 +69,46 @@ _FIX_LEGACY = "It was read from the output of batch_query_cmd (state_exechost_re
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
+def check_form(reported: str) -> None:
+    """Check that a text which a job has reported can be a host's name or address.
+
+    Raises
+    ------
+    InvalidJobError
+        If it can't.
+    """
+    if not _HOST.fullmatch(reported):
+        raise InvalidJobError(f"host: {reported[:300]!r} is neither a host name nor an address")
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Return whether two names are the full and the short name of one host."""
+    return _first_label(one) == _first_label(other)
+
+
+async def check_host(
+    reported: str,
+    exec_host: str,
+    *,
+    loopback: bool,
+    asker: str = "",
+    find_address: Callable[[], Awaitable[str]] | None = None,
+) -> str:
     """Return the address at which the Hub reaches a server.
 
     Parameters
     ----------
     reported
-        The host that the job says it runs on: a name or an address.
+        The host that the job says it runs on, after ``host_map``: a name or an address.
     exec_host
         The host that the scheduler says it runs on, after ``host_map``.
     loopback
         True if jobs run on the Hub's own host.
+    asker
+        Whose job it is: one name at a time is resolved for each.
+    find_address
+        Returns another name or address of ``exec_host``, for a Hub that can't resolve it; empty if
+        there is none.
 
     Raises
     ------
@@ -54,13 +117,18 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
     SchedulerUnavailable
         If a name can't be resolved at the moment.
     """
-    if not _HOST.fullmatch(reported):
-        raise InvalidJobError(f"host: {reported[:300]!r} is neither a host name nor an address")
-    wanted = await _addresses(exec_host, _OURS, _FIX_NAME)
-    if _first_label(reported) == _first_label(exec_host):
+    check_form(reported)
+    try:
+        wanted = await _addresses(exec_host, _OURS, exec_host, _FIX_NAME)
+    except SchedulerUnavailable:
+        other = await find_address() if find_address else ""
+        if not other:
+            raise
+        wanted = await _addresses(other, _OURS, other, _FIX_NAME)
+    if is_same_name(reported, exec_host):
         addresses = wanted  # a full and a short name: the scheduler's is resolved
     else:
-        addresses = await _addresses(reported, _THEIRS, _FIX_NAME)
+        addresses = await _addresses(reported, _THEIRS, asker, _FIX_NAME)
     own = _own_addresses()
     if loopback:
         wanted |= own
@@ -77,13 +145,15 @@ async def check_host(reported: str, exec_host: str, *, loopback: bool) -> str:
     return str(both[0])
 
 
-async def check_exec_host(exec_host: str, *, here: bool) -> str:
+async def check_exec_host(exec_host: str, *, here: bool, asker: str = "") -> str:
     """Return the address of the host that a legacy class's query names; no report counts.
 
     Parameters
     ----------
     here
         True if the job has shown that it runs on the Hub's own host.
+    asker
+        Whose job it is: one name at a time is resolved for each.
 
     Raises
     ------
@@ -98,7 +168,7 @@ async def check_exec_host(exec_host: str, *, here: bool) -> str:
             f"exec_host: {exec_host[:_LONGEST]!r}… is longer than a host name can be "
             f"({_LONGEST} characters)"
         )
-    found = await _addresses(exec_host, _THEIRS, _FIX_LEGACY)
+    found = await _addresses(exec_host, _THEIRS, asker, _FIX_LEGACY)
     _refuse_special(exec_host, found, _own_addresses(), _FIX_LEGACY, here=here)
     return str(min(found, key=lambda address: (address.version, int(address))))
 
@@ -124,11 +194,13 @@ def _refuse_special(
             )
 
 
-async def _addresses(host: str, threads: ThreadPoolExecutor, fix: str) -> set[Address]:
-    loop = asyncio.get_running_loop()
-    resolve = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+async def _addresses(host: str, lookups: _Lookups, asker: str, fix: str) -> set[Address]:
     try:
-        found = await asyncio.wait_for(loop.run_in_executor(threads, resolve), RESOLVE_TIMEOUT)
+        return {_unmapped(ipaddress.ip_address(host))}  # it takes no thread
+    except ValueError:
+        pass
+    try:
+        found = await lookups.resolve(host, asker)
     except socket.gaierror as error:
         raise SchedulerUnavailable(
             f"The Hub's host can't resolve {host!r} ({error.strerror}). {fix}"
@@ -141,8 +213,7 @@ async def _addresses(host: str, threads: ThreadPoolExecutor, fix: str) -> set[Ad
     except UnicodeError:
         raise InvalidJobError(f"host: {host!r} is not a valid host name") from None
     # A scope ("fe80::1%eth0") is not a part of the address.
-    texts = {str(entry[4][0]).partition("%")[0] for entry in found}
-    return {_unmapped(ipaddress.ip_address(text)) for text in texts}
+    return {_unmapped(ipaddress.ip_address(text.partition("%")[0])) for text in found}
 
 
 def _first_label(host: str) -> str:

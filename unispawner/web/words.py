@@ -55,10 +55,17 @@ def progress_event(
         if job.reported:
             return {"progress": 90, "message": f"The server is ready on {info.exec_host}"}
         where = f" on {info.exec_host}" if info.exec_host else ""
+        if job.refusal:
+            message = f"Job {job.job_id} is running{where}; {_refused(job)}"
+            return {"progress": 60, "message": message + old}
         message = f"Job {job.job_id} is running{where}; waiting for the server to start"
         return {"progress": 60, "message": message + old}
     reason = f": {info.message}" if info.message else ""
     return {"progress": 60, "message": f"Job {job.job_id} {_STATES[info.state]}{reason}"}
+
+
+def _refused(job: TrackedJob) -> str:
+    return f"its server has reported, but the Hub did not accept the report: {job.refusal}"
 
 
 def _waiting(job_id: str, info: JobInfo) -> str:
@@ -106,6 +113,8 @@ def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
         Where the server reports to: the Hub's API, as the nodes reach it.
     """
     host = job.info.exec_host if job.info else ""
+    if job.refusal:
+        return f"The job {job.job_id} has run on {host} for {seconds:g} s; {_refused(job)}"
     return (
         f"The job {job.job_id} has run on {host} for {seconds:g} s, but its server has not "
         f"reported. Check whether the nodes can reach the Hub at {url} (c.JupyterHub.hub_ip, "
@@ -143,6 +152,8 @@ STILL_SUBMITTING = "The job is still being submitted. Report again."
 REPORT_UNDER_CHECK = "Another report of this server is being checked. Report again."
 HOST_UNKNOWN = "The scheduler has not said yet on which host this job runs. Report again."
 JOB_MOVED = "The job has just moved to another host. Report again."
+REPORT_LATER = {STILL_SUBMITTING, REPORT_UNDER_CHECK, HOST_UNKNOWN, JOB_MOVED}
+"""Answers to a report that only comes too early: there is nothing that a user should do."""
 
 # -- the legacy classes: batchspawner's words, which sites search for ---------------------------
 
