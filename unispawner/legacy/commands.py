@@ -73,9 +73,9 @@ class BatchCommands(bookkeeping.ChecksUserOptions, BatchTraits):
         """Return the job's script; a subclass may replace this method."""
         return format_template(self.batch_script, **subvars)
 
-    def formatted_exec_prefix(self) -> str:
-        """Return ``exec_prefix``, filled in."""
-        return self._fill("exec_prefix", {**self.get_req_subvars(), "username": self.req_username})
+    def fill_command(self, trait: str) -> str:
+        """Return ``exec_prefix``, or another trait that begins a command, filled in."""
+        return self._fill(trait, {**self.get_req_subvars(), "username": self.req_username})
 
     def _fill_command(self, trait: str, subvars: Mapping[str, Any]) -> str:
         """Return ``exec_prefix`` and the command of a trait, both filled in."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .. import tasks
 from ..errors import JobEndedError, UniSpawnerError
 from ..job import JobInfo, JobState
-from ..run_as.accounts import find_account
+from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..servers import database
 from ..servers.job import ServerJob
@@ -19,7 +19,7 @@ from ..web import bookkeeping, words
 from ..web.hosts import check_exec_host
 from ..web.reports import Report
 from ..web.server_status import JobFacts
-from .private_files import make_client, run_wrapper
+from .private_files import find_run_as, make_client, run_wrapper
 from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
 
 _LOOK_AGAIN = 5.0
@@ -77,8 +77,21 @@ class BatchJob(ServerJob[BatchState]):
     async def client(self) -> AgentClient:
         """Return the client of the agent for the job's account."""
         account = await find_account(self.state.account, self.spawner.min_uid)
-        prefix = self.spawner.formatted_exec_prefix()
-        return make_client(self.spawner, account, prefix, self.state.state_dir)
+        return make_client(self.spawner, account, self.spawner.fill_command, self.state.state_dir)
+
+    async def _account(self) -> Account:
+        """Return the account that the job runs as.
+
+        Raises
+        ------
+        AgentError
+            If it does not exist or may not run servers.
+        """
+        spawner = self.spawner
+        account = await find_account(spawner.req_username, spawner.min_uid)
+        if database.has_other_users(spawner):
+            find_run_as(spawner, spawner.fill_command).check_own_account(account)
+        return account
 
     async def stage(self, script: str) -> str:
         """Write the private files as the user; return the script that runs their wrapper.
@@ -95,7 +108,7 @@ class BatchJob(ServerJob[BatchState]):
         spawner = self.spawner
         self.state = BatchState(
             mark=secrets.token_hex(8),
-            account=(await find_account(spawner.req_username, spawner.min_uid)).name,
+            account=(await self._account()).name,
             state_dir=spawner.state_dir,
             token_id=database.find_token_id(spawner),
             waiting_since=time.time(),

@@ -8,6 +8,7 @@ name ``batchspawner-singleuser``.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..errors import InvalidJobError
 from ..run_as.accounts import Account
@@ -20,23 +21,45 @@ from .traits import BatchTraits
 WRAPPER = "batchspawner-singleuser"
 
 
-def make_client(spawner: BatchTraits, account: Account, prefix: str, state_dir: str) -> AgentClient:
+def make_client(
+    spawner: BatchTraits, account: Account, fill: Callable[[str], str], state_dir: str
+) -> AgentClient:
     """Return the client of an account's agent.
 
     Parameters
     ----------
-    prefix
-        ``exec_prefix``, filled in.
+    fill
+        Returns the template of a trait, filled in.
     """
     return AgentClient(
         account=account,
         scheduler=get_scheduler("local"),  # not used: the site's own commands submit the job
-        run_as=ExecPrefix(prefix, spawner.agent_python),
+        run_as=find_run_as(spawner, fill),
         host=HOST,
         state_dir=state_dir.replace("{username}", account.name),
         min_uid=spawner.min_uid,
         seconds=spawner.command_timeout,
     )
+
+
+def find_run_as(spawner: BatchTraits, fill: Callable[[str], str]) -> ExecPrefix:
+    """Return how the agent becomes the user: as the submit command does, or by ``agent_prefix``.
+
+    Raises
+    ------
+    InvalidJobError
+        If a template that is needed for it can't be filled in.
+    """
+    if spawner.agent_prefix:
+        return ExecPrefix(fill("agent_prefix"), spawner.agent_python)
+    prefix = fill("exec_prefix")
+    try:
+        submit_command = fill("batch_submit_cmd")
+    except InvalidJobError:
+        if not prefix.strip():
+            raise
+        submit_command = ""  # exec_prefix is enough
+    return ExecPrefix(prefix, spawner.agent_python, submit_command)
 
 
 def run_wrapper(script: str, wrapper: str, command: str) -> str:

@@ -35,6 +35,15 @@ class BatchTraits(_Base):
         {username}.""",
     ).tag(config=True)
 
+    agent_prefix = Unicode(
+        "",
+        help="""What stands before the command that writes a user's private files, and makes it run
+        as the user. A template, as exec_prefix is. Needed only if exec_prefix is empty and a
+        program of your own becomes the user in batch_submit_cmd. Default: exec_prefix, and the
+        sudo, su, runuser, doas, setpriv or gosu with which batch_submit_cmd begins. Example:
+        "sudo -n -u {username}".""",
+    ).tag(config=True)
+
     # Each req_xyz is {xyz} in the templates, also those that a site's subclass adds.
     req_queue = Unicode("", help="{queue} in templates: the queue that jobs are submitted to.").tag(
         config=True

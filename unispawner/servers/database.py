@@ -64,3 +64,12 @@ def leave_to_the_next_hub(spawner: Any, base_url: str) -> None:
         address, port = DEAD_ADDRESS
         spawner.orm_spawner.server = orm.Server(base_url=base_url, ip=address, port=port)
     commit(spawner)
+
+
+def has_other_users(spawner: Any) -> bool:
+    """Return whether the Hub has more users than the spawner's own."""
+    database = _session(spawner)
+    if database is None:
+        return False
+    others = database.query(orm.User).filter(orm.User.id != spawner.user.orm_user.id)
+    return others.first() is not None

@@ -88,14 +88,18 @@ async def check_account(spawner: Any, name: str) -> str:
     """
     account = await find_account(name, spawner.min_uid)
     username = quote("username", account.name)
-    prefix = fill_in(spawner, "exec_prefix", {**template_fields(spawner), "username": username})
-    client = private_files.make_client(spawner, account, prefix, spawner.state_dir)
+    fields = {**template_fields(spawner), "username": username}
+
+    def fill(trait: str) -> str:
+        return fill_in(spawner, trait, fields)
+
+    client = private_files.make_client(spawner, account, fill, spawner.state_dir)
     facts = await client.check()
     return format_facts(facts)
 
 
 def keeps_environment(spawner: Any) -> bool:
-    """Return whether ``exec_prefix`` lets sudo keep the environment, which sudoers must allow."""
-    return bool(
-        re.search(r"\bsudo\b.*\s(-[A-Za-z]*E|--preserve-env)(?![\w-])", spawner.exec_prefix)
-    )
+    """Return whether the agent's sudo keeps the environment, which sudoers must allow."""
+    run_as = private_files.find_run_as(spawner, lambda trait: str(getattr(spawner, trait)))
+    line = run_as.line("true") or ""
+    return bool(re.search(r"\bsudo\b.*\s(-[A-Za-z]*E|--preserve-env)(?![\w-])", line))
