@@ -11,6 +11,7 @@ import pytest
 from support.agent import Agent
 
 from unispawner.agent import protocol
+from unispawner.schedulers.base import QUERY_ENVIRONMENT
 
 NO_JSON = [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff\xfe", b"{}", b'{"version": null}']
 
@@ -147,6 +148,7 @@ def test_the_environment_is_clean(agent: Agent) -> None:
         got.pop(name, None)
     entry = agent.account
     assert {
+        **QUERY_ENVIRONMENT,
         "HOME": entry.pw_dir,
         "LANG": "C",
         "LOGNAME": entry.pw_name,
