@@ -26,6 +26,11 @@ OUTPUT_LIMIT = 4000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def clean_output(text: str, limit: int = OUTPUT_LIMIT) -> str:
+    """Return the last ``limit`` characters of foreign text, without control characters."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.strip()[-limit:])
+
+
 class UniSpawnerError(Exception):
     """Base class of all errors that unispawner raises on purpose.
 
@@ -56,7 +61,7 @@ class UniSpawnerError(Exception):
         self.command = tuple(command)
         self.exit_status = exit_status
         # Line breaks stay: the log indents the lines that follow.
-        self.output = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", output.strip()[-OUTPUT_LIMIT:])
+        self.output = clean_output(output)
 
     def __str__(self) -> str:
         if self.output and self.output not in self.message:

@@ -239,8 +239,8 @@ def state(tmp_path: Path) -> StateDir:
 def test_the_last_lines_of_a_log(state: StateDir) -> None:
     """A log's tail has as many lines as asked for, or fewer if there are fewer."""
     state.log(MARK).write_text("".join(f"line {i}\n" for i in range(100)))
-    assert "line 97\nline 98\nline 99" == state.tail(MARK, 3)
-    assert 100 == len(state.tail(MARK, 1000).splitlines())
+    assert ("line 97\nline 98\nline 99", 790) == state.tail(MARK, 3)
+    assert 100 == len(state.tail(MARK, 1000)[0].splitlines())
 
 
 def test_a_long_log_is_not_read_whole(state: StateDir) -> None:
@@ -249,15 +249,15 @@ def test_a_long_log_is_not_read_whole(state: StateDir) -> None:
         log.truncate(10**9)  # a sparse file
         log.seek(0, os.SEEK_END)
         log.write(b"x" * files.TAIL_BYTES + b"the end")
-    assert files.TAIL_BYTES == len(state.tail(MARK, 10))
-    assert state.tail(MARK, 10).endswith("the end")
+    assert files.TAIL_BYTES == len(state.tail(MARK, 10)[0])
+    assert state.tail(MARK, 10)[0].endswith("the end")
 
 
 def test_bytes_that_are_no_text(state: StateDir) -> None:
     """Bytes in a log that are not text are replaced."""
     state.log(MARK).write_bytes(b"\xff\xfe\0 ok\n")
-    assert state.tail(MARK, 1).endswith(" ok")
-    state.tail(MARK, 1).encode()
+    assert state.tail(MARK, 1)[0].endswith(" ok")
+    state.tail(MARK, 1)[0].encode()
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "missing"])
@@ -270,7 +270,7 @@ def test_a_log_that_is_no_file(state: StateDir, tmp_path: Path, kind: str) -> No
         log.symlink_to(tmp_path / "secret")
     elif kind == "fifo":
         os.mkfifo(log)
-    assert "" == state.tail(MARK, 5)
+    assert ("", 0) == state.tail(MARK, 5)
 
 
 # -- above ---------------------------------------------------------------------------------------

@@ -110,6 +110,24 @@ def owner_and_mode(path: Path) -> tuple[str, str]:
     return pwd.getpwuid(status.st_uid).pw_name, oct(status.st_mode & 0o7777)
 
 
+@pytest.mark.long
+async def test_a_server_that_takes_minutes(hub: RunningHub, alice: HubClient) -> None:
+    """A server that needs more than two minutes comes up with the site's own time limits. Its page
+    shows the time and the end of the job's log."""
+    limits = {"start_timeout": 3600, "http_timeout": 600}
+    hub.set("alice", "slow", prologue="echo loading modules; sleep 150", **limits)
+    await alice.start("slow")
+
+    async def message() -> str:
+        status = await hub.api("GET", "unispawner/servers/alice/slow")
+        return str(status["message"]) if "not up yet" in status["message"] else ""
+
+    shown = await until(message, "the page says how long the job runs", seconds=60)
+    assert "s of 3600; the server is not up yet. The end of its log:\nloading modules" in shown
+    await alice.wait_ready("slow", timeout=240)
+    await alice.stop("slow")
+
+
 # -- what was asked for ------------------------------------------------------------------------
 
 

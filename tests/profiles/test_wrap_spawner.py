@@ -208,6 +208,14 @@ async def test_the_childs_start_timeout_is_shown(new: NewWrapper) -> None:
     assert (60, 30) == (wrapper.start_timeout, wrapper.http_timeout)
 
 
+@pytest.mark.parametrize("section", ["Spawner", "WrapSpawner", "Child"])
+async def test_time_limits_reach_the_child(new: NewWrapper, section: str) -> None:
+    """Time limits of all spawners, of the wrapper and of the child's class count for the child: a
+    child that is a UniSpawner derives from them how long a server may take."""
+    child = await start(new(**{section: {"http_timeout": 900, "start_timeout": 3600}}))
+    assert (900, 3600) == (child.http_timeout, child.start_timeout)
+
+
 async def test_what_a_class_does_not_know(new: NewWrapper, caplog: Any) -> None:
     """A setting that the child's class lacks is ignored with a warning, because wrapspawner's
     profiles may have such."""

@@ -8,9 +8,9 @@ import pytest
 
 from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
-from unispawner.monitor.tracked_job import TrackedJob
+from unispawner.monitor.tracked_job import SlowStart, TrackedJob
 from unispawner.testing import FakeScheduler, fake_client
-from unispawner.web.words import job_ended, never_reported, progress_event
+from unispawner.web.words import job_ended, never_reported, not_in_time, progress_event
 
 DOWN = SchedulerUnavailable("down")
 
@@ -165,3 +165,32 @@ def test_why_a_job_was_given_up(make_job: Any) -> None:
     )
     for part in ("17", "n3", "120 s", "http://hub:8081/hub/api", "report_timeout"):
         assert part in message
+
+
+def test_a_server_that_is_slow(make_job: Any) -> None:
+    """The message about a server that is not up yet has its time and the end of its job's log."""
+    job = make_job(JobState.RUNNING, exec_host="n3")
+    job.slow_start = SlowStart(80, 600, "loading modules\nfetching an image")
+    assert (
+        "Job 17 on n3 runs for 80 s of 600; the server is not up yet. The end of its log:\n"
+        "loading modules\nfetching an image"
+    ) == words(job)
+    job.slow_start = SlowStart(20, 120)
+    assert "Job 17 on n3 runs for 20 s of 120; the server is not up yet" == words(job)
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "expected"),
+    [
+        (JobState.QUEUED, {"message": "wait"}, "Job 17 is queued: wait. "),
+        (JobState.RUNNING, {"exec_host": "n3"}, "Job 17 runs on n3, but its server has not "),
+        (JobState.SUSPENDED, {}, "Job 17 is suspended. "),
+    ],
+)
+def test_a_start_that_takes_too_long(
+    make_job: Any, state: JobState, fields: dict[str, Any], expected: str
+) -> None:
+    """At the end of start_timeout the message has what the job was doing, and the setting."""
+    message = not_in_time(600, make_job(state, **fields))
+    assert message.startswith(expected)
+    assert message.endswith("did not start within 600 s (c.Spawner.start_timeout).")

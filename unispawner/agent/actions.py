@@ -130,11 +130,12 @@ def find(request: Request, account: Account) -> dict[str, str]:
     return {"job_id": marks.get(mark, "")}
 
 
-def log(request: Request, account: Account) -> dict[str, str]:
-    """Return the ``path`` of a job's log, and its last ``lines`` lines as ``tail``."""
+def log(request: Request, account: Account) -> dict[str, Any]:
+    """Return the ``path`` and ``size`` of a job's log, and its last ``lines`` lines as ``tail``."""
     state = StateDir.open(request["state_dir"])
     mark = str(request["mark"])
-    return {"path": str(state.log(mark)), "tail": state.tail(mark, int(request["lines"]))}
+    tail, size = state.tail(mark, int(request["lines"]))
+    return {"path": str(state.log(mark)), "tail": tail, "size": size}
 
 
 def cleanup(request: Request, account: Account) -> dict[str, str]:

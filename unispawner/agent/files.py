@@ -87,15 +87,16 @@ class StateDir:
             if is_mark(directory.name) and time.time() - _modified(directory) > seconds:
                 yield directory
 
-    def tail(self, mark: str, lines: int) -> str:
-        """Return the last lines of a job's log; empty if there is no log."""
+    def tail(self, mark: str, lines: int) -> tuple[str, int]:
+        """Return the last lines of a job's log, and its size in bytes; ("", 0) without a log."""
         file = _open_regular(self.log(mark))
         if file is None:
-            return ""
+            return "", 0
         with file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - TAIL_BYTES))
             text = file.read(TAIL_BYTES).decode("utf-8", "replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(text.splitlines()[-lines:]), size
 
     def _prune_logs(self) -> None:
         """Remove all logs but the newest, and the logs of jobs that still have a directory."""

@@ -14,6 +14,23 @@ from ..run_as.client import AgentClient
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 
+@dataclass(frozen=True)
+class SlowStart:
+    """What is known of a job that runs for a while and whose server has not reported yet.
+
+    Attributes
+    ----------
+    seconds, limit
+        How long the job has run, and how long it may run without a report.
+    log_end
+        The last lines of the job's log.
+    """
+
+    seconds: int
+    limit: int
+    log_end: str = ""
+
+
 @dataclass(eq=False)
 class TrackedJob:
     """A job that the monitor follows. The monitor updates it; its server reads it and waits for it.
@@ -34,6 +51,8 @@ class TrackedJob:
         True while a report is checked: only one is checked at a time.
     refusal
         Why the last report was not accepted, in words for its user; empty if it was, or none came.
+    slow_start
+        Why its user still waits while it runs; None at first, and while it does not run.
     reported_at, run_start
         When the server reported (time.monotonic), and the start time of the run that reported, as
         the first answer to a later question gives it. Another start time means another run.
@@ -49,6 +68,7 @@ class TrackedJob:
     cancelled: bool = False
     being_reported: bool = False
     refusal: str = ""
+    slow_start: SlowStart | None = None
     reported_at: float = float("-inf")
     run_start: float | None = None
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None

@@ -97,10 +97,16 @@ class AgentClient:
 
     async def log_tail(self, mark: str, lines: int = 20) -> str:
         """Return the last lines of a job's log."""
+        return (await self.log_end(mark, lines))[0]
+
+    async def log_end(self, mark: str, lines: int) -> tuple[str, int]:
+        """Return the last lines of a job's log, and how many bytes it has."""
         result = await self._call("log", mark=mark, lines=lines)
         if not isinstance(result, dict) or not isinstance(result.get("tail"), str):
             raise self._invalid_reply("log", result)
-        return str(result["tail"])
+        tail = str(result["tail"])
+        size = result.get("size")
+        return tail, size if type(size) is int else len(tail)
 
     async def cleanup(self, mark: str) -> None:
         """Remove the private files of a job that has ended; its log stays."""

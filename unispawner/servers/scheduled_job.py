@@ -18,6 +18,7 @@ from ..web.reports import Report
 from ..web.server_status import JobFacts
 from .address import check_address, find_exec_host, has_moved
 from .job import ServerJob
+from .slow_start import StartWatch, find_limits
 from .state import ServerState
 
 _LOG_LINES = 20
@@ -27,6 +28,8 @@ _FIRST_ANSWER = 4.0
 """How long (seconds) a restarted Hub waits to find the job, and then for an answer about it."""
 _SUBMIT_MARGIN = 30.0
 """Seconds that a submission may take longer than ``agent_timeout`` allows."""
+_TIMEOUT_MARGIN = 3.0
+"""How long (seconds) before JupyterHub a start gives up, to read the job's log meanwhile."""
 _LONGEST_PAUSE = 60.0
 """Seconds between attempts to find a job after a restart."""
 
@@ -39,11 +42,14 @@ class ScheduledJob(ServerJob[ServerState]):
     tracked
         The job as the monitor follows it; None until the job has an id, and after a restart until
         it is found again.
+    began
+        When the start began (time.monotonic); after a restart, ``waiting_since`` counts.
     """
 
     def __init__(self, spawner: object, state: ServerState | None = None) -> None:
         super().__init__(spawner, state or ServerState())
         self.tracked: TrackedJob | None = None
+        self.began = time.monotonic()
         self._attachment: asyncio.Task[None] | None = None
 
     # -- what it is made of ----------------------------------------------------------------------
@@ -115,10 +121,10 @@ class ScheduledJob(ServerJob[ServerState]):
         Raises
         ------
         JobEndedError
-            If the job ends first, or runs for ``report_timeout`` without a report.
+            If the job ends first, runs too long without a report, or if ``start_timeout`` is over.
         """
-        deadline = self.state.waiting_since + self.spawner.start_timeout
-        running_since: float | None = None
+        deadline = self._start_deadline()
+        watch: StartWatch | None = None
         if self._attachment is not None:  # a restarted Hub is looking for the job
             await asyncio.wait({self._attachment})
         assert self.tracked is not None
@@ -126,18 +132,27 @@ class ScheduledJob(ServerJob[ServerState]):
             job, now = self.tracked, time.monotonic()
             if job.final or (job.info and job.info.stuck):
                 raise await self.why_ended()
-            if self.restored and time.time() > deadline:
-                raise JobEndedError(words.not_in_time(self.spawner.start_timeout))
+            if now >= deadline:
+                raise await self._not_in_time(job)
             if job.info is None or job.info.state is not JobState.RUNNING:
-                running_since = None
-                await job.wait_change(30.0)
+                watch = job.slow_start = None
+                await job.wait_change(min(30.0, deadline - now))
                 continue
-            running_since = running_since or now
-            left = running_since + self.spawner.report_timeout - now
-            if left <= 0:
-                raise await self._never_reported(job)
-            await job.wait_change(left)
+            watch = watch or StartWatch(job, find_limits(self.spawner), self._read_log)
+            if watch.left <= 0:
+                raise await self._never_reported(job, watch.seconds)
+            await watch.wait(deadline - now)
         return self.state.url
+
+    def _start_deadline(self) -> float:
+        """Return when (time.monotonic) the start has failed because ``start_timeout`` is over.
+
+        It comes a little before JupyterHub's own, which would give no reason.
+        """
+        limit = float(self.spawner.start_timeout)
+        if self.restored:
+            return self.state.waiting_since + limit - time.time() + time.monotonic()
+        return self.began + limit - min(_TIMEOUT_MARGIN, limit / 10)
 
     async def why_ended(self) -> JobEndedError:
         """Return the error that says why the job has ended, with the end of its log."""
@@ -145,10 +160,20 @@ class ScheduledJob(ServerJob[ServerState]):
         message = words.job_ended(self.tracked, self.title)
         return JobEndedError(message, output=await self._log_tail(self.state.mark))
 
-    async def _never_reported(self, job: TrackedJob) -> JobEndedError:
+    async def _never_reported(self, job: TrackedJob, seconds: float) -> JobEndedError:
         url = self.spawner.get_env().get("JUPYTERHUB_API_URL", "")
-        message = words.never_reported(job, self.spawner.report_timeout, url)
+        message = words.never_reported(job, seconds, url)
         return JobEndedError(message, output=await self._log_tail(self.state.mark))
+
+    async def _not_in_time(self, job: TrackedJob) -> JobEndedError:
+        message = words.not_in_time(self.spawner.start_timeout, job)
+        runs = job.info is not None and job.info.state is JobState.RUNNING
+        output = await self._log_tail(self.state.mark) if runs else ""
+        return JobEndedError(message, output=output)
+
+    async def _read_log(self, lines: int) -> tuple[str, int]:
+        """Return the last lines of the job's log, read as the user, and the log's size."""
+        return await (await self.client()).log_end(self.state.mark, lines)
 
     async def _log_tail(self, mark: str) -> str:
         """Return the end of the job's log, read as the user."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -72,7 +73,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         Cancelling this does not cancel the job: a Hub that shuts down does that, too.
         """
         job = self.server_job
-        job.starting = True
+        job.starting, job.began = True, time.monotonic()
         try:
             with failures_of_start(self.log, bookkeeping.log_name(self)):
                 spec = await submission.prepare(job)

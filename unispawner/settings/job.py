@@ -218,11 +218,14 @@ class JobSettings(SchedulerSettings):
     ).tag(config=True)
 
     report_timeout = Float(
-        120.0,
+        None,
         min=1.0,
+        allow_none=True,
         help="""How long (seconds) a job may run until its server reports that it listens, counted
         from the moment when the scheduler says that the job runs. After that the start fails.
-        Default: 120.""",
+        Example: 900. None (the default): 120 if the job's log does not grow, and 600 as long as it
+        grows; if start_timeout or http_timeout is set to a larger number, that number counts
+        instead.""",
     ).tag(config=True)
 
     port_range = Unicode(

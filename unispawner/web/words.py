@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import UniSpawnerError
 from ..job import JobInfo, JobState
-from ..monitor.tracked_job import TrackedJob
+from ..monitor.tracked_job import SlowStart, TrackedJob
 from .summary import describe_moment
 
 # -- while it starts ----------------------------------------------------------------------------
@@ -58,10 +58,20 @@ def progress_event(
         if job.refusal:
             message = f"Job {job.job_id} is running{where}; {_refused(job)}"
             return {"progress": 60, "message": message + old}
+        if job.slow_start is not None:
+            return {"progress": 60, "message": _slow(job, where, job.slow_start, old)}
         message = f"Job {job.job_id} is running{where}; waiting for the server to start"
         return {"progress": 60, "message": message + old}
     reason = f": {info.message}" if info.message else ""
     return {"progress": 60, "message": f"Job {job.job_id} {_STATES[info.state]}{reason}"}
+
+
+def _slow(job: TrackedJob, where: str, start: SlowStart, old: str) -> str:
+    message = (
+        f"Job {job.job_id}{where} runs for {start.seconds} s of {start.limit}; the server is not "
+        f"up yet{old}"
+    )
+    return f"{message}. The end of its log:\n{start.log_end}" if start.log_end else message
 
 
 def _refused(job: TrackedJob) -> str:
@@ -116,16 +126,28 @@ def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
     if job.refusal:
         return f"The job {job.job_id} has run on {host} for {seconds:g} s; {_refused(job)}"
     return (
-        f"The job {job.job_id} has run on {host} for {seconds:g} s, but its server has not "
+        f"The job {job.job_id} has run on {host} for {round(seconds)} s, but its server has not "
         f"reported. Check whether the nodes can reach the Hub at {url} (c.JupyterHub.hub_ip, "
         "c.Spawner.hub_connect_url). If the server needs more time, raise "
         "c.UniSpawner.report_timeout."
     )
 
 
-def not_in_time(seconds: float) -> str:
-    """Return that ``start_timeout`` is over."""
-    return f"The server did not start within {seconds:g} s (c.Spawner.start_timeout)."
+def not_in_time(seconds: float, job: TrackedJob | None = None) -> str:
+    """Return that ``start_timeout`` is over, and what the job was doing, as far as it is known."""
+    over = f"The server did not start within {seconds:g} s (c.Spawner.start_timeout)."
+    return over if job is None else f"{_job_state(job)}. {over}"
+
+
+def _job_state(job: TrackedJob) -> str:
+    info = job.info
+    if info is None:
+        return f"Job {job.job_id} is submitted"
+    if info.state is JobState.RUNNING:
+        return f"Job {job.job_id} runs on {info.exec_host}, but its server has not reported"
+    if info.state in (JobState.QUEUED, JobState.HELD):
+        return _waiting(job.job_id, info)
+    return f"Job {job.job_id} {_STATES[info.state]}"
 
 
 def no_answer(seconds: float) -> str:
