@@ -218,8 +218,9 @@ async def test_a_submit_command_that_prints_no_id(new_spawner: Any) -> None:
     and shows the output."""
     spawner = new_spawner()
     spawner.batch_submit_cmd = "cat > /dev/null; echo 'see you later; rm -rf ~'"
-    with pytest.raises(RuntimeError, match="no jobid in output") as raised:
+    with pytest.raises(RuntimeError, match="submission failure .no jobid") as raised:
         await soon(spawner.start())
+    assert "'later;' does not look like a job id" in str(raised.value)
     assert "c.Dummy.batch_submit_cmd" in str(raised.value)
     assert "see you later; rm -rf ~" in str(raised.value)
 
@@ -351,6 +352,64 @@ async def test_a_forged_job_id_reaches_no_shell(new_spawner: Any) -> None:
         await soon(spawner.start())
 
 
+async def test_an_id_with_options_of_the_sites(new_spawner: Any) -> None:
+    """A site with several clusters puts an option behind the id: each command has its words, and so
+    has the class that reads the state which batchspawner or this class has saved."""
+
+    class Site(Dummy):
+        def parse_job_id(self, output: str) -> str:
+            number, _, cluster = output.partition(";")
+            return f"{number} -M {cluster or 'lab'}"
+
+    commands = {
+        "batch_submit_cmd": "cat > /dev/null; echo '12;b'",
+        "batch_query_cmd": f"printf '%s|' {{job_id}}; echo RUN {HOST}",
+    }
+    spawner = new_spawner(Site, **commands)
+    await soon(spawner.start())
+    assert "12 -M b" == spawner.job_id
+    assert f"12|-M|b|RUN {HOST}" == spawner.job_status
+    state = spawner.get_state()
+    for job_id, expected in (
+        (state["job_id"], "12 -M b"),
+        ("12 -M lab", "12 -M lab"),
+        ("12 --evil", ""),
+        ("12 -M b -x", ""),
+        ("12 $(id)", ""),
+    ):
+        spawner = new_spawner(Site, **commands)
+        spawner.load_state({"job_id": job_id})
+        assert expected == spawner.job_id
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("12 --evil", "Dummy.parse_job_id returned '12 --evil', in which '--evil' begins with a"),
+        ("", r"\(no jobid in output\)\. c.Dummy"),
+        (
+            ValueError("no number"),
+            r"Dummy.parse_job_id failed with ValueError: no number\. c.Dummy",
+        ),
+    ],
+)
+async def test_an_id_that_cannot_be_used(
+    new_spawner: Any, monkeypatch: pytest.MonkeyPatch, returned: object, message: str
+) -> None:
+    """The error shows what the site's parse_job_id has made of the output, and the output."""
+
+    def parse_job_id(self: Dummy, output: str) -> object:
+        if isinstance(returned, Exception):
+            raise returned
+        return returned
+
+    monkeypatch.setattr(Dummy, "parse_job_id", parse_job_id)
+    spawner = new_spawner(batch_submit_cmd="cat > /dev/null; echo 12 --evil")
+    with pytest.raises(BatchFailure, match="submission failure .*" + message) as raised:
+        await soon(spawner.start())
+    assert "printed: '12 --evil'" in str(raised.value)
+
+
 async def test_a_users_name_reaches_no_shell(new_spawner: Any) -> None:
     """A user's name is quoted in commands, because an authenticator may let users choose their
     names."""
@@ -463,7 +522,7 @@ async def test_a_state_that_is_not_ours(new_spawner: Any, tmp_path: Path) -> Non
     """A saved job id with shell syntax reaches no shell, and no saved value raises an error, which
     would end the Hub. batchspawner saved any output as an id, and other spawners may have saved
     anything."""
-    for job_id in (f"1; touch {tmp_path}/evil", "$(id)", "warning\n12", None, 0, ["1"]):
+    for job_id in (f"1; touch {tmp_path}/evil", "$(id)", "warning\n12", None, 0, {"1": 2}):
         spawner = new_spawner(batch_query_cmd="echo RUN {job_id}")
         spawner.load_state({"job_id": job_id, "job_status": None})
         assert 1 == await soon(spawner.poll())

@@ -390,10 +390,11 @@ class RunningHub:
         return dict((await self.server(user, server_name)).get("state") or {})
 
     async def job_id(self, user: str, server_name: str = "") -> str:
-        """Return the id of a server's job as soon as the Hub has it."""
+        """Return the id of a server's job as soon as the Hub has it; a wrapper may be around it."""
 
         async def find() -> str:
-            return str((await self.state(user, server_name)).get("job_id", ""))
+            state = await self.state(user, server_name)
+            return str(state.get("child_state", state).get("job_id", ""))
 
         return str(await until(find, f"a job for {user}'s server {server_name!r}"))
 

@@ -8,7 +8,7 @@ start survives a restart of the Hub; a stop goes on until the scheduler has acce
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from jupyterhub.spawner import Spawner
@@ -21,7 +21,8 @@ from ..web.failures import BatchFailure, failures_of_start
 from .checks import check_config
 from .commands import BatchCommands
 from .job import BatchJob, BatchState
-from .status import LONGEST_LOGGED, JobStatus, is_job_id
+from .job_id import JobId, NoJobId, is_plain, outputs_for, read_id
+from .status import LONGEST_LOGGED, JobStatus
 
 _STOP_TRIES = 10
 """How often a stop asks whether the job has ended, once a second."""
@@ -57,18 +58,50 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that ran when the Hub ended; it may have been batchspawner's."""
         super().load_state(state)
+        ours = BatchState.from_dict(state.get("unispawner"))
         # batchspawner or another spawner may have saved the state. An error here ends the Hub.
-        job_id = str(state.get("job_id") or "")
-        self.job_id = job_id if is_job_id(job_id) else ""
-        if self.job_id != job_id:
+        saved = state.get("job_id")
+        self._id = self._load_job_id(saved, ours.job_words)
+        self.job_id = str(self._id)
+        if saved and not self.job_id:
             name = bookkeeping.log_name(self)
             self.log.warning(
                 "%s: the saved job id %.300r is not a job id, so the server is forgotten",
                 name,
-                job_id,
+                saved,
             )
         self.job_status = str(state.get("job_status") or "")
-        self.server_job = BatchJob(self, BatchState.from_dict(state.get("unispawner")))
+        self.server_job = BatchJob(self, ours)
+
+    def _load_job_id(self, saved: object, job_words: list[str]) -> JobId:
+        """Return the id in a saved state; without words if it can't be used in a command.
+
+        Parameters
+        ----------
+        job_words
+            The words of the id, if this was checked before it was saved. batchspawner checks
+            nothing: then it must be what ``parse_job_id`` makes of plain words.
+        """
+        if job_words and " ".join(job_words) == saved:
+            return JobId(tuple(job_words))
+        try:
+            found = read_id(saved, "")
+        except NoJobId:
+            return JobId()
+        if all(map(is_plain, found.words)):
+            return found
+        return found if any(map(self._makes(found), outputs_for(found.words))) else JobId()
+
+    def _makes(self, job_id: JobId) -> Callable[[str], bool]:
+        """Return whether ``parse_job_id`` makes an id of an output, as a function."""
+
+        def makes(output: str) -> bool:
+            try:
+                return read_id(self.parse_job_id(output), output) == job_id
+            except Exception:  # a subclass's own code may raise anything
+                return False
+
+        return makes
 
     def get_state(self) -> dict[str, Any]:
         """Return what is saved: batchspawner's entries and, in a real Hub, an entry of ours."""
@@ -110,8 +143,8 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
             if error := await job.submit(self._submit(job)):
                 raise error
             if not self.job_id:
-                output = self._output_without_id
-                raise SubmitError(words.legacy_no_job_id(cls, self.batch_submit_cmd, output))
+                command, output = self.batch_submit_cmd, self._output_without_id
+                raise SubmitError(words.legacy_no_job_id(cls, command, output, self._no_id))
             return await job.wait_host(), self.port
         except (NotImplementedError, web.HTTPError):
             raise
@@ -130,6 +163,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         if not self.job_id:
             await job.discard()
         if self.in_hub:
+            job.state.job_words = list(self._id.words) if self.job_id == str(self._id) else []
             job.commit()
         return result
 

@@ -17,11 +17,12 @@ from tornado import web
 from ..errors import InvalidJobError, UniSpawnerError
 from ..script.filling import format_template
 from ..submit_host.host import HOST
-from ..web import bookkeeping
+from ..web import bookkeeping, words
 from . import environment, options
 from .filling import cannot_fill, fill_in
 from .job import BatchJob
-from .status import LONGEST_LOGGED, CommandFailed, JobStatus, is_job_id
+from .job_id import JobId, NoJobId, read_id
+from .status import LONGEST_LOGGED, CommandFailed, JobStatus
 from .user_options import TakesOptions
 
 OUTPUT_LIMIT = 4 * 1024**2
@@ -39,6 +40,10 @@ class BatchCommands(TakesOptions):
     """True if the last query said that the job no longer exists."""
     _output_without_id = ""
     """What the submit command printed, if no job id could be read from it."""
+    _no_id = ""
+    """Why no job id could be read, beside that there is none."""
+    _id = JobId()
+    """The words of ``job_id``."""
 
     @property
     def in_hub(self) -> bool:
@@ -161,17 +166,28 @@ class BatchCommands(TakesOptions):
             raise cannot_fill(self, "batch_script", error) from error
 
     def _read_job_id(self, out: str) -> str:
+        """Return the id of a job that was submitted; empty, and the reason kept, if none is found.
+
+        The words of the id are kept for the commands.
+        """
+        self._no_id, found = "", JobId()
         try:
             self.log.info("Job submitted. output: %s", out[:LONGEST_LOGGED])
-            job_id = self.parse_job_id(out)
-            if not job_id or is_job_id(job_id):
-                return job_id or ""
+            found = read_id(self.parse_job_id(out), out)
+        except NoJobId as error:
+            self._no_id = words.legacy_refused_id(type(self).__name__, str(error))
         except Exception as error:  # a subclass's own code may raise anything
-            self.log.error("Job submission failed. %s: %s", type(error).__name__, error)
-        else:
-            self.log.error("Job submission failed. %r is not a job id", job_id[:LONGEST_LOGGED])
-        self._output_without_id = out[:LONGEST_LOGGED]
-        return ""
+            self._no_id = words.legacy_unparsed_id(type(self).__name__, error)
+        if not found.words:
+            self.log.error("Job submission failed. %s", self._no_id or "No job id.")
+            self._output_without_id = out[:LONGEST_LOGGED]
+        self._id = found
+        return str(found)
+
+    def _quoted_job_id(self) -> str:
+        """Return the id for a shell line; a subclass may have set ``job_id`` itself."""
+        job_id = str(self.job_id)
+        return (self._id if str(self._id) == job_id else JobId(tuple(job_id.split()))).quoted
 
     async def query_job_status(self) -> JobStatus:
         """Run the query command; keep its output in ``job_status`` and return what it means."""
@@ -194,7 +210,7 @@ class BatchCommands(TakesOptions):
     async def _run_query(self) -> bool:
         """Run the query command; keep its output in ``job_status`` and return whether it failed."""
         try:
-            subvars = {**self.get_req_subvars(), "job_id": self.job_id}
+            subvars = {**self.get_req_subvars(), "job_id": self._quoted_job_id()}
             cmd = self._fill_command("batch_query_cmd", subvars)
             self.log.debug("Spawner querying job: %s", cmd)
             self.job_status = await self.run_command(cmd)
@@ -247,9 +263,8 @@ class BatchCommands(TakesOptions):
         RuntimeError
             If it fails, with what it wrote to standard error.
         """
-        cmd = self._fill_command(
-            "batch_cancel_cmd", {**self.get_req_subvars(), "job_id": self.job_id}
-        )
+        subvars = {**self.get_req_subvars(), "job_id": self._quoted_job_id()}
+        cmd = self._fill_command("batch_cancel_cmd", subvars)
         self.log.info("Cancelling job %s: %s", self.job_id, cmd)
         await self.run_command(cmd)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .. import tasks
 from ..errors import JobEndedError, UniSpawnerError
@@ -39,9 +39,12 @@ class BatchState(SavedState):
     ----------
     from_here
         True if a process of the Hub's own host has sent the report of ``port``.
+    job_words
+        The words of ``job_id``, which were checked against what the submit command printed.
     """
 
     from_here: bool = False
+    job_words: list[str] = field(default_factory=list)
 
 
 class BatchJob(ServerJob[BatchState]):

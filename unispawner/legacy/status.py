@@ -1,8 +1,7 @@
-"""What the commands of a legacy job return: states, failures and job ids."""
+"""What the commands of a legacy job return: states and failures."""
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 
 LONGEST_LOGGED = 4000
@@ -10,9 +9,6 @@ LONGEST_LOGGED = 4000
 LONGEST_SHOWN = 300
 """The longest output of a query, in characters, that a user is shown: longer output is about other
 jobs, too."""
-_JOB_ID = re.compile(r"[\w.@:+/,\[\]-]{1,255}", re.ASCII)
-"""A job id is written into the shell lines of the query and cancel commands, and comes from output
-that the user may have forged."""
 
 
 class JobStatus(Enum):
@@ -26,8 +22,3 @@ class JobStatus(Enum):
 
 class CommandFailed(RuntimeError):
     """A command failed; the argument is what it wrote to standard error."""
-
-
-def is_job_id(text: str) -> bool:
-    """Return whether a text is safe in a shell line as a job's id."""
-    return bool(_JOB_ID.fullmatch(text))

@@ -188,12 +188,28 @@ LEGACY_DISAPPEARED = (
 )
 
 
-def legacy_no_job_id(cls: str, command: str, output: str) -> str:
-    """Return that no job id can be read from what the submit command printed."""
+def legacy_no_job_id(cls: str, command: str, output: str, reason: str = "") -> str:
+    """Return that a job has no id that can be used.
+
+    Parameters
+    ----------
+    reason
+        From :func:`legacy_refused_id` or :func:`legacy_unparsed_id`; empty if the id is empty.
+    """
     return (
-        "Jupyter batch job submission failure (no jobid in output). "
+        f"Jupyter batch job submission failure {reason or '(no jobid in output)'}. "
         f"c.{cls}.batch_submit_cmd, {command!r}, printed: {output!r}"
     )
+
+
+def legacy_refused_id(cls: str, reason: str) -> str:
+    """Return that what a site's ``parse_job_id`` has returned can't be a job's id."""
+    return f"(no jobid that can be used): {cls}.parse_job_id returned {reason}"
+
+
+def legacy_unparsed_id(cls: str, error: Exception) -> str:
+    """Return that a site's ``parse_job_id`` has failed."""
+    return f"(no jobid in output): {cls}.parse_job_id failed with {type(error).__name__}: {error}"
 
 
 def legacy_no_host(cls: str, job_id: str) -> str:
