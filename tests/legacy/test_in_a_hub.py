@@ -120,7 +120,7 @@ async def test_a_stop_before_the_private_files_are_written(
 
     async def get_options_form(self: Dummy) -> str:
         await go.wait()
-        return ""
+        return '<input name="partition">'
 
     monkeypatch.setattr(Dummy, "get_options_form", get_options_form)
     spawner.user_options = {"partition": "debug"}

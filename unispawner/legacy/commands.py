@@ -19,7 +19,7 @@ from ..script.filling import format_template
 from ..submit_host.host import HOST
 from ..web import bookkeeping, words
 from . import environment, options
-from .filling import cannot_fill, fill_in
+from .filling import cannot_fill
 from .job import BatchJob
 from .job_id import JobId, NoJobId, read_id
 from .status import LONGEST_LOGGED, CommandFailed, JobStatus
@@ -83,7 +83,7 @@ class BatchCommands(TakesOptions):
     def _fill(self, trait: str, subvars: Mapping[str, Any]) -> str:
         """Return a template for a shell, filled in: the user's name is quoted."""
         username = options.quote("username", str(subvars.get("username", "")))
-        return fill_in(self, trait, {**subvars, "username": username})
+        return self.fill_safely(trait, {**subvars, "username": username})
 
     async def run_command(
         self, cmd: str, input: str | None = None, env: Mapping[str, str] | None = None

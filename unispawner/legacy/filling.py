@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidJobError
-from ..script.filling import format_template, unknown_field
+from ..script.filling import field_names, format_template, unknown_field
 from .traits import BatchTraits
 
 
@@ -42,3 +42,13 @@ def template_fields(spawner: BatchTraits) -> dict[str, Any]:
     """Return the fields that templates may name, as far as the class shows, with the value "x"."""
     names = [name[4:] for name in spawner.trait_names() if name.startswith("req_")]
     return dict.fromkeys((*names, "job_id", "cmd"), "x")
+
+
+def named_fields(template: Any) -> set[str] | None:
+    """Return the fields that a template names; None if they can't be known before it is used."""
+    if not isinstance(template, str):
+        return None
+    try:
+        return field_names(template)
+    except ValueError:
+        return None

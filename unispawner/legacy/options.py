@@ -1,72 +1,44 @@
-"""Checks what a user's options may put into a job's script, and quotes it.
+"""Quotes what a user has chosen: for a job's script, and for the commands that the Hub runs.
 
-batchspawner puts every user option into the script as it is, whatever its name. Here a user sets
-only what the form offers, and each value is one quoted word without a line break.
+batchspawner puts every user option into the script as it is, whatever its name. Here that is so for
+what a site's own code has made. A user's own words are a quoted word each, without a line break.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
 
 from ..errors import InvalidJobError
 from ..job import CONTROL
+from ..web.typed_form import LONE_SURROGATE, check_plain, read_form
+from ..web.user_options import NEVER, special
 
-_RESERVED = frozenset({"cmd", "username", "homedir"})
-"""Fields that no user option replaces, whatever a form offers."""
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_PLAIN = re.compile(r"(?!(?:.* )?-)[\w @%+=:,./-]*")
-"""Text without any special meaning in a script or a command, quoted or not. No word of it begins
-with a hyphen, as an option does."""
+__all__ = ["InCommand", "check_plain", "fields_from_options", "may_share", "quote", "read_form"]
 
 
-@dataclass
-class Form:
-    """The fields of a site's options form.
+class Word(str):
+    """A form's only value for a field, quoted: JupyterHub gives a form's values as lists.
 
-    Attributes
-    ----------
-    names
-        The names of its fields. JupyterHub adds ``_file`` to the name of a field for a file, so
-        both names are here.
-    values
-        The values that the form itself has, of options, buttons and the like.
+    A template may take it as a text, or as a list with this text in it.
     """
 
-    names: set[str] = field(default_factory=set)
-    values: set[str] = field(default_factory=set)
+    __slots__ = ()
 
+    def __getitem__(self, index: Any) -> str:
+        return [str(self)][index] if isinstance(index, int) else super().__getitem__(index)
 
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.form = Form()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        name, value = given.get("name"), given.get("value")
-        if tag in ("input", "select", "textarea", "button") and name:
-            self.form.names.add(name)
-            if given.get("type") == "file":
-                self.form.names.add(f"{name}_file")
-        if tag in ("option", "input", "button") and value is not None:
-            self.form.values.add(value)
-
-
-def read_form(html: str) -> Form:
-    """Return the fields of a form's HTML, without those that a script adds in the browser."""
-    reader = _Reader()
-    reader.feed(html)
-    return reader.form
+    def __iter__(self) -> Iterator[str]:
+        yield str(self)
 
 
 def fields_from_options(
-    options: Mapping[str, Any], taken: Collection[str], offered: Collection[str]
-) -> tuple[dict[str, str], list[str]]:
+    options: Mapping[str, Any],
+    taken: Collection[str],
+    offered: Collection[str],
+    used: Collection[str] = (),
+) -> tuple[dict[str, Any], list[str]]:
     """Return the script's fields that user options set, quoted, and the names of refused options.
 
     Parameters
@@ -77,6 +49,8 @@ def fields_from_options(
         Fields that have a value without user options: those of the ``req_`` traits.
     offered
         Names of ``taken`` that a user may set nevertheless.
+    used
+        Fields that the script names, as far as that is known.
 
     Raises
     ------
@@ -84,20 +58,30 @@ def fields_from_options(
         If a value has a control character, or is a list or a mapping where the script needs a
         single value.
     """
-    fields, refused = {}, []
+    fields: dict[str, Any] = {}
+    refused = []
     for name, value in options.items():
-        if name in _RESERVED or (name in taken and name not in offered):
+        if name in NEVER or (name in taken and name not in offered):
             refused.append(name)
-            continue
-        if (
-            isinstance(value, list | tuple) and len(value) == 1
-        ):  # JupyterHub gives a form's values as lists
-            value = value[0]
-        if value is None or isinstance(value, str | int | float):
-            fields[name] = quote(name, "" if value is None else str(value))
+        elif isinstance(value, list | tuple) and len(value) == 1 and _is_single(value[0]):
+            fields[name] = Word(_quote_value(name, value[0]))
+        elif _is_single(value):
+            fields[name] = _quote_value(name, value)
         elif name in taken:
             raise InvalidJobError(f"{name}: {value!r} must be a single text or number")
+        elif isinstance(value, list | tuple) and all(map(_is_single, value)):
+            fields[name] = [_quote_value(name, one) for one in value]
+        elif name in used:
+            raise InvalidJobError(f"{name}: {value!r} must be a text, a number or a list of these")
     return fields, refused
+
+
+def _is_single(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _quote_value(name: str, value: Any) -> str:
+    return quote(name, "" if value is None else str(value))
 
 
 def quote(name: str, text: str) -> str:
@@ -109,40 +93,68 @@ def quote(name: str, text: str) -> str:
         If the text has a control character (a line break begins a new directive or command), or
         half a surrogate pair, which JSON allows and no file in UTF-8 can have.
     """
-    if CONTROL.search(text) or _LONE_SURROGATE.search(text):
+    if CONTROL.search(text) or LONE_SURROGATE.search(text):
         raise InvalidJobError(
             f"{name}: {text[:200]!r} has a control character or an invalid character; remove it"
         )
     return shlex.quote(text) if text else ""
 
 
-def check_plain(given: Mapping[str, Any], form: Form) -> None:
-    """Refuse typed text with a special meaning to a shell, where a site's own code uses the text.
+# -- commands ----------------------------------------------------------------------------------
 
-    The values that the form itself has are the administrator's, so they may be any text.
 
-    Raises
-    ------
-    InvalidJobError
-        If a text is not plain; the error names the field and the text.
+def may_share(text: str, typed: Collection[str]) -> bool:
+    """Return whether special characters of a text may be those of a text that a user has sent.
+
+    A blank and a hyphen are also part of what sites write. They count only if a user's words are
+    in the text.
     """
-    for name, values in given.items():
-        for value in _texts(values):
-            if value not in form.values and not _PLAIN.fullmatch(value):
-                raise InvalidJobError(
-                    f"{name}: {value[:200]!r} may have only letters, digits, spaces and "
-                    "@%+=:,./-_, and no word may begin with a hyphen"
-                )
+    if (special(text) - {" ", "-"}) & {char for one in typed for char in special(one)}:
+        return True
+    there = _fold(text)
+    for one in map(_fold, typed):
+        if " " in one and there and (one in there or there in one):
+            return True
+        if any(word.startswith("-") and word in there.split() for word in one.split()):
+            return True
+    return False
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield each text in the value that a form or a REST body has for a name, at any depth."""
-    left = [value]
-    while left:
-        part = left.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, Mapping):
-            left += [*part, *part.values()]
-        elif isinstance(part, list | tuple):
-            left += part
+def _fold(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+class InCommand:
+    """Puts texts into a command, each as a single word.
+
+    A template may have its own quotes around a field. So a text is put in as a mark first, and
+    quoted when it is known whether it stands between quotes.
+    """
+
+    _BEGIN, _END = "\ue000", "\ue001"
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def put(self, text: str) -> str:
+        """Return the mark that stands for a plain text."""
+        self._texts.append(text)
+        return f"{self._BEGIN}{len(self._texts) - 1}{self._END}"
+
+    def quote(self, command: str) -> str:
+        """Return the command with the texts in place of their marks."""
+        if not self._texts:
+            return command
+        done, inside, left = [], "", iter(command)
+        for char in left:
+            if char == self._BEGIN:
+                number = "".join(iter(lambda: next(left), self._END))
+                text = self._texts[int(number)]
+                done.append(text if inside else shlex.quote(text))
+                continue
+            done.append(char)
+            if char == "\\" and inside != "'":
+                done.append(next(left, ""))
+            elif char in ("'", '"') and inside in ("", char):
+                inside = "" if inside else char
+        return "".join(done)

@@ -132,10 +132,18 @@ class BatchTraits(_Base):
     ).tag(config=True)
     user_option_keys = List(
         Unicode(),
-        help="""Names, such as nprocs for {nprocs}, that user options may set in addition to the
-        fields of the options form. Needed for fields that a script adds to the page, and for what
-        your own options_from_form makes of these. Users can never set cmd, username and
-        homedir.""",
+        help="""Names, such as nprocs for {nprocs}, that user options of the REST API may set in
+        addition to the fields of the options form, and that a form without an options_from_form of
+        your own may send: those of fields that a script adds to the page. Each value is a quoted
+        word in the script. Users can never set cmd, username and homedir. Example:
+        ["nprocs"].""",
+    ).tag(config=True)
+    trusted_option_keys = List(
+        Unicode(),
+        help="""Names, such as prologue for {prologue}, whose values go into the script as their
+        user has written them: not quoted, also several words and lines. The REST API may set them,
+        as those of user_option_keys. Their text can't reach a command that the Hub runs. Default:
+        none.""",
     ).tag(config=True)
     public_environment = List(
         Unicode(),

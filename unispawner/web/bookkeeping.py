@@ -47,6 +47,11 @@ def is_polled(spawner: Any) -> bool:
     return outer(spawner)._poll_callback is not None
 
 
+def is_starting(spawner: Any) -> bool:
+    """Return whether JupyterHub is starting the server: hooks of the site run then."""
+    return bool(outer(spawner)._start_pending)
+
+
 def is_known(spawner: Any) -> bool:
     """Return whether JupyterHub still uses a spawner: it drops one when its server has ended."""
     known = outer(spawner)

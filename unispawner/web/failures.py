@@ -95,6 +95,14 @@ class BatchFailure(SpawnFailure, RuntimeError):
     """The same for a legacy class: batchspawner raises RuntimeErrors, and sites catch these."""
 
 
+class RefusedOptions(BatchFailure, InvalidJobError):
+    """User options that are refused: an answer with status 400 to whoever has sent them."""
+
+    def __init__(self, error: InvalidJobError) -> None:
+        InvalidJobError.__init__(self, error.message)
+        BatchFailure.__init__(self, error)
+
+
 @contextmanager
 def failures_of_start(
     log: Any,
