@@ -20,6 +20,7 @@ from ..job import JobSpec
 from ..schedulers import Scheduler, get_scheduler
 from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
+from ..script.variables import render_variables
 from .commands import hold_dialogue
 from .files import StateDir, read_private, write_private
 from .login import login_umask
@@ -42,7 +43,10 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     state = StateDir.open(request["state_dir"])
     _sweep(state, scheduler, account.pw_name)
     try:
-        directory = state.create_job(spec.mark, render_environment(dict(spec.environment)))
+        text = render_environment(spec.environment)
+        if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
+            text = render_variables(spec.environment, spec.mark)
+        directory = state.create_job(spec.mark, text)
         spec = replace(
             spec,
             directory=spec.directory or account.pw_dir,
@@ -78,21 +82,31 @@ def submit(request: Request, account: Account) -> dict[str, str]:
 def stage(request: Request, account: Account) -> dict[str, str]:
     """Write a job's private files; the legacy classes submit with the site's own command.
 
-    The request has ``mark`` and ``environment`` of the job, and ``python`` and ``options`` for the
-    launcher. Return ``wrapper``, the path of the program that the job's script runs.
+    The request has ``mark`` and ``environment`` of the job, ``submitted``, the variables of the
+    submit command, and ``python`` and ``options`` for the launcher. Return ``wrapper``, the path of
+    the program that the job's script runs.
     """
     state = StateDir.open(request["state_dir"])
     for directory in state.old_jobs(ABANDONED_AFTER):  # no scheduler can be asked about these jobs
         state.remove_job(directory.name)
     mark = str(request["mark"])
     environment = JobSpec(environment=dict(request["environment"])).environment
+    # The agent runs behind what the submit command runs behind, and that may have set PATH.
+    paths = [os.environ.get("PATH", "")]
+    text = render_variables(environment, mark, dict(request.get("submitted", {})), paths)
     try:
-        directory = state.create_job(mark, render_environment(dict(environment)))
+        directory = state.create_job(mark, text)
         wrapper = write_wrapper(directory, str(request["python"]), list(request["options"]))
     except OSError as error:
         state.remove_job(mark)
         raise _write_error(error, state) from None
     return {"wrapper": str(wrapper)}
+
+
+def missing(request: Request, account: Account) -> dict[str, list[str]]:
+    """Return those of the paths ``programs`` at which there is no program, as ``missing``."""
+    programs = [str(program) for program in request["programs"]]
+    return {"missing": [program for program in programs if not os.access(program, os.X_OK)]}
 
 
 def cancel(request: Request, account: Account) -> dict[str, bool]:
@@ -159,7 +173,8 @@ def check(request: Request, account: Account) -> dict[str, Any]:
 
 
 ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
-    action.__name__: action for action in (submit, stage, cancel, status, find, log, cleanup, check)
+    action.__name__: action
+    for action in (submit, stage, missing, cancel, status, find, log, cleanup, check)
 }
 
 

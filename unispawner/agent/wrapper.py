@@ -2,7 +2,8 @@
 
 The script around ``{cmd}`` is the site's, and contains neither the launcher nor a secret. The
 wrapper reads the environment and starts the launcher, which are files beside it. It has the name of
-batchspawner's program, which it replaces.
+batchspawner's program, which it replaces. If its first argument is the path of that very program,
+it runs this program, which reports by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from ..script.from_template import WRAPPER
 from ..script.rendering import launcher_source
+from ..script.variables import READ_VARIABLE
 from .files import write_private
 
 NAME = WRAPPER
@@ -21,7 +23,9 @@ _TEXT = """\
 #!/bin/sh
 # {name} SERVER-COMMAND ARGUMENTS...: starts one user's server, for one job.
 {log}. {environment} || exit 1
+unset {read}
 [ "$PWD" != / ] || cd
+case ${{1-}} in */{name}) if [ -x "$1" ]; then exec "$@"; fi; shift;; esac
 exec {python} -I {launcher} {options} -- "$@"
 """
 
@@ -44,6 +48,7 @@ def write_wrapper(directory: Path, python: str, options: Sequence[str], *, log: 
     write_private(launcher, launcher_source())
     text = _TEXT.format(
         name=NAME,
+        read=READ_VARIABLE,
         log=f"exec >>{shlex.quote(log)} 2>&1\n" if log else "",
         environment=shlex.quote(str(directory / "environment")),
         python=shlex.quote(python),

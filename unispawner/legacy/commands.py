@@ -45,6 +45,12 @@ class BatchCommands(TakesOptions):
     _id = JobId()
     """The words of ``job_id``."""
 
+    hides_environment = False
+    """True if the scheduler shows the environment of a submission to the job's owner only."""
+    left_to_the_account: tuple[str, ...] = ()
+    """Variables that the submit command does not have in a Hub, because the server's values must
+    not reach the Hub's shell, and the Hub's values must not reach the job."""
+
     @property
     def in_hub(self) -> bool:
         """True if the spawner belongs to a running Hub, False if a test has made it.
@@ -150,12 +156,21 @@ class BatchCommands(TakesOptions):
         self.log.info("Spawner submitting command: %s", cmd)
         self.log.debug("Spawner submitting script:\n%s", script)
         env = {name: str(value) for name, value in self.get_env().items()}
+        public = environment.of_submission(env, self.find_public_names(env))
         if self.in_hub:
-            script = await self.server_job.stage(script)
-        public = environment.of_submission(env, self.public_environment)
+            for name in self.left_to_the_account:
+                public.pop(name, None)
+            script = await self.server_job.stage(script, public)
         out = await self.run_command(cmd, input=script, env=public)
         self.job_id = self._read_job_id(out)
         return self.job_id
+
+    def find_public_names(self, env: Mapping[str, str]) -> set[str]:
+        """Return the names of the server's variables whose values the submit command may have."""
+        names = set(self.public_environment)
+        if self.hides_environment:
+            names |= environment.strings_of_config(self.config, type(self), env)
+        return names
 
     async def _make_script(self, subvars: Mapping[str, Any]) -> str:
         try:

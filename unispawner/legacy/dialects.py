@@ -147,6 +147,10 @@ class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
 
     vars().update(_defaults("slurm", *_SCRIPT, *_COMMANDS, *_PATTERNS, "state_unknown_re"))
 
+    hides_environment = True
+    # Without HOME, Slurm or a login shell finds the account's.
+    left_to_the_account = ("HOME",)
+
     req_cluster = Unicode(
         "", help="{cluster} in templates: the cluster that jobs are submitted to."
     ).tag(config=True)
@@ -283,6 +287,8 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
     """HTCondor."""
 
     vars().update(_defaults("htcondor", *_SCRIPT, *_COMMANDS, *_PATTERNS))
+
+    left_to_the_account = ("HOME",)
 
     def parse_job_id(self, output: str) -> str:
         """Return the number of the cluster, which is what HTCondor calls a submission.

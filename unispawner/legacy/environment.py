@@ -3,7 +3,8 @@
 Other users can read the environment of a submit command: in ``qstat -j``, in spool folders on
 nodes. So it has the values of variables that are no secret only. The other values are in the job's
 private file; the environment has their names with empty values, so that a script's
-``-v {keepvars}`` finds all of them.
+``-v {keepvars}`` finds all of them. Slurm shows the environment of ``sbatch`` to the job's owner
+only, so there it may also have what the configuration file itself sets.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
+
+from traitlets.config.loader import LazyConfigValue
+
+from ..servers.search_paths import SEARCH_PATHS
 
 _LOGIN = (
     *("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER"),
@@ -39,9 +45,14 @@ PUBLIC = frozenset(
 )
 """Names whose values are no secret; all ``LC_…`` are public, too (see :func:`_is_public`)."""
 
-_SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
-"""Where the Hub's own shell looks for the program of exec_prefix. The values of the server may name
-folders in its user's home."""
+_OF_THE_SHELL = re.compile(
+    r"HOME|IFS|ENV|BASH_ENV|BASH_FUNC_.*|SHELLOPTS|BASHOPTS|PS4|GCONV_PATH|LD_\w+|PYTHON\w*|PERL\w*"
+)
+"""Variables that decide what the Hub's own shell and the program of exec_prefix run. The values of
+the server may name folders in its user's home."""
+
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|KEY", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"://[^/\s]*:[^/\s]*@")
 
 
 def of_commands(public: Collection[str] = ()) -> dict[str, str]:
@@ -58,15 +69,53 @@ def of_commands(public: Collection[str] = ()) -> dict[str, str]:
 def of_submission(environment: Mapping[str, str], public: Collection[str] = ()) -> dict[str, str]:
     """Return the environment of the submit command: all names, and the values of public ones.
 
-    The values of search paths are the Hub's, unless ``public`` names them. Variables that the
-    scheduler's commands need are the Hub's, unless the server has them.
+    Search paths, HOME and the like decide what the Hub's own shell runs, so their values are the
+    Hub's or empty. ``public`` may name a search path nevertheless. Variables that the scheduler's
+    commands need are the Hub's, unless the server has them.
     """
     needed = {name: os.environ[name] for name in ("PATH", *_SCHEDULERS) if name in os.environ}
     servers = {
         name: value if _is_public(name, public) else "" for name, value in environment.items()
     }
-    paths = _SEARCH_PATHS & set(servers) - set(public)
-    return {**needed, **servers, **{name: os.environ.get(name, "") for name in paths}}
+    ours = {
+        name: os.environ.get(name, "") if name in PUBLIC else ""
+        for name in servers
+        if (name in SEARCH_PATHS and name not in public)
+        or (name not in SEARCH_PATHS and _OF_THE_SHELL.fullmatch(name))
+    }
+    return {**needed, **servers, **ours}
+
+
+def strings_of_config(
+    config: Mapping[str, Any], spawner_class: type, environment: Mapping[str, str]
+) -> set[str]:
+    """Return the variables that a server has as the configuration file itself writes them.
+
+    They are plain texts of ``c.Spawner.environment``. Left out is what a function or a hook has
+    made, what looks like a secret by its name, and a URL with a password.
+
+    Parameters
+    ----------
+    config
+        The Hub's configuration.
+    spawner_class
+        The class whose section, or whose parent's, has the setting.
+    environment
+        The server's variables.
+    """
+    sections = (config.get(cls.__name__, {}) for cls in spawner_class.__mro__)
+    found: Any = next(
+        (section["environment"] for section in sections if "environment" in section), {}
+    )
+    if isinstance(found, LazyConfigValue):  # c.Spawner.environment.update(…)
+        found = found.to_dict().get("update", {})
+    return {
+        name
+        for name, value in dict(found).items()
+        if isinstance(value, str)
+        and environment.get(name) == value
+        and not (_SECRET.search(name) or _PASSWORD_IN_URL.search(value))
+    }
 
 
 def _is_public(name: str, public: Collection[str]) -> bool:

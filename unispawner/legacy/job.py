@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .. import tasks
@@ -14,12 +15,14 @@ from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..servers import database
 from ..servers.job import ServerJob
+from ..servers.search_paths import SEARCH_PATHS, drop_hubs_paths
 from ..servers.state import DEAD_ADDRESS, SavedState
 from ..web import bookkeeping, words
 from ..web.hosts import check_exec_host
 from ..web.reports import Report
 from ..web.server_status import JobFacts
-from .private_files import find_run_as, make_client, run_wrapper
+from . import private_files
+from .site_script import reads_sh
 from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
 
 _LOOK_AGAIN = 5.0
@@ -80,7 +83,9 @@ class BatchJob(ServerJob[BatchState]):
     async def client(self) -> AgentClient:
         """Return the client of the agent for the job's account."""
         account = await find_account(self.state.account, self.spawner.min_uid)
-        return make_client(self.spawner, account, self.spawner.fill_command, self.state.state_dir)
+        return private_files.make_client(
+            self.spawner, account, self.spawner.fill_command, self.state.state_dir
+        )
 
     async def _account(self) -> Account:
         """Return the account that the job runs as.
@@ -93,13 +98,18 @@ class BatchJob(ServerJob[BatchState]):
         spawner = self.spawner
         account = await find_account(spawner.req_username, spawner.min_uid)
         if database.has_other_users(spawner):
-            find_run_as(spawner, spawner.fill_command).check_own_account(account)
+            private_files.find_run_as(spawner, spawner.fill_command).check_own_account(account)
         return account
 
-    async def stage(self, script: str) -> str:
+    async def stage(self, script: str, submitted: Mapping[str, str]) -> str:
         """Write the private files as the user; return the script that runs their wrapper.
 
         When this returns, the state that finds the job again is saved.
+
+        Parameters
+        ----------
+        submitted
+            The environment of the submit command.
 
         Raises
         ------
@@ -116,15 +126,8 @@ class BatchJob(ServerJob[BatchState]):
             token_id=database.find_token_id(spawner),
             waiting_since=time.time(),
         )
-        environment = {name: str(value) for name, value in spawner.get_env().items()}
         try:
-            wrapper = await (await self.client()).stage(
-                self.state.mark,
-                environment,
-                python=spawner.launcher_python,
-                options=["--host", "fqdn"],
-            )
-            script = run_wrapper(script, wrapper, spawner.cmd_formatted_for_batch())
+            script = await self._write_files(await self.client(), script, submitted)
         except UniSpawnerError:
             await self.discard()
             raise
@@ -132,6 +135,33 @@ class BatchJob(ServerJob[BatchState]):
             self.server.ip, self.server.port = DEAD_ADDRESS
         self.commit()
         return script
+
+    async def _write_files(
+        self, client: AgentClient, script: str, submitted: Mapping[str, str]
+    ) -> str:
+        spawner = self.spawner
+        environment = {name: str(value) for name, value in spawner.get_env().items()}
+        wrapper = await client.stage(
+            self.state.mark,
+            drop_hubs_paths(environment),
+            python=spawner.launcher_python,
+            options=["--host", "fqdn"],
+            submitted={
+                name: value
+                for name, value in submitted.items()
+                if value and (name in environment or name in SEARCH_PATHS)
+            },
+        )
+        own = private_files.own_programs(script)
+        has_variables = reads_sh(script, spawner.batch_submit_cmd)
+        script = private_files.run_wrapper(
+            script,
+            wrapper,
+            spawner.cmd_formatted_for_batch(),
+            has_variables=has_variables,
+            missing=await client.missing(own) if own else (),
+        )
+        return private_files.add_variables(script, wrapper) if has_variables else script
 
     async def discard(self) -> None:
         """Forget a failed submission, and remove its private files."""

@@ -2,13 +2,14 @@
 
 The script and the commands are the site's own. Before the submission the Hub calls the agent, which
 writes the environment, the launcher and a wrapper. In the script, the wrapper's path replaces the
-name ``batchspawner-singleuser``.
+name ``batchspawner-singleuser``. A script of sh's language also gets a line that reads the
+environment, for commands of its own that need it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..errors import InvalidJobError
 from ..run_as.accounts import Account
@@ -16,9 +17,12 @@ from ..run_as.client import AgentClient
 from ..run_as.exec_prefix import ExecPrefix
 from ..schedulers import get_scheduler
 from ..submit_host.host import HOST
+from .site_script import add_to_header, runs_closed, runs_container
 from .traits import BatchTraits
 
 WRAPPER = "batchspawner-singleuser"
+_PROGRAM = re.compile(rf"(?<![\w./-])(?:[^\s'\"=;|&()<>`:,]*/)?{WRAPPER}(?![\w./-])")
+_ABSOLUTE = re.compile(r"/[\w@%+./-]*")
 
 
 def make_client(
@@ -62,8 +66,50 @@ def find_run_as(spawner: BatchTraits, fill: Callable[[str], str]) -> ExecPrefix:
     return ExecPrefix(prefix, spawner.agent_python, submit_command)
 
 
-def run_wrapper(script: str, wrapper: str, command: str) -> str:
+def add_variables(script: str, wrapper: str) -> str:
+    """Return a script of sh's language that reads the server's variables before its first command.
+
+    The added line holds the path of the job's private file and no variable. A queue of Grid Engine
+    may have csh for its shell, which prints the message of the line and goes on.
+    """
+    file = _environment_file(wrapper)
+    message = f"unispawner: {file} can not be read, so the variables of the server are missing"
+    return add_to_header(script, f'test -r {file} && . {file} || echo "{message}"')
+
+
+def _environment_file(wrapper: str) -> str:
+    return f"{wrapper.rpartition('/')[0]}/environment"
+
+
+def own_programs(script: str) -> set[str]:
+    """Return the absolute paths of batchspawner's own program that a script names.
+
+    Paths in containers are left out: they are the image's.
+    """
+    found = _PROGRAM.finditer(script)
+    return {
+        match[0]
+        for match in found
+        if _ABSOLUTE.fullmatch(match[0]) and not runs_container(script, match.start())
+    }
+
+
+def starts_server(script: str, command: str) -> bool:
+    """Return whether a script names what starts the server; a site's own program may do it, too."""
+    return command in script or bool(_PROGRAM.search(script))
+
+
+def run_wrapper(
+    script: str,
+    wrapper: str,
+    command: str,
+    *,
+    has_variables: bool = False,
+    missing: Collection[str] = (),
+) -> str:
     """Return a job's script with the wrapper's path in place of its name, or before the command.
+
+    In a container that has not the user's folders, the name stays: its image has batchspawner.
 
     Parameters
     ----------
@@ -71,18 +117,46 @@ def run_wrapper(script: str, wrapper: str, command: str) -> str:
         The path in the job's private folder.
     command
         The text that ``{cmd}`` stands for: a site may have set another wrapper there.
+    has_variables
+        Whether :func:`add_variables` is used as well. Then batchspawner's own program, called by
+        its path, and a site's own program have what they need.
+    missing
+        Paths of batchspawner's own program that do not exist.
 
     Raises
     ------
     InvalidJobError
-        If the script has neither the name nor the command.
+        If the script has neither the name nor the command, and no variables.
     """
-    named = re.compile(rf"(?<![\w./-]){WRAPPER}(?![\w./-])")
-    if named.search(script):
-        return named.sub(lambda match: wrapper, script)
-    if command not in script:
-        raise InvalidJobError(
-            "batch_script: the script has no {cmd}, which starts the server. Add it. The script:\n"
-            f"{script}"
+    if not (has_variables or starts_server(script, command)):
+        raise InvalidJobError(no_command(script))
+    folder = wrapper.rpartition("/")[0]
+    edits: dict[int, tuple[int, str]] = {}
+    commands = [match.span() for match in re.finditer(re.escape(command), script)]
+    for match in _PROGRAM.finditer(script):
+        at, end = match.span()
+        within = any(start <= at < last for start, last in commands)
+        is_path = bool(_ABSOLUTE.fullmatch(match[0]))
+        replaced = match[0] == WRAPPER or (
+            is_path
+            and not runs_container(script, at)
+            and (match[0] in missing or not (has_variables or within))
         )
-    return script.replace(command, f"{wrapper} {command}")
+        if replaced and not runs_closed(script, at, folder):
+            edits[at] = end, wrapper
+    for start, _ in commands:
+        has_name = WRAPPER in re.split(r"[\s'\"]", command)
+        if start not in edits and not has_name and not runs_closed(script, start, folder):
+            edits[start] = start, f"{wrapper} "
+    for at in sorted(edits, reverse=True):
+        end, text = edits[at]
+        script = f"{script[:at]}{text}{script[end:]}"
+    return script
+
+
+def no_command(script: str) -> str:
+    """Return the message about a script that starts no server."""
+    return (
+        "batch_script: the script has no {cmd}, which starts the server. Add it. The script:\n"
+        f"{script}"
+    )

@@ -54,11 +54,28 @@ class AgentClient:
         return self._job_id(result)
 
     async def stage(
-        self, mark: str, environment: Mapping[str, str], *, python: str, options: Sequence[str]
+        self,
+        mark: str,
+        environment: Mapping[str, str],
+        *,
+        python: str,
+        options: Sequence[str],
+        submitted: Mapping[str, str] | None = None,
     ) -> str:
-        """Write a job's private files; return the path of the wrapper that its script must run."""
+        """Write a job's private files; return the path of the wrapper that its script must run.
+
+        Parameters
+        ----------
+        submitted
+            Those variables of the submit command that the job may see with another value.
+        """
         result = await self._call(
-            "stage", mark=mark, environment=dict(environment), python=python, options=list(options)
+            "stage",
+            mark=mark,
+            environment=dict(environment),
+            python=python,
+            options=list(options),
+            submitted=dict(submitted or {}),
         )
         path = result.get("wrapper") if isinstance(result, dict) else None
         if not isinstance(path, str):
@@ -70,6 +87,14 @@ class AgentClient:
                 "digits and _@%+=:,./-."
             )
         return path
+
+    async def missing(self, programs: Collection[str]) -> set[str]:
+        """Return those of some paths at which there is no program that the user may run."""
+        result = await self._call("missing", programs=sorted(programs))
+        missing = result.get("missing") if isinstance(result, dict) else None
+        if not isinstance(missing, list):
+            raise self._invalid_reply("list of programs", result)
+        return {program for program in programs if program in missing}
 
     async def cancel(self, job_id: str, *, force: bool = False) -> None:
         """Have the scheduler end a job; a job that no longer exists is not an error.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from importlib.resources import files
 
 from ..errors import InvalidJobError
@@ -104,6 +105,6 @@ def render_script(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def render_environment(environment: dict[str, str]) -> str:
+def render_environment(environment: Mapping[str, str]) -> str:
     """Return the text of an environment file, which has an ``export`` on each line."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())

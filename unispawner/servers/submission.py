@@ -22,6 +22,7 @@ from ..web import words
 from ..web.summary import describe_job
 from . import database
 from .scheduled_job import ScheduledJob
+from .search_paths import drop_hubs_paths
 from .state import DEAD_ADDRESS, ServerState
 
 
@@ -49,7 +50,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     try:
-        environment = spawner.get_env()
+        environment = drop_hubs_paths(spawner.get_env())
     except Exception as error:  # c.Spawner.environment may hold the administrator's functions
         raise InvalidJobError(
             f"c.Spawner.environment: making the server's environment failed: "

@@ -1,0 +1,175 @@
+"""Reads a site's own script: which program reads it, where its header ends, where a container runs.
+
+The script is the site's, and any language and any scheduler's. So it is only searched, and little
+is added to it: see :mod:`.private_files`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_SH = re.compile(r"(?:r?ba|da|a|z|rk|pdk|mk|lk|ok|k|po|ya)?sh(?:-?\d[\d.]*)?")
+"""The names of shells that read the language of sh. csh, tcsh and fish do not."""
+_SHEBANG = re.compile(r"\s*#!\s*(.+)")
+_DIRECTIVE = re.compile(
+    r"#(?:SBATCH|PBS|\$|BSUB|MSUB|COBALT|OAR|PJM|QSUB|JSUB|DSUB|CQSUB|SLURM|flux:|FLUX:|\s?@)"
+)
+_SHELL_OPTION = re.compile(r"(?<!\S)-S[ \t]+([^\s@,:]+)")
+_COMMENT = re.compile(r"\s*(?:#.*)?")
+
+_CLOSED = re.compile(
+    r"(?:^|[\s/\"'(])(?:docker|podman|podman-hpc|nerdctl|shifter|sarus|udocker|ch-run|enroot)(?=\s)"
+    r"|\s--container(?:-image|-name)?[ =]"
+)
+"""What starts a container that has its own files only, unless the command mounts others."""
+_SINGULARITY = re.compile(r"(?:^|[\s/\"'(])(?:singularity|apptainer)(?=\s)")
+_NO_HOME = re.compile(
+    r"\s--(?:no-home|no-mount|contain|containall)\b"
+    r"|\b(?:exec|run)\s+(?:-\S+\s+(?:[^-\s]\S*\s+)?)*?-[a-zA-Z]*[cC]\s"
+)
+"""Options with which Singularity does not mount the user's home, as it does by default."""
+_MOUNT = re.compile(r"(?:-v|-B|--volume|--bind|--mount|--container-mounts)[ =]*[\"']?(\S+)")
+_HERE_DOCUMENT = re.compile(r"<<-?\s*\\?[\"']?(\w+)")
+_CHAIN = re.compile(r"&&|\|\||[;|&]")
+_LONGEST = 200
+"""The most lines that are taken for parts of a single command."""
+
+
+def reads_sh(script: str, submit_command: str = "") -> bool:
+    """Return whether the program that reads a script reads the language of sh.
+
+    The first line names the program. Grid Engine takes the shell of ``-S`` instead, and its queues
+    may have csh, which the first line does not show. PBS and TORQUE take ``-S`` for a script
+    without such a line, and their default is the user's login shell; LSF's is sh.
+
+    Parameters
+    ----------
+    submit_command
+        The command that submits the script: it may have ``-S``, too.
+    """
+    header = list(_header(script))
+    found = _SHEBANG.match(script)
+    options = [line for line in header if _DIRECTIVE.match(line)]
+    chosen = _SHELL_OPTION.findall("\n".join([*options, submit_command]))
+    of_grid_engine = any(line.startswith("#$") for line in options)
+    if chosen and "sbatch" not in submit_command and (of_grid_engine or not found):
+        return is_sh(chosen[-1])
+    return is_sh(found[1]) if found else bool(options)
+
+
+def is_sh(command: str) -> bool:
+    """Return whether the words behind ``#!`` start a shell that reads the language of sh."""
+    words = [word for word in command.split() if not re.match(r"-|\w+=", word)]
+    names = [word.rpartition("/")[2] for word in words]
+    if names and names[0] in ("env", "busybox"):
+        names = names[1:]
+    return bool(names) and bool(_SH.fullmatch(names[0]))
+
+
+def _header(script: str) -> Iterator[str]:
+    """Yield the lines before the first command; directives are among them."""
+    for number, line in enumerate(script.splitlines()):
+        # PBS also skips a first line that begins with a colon.
+        if not _COMMENT.fullmatch(line) and not (number == 0 and line.startswith(":")):
+            return
+        yield line
+
+
+def add_to_header(script: str, line: str) -> str:
+    """Return a script with a line behind its directives and before its first command."""
+    header = list(_header(script))
+    while header and not header[-1].strip():
+        header.pop()
+    lines = script.splitlines(keepends=True)
+    before = "".join(lines[: len(header)])
+    if before and not before.endswith("\n"):
+        before += "\n"
+    return f"{before}{line}\n{''.join(lines[len(header) :])}"
+
+
+def runs_closed(script: str, at: int, folder: str) -> bool:
+    """Return whether what stands at a place of a script runs in a container without a folder.
+
+    The container then has neither the launcher nor the private files, and the site's image has
+    batchspawner's own program.
+    """
+    command = _command_before(script, at)
+    mounts = ":".join(_MOUNT.findall(command))
+    if _CLOSED.search(command) or _CLOSED.search(_value_of_variables(script, command)):
+        return not _is_mounted(folder, mounts)
+    if _SINGULARITY.search(command) and _NO_HOME.search(command):
+        return not _is_mounted(folder, mounts)
+    return False
+
+
+def runs_container(script: str, at: int) -> bool:
+    """Return whether what stands at a place of a script runs in a container of any kind."""
+    command = _command_before(script, at)
+    command += _value_of_variables(script, command)
+    return bool(_CLOSED.search(command) or _SINGULARITY.search(command))
+
+
+def _is_mounted(folder: str, mounts: str) -> bool:
+    paths = [part.rstrip("/") for part in re.split(r"[:,\"']", mounts)]
+    return any(
+        path in ("$HOME", "${HOME}", "~", "$HOME/.unispawner")
+        or (path.startswith("/") and f"{folder}/".startswith(f"{path}/"))
+        for path in paths
+    )
+
+
+def _value_of_variables(script: str, command: str) -> str:
+    """Return what a script assigns to the variables that a command begins with or contains."""
+    names = set(re.findall(r"\$\{?(\w+)", command))
+    return "\n".join(
+        f" {found[2]}"
+        for found in re.finditer(
+            r"(?m)^\s*(?:export\s+|local\s+)?(\w+)\+?=(.*(?:\\\n.*)*)$", script
+        )
+        if found[1] in names
+    )
+
+
+def _command_before(script: str, at: int) -> str:
+    """Return what stands before a place and belongs to the same command.
+
+    Lines that a backslash or an open quote continues belong to it, and a here-document belongs to
+    the command that reads it.
+    """
+    start = 0
+    for text in _statements(script):
+        if at < start + len(text):
+            break
+        start += len(text)
+    before = script[start:at].replace("\\\n", " ")
+    first, line_break, rest = before.partition("\n")
+    if _HERE_DOCUMENT.search(first) and line_break:
+        inner = _command_before(f"{rest}.", len(rest))
+        return first if _CLOSED.search(first) or _SINGULARITY.search(first) else inner
+    if before.count('"') % 2 or before.count("'") % 2:
+        return before
+    return _CHAIN.split(before.replace("\n", ";"))[-1]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the script in pieces that each hold whole commands."""
+    text, lines = "", 0
+    for line in script.splitlines(keepends=True):
+        text, lines = text + line, lines + 1
+        if lines >= _LONGEST or not _goes_on(text):
+            yield text
+            text, lines = "", 0
+    yield text
+
+
+def _goes_on(text: str) -> bool:
+    """Return whether the next line belongs to the same command."""
+    if text.lstrip().startswith("#"):
+        return False
+    if text.rstrip("\r\n").endswith("\\"):
+        return True
+    if document := _HERE_DOCUMENT.search(text):
+        behind = text[document.end() :].splitlines()[1:]
+        return document[1] not in [line.strip() for line in behind]
+    return '"' in re.sub(r'"[^"]*"|\'[^\']*\'', "", re.sub(r"\\.", "", text))

@@ -1,0 +1,106 @@
+"""The environment file of a job whose script is the site's own: what the script has set counts.
+
+The file is read twice. A line in the script reads it before the site's own lines; the wrapper,
+which starts the server, reads it again. A script of another language has no such line, and a step
+or a container may begin with a new environment, so the wrapper alone may read it, too.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator, Mapping
+
+READ_VARIABLE = "UNISPAWNER_ENVIRONMENT"
+"""It holds the job's mark where the script has read the file; the wrapper removes it."""
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What a job has in place of the Hub's own PATH; it is sudo's usual ``secure_path``."""
+_SHELLS_OWN = frozenset({"IFS", "OPTIND", "PS4", "PWD", "OLDPWD", "SHLVL", "_"})
+"""Variables of the shell itself: the site's script would run differently with other values."""
+_LAUNCHERS = ("JUPYTERHUB_", "JPY_")
+"""How the names begin that the launcher or the server can't do without."""
+
+_TEXT = """\
+# The variables of one user's server, for one job. The job's script and the wrapper read this file.
+case $- in *[vx]*) unispawner_flags=$-; set +vx;; *) unispawner_flags=;; esac
+if [ "${{{read}-}}" = {mark} ]; then :
+{again}
+else :
+{first}
+export {read}={mark}
+fi
+case $unispawner_flags in *v*) set -v;; esac
+case $unispawner_flags in *x*) set -x;; esac
+unset unispawner_flags
+"""
+
+
+def render_variables(
+    environment: Mapping[str, str],
+    mark: str,
+    submitted: Mapping[str, str] | None = None,
+    paths: Collection[str] = (),
+) -> str:
+    """Return the text of the file, which shells of sh's language can read under ``set -eu``.
+
+    Where nobody has read the file yet, a variable gets its value if it is unset, or still as the
+    submission gave it. Afterwards the script's word counts: only what the server can't do without
+    is added where it is unset or empty. Values are not shown by a shell that shows what it runs.
+
+    Parameters
+    ----------
+    mark
+        The job's mark.
+    submitted
+        The variables of the submit command: the Hub's own search paths, and in place of secrets
+        empty values. None if the submit command has none of the server's variables; then every
+        variable gets its value.
+    paths
+        Further values of PATH that are not the script's: what PATH is behind ``sudo``, for example.
+    """
+    given = {name: value for name, value in environment.items() if name not in _SHELLS_OWN}
+    if submitted is None:
+        first = [_export(name, value) for name, value in given.items()]
+    else:
+        first = list(_add_missing(given, submitted, paths))
+    again = [
+        f'[ "${{{name}-}}" ] || {_export(name, value)}'
+        for name, value in given.items()
+        if name.startswith(_LAUNCHERS)
+    ]
+    return _TEXT.format(
+        read=READ_VARIABLE, mark=mark, first="\n".join(first), again="\n".join(again)
+    )
+
+
+def _add_missing(
+    environment: Mapping[str, str], submitted: Mapping[str, str], paths: Collection[str]
+) -> Iterator[str]:
+    for name, value in environment.items():
+        before, export = submitted.get(name, ""), _export(name, value)
+        if name == "PATH":
+            yield _case_of_path(["", before, *paths], export)
+        elif not before:
+            yield f'[ "${{{name}-}}" ] || {export}'
+        elif before == value:
+            yield f'[ "${{{name}+x}}" ] || {export}'
+        else:
+            unchanged = f'[ "${{{name}-}}" != {shlex.quote(before)} ]'
+            yield f'{{ {unchanged} && [ "${{{name}+x}}" ]; }} || {export}'
+    for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):
+        if (hubs := submitted.get(name)) and name not in environment:
+            yield f'[ "${{{name}-}}" != {shlex.quote(hubs)} ] || unset {name}'
+    hubs = submitted.get("PATH", "")
+    if "PATH" not in environment and not set(hubs.split(":")) <= set(DEFAULT_PATH.split(":")):
+        quoted = shlex.quote(hubs)
+        yield _case_of_path([hubs], f"export PATH=${{PATH%{quoted}}}{DEFAULT_PATH}")
+
+
+def _case_of_path(values: Collection[str], command: str) -> str:
+    """Return a command for some values of PATH, also behind the folder that Grid Engine adds."""
+    quoted = [shlex.quote(value) for value in dict.fromkeys(values)]
+    behind = [f'"${{TMPDIR-}}":{value}' for value in quoted if value != "''"]
+    return f"case ${{PATH-}} in {'|'.join([*quoted, *behind])}) {command};; esac"
+
+
+def _export(name: str, value: str) -> str:
+    return f"export {name}={shlex.quote(value)}"
