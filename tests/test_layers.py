@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("errors", "job", "submit_host", "run_as", "monitor", "settings", "web", "tasks"),
     },
     "profiles": {"errors", "job", "units", "schedulers", "web", "servers"},
+    # What batchspawner has under this name.
+    "api": {"web"},
     "legacy": {
         *("errors", "job", "schedulers", "script", "submit_host", "run_as", "web", "servers"),
         "tasks",
@@ -49,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The commands: everything but the user's side, which they start as a process.
     "admin": {
         *("_version", "errors", "job", "units", "tasks", "schedulers", "script", "submit_host"),
-        *("run_as", "monitor", "settings", "web", "servers", "profiles", "legacy"),
+        *("run_as", "monitor", "settings", "web", "servers", "profiles", "legacy", "api"),
     },
 }
 PURE = {

@@ -12,6 +12,7 @@ import pytest
 
 from unispawner.admin import cli, demo
 from unispawner.admin.cli import main
+from unispawner.admin.doctor import command as doctor_command
 
 GOOD = """
 c.JupyterHub.spawner_class = "unispawner"
@@ -227,7 +228,7 @@ def test_a_broken_configuration_is_reported(
     """A configuration that can't be loaded is reported with the file's name, not a traceback."""
     config.write_text(text)
     assert 1 == main(["doctor", "-f", str(config)])
-    assert f"unispawner: {config}: " in capsys.readouterr().err
+    assert f"unispawner: {config}" in capsys.readouterr().err
 
 
 def test_an_error_in_a_configuration_has_its_line(
@@ -249,6 +250,88 @@ def test_a_configuration_that_still_imports_batchspawner(
     error = capsys.readouterr().err
     assert f"{config}, line 1: ModuleNotFoundError: " in error
     assert "write unispawner instead of batchspawner in this line, too" in error
+
+
+def test_a_program_that_ends_itself(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration that calls sys.exit is reported, and does not end the command in silence."""
+    config.write_text("import sys\nsys.exit('no database')\n")
+    assert 1 == main(["doctor", "-f", str(config)])
+    error = capsys.readouterr().err
+    assert f"{config}, line 2: SystemExit: the file ends the program itself: no database" in error
+
+
+def test_a_variable_that_is_not_set_here(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing environment variable is reported with what to do."""
+    config.write_text("import os\nx = os.environ['NO_SUCH_VARIABLE']\n")
+    assert 1 == main(["doctor", "-f", str(config)])
+    assert "set this environment variable here as the Hub has it" in capsys.readouterr().err
+
+
+def test_a_file_beside_the_configuration(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """load_subconfig finds a file beside the configuration; a missing file is reported."""
+    (config.parent / "more.py").write_text("c.UniSpawner.queue_name = 'night'\n")
+    config.write_text(f"{GOOD}\nload_subconfig('more.py')\nload_subconfig('no.py')\n")
+    assert 0 == main(["render", "-f", str(config)])
+    out, error = capsys.readouterr()
+    assert "#SBATCH --partition=night" in out
+    assert "load_subconfig('no.py'): there is no such file" in error
+
+
+def test_a_line_in_a_file_beside_the_configuration(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error in a file that load_subconfig loads is reported with that file and its line."""
+    (config.parent / "more.py").write_text("\n1 / 0\n")
+    config.write_text("load_subconfig('more.py')\n")
+    assert 1 == main(["doctor", "-f", str(config)])
+    assert f"{config.parent}/more.py, line 2: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_class_of_batchspawners_own(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A subclass of batchspawner's is reported as that, and nothing is said of another spawner."""
+    (config.parent / "site_of_batchspawner.py").write_text(
+        "from batchspawner import SlurmSpawner\nclass Site(SlurmSpawner):\n    pass\n"
+    )
+    config.write_text(
+        f"import sys\nsys.path.insert(0, {str(config.parent)!r})\n"
+        "import site_of_batchspawner\n"
+        "c.JupyterHub.spawner_class = site_of_batchspawner.Site\n"
+    )
+    assert 1 == main(["doctor", "-f", str(config)])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "Site is a class of batchspawner, and not of unispawner; write unispawner" in line
+    assert 1 == main(["render", "-f", str(config)])
+    out, error = capsys.readouterr()
+    assert "" == out
+    assert "Site is a class of batchspawner" in error
+
+
+def test_a_class_that_needs_a_user(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A site's class that reads its user's name when it is made can be checked all the same."""
+    config.write_text(
+        f"{GOOD}\nimport unispawner\nclass Site(unispawner.UniSpawner):\n"
+        "    def __init__(self, **kwargs):\n        super().__init__(**kwargs)\n"
+        "        self.account = 'of-' + self.user.name\n"
+        "c.JupyterHub.spawner_class = Site\n"
+    )
+    assert 0 == main(["render", "-f", str(config)])
+    assert "#SBATCH --account=of-user" in capsys.readouterr().out
+
+
+def test_a_fault_is_no_traceback(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong in unispawner itself is a line that says what failed and what to do."""
+
+    def fail(path: str) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(doctor_command, "load_config", fail)
+    assert 1 == main(["doctor", "-f", str(config)])
+    error = capsys.readouterr().err
+    assert error.startswith(f"unispawner: doctor {config.name} failed: RuntimeError: broken (")
+    assert "please report" in error
+    assert "Traceback" not in error
 
 
 def arguments() -> Iterator[tuple[str, argparse.Action]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UniSpawnerError as error:
         print(f"unispawner: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("unispawner: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:  # a fault of ours: an administrator needs words, and no traceback
+        print(f"unispawner: {_describe_fault(error, options)}", file=sys.stderr)
+        return 1
     return status
+
+
+def _describe_fault(error: Exception, options: argparse.Namespace) -> str:
+    """Return what failed and where: in the configuration, in other code and in unispawner's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    config = Path(getattr(options, "config", "")).absolute()
+    of_config = [frame for frame in frames if Path(frame.filename) == config][-1:]
+    where = " from ".join(
+        f"{frame.filename}, line {frame.lineno}" for frame in (*of_config, frames[-1])
+    )
+    return (
+        f"{options.command.__name__} {config.name} failed: {type(error).__name__}: {error} "
+        f"({where}). This is a fault of unispawner: please report this line, with the part of the "
+        "configuration that it is about and without its secrets. Without that part the command "
+        "may work."
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import LocalProcessSpawner, Spawner
 from jupyterhub.traitlets import EntryPointType
 from traitlets import HasTraits, TraitError
-from traitlets.config.loader import Config, PyFileConfigLoader
+from traitlets.config import Config
 
 from ..errors import InvalidJobError
 from ..legacy import BatchSpawnerBase
 from ..profiles.wrap_spawner import WrapSpawner
 from ..servers.spawner import UniSpawner
+from .loader import OLD_PACKAGES, ConfigFile, run_json
 
 OURS = (UniSpawner, BatchSpawnerBase, WrapSpawner)
 DEFAULT = "jupyterhub_config.py"
@@ -31,19 +31,15 @@ def load_config(path: str) -> Config:
         If another file does not exist, or the file can't be run.
     """
     if Path(path).is_file():
-        try:
-            return PyFileConfigLoader(path).load_config()
-        except Exception as error:  # the file is a program: whatever it raises
-            frames = traceback.extract_tb(error.__traceback__)
-            line = next((one.lineno for one in reversed(frames) if one.filename == path), None)
-            where = path if line is None else f"{path}, line {line}"
-            missing = error.name if isinstance(error, ModuleNotFoundError) else ""
-            hint = (
-                f"; write unispawner instead of {missing} in this line, too"
-                if missing in ("batchspawner", "wrapspawner")
-                else ""
-            )
-            raise InvalidJobError(f"{where}: {type(error).__name__}: {error}{hint}") from None
+        if path.endswith(".json"):
+            return run_json(path)
+        file = ConfigFile(Path(path).absolute(), (str(Path(path).absolute().parent),))
+        config = file.run(path)
+        for name in file.missing:
+            print(f"{path}: load_subconfig({name!r}): there is no such file", file=sys.stderr)
+        return config
+    if Path(path).is_dir():
+        raise InvalidJobError(f"{path}: this is a folder; name the configuration file in it")
     if path != DEFAULT:
         raise InvalidJobError(f"{path}: there is no such file")
     print(
@@ -77,6 +73,12 @@ def spawner_class(config: Config) -> type[Spawner]:
             f"c.JupyterHub.spawner_class: {words}; set it to a class of unispawner, such as "
             '"unispawner" or "unispawner.ProfilesSpawner"'
         ) from None
+    if old := _old_package(cls):
+        raise InvalidJobError(
+            f"c.JupyterHub.spawner_class: {cls.__name__} is a class of {old}, and not of "
+            f"unispawner; write unispawner instead of {old} in the configuration, in the files "
+            "that it loads and in the modules that it imports"
+        )
     if not issubclass(cls, OURS):
         raise InvalidJobError(
             f"c.JupyterHub.spawner_class: {cls.__name__} is not a class of unispawner; set it to "
@@ -86,12 +88,34 @@ def spawner_class(config: Config) -> type[Spawner]:
     return found
 
 
+def _old_package(cls: type) -> str:
+    """Return batchspawner or wrapspawner if a class is derived from its classes; else nothing."""
+    packages = (base.__module__.partition(".")[0] for base in cls.__mro__)
+    return next((name for name in packages if name in OLD_PACKAGES), "")
+
+
 def class_or_unispawner(config: Config) -> type[Spawner]:
-    """Return the class, or UniSpawner if it is not one of ours: the file may not be finished."""
-    try:
-        return spawner_class(config)
-    except InvalidJobError:
-        return UniSpawner
+    """Return the class; UniSpawner if none is set, because the file may not be finished.
+
+    Raises
+    ------
+    InvalidJobError
+        If there is no class of that name, or it is not one of ours.
+    """
+    return spawner_class(config) if "spawner_class" in config.JupyterHub else UniSpawner
+
+
+class _Nobody:
+    """A user for a site's class that can't be made without; no account has this name."""
+
+    name = escaped_name = "user"
+    url = base_url = "/user/user/"
+    admin = False
+
+    def __init__(self) -> None:
+        self.groups: list[Any] = []
+        self.spawners: dict[str, Any] = {}
+        self.settings: dict[str, Any] = {"template_path": []}
 
 
 def spawner_for_nobody(cls: type[Any], config: Config, path: str) -> Any:
@@ -107,7 +131,15 @@ def spawner_for_nobody(cls: type[Any], config: Config, path: str) -> Any:
     InvalidJobError
         If a setting has a value that its trait refuses.
     """
-    try:
-        return cls(config=config)
-    except Exception as error:  # a site's class may raise anything
-        raise InvalidJobError(f"{path}: {error}") from None
+    errors: list[Exception] = []
+    for more in ({}, {"user": _Nobody()}):  # a site's class may need a user
+        try:
+            return cls(config=config, **more)
+        except Exception as error:  # and may raise anything
+            errors.append(error)
+    if isinstance(errors[0], TraitError):
+        raise InvalidJobError(f"{path}: {errors[0]}")
+    raise InvalidJobError(
+        f"{path}: {cls.__name__} can't be made for a user who only has a name: "
+        f"{type(errors[1]).__name__}: {errors[1]}"
+    )

@@ -15,6 +15,8 @@ import pytest
 from jupyterhub.spawner import Spawner
 from support.migration import CLASSES, migrate_class, render_new, render_old
 
+from unispawner.admin.migrate.literal import literal
+
 
 class Case(NamedTuple):
     """A value of a field, and what becomes of it."""
@@ -60,7 +62,17 @@ ALWAYS: Mapping[str, Mapping[str, Any]] = {
 
 NO_OPTION = "has no option for it, and the old script did not use it."
 UNUSED = "The old script did not use it"
-NEW = "The old script did not use {}; UniSpawner does."
+
+
+def suggest(name: str, settings: Mapping[str, Any]) -> str:
+    """Return what the report says of a field that batchspawner's script ignores."""
+    ((setting, value),) = settings.items()
+    return (
+        f"{name}: {UNUSED}, so jobs did not ask for it, and they still don't. If you want it, add: "
+        f"{setting} = {literal(value)}"
+    )
+
+
 STOPS = "batchspawner's script ended at the first command that failed."
 
 # sbatch(1): --mem counts megabytes, --time minutes; MM:SS, HH:MM:SS, D-HH[:MM[:SS]].
@@ -80,9 +92,7 @@ SLURM: list[Case | Stays] = [
     Stays({"req_partition": "long debug"}, "'--partition=long debug' can't be read"),
     Case(
         {"req_queue": "long"},
-        settings={"queue_name": "long"},
-        job="#SBATCH --partition=long",
-        says=NEW.format("req_queue"),
+        says=suggest("req_queue", {"queue_name": "long"}),
     ),
     Case(
         {"req_queue": "q", "req_partition": "p"},
@@ -93,9 +103,7 @@ SLURM: list[Case | Stays] = [
     ),
     Case(
         {"req_account": "proj"},
-        settings={"account": "proj"},
-        job="#SBATCH --account=proj",
-        says=NEW.format("req_account"),
+        says=suggest("req_account", {"account": "proj"}),
     ),
     Case(
         {"req_memory": "4G"},
@@ -125,9 +133,7 @@ SLURM: list[Case | Stays] = [
     Stays({"req_nprocs": "all"}, "UniSpawner has no setting that can hold 'all'"),
     Case(
         {"req_ngpus": "2"},
-        settings={"resources": {"gpu_cores_per_process": 2}},
-        job="#SBATCH --gpus-per-task=2",
-        says=NEW.format("req_ngpus"),
+        says=suggest("req_ngpus", {"resources": {"gpu_cores_per_process": 2}}),
     ),
     Case({"req_ngpus": "many"}, says=f"UniSpawner can't read 'many', and {UNUSED.lower()}"),
     Case(
@@ -191,10 +197,9 @@ SLURM: list[Case | Stays] = [
         "#SBATCH --gres=lustre",
         {
             "custom_attributes": {"slurm.gres": "lustre"},
-            "resources": {"gpu_cores_per_process": 4},
         },
-        "#SBATCH --gpus-per-task=4\n#SBATCH --gres=lustre",
-        NEW.format("req_ngpus"),
+        "#SBATCH --gres=lustre",
+        suggest("req_ngpus", {"resources": {"gpu_cores_per_process": 4}}),
     ),
     Case(
         {"req_reservation": "r1"},
@@ -204,9 +209,7 @@ SLURM: list[Case | Stays] = [
     ),
     Case(
         {"req_qos": "high"},
-        settings={"custom_attributes": {"slurm.qos": "high"}},
-        job="#SBATCH --qos=high",
-        says=NEW.format("req_qos"),
+        says=suggest("req_qos", {"custom_attributes": {"slurm.qos": "high"}}),
     ),
     Case(
         {"req_cluster": "east"},
@@ -257,7 +260,6 @@ SLURM: list[Case | Stays] = [
             "resources": {
                 "cpu_cores_per_process": 4,
                 "memory": "2G",
-                "gpu_cores_per_process": 2,
             },
             "duration": "00:08:00",
         },
@@ -317,9 +319,7 @@ PBS_FAMILY: list[Case | Stays] = [
     Stays({"req_runtime": "long"}, "UniSpawner has no setting that can hold 'long'"),
     Case(
         {"req_account": "proj"},
-        settings={"account": "proj"},
-        job="#PBS -A proj",
-        says=NEW.format("req_account"),
+        says=suggest("req_account", {"account": "proj"}),
     ),
     Case(
         {"req_account": "one", "req_options": "-A two"},
@@ -399,9 +399,7 @@ PBS: list[Case | Stays] = [
     Stays({"req_memory": "4gb:ngpus=1"}, "UniSpawner has no setting that can hold '4gb:ngpus=1'"),
     Case(
         {"req_ngpus": "1"},
-        settings={"resources": {"gpu_cores_per_process": 1}},
-        job="#PBS -l select=1:ngpus=1",
-        says=NEW.format("req_ngpus"),
+        says=suggest("req_ngpus", {"resources": {"gpu_cores_per_process": 1}}),
     ),
     Case({"req_partition": "p"}, says=f"req_partition: PBS {NO_OPTION}"),
     Case(
@@ -417,44 +415,31 @@ PBS: list[Case | Stays] = [
 GRIDENGINE: list[Case | Stays] = [
     Case(
         {"req_queue": "all.q"},
-        settings={"queue_name": "all.q"},
-        job="-q all.q",
-        says=NEW.format("req_queue"),
+        says=suggest("req_queue", {"queue_name": "all.q"}),
     ),
     Case(
         {"req_account": "proj"},
-        settings={"account": "proj"},
-        job="-P proj",
-        says=NEW.format("req_account"),
+        says=suggest("req_account", {"account": "proj"}),
     ),
     Case(
         {"req_memory": "4G"},
-        settings={"resources": {"memory": "4G"}},
-        job="-l h_vmem=4194304K",
-        says=NEW.format("req_memory"),
+        says=suggest("req_memory", {"resources": {"memory": "4G"}}),
     ),
     Case(
         {"req_memory": "4g"},
-        settings={"resources": {"memory": "3906250K"}},
-        job="-l h_vmem=3906250K",
+        says=suggest("req_memory", {"resources": {"memory": "3906250K"}}),
     ),
     Case(
         {"req_nprocs": "2"},
-        settings={"resources": {"cpu_cores_per_process": 2}},
-        job="-pe smp 2",
-        says=NEW.format("req_nprocs"),
+        says=suggest("req_nprocs", {"resources": {"cpu_cores_per_process": 2}}),
     ),
     Case(
         {"req_ngpus": "1"},
-        settings={"resources": {"gpu_cores_per_process": 1}},
-        job="-l gpu=1",
-        says=NEW.format("req_ngpus"),
+        says=suggest("req_ngpus", {"resources": {"gpu_cores_per_process": 1}}),
     ),
     Case(
         {"req_runtime": "3600"},
-        settings={"duration": "01:00:00"},
-        job="-l h_rt=3600",
-        says=NEW.format("req_runtime"),
+        says=suggest("req_runtime", {"duration": "01:00:00"}),
     ),
     Case({"req_partition": "p"}, says=f"req_partition: Grid Engine {NO_OPTION}"),
     Case({"req_host": "h"}, says=f"req_host: Grid Engine {NO_OPTION}"),
@@ -521,21 +506,15 @@ HTCONDOR: list[Case | Stays] = [
     ),
     Case(
         {"req_ngpus": "1"},
-        settings={"resources": {"gpu_cores_per_process": 1}},
-        job="request_gpus = 1",
-        says=NEW.format("req_ngpus"),
+        says=suggest("req_ngpus", {"resources": {"gpu_cores_per_process": 1}}),
     ),
     Case(
         {"req_account": "group_a"},
-        settings={"account": "group_a"},
-        job="accounting_group = group_a",
-        says=NEW.format("req_account"),
+        says=suggest("req_account", {"account": "group_a"}),
     ),
     Case(
         {"req_runtime": "8:00:00"},
-        settings={"duration": "8:00:00"},
-        job="periodic_remove = (JobStatus == 2 && time() - JobCurrentStartDate > 28800)",
-        says=NEW.format("req_runtime"),
+        says=suggest("req_runtime", {"duration": "8:00:00"}),
     ),
     Case({"req_runtime": "3600"}, says="req_runtime: UniSpawner can't read '3600'"),
     Case({"req_queue": "q"}, says=f"req_queue: HTCondor {NO_OPTION}"),
@@ -571,34 +550,24 @@ LSF: list[Case | Stays] = [
     Case({"req_queue": "night"}, "#BSUB -q night", {"queue_name": "night"}, "#BSUB -q night"),
     Case(
         {"req_account": "proj"},
-        settings={"account": "proj"},
-        job="#BSUB -P proj",
-        says=NEW.format("req_account"),
+        says=suggest("req_account", {"account": "proj"}),
     ),
     Case(
         {"req_memory": "4gb"},
-        settings={"resources": {"memory": "4G"}},
-        job='#BSUB -R "select[type==any] rusage[mem=4096]"\n#BSUB -M 4194304',
-        says=NEW.format("req_memory"),
+        says=suggest("req_memory", {"resources": {"memory": "4G"}}),
     ),
     Case({"req_memory": "4000"}, says="req_memory: UniSpawner can't read '4000'"),
     Case(
         {"req_nprocs": "2"},
-        settings={"resources": {"cpu_cores_per_process": 2}},
-        job="#BSUB -n 2",
-        says=NEW.format("req_nprocs"),
+        says=suggest("req_nprocs", {"resources": {"cpu_cores_per_process": 2}}),
     ),
     Case(
         {"req_ngpus": "1"},
-        settings={"resources": {"gpu_cores_per_process": 1}},
-        job="#BSUB -gpu num=1",
-        says=NEW.format("req_ngpus"),
+        says=suggest("req_ngpus", {"resources": {"gpu_cores_per_process": 1}}),
     ),
     Case(
         {"req_runtime": "8:00"},
-        settings={"duration": "08:00:00"},
-        job="#BSUB -W 8:00",
-        says=NEW.format("req_runtime"),
+        says=suggest("req_runtime", {"duration": "08:00:00"}),
     ),
     Case({"req_options": "-x"}, says=f"req_options: {UNUSED}, so it had no effect."),
     Case({"req_partition": "p"}, says=f"req_partition: LSF {NO_OPTION}"),
@@ -625,9 +594,15 @@ PATTERNS: list[Case | Stays] = [
     Stays({"state_exechost_re": "(x)"}, "UniSpawner reads the scheduler's answers without patt"),
     Case(
         {"state_exechost_exp": r"\1.example.org"},
-        says='list every node in a table: host_map = {"node1": "node1.example.org"}',
+        settings={"host_map": {r"([^.]+)": r"\1.example.org"}},
+        says="host_map: It makes node1.example.org of",
     ),
-    Stays({"state_exechost_exp": r"\g<host>-ib"}, "a pattern makes the host's name"),
+    Case(
+        {"state_exechost_exp": r"ib-\g<1>"},
+        settings={"host_map": {r"(.+)": r"ib-\g<1>"}, "report_host": "short"},
+        says="host_map: It makes ib-node1 of",
+    ),
+    Stays({"state_exechost_exp": r"\g<host>-ib"}, "it uses more than the host's name"),
 ]
 """What holds for the classes with patterns: BatchSpawnerRegexStates."""
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import unispawner
-from unispawner.admin.migrate.load import MODULES, NAMES, counterpart, load_new, load_old
+from unispawner.admin.migrate.load import load_new, load_old
+from unispawner.admin.migrate.names import MODULES, NAMES, counterpart
 from unispawner.errors import InvalidJobError
 
 
@@ -43,7 +44,7 @@ def test_every_counterpart_is_public() -> None:
 def test_the_old_file_gets_our_classes(tmp_path: Path, line: str) -> None:
     """However it imports them; afterwards the real modules are what they were."""
     before = {name: sys.modules.get(name) for name in MODULES}
-    config = load_old(write(tmp_path, f"{line}\nc.JupyterHub.spawner_class = Site\n"))
+    config = load_old(write(tmp_path, f"{line}\nc.JupyterHub.spawner_class = Site\n")).config
     assert config.JupyterHub.spawner_class.__module__.startswith("unispawner.")
     assert before == {name: sys.modules.get(name) for name in MODULES}
 
@@ -61,7 +62,10 @@ def test_the_new_file_cannot_import_them(tmp_path: Path, module: str) -> None:
         ("\nraise KeyError('SITE')\n", "line 3: KeyError: 'SITE'"),
         ("def fail():\n    1 / 0\n\nfail()\n", "line 3: ZeroDivisionError: division by zero"),
         ("import json\njson.loads('x')\n", "line 3: JSONDecodeError: Expecting value"),
-        ("import sys\nsys.exit('no')\n", "line 3: SystemExit: no"),
+        (
+            "import sys\nsys.exit('no')\n",
+            "line 3: SystemExit: the file ends the program itself: no",
+        ),
         ("x = (\n", "line 2: SyntaxError: '(' was never closed"),
         ("from batchspawner import NoSuch\n", "line 2: ImportError: cannot import name 'NoSuch'"),
         ("import batchspawner\nbatchspawner.NoSuch\n", "no counterpart of batchspawner.NoSuch"),
@@ -84,5 +88,5 @@ def test_what_the_file_prints_is_not_in_the_way(
 def test_a_file_beside_it_is_found(tmp_path: Path) -> None:
     """A configuration may load another one from its own folder."""
     (tmp_path / "more.py").write_text("c.Spawner.http_timeout = 5\n")
-    config = load_old(write(tmp_path, "load_subconfig('more.py')\n"))
+    config = load_old(write(tmp_path, "load_subconfig('more.py')\n")).config
     assert 5 == config.Spawner.http_timeout

@@ -82,10 +82,10 @@ def test_old_lines_can_be_removed(tmp_path: Path) -> None:
 
 def test_a_long_suggestion_stays_a_comment(tmp_path: Path) -> None:
     """A suggested setting may take several lines."""
-    traits = {"state_exechost_exp": rf"\1.{'x' * 100}"}
-    found = migrate_class(tmp_path, "SlurmSpawner", traits)
+    traits = {"req_host": "x" * 90, "req_queue": "q"}
+    found = migrate_class(tmp_path, "TorqueSpawner", traits)
     assert (
-        f'#   c.UniSpawner.host_map = {{\n#       "node1": "node1.{"x" * 100}",\n#   }}'
+        f'#   c.UniSpawner.scheduler_environment = {{\n#       "PBS_DEFAULT": "{"x" * 90}",\n#   }}'
         in found.text
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.migration import Migrated, migrate_text
 
+import unispawner
 from unispawner.admin.migrate import migrate
 from unispawner.errors import InvalidJobError
 
@@ -62,7 +64,6 @@ def migrate_slurm(folder: Path, lines: str) -> Migrated:
             {"resources": {"memory": "4G"}},
             "Line 4 of the old file computes c.SlurmSpawner.req_memory: this is the value",
         ),
-        ("c.SlurmSpawner.req_partition = ''", {}, "c.SlurmSpawner.req_partition: It is empty."),
         ("c.SlurmSpawner.no_such = 1", {}, "batchspawner has no such setting and ignores it."),
         ("c.PBSSpawner.req_queue = 'q'", {}, "stay as they are: - c.PBSSpawner.req_queue"),
         ("c.Spawner.pre_spawn_hook = lambda spawner: None", {}, "c.Spawner: pre_spawn_hook"),
@@ -153,7 +154,10 @@ def test_classes_that_stay(tmp_path: Path, lines: str, says: str) -> None:
         ("", "c.JupyterHub.spawner_class is not set: there is nothing to migrate"),
         ("c.JupyterHub.spawner_class = 'simple'", "is simple, which is not one of batchspawner's"),
         ("c.JupyterHub.spawner_class = 'unispawner'", "is unispawner, which is not one of"),
-        ("c.JupyterHub.spawner_class = 'no.such.Class'", "is no.such.Class, which is not one"),
+        (
+            "c.JupyterHub.spawner_class = 'no.such.Class'",
+            "no.such.Class can't be imported",
+        ),
         (
             "c.JupyterHub.spawner_class = 'batchspawner.SlurmSpawner'\n"
             "c.SlurmSpawner.req_memory = 4",
@@ -195,7 +199,7 @@ def test_settings_of_another_file(tmp_path: Path) -> None:
     ("lines", "says"),
     [
         (
-            "import importlib\nimportlib.import_module('batchspawner')",
+            "import importlib\nname = 'batchspawner'\nimportlib.import_module(name)",
             "the file can't be loaded: ",
         ),
         ("c.UniSpawner.no_such = 1", "c.UniSpawner.no_such: there is no such setting"),
@@ -212,3 +216,89 @@ def test_what_is_wrong_with_the_new_file(
     assert 1 == migrate(old)
     printed = " ".join(capsys.readouterr().out.split())
     assert says in printed[printed.index("WRONG in") :]
+
+
+@pytest.mark.parametrize("name", ["req_partition", "req_host", "state_exechost_exp", "args"])
+def test_an_empty_setting_says_nothing(tmp_path: Path, name: str) -> None:
+    """What is empty, as by default, is neither a new setting nor a line of the report."""
+    value = "[]" if name == "args" else "''"
+    found = migrate_slurm(tmp_path, f"c.SlurmSpawner.{name} = {value}")
+    assert {"scheduler": "slurm", "job_name": "spawner-jupyterhub"} == found.settings
+    assert name not in found.report
+
+
+def test_an_empty_setting_that_overrides_another(tmp_path: Path) -> None:
+    """It is kept, because the other one would come back."""
+    found = migrate_slurm(tmp_path, "c.Spawner.args = ['--debug']\nc.SlurmSpawner.args = []")
+    assert [] == found.settings["args"]
+
+
+def test_an_option_that_unispawner_refuses_keeps_the_class(tmp_path: Path) -> None:
+    """An option that would make another kind of job is a reason to stay, and not a wrong file."""
+    found = migrate_slurm(tmp_path, "c.SlurmSpawner.req_options = '--array=1-2'")
+    assert not found.is_translated
+    assert "c.SlurmSpawner.req_options: UniSpawner refuses it: " in found.report
+
+
+@pytest.mark.parametrize(
+    ("lines", "patched"),
+    [
+        ("batchspawner.SlurmSpawner.get_env = lambda self: {}", "SlurmSpawner.get_env"),
+        (
+            "batchspawner.SlurmSpawner.batch_script.default_value = '{cmd}'",
+            "SlurmSpawner.batch_script",
+        ),
+    ],
+)
+def test_a_file_that_changes_batchspawners_classes(
+    tmp_path: Path, lines: str, patched: str
+) -> None:
+    """Its class stays, because UniSpawner would have nothing of it; the change does not outlast
+    the reading of the file."""
+    before = unispawner.SlurmSpawner.get_env, unispawner.SlurmSpawner.batch_script.default_value
+    found = migrate_slurm(tmp_path, f"import batchspawner\n{lines}")
+    assert not found.is_translated
+    assert f"the file changes batchspawner's own classes ({patched})" in found.report
+    after = unispawner.SlurmSpawner.get_env, unispawner.SlurmSpawner.batch_script.default_value
+    assert before == after
+
+
+def test_a_module_of_the_sites_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The lines to change in it are in the report; the new file works as soon as they are."""
+    (tmp_path / "site_classes.py").write_text(
+        "from batchspawner import SlurmSpawner\nclass Site(SlurmSpawner):\n    pass\n"
+    )
+    (tmp_path / "more.py").write_text("import batchspawner\n")
+    old = tmp_path / "old.py"
+    old.write_text(
+        "import os, sys\nsys.path.insert(0, os.path.dirname(__file__))\n"
+        "from site_classes import Site\nload_subconfig('more.py')\nload_subconfig('no.py')\n"
+        "c.JupyterHub.spawner_class = Site\nc.jupyterhub.port = 1\n"
+    )
+    assert 0 == migrate(old, "-"), capsys.readouterr()
+    report = " ".join(capsys.readouterr().err.split())
+    assert f"{tmp_path}/site_classes.py, line 1: from unispawner import SlurmSpawner" in report
+    assert f"{tmp_path}/more.py, line 1: import unispawner" in report
+    assert "load_subconfig('no.py'): there is no such file" in report
+    assert "c.jupyterhub: the name of a class begins with a capital letter" in report
+    assert "site_classes" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("lines", "new"),
+    [
+        ("import batchspawner.api", "unispawner.api"),
+        (
+            "import batchspawner\nx = batchspawner.api.BatchSpawnerAPIHandler",
+            "unispawner.api.Batch",
+        ),
+        ("from batchspawner.api import BatchSpawnerAPIHandler", "from unispawner.api import Batch"),
+        ("x = 'batchspawner.api.BatchSpawnerAPIHandler'", '"unispawner.api.BatchSpawner'),
+        ("import importlib\nimportlib.import_module('batchspawner')", '("unispawner")'),
+    ],
+)
+def test_other_ways_to_name_batchspawner(tmp_path: Path, lines: str, new: str) -> None:
+    """The handler of batchspawner.api has a counterpart; an import by a function is one, too."""
+    found = migrate_slurm(tmp_path, lines)
+    assert found.is_translated
+    assert new in found.text

@@ -156,7 +156,7 @@ def test_entries_in_our_own_form(tmp_path: Path) -> None:
     ("lines", "says"),
     [
         ("c.ProfilesSpawner.profiles = lambda spawner: []", "it is a function: what it returns"),
-        ("", "No profile starts a server of batchspawner's"),
+        ("", "wrapspawner offers a server on the Hub's own host"),
         (
             "c.ProfilesSpawner.profiles = [('A', 'a', 'simple', {})]",
             "No profile starts a server of batchspawner's",

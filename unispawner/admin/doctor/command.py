@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
-from ...errors import UniSpawnerError
+from ...errors import InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
 from ...run_as.sudo import Sudo
 from ...servers.spawner import UniSpawner
@@ -28,7 +28,12 @@ def run(options: argparse.Namespace) -> int:
     # What the monitor would log is also in the result of a check.
     logging.getLogger("JupyterHub.unispawner").addHandler(logging.NullHandler())
     config = load_config(options.config)
-    spawner = spawner_for_nobody(class_or_unispawner(config), config, options.config)
+    try:
+        cls = class_or_unispawner(config)
+    except InvalidJobError as error:
+        print(f"WRONG   hub: {error}")
+        return 1  # nothing else that is said here would be about this Hub
+    spawner = spawner_for_nobody(cls, config, options.config)
     spawners = find_spawners(spawner)
     if options.sudoers:
         hub_account = options.hub_account or getpass.getuser()

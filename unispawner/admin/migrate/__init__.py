@@ -9,6 +9,8 @@ elsewhere, and a file that loads the old one leaves two files to understand.
 The modules, in the order in which a configuration passes through them::
 
     read    load           runs the file; stand-ins take the place of batchspawner
+            names          what unispawner has of batchspawner and wrapspawner
+            site_files     modules of the site's own that import them
             old_config     which class, and all settings that it reads
             old_file       the text, and changes in it
     decide  plan           the whole configuration: one spawner, or profiles
@@ -39,7 +41,7 @@ from pathlib import Path
 
 from ...errors import InvalidJobError
 from .check import find_problems
-from .load import load_new, load_old
+from .load import OldConfig, load_new, load_old
 from .new_file import add_origins, write
 from .old_file import OldFile
 from .plan import Plan, make_plan
@@ -68,22 +70,23 @@ def migrate(path: Path, output: str | None = None, *, force: bool = False) -> in
     if target is not None:
         _check_target(target, path, force=force)
     text, encoding = _read(path)
-    config = load_old(path)
-    plan = make_plan(config)
+    old = load_old(path)
+    config = old.config
+    plan = make_plan(config, old.patched)
     add_origins(plan, OldFile(text))
     new = write(plan, OldFile(text), config, path.name).encode(encoding)
     if target is None:
         with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder, path.name)
             _create(draft, new, like=path)
-            problems = _check(draft, path.absolute().parent, plan)
+            problems = _check(draft, path.absolute(), plan, old)
         sys.stdout.write(new.decode(encoding))
     else:
         _create(target, new, like=path, force=force)
-        problems = _check(target, target.absolute().parent, plan)
+        problems = _check(target, target.absolute(), plan, old)
     replaced = OldFile(text).replace_names()
     name = str(target or "the new file")
-    report = write_report(plan, config, path.name, name, replaced, problems)
+    report = write_report(plan, old, path.name, name, replaced, problems)
     print(report, file=sys.stderr if target is None else sys.stdout)
     return 1 if problems else 0
 
@@ -108,10 +111,17 @@ def _read(path: Path) -> tuple[str, str]:
         raise InvalidJobError(f"{path}: {error}") from None
 
 
-def _check(new: Path, folder: Path, plan: Plan) -> list[str]:
-    """Load the new file as a Hub without batchspawner would, and return what is wrong with it."""
+def _check(new: Path, place: Path, plan: Plan, old: OldConfig) -> list[str]:
+    """Load the new file as a Hub without batchspawner would, and return what is wrong with it.
+
+    Parameters
+    ----------
+    place
+        Where the file will be; other files that it loads are beside it.
+    """
     try:
-        return list(find_problems(load_new(new, folder), plan))
+        config = load_new(new, place.parent, old.modules, shown_as=str(place))
+        return list(find_problems(config, plan))
     except InvalidJobError as error:
         return [f"the file can't be loaded: {error}"]
 

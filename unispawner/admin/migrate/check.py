@@ -30,8 +30,8 @@ def find_problems(config: Config, plan: Plan) -> Iterator[str]:
             yield from _check_job(config, {}, "c.UniSpawner")
         unknown = {*config.UniSpawner} - {*UniSpawner.class_trait_names(config=True)}
         yield from (f"c.UniSpawner.{name}: there is no such setting" for name in sorted(unknown))
-    entries = config.ProfilesSpawner.profiles if plan.profiles else []
-    for profile, entry in zip(plan.profiles or (), entries, strict=True):
+    entries = config.ProfilesSpawner.profiles if plan.profiles and plan.is_translated else []
+    for profile, entry in zip(plan.profiles or (), entries, strict=False):
         if profile.is_translated:
             own = {**entry.get("config", {})}
             if "resources" in entry:

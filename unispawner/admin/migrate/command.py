@@ -40,7 +40,7 @@ def translate_command(old: SpawnerSettings, out: Translation) -> None:
             *(one.origin for one in sources),
             suggestion=("cmd", [f"/opt/hub/bin/{words[0]}"]),
         )
-    if args:
+    if args and (args.value or "args" in old.general):
         _set_words("args", args, [str(word) for word in args.value], [args], out)
 
 

@@ -86,14 +86,10 @@ class _FieldTranslator:
             return
         text = taken.value.strip()
         value = convert(text)
-        if value is not None:
-            new = self.out.set(setting, value, *taken.origins)
-            new.newly_asked += [] if taken.used else [f"req_{name}"]
-        elif not taken.used:
-            self.out.add_remark(
-                f"UniSpawner can't read {text!r}, and the old script did not use it.",
-                *taken.origins,
-            )
+        if not taken.used:
+            self._suggest(setting, value, taken)
+        elif value is not None:
+            self.out.set(setting, value, *taken.origins)
         elif taken.option or attribute:
             self._pass_on(taken.option or (attribute, text), taken.origins)
         else:
@@ -101,6 +97,19 @@ class _FieldTranslator:
                 self.out.mark_untranslatable(
                     origin, f"UniSpawner has no setting that can hold {text!r}"
                 )
+
+    def _suggest(self, setting: str, value: Any, unused: Field) -> None:
+        """Add a remark on a field that had no effect: no job may change without a decision."""
+        if value is None:
+            text = f"UniSpawner can't read {unused.value!r}, and the old script did not use it."
+            self.out.add_remark(text, *unused.origins)
+            return
+        self.out.add_remark(
+            "The old script did not use it, so jobs did not ask for it, and they still don't. If "
+            "you want it, add:",
+            *unused.origins,
+            suggestion=(setting, value),
+        )
 
     def _pass_on(self, option: Option, origins: list[str]) -> None:
         """Pass an option to the scheduler as it is."""

@@ -2,38 +2,28 @@
 
 The old file may import batchspawner and wrapspawner, which need not be installed: while it runs,
 two stand-ins take their place and give it unispawner's classes. The new file must import neither.
+Modules and files of the site's own that the old file loads may import them, too: they are listed,
+and the new file gets them as they are when their words are changed.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
+from traitlets import TraitType
 from traitlets.config import Config
-from traitlets.config.loader import PyFileConfigLoader
 
 import unispawner
 
-from ... import legacy
-from ...errors import InvalidJobError
-
-WRAPSPAWNER_NAMES = ("ProfilesSpawner", "WrapSpawner")
-NAMES = (*legacy.__all__, *WRAPSPAWNER_NAMES)
-"""The names of batchspawner's and wrapspawner's that unispawner has, too."""
-
-MODULES = (
-    *("batchspawner", "batchspawner.batchspawner", "batchspawner.api"),
-    *("wrapspawner", "wrapspawner.wrapspawner"),
-)
-
-
-def counterpart(name: str) -> Any:
-    """Return what unispawner has under a name of batchspawner's or wrapspawner's, or None."""
-    return getattr(unispawner, name) if name in NAMES else None
+from ..loader import ConfigFile, remove_stray_sections
+from .names import API_HANDLER, MODULES, NAMES, counterpart
+from .site_files import ChangedModules, change_names, find_changes, forget_modules
 
 
 class _StandIn(ModuleType):
@@ -41,9 +31,12 @@ class _StandIn(ModuleType):
 
     __path__: list[str] = []
     __all__ = list(NAMES)
+    __version__ = unispawner.__version__
 
     def __getattr__(self, name: str) -> Any:
         found = counterpart(name)
+        if name == API_HANDLER:
+            from ...api import BatchSpawnerAPIHandler as found
         if found is None:
             raise AttributeError(f"unispawner has no counterpart of {self.__name__}.{name}")
         return found
@@ -52,7 +45,12 @@ class _StandIn(ModuleType):
 @contextmanager
 def stand_ins() -> Iterator[None]:
     """Let code import batchspawner and wrapspawner, and get unispawner's classes."""
-    with _replace_modules({name: _StandIn(name) for name in MODULES}):
+    modules = {name: _StandIn(name) for name in MODULES}
+    for name, module in modules.items():  # "import batchspawner.api" and then its name
+        package, _, last = name.partition(".")
+        if last:
+            setattr(modules[package], last, module)
+    with _replace_modules(modules):
         yield
 
 
@@ -68,56 +66,129 @@ def _replace_modules(replaced: Mapping[str, ModuleType | None]) -> Iterator[None
         sys.modules.update(before)
 
 
-def load_old(path: Path) -> Config:
-    """Return what the old file sets; it gets unispawner's classes for batchspawner's.
+@dataclass
+class OldConfig:
+    """What the old file sets, and what else it does.
+
+    Attributes
+    ----------
+    modules
+        Modules of the site's that import batchspawner or wrapspawner: name and file.
+    others
+        The lines to change in other files than the old one: modules, and what load_subconfig loads.
+    missing
+        What load_subconfig did not find.
+    stray
+        Names that are no section of a configuration.
+    patched
+        Attributes of unispawner's own classes that the file changes: ``SlurmSpawner.get_env``.
+    """
+
+    config: Config
+    modules: dict[str, str] = field(default_factory=dict)
+    others: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    stray: Sequence[str] = ()
+    patched: Sequence[str] = ()
+
+
+def load_old(path: Path) -> OldConfig:
+    """Run the old file; it gets unispawner's classes for batchspawner's.
 
     Raises
     ------
     InvalidJobError
         If the file raises anything; the message names the line.
     """
-    with stand_ins():
-        return _load(path, path.absolute().parent)
+    folder = path.absolute().parent
+    file = ConfigFile(path.absolute(), (str(folder),))
+    with stand_ins(), _watch_classes() as patched, forget_modules() as modules:
+        config = file.run(str(path))
+    stray = sorted(remove_stray_sections(config))
+    others = {}
+    for name in dict.fromkeys([*file.files[1:], *modules.values()]):
+        if changes := find_changes(Path(name)):
+            others[name] = changes
+    return OldConfig(config, modules, others, file.missing, stray, patched)
 
 
-def load_new(path: Path, folder: Path) -> Config:
+def load_new(
+    path: Path, folder: Path, modules: Mapping[str, str] | None = None, *, shown_as: str = ""
+) -> Config:
     """Return what the new file sets; importing batchspawner or wrapspawner fails.
 
     Parameters
     ----------
     folder
         Where the files are that it loads itself.
+    modules
+        Modules of the site's own whose words an administrator has to change.
+    shown_as
+        What ``__file__`` is for the file; its own path if this is empty.
 
     Raises
     ------
     InvalidJobError
         If the file raises anything; the message names the line.
     """
-    with _replace_modules(dict.fromkeys(MODULES)):
-        return _load(path, folder)
+    file = ConfigFile(
+        path.absolute(), (str(folder),), shown_as=shown_as or None, change=change_names
+    )
+    with ExitStack() as stack:
+        stack.enter_context(_replace_modules(dict.fromkeys(MODULES)))
+        stack.enter_context(_watch_classes())
+        stack.enter_context(ChangedModules(modules or {}))
+        stack.enter_context(forget_modules())
+        config = file.run(str(path))
+    remove_stray_sections(config)
+    return config
 
 
-def _load(path: Path, folder: Path) -> Config:
-    loader = PyFileConfigLoader(str(path.absolute()), str(folder))
+# -- what a file changes in unispawner's own classes -----------------------------------------------
+
+
+@contextmanager
+def _watch_classes() -> Iterator[list[str]]:
+    """Give a list that has at the end what was changed in unispawner's classes; undo it."""
+    changed: list[str] = []
+    classes = _classes()
+    before = {cls: dict(vars(cls)) for cls in classes}
+    defaults = {
+        trait: trait.default_value
+        for attributes in before.values()
+        for trait in attributes.values()
+        if isinstance(trait, TraitType)
+    }
     try:
-        # What the file prints must not end up in the report, or in a configuration on stdout.
-        with redirect_stdout(sys.stderr):
-            config: Config = loader.load_config()
-            return config
-    except (Exception, SystemExit) as error:  # the file is a program: it may raise anything
-        if isinstance(error, SyntaxError) and error.filename == loader.full_filename:
-            line = error.lineno
-        else:
-            line = _line(error.__traceback__, loader.full_filename)
-        raise InvalidJobError(
-            f"{path}{f', line {line}' if line else ''}: {type(error).__name__}: {error}"
-        ) from None
+        yield changed
+    finally:
+        for cls in classes:
+            changed += [f"{cls.__name__}.{name}" for name in _restore(cls, before[cls], defaults)]
 
 
-def _line(trace: TracebackType | None, file: str) -> int | None:
-    """Return the last line of a file that was running when an error was raised."""
-    line = None
-    while trace is not None:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == file else line
-        trace = trace.tb_next
-    return line
+def _classes() -> list[type]:
+    """Return unispawner's counterparts of the old packages' classes, and their base classes."""
+    found = (counterpart(name) for name in NAMES)
+    bases = [base for cls in found if isinstance(cls, type) for base in cls.__mro__]
+    return [cls for cls in dict.fromkeys(bases) if cls.__module__.startswith("unispawner.")]
+
+
+def _restore(
+    cls: type, before: Mapping[str, Any], defaults: Mapping[TraitType[Any, Any], Any]
+) -> list[str]:
+    """Give a class its attributes again; return the names of those that were changed."""
+    changed = []
+    for name in {*before, *vars(cls)}:
+        if name.startswith("__") or name in ("_abc_impl", "_abc_cache"):
+            continue
+        old, new = before.get(name), vars(cls).get(name)
+        if old is not new:
+            changed.append(name)
+            if name in before:
+                setattr(cls, name, old)
+            else:
+                delattr(cls, name)
+        elif isinstance(old, TraitType) and old.default_value is not defaults[old]:
+            changed.append(name)
+            old.default_value = defaults[old]
+    return sorted(changed)

@@ -11,10 +11,10 @@ from traitlets.config import Config
 
 from ...legacy import BatchSpawnerBase
 from .literal import WIDTH, Expression, is_plain, literal
-from .load import counterpart
+from .names import counterpart
 from .old_config import SpawnerClass
 from .old_file import MARK, OldFile
-from .plan import Plan, Profile
+from .plan import DEFAULT_PROFILES, Plan, Profile
 from .translation import AsWritten, NewSetting, Remark
 
 _ORDER = (
@@ -25,6 +25,8 @@ _RECOMMENDED = (
     ("cleanup_servers", False, "servers outlive a restart of the Hub"),
     ("init_spawners_timeout", 1, "a restart of the Hub does not wait for queued starts"),
 )
+_ADDED = ("resources", "custom_attributes")
+"""Settings that an entry is added to, when it is only suggested."""
 _ENCODING = re.compile(r"#.*?coding[:=][ \t]*[-\w.]+")
 """What must stay in the first two lines of a file (PEP 263)."""
 _LIMIT = "Starts that wait in the scheduler's queue count against "
@@ -160,7 +162,7 @@ class _Writer:
                 text = head + old.expression
             else:
                 text = head + literal(setting.value, taken=len(head))
-            lines += [*comment(" ".join([*sources, *setting.remarks])), *text.split("\n")]
+            lines += [*comment(" ".join([*sources, *setting.notes])), *text.split("\n")]
         return lines
 
     def _can_move(self, section: str, name: str) -> bool:
@@ -172,7 +174,10 @@ class _Writer:
         plan = self.plan
         name = plan.spawner.name.rpartition(".")[2]
         if not any(part.untranslatable for part in plan.parts()):
-            return comment("No profile starts a server of batchspawner's: nothing changes here.")
+            lines = comment("No profile starts a server of batchspawner's.")
+            if self.plan.profiles and not self.old_file.mentions("ProfilesSpawner", "profiles"):
+                lines += ["c = get_config()  # noqa: F821", *_write_default_profiles()]
+            return lines
         lines = comment(f"{name} still runs the servers, because UniSpawner can't replace these:")
         for part in plan.parts():
             for origin, reason in part.untranslatable.items():
@@ -224,13 +229,13 @@ class _Writer:
 
     def _comments_on(self, profile: Profile) -> list[str]:
         if profile.translation is None:
-            return []
+            return comment(f"{profile.why_kept}.") if profile.why_kept else []
         lines = []
         for origin, reason in profile.translation.untranslatable.items():
             lines += comment(f"{origin}: {reason}.")
         if profile.is_translated:
             for name, setting in profile.differences(self.plan.base).items():
-                lines += [line for one in setting.remarks for line in comment(f"{name}: {one}")]
+                lines += [line for one in setting.notes for line in comment(f"{name}: {one}")]
             remarks = profile.translation.remarks
             own = [one for one in remarks if one not in self.plan.base.remarks]
             lines += _write_remarks(own, '"config": {{"{name}": {value}}}')
@@ -256,6 +261,18 @@ class _Writer:
         return Expression(expression)
 
 
+def _write_default_profiles() -> list[str]:
+    """Return the lines that set what wrapspawner offers if no profiles are set."""
+    text = literal(DEFAULT_PROFILES, taken=len("c.ProfilesSpawner.profiles = "))
+    return [
+        *comment(
+            "wrapspawner offers a server on the Hub's own host if no profiles are set; unispawner "
+            "does so only if the list says it."
+        ),
+        *f"c.ProfilesSpawner.profiles = {text}".split("\n"),
+    ]
+
+
 def _write_remarks(remarks: Iterable[Remark], form: str) -> list[str]:
     """Return remarks as comments, and suggested settings in the given form."""
     lines: list[str] = []
@@ -265,7 +282,10 @@ def _write_remarks(remarks: Iterable[Remark], form: str) -> list[str]:
             lines += comment(about + remark.text)
         if remark.suggestion:
             name, value = remark.suggestion
-            text = form.format(name=name, value=literal(value))
+            if isinstance(value, dict) and name in _ADDED and form.startswith("c."):
+                text = f"c.UniSpawner.{name}.update({literal(value)})"
+            else:
+                text = form.format(name=name, value=literal(value))
             lines += [f"#   {line}" for line in text.split("\n")]
     return lines
 

@@ -12,7 +12,9 @@ from traitlets.utils.importstring import import_item
 
 from ...legacy import BatchSpawnerBase
 from ...schedulers import scheduler_class
-from .load import counterpart, stand_ins
+from .load import stand_ins
+from .names import PACKAGES, counterpart
+from .site_files import forget_modules
 
 SCHEDULERS: Mapping[str, str] = {
     "TorqueSpawner": "torque",
@@ -35,10 +37,13 @@ class SpawnerClass:
     ----------
     cls
         The class, or unispawner's counterpart; None if it can't be imported.
+    why
+        Why there is no class.
     """
 
     name: str
     cls: type | None
+    why: str = ""
 
     @classmethod
     def from_value(cls, value: object) -> SpawnerClass:
@@ -47,13 +52,18 @@ class SpawnerClass:
             return cls(value.__name__, value)
         name = str(value)
         module, _, last = name.rpartition(".")
-        if module.partition(".")[0] in ("batchspawner", "wrapspawner", "unispawner"):
-            return cls(last, counterpart(last))
-        try:
-            with stand_ins():
-                return cls(name, import_item(name) if module else None)
-        except Exception:  # a module of the site's may raise anything: then its class is unknown
+        if module.partition(".")[0] in (*PACKAGES, "unispawner"):
+            found = counterpart(last)
+            return cls(last, found, "" if found else f"unispawner has no counterpart of {name}")
+        if not module:  # an entry point of another spawner
             return cls(name, None)
+        try:
+            with stand_ins(), forget_modules():
+                return cls(name, import_item(name))
+        except (Exception, SystemExit) as error:  # a module of the site's may raise anything
+            return cls(
+                name, None, f"{name} can't be imported here: {type(error).__name__}: {error}"
+            )
 
     @property
     def is_legacy(self) -> bool:
@@ -89,6 +99,11 @@ class OldSetting:
     section: str
     origin: str
     expression: str
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the value says nothing."""
+        return self.value is None or self.value in ("", [], {})
 
 
 class SpawnerSettings:

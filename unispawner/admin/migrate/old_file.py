@@ -6,14 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .load import MODULES, NAMES, WRAPSPAWNER_NAMES
+from .names import API_HANDLER, MODULES, NAMES, PACKAGES, WRAPSPAWNER_NAMES
 
 MARK = "#old# "
 """Begins a line of the old file that a line at the end of the new file replaces."""
 
 _CHANGING_METHODS = {"append", "extend", "insert", "prepend", "add", "update", "setdefault"}
 _DOTTED = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(MODULES, reverse=True)))})\.(\w+)")
-_PACKAGES = ("batchspawner", "wrapspawner")
 
 
 class OldFile:
@@ -32,6 +31,14 @@ class OldFile:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
+        self._imported = {
+            node.args[0]
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Call)
+            and node.args
+            and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__")
+        }
+        """What stands in ``importlib.import_module("batchspawner")``."""
         self._commented: set[ast.stmt] = set()
         self._edits: list[tuple[int, int, str]] = []
         lines = text.encode().split(b"\n")
@@ -129,8 +136,11 @@ class OldFile:
 
     def _replacement(self, node: ast.AST) -> str | None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value in MODULES and node in self._imported:
+                return f'"{_new_module(node.value)}"'
             match = _DOTTED.fullmatch(node.value)
-            return f'"unispawner.{match[1]}"' if match and match[1] in NAMES else None
+            new = "unispawner.api" if match and match[1] == API_HANDLER else "unispawner"
+            return f'"{new}.{match[1]}"' if match and match[1] in (*NAMES, API_HANDLER) else None
         if isinstance(node, ast.ImportFrom) and node.module in MODULES and not node.level:
             return _replace_import_from(node)
         if isinstance(node, ast.Import) and {alias.name for alias in node.names} & {*MODULES}:
@@ -139,10 +149,10 @@ class OldFile:
                 for alias in node.names
             ]
             return f"import {', '.join(dict.fromkeys(names))}"
-        if isinstance(node, ast.Name) and node.id in _PACKAGES and not self._begins_module(node):
+        if isinstance(node, ast.Name) and node.id in PACKAGES and not self._begins_module(node):
             return "unispawner"
         if isinstance(node, ast.Attribute) and ast.unparse(node) in MODULES:
-            return "unispawner"
+            return _new_module(ast.unparse(node))
         return None
 
     def _begins_module(self, node: ast.Name) -> bool:
@@ -172,8 +182,14 @@ class OldFile:
         return raw.decode()
 
 
+def _new_module(name: str) -> str:
+    """Return the module of unispawner's that has what one of the old modules has."""
+    return "unispawner.api" if name == "batchspawner.api" else "unispawner"
+
+
 def _replace_alias(alias: ast.alias) -> str:
-    return f"unispawner as {alias.asname}" if alias.asname else "unispawner"
+    new = _new_module(alias.name)
+    return f"{new} as {alias.asname}" if alias.asname else new
 
 
 def _replace_import_from(node: ast.ImportFrom) -> str | None:
@@ -182,6 +198,8 @@ def _replace_import_from(node: ast.ImportFrom) -> str | None:
         if str(node.module).startswith("wrapspawner"):
             return f"from unispawner import {', '.join(WRAPSPAWNER_NAMES)}"
         return "from unispawner.legacy import *"
+    if names == [API_HANDLER]:
+        return f"from unispawner.api import {ast.unparse(node.names[0])}"
     if {*names} <= {*NAMES}:
         return f"from unispawner import {', '.join(map(ast.unparse, node.names))}"
     return None

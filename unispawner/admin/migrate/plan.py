@@ -15,10 +15,18 @@ from ...profiles.spawner import ProfilesSpawner
 from ...profiles.wrap_spawner import WrapSpawner
 from ...servers.spawner import UniSpawner
 from .literal import literal
-from .load import counterpart
+from .names import counterpart
 from .old_config import OldSetting, SpawnerClass, SpawnerSettings
 from .translate import translate
 from .translation import NewSetting, Remark, Translation
+
+DEFAULT_PROFILES: list[tuple[Any, ...]] = [
+    (
+        *("Local Notebook Server", "local", "jupyterhub.spawner.LocalProcessSpawner"),
+        {"start_timeout": 15, "http_timeout": 10},
+    )
+]
+"""What wrapspawner 1.0 offers if no profiles are set."""
 
 
 @dataclass
@@ -36,6 +44,8 @@ class Profile:
     translation
         What becomes of its spawner's settings, those for all of its class among them; None if
         that is not a class of batchspawner's.
+    why_kept
+        Why its class stays, if it may be one that needs batchspawner: a class of the site's own.
     """
 
     entry: tuple[Any, ...] | Mapping[str, Any]
@@ -43,6 +53,7 @@ class Profile:
     spawner: SpawnerClass
     old: tuple[OldSetting, ...] = ()
     translation: Translation | None = None
+    why_kept: str = ""
 
     @property
     def key(self) -> str:
@@ -125,6 +136,8 @@ class Plan:
         yield Part("", base.settings, base.remarks, base.untranslatable)
         for profile in self.profiles or ():
             if profile.translation is None:
+                if profile.why_kept:
+                    yield Part(profile.label, {}, [], {f"{profile.label}class": profile.why_kept})
                 continue
             settings, remarks = {}, []
             if profile.is_translated:
@@ -143,8 +156,13 @@ class Part:
     untranslatable: Mapping[str, str]
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config, patched: Sequence[str] = ()) -> Plan:
     """Plan the new configuration.
+
+    Parameters
+    ----------
+    patched
+        Attributes of batchspawner's own classes that the old file changes.
 
     Raises
     ------
@@ -157,13 +175,18 @@ def make_plan(config: Config) -> Plan:
         raise InvalidJobError("c.JupyterHub.spawner_class is not set: there is nothing to migrate")
     spawner = SpawnerClass.from_value(given)
     _check_values(spawner, config, {}, f"c.{spawner.name}")
-    if spawner.is_legacy and spawner.derives_from(ProfilesSpawner):
+    if patched:
+        plan = Plan(spawner)
+        plan.base.mark_untranslatable("c.JupyterHub.spawner_class", _why_patched(patched))
+    elif spawner.is_legacy and spawner.derives_from(ProfilesSpawner):
         plan = _plan_profiles(spawner, config)
     elif spawner.scheduler:
         plan = Plan(spawner, translate(SpawnerSettings(spawner.cls, config)))
     elif spawner.derives_from(BatchSpawnerBase) or spawner.derives_from(WrapSpawner):
         plan = Plan(spawner)
         plan.base.mark_untranslatable("c.JupyterHub.spawner_class", _why_untranslatable(spawner))
+    elif spawner.why:
+        raise InvalidJobError(f"c.JupyterHub.spawner_class: {_explain_missing(spawner)}")
     else:
         raise InvalidJobError(
             f"c.JupyterHub.spawner_class is {spawner.name}, which is not one of batchspawner's or "
@@ -189,6 +212,19 @@ def _check_values(
         ) from None
 
 
+def _explain_missing(spawner: SpawnerClass) -> str:
+    if "no counterpart" in spawner.why:
+        return f"{spawner.why}: keep the old package for it"
+    return f"{spawner.why}. If the Hub can import it, run this command with the Hub's Python"
+
+
+def _why_patched(patched: Sequence[str]) -> str:
+    return (
+        f"the file changes batchspawner's own classes ({', '.join(patched)}), and UniSpawner has "
+        "nothing of them"
+    )
+
+
 def _why_untranslatable(spawner: SpawnerClass) -> str:
     if not spawner.is_legacy:
         return f"{spawner.name} is a class of the site's own"
@@ -209,10 +245,18 @@ def _find_unused(plan: Plan, config: Config) -> list[str]:
 
 
 def _plan_profiles(spawner: SpawnerClass, config: Config) -> Plan:
-    entries = config.ProfilesSpawner.get("profiles", []) if "ProfilesSpawner" in config else []
+    section = config.ProfilesSpawner if "ProfilesSpawner" in config else {}
+    entries = section.get("profiles", DEFAULT_PROFILES)
     if isinstance(entries, LazyConfigValue):  # c.ProfilesSpawner.profiles.append(…)
-        entries = entries.get_value(ProfilesSpawner.class_traits()["profiles"].default())
+        entries = entries.get_value(DEFAULT_PROFILES)
     plan = Plan(spawner)
+    if isinstance(entries, list) and entries[:1] == DEFAULT_PROFILES:
+        plan.base.add_remark(
+            "wrapspawner offers a server on the Hub's own host if no profiles are set. unispawner "
+            "does so only if the list says it, so the new file does. If you keep the old file, put "
+            f"{DEFAULT_PROFILES[0]!r} first in the list.",
+            "c.ProfilesSpawner.profiles",
+        )
     if callable(entries):
         reason = "it is a function: what it returns is not known before somebody starts a server"
         plan.base.mark_untranslatable("c.ProfilesSpawner.profiles", reason)
@@ -220,7 +264,9 @@ def _plan_profiles(spawner: SpawnerClass, config: Config) -> Plan:
     plan.profiles = [_read_profile(entry, index, config) for index, entry in enumerate(entries)]
     classes = {one.spawner.cls: None for one in plan.profiles if one.is_translated}
     shared = [translate(SpawnerSettings(cls, config), has_form=False) for cls in classes]
+    remarks = plan.base.remarks
     plan.base = _find_common(shared)
+    plan.base.remarks = [*remarks, *plan.base.remarks]
     return plan
 
 
@@ -238,6 +284,14 @@ def _find_common(translations: Sequence[Translation]) -> Translation:
     return common
 
 
+def _why_kept(spawner: SpawnerClass) -> str:
+    """Return why a profile keeps its class, where that may be a class that needs batchspawner."""
+    if spawner.cls is None:
+        return spawner.why
+    ours = spawner.derives_from(BatchSpawnerBase) or spawner.derives_from(WrapSpawner)
+    return _why_untranslatable(spawner) if ours and not spawner.scheduler else ""
+
+
 def _read_profile(entry: Any, index: int, config: Config) -> Profile:
     if isinstance(entry, Mapping):
         return Profile(entry, index, SpawnerClass.from_value(entry.get("spawner", "unispawner")))
@@ -253,6 +307,7 @@ def _read_profile(entry: Any, index: int, config: Config) -> Profile:
         )
         for name, value in entry[3].items()
     )
+    profile.why_kept = _why_kept(profile.spawner)
     values = {setting.name: setting.value for setting in profile.old}
     _check_values(profile.spawner, config, values, profile.label.removesuffix(": "))
     if profile.spawner.scheduler:

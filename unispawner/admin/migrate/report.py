@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from traitlets.config import Config
 
 from .literal import WIDTH, literal
-from .load import counterpart
+from .load import OldConfig
+from .names import counterpart
 from .new_file import rank
 from .plan import Plan
 from .translation import AsWritten, NewSetting
@@ -17,7 +18,7 @@ from .translation import AsWritten, NewSetting
 
 def write_report(
     plan: Plan,
-    config: Config,
+    loaded: OldConfig,
     old: str,
     new: str,
     replaced: Sequence[tuple[int, str]],
@@ -27,8 +28,8 @@ def write_report(
 
     Parameters
     ----------
-    config
-        What the old file sets.
+    loaded
+        What the old file sets and loads.
     old, new
         The files' names.
     replaced
@@ -42,6 +43,7 @@ def write_report(
             "only these words:",
             [f"line {line}: {text}" for line, text in replaced],
         ),
+        ("Change these words in other files, too, whichever you use:", _list_others(loaded)),
         (f"With {new} UniSpawner runs the servers. Its settings are:", _list_settings(plan)),
         ("Please look at these:", _list_choices(plan)),
         (
@@ -50,7 +52,8 @@ def write_report(
         ),
         ("These need no new setting:", _list_notes(plan)),
         ("No spawner of this configuration reads these; they stay as they are:", plan.unused),
-        ("Everything else stays as it is:", _list_others(config)),
+        ("JupyterHub ignores these lines; correct or delete them:", _list_ignored(loaded)),
+        ("Everything else stays as it is:", _list_rest(loaded.config)),
         (f"WRONG in {new}:", problems),
         ("Next:", _list_next_steps(plan, new)),
     ]
@@ -99,7 +102,7 @@ def _list_choices(plan: Plan) -> Iterator[str]:
         return
     for part in plan.parts():
         for name in sorted(part.settings, key=rank):
-            for remark in part.settings[name].remarks:
+            for remark in part.settings[name].notes:
                 yield f"{part.label}{name}: {remark}"
         for choice in part.remarks:
             if choice.is_choice:
@@ -125,7 +128,19 @@ def _list_notes(plan: Plan) -> Iterator[str]:
         yield from (f"{_add_label(part.label, origins[text])}: {text}" for text in origins)
 
 
-def _list_others(config: Config) -> Iterator[str]:
+def _list_others(loaded: OldConfig) -> Iterator[str]:
+    for file, changes in loaded.others.items():
+        yield from (f"{file}, line {line}: {text}" for line, text in changes)
+
+
+def _list_ignored(loaded: OldConfig) -> Iterator[str]:
+    for name in loaded.stray:
+        yield f"c.{name}: the name of a class begins with a capital letter"
+    for name in loaded.missing:
+        yield f"load_subconfig({name!r}): there is no such file"
+
+
+def _list_rest(config: Config) -> Iterator[str]:
     for section, settings in sorted(config.items()):
         names = [name for name in settings if (section, name) != ("JupyterHub", "spawner_class")]
         if counterpart(section) is None and names:

@@ -16,6 +16,7 @@ from . import command
 from .batch_script import OF_THE_USER
 from .hooks import find_batchspawner_use
 from .old_config import OldSetting, SpawnerSettings
+from .refused import mark_refused
 from .script_settings import is_of_script, translate_script
 from .translation import AsWritten, Translation
 
@@ -56,6 +57,7 @@ def translate(old: SpawnerSettings, *, has_form: bool = True) -> Translation:
     command.translate_command(old, out)
     _OtherSettings(old, has_form, out).translate()
     _set_limits(old, out)
+    mark_refused(out)
     _add_notes(old, out)
     return out
 
@@ -71,11 +73,18 @@ class _OtherSettings:
 
     def translate(self) -> None:
         for name, setting in self.old.recognized.items():
-            if not is_of_script(name) and name not in command.TRAITS:
-                self._translate(name, setting)
+            if is_of_script(name) or name in command.TRAITS or self._says_nothing(name, setting):
+                continue
+            self._translate(name, setting)
         for name, setting in self.old.general.items():
             if name not in self.old.recognized and name in self.traits_of_spawner:
                 self._check_general(name, setting)
+
+    def _says_nothing(self, name: str, setting: OldSetting) -> bool:
+        """Return whether a setting is empty as the default is, and overrides nothing."""
+        if name in self.old.general or name in {loser.name for loser, _ in self.old.overridden}:
+            return False
+        return setting.is_empty and not self.old.cls.class_traits()[name].default()
 
     def _translate(self, name: str, setting: OldSetting) -> None:
         if name in self.traits_of_spawner or name in _SAME:
@@ -166,21 +175,27 @@ class _OtherSettings:
             )
 
     def _host_names(self, setting: OldSetting) -> None:
-        """Suggest a host_map in place of a pattern's expansion."""
-        example = re.sub(r"\\1|\\g<1>", "node1", str(setting.value))
+        """Make a pattern of host_map of the expansion of ``state_exechost_re``'s only group."""
+        text = str(setting.value)
+        example = re.sub(r"\\1|\\g<1>", "node1", text)
         pattern = self.old.recognized.get("state_exechost_re")
-        if "\\" in example or (pattern and not self._is_default(pattern.name, pattern)):
-            self.out.mark_untranslatable(
-                setting.origin, "a pattern makes the host's name; UniSpawner's host_map is a table"
-            )
+        if pattern and not self._is_default(pattern.name, pattern):
+            reason = "it expands a pattern of the site's own, state_exechost_re"
+            self.out.mark_untranslatable(setting.origin, reason)
             return
-        self.out.add_remark(
-            f"It makes {example} of {self.old.title}'s node name node1. UniSpawner needs that only "
-            "if the Hub can't resolve the scheduler's names, or resolves them to another address "
-            "than the one that servers report. In that case, list every node in a table:",
-            setting.origin,
-            suggestion=("host_map", {"node1": example}),
+        if "\\" in example:
+            reason = "it uses more than the host's name, the first group of state_exechost_re"
+            self.out.mark_untranslatable(setting.origin, reason)
+            return
+        note = (
+            f"It makes {example} of {self.old.title}'s node name node1. If the Hub can resolve the "
+            "scheduler's own names, you can delete it."
         )
+        if re.search(r"(\\1|\\g<1>).", text, re.DOTALL):  # so the names have no domain
+            self.out.set("host_map", {r"([^.]+)": text}, setting.origin, note=note)
+        else:
+            self.out.set("host_map", {r"(.+)": text}, setting.origin, note=note)
+            self.out.set("report_host", "short", setting.origin)
 
 
 def _set_limits(old: SpawnerSettings, out: Translation) -> None:
@@ -209,10 +224,8 @@ def _add_notes(old: SpawnerSettings, out: Translation) -> None:
     for name, setting in old.own.items():
         if name not in old.recognized:
             out.add_note("batchspawner has no such setting and ignores it.", setting.origin)
-        elif not out.mentions(setting.origin):
-            empty = setting.value is None or setting.value in ("", [], {})
-            why = "It is empty." if empty else "UniSpawner does the same without a setting."
-            out.add_note(why, setting.origin)
+        elif not (setting.is_empty or out.mentions(setting.origin)):
+            out.add_note("UniSpawner does the same without a setting.", setting.origin)
 
 
 def _split(command: object) -> list[str]:

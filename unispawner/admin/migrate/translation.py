@@ -25,25 +25,11 @@ class NewSetting:
         The old settings that it comes from; none for what was a default of batchspawner's.
     notes
         Sentences on what was chosen.
-    newly_asked
-        Fields of batchspawner's that its script did not use: UniSpawner asks for them.
     """
 
     value: Any
     origins: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    newly_asked: list[str] = field(default_factory=list)
-
-    @property
-    def remarks(self) -> list[str]:
-        """The sentences that an administrator reads."""
-        if not self.newly_asked:
-            return self.notes
-        return [
-            *self.notes,
-            f"The old script did not use {', '.join(self.newly_asked)}; UniSpawner does. Delete "
-            "what you don't want.",
-        ]
 
 
 @dataclass(frozen=True)
