@@ -18,7 +18,7 @@ from ..errors import InvalidJobError
 from ..web import bookkeeping
 from ..web.failures import RefusedOptions
 from ..web.typed_form import PLAIN, Form, check_plain, texts
-from ..web.user_options import NEVER, SITE, UNKNOWN, GuardsOptions, functions_of
+from ..web.user_options import NEVER, SITE, TYPED, UNKNOWN, GuardsOptions, functions_of
 from . import options
 from .filling import fill_in, named_fields
 from .options import InCommand
@@ -126,6 +126,8 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
     def _made_by(self, name: str, value: Any) -> str:
         """Return who has made an option. What a hook has set since it came in is the site's."""
         origin = self.options_origin
+        if name in getattr(bookkeeping.outer(self), "checked_options", ()):
+            return TYPED  # a profile offers it, and has checked it
         if name in self.trusted_option_keys or not origin.has_arrived(name, value):
             return SITE
         return origin.kind(self)
@@ -252,6 +254,8 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         made_by = {name: self._made_by(name, value) for name, value in chosen.items()}
         fields = {name: value for name, value in chosen.items() if made_by[name] == SITE}
         others = {name: value for name, value in chosen.items() if made_by[name] != SITE}
+        for name in taken & set(getattr(bookkeeping.outer(self), "checked_options", ())):
+            others.pop(name, None)  # the profile sets a trait for it
         # What apply_user_options has made of an option that no form offers is in the traits.
         for name in self._applied & set(others) & taken - self.option_keys:
             if made_by[name] == UNKNOWN and name not in (await self.read_options_form()).names:

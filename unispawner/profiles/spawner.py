@@ -19,6 +19,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..web import bookkeeping
 from ..web.availability import Availability
 from ..web.failures import SpawnFailure
+from ..web.user_options import GuardsOptions
 from .check import check_profiles
 from .children import ChildFactory
 from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
@@ -31,6 +32,9 @@ from .wrap_spawner import WrapSpawner
 _typed_form: ContextVar[Mapping[str, Any] | None] = ContextVar("typed_form", default=None)
 """The fields of the request's form. After an error JupyterHub has the form rendered by the spawner
 of the default server, whichever server the request was for."""
+
+_by_link: ContextVar[bool] = ContextVar("by_link", default=False)
+"""Whether the fields are those of a link, which anybody may have written."""
 
 _FORM = """<label for="profile">Select a job profile:</label>
         <select class="form-control" name="profile" required autofocus>
@@ -92,6 +96,8 @@ class ProfilesSpawner(WrapSpawner):
         super().__init__(**kwargs)
         self.offer = Offer(self)
         self._checked: _Checked | None = None
+        self._of_profile: dict[str, Any] = {}
+        self.checked_options: set[str] = set()
         if self.apply_user_options is None:  # type: ignore[has-type] # JupyterHub's
             self.apply_user_options = _apply_nothing  # or JupyterHub warns that options are unused
 
@@ -122,39 +128,55 @@ class ProfilesSpawner(WrapSpawner):
         awaitables.
         """
         _typed_form.set(formdata)
+        link = _by_link.get()
         try:
             offered = self.offer.get()
             if isinstance(offered, list):
-                return self._choose_by_form(offered, formdata)
+                return self._choose_by_form(offered, formdata, link)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
-        return self._choose_by_form_later(offered, formdata)
+        return self._choose_by_form_later(offered, formdata, link)
 
     async def _choose_by_form_later(
-        self, offered: Awaitable[list[Profile]], formdata: dict[str, Any]
+        self, offered: Awaitable[list[Profile]], formdata: dict[str, Any], link: bool
     ) -> dict[str, Any]:
         try:
             options: dict[str, Any] = await maybe_future(
-                self._choose_by_form(await offered, formdata)
+                self._choose_by_form(await offered, formdata, link)
             )
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
         return options
 
-    def _choose_by_form(self, offered: list[Profile], formdata: dict[str, Any]) -> Any:
+    def _choose_by_form(self, offered: list[Profile], formdata: dict[str, Any], link: bool) -> Any:
         profile, fields = read_form(offered, formdata)
         factory = ChildFactory(profile, self)
         if factory.own_form:
-            return _with_profile(profile, factory.idle.run_options_from_form(fields))
+            return self._choose_by_own_form(factory, fields, link)
         if factory.has_own_options:  # a subclass may know more fields
             return {PROFILE: profile.slug}
         return profile.check_form(fields, *factory.limits()).user_options
 
+    def _choose_by_own_form(self, factory: ChildFactory, fields: dict[str, Any], link: bool) -> Any:
+        idle, slug = factory.idle, factory.profile.slug
+        if not isinstance(idle, GuardsOptions):
+            return _with_profile(slug, idle.run_options_from_form(fields))
+        take = idle.options_from_query if link else idle.run_options_from_form
+
+        async def later() -> dict[str, Any]:
+            options = {**await maybe_future(take(fields)), PROFILE: slug}
+            self.options_origin.record_again(idle, options)
+            return options
+
+        return later()
+
     def options_from_query(self, query_data: dict[str, Any]) -> Any:
-        """Return what a link chooses, checked. JupyterHub 5 leaves the ``opt-`` of names to us."""
-        return self.options_from_form(
-            {name.removeprefix("opt-"): values for name, values in query_data.items()}
-        )
+        """Return what a link chooses, checked."""
+        before = _by_link.set(True)
+        try:
+            return self.options_from_form(query_data)
+        finally:
+            _by_link.reset(before)
 
     async def run_pre_spawn_hook(self) -> None:
         """Check the choice, whoever has written it where, and then run the hook."""
@@ -195,6 +217,8 @@ class ProfilesSpawner(WrapSpawner):
         ):
             checked = self._check_choice(found)
         self.child_profile_name = found.display_name
+        self._of_profile = copy_data(found.config)
+        self.checked_options = {PROFILE, *(found.options if checked.chosen else ())}
         self.child_class = checked.factory.spawner_class
         fields = checked.chosen.fields if checked.chosen else {}
         self.child_config = checked.factory.make_settings(fields)
@@ -306,6 +330,11 @@ class ProfilesSpawner(WrapSpawner):
 
     # -- the child -----------------------------------------------------------------------------
 
+    @property
+    def configured_for_child(self) -> dict[str, Any]:
+        """The settings that the chosen profile has, without those that its options set."""
+        return self._of_profile
+
     def construct_child(self) -> Spawner:
         """Return the spawner of the profile that ``user_options`` names; make it if there is none.
 
@@ -346,13 +375,13 @@ class ProfilesSpawner(WrapSpawner):
             self.child_profile = self.child_profile_name = ""
 
 
-def _with_profile(profile: Profile, options: Any) -> Any:
+def _with_profile(slug: str, options: Any) -> Any:
     """Return the options of a spawner's own form, or an awaitable of these, with the profile."""
 
     async def later() -> dict[str, Any]:
-        return {**await options, PROFILE: profile.slug}
+        return {**await options, PROFILE: slug}
 
-    return later() if isawaitable(options) else {**options, PROFILE: profile.slug}
+    return later() if isawaitable(options) else {**options, PROFILE: slug}
 
 
 async def _get_form_later(spawner: ProfilesSpawner) -> str:

@@ -27,6 +27,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..web import bookkeeping, reports
 from ..web.failures import SpawnFailure
 from ..web.server_status import WithStatus
+from ..web.user_options import GuardsOptions
 from .saved_class import find_class, saved_name
 from .sharing import SET_BY_HUB, SharedSettings, copy_data
 
@@ -34,7 +35,7 @@ _TAKEN_BACK = ("api_token", "will_resume")
 """What a child that resumes a stopped server sets, and JupyterHub must know."""
 
 
-class WrapSpawner(WithStatus, Spawner):
+class WrapSpawner(GuardsOptions, WithStatus, Spawner):
     """Runs a server by a spawner of ``child_class``, made with ``child_config`` when it starts.
 
     Subclasses and hooks may change both until then. A subclass that changes ``child_class`` should
@@ -65,6 +66,16 @@ class WrapSpawner(WithStatus, Spawner):
         self._shared = SharedSettings(self, kwargs)
         self._configured_child = (self.child_class, copy_data(self.child_config))
         self.observe(self._pass_on, list(SET_BY_HUB))
+
+    def guards_options(self) -> bool:
+        """Return whether a subclass or the configuration makes options of the form's fields."""
+        return self.makes_options()
+
+    @property
+    def configured_for_child(self) -> dict[str, Any]:
+        """The child's settings that the configuration has, and that no user has a hand in."""
+        config: dict[str, Any] = self._configured_child[1]
+        return config
 
     # -- the child -----------------------------------------------------------------------------
 
