@@ -11,6 +11,7 @@ from traitlets import TraitError
 from ..errors import InvalidJobError
 from ..schedulers.template_dialect import check_pattern
 from .filling import fill_in, template_fields
+from .script_check import check_script, find_warnings
 from .traits import BatchTraits
 
 COMMANDS = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
@@ -38,7 +39,10 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
     open_ended = _is_replaced(cls, "get_req_subvars")
     for trait in COMMANDS:
         _check_template(spawner, trait, fields, open_ended)
-    if not (_is_replaced(cls, "_get_batch_script") or _is_replaced(cls, "submit_batch_script")):
+    made_by_site = any(
+        _is_replaced(cls, name) for name in ("_get_batch_script", "submit_batch_script")
+    )
+    if not made_by_site:
         open_ended = open_ended or bool(spawner.options_form or spawner.user_option_keys)
         _check_template(spawner, "batch_script", fields, open_ended)
     for trait in _PATTERNS:
@@ -48,6 +52,31 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
             group=trait == "state_exechost_re",
         )
     _check_expansion(spawner)
+    if not made_by_site:
+        for warning in find_warnings(spawner):
+            spawner.log.warning("%s", warning)
+        _check_start(spawner)
+
+
+def _check_start(spawner: BatchTraits) -> None:
+    """Refuse a script that can't start a server; only warn if a hook may replace the script."""
+    try:
+        check_script(spawner)
+    except InvalidJobError as error:
+        if not _has_hooks(spawner):
+            raise
+        spawner.log.warning("%s", error)
+
+
+def _has_hooks(spawner: BatchTraits) -> bool:
+    """Return whether code of the site's own may replace the script at a user's start."""
+    return bool(
+        spawner.pre_spawn_hook
+        or getattr(spawner, "apply_user_options", None)
+        or spawner.auth_state_hook
+        or _is_replaced(type(spawner), "start")
+        or _is_replaced(type(spawner), "cmd_formatted_for_batch")
+    )
 
 
 def _is_replaced(cls: type, method: str) -> bool:

@@ -94,9 +94,14 @@ def own_programs(script: str) -> set[str]:
     }
 
 
-def starts_server(script: str, command: str) -> bool:
-    """Return whether a script names what starts the server; a site's own program may do it, too."""
-    return command in script or bool(_PROGRAM.search(script))
+def find_starts(script: str, command: str) -> list[int]:
+    """Return where a script has the command or the program that starts the server.
+
+    A program whose path has a variable in it is left out, because it can be anything.
+    """
+    named = (match for match in _PROGRAM.finditer(script))
+    found = [one.start() for one in named if one[0] == WRAPPER or _ABSOLUTE.fullmatch(one[0])]
+    return found + [match.start() for match in re.finditer(re.escape(command), script)]
 
 
 def run_wrapper(
@@ -128,7 +133,7 @@ def run_wrapper(
     InvalidJobError
         If the script has neither the name nor the command, and no variables.
     """
-    if not (has_variables or starts_server(script, command)):
+    if not (has_variables or find_starts(script, command)):
         raise InvalidJobError(no_command(script))
     folder = wrapper.rpartition("/")[0]
     edits: dict[int, tuple[int, str]] = {}

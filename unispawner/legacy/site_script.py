@@ -48,14 +48,25 @@ def reads_sh(script: str, submit_command: str = "") -> bool:
     submit_command
         The command that submits the script: it may have ``-S``, too.
     """
-    header = list(_header(script))
+    shell = find_shell(script, submit_command)
+    return is_sh(shell) if shell else any(map(_DIRECTIVE.match, _header(script)))
+
+
+def find_shell(script: str, submit_command: str = "") -> str:
+    """Return the words that name the program which reads a script; empty if nothing names it."""
     found = _SHEBANG.match(script)
-    options = [line for line in header if _DIRECTIVE.match(line)]
+    options = [line for line in _header(script) if _DIRECTIVE.match(line)]
     chosen = _SHELL_OPTION.findall("\n".join([*options, submit_command]))
     of_grid_engine = any(line.startswith("#$") for line in options)
     if chosen and "sbatch" not in submit_command and (of_grid_engine or not found):
-        return is_sh(chosen[-1])
-    return is_sh(found[1]) if found else bool(options)
+        return str(chosen[-1])
+    return found[1].strip() if found else ""
+
+
+def in_image(script: str) -> bool:
+    """Return whether a directive runs the script itself in a container, as Slurm can."""
+    lines = filter(_DIRECTIVE.match, _header(script))
+    return any(re.search(r"\s--container(?:-image|-name)?[ =]", line) for line in lines)
 
 
 def is_sh(command: str) -> bool:

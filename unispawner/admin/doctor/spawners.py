@@ -88,7 +88,7 @@ def _what_is_checked(spawner: Spawner) -> object:
     if isinstance(spawner, UniSpawner):
         names = (*SchedulerSettings.class_own_traits(config=True), "agent_python")
     elif isinstance(spawner, BatchSpawnerBase):
-        names = (*COMMANDS, "agent_python")
+        names = (*COMMANDS, "agent_python", "batch_script", "public_environment")
     return type(spawner), *(repr(getattr(spawner, name)) for name in names)
 
 
