@@ -19,6 +19,7 @@ from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import NAMES, get_scheduler
 from unispawner.schedulers import template_dialect as dialect
 from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
+from unispawner.schedulers.reading import mentions
 from unispawner.script.rendering import render_script
 from unispawner.testing import FakeScheduler, read_saved_reply
 
@@ -191,6 +192,81 @@ def test_garbage_is_no_answer(scheduler: Scheduler, garbage: str) -> None:
     """Text that the scheduler would not print raises, whatever the exit status is."""
     with pytest.raises(SchedulerUnavailable):
         scheduler.read_status(reply(garbage))
+
+
+# -- a site's wrapper prints more than the scheduler ----------------------------------------------
+
+NOTICE = "Notice: maintenance on 2026-12-01, \x1b[1mlog out\x1b[0m"
+HEADING = "CLUSTER: lab"
+SAVED = {
+    "gridengine": "gridengine/qstat-xml-states",
+    "htcondor": "htcondor/condor_q-states",
+    "lsf": "openlava/bjobs-a-w-all-users",
+    "pbs": "pbs/qstat-f-json-all",
+    "slurm": "slurm/squeue-bulk",
+    "torque": "torque/qstat-x-all",
+    "template gridengine": "gridengine/qstat-xml-states",
+    "template torque": "torque/qstat-x-all",
+}
+"""A real answer about the jobs of all users, by the scheduler that reads it."""
+LISTS = {
+    "template slurm": "11 alice RUNNING node1\n12 bob PENDING n/a\n",
+    "template htcondor": "11 alice 2 slot1@node1\n12 bob 1 undefined\n",
+    "template lsf": "11 alice RUN node1\n12 bob PEND -\n",
+    "template pbs": "Job Id: 11.lab|Job_Owner=alice@lab|job_state=R|exec_host=node1/0\n",
+}
+ODD_ROWS = {
+    "slurm": "4711|ali",
+    "lsf": "4711 alice",
+    "template slurm": "4711",
+    "template htcondor": "undefined 4711",
+    "template lsf": "- 4711",
+}
+"""A row that can't be read, in formats with a row for each job."""
+
+
+def whole_answer(name: str) -> str:
+    saved = SAVED.get(name)
+    return LISTS[name] if saved is None else read_saved_reply(OUTPUTS / saved).stdout
+
+
+def scheduler_of(name: str) -> Scheduler:
+    kind, _, template = name.partition(" ")
+    return get_scheduler(kind, {"template": template} if template else {})
+
+
+@pytest.mark.parametrize("name", [*SAVED, *LISTS])
+def test_a_notice_of_the_sites_is_passed_over(name: str) -> None:
+    """A notice and a heading around an answer hide no job, and are kept for the log."""
+    scheduler, text = scheduler_of(name), whole_answer(name)
+    expected = scheduler.read_status(reply(text))
+    assert expected
+    answer = reply(f"{HEADING}\n{NOTICE}\n\n{text.rstrip()}\n\n{NOTICE}\n")
+    assert expected == scheduler.read_status(answer)
+    if name not in ("template gridengine", "template torque", "template pbs"):
+        assert {HEADING, NOTICE} <= {line.strip() for line in answer.passed_over}
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+def test_an_odd_row_hides_no_other(name: str) -> None:
+    """A row that can't be read is passed over, the others count, and its id is not missing."""
+    scheduler, text = scheduler_of(name), whole_answer(name)
+    answer = reply(f"{text.rstrip()}\n{ODD_ROWS[name]}\n")
+    jobs = scheduler.read_status(answer)
+    assert scheduler.read_status(reply(text)) == jobs
+    assert "4711" not in jobs
+    assert {"4711"} == mentions(answer.passed_over, ["4711", "47", "711"])
+
+
+@pytest.mark.parametrize("name", [*SAVED, *LISTS])
+def test_an_answer_of_which_nothing_can_be_read_is_quoted(name: str) -> None:
+    """If nothing can be read, the error quotes the first lines, without control characters."""
+    with pytest.raises(SchedulerUnavailable, match="could not be read") as caught:
+        scheduler_of(name).read_status(reply("\n".join([NOTICE, "x" * 1000, *"1234567"])))
+    assert "Notice: maintenance on 2026-12-01, \ufffd[1mlog out" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert "… and 4 more" in str(caught.value)
+    assert len(str(caught.value)) < 600
 
 
 def test_failed_marks_are_no_answer(scheduler: Scheduler) -> None:

@@ -628,7 +628,9 @@ def test_older_releases_by_id() -> None:
 
 @pytest.mark.parametrize("change", ["cut", "head", "twice"])
 def test_lines_of_another_shape(change: str) -> None:
-    """A cut-off answer in lines is an error; a job with an attribute twice is left out."""
+    """A cut-off answer in lines is an error, a notice is passed over, and a job with an attribute
+    twice is left out.
+    """
 
     def answer(command: list[str]) -> str:
         text = dsv(command, ROW, ROW)
@@ -641,6 +643,8 @@ def test_lines_of_another_shape(change: str) -> None:
     if change == "twice":
         jobs, _ = hold(PBS.query(), (HANDMADE, "", 0), answer)
         assert ["2.pbslab"] == list(jobs)
+    elif change == "head":
+        assert ["1.pbslab", "2.pbslab"] == list(hold(PBS.query(), (HANDMADE, "", 0), answer)[0])
     else:
         with pytest.raises(SchedulerUnavailable):
             hold(PBS.query(), (HANDMADE, "", 0), answer)

@@ -340,12 +340,12 @@ def test_a_controller_that_is_down_is_no_answer(name: str) -> None:
         "slurm_load_jobs error: x",
         "1|alice|RUNNING|None|node1|debug|1|N/A",
         "1|alice|RUNNING|None|node1|debug|1|N/A|N/A|more",
-        "1|alice|RUNNING|None|node1|debug|1|N/A|N/A\n2|al",
+        "1|alice|RUNNING|None|node1|debug|1|N/A|N/A\nslurm_load_jobs error: x",
         "135|alice|CANCELLED|Resources|n/a",
     ],
 )
 def test_an_answer_of_another_shape_is_no_answer(text: str) -> None:
-    """A cut-off or garbled answer is refused as a whole."""
+    """An answer without any row, or with an error of Slurm's, is refused as a whole."""
     with pytest.raises(SchedulerUnavailable):
         SLURM.read_status(rows(text))
 

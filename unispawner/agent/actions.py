@@ -11,13 +11,14 @@ import os
 import pwd
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
-from ..job import JobSpec
+from ..job import JobInfo, JobSpec
 from ..schedulers import Scheduler, get_scheduler
+from ..schedulers.reading import mentions, quote_lines
 from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
 from ..script.variables import render_variables
@@ -120,13 +121,32 @@ def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
     """Return what the scheduler says to the user about ``job_ids``; unknown ids are left out."""
     scheduler = _scheduler(request)
     job_ids = [_check_id(str(job_id), scheduler) for job_id in request["job_ids"]]
-    answer = hold_dialogue(scheduler.query(job_ids))
+    answer = ask_for_jobs(scheduler, job_ids)
     # An answer about one job may lack its owner. It is the user's, who asked for it.
     known = {job_id: answer[job_id] for job_id in job_ids if job_id in answer}
     return {
         job_id: replace(info, owner=info.owner or account.pw_name).to_dict()
         for job_id, info in known.items()
     }
+
+
+def ask_for_jobs(scheduler: Scheduler, job_ids: Collection[str]) -> dict[str, JobInfo]:
+    """Ask for jobs by id. A job that the answer lacks does not exist.
+
+    Raises
+    ------
+    SchedulerUnavailable
+        If the scheduler does not answer, or if a job that the answer lacks occurs in a line that
+        can't be read.
+    """
+    passed_over: list[str] = []
+    answer = hold_dialogue(scheduler.query(job_ids), passed_over)
+    if mentions(passed_over, [job_id for job_id in job_ids if job_id not in answer]):
+        raise SchedulerUnavailable(
+            f"The answer of {scheduler.title} names jobs in lines that can't be read:",
+            output=quote_lines(passed_over),
+        )
+    return answer
 
 
 def find(request: Request, account: Account) -> dict[str, str]:
@@ -212,7 +232,7 @@ def _sweep(state: StateDir, scheduler: Scheduler, owner: str) -> None:
     ids = {mark: read_private(directory / "job_id") for mark, directory in old.items()}
     known = [job_id for job_id in ids.values() if scheduler.job_id.fullmatch(job_id)]
     try:
-        alive = hold_dialogue(scheduler.query(known)) if known else {}
+        alive = ask_for_jobs(scheduler, known) if known else {}
         fewer = len(known) < len(old)
         marks = hold_dialogue(scheduler.find_marks(owner)) if fewer else {}
     except UniSpawnerError:

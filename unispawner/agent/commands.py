@@ -70,16 +70,26 @@ def run(
     return Reply(tuple(command), done.returncode, done.stdout, done.stderr)
 
 
-def hold_dialogue(dialogue: Dialogue[T]) -> T:
-    """Run the commands that a scheduler's dialogue yields, and return its result."""
+def hold_dialogue(dialogue: Dialogue[T], passed_over: list[str] | None = None) -> T:
+    """Run the commands that a scheduler's dialogue yields, and return its result.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets the lines of the answers that could not be read.
+    """
     reply: Reply | UniSpawnerError | None = None
+    replies: list[Reply] = []
     while True:
         try:
             command = advance(dialogue, reply)
         except StopIteration as stop:
             result: T = stop.value
+            if passed_over is not None:
+                passed_over += [line for one in replies for line in one.passed_over]
             return result
         try:
             reply = run(command, environment=QUERY_ENVIRONMENT)
+            replies.append(reply)
         except UniSpawnerError as error:
             reply = error

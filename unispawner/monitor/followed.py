@@ -23,6 +23,9 @@ class Followed:
         How many good answers in a row have lacked the job.
     listed
         True once an answer about all jobs had the job.
+    unread
+        True if the last answer names the job in a line that can't be read. Nothing is known of it
+        then; as its user may know more, it is asked for by id like a job that is missing.
     hidden
         True if the scheduler shows the job to its own user and not to the Hub.
     asking
@@ -36,6 +39,7 @@ class Followed:
     starting_until: float = float("-inf")
     missed: int = 0
     listed: bool = False
+    unread: bool = False
     hidden: bool = False
     asking: bool = False
     asked_at: float = float("-inf")
@@ -48,7 +52,7 @@ class Followed:
     @property
     def expected(self) -> bool:
         """True if the answers about all jobs should have this job."""
-        return not self.hidden and not self.job.stopping
+        return not (self.hidden or self.unread or self.job.stopping)
 
     def update(self, info: JobInfo, asked_at: float) -> None:
         """Take over an answer that has the job."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from .. import tasks
 from ..errors import UniSpawnerError, as_unavailable
 from ..job import JobInfo
 from ..schedulers import Scheduler
+from ..schedulers.reading import mentions
 from ..submit_host.dialogue import hold_dialogue
 from ..submit_host.host import SubmitHost
 from .followed import Followed
@@ -146,7 +147,8 @@ class Monitor:
 
     async def _ask(self, began: float) -> None:
         try:
-            answer = await self.query()
+            passed_over: list[str] = []
+            answer = await self.query(passed_over)
         except Exception as error:
             self._failures = min(self._failures + 1, 10)
             if self.problem is None:
@@ -165,10 +167,15 @@ class Monitor:
         if self.problem is not None:
             log.warning("%s answers again.", self.scheduler.title)
         self.problem, self._failures = None, 0
-        self._apply(answer, began)
+        self._apply(answer, began, passed_over)
 
-    async def query(self) -> dict[str, JobInfo]:
+    async def query(self, passed_over: list[str] | None = None) -> dict[str, JobInfo]:
         """Ask once about all jobs.
+
+        Parameters
+        ----------
+        passed_over
+            A list that gets the lines of the answer that could not be read.
 
         Raises
         ------
@@ -177,11 +184,14 @@ class Monitor:
         """
         self.queries += 1
         question = self.scheduler.query_tracked([job.job_id for job in self._jobs])
-        return await hold_dialogue(question, self.host, self.environment)
+        return await hold_dialogue(question, self.host, self.environment, passed_over)
 
-    def _apply(self, answer: Mapping[str, JobInfo], began: float) -> None:
+    def _apply(
+        self, answer: Mapping[str, JobInfo], began: float, passed_over: Collection[str] = ()
+    ) -> None:
         """Take over an answer about all jobs, to a question asked at that moment."""
         missing = []
+        unread = mentions(passed_over, [job.job_id for job in self._jobs]) if passed_over else ()
         for one in list(self._jobs.values()):
             if one.job not in self._jobs:
                 continue  # another job's change has ended this one
@@ -189,9 +199,10 @@ class Monitor:
                 continue  # the job is younger than the question, and its id may be a forged one
             info = answer.get(one.job.job_id)
             if info is not None and one.job.client.account.owns(info.owner):
-                one.hidden, one.listed = False, True
+                one.hidden, one.listed, one.unread = False, True, False
                 self._take_answer(one, info, began)
             else:
+                one.unread = one.job.job_id in unread
                 missing.append(one)
         self._missing.handle(
             [one for one in missing if one.job in self._jobs], self.status_interval

@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..job import MARK, JobInfo, JobSpec, JobState, ResourceSpec
 from .inventory import Inventory
+from .reading import quote_lines
 
 if TYPE_CHECKING:
     from .template_dialect import Dialect
@@ -49,12 +50,20 @@ would inherit them.
 
 @dataclass(frozen=True)
 class Reply:
-    """What a command printed, and how it ended."""
+    """What a command printed, and how it ended.
+
+    Attributes
+    ----------
+    passed_over
+        The lines of the answer that could not be read, such as a notice that a site's wrapper
+        prints. The reader of the answer fills it; whoever holds the dialogue logs them.
+    """
 
     command: tuple[str, ...]
     exit_status: int
     stdout: str
     stderr: str = ""
+    passed_over: list[str] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -253,8 +262,35 @@ class Scheduler(ABC):
         SchedulerUnavailable
             If the scheduler does not answer, or its answer can't be read.
         """
+        return (yield from self.ask_status(job_ids))
+
+    def ask_status(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
+        """Ask the status command; if nothing can be read, ask whether there is no such job at all.
+
+        A site's wrapper may print a notice also where the scheduler itself prints nothing.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or its answer can't be read.
+        """
         reply = yield self.status_command(job_ids)
-        return self.read_status(reply)
+        try:
+            return self.read_status(reply)
+        except SchedulerUnavailable as error:
+            unreadable = error
+        if reply.exit_status or not (yield from self.check_no_jobs(job_ids)):
+            raise unreadable
+        reply.passed_over.extend(reply.stdout.splitlines())
+        return {}
+
+    def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
+        """Ask whether none of these jobs exists; a failure, or no answer, is False.
+
+        A subclass overrides it where the status command prints nothing if there is no job.
+        """
+        yield from ()  # makes this a dialogue
+        return False
 
     def query_tracked(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
         """Ask for the jobs of all users, these among them: the monitor's question, as the Hub.
@@ -332,10 +368,15 @@ class Scheduler(ABC):
         return self.states.get(word, JobState.UNKNOWN)
 
     def meaning(self, reply: Reply) -> Meaning:
-        """Return what the text of a failed command means; REFUSED if no pattern matches it."""
-        for pattern, meaning in self.errors:
-            if re.search(pattern, reply.text, re.IGNORECASE):
-                return meaning
+        """Return what the text of a failed command means; REFUSED if no pattern matches it.
+
+        What it printed as an error counts first: on standard output there may be a notice of the
+        site's, or the words of other users.
+        """
+        for text in (reply.stderr.strip(), reply.text):
+            for pattern, meaning in self.errors:
+                if text and re.search(pattern, text, re.IGNORECASE):
+                    return meaning
         return Meaning.REFUSED
 
     def check_answered(self, reply: Reply) -> None:
@@ -348,7 +389,14 @@ class Scheduler(ABC):
     def unreadable_error(self, reply: Reply) -> UniSpawnerError:
         """Return the error for an answer that is not what the command should print."""
         message = f"The answer of {self.title}'s {reply.command[0]} could not be read."
-        return self._error(SchedulerUnavailable, message, reply)
+        if not reply.text:
+            return self._error(SchedulerUnavailable, message, reply)
+        return SchedulerUnavailable(
+            f"{message} It printed:",
+            command=reply.command,
+            exit_status=reply.exit_status,
+            output=quote_lines(reply.text.splitlines()),
+        )
 
     def submit_error(self, reply: Reply) -> UniSpawnerError:
         """Return the error for a failed submission."""

@@ -203,9 +203,10 @@ class GridEngine(Scheduler):
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
         """Read the list of all jobs."""
         self.check_answered(reply)
-        jobs = gridengine_jobs.read_jobs(reply.stdout)
-        if jobs is None:
+        found = gridengine_jobs.read_jobs(reply.stdout)
+        if found is None:
             raise self.unreadable_error(reply)
+        jobs, reply.passed_over[:] = found
         return jobs
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
@@ -289,6 +290,8 @@ class GridEngine(Scheduler):
         )
         if inventory is None:
             raise self.unreadable_error(hosts)
+        hosts.passed_over.extend(gridengine_jobs.cut_xml(hosts.stdout, "qhost")[1])
+        jobs.passed_over.extend(gridengine_jobs.cut_xml(jobs.stdout, "job_info")[1])
         pending = yield from ask_optionally(["qstat", "-xml", "-s", "p", "-u", "*"])
         return replace(inventory, waiting=gridengine_inventory.count_waiting(pending or ""))
 

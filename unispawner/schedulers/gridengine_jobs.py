@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 
 from ..job import MARK, JobInfo, JobState
-from .reading import number_waiting, read_iso_time
+from .reading import NOT_XML, cut_document, number_waiting, read_iso_time
 
 STATES: Mapping[str, JobState] = {
     # The job is being deleted, and then leaves the list.
@@ -45,8 +45,13 @@ def read_state(word: str) -> JobState:
     return next((state for one, state in STATES.items() if one in word), JobState.UNKNOWN)
 
 
-def read_jobs(text: str) -> dict[str, JobInfo] | None:
-    """Read ``qstat -xml``; return None if the text is something else."""
+def read_jobs(text: str) -> tuple[dict[str, JobInfo], list[str]] | None:
+    """Read ``qstat -xml``: return the jobs, and the lines around the document.
+
+    Return None if the text is something else, or if an entry has no number or no state: then
+    somebody may have forged a part of it.
+    """
+    text, around = cut_xml(text, "job_info")
     root = parse_xml(text, "job_info")
     if root is None:
         return None
@@ -60,7 +65,7 @@ def read_jobs(text: str) -> dict[str, JobInfo] | None:
             continue  # an array has an entry for each task; those that run come first
         jobs[job_id] = _info(entry, word)
         order[job_id] = ("", (-read_number(find_text(entry, "JAT_prio")), float(job_id)))
-    return number_waiting(jobs, order.__getitem__)
+    return number_waiting(jobs, order.__getitem__), around
 
 
 def _info(entry: ElementTree.Element, word: str) -> JobInfo:
@@ -156,18 +161,34 @@ def read_pairs(text: str) -> Iterator[tuple[str, str]]:
         yield key, value.strip()
 
 
+def cut_xml(text: str, tag: str) -> tuple[str, list[str]]:
+    """Return the document with this root, and the lines around it, such as a site's notice."""
+    return cut_document(text, rf"<\?xml\b|<{tag}\b", rf"</{tag}\s*>")
+
+
 def parse_xml(text: str, tag: str) -> ElementTree.Element | None:
     """Parse XML; return None if it can't be parsed or has another root.
 
-    XML with declarations is refused, because they can define endlessly nested entities.
+    XML with declarations is refused, because they can define endlessly nested entities. Characters
+    that XML does not allow are replaced: a user may request a resource with such a value.
     """
+    text = cut_xml(text, tag)[0]
     if "<!" in text:
         return None
+    text = NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    text = re.sub(r"&#(x[0-9a-fA-F]{1,8}|[0-9]{1,8});", _replace_reference, text)
     try:
         root = ElementTree.fromstring(text.strip())  # noqa: S314 (no entities: see above)
     except ElementTree.ParseError:
         return None
     return root if root.tag == tag else None
+
+
+def _replace_reference(match: re.Match[str]) -> str:
+    """Return a reference to a character as it is, if XML allows that character."""
+    number = int(match[1][1:], 16) if match[1][0] == "x" else int(match[1])
+    allowed = number < 0x110000 and not NOT_XML.match(chr(number))
+    return match[0] if allowed else "\N{REPLACEMENT CHARACTER}"
 
 
 def find_text(entry: ElementTree.Element, tag: str) -> str:

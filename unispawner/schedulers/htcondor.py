@@ -200,7 +200,9 @@ class HTCondor(Scheduler):
                 job_id = str(int(row["ClusterId"]))
                 info = self._info(row, gone=gone)
             except (KeyError, TypeError, ValueError):
-                continue  # a user can write nonsense into a job with condor_qedit
+                # A user can write nonsense into a job with condor_qedit.
+                reply.passed_over.append(str(row))
+                continue
             # unispawner's jobs have one process in each cluster.
             if row.get("ProcId", 0) == 0:
                 jobs.setdefault(job_id, info)
@@ -214,7 +216,7 @@ class HTCondor(Scheduler):
         With condor_qedit, users can write any RemoteHost into their jobs, and could so lead their
         route to any host. A host counts only if that machine itself reports the job.
         """
-        jobs = self.read_status((yield self.status_command(job_ids)))
+        jobs = yield from self.ask_status(job_ids)
         if job_ids is None and any(info.exec_host for info in jobs.values()):
             try:
                 reply = yield self._collector_command(
@@ -235,6 +237,14 @@ class HTCondor(Scheduler):
             except UniSpawnerError:
                 pass
         return jobs
+
+    def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
+        """Ask condor_q for its totals: of no job it prints nothing in JSON."""
+        command = self.status_command(job_ids)
+        at = command.index("-json")
+        reply = yield [*command[:at], "-totals", *command[at + 3 :]]  # without -attributes
+        total = re.search(r"^Total for query: 0 jobs\b", reply.stdout, re.MULTILINE)
+        return not reply.exit_status and total is not None
 
     def mark_command(self) -> list[str]:
         """Return the condor_q of the caller's own jobs with their marks."""
@@ -278,7 +288,8 @@ class HTCondor(Scheduler):
         SchedulerUnavailable
             If the output is something else.
         """
-        rows = read_rows(reply.stdout)
+        reply.passed_over.clear()
+        rows = read_rows(reply.stdout, reply.passed_over)
         if rows is None:
             raise self.unreadable_error(reply)
         return rows

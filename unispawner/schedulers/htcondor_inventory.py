@@ -8,6 +8,7 @@ from typing import Any
 
 from ..units import MEMORY_UNITS
 from .inventory import Node
+from .reading import cut_json
 
 NODE_FIELDS = (
     *("Machine", "State", "PartitionableSlot", "SlotType", "TotalSlotCpus", "Cpus"),
@@ -22,14 +23,25 @@ Slot = tuple[str, str, str]
 """A job's id, its owner, and its machine."""
 
 
-def read_rows(text: str) -> list[dict[str, Any]] | None:
-    """Return the ClassAds in JSON; no text means none. Return None if it is something else."""
+def read_rows(text: str, passed_over: list[str] | None = None) -> list[dict[str, Any]] | None:
+    """Return the ClassAds in JSON; no text means none. Return None if it is something else.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets the lines around the JSON.
+    """
+    if not text.strip():
+        return []
     try:
-        rows = json.loads(text) if text.strip() else []
+        rows, around = cut_json(text, r"^(?=\[\s*[{\]])", json.JSONDecoder())
     except (ValueError, RecursionError):
         return None
-    right = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-    return rows if right else None
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        return None
+    if passed_over is not None:
+        passed_over += around
+    return rows
 
 
 def read_slots(rows: Collection[Mapping[str, Any]]) -> set[Slot]:

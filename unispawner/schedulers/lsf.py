@@ -251,13 +251,31 @@ class Lsf(Scheduler):
         # Volclava fails without a message if there is no job.
         if meaning is not Meaning.GONE and (jobs is None or reply.stderr.strip()):
             self.check_answered(reply)
+        if jobs is None and meaning is Meaning.GONE and reply.exit_status:
+            # "No job found" is all that bjobs has to say; the rest is a notice of the site's.
+            reply.passed_over.extend(self._unexplained(reply.stdout))
+            return {}
         if jobs is None and not (meaning is Meaning.GONE and not reply.stdout.strip()):
             raise self.unreadable_error(reply)
         return jobs or {}
 
+    def _unexplained(self, text: str) -> list[str]:
+        """Return the lines that are none of LSF's messages."""
+        patterns = [pattern for pattern, _ in self.errors]
+        return [
+            line
+            for line in text.splitlines()
+            if not any(re.search(pattern, line, re.IGNORECASE) for pattern in patterns)
+        ]
+
     def _read(self, reply: Reply) -> dict[str, JobInfo] | None:
         found = lsf_jobs.read_records(reply.stdout, self.state)
-        return lsf_jobs.read_rows(reply.stdout, self.state) if found is None else found
+        if found is None:
+            found = lsf_jobs.read_rows(reply.stdout, self.state)
+        if found is None:
+            return None
+        jobs, reply.passed_over[:] = found
+        return jobs
 
     def mark_command(self) -> list[str]:
         """Return the bjobs that shows the caller's own jobs and the beginnings of their scripts."""
@@ -294,8 +312,10 @@ class Lsf(Scheduler):
         if hosts.exit_status and _meaning_of_errors(self, hosts) is not Meaning.UNAVAILABLE:
             hosts = yield ["bhosts", "-w"]
         self.check_answered(hosts)
-        if not lsf_inventory.is_host_table(hosts.stdout):
+        notice = lsf_inventory.find_notice(hosts.stdout)
+        if notice is None:
             raise self.unreadable_error(hosts)
+        hosts.passed_over.extend(notice)
         static = (yield from ask_optionally(["lshosts", "-w"])) or ""
         gpus = (yield from ask_optionally(["bhosts", "-gpu", "-w"])) or ""
         names = frozenset(node.name for node in lsf_inventory.read_nodes(hosts.stdout, "", "", ()))

@@ -129,9 +129,12 @@ def read_nodes(
         )
 
 
-def is_host_table(text: str) -> bool:
-    """Return whether a text looks like the output of bhosts."""
-    return re.match(r"\s*HOST_NAME\s+STATUS\s+.*\bMAX\s+NJOBS\b", text) is not None
+def find_notice(text: str) -> list[str] | None:
+    """Return the lines before bhosts' heading; None if the text is not the output of bhosts."""
+    heading = re.search(r"^\s*HOST_NAME\s+STATUS\s+.*\bMAX\s+NJOBS\b", text, re.MULTILINE)
+    if heading is None:
+        return None
+    return [line for line in text[: heading.start()].splitlines() if line.strip()]
 
 
 def read_gpus(text: str) -> dict[str, tuple[int, int]]:
@@ -139,7 +142,7 @@ def read_gpus(text: str) -> dict[str, tuple[int, int]]:
 
     Return how many GPUs each host has, and how many of them no job uses.
     """
-    lines = text.splitlines()
+    lines = _from_heading(text)
     names = lines[0].split() if lines else []
     if not {"HOST_NAME", "GPU_ID", "NJOBS"} <= set(names):
         return {}
@@ -159,7 +162,7 @@ def read_gpus(text: str) -> dict[str, tuple[int, int]]:
 
 def read_groups(text: str) -> dict[str, HostTerms]:
     """Read ``bmgroup -w``: the members of each group of hosts."""
-    lines = [line.split() for line in text.splitlines() if line.strip()]
+    lines = [line.split() for line in _from_heading(text, "GROUP_NAME") if line.strip()]
     return {words[0].rstrip("/"): tuple(words[1:]) for words in lines if words[0] != "GROUP_NAME"}
 
 
@@ -229,9 +232,18 @@ def read_amount(text: str) -> int | None:
         return None
 
 
+def _from_heading(text: str, first: str = "HOST_NAME") -> list[str]:
+    """Return the lines of a table; before its heading a site's wrapper may print a notice."""
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        if line.split()[:1] == [first]:
+            return lines[at:]
+    return lines
+
+
 def _table(text: str) -> Iterator[dict[str, str]]:
     """Read the rows of a table by its heading; the last column may have several words."""
-    lines = text.splitlines()
+    lines = _from_heading(text)
     names = lines[0].split() if lines else []
     for line in lines[1:]:
         values = line.split(None, len(names) - 1) if names else []

@@ -10,12 +10,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..job import MARK, JobInfo, JobState
-from .reading import keep_unique, number_waiting
+from .reading import cut_json, keep_unique, number_waiting, split_rows
 
 State = Callable[[str], JobState]
 """Returns the state that a word of LSF means."""
 Found = tuple[str, str, JobInfo]
 """A job's id, its queue, and its state."""
+Answer = tuple[dict[str, JobInfo], list[str]]
+"""The jobs of an answer, and what of it could not be read."""
 
 FIELDS = (
     *("jobid", "user", "stat", "queue", "exec_host", "pend_reason", "exit_code", "exit_reason"),
@@ -74,27 +76,35 @@ _STATE_REASONS = {
 }
 
 
-def read_records(text: str, state: State) -> dict[str, JobInfo] | None:
+def read_records(text: str, state: State) -> Answer | None:
     """Read ``bjobs -o … -json``; return None if the text is something else.
 
-    A record with an ERROR is about an unknown id. Records that can't be read are left out, and so
-    are records with the same id: they are tasks of a job array, which a server never is.
+    A record with an ERROR is about an unknown id. Records that can't be read are passed over, and
+    so are records with the same id: they are tasks of a job array, which a server never is. Lines
+    before and after the JSON ("Please wait", a site's notice) are passed over, too.
     """
-    records = _records(text)
-    if records is None:
+    answer = _records(text)
+    if answer is None:
         return None
+    records, odd = answer
     jobs = [one for one in records if not (isinstance(one, dict) and "ERROR" in one)]
-    found = list(_infos(jobs, state))
-    return _number_jobs(found) if found or not jobs else None
-
-
-def _infos(records: list[Any], state: State) -> Iterator[Found]:
+    found: list[Found] = []
     now = time.time()
-    for record in records:
-        if isinstance(record, dict) and set(record) >= _NEEDED:
-            values = {key: str(value).strip() for key, value in record.items()}
-            if _ID.fullmatch(values["JOBID"]) and values["USER"]:
-                yield values["JOBID"], values["QUEUE"], _info(values, state, now)
+    for record in jobs:
+        one = _read_record(record, state, now)
+        if one is None:
+            odd.append(str(record))
+        else:
+            found.append(one)
+    return (_number_jobs(found), odd) if found or not jobs else None
+
+
+def _read_record(record: Any, state: State, now: float) -> Found | None:
+    if isinstance(record, dict) and set(record) >= _NEEDED:
+        values = {key: str(value).strip() for key, value in record.items()}
+        if _ID.fullmatch(values["JOBID"]) and values["USER"]:
+            return values["JOBID"], values["QUEUE"], _info(values, state, now)
+    return None
 
 
 def read_not_found(text: str) -> frozenset[str]:
@@ -102,26 +112,29 @@ def read_not_found(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"Job <(\d+)> is not found", text, re.ASCII))
 
 
-def read_rows(text: str, state: State) -> dict[str, JobInfo] | None:
+def read_rows(text: str, state: State) -> Answer | None:
     """Read ``bjobs -w``, a table of eight columns; return None if the text is something else.
 
     A job's user chooses its name, which may contain anything. The name is the seventh column, and
     nothing is read from there on. A line break in a name can begin a line that looks like another
     job's. Therefore an id that comes twice does not count (the job's own user is asked later), and
-    a line of another form is left out.
+    a line of another form is passed over, as are lines before the heading.
     """
     lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or tuple(lines[0].split()) != _COLUMNS:
+    heading = next((at for at, line in enumerate(lines) if tuple(line.split()) == _COLUMNS), None)
+    if heading is None:
         return None
-    return _number_jobs(_row_infos(lines[1:], state))
+    rows, odd = split_rows("\n".join(lines[heading + 1 :]), _ROW.match)
+    return _number_jobs(_row_infos(rows, state)), [*lines[:heading], *odd]
 
 
 def _row_infos(lines: list[str], state: State) -> Iterator[Found]:
     for line in lines:
-        if match := _ROW.match(line):
-            job_id, owner, word, queue, _, host = match.groups()
-            values = {"USER": owner, "STAT": word, "EXEC_HOST": host or ""}
-            yield job_id, queue, _info(values, state, 0.0)
+        match = _ROW.match(line)
+        assert match is not None
+        job_id, owner, word, queue, _, host = match.groups()
+        values = {"USER": owner, "STAT": word, "EXEC_HOST": host or ""}
+        yield job_id, queue, _info(values, state, 0.0)
 
 
 def read_pending_reasons(text: str) -> dict[str, str]:
@@ -227,23 +240,25 @@ def _number_jobs(found: Iterable[Found]) -> dict[str, JobInfo]:
     return number_waiting(infos, order.__getitem__)
 
 
-def _records(text: str) -> list[Any] | None:
-    """Return the records of an answer in JSON; lines before it ("Please wait") are left out."""
-    begin = re.search(r"^[ \t]*\{", text, re.MULTILINE)
+def _records(text: str) -> tuple[list[Any], list[str]] | None:
+    """Return the records of an answer in JSON, and the lines around it."""
     try:
-        answer = json.loads(text[begin.start() :], object_pairs_hook=_object) if begin else None
-    except ValueError:
+        answer, odd = cut_json(text, r"^[ \t]*(?=\{)", _DECODER)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or answer.get("COMMAND") != "bjobs":
         return None
     records = answer.get("RECORDS")
-    return records if isinstance(records, list) else None
+    return (records, odd) if isinstance(records, list) else None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; if a key comes twice, an empty one, which then can't be read."""
     found = dict(pairs)
     return found if len(found) == len(pairs) else {}
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _explain(reason: str) -> str:

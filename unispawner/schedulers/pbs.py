@@ -148,16 +148,19 @@ class Pbs(PbsFamily):
         if "-x" in command and _NO_HISTORY in reply.stderr:
             command = [word for word in command if word != "-x"]
             reply = yield command
-        if pbs_output.is_handmade(reply.stdout):
+        if pbs_output.is_handmade(pbs_output.cut_answer(reply.stdout)[0]):
             at = command.index("json")
             reply = yield [*command[:at], "dsv", "-D", secrets.token_hex(16), *command[at + 1 :]]
         return reply
 
     def rows(self, reply: Reply) -> dict[str, Row] | None:
         """Read JSON, or the lines of the format "dsv"."""
+        reply.passed_over.clear()
         if "dsv" in reply.command:
-            return pbs_output.read_dsv(reply.stdout, reply.command[reply.command.index("-D") + 1])
-        return None if pbs_output.is_handmade(reply.stdout) else pbs_output.read_json(reply.stdout)
+            delimiter = reply.command[reply.command.index("-D") + 1]
+            return pbs_output.read_dsv(reply.stdout, delimiter, reply.passed_over)
+        text, reply.passed_over[:] = pbs_output.cut_answer(reply.stdout)
+        return None if pbs_output.is_handmade(text) else pbs_output.read_json(text)
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes' vnodes.

@@ -33,26 +33,32 @@ def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row,
     """
     reply = yield ["qstat", "-Q", "-f"]
     pbs.check_answered(reply)
-    queues = read_blocks(reply.stdout, "Queue: ")
+    queues = read_blocks(reply.stdout, "Queue: ", reply.passed_over)
     if not queues:
         raise pbs.unreadable_error(reply)
     reply = yield ["qstat", "-B", "-f"]
     pbs.check_answered(reply)
-    servers = read_blocks(reply.stdout, "Server: ")
+    servers = read_blocks(reply.stdout, "Server: ", reply.passed_over)
     if not servers:
         raise pbs.unreadable_error(reply)
     reply = yield nodes_command
     if "no node list" in reply.stderr:
         return queues, next(iter(servers.values())), {}
     pbs.check_answered(reply)
-    nodes = read_blocks(reply.stdout, "")
+    nodes = read_blocks(reply.stdout, "", reply.passed_over)
     if not nodes:
         raise pbs.unreadable_error(reply)
     return queues, next(iter(servers.values())), nodes
 
 
-def read_blocks(text: str, head: str) -> Blocks:
-    """Return the attributes of each block; nothing if a block does not begin with ``head``."""
+def read_blocks(text: str, head: str, passed_over: list[str] | None = None) -> Blocks:
+    """Return the attributes of each block, which begins with ``head``.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets the lines that begin otherwise, such as a site's notice.
+    """
     blocks: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for line in re.sub(r"\n\t", "", text).split("\n"):
@@ -62,7 +68,10 @@ def read_blocks(text: str, head: str) -> Blocks:
                 current[name] = value.strip()
         elif line.strip():
             if not line.startswith(head) or (not head and re.search(r"\s", line.strip())):
-                return {}
+                current = {}  # what is indented below the line belongs to it
+                if passed_over is not None:
+                    passed_over.append(line)
+                continue
             current = blocks.setdefault(line[len(head) :].strip(), {})
     return {name: row for name, row in blocks.items() if row}
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .pbs_job import Row
-from .reading import keep_unique
+from .reading import cut_document, keep_unique, split_rows
 
 _Pairs = Iterable[tuple[str, Any]]
 _JOB = re.compile(r'\t\t("(?:[^"\\]|\\.)*"):\t\{')
@@ -25,6 +25,15 @@ _JOB = re.compile(r'\t\t("(?:[^"\\]|\\.)*"):\t\{')
 def is_handmade(text: str) -> bool:
     """Return whether PBS wrote this JSON without cJSON: four blanks, and none after a colon."""
     return re.match(r'\{\n {4}"[^"\n]*":\S', text) is not None
+
+
+def cut_answer(text: str) -> tuple[str, list[str]]:
+    """Return the JSON in an answer, and the lines around it, such as a site's notice.
+
+    It begins with a line ``{`` and ends with a line ``}``. No attribute of a job can be such a
+    line, or if PBS wrote the JSON by itself, the JSON is not read at all.
+    """
+    return cut_document(text, r"^\{(?=$|\s*\")", r"^\}\s*$|^\{.*\}\s*$")
 
 
 def read_json(text: str) -> dict[str, Row] | None:
@@ -40,15 +49,27 @@ def read_json(text: str) -> dict[str, Row] | None:
     return keep_unique((job_id, _flatten(job)) for job_id, job in jobs)
 
 
-def read_dsv(text: str, delimiter: str) -> dict[str, Row] | None:
+def read_dsv(
+    text: str, delimiter: str, passed_over: list[str] | None = None
+) -> dict[str, Row] | None:
     """Read ``qstat -f -F dsv -D delimiter``: ``Job Id: 1.server``, and then ``name=value``.
 
     qstat writes a line break in a value as ``\\n``. Return None if the text is something else, or
     cut off.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets the lines that are no jobs.
     """
-    lines = text.split("\n")
-    if lines.pop() or not all(line.startswith("Job Id: ") for line in lines if line):
+    head = "Job Id: "
+    if text.rpartition("\n")[2].startswith(head):
         return None
+    lines, others = split_rows(text, lambda line: line.startswith(head))
+    if others and not lines:
+        return None
+    if passed_over is not None:
+        passed_over += others
     jobs = []
     for line in filter(None, lines):
         head, *parts = line.split(delimiter)

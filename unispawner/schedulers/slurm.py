@@ -13,10 +13,12 @@ from ..units import divide_up, format_duration
 from . import slurm_inventory
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally
 from .inventory import Inventory
-from .reading import number_waiting
+from .reading import number_waiting, split_rows
 
 # A user can write none of these fields, unlike names, comments and work directories.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
+_HEADING = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME"
+"""squeue's heading. It distinguishes a list without a job from a mere notice of the site's."""
 _NODE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _GIVEN_UP = {"JobHoldMaxRequeue", "launch failed requeued held"}
 """Reasons with which Slurm holds a job that it has tried to start, until somebody looks at it."""
@@ -174,18 +176,26 @@ class Slurm(Scheduler):
         if reply.exit_status and self.meaning(reply) is Meaning.GONE:
             return {}
         self.check_answered(reply)
-        rows = [line.split("|") for line in reply.stdout.splitlines() if line.strip()]
-        if any(len(row) != len(_FIELDS) for row in rows):
+        lines, others = split_rows(reply.stdout, _is_row)
+        if others and (not lines or any(map(slurm_inventory.ERROR.match, others))):
             raise self.unreadable_error(reply)
+        reply.passed_over.extend(others)
+        rows = [line.split("|") for line in lines]
         jobs = {row[0]: self._info(row) for row in rows}
         order = {row[0]: (row[5], _rank(row)) for row in rows}
         return number_waiting(jobs, order.__getitem__)
+
+    def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
+        """Ask for the list with its heading, which a list without a job has as well."""
+        reply = yield [word for word in self.status_command(job_ids) if word != "-h"]
+        lines = [line.strip() for line in reply.stdout.splitlines()]
+        return not reply.exit_status and _HEADING in lines and not any(map(_is_row, lines))
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask sinfo for every node in every partition, and squeue for the number of jobs."""
         reply = yield list(slurm_inventory.NODES_COMMAND)
         self.check_answered(reply)
-        inventory = slurm_inventory.read_inventory(reply.stdout)
+        inventory = slurm_inventory.read_inventory(reply.stdout, reply.passed_over)
         if inventory is None:
             raise self.unreadable_error(reply)
         jobs = yield from ask_optionally(list(slurm_inventory.JOBS_COMMAND))
@@ -240,6 +250,17 @@ def read_time(text: str) -> float | None:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _is_row(line: str) -> bool:
+    """Return whether a line is a job's row. An array's task has an id like ``12_3``."""
+    row = line.split("|")
+    return (
+        len(row) == len(_FIELDS)
+        and re.match(r"\d{1,10}(\D|$)", row[0], re.ASCII) is not None
+        and row[1] != ""
+        and not re.search(r"\s", row[2])
+    )
 
 
 def _explain(reason: str) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from ..units import MEMORY_UNITS
 from .inventory import Inventory, Node, Queue
+from .reading import split_rows
 
 _FIELDS = (
     *("NodeList", "Partition", "Available", "StateLong", "Time", "Size"),
@@ -20,23 +21,34 @@ _WIDTH = 400
 _AVAILABLE = {"idle", "mixed", "allocated", "completing", "planned"}
 _COLUMNS = ",".join(f"{name}:{_WIDTH}|" for name in _FIELDS)
 
+ERROR = re.compile(r"slurm_load_\w+( error)?: |(squeue|sinfo): (error|fatal): ")
+"""An error of Slurm's own, after which a part of the answer may be missing."""
+
 NODES_COMMAND = ("sinfo", "-h", "-a", "-N", "-O", _COLUMNS)
 """Lists every node in every partition, the hidden partitions, too."""
 JOBS_COMMAND = ("squeue", "-h", "-a", "-r", "-t", "PENDING,RUNNING", "-o", "%P|%T")
 """Lists partition and state of the jobs that wait or run, each task of an array by itself."""
 
 
-def read_inventory(text: str) -> Inventory | None:
+def read_inventory(text: str, passed_over: list[str] | None = None) -> Inventory | None:
     """Read the answer to ``NODES_COMMAND``, a row for each node in each partition.
 
-    Return None if a row has another number of columns.
+    Return None if the text has other lines only, or an error of Slurm's.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets the lines that are no rows.
     """
+    rows, others = split_rows(text, _is_row)
+    if others and (not rows or any(map(ERROR.match, others))):
+        return None
+    if passed_over is not None:
+        passed_over += others
     nodes: dict[str, Node] = {}
     queues: dict[str, Queue] = {}
-    for line in text.splitlines():
+    for line in rows:
         values = [value.strip() for value in line.split("|")]
-        if len(values) != len(_FIELDS) + 1:
-            return None
         row = dict(zip(_FIELDS, values, strict=False))
         name, default = row["Partition"].removesuffix("*"), row["Partition"].endswith("*")
         queues[name] = Queue(
@@ -61,13 +73,20 @@ def count_jobs(inventory: Inventory, text: str) -> Inventory:
     running: Counter[str] = Counter()
     for line in text.splitlines():
         partitions, _, state = line.partition("|")
-        counter = waiting if state == "PENDING" else running
-        counter.update(partitions.split(","))
+        if state in ("PENDING", "RUNNING"):  # not a site's notice
+            counter = waiting if state == "PENDING" else running
+            counter.update(partitions.split(","))
     queues = [
         replace(queue, waiting=waiting[queue.name], running=running[queue.name])
         for queue in inventory.queues
     ]
     return Inventory(tuple(queues), inventory.nodes)
+
+
+def _is_row(line: str) -> bool:
+    """Return whether a line has all columns, and the numbers of cores in theirs."""
+    values = line.split("|")
+    return len(values) == len(_FIELDS) + 1 and values[6].count("/") == 3
 
 
 def _node(row: Mapping[str, str], queue: str) -> Node:

@@ -193,14 +193,19 @@ class Template(Scheduler):
             self.check_answered(reply)  # LSF fails if there is no job
         patterns, text = self.dialect.all_jobs, reply.stdout.strip()
         found: list[tuple[str, JobInfo]] = []
+        odd: list[str] = []
         for row in re.finditer(patterns.get("row", r"\A\Z"), text, re.MULTILINE):
             job_id, owner = (_group(patterns[name], row[0]) for name in ("job_id", "owner"))
-            if owner and self.job_id.fullmatch(job_id):
+            # An id has a digit: otherwise the first word of a site's notice could be one.
+            if owner and self.job_id.fullmatch(job_id) and re.search(r"\d", job_id):
                 info = replace(self._info(row[0], all_jobs=True), owner=owner)
                 found.append((job_id, info))
+            else:
+                odd.append(row[0])
         answer = patterns.get("answer", "")
         if text and not (re.search(answer, text, re.MULTILINE) if answer else found):
             raise self.unreadable_error(reply)
+        reply.passed_over.extend(odd)
         return keep_unique(found)
 
     def read_job(self, reply: Reply) -> JobInfo | None:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..errors import InvalidJobError
-from ..job import JobSpec, JobState
+from ..errors import InvalidJobError, SchedulerUnavailable
+from ..job import JobInfo, JobSpec, JobState
 from ..units import format_duration
 from . import pbs_inventory
 from .base import ALL_FIELDS, Dialogue, Reply, setting
@@ -23,9 +23,8 @@ from .pbs_job import (
     TOO_MUCH_PROCESSOR_TIME,
     Row,
 )
-from .reading import keep_unique
+from .reading import NOT_XML, cut_document, keep_unique
 
-_NOT_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SETTINGS = {
     "gpu_cores_per_process": "torque_gpus",
     "reservation_id": "torque_moab",
@@ -150,7 +149,41 @@ class Torque(PbsFamily):
 
     def rows(self, reply: Reply) -> dict[str, Row] | None:
         """Read qstat's XML."""
-        return read_xml(reply.stdout)
+        reply.passed_over.clear()
+        return read_xml(reply.stdout, reply.passed_over)
+
+    def query_tracked(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for the jobs of all users. If a part can't be read, ask for each of these alone.
+
+        qstat does not escape everything that a user writes, so that a user can forge rows. As far
+        as is known, that leaves a part which can't be read, and then no part is believed.
+        """
+        reply = yield self.status_command()
+        try:
+            jobs = self.read_status(reply)
+        except SchedulerUnavailable as error:
+            if reply.exit_status or not (yield from self.check_no_jobs(None)):
+                raise error
+            reply.passed_over.extend(reply.stdout.splitlines())
+            return {}
+        if not any("<" in text for text in reply.passed_over):
+            return jobs
+        jobs = {}
+        for job_id in job_ids:
+            try:
+                jobs.update((yield from self.query([job_id])))
+            except SchedulerUnavailable:
+                continue  # the job is asked for once more, as its user
+        return jobs
+
+    def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
+        """Ask the server how many jobs it has: qstat prints nothing if there is none."""
+        if job_ids is not None:
+            return False
+        reply = yield ["qstat", "-B", "-f"]
+        servers = pbs_inventory.read_blocks(reply.stdout, "Server: ")
+        totals = [row.get("total_jobs") for row in servers.values()]
+        return not reply.exit_status and totals == ["0"]
 
     def other_ids(self, rows: Mapping[str, Row]) -> dict[str, str]:
         """Return each job's id with and without the server's name.
@@ -173,19 +206,33 @@ class Torque(PbsFamily):
         )
 
 
-def read_xml(text: str) -> dict[str, Row] | None:
+def read_xml(text: str, passed_over: list[str] | None = None) -> dict[str, Row] | None:
     """Read ``qstat -x``; return None if the text is something else, or cut off.
 
     qstat prints nothing if there is no job, and with ids a document for each job. In values, ``<``
     is always escaped, but they may contain control characters, which XML does not allow. So each
     job is read separately.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets what does not count: the lines around the documents, jobs that can't be
+        read, and jobs whose id comes twice.
     """
-    text = text.strip()
+    text, around = cut_document(text.strip(), r"<Data>", r"</Data>")
     if text and not (text.startswith("<Data>") and text.endswith("</Data>")):
         return None
-    pieces = (_NOT_XML.sub("�", piece) for piece in text.split("<Job>")[1:])
-    rows = (_read_job(f"<Job>{piece.rpartition('</Job>')[0]}</Job>") for piece in pieces)
-    return keep_unique((row["Job_Id"], row) for row in rows if row is not None)
+    pieces = [f"<Job>{piece.rpartition('</Job>')[0]}</Job>" for piece in text.split("<Job>")[1:]]
+    read = [_read_job(NOT_XML.sub("�", piece)) for piece in pieces]
+    rows: dict[str, Row] = keep_unique((row["Job_Id"], row) for row in read if row is not None)
+    odd = [
+        piece
+        for piece, row in zip(pieces, read, strict=True)
+        if row is None or row["Job_Id"] not in rows
+    ]
+    if passed_over is not None:
+        passed_over += [*around, *odd]
+    return rows
 
 
 def _read_job(text: str) -> dict[str, str] | None:

@@ -161,7 +161,11 @@ async def _ask(
         return Found(scheduler.name, command[0], answer=error.message)
     text = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace").strip()
     answer = text.partition("\n")[0].strip()[:100]
-    if not re.search(scheduler.identity, text, re.MULTILINE):
+    if identity := re.search(scheduler.identity, text, re.MULTILINE):
+        # A site's wrapper may print a notice before it.
+        line = text[text.rfind("\n", 0, identity.start()) + 1 :].partition("\n")[0]
+        answer = line.strip()[:100]
+    else:
         # A Slurm without a configuration file asks slurmctld even for its version.
         reply = Reply(tuple(command), done.exit_status, text)
         away = done.exit_status and scheduler.meaning(reply) is Meaning.UNAVAILABLE

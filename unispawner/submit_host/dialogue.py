@@ -9,6 +9,7 @@ from typing import TypeVar
 from ..errors import UniSpawnerError
 from ..schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply, advance
 from .host import SubmitHost
+from .notices import NOTICES
 
 T = TypeVar("T")
 
@@ -19,7 +20,10 @@ QUERY_LIMIT = 64 * 1024**2
 
 
 async def hold_dialogue(
-    dialogue: Dialogue[T], host: SubmitHost, environment: Mapping[str, str]
+    dialogue: Dialogue[T],
+    host: SubmitHost,
+    environment: Mapping[str, str],
+    passed_over: list[str] | None = None,
 ) -> T:
     """Run the commands that a dialogue yields, and return its result.
 
@@ -27,6 +31,9 @@ async def hold_dialogue(
     ----------
     environment
         The commands' environment, to which the variables of ``QUERY_ENVIRONMENT`` are added.
+    passed_over
+        A list that gets the lines of the answers that could not be read. In any case they are
+        logged, each kind once.
 
     Raises
     ------
@@ -34,14 +41,20 @@ async def hold_dialogue(
         If a command can't be run or does not end in time, or if the dialogue raises it.
     """
     reply: Reply | UniSpawnerError | None = None
+    replies: list[Reply] = []
     while True:
         # Not on the event loop: reading fifty thousand rows takes most of a second.
         command, result = await asyncio.to_thread(_step, dialogue, reply)
         if command is None:
             assert result is not None
+            for one in replies:
+                NOTICES.warn(one, environment)
+                if passed_over is not None:
+                    passed_over += one.passed_over
             return result[0]
         try:
             reply = await _run(command, host, environment)
+            replies.append(reply)
         except UniSpawnerError as error:
             reply = error
 

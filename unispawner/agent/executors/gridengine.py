@@ -48,9 +48,9 @@ class Executor:
             reply = run(["qsub", "-terse", *words, str(path)])
         if reply.exit_status:
             raise self.scheduler.submit_error(reply)
-        for line in reversed(reply.stdout.split()):
-            if self.scheduler.job_id.fullmatch(line):
-                return line
+        for line in reversed(reply.stdout.splitlines()):  # a wrapper may print a notice, too
+            if self.scheduler.job_id.fullmatch(line.strip()):
+                return line.strip()
         # Not a SubmitError, because the job may exist: the Hub then searches it.
         raise AgentError("Grid Engine printed no job id:", command=reply.command, output=reply.text)
 

@@ -10,6 +10,7 @@ never in its ClassAd, which every user can read. It is written into the script, 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Collection
@@ -206,9 +207,12 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
 
 
 def read_job_id(output: str) -> str:
-    """Return the cluster's number in ``8.0 - 8.0`` of condor_submit, or any text if it has none."""
-    words = output.split()
-    return words[0].partition(".")[0] if words else ""
+    """Return the cluster's number in the line ``8.0 - 8.0`` of condor_submit; else the output.
+
+    A site's wrapper may print a notice, too.
+    """
+    found = re.findall(r"^\s*(\d+)\.\d+ - \d+\.\d+\s*$", output, re.ASCII | re.MULTILINE)
+    return found[-1] if found else output.strip()
 
 
 def _our_spec(job: Job) -> JobSpec:

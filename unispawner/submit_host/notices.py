@@ -1,0 +1,52 @@
+"""Warns of lines that a scheduler's command printed and that are no part of its answer."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+
+from ..schedulers.base import Reply
+from ..schedulers.reading import quote_lines
+
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
+
+MOST_KINDS = 5
+"""How many kinds of lines of one command are warned of: a user may be able to make new ones."""
+
+
+class Notices:
+    """Warns once of each kind of lines that were passed over.
+
+    Two lines are of the same kind if they differ in digits only. Each command of each scheduler is
+    counted by itself.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[object, set[str]] = {}
+
+    def warn(self, reply: Reply, environment: Mapping[str, str]) -> None:
+        """Log the lines that the reader of an answer passed over, unless their kinds are known."""
+        lines = [line for line in reply.passed_over if line.strip()]
+        if not lines:
+            return
+        command = reply.command[0]
+        known = self._known.setdefault((command, tuple(sorted(environment.items()))), set())
+        new = []
+        for line in lines:
+            kind = re.sub(r"\d+", "0", line.strip())[:500]
+            if kind not in known and len(known) < MOST_KINDS:
+                known.add(kind)
+                new.append(line)
+        if new:
+            log.warning(
+                "%s printed lines that are no part of its answer. They are passed over, and the "
+                "rest counts. If %s is a script of the site's, it should print them to standard "
+                "error:\n%s",
+                command,
+                command,
+                quote_lines(new),
+            )
+
+
+NOTICES = Notices()
