@@ -203,10 +203,9 @@ class GridEngine(Scheduler):
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
         """Read the list of all jobs."""
         self.check_answered(reply)
-        found = gridengine_jobs.read_jobs(reply.stdout)
-        if found is None:
+        jobs = gridengine_jobs.read_jobs(reply.stdout, reply.passed_over)
+        if jobs is None:
             raise self.unreadable_error(reply)
-        jobs, reply.passed_over[:] = found
         return jobs
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:

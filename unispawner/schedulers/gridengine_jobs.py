@@ -45,11 +45,15 @@ def read_state(word: str) -> JobState:
     return next((state for one, state in STATES.items() if one in word), JobState.UNKNOWN)
 
 
-def read_jobs(text: str) -> tuple[dict[str, JobInfo], list[str]] | None:
-    """Read ``qstat -xml``: return the jobs, and the lines around the document.
+def read_jobs(text: str, passed_over: list[str] | None = None) -> dict[str, JobInfo] | None:
+    """Read ``qstat -xml``; return None if the text is something else.
 
-    Return None if the text is something else, or if an entry has no number or no state: then
-    somebody may have forged a part of it.
+    Return None also if an entry has no number or no state: somebody may have forged a part of it.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets the lines around the document.
     """
     text, around = cut_xml(text, "job_info")
     root = parse_xml(text, "job_info")
@@ -65,7 +69,9 @@ def read_jobs(text: str) -> tuple[dict[str, JobInfo], list[str]] | None:
             continue  # an array has an entry for each task; those that run come first
         jobs[job_id] = _info(entry, word)
         order[job_id] = ("", (-read_number(find_text(entry, "JAT_prio")), float(job_id)))
-    return number_waiting(jobs, order.__getitem__), around
+    if passed_over is not None:
+        passed_over += around
+    return number_waiting(jobs, order.__getitem__)
 
 
 def _info(entry: ElementTree.Element, word: str) -> JobInfo:

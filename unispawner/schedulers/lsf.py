@@ -269,13 +269,11 @@ class Lsf(Scheduler):
         ]
 
     def _read(self, reply: Reply) -> dict[str, JobInfo] | None:
-        found = lsf_jobs.read_records(reply.stdout, self.state)
+        reply.passed_over.clear()
+        found = lsf_jobs.read_records(reply.stdout, self.state, reply.passed_over)
         if found is None:
-            found = lsf_jobs.read_rows(reply.stdout, self.state)
-        if found is None:
-            return None
-        jobs, reply.passed_over[:] = found
-        return jobs
+            found = lsf_jobs.read_rows(reply.stdout, self.state, reply.passed_over)
+        return found
 
     def mark_command(self) -> list[str]:
         """Return the bjobs that shows the caller's own jobs and the beginnings of their scripts."""

@@ -16,8 +16,6 @@ State = Callable[[str], JobState]
 """Returns the state that a word of LSF means."""
 Found = tuple[str, str, JobInfo]
 """A job's id, its queue, and its state."""
-Answer = tuple[dict[str, JobInfo], list[str]]
-"""The jobs of an answer, and what of it could not be read."""
 
 FIELDS = (
     *("jobid", "user", "stat", "queue", "exec_host", "pend_reason", "exit_code", "exit_reason"),
@@ -76,12 +74,19 @@ _STATE_REASONS = {
 }
 
 
-def read_records(text: str, state: State) -> Answer | None:
+def read_records(
+    text: str, state: State, passed_over: list[str] | None = None
+) -> dict[str, JobInfo] | None:
     """Read ``bjobs -o … -json``; return None if the text is something else.
 
     A record with an ERROR is about an unknown id. Records that can't be read are passed over, and
     so are records with the same id: they are tasks of a job array, which a server never is. Lines
     before and after the JSON ("Please wait", a site's notice) are passed over, too.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets what is passed over.
     """
     answer = _records(text)
     if answer is None:
@@ -96,7 +101,11 @@ def read_records(text: str, state: State) -> Answer | None:
             odd.append(str(record))
         else:
             found.append(one)
-    return (_number_jobs(found), odd) if found or not jobs else None
+    if jobs and not found:
+        return None
+    if passed_over is not None:
+        passed_over += odd
+    return _number_jobs(found)
 
 
 def _read_record(record: Any, state: State, now: float) -> Found | None:
@@ -112,20 +121,29 @@ def read_not_found(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"Job <(\d+)> is not found", text, re.ASCII))
 
 
-def read_rows(text: str, state: State) -> Answer | None:
+def read_rows(
+    text: str, state: State, passed_over: list[str] | None = None
+) -> dict[str, JobInfo] | None:
     """Read ``bjobs -w``, a table of eight columns; return None if the text is something else.
 
     A job's user chooses its name, which may contain anything. The name is the seventh column, and
     nothing is read from there on. A line break in a name can begin a line that looks like another
     job's. Therefore an id that comes twice does not count (the job's own user is asked later), and
     a line of another form is passed over, as are lines before the heading.
+
+    Parameters
+    ----------
+    passed_over
+        A list that gets what is passed over.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     heading = next((at for at, line in enumerate(lines) if tuple(line.split()) == _COLUMNS), None)
     if heading is None:
         return None
     rows, odd = split_rows("\n".join(lines[heading + 1 :]), _ROW.match)
-    return _number_jobs(_row_infos(rows, state)), [*lines[:heading], *odd]
+    if passed_over is not None:
+        passed_over += [*lines[:heading], *odd]
+    return _number_jobs(_row_infos(rows, state))
 
 
 def _row_infos(lines: list[str], state: State) -> Iterator[Found]:
