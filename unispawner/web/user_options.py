@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 
 from ..errors import InvalidJobError
@@ -316,8 +317,8 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
 def functions_of(cls: type) -> Iterator[Any]:
     """Yield the functions that a site's own classes define, properties and defaults included."""
     for one in cls.__mro__:
-        if one is object or one.__module__.partition(".")[0] in (*_NOT_THE_SITE, "traitlets"):
-            continue  # a class that a configuration file defines is in the module "builtins"
+        if one in Spawner.__mro__ or one.__module__.startswith("unispawner."):
+            continue  # a class that a configuration file defines has another's module
         for value in vars(one).values():
             parts = (value, *(getattr(value, name, None) for name in ("fget", "func", "handler")))
             functions = (getattr(part, "__func__", part) for part in parts)
