@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clusters import VARIABLES, Cluster, Slurm, cluster_of
@@ -65,11 +66,11 @@ async def run_site(
         async with running_hub(cluster, config=first + config, sudoers=sudoers) as hub:
             alice = await hub.client("alice")
             await start(alice, site)
-            job_id = await hub.job_id("alice")
+            job_id = find_job_id(await hub.state("alice"))
             variables = ast.literal_eval(await alice.run_cell(ALL_VARIABLES))
             found = {name: variables.get(name) for name in site.environment}
             assert site.environment == found
-            check_job(cluster, job_id.partition(" ")[0], site)
+            check_job(cluster, job_id, site)
             await alice.stop()
             await until(lambda: cluster.active(user="alice") <= before, "no job is left")
     finally:
@@ -81,11 +82,19 @@ async def run_site(
 async def start(alice: HubClient, site: Site) -> None:
     """Start a server with the form if there is one, else by the API; wait until it is ready."""
     if site.form is None:
-        await alice.start()
+        await alice.start(options=site.rest)
     else:
         answer = await post_form(alice, f"hub/spawn/{alice.user}", site.form)
         assert 302 == answer.code, re.findall(r"(?s)Error:[^<]*", answer.body.decode())
     await alice.wait_ready(timeout=PATIENCE)
+
+
+def find_job_id(state: dict[str, Any]) -> str:
+    """Return the job's id, which the state of a wrapper has in the state of its child, without
+    the words that the site has put behind it."""
+    while "child_state" in state:
+        state = state["child_state"]
+    return str(state["job_id"]).partition(" ")[0]
 
 
 def check_job(cluster: Cluster, job_id: str, site: Site) -> None:
@@ -121,3 +130,15 @@ async def test_migrated(site: Site, programs: Path) -> None:
     translated = '\nc.JupyterHub.spawner_class = "unispawner"\n' in config
     where = "migrated to UniSpawner" if translated else "migrated, on the old class"
     await run_site(site, config, programs, where, "" if translated else AS_USERS)
+
+
+@pytest.mark.long
+@EACH_SITE
+async def test_with_batchspawner(site: Site) -> None:
+    """Each of these configurations starts the same server with batchspawner and wrapspawner, on a
+    node that has batchspawner's program: so a failure elsewhere is unispawner's."""
+    with readable_folder() as folder:
+        make_programs(folder / "bin", "batchspawner-singleuser")
+        config = f"c.Spawner.batchspawner_singleuser_cmd = '{folder}/bin/batchspawner-singleuser'\n"
+        config += site.with_programs(folder / "bin")
+        await run_site(site, config, folder / "bin", "with batchspawner")

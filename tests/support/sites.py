@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ class Site:
         The configuration as the site has it, for batchspawner or wrapspawner.
     form
         What a person sends with the form; None if there is no form.
+    rest
+        The user options that a program sends by the REST API where there is no ``form``.
     environment
         Variables that the server must have.
     job
@@ -43,6 +46,7 @@ class Site:
     text: str
     scheduler: str
     form: dict[str, str | list[str]] | None = None
+    rest: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     job: dict[str, str] = field(default_factory=dict)
     log: str = ""
@@ -65,13 +69,14 @@ def read_site(path: Path) -> Site:
     lines = [line for line in text.split("\n\n")[0].splitlines() if line.startswith("#")]
     found = (_HEADER.fullmatch(line) for line in lines)
     headers = {header[1]: header[2] for header in found if header}
-    unknown = headers.keys() - {"site", "scheduler", "form", "env", "job", "log"}
+    unknown = headers.keys() - {"site", "scheduler", "form", "rest", "env", "job", "log"}
     assert not unknown, f"{path.name}: unknown lines: {unknown}"
     return Site(
         path.stem,
         text,
         headers["scheduler"],
         json.loads(headers["form"]) if "form" in headers else None,
+        json.loads(headers.get("rest", "{}")),
         _pairs(shlex.split(headers.get("env", ""))),
         _pairs(headers["job"].split("; ") if "job" in headers else []),
         headers.get("log", ""),
@@ -82,12 +87,12 @@ def _pairs(words: list[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def make_programs(folder: Path) -> None:
-    """Put python3 and jupyterhub-singleuser in a folder, and nothing else: no program of
-    batchspawner's."""
+def make_programs(folder: Path, *more: str) -> None:
+    """Put python3, jupyterhub-singleuser and more programs in a new folder, and nothing else."""
     folder.mkdir(mode=0o755)
     beside = Path(sys.executable).parent
-    for name in ("python3", "jupyterhub-singleuser"):
-        program = folder / name
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(beside / name))} "$@"\n')
-        program.chmod(0o755)
+    for name in ("jupyterhub-singleuser", *more):
+        shutil.copy(beside / name, folder)
+    python = folder / "python3"  # a link would not find the virtual environment
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
