@@ -126,7 +126,7 @@ def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixtu
         (
             PROFILES,
             ["--profile", "local"],
-            "profile 'local': spawner: LocalProcessSpawner: only the jobs of a UniSpawner",
+            "profile 'local': spawner: LocalProcessSpawner: only jobs of UniSpawner and of",
         ),
         (
             PROFILES + 'c.ProfilesSpawner.profiles[2]["config"] = {"queue": "x"}',
@@ -136,9 +136,9 @@ def test_render_of_the_default_profile(config: Path, capsys: pytest.CaptureFixtu
         ("", ["--profile", "gpu"], "spawner_class is UniSpawner, which has no profiles"),
         ("", ["--option", "memory=1G"], "spawner_class is UniSpawner, which has no profiles"),
         (
-            'c.JupyterHub.spawner_class = "unispawner.SlurmSpawner"',
+            'c.JupyterHub.spawner_class = "unispawner.WrapSpawner"',
             [],
-            "spawner_class is SlurmSpawner: only the jobs of a UniSpawner",
+            "child_class is LocalProcessSpawner: only jobs of UniSpawner and of",
         ),
         (
             PROFILES + "c.ProfilesSpawner.profiles = lambda spawner: [spawner.user.name]",

@@ -415,7 +415,7 @@ async def test_a_users_name_reaches_no_shell(new_spawner: Any) -> None:
     names."""
     spawner = new_spawner(req_username="$(id)", req_homedir="/")
     spawner.exec_prefix = "echo {username};"
-    assert "echo '$(id)'; echo RUN userhost123" == spawner._fill_command(
+    assert "echo '$(id)'; echo RUN userhost123" == spawner.fill_line(
         "batch_query_cmd", spawner.get_req_subvars()
     )
 

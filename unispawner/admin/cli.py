@@ -95,7 +95,7 @@ def _add_doctor(commands: _Commands) -> None:
 
 
 def _add_render(commands: _Commands) -> None:
-    about = "print the script of the job that a start would submit"
+    about = "print the script and the commands of the job that a start would submit"
     sub = commands.add_parser("render", help=about, description=_sentence(about))
     _add_config(sub)
     sub.add_argument(
@@ -109,8 +109,14 @@ def _add_render(commands: _Commands) -> None:
         type=_option,
         action="append",
         default=[],
-        help="a user's choice for an option of the profile; may be repeated "
-        "(default: the option's default)",
+        help="a user's choice for an option of the profile, or what a user sends for a field of "
+        "the class's own form; may be repeated (default: the option's default, or the field's)",
+    )
+    sub.add_argument(
+        "--user",
+        metavar="NAME",
+        help="the user whose job to print; no such account needs to exist "
+        '(default: nobody, or one called "user" where the class needs a user)',
     )
     sub.set_defaults(command=render)
 

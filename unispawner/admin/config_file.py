@@ -12,7 +12,7 @@ from jupyterhub.traitlets import EntryPointType
 from traitlets import HasTraits, TraitError
 from traitlets.config import Config
 
-from ..errors import InvalidJobError
+from ..errors import InvalidJobError, UniSpawnerError
 from ..legacy import BatchSpawnerBase
 from ..profiles.wrap_spawner import WrapSpawner
 from ..servers.spawner import UniSpawner
@@ -105,26 +105,30 @@ def class_or_unispawner(config: Config) -> type[Spawner]:
     return spawner_class(config) if "spawner_class" in config.JupyterHub else UniSpawner
 
 
-class _Nobody:
-    """A user for a site's class that can't be made without; no account has this name."""
+class Nobody:
+    """A user who only has a name, for a site's class that can't be made without a user."""
 
-    name = escaped_name = "user"
-    url = base_url = "/user/user/"
     admin = False
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "user") -> None:
+        self.name = self.escaped_name = name
+        self.url = self.base_url = f"/user/{name}/"
         self.groups: list[Any] = []
         self.spawners: dict[str, Any] = {}
         self.settings: dict[str, Any] = {"template_path": []}
 
 
-def spawner_for_nobody(cls: type[Any], config: Config, path: str) -> Any:
+def spawner_for_nobody(
+    cls: type[Any], config: Config, path: str, user: Nobody | None = None
+) -> Any:
     """Return a spawner with the Hub's configuration that belongs to nobody.
 
     Parameters
     ----------
     path
         The path of the configuration, for the error.
+    user
+        The user; by default there is none, unless the class needs one.
 
     Raises
     ------
@@ -132,7 +136,8 @@ def spawner_for_nobody(cls: type[Any], config: Config, path: str) -> Any:
         If a setting has a value that its trait refuses.
     """
     errors: list[Exception] = []
-    for more in ({}, {"user": _Nobody()}):  # a site's class may need a user
+    without: list[dict[str, Any]] = [] if user else [{}]
+    for more in (*without, {"user": user or Nobody()}):  # a site's class may need a user
         try:
             return cls(config=config, **more)
         except Exception as error:  # and may raise anything
@@ -141,5 +146,41 @@ def spawner_for_nobody(cls: type[Any], config: Config, path: str) -> Any:
         raise InvalidJobError(f"{path}: {errors[0]}")
     raise InvalidJobError(
         f"{path}: {cls.__name__} can't be made for a user who only has a name: "
-        f"{type(errors[1]).__name__}: {errors[1]}"
+        f"{type(errors[-1]).__name__}: {errors[-1]}"
     )
+
+
+class UnknownChild(InvalidJobError):
+    """A wrapper's own code makes no child for a user who has chosen nothing."""
+
+
+def wrapped_spawner(spawner: WrapSpawner) -> Any:
+    """Return the spawner that a wrapper runs servers with.
+
+    Raises
+    ------
+    InvalidJobError
+        If a wrapper's ``child_config`` can't be right, or it can't make a child.
+    UnknownChild
+        If a site's own code fails: it may need a user, or what a user chooses.
+    """
+    name = type(spawner).__name__
+    try:
+        try:
+            return spawner.make_child()
+        except (UniSpawnerError, TraitError):
+            raise
+        except Exception:  # a site's own construct_child may raise anything
+            if spawner.user is not None:
+                raise
+            spawner.user = Nobody()
+            return spawner.make_child()
+    except UniSpawnerError:
+        raise
+    except TraitError as error:
+        raise InvalidJobError(f"c.{name}.child_config: {error}") from None
+    except Exception as error:
+        raise UnknownChild(
+            f"{name}.construct_child fails for a user who has chosen nothing: "
+            f"{type(error).__name__}: {error}"
+        ) from None

@@ -5,22 +5,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from jupyterhub.utils import maybe_future
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, SchedulerUnavailable
+from ..legacy import BatchSpawnerBase
+from ..legacy.preview import choose_options, make_preview
 from ..profiles.check import check_profile, read_some_profiles
 from ..profiles.children import ChildFactory
 from ..profiles.reading import PROFILE, Profile, find_profile
 from ..profiles.spawner import ProfilesSpawner
+from ..profiles.wrap_spawner import WrapSpawner
 from ..script.rendering import render_script
 from ..servers.spawner import UniSpawner
-from .config_file import class_or_unispawner, load_config, spawner_for_nobody
+from .config_file import (
+    Nobody,
+    class_or_unispawner,
+    load_config,
+    spawner_for_nobody,
+    wrapped_spawner,
+)
 
-_NO_JOB = "only the jobs of a UniSpawner can be shown before a server starts"
+_NO_JOB = "only jobs of UniSpawner and of the legacy classes can be shown before a server starts"
+_USER = "user"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,18 +44,59 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _render(config: Config, options: argparse.Namespace) -> str:
-    spawner = spawner_for_nobody(class_or_unispawner(config), config, options.config)
+    cls = class_or_unispawner(config)
+    user = Nobody(options.user) if options.user else None
+    spawner = spawner_for_nobody(cls, config, options.config, user)
     name = type(spawner).__name__
     if isinstance(spawner, ProfilesSpawner):
-        return await _of_profile(spawner, options.profile, dict(options.option))
-    if options.profile is not None or options.option:
+        return await _of_profile(spawner, options.profile, options.option)
+    if options.profile is not None:
         raise InvalidJobError(
-            f"--profile, --option: c.JupyterHub.spawner_class is {name}, which has no profiles; "
-            "leave them out"
+            f"--profile: c.JupyterHub.spawner_class is {name}, which has no profiles; leave it out"
         )
+    if isinstance(spawner, WrapSpawner):
+        return await _of_wrapper(spawner, options.option)
+    if isinstance(spawner, BatchSpawnerBase):
+        return await _of_legacy_class(spawner, options.option)
     if not isinstance(spawner, UniSpawner):
         raise InvalidJobError(f"c.JupyterHub.spawner_class is {name}: {_NO_JOB}")
+    if options.option:
+        raise InvalidJobError(
+            f"--option: c.JupyterHub.spawner_class is {name}, which has no profiles; leave it out"
+        )
     return await job_script(spawner)
+
+
+async def _of_wrapper(spawner: WrapSpawner, options: Sequence[tuple[str, str]]) -> str:
+    """Return the job of the spawner that a wrapper makes for a user's options."""
+    spawner.user = spawner.user or Nobody(_USER)
+    spawner.user_options = await choose_options(spawner, _fields(options)) or {}
+    child = wrapped_spawner(spawner)
+    if isinstance(child, BatchSpawnerBase):
+        return await _of_legacy_class(child, ())
+    if not isinstance(child, UniSpawner):
+        name = type(spawner).__name__
+        raise InvalidJobError(f"c.{name}.child_class is {type(child).__name__}: {_NO_JOB}")
+    return await job_script(child)
+
+
+def _fields(options: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for name, value in options:
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+async def _of_legacy_class(spawner: Any, options: Sequence[tuple[str, str]]) -> str:
+    """Return the script of a legacy class; its commands are comments before it."""
+    if spawner.user is None:
+        spawner.user = Nobody(_USER)
+    preview = await make_preview(spawner, _fields(options))
+    lines = [f"# Commands for the account {spawner.req_username!r}, for the Hub's shell:", "#"]
+    for trait, command in preview.commands.items():
+        lines += [f"#   {trait}:", *(f"#     {line}" for line in command.strip().split("\n"))]
+    head = "\n".join([*lines, "#", "# The script, which the first command reads:"])
+    return f"{head}\n\n{preview.script.rstrip()}\n"
 
 
 async def job_script(spawner: UniSpawner) -> str:
@@ -76,7 +127,7 @@ async def job_script(spawner: UniSpawner) -> str:
 
 
 async def _of_profile(
-    spawner: ProfilesSpawner, slug: str | None, options: Mapping[str, Any]
+    spawner: ProfilesSpawner, slug: str | None, options: Sequence[tuple[str, str]]
 ) -> str:
     profiles = await _profiles(spawner)
     if slug is None:
@@ -86,10 +137,13 @@ async def _of_profile(
     profile = find_profile(profiles, {PROFILE: slug})
     try:
         try:
-            await check_profile(profile, spawner)
+            # The script does not depend on what this host's scheduler answers.
+            await check_profile(profile, spawner, ask=False)
         except SchedulerUnavailable:
-            pass  # the script does not depend on its answer
-        child = ChildFactory(profile, spawner).make_spawner({**options, PROFILE: slug})
+            pass
+        child = ChildFactory(profile, spawner).make_spawner({**dict(options), PROFILE: slug})
+        if isinstance(child, BatchSpawnerBase):
+            return await _of_legacy_class(child, options)
         if not isinstance(child, UniSpawner):
             raise InvalidJobError(f"spawner: {type(child).__name__}: {_NO_JOB}")
         return await job_script(child)

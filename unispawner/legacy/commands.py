@@ -82,7 +82,7 @@ class BatchCommands(TakesOptions):
         """Return ``exec_prefix``, or another trait that begins a command, filled in."""
         return self._fill(trait, {**self.get_req_subvars(), "username": self.req_username})
 
-    def _fill_command(self, trait: str, subvars: Mapping[str, Any]) -> str:
+    def fill_line(self, trait: str, subvars: Mapping[str, Any]) -> str:
         """Return ``exec_prefix`` and the command of a trait, both filled in."""
         return f"{self._fill('exec_prefix', subvars)} {self._fill(trait, subvars)}"
 
@@ -147,11 +147,8 @@ class BatchCommands(TakesOptions):
             If the script or the command can't be filled in.
         """
         subvars = self.get_req_subvars()
-        taken = {*subvars, "cmd"}
-        cmd = self._fill_command("batch_submit_cmd", subvars)
-        subvars["cmd"] = self.cmd_formatted_for_batch()
-        subvars.update(await self._fields_from_options(taken))
-        script = await self._make_script(subvars)
+        cmd = self.fill_line("batch_submit_cmd", subvars)
+        script = await self.fill_script(subvars)
         self.log.info("Spawner script options: %s", subvars)
         self.log.info("Spawner submitting command: %s", cmd)
         self.log.debug("Spawner submitting script:\n%s", script)
@@ -171,6 +168,19 @@ class BatchCommands(TakesOptions):
         if self.hides_environment:
             names |= environment.strings_of_config(self.config, type(self), env)
         return names
+
+    async def fill_script(self, subvars: dict[str, Any]) -> str:
+        """Return the script, filled in; add to its fields what they lack: options and ``cmd``.
+
+        Raises
+        ------
+        InvalidJobError
+            If the script can't be filled in, or an option can't be used.
+        """
+        taken = {*subvars, "cmd"}
+        subvars["cmd"] = self.cmd_formatted_for_batch()
+        subvars.update(await self._fields_from_options(taken))
+        return await self._make_script(subvars)
 
     async def _make_script(self, subvars: Mapping[str, Any]) -> str:
         try:
@@ -226,7 +236,7 @@ class BatchCommands(TakesOptions):
         """Run the query command; keep its output in ``job_status`` and return whether it failed."""
         try:
             subvars = {**self.get_req_subvars(), "job_id": self._quoted_job_id()}
-            cmd = self._fill_command("batch_query_cmd", subvars)
+            cmd = self.fill_line("batch_query_cmd", subvars)
             self.log.debug("Spawner querying job: %s", cmd)
             self.job_status = await self.run_command(cmd)
         except InvalidJobError:
@@ -279,7 +289,7 @@ class BatchCommands(TakesOptions):
             If it fails, with what it wrote to standard error.
         """
         subvars = {**self.get_req_subvars(), "job_id": self._quoted_job_id()}
-        cmd = self._fill_command("batch_cancel_cmd", subvars)
+        cmd = self.fill_line("batch_cancel_cmd", subvars)
         self.log.info("Cancelling job %s: %s", self.job_id, cmd)
         await self.run_command(cmd)
 

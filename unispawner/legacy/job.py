@@ -22,7 +22,6 @@ from ..web.hosts import check_exec_host
 from ..web.reports import Report
 from ..web.server_status import JobFacts
 from . import private_files
-from .site_script import reads_sh
 from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
 
 _LOOK_AGAIN = 5.0
@@ -153,15 +152,8 @@ class BatchJob(ServerJob[BatchState]):
             },
         )
         own = private_files.own_programs(script)
-        has_variables = reads_sh(script, spawner.batch_submit_cmd)
-        script = private_files.run_wrapper(
-            script,
-            wrapper,
-            spawner.cmd_formatted_for_batch(),
-            has_variables=has_variables,
-            missing=await client.missing(own) if own else (),
-        )
-        return private_files.add_variables(script, wrapper) if has_variables else script
+        missing = await client.missing(own) if own else ()
+        return private_files.complete_script(spawner, script, wrapper, missing)
 
     async def discard(self) -> None:
         """Forget a failed submission, and remove its private files."""

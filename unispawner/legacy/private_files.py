@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from typing import Any
 
 from ..errors import InvalidJobError
 from ..run_as.accounts import Account
@@ -17,7 +18,7 @@ from ..run_as.client import AgentClient
 from ..run_as.exec_prefix import ExecPrefix
 from ..schedulers import get_scheduler
 from ..submit_host.host import HOST
-from .site_script import add_to_header, runs_closed, runs_container
+from .site_script import add_to_header, reads_sh, runs_closed, runs_container
 from .traits import BatchTraits
 
 WRAPPER = "batchspawner-singleuser"
@@ -64,6 +65,32 @@ def find_run_as(spawner: BatchTraits, fill: Callable[[str], str]) -> ExecPrefix:
             raise
         submit_command = ""  # exec_prefix is enough
     return ExecPrefix(prefix, spawner.agent_python, submit_command)
+
+
+def complete_script(spawner: Any, script: str, wrapper: str, missing: Collection[str] = ()) -> str:
+    """Return a site's script as it is submitted.
+
+    Parameters
+    ----------
+    wrapper
+        The path of the wrapper in the job's private folder.
+    missing
+        Paths of batchspawner's own program that do not exist.
+
+    Raises
+    ------
+    InvalidJobError
+        If the script starts no server.
+    """
+    has_variables = reads_sh(script, spawner.batch_submit_cmd)
+    script = run_wrapper(
+        script,
+        wrapper,
+        spawner.cmd_formatted_for_batch(),
+        has_variables=has_variables,
+        missing=missing,
+    )
+    return add_variables(script, wrapper) if has_variables else script
 
 
 def add_variables(script: str, wrapper: str) -> str:

@@ -58,8 +58,13 @@ def read_some_profiles(given: Iterable[Any]) -> list[Profile]:
     return profiles
 
 
-async def check_profile(profile: Profile, wrapper: Spawner) -> None:
+async def check_profile(profile: Profile, wrapper: Spawner, *, ask: bool = True) -> None:
     """Check that one profile makes a server.
+
+    Parameters
+    ----------
+    ask
+        Whether to look for a UniSpawner's scheduler on this host; False checks its settings only.
 
     Raises
     ------
@@ -69,7 +74,7 @@ async def check_profile(profile: Profile, wrapper: Spawner) -> None:
         If its scheduler does not answer, and everything else is right.
     """
     try:
-        await _check_profile(ChildFactory(profile, wrapper))
+        await _check_profile(ChildFactory(profile, wrapper), ask)
     except InvalidJobError as error:  # the message for a user names the profile
         raise InvalidJobError(error.message.removeprefix(_prefix(profile))) from None
 
@@ -78,7 +83,7 @@ def _prefix(profile: Profile) -> str:
     return f"profile {profile.slug!r}: "
 
 
-async def _check_profile(factory: ChildFactory) -> None:
+async def _check_profile(factory: ChildFactory, ask: bool) -> None:
     profile, cls = factory.profile, factory.spawner_class
     unknown = sorted(set(profile.config) - set(cls.class_trait_names()))
     if unknown and not profile.own_options:  # wrapspawner ignores settings that a class lacks
@@ -89,7 +94,8 @@ async def _check_profile(factory: ChildFactory) -> None:
             f"options, resources: only a UniSpawner can have these, and {cls.__name__} is not one"
         )
     child = factory.make_spawner({PROFILE: profile.slug})
-    if (check := getattr(cls, "check_config", None)) is not None:
+    check = getattr(cls, "check_config", None)
+    if check is not None and (ask or not issubclass(cls, UniSpawner)):
         fields = profile.check({PROFILE: profile.slug}).fields
         settings = factory.keep_known(factory.make_settings(fields))
         await check(_with_settings(factory.wrapper.config, cls, settings))

@@ -145,12 +145,19 @@ def test_a_wrapper_of_a_site(doctor: Doctor) -> None:
 
 
 def test_a_wrapper_of_a_site_that_needs_a_user(doctor: Doctor) -> None:
-    """A site's own construct_child that needs a user is reported, and not a traceback."""
-    site = SITE.replace("self.child_config = ", "self.user.name; x = ")
-    doctor.config.write_text(TORQUE + site)
-    assert 1 == main(["doctor", "-f", str(doctor.config)])
-    text = "unispawner: Site.construct_child fails for a spawner without a user: AttributeError: "
-    assert text in doctor.capsys.readouterr().err
+    """A site's own construct_child that reads the user's name is checked with a name."""
+    site = SITE.replace("self.child_config = ", "self.user.name; self.child_config = ")
+    assert "c.SlurmSpawner.batch_cancel_cmd: nosuch not found" in doctor.wrong(TORQUE + site)
+
+
+def test_a_wrapper_of_a_site_that_needs_a_choice(doctor: Doctor) -> None:
+    """What a site's own construct_child makes of a choice can't be known: it is pointed at, and
+    the rest is checked."""
+    site = SITE.replace("self.child_config = ", "self.user_options['size']; x = ")
+    status, lines = doctor(TORQUE + site)
+    assert 0 == status
+    (line,) = [line for line in lines if line.startswith("look at child: ")]
+    assert "Site.construct_child fails for a user who has chosen nothing: KeyError: 'size'" in line
 
 
 def test_a_class_of_a_site_that_needs_a_user(doctor: Doctor) -> None:
@@ -282,3 +289,23 @@ def test_a_scheduler_path_without_a_folder(doctor: Doctor, tmp_path: Path) -> No
     text = f"c.UniSpawner.scheduler_path: {tmp_path}/none is not a folder of this host; found"
     assert found.startswith(f"look at commands: {text}")
     assert f"{doctor.programs}/sbatch" in found
+
+
+def test_a_scheduler_that_is_wrong_is_reported_once(doctor: Doctor) -> None:
+    """The profiles that need it are skipped; their own mistakes are still reported."""
+    profiles = [
+        {"display_name": name, "slug": name, "config": config}
+        for name, config in (("a", {}), ("b", {}), ("c", {"no_such": 1}))
+    ]
+    for name in ("sbatch", "squeue", "scancel", "qsub", "qstat", "qdel"):
+        (doctor.programs / name).unlink()
+    status, lines = doctor(
+        "c.JupyterHub.spawner_class = 'unispawner.ProfilesSpawner'\n"
+        "c.JupyterHub.hub_ip = '0.0.0.0'\nc.UniSpawner.agent_python = '/bin/sh'\n"
+        f"c.UniSpawner.scheduler_environment = {{'PATH': {str(doctor.programs)!r}}}\n"
+        f"c.ProfilesSpawner.profiles = {profiles!r}\n"
+    )
+    assert 1 == status
+    wrong = [line.split(":")[0] for line in lines if line.startswith("WRONG")]
+    assert ["WRONG   scheduler", "WRONG   profile c"] == wrong
+    assert 2 == sum(line.startswith("skipped profile ") for line in lines)

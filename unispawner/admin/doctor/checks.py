@@ -22,19 +22,21 @@ from ...legacy import BatchSpawnerBase
 from ...legacy.script_check import find_warnings
 from ...profiles.check import check_profile, read_some_profiles, suggest_names
 from ...profiles.children import ChildFactory
-from ...profiles.reading import Profile
+from ...profiles.reading import PROFILE, Profile
 from ...profiles.spawner import ProfilesSpawner
+from ...profiles.wrap_spawner import WrapSpawner
 from ...run_as.accounts import find_account
 from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from ...settings import detect
 from ...submit_host.host import HOST
 from ...web import words
-from ..config_file import spawner_class
+from ..config_file import UnknownChild, spawner_class, wrapped_spawner
 from . import batchspawner, queues
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 
+_NEEDS_SCHEDULER = "this check needs the scheduler, which is WRONG above"
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 (only compared with)
 
 
@@ -75,6 +77,8 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
             _check(f"profile {one.slug}", _profile, spawner, one)
             for one in listed_profiles(spawner)
         ]
+    elif isinstance(spawner, WrapSpawner) and not spawners:
+        result.append(_check("child", _child, spawner))
     else:
         result += [_check("job", _with_scheduler, _job, one) for one in ours]
         result += [_check("job", _legacy_job, one) for one in of_batch]
@@ -105,7 +109,7 @@ async def _with_scheduler(
     try:
         spawner.get_scheduler()
     except InvalidJobError:
-        raise Skipped("this check needs the scheduler, which is WRONG above") from None
+        raise Skipped(_NEEDS_SCHEDULER) from None
     return await check(spawner, *arguments)
 
 
@@ -214,8 +218,23 @@ async def _profiles(spawner: ProfilesSpawner) -> str:
     return ", ".join(one.slug for one in read_some_profiles(spawner.profiles))
 
 
+async def _child(spawner: WrapSpawner) -> str:
+    try:
+        return type(wrapped_spawner(spawner)).__name__
+    except UnknownChild as error:
+        raise Doubt(
+            f"{error.message}. So the spawner that it makes is not checked; `unispawner render "
+            "--user NAME --option FIELD=VALUE` tries it"
+        ) from None
+
+
 async def _profile(spawner: ProfilesSpawner, profile: Profile) -> str:
-    await check_profile(profile, spawner)
+    try:
+        await check_profile(profile, spawner)
+    except UniSpawnerError as error:
+        if error.message == await _why_no_scheduler(profile, spawner):
+            raise Skipped(_NEEDS_SCHEDULER) from None
+        raise
     cls = ChildFactory(profile, spawner).spawner_class
     name = cls.__name__
     changes_account = issubclass(cls, LocalProcessSpawner)
@@ -225,6 +244,17 @@ async def _profile(spawner: ProfilesSpawner, profile: Profile) -> str:
             f"this is {getpass.getuser()}"
         )
     return f"{name}, checked at every bound of its options" if profile.options else name
+
+
+async def _why_no_scheduler(profile: Profile, spawner: ProfilesSpawner) -> str:
+    """Return what the check of a profile's scheduler reports; empty if it finds nothing wrong."""
+    try:
+        child = ChildFactory(profile, spawner).make_spawner({PROFILE: profile.slug})
+        if isinstance(child, UniSpawner):
+            await _scheduler(child)
+    except UniSpawnerError as error:
+        return error.message
+    return ""
 
 
 async def _scheduler(spawner: UniSpawner) -> str:

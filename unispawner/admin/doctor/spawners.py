@@ -7,10 +7,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from jupyterhub.spawner import Spawner
-from traitlets import TraitError
 from traitlets.config import Config, Configurable
 
-from ...errors import InvalidJobError, UniSpawnerError
+from ...errors import InvalidJobError
 from ...legacy import BatchSpawnerBase
 from ...legacy.checks import COMMANDS
 from ...profiles.children import ChildFactory
@@ -19,6 +18,7 @@ from ...profiles.spawner import ProfilesSpawner
 from ...profiles.wrap_spawner import WrapSpawner
 from ...servers.spawner import UniSpawner
 from ...settings.scheduler import SchedulerSettings
+from ..config_file import UnknownChild, wrapped_spawner
 
 
 def listed_profiles(spawner: Any) -> list[Profile]:
@@ -62,16 +62,9 @@ def find_spawners(spawner: Any) -> list[Any]:
         return [spawner]
     if not isinstance(spawner, ProfilesSpawner):
         try:
-            return [spawner.make_child()]
-        except TraitError as error:
-            raise InvalidJobError(f"c.{type(spawner).__name__}.child_config: {error}") from None
-        except Exception as error:  # a site's own construct_child may raise anything
-            if isinstance(error, UniSpawnerError):
-                raise
-            raise InvalidJobError(
-                f"{type(spawner).__name__}.construct_child fails for a spawner without a user: "
-                f"{type(error).__name__}: {error}"
-            ) from None
+            return [wrapped_spawner(spawner)]
+        except UnknownChild:
+            return []  # the check of the child reports it
     found: dict[object, Spawner] = {}
     for profile in listed_profiles(spawner):
         try:
