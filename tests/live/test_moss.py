@@ -1,5 +1,7 @@
-"""jupyterhub_moss with the one word changed: its form and its script, on a real Slurm, JupyterLab as
-the server."""
+"""jupyterhub_moss with the one word changed: its form and its script, on a real Slurm.
+
+The servers are JupyterLab.
+"""
 
 from __future__ import annotations
 
