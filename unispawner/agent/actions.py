@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
-from ..job import JobInfo, JobSpec
+from ..job import MARK_VARIABLE, JobInfo, JobSpec
 from ..schedulers import Scheduler, get_scheduler
 from ..schedulers.reading import mentions, quote_lines
 from ..script.from_template import launcher_options, writes_log
@@ -44,9 +44,10 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     state = StateDir.open(request["state_dir"])
     _sweep(state, scheduler, account.pw_name)
     try:
-        text = render_environment(spec.environment)
+        environment = _with_mark(spec.environment, spec.mark)
+        text = render_environment(environment)
         if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
-            text = render_variables(spec.environment, spec.mark)
+            text = render_variables(environment, spec.mark)
         directory = state.create_job(spec.mark, text)
         spec = replace(
             spec,
@@ -92,6 +93,7 @@ def stage(request: Request, account: Account) -> dict[str, str]:
         state.remove_job(directory.name)
     mark = str(request["mark"])
     environment = JobSpec(environment=dict(request["environment"])).environment
+    environment = _with_mark(environment, mark)
     # The agent runs behind what the submit command runs behind, and that may have set PATH.
     paths = [os.environ.get("PATH", "")]
     text = render_variables(environment, mark, dict(request.get("submitted", {})), paths)
@@ -102,6 +104,11 @@ def stage(request: Request, account: Account) -> dict[str, str]:
         state.remove_job(mark)
         raise _write_error(error, state) from None
     return {"wrapper": str(wrapper)}
+
+
+def _with_mark(environment: Mapping[str, str], mark: str) -> dict[str, str]:
+    """Return a job's variables with its mark, which shows which processes are the job's."""
+    return {**environment, MARK_VARIABLE: mark}
 
 
 def missing(request: Request, account: Account) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ..errors import SchedulerUnavailable, UniSpawnerError
@@ -11,6 +12,7 @@ from ..monitor.tracked_job import TrackedJob
 from ..settings.host_map import HostMap, map_host
 from ..web import words
 from ..web.hosts import check_form, check_host, is_same_name
+from ..web.own_host import Address
 
 
 def find_exec_host(job: TrackedJob) -> str | None:
@@ -21,7 +23,13 @@ def find_exec_host(job: TrackedJob) -> str | None:
 
 
 async def check_address(
-    job: TrackedJob, reported: str | None, host_map: HostMap, monitor: Monitor, *, asker: str
+    job: TrackedJob,
+    reported: str | None,
+    host_map: HostMap,
+    monitor: Monitor,
+    *,
+    asker: str,
+    on_own_host: Callable[[set[Address], set[Address]], Awaitable[str]],
 ) -> str:
     """Return the address at which the Hub reaches a job's server.
 
@@ -33,8 +41,9 @@ async def check_address(
         ``c.UniSpawner.host_map``.
     monitor
         The monitor of the job's scheduler.
-    asker
-        The Hub user: see :func:`unispawner.web.hosts.check_host`.
+    asker, on_own_host
+        The Hub user, and what checks a server on the Hub's own host: see
+        :func:`unispawner.web.hosts.check_host`.
 
     Raises
     ------
@@ -59,6 +68,7 @@ async def check_address(
             mapped,
             loopback=monitor.scheduler.loopback,
             asker=asker,
+            on_own_host=on_own_host,
             find_address=partial(_find_address, monitor, host) if mapped == host else None,
         )
     except SchedulerUnavailable as error:

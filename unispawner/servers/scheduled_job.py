@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from .. import tasks
 from ..errors import InvalidJobError, JobEndedError, SchedulerUnavailable, UniSpawnerError
@@ -18,6 +19,7 @@ from ..web.reports import Report
 from ..web.server_status import JobFacts
 from .address import check_address, find_exec_host, has_moved
 from .job import ServerJob
+from .own_place import OwnPlace
 from .slow_start import StartWatch, find_limits
 from .state import ServerState
 
@@ -51,6 +53,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self.tracked: TrackedJob | None = None
         self.began = time.monotonic()
         self._attachment: asyncio.Task[None] | None = None
+        self._own_place = OwnPlace(self, self._note_refusal)
 
     # -- what it is made of ----------------------------------------------------------------------
 
@@ -203,9 +206,13 @@ class ScheduledJob(ServerJob[ServerState]):
         try:
             if find_exec_host(job) is None:
                 await self.monitor.refresh(_REPORT_WAITS)
-            asker = self.spawner.user.name
             address = await check_address(
-                job, report.host, self.spawner.host_map, self.monitor, asker=asker
+                job,
+                report.host,
+                self.spawner.host_map,
+                self.monitor,
+                asker=self.spawner.user.name,
+                on_own_host=partial(self._own_place.find, report),
             )
             if not (self.is_current() and self.tracked is job):
                 raise SchedulerUnavailable(words.JOB_MOVED)
@@ -232,7 +239,12 @@ class ScheduledJob(ServerJob[ServerState]):
         self.state.host = ""
         if self.tracked is not None:
             self.tracked.reported = False
+        self._own_place.forget()
         super().forget_address()
+
+    def _note_refusal(self, why: str) -> None:
+        if self.tracked is not None:
+            self.tracked.note_refusal(why)
 
     # -- what the scheduler says -----------------------------------------------------------------
 
@@ -297,6 +309,7 @@ class ScheduledJob(ServerJob[ServerState]):
             if not self.is_current():  # it was stopped meanwhile
                 return 0
         if self.tracked is None or not self.tracked.over:
+            await self._own_place.look_again()
             return None
         return _exit_status(self.tracked.info)
 

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import psutil
 
 from ..errors import InvalidJobError, SchedulerUnavailable
+from .own_host import Address
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _LONGEST = 255
@@ -66,8 +67,6 @@ _FIX_REPORT = "Check c.UniSpawner.report_host and c.UniSpawner.host_map."
 _FIX_NAME = "Set an address for it in c.UniSpawner.host_map."
 _FIX_LEGACY = "It was read from the output of batch_query_cmd (state_exechost_re, state_gethost)."
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 
 def check_form(reported: str) -> None:
     """Check that a text which a job has reported can be a host's name or address.
@@ -93,6 +92,7 @@ async def check_host(
     loopback: bool,
     asker: str = "",
     find_address: Callable[[], Awaitable[str]] | None = None,
+    on_own_host: Callable[[set[Address], set[Address]], Awaitable[str]] | None = None,
 ) -> str:
     """Return the address at which the Hub reaches a server.
 
@@ -109,6 +109,9 @@ async def check_host(
     find_address
         Returns another name or address of ``exec_host``, for a Hub that can't resolve it; empty if
         there is none.
+    on_own_host
+        Checks a server on the Hub's own host, and returns its address; called with the addresses of
+        both names and with all addresses of this host. None refuses servers on this host.
 
     Raises
     ------
@@ -122,6 +125,8 @@ async def check_host(
         wanted = await _addresses(exec_host, _OURS, exec_host, _FIX_NAME)
     except SchedulerUnavailable:
         other = await find_address() if find_address else ""
+        if not other and exec_host.lower() == socket.gethostname().lower():
+            other = "127.0.0.1"  # this host, whose name nobody can resolve
         if not other:
             raise
         wanted = await _addresses(other, _OURS, other, _FIX_NAME)
@@ -129,9 +134,11 @@ async def check_host(
         addresses = wanted  # a full and a short name: the scheduler's is resolved
     else:
         addresses = await _addresses(reported, _THEIRS, asker, _FIX_NAME)
-    own = _own_addresses()
+    own = own_addresses()
     if loopback:
         wanted |= own
+    if on_own_host and _all_here(wanted, own) and any(_here(one, own) for one in addresses):
+        return await on_own_host(addresses | wanted, own)
     both = sorted(addresses & wanted, key=lambda address: (address.version, int(address)))
     if not both:
         raise InvalidJobError(
@@ -169,14 +176,25 @@ async def check_exec_host(exec_host: str, *, here: bool, asker: str = "") -> str
             f"({_LONGEST} characters)"
         )
     found = await _addresses(exec_host, _THEIRS, asker, _FIX_LEGACY)
-    _refuse_special(exec_host, found, _own_addresses(), _FIX_LEGACY, here=here)
+    _refuse_special(exec_host, found, own_addresses(), _FIX_LEGACY, here=here)
     return str(min(found, key=lambda address: (address.version, int(address))))
+
+
+def own_addresses() -> set[Address]:
+    """Return all addresses of this host."""
+    texts = {
+        entry.address.partition("%")[0]
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family in (socket.AF_INET, socket.AF_INET6)
+    }
+    return {_unmapped(ipaddress.ip_address(text)) for text in texts}
 
 
 def is_own_address(address: str) -> bool:
     """Return whether an address belongs to this host."""
     parsed = _unmapped(ipaddress.ip_address(address.partition("%")[0]))
-    return parsed.is_loopback or parsed in _own_addresses()
+    return _here(parsed, own_addresses())
 
 
 def _refuse_special(
@@ -184,7 +202,7 @@ def _refuse_special(
 ) -> None:
     """Raise InvalidJobError for an address that no server may have; ``here`` allows the Hub's."""
     for address in addresses:
-        mine = address.is_loopback or address in own
+        mine = _here(address, own)
         if mine and here:
             continue
         if mine or _is_special(address):
@@ -221,14 +239,12 @@ def _first_label(host: str) -> str:
     return host if re.fullmatch(r"[0-9.]+|.*:.*", host) else host.partition(".")[0].lower()
 
 
-def _own_addresses() -> set[Address]:
-    texts = {
-        entry.address.partition("%")[0]
-        for entries in psutil.net_if_addrs().values()
-        for entry in entries
-        if entry.family in (socket.AF_INET, socket.AF_INET6)
-    }
-    return {_unmapped(ipaddress.ip_address(text)) for text in texts}
+def _here(address: Address, own: set[Address]) -> bool:
+    return address.is_loopback or address in own
+
+
+def _all_here(addresses: set[Address], own: set[Address]) -> bool:
+    return bool(addresses) and all(_here(one, own) for one in addresses)
 
 
 def _unmapped(address: Address) -> Address:

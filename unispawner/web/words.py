@@ -52,6 +52,9 @@ def progress_event(
     if info.state in (JobState.QUEUED, JobState.HELD):
         return {"progress": 20, "message": _waiting(job.job_id, info) + old}
     if info.state is JobState.RUNNING:
+        if job.reported and job.refusal:
+            message = f"The server on {info.exec_host} can't be reached: {job.refusal}"
+            return {"progress": 90, "message": message + old}
         if job.reported:
             return {"progress": 90, "message": f"The server is ready on {info.exec_host}"}
         where = f" on {info.exec_host}" if info.exec_host else ""
@@ -176,6 +179,11 @@ HOST_UNKNOWN = "The scheduler has not said yet on which host this job runs. Repo
 JOB_MOVED = "The job has just moved to another host. Report again."
 REPORT_LATER = {STILL_SUBMITTING, REPORT_UNDER_CHECK, HOST_UNKNOWN, JOB_MOVED}
 """Answers to a report that only comes too early: there is nothing that a user should do."""
+
+LISTENS_NO_MORE = (
+    "it no longer listens on its port. If it does not come back, stop it and start it again."
+)
+"""Why the route of a server that was ready leads nowhere."""
 
 # -- the legacy classes: batchspawner's words, which sites search for ---------------------------
 
