@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from support.agent import Agent, agent_of_a_user
 from support.browser import find_browser, why_no_browser
-from support.clusters import CLUSTERS, Cluster, Slurm, cluster_of, why_not
+from support.clusters import CLUSTERS, Cluster, OneHostSlurm, Slurm, cluster_of, why_not
 from support.hub import RunningHub, running_hub
 from support.sites import STARTED
 
@@ -67,6 +67,16 @@ def slurm() -> Slurm:
     found = cluster_of("slurm")
     assert isinstance(found, Slurm)
     return found
+
+
+@pytest.fixture(scope="module")
+def one_host() -> Iterator[OneHostSlurm]:
+    """Give the real Slurm whose only node is this host; its commands reach no other meanwhile."""
+    if reason := OneHostSlurm.why_not():
+        pytest.skip(f"no Slurm of one host: {reason}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", OneHostSlurm.conf())
+        yield OneHostSlurm()
 
 
 @pytest.fixture(scope="module")

@@ -218,6 +218,33 @@ class Slurm(Cluster):
         return job["UserId"].partition("(")[0], self.node(job["BatchHost"])["NodeHostName"]
 
 
+class OneHostSlurm(Slurm):
+    """The Slurm of ``ci/slurm/up --one-host``: the Hub's own host is its only node.
+
+    Its commands need its SLURM_CONF: see the fixture ``one_host``.
+    """
+
+    @classmethod
+    def conf(cls) -> str:
+        """Return the path of its configuration."""
+        default = "/var/tmp/unispawner-slurm_one_host"
+        folder = os.environ.get("UNISPAWNER_SLURM_ONE_HOST_DIR", default)
+        return f"{folder}/etc/slurm.conf"
+
+    @classmethod
+    def why_not(cls) -> str:
+        if not os.path.exists(cls.conf()):
+            return f"there is no {cls.conf()} (sudo ci/slurm/up --one-host brings it up)"
+        return why_no_answer(
+            "env", f"SLURM_CONF={cls.conf()}", "sinfo", "-h", up="ci/slurm/up --one-host"
+        )
+
+    @property
+    def hub_ip(self) -> str:
+        """JupyterHub's own default, which no other host reaches."""
+        return "127.0.0.1"
+
+
 def _fields(line: str) -> dict[str, str]:
     """Read `Name=value Name=value`: a value ends where the next name begins."""
     pairs = re.findall(r"(?:^| )([A-Za-z][\w:/-]*)=(.*?)(?=(?: [A-Za-z][\w:/-]*=)|$)", line)
