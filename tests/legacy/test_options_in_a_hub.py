@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import jupyterhub
 import pytest
 from support.accounts import ordinary_account
 from support.batch_dummy import Dummy
@@ -17,6 +18,7 @@ from tornado.httputil import url_concat
 from traitlets import Unicode
 from traitlets.config import Config
 
+from unispawner import ProfilesSpawner, WrapSpawner
 from unispawner.admin.hub_client import HubClient
 from unispawner.legacy import job as job_module
 from unispawner.run_as.client import AgentClient
@@ -75,6 +77,22 @@ class Scripted(Portal):
     options_form = '<div id="form"></div><script src="form.js"></script>'
 
 
+class Wrapper(ProfilesSpawner):
+    """A site's wrapper with a form of its own, that sets what its child is made with."""
+
+    options_form = FORM
+
+    def options_from_form(self, form: dict[str, list[str]]) -> dict[str, Any]:
+        made = Portal.options_from_form(self, form)
+        return {"profile": "the portal", **made}
+
+    def construct_child(self) -> Any:
+        if self.child_spawner is None:
+            super().select_profile("the portal")
+            self.child_config = {"req_host": vars(self).get("req_host", "")}
+        return WrapSpawner.construct_child(self)
+
+
 class Plain(Dummy):
     """A site's class without code for its form."""
 
@@ -88,6 +106,7 @@ class Site:
 
     def __init__(self, hub: Hub, folder: Path, client: HubClient) -> None:
         self.hub, self.folder, self.client = hub, folder, client
+        self.always: dict[str, str] = {}
 
     def evil(self, text: str) -> str:
         return text.replace("{evil}", str(self.folder / "evil"))
@@ -109,12 +128,14 @@ class Site:
 
     async def post(self, fields: dict[str, Any], server: str = "") -> str:
         """Send the form of the spawn page; return the error that the page shows."""
+        fields = {**self.always, **fields}
         path = f"hub/spawn/{self.client.user}/{server}".rstrip("/")
         answer = await post_form(self.client, path, fields)
         return page_error(answer)
 
     async def follow(self, **fields: str) -> str:
         """Follow a link that chooses options; return the error that the page shows."""
+        fields = {**self.always, **fields}
         link = url_concat("hub/spawn", {f"opt-{name}": text for name, text in fields.items()})
         return page_error(await self.client.request("GET", link, follow=False))
 
@@ -133,7 +154,8 @@ class Site:
 
 
 def page_error(answer: Any) -> str:
-    assert 400 == answer.code, answer.code
+    expected = 400 if jupyterhub.version_info >= (6,) else 200  # JupyterHub 5 has no status for it
+    assert expected == answer.code
     found = re.search(r"(?s)Error:?(.*?)</", answer.body.decode())
     return found[1].strip() if found else answer.body.decode()
 
@@ -147,6 +169,10 @@ async def site(
     config.JupyterHub.spawner_class = request.param
     config.JupyterHub.allow_named_servers = True
     config.BatchSpawnerBase.req_keepvars_extra = str(tmp_path)
+    config.ProfilesSpawner.profiles = [
+        ("Portal", "the portal", Portal, {}),
+        ("Plain", "p", Plain, {}),
+    ]
 
     class Side(FakeUserSide):
         """The user's side, that also writes private files."""
@@ -172,7 +198,7 @@ async def test_what_the_sites_code_makes_of_a_form(site: Site) -> None:
         assert "begun" == await site.post(CHOICE, server)
         assert AS_SITES_CODE_MADE_IT == site.script()
         site.restart(server)
-        await site.rest({}, server)
+        await site.rest(None, server)
         assert AS_SITES_CODE_MADE_IT == site.script()
 
 
@@ -256,7 +282,7 @@ async def test_the_rest_api_and_code_that_reads_options(site: Site) -> None:
         assert "c.Reads.trusted_option_keys" in error
         assert site.script() is None
         site.restart().user_options = {"kind": site.evil(text)}  # as PATCH does
-        assert "kind: " in await site.rest({})
+        assert "kind: " in await site.rest(None)
         assert site.script() is None
     await site.rest({"kind": "long"})
     assert "long" == site.script()
@@ -279,12 +305,12 @@ async def test_a_signature_of_other_options(site: Site) -> None:
     named = site.restart("named")
     assert AS_SITES_CODE_MADE_IT == site.script()
     site.restart().state, site.restart().user_options = dict(named.state), options
-    assert re.search(refused, await site.rest({}))
+    assert re.search(refused, await site.rest(None))
     bob = site.hub.user("bob").spawners[""]
     for maker in (bob, type("Other", (Portal,), {})(user=site.user)):
         maker.options_origin.record(maker, options, user_options.SITE)
         site.restart().state, site.restart().user_options = maker.get_state(), options
-        assert re.search(refused, await site.rest({}))
+        assert re.search(refused, await site.rest(None))
         assert site.script() is None
 
 
@@ -310,3 +336,30 @@ async def test_a_form_without_code_of_the_site(site: Site) -> None:
         assert "queue: " in await site.post({"queue": site.evil(text), "extra": "x"})
     assert "prologue: " in await site.post({"queue": "x", "extra": "x", "prologue": "evil"})
     assert site.script() is None
+
+
+@pytest.mark.parametrize("site", [ProfilesSpawner, Wrapper], indirect=True)
+async def test_a_wrapper(site: Site) -> None:
+    """The form of a profile's own spawner, or of a wrapper's subclass, is the site's like any
+    other: for each server, after a restart, and against the same attacks."""
+    if site.hub.app.spawner_class is ProfilesSpawner:
+        site.always = {"profile": "the portal"}
+    for server in ("", "named"):
+        assert "begun" == await site.post(CHOICE, server)
+        assert AS_SITES_CODE_MADE_IT == site.script()
+        site.restart(server)
+        await site.rest(None, server)
+        assert AS_SITES_CODE_MADE_IT == site.script()
+    assert "cmd: " in await site.post({**CHOICE, "cmd": "evil"})
+    link = {name: value for name, value in CHOICE.items() if isinstance(value, str)}
+    for text in EVIL:
+        assert "partition: " in await site.post({**CHOICE, "partition": site.evil(text)})
+        if site.hub.app.spawner_class is Wrapper:
+            error = await site.post({**CHOICE, "note": site.evil(text)})
+            assert "{host} in c.Portal.batch_submit_cmd" in error
+        for name in ("note", "lines"):
+            assert f"{name}: " in await site.follow(**{**link, name: site.evil(text)})
+        await site.rest({"profile": "the portal", "partition": site.evil(text)})
+        assert re.match(r"(-x|'.*')\|\|\|$", site.script() or "")
+    await site.follow(**{**link, "lines": "module load python/3.11"})
+    assert "long|--exclusive --nice=5 --comment=x||module load python/3.11" == site.script()

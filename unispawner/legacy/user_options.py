@@ -49,13 +49,16 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         The same spawner may be started again.
         """
         names = [name for name in self.trait_names() if name.startswith(("req_", "batch"))]
-        before = {name: getattr(self, name) for name in (*names, "exec_prefix")}
+        values = self._trait_values  # a default may need what a spawner has only when it starts
+        before = {name: values[name] for name in (*names, "exec_prefix") if name in values}
         try:
             yield
         except Exception:
-            for name, value in before.items():
-                if getattr(self, name) != value:
-                    setattr(self, name, value)
+            for name in (*names, "exec_prefix"):
+                if name not in before:
+                    values.pop(name, None)
+                elif values[name] != before[name]:
+                    setattr(self, name, before[name])
             raise
 
     # -- before the site's code sees the options -----------------------------------------------

@@ -67,10 +67,16 @@ class ChildFactory:
         """
         config = self.keep_known(copy_data(self.profile.config))
         try:
-            child = self.spawner_class(config=self.wrapper.config, user=self.wrapper.user, **config)
+            child = self.spawner_class(
+                config=self.wrapper.config,
+                user=self.wrapper.user,
+                hub=self.wrapper.hub,
+                **config,
+            )
         except TraitError as error:
             raise self._error(f"config: {error}") from None
         child.wrapper = self.wrapper
+        child.handler = self.wrapper.handler  # forms of sites take the request's addresses from it
         return child
 
     def keep_known(self, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,9 @@ class OptionsOrigin:
         self._signature = _sign(spawner, kind, type(spawner), _as_items(options))
         if kind == SITE:
             self.names.update(options)
+        row = bookkeeping.outer(spawner).orm_spawner
+        if row is not None:  # JupyterHub may make a new spawner before the start, and commits then
+            row.state = {**(row.state or {}), STATE: self.to_dict()}
 
     def record_again(self, spawner: Any, options: Mapping[str, Any]) -> None:
         """Sign options to which a wrapper has added something, if they were signed."""
