@@ -1,6 +1,7 @@
 """JobSpec, ResourceSpec and JobInfo: what they accept, infer and refuse."""
 
 import json
+import re
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from unispawner.errors import InvalidJobError
-from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec, merge_resources
+from unispawner.units import format_memory
 
 FULL = JobSpec(
     name="jupyter-ada",
@@ -257,8 +259,68 @@ def test_an_unknown_key_is_an_error_with_the_known_ones() -> None:
 def test_memory_is_read_with_its_unit() -> None:
     """Memory may have a unit, as in 4G, or be a number of bytes."""
     assert 4 * 1024**3 == ResourceSpec.from_dict({"memory": "4G"}).memory
-    assert 4096 == ResourceSpec.from_dict({"memory": 4096}).memory
+    assert 2**32 == ResourceSpec.from_dict({"memory": 2**32}).memory
     assert None is ResourceSpec.from_dict({"memory": None}).memory
+
+
+@pytest.mark.parametrize(
+    ("given", "total"),
+    [
+        ({}, "2G"),
+        ({"cpu_cores_per_process": 4}, "8G"),
+        ({"cpu_cores_per_process": 4, "process_count": 3}, "24G"),
+        ({"node_count": 2, "processes_per_node": 2}, "8G"),
+        ({"memory": None}, "2G"),
+    ],
+)
+def test_memory_per_core(given: dict[str, Any], total: str) -> None:
+    """memory_per_core makes the job's total memory: that of all cores of all processes."""
+    spec = ResourceSpec.from_dict({"memory_per_core": "2G", **given})
+    assert total == format_memory(spec.memory or 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"memory_per_core": "2G", "memory": "4G"},
+            "memory_per_core: '2G', and memory is set, too",
+        ),
+        ({"memory_per_core": "4000"}, "memory_per_core: '4000' is 4000 bytes; write '4000M' or"),
+        ({"memory_per_core": "all"}, "memory_per_core: 'all' is not an amount of memory"),
+    ],
+)
+def test_a_wrong_memory_per_core(given: dict[str, Any], message: str) -> None:
+    """Both kinds of memory at once are an error, and so is what is not an amount."""
+    with pytest.raises(InvalidJobError, match=re.escape(message)):
+        ResourceSpec.from_dict(given)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([{"memory": "4G"}, {"memory_per_core": "2G"}], {"memory_per_core": "2G"}),
+        ([{"memory_per_core": "2G"}, {"memory": "4G"}], {"memory": "4G"}),
+        ([{"memory": "4G"}, {"memory_per_core": None}], {"memory": "4G", "memory_per_core": None}),
+        (
+            [{"memory": "4G"}, {"cpu_cores_per_process": 2}],
+            {"memory": "4G", "cpu_cores_per_process": 2},
+        ),
+        (
+            [{"memory": "4G", "memory_per_core": "2G"}, {}],
+            {"memory": "4G", "memory_per_core": "2G"},
+        ),
+    ],
+)
+def test_resources_in_layers(layers: list[dict[str, Any]], expected: dict[str, Any]) -> None:
+    """A profile's memory overrides the site's memory_per_core, and the reverse."""
+    assert expected == merge_resources(*layers)
+
+
+def test_a_low_memory_reaches_the_agent() -> None:
+    """A job's own data is in bytes: what was read once is not read again."""
+    spec = JobSpec(resources=ResourceSpec.from_dict({"memory": "512K"}))
+    assert spec == JobSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
 
 
 @pytest.mark.parametrize(
@@ -280,9 +342,10 @@ def test_counts_are_whole_numbers(field: str, value: Any) -> None:
 
 
 def test_only_gpus_may_be_none_at_all() -> None:
-    """Zero GPUs are allowed; zero of anything else is refused."""
+    """Zero GPUs are allowed, and zero memory, which means all; zero of anything else is refused."""
+    assert 0 == ResourceSpec.from_dict({"memory": "all"}).memory
     assert 0 == ResourceSpec(gpu_cores_per_process=0).gpu_cores_per_process
-    for field in ("node_count", "process_count", "cpu_cores_per_process", "memory"):
+    for field in ("node_count", "process_count", "cpu_cores_per_process"):
         with pytest.raises(InvalidJobError, match=rf"^{field}: 0 .* at least 1"):
             resources(**{field: 0})
 

@@ -7,6 +7,7 @@ import pytest
 
 from unispawner.errors import InvalidJobError
 from unispawner.units import (
+    WHOLE,
     divide_up,
     format_duration,
     format_memory,
@@ -21,7 +22,7 @@ KIB, MIB, GIB = 1024, 1024**2, 1024**3
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (1, 1),
+        (MIB, MIB),
         (4 * GIB, 4 * GIB),
         ("4294967296", 4 * GIB),
         ("4G", 4 * GIB),
@@ -59,6 +60,52 @@ def test_text_that_is_not_memory_is_refused(value: Any) -> None:
         parse_memory(value, "resources.memory")
     assert caught.value.message.startswith(f"resources.memory: {value!r} ")
     assert "4GiB" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "right"),
+    [
+        ("4000", "4000", "'4000M' or '4G'"),
+        (4000, "4000", "'4000M' or '4G'"),
+        ("16", "16", "'16M' or '16G'"),
+        (1, "1", "'1M' or '1G'"),
+        (" 512 ", "512", "'512M' or '512G'"),
+        (MIB - 1, "1048575", "'1048575M' or '1024G'"),
+    ],
+)
+def test_a_low_number_without_a_unit(value: Any, shown: str, right: str) -> None:
+    """A low number without a unit is not bytes but a mistake: the error shows what it would mean,
+    and the right spellings."""
+    with pytest.raises(InvalidJobError) as caught:
+        parse_memory(value)
+    assert f"memory: {value!r} is {shown} bytes; write {right}" == caught.value.message
+
+
+@pytest.mark.parametrize("value", ["0", 0, "all", " ALL "])
+def test_all_of_a_nodes_memory(value: Any) -> None:
+    """0 and "all" are an amount only where all memory of a node can be asked for."""
+    assert WHOLE == parse_memory(value, whole=True)
+    with pytest.raises(InvalidJobError, match="is not an amount of memory"):
+        parse_memory(value)
+    assert WHOLE == parse_memory(format_memory(WHOLE), whole=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("30:00", "'00:30:00' or '30:00:00'"),
+        ("8:00", "'00:08:00' or '08:00:00'"),
+        ("90:30", "'01:30:30' or '90:30:00'"),
+        ("UNLIMITED", '{"slurm.time": "UNLIMITED"}'),
+        ("infinite", "'7-00:00:00'"),
+    ],
+)
+def test_slurms_own_times(value: str, right: str) -> None:
+    """Slurm's own spellings of a time are refused with the right ones."""
+    with pytest.raises(InvalidJobError) as caught:
+        parse_duration(value)
+    assert caught.value.message.startswith(f"duration: {value!r} is not a length of time")
+    assert right in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -133,8 +180,9 @@ def test_duration_is_written(value: timedelta, expected: str) -> None:
         (2048 * GIB, "2T"),
         (1024**5, "1P"),
         (4096 * 1024**5, "4096P"),
-        (1000, "1000"),
-        (1, "1"),
+        (1000, "1000B"),
+        (1, "1B"),
+        (MIB + 1, "1048577"),
     ],
 )
 def test_memory_is_written(size: int, expected: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -111,8 +111,8 @@ class JobInfo:
 class ResourceSpec:
     """What a job needs from the cluster. For a field that is None the site's default applies.
 
-    ``memory`` is the total of the job in bytes, as in PSI/J. ``gpu_cores_per_process`` is the
-    number of GPUs for each process.
+    ``memory`` is the total of the job in bytes, as in PSI/J; 0 (``units.WHOLE``) means all of the
+    nodes' memory. ``gpu_cores_per_process`` is the number of GPUs for each process.
 
     Raises
     ------
@@ -131,7 +131,7 @@ class ResourceSpec:
     def __post_init__(self) -> None:
         for name in _COUNTS:
             value = getattr(self, name)
-            lowest = 0 if name == "gpu_cores_per_process" else 1
+            lowest = 0 if name in ("gpu_cores_per_process", "memory") else 1
             if value is not None and not (_is_int(value) and lowest <= value < 2**53):
                 raise InvalidJobError(
                     f"{name}: {value!r} must be a whole number of at least {lowest}"
@@ -173,20 +173,55 @@ class ResourceSpec:
         """The total number of processes, as set or inferred; 1 by default."""
         return self.process_count or self.nodes * self.per_node
 
+    @property
+    def cores(self) -> int:
+        """The total number of cores; each process has 1 by default."""
+        return self.processes * (self.cpu_cores_per_process or 1)
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ResourceSpec:
-        """Return the resources in a mapping of a configuration; ``memory`` may be ``"4G"``.
+        """Return the resources in a mapping of a configuration.
+
+        ``memory`` may be ``"4G"``, or ``"all"`` for all of the nodes' memory. Instead of it there
+        may be ``memory_per_core``.
 
         Raises
         ------
         InvalidJobError
             If a key is unknown, or if a value is wrong.
         """
-        _check_keys(cls, data, "resources")
+        _check_keys(cls, data, "resources", PER_CORE)
         values = dict(data)
+        per_core = values.pop(PER_CORE, None)
         if values.get("memory") is not None:
-            values["memory"] = parse_memory(values["memory"])
-        return cls(**values)
+            if per_core is not None:
+                raise InvalidJobError(
+                    f"{PER_CORE}: {per_core!r}, and memory is set, too ({values['memory']!r}); set "
+                    "only one of the two"
+                )
+            values["memory"] = parse_memory(values["memory"], whole=True)
+        spec = cls(**values)
+        if per_core is None:
+            return spec
+        return replace(spec, memory=parse_memory(per_core, PER_CORE) * spec.cores)
+
+
+PER_CORE = "memory_per_core"
+"""The key that says in a configuration how much memory each core has. A job has only the total."""
+
+
+def merge_resources(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return resources as a configuration has them, where later layers override earlier ones.
+
+    ``memory`` of one layer also overrides ``memory_per_core`` of an earlier one, and the reverse.
+    """
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for one, other in (("memory", PER_CORE), (PER_CORE, "memory")):
+            if layer.get(one) is not None and other not in layer:
+                result.pop(other, None)
+        result.update(layer)
+    return result
 
 
 _COUNTS = tuple(f.name for f in fields(ResourceSpec) if f.type == "int | None")
@@ -276,7 +311,9 @@ class JobSpec:
         """
         _check_keys(cls, data, "job")
         values = dict(data)
-        values["resources"] = ResourceSpec.from_dict(values.get("resources") or {})
+        resources = values.get("resources") or {}
+        _check_keys(ResourceSpec, resources, "resources")
+        values["resources"] = ResourceSpec(**resources)
         if values.get("duration") is not None:
             values["duration"] = parse_duration(timedelta(seconds=float(values["duration"])))
         return cls(**values)
@@ -305,8 +342,8 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _check_keys(cls: type, data: Mapping[str, Any], what: str) -> None:
-    known = {f.name for f in fields(cls)}
+def _check_keys(cls: type, data: Mapping[str, Any], what: str, *more: str) -> None:
+    known = {*(f.name for f in fields(cls)), *more}
     unknown = sorted(str(key) for key in data if key not in known)
     if unknown:
         raise InvalidJobError(

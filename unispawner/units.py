@@ -13,12 +13,18 @@ AmountT = TypeVar("AmountT", int, timedelta)
 MEMORY_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5}
 """Bytes of each binary unit, the smallest first."""
 
-_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:I?B)?\s*", re.ASCII | re.IGNORECASE)
+LEAST_BARE = MEMORY_UNITS["M"]
+"""The lowest number of bytes (1 MiB) without a unit: whoever writes a lower one means another unit,
+such as the megabytes of Slurm's ``--mem=4000``."""
+WHOLE = 0
+"""The amount of memory that stands for all of a node's, as Slurm's ``--mem=0`` does."""
+
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(I?B)?\s*", re.ASCII | re.IGNORECASE)
 _DURATION = re.compile(r"\s*(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d{1,2}){0,2})\s*", re.ASCII)
 _LONGEST = timedelta(days=10_000)
 
 
-def parse_memory(value: int | str, field: str = "memory") -> int:
+def parse_memory(value: int | str, field: str = "memory", *, whole: bool = False) -> int:
     """Return a number of bytes from ``4G``, ``512M``, ``4GiB``, ``1.5T`` or a number of bytes.
 
     All units are binary (``G``, ``GB`` and ``GiB`` are 2**30), as with Slurm, PBS and JupyterHub.
@@ -27,12 +33,16 @@ def parse_memory(value: int | str, field: str = "memory") -> int:
     ----------
     field
         The field or setting that has the value; an error begins with it.
+    whole
+        Whether ``0`` and ``all`` are allowed, which mean all the memory of a node: ``WHOLE``.
 
     Raises
     ------
     InvalidJobError
-        If the value has another form, or is not above zero.
+        If the value has another form, is not above zero, or is a low number without a unit.
     """
+    if whole and not isinstance(value, bool) and str(value).strip().lower() in ("0", "all"):
+        return WHOLE
     match = _MEMORY.fullmatch(str(value)) if not isinstance(value, bool) else None
     size = 0
     if match and len(match[1]) < 20:
@@ -42,23 +52,37 @@ def parse_memory(value: int | str, field: str = "memory") -> int:
             f"{field}: {value!r} is not an amount of memory; write 4G, 512M, 4GiB or a number of "
             "bytes"
         )
+    if match and not (match[2] or match[3]) and size < LEAST_BARE:
+        raise InvalidJobError(
+            f"{field}: {value!r} is {size} bytes; write {f'{size}M'!r} or {_as_gibibytes(size)!r}"
+        )
     return size
 
 
+def _as_gibibytes(number: int) -> str:
+    """Return what a number may mean if it is not bytes: megabytes, or a small one gigabytes."""
+    return f"{number}G" if number < 1000 else f"{max(1, round(number / 1024))}G"
+
+
 def format_memory(size: int) -> str:
-    """Return ``4G`` for a number of bytes: the largest unit that needs no fraction."""
+    """Return ``4G`` for a number of bytes: the largest unit that needs no fraction.
+
+    ``parse_memory`` returns the same number for it.
+    """
+    if size == WHOLE:
+        return "all"
     for unit, factor in reversed(MEMORY_UNITS.items()):
         if size % factor == 0:
             return f"{size // factor}{unit}"
-    return str(size)
+    return str(size) if size >= LEAST_BARE else f"{size}B"
 
 
 def parse_duration(value: timedelta | int | str, field: str = "duration") -> timedelta:
     """Return a length of time from ``8:00:00``, ``1-12:00:00``, minutes, or a timedelta.
 
     A number means minutes, also in a string. ``D-HH``, ``D-HH:MM`` and ``D-HH:MM:SS`` mean the same
-    as in Slurm's ``--time``. ``8:00`` is refused, because it means eight hours to PBS and LSF, and
-    eight minutes to Slurm.
+    as in Slurm's ``--time``. ``8:00`` is refused, because it means eight hours to LSF, and eight
+    minutes to Slurm and PBS.
 
     Parameters
     ----------
@@ -78,11 +102,27 @@ def parse_duration(value: timedelta | int | str, field: str = "duration") -> tim
     elif isinstance(value, str) and len(value) < 30 and (match := _DURATION.fullmatch(value)):
         result = _from_clock(match["days"], [int(part) for part in match["clock"].split(":")])
     if not timedelta(0) < result <= _LONGEST:
-        raise InvalidJobError(
-            f"{field}: {value!r} is not a length of time; write HH:MM:SS, D-HH:MM:SS or a number "
-            "of minutes"
-        )
+        raise InvalidJobError(f"{field}: {value!r} {_explain_duration(str(value).strip())}")
     return result
+
+
+def _explain_duration(text: str) -> str:
+    """Return why a text is not a length of time, with the right spelling of what it may mean."""
+    if match := re.fullmatch(r"(\d{1,6}):(\d{1,2})", text, re.ASCII):
+        first, second = int(match[1]), int(match[2])
+        short = format_duration(timedelta(minutes=first, seconds=second))
+        long = format_duration(timedelta(hours=first, minutes=second))
+        return (
+            "is not a length of time that means the same everywhere: it is minutes and seconds to "
+            f"Slurm and PBS, and hours and minutes to LSF; write {short!r} or {long!r}"
+        )
+    if text.upper() in ("UNLIMITED", "INFINITE", "INFINITY"):
+        return (
+            "is not a length of time; write the longest one that the queue allows, as in "
+            "'7-00:00:00', or leave it unset for the scheduler's own limit; without any limit on "
+            'Slurm: {"slurm.time": "UNLIMITED"} in custom_attributes'
+        )
+    return "is not a length of time; write HH:MM:SS, D-HH:MM:SS or a number of minutes"
 
 
 def _from_clock(days: str | None, parts: list[int]) -> timedelta:

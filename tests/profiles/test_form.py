@@ -278,7 +278,7 @@ def test_nothing_is_markup() -> None:
     option = {
         "display_name": evil,
         "description": evil,
-        "choices": {"a": {"display_name": evil, "description": evil, "override": {"memory": 1}}},
+        "choices": {"a": {"display_name": evil, "description": evil, "override": {"memory": "1G"}}},
     }
     page = render(form_profile({"menu": option, "account": {}}, profile="one", one__account=evil))
     elements = Elements(page)

@@ -30,14 +30,19 @@ def test_help_texts_are_sentences() -> None:
 
 
 def test_help_texts_of_times_name_the_unit() -> None:
-    """The help text of each length of time names its unit and its default."""
+    """The help text of each length of time names its unit and its default, or what None means."""
     times = [name for name in HELP if re.search("timeout|interval|warning", name)]
     assert times
     defaults = {name: UniSpawner.class_traits()[name].default_value for name in times}
     assert [] == [
         name
         for name, default in defaults.items()
-        if not re.search(rf"\(seconds\).*Default: {default:.0f}\b", HELP[name])
+        if not re.search(
+            r"\(seconds\).*None \(the default\): "
+            if default is None
+            else rf"\(seconds\).*Default: {default:.0f}\b",
+            HELP[name],
+        )
     ]
 
 

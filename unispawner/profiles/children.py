@@ -13,6 +13,7 @@ from traitlets import TraitError
 from traitlets.utils.importstring import import_item
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..job import merge_resources
 from ..schedulers.inventory import Inventory
 from ..servers.spawner import UniSpawner
 from ..web.availability import Availability, availability
@@ -94,7 +95,9 @@ class ChildFactory:
             if name not in DICTIONARIES:
                 settings[name] = value
             elif value:
-                settings[name] = {**getattr(self.idle, name, {}), **value}
+                configured = getattr(self.idle, name, {})
+                merge = merge_resources if name == "resources" else _merge
+                settings[name] = merge(configured, value)
         return settings
 
     def make_spawner(self, user_options: Mapping[str, Any]) -> Spawner:
@@ -169,7 +172,12 @@ class ChildFactory:
     def default_fields(self) -> dict[str, Any]:
         """Return the fields of a job for which nothing is chosen, as they are configured."""
         fields = {name: getattr(self.idle, name, None) for name in ("duration", "queue_name")}
-        return {**fields, **getattr(self.idle, "resources", {}), **self.profile.resources}
+        configured = getattr(self.idle, "resources", {})
+        return {**fields, **merge_resources(configured, self.profile.resources)}
+
+
+def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for layer in layers for name, value in layer.items()}
 
 
 def as_our_error(what: str, error: Exception) -> UniSpawnerError:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Literal
 
 from ..errors import InvalidJobError
-from ..job import CONTROL, ResourceSpec
+from ..job import CONTROL, PER_CORE, ResourceSpec
 from ..units import format_duration, format_memory, parse_duration, parse_memory
 
 Kind = Literal["count", "memory", "duration", "flag", "name", "menu"]
@@ -50,6 +50,7 @@ FIELDS: dict[str, Field] = {
     "cpu_cores_per_process": Field("count", "Cores", "Processor cores", "cores"),
     "gpu_cores_per_process": Field("count", "GPUs", "Graphics processors", "GPUs", lowest=0),
     "memory": Field("memory", "Memory", "For the whole job: 4G, 512M"),
+    PER_CORE: Field("memory", "Memory per core", "For each core: 4G, 512M"),
     "exclusive_node_use": Field("flag", "Whole nodes", "No other job runs on them"),
     "duration": Field("duration", "Time", "The longest it may run: HH:MM:SS or D-HH:MM:SS"),
     "queue_name": Field("name", "Queue"),
@@ -59,12 +60,17 @@ FIELDS: dict[str, Field] = {
 MENU = Field("menu", "")
 MEASURED = ("count", "memory", "duration")
 """The kinds of values that have bounds."""
-RESOURCES = frozenset(f.name for f in fields(ResourceSpec))
-"""The fields of ResourceSpec; an option sets them as keys of ``c.UniSpawner.resources``."""
+RESOURCES = frozenset(f.name for f in fields(ResourceSpec)) | {PER_CORE}
+"""The keys of ``c.UniSpawner.resources``, which an option named after one of them sets."""
 
 
-def read(kind: Kind, value: object, name: str) -> Value:
+def read(kind: Kind, value: object, name: str, *, whole: bool = False) -> Value:
     """Return a value of this kind, of what a user or an administrator has written.
+
+    Parameters
+    ----------
+    whole
+        Whether memory may be ``"all"``: only the administrator's own choices may.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def read(kind: Kind, value: object, name: str) -> Value:
         if kind == "memory":
             if not (short or number):
                 raise _wrong(name, value, "must be an amount of memory, like 4G")
-            return parse_memory(value, name)  # type: ignore[arg-type] # text or a number
+            return parse_memory(value, name, whole=whole)  # type: ignore[arg-type] # text or a number
         if not (short or number or isinstance(value, timedelta)):
             raise _wrong(name, value, "must be a length of time, like 08:00:00")
         return parse_duration(value, name)  # type: ignore[arg-type] # text, a number, a timedelta

@@ -285,7 +285,7 @@ def _as_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
     result = {}
     for name, value in fields.items():
         if name in FIELDS and value not in (None, ""):
-            result[name] = as_number(read(FIELDS[name].kind, value, name))
+            result[name] = as_number(read(FIELDS[name].kind, value, name, whole=True))
     return result
 
 

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from ..errors import InvalidJobError
+from ..job import PER_CORE
 from .fields import (
     FIELDS,
     MEASURED,
@@ -55,7 +56,7 @@ def check_override(override: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{key}: {shorten(value)} must be a dictionary")
         if key in FIELDS:
             try:
-                read(FIELDS[key].kind, value, key)
+                read(FIELDS[key].kind, value, key, whole=key != PER_CORE)
             except InvalidJobError as error:
                 raise ValueError(str(error)) from None
     return dict(override)
@@ -230,7 +231,8 @@ class Option(BaseModel):
         InvalidJobError
             Naming the option and the text, if it is not a value of this kind.
         """
-        return read(self.field.kind, value, self.name)
+        whole = bool(self.choices) and self.name != PER_CORE
+        return read(self.field.kind, value, self.name, whole=whole)
 
     def check(self, value: object, limit: Value | None = None) -> Value:
         """Return a value if it is offered.

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, Field, model_validator
 
 from ..errors import InvalidJobError
-from ..job import ResourceSpec
+from ..job import ResourceSpec, merge_resources
 from ..schedulers.inventory import Inventory
 from .fields import RESOURCES, Value, shorten
 from .option import DICTIONARIES, STRICT, Option
@@ -251,7 +251,12 @@ class Profile(BaseModel):
             for field, one in self.options[name].fields(value).items():
                 if field in RESOURCES:
                     field, one = "resources", {field: one}
-                result[field] = {**result.get(field, {}), **one} if field in DICTIONARIES else one
+                if field == "resources":
+                    result[field] = merge_resources(result.get(field, {}), one)
+                else:
+                    result[field] = (
+                        {**result.get(field, {}), **one} if field in DICTIONARIES else one
+                    )
         return result
 
     def check_form(

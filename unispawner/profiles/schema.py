@@ -15,7 +15,8 @@ from .option import QUEUE, Option
 from .profile import PROFILE, Profile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_MEMORY = r"^[0-9]{1,15}(\.[0-9]{1,3})?[KMGTP]?(i?B)?$"
+# A number without a unit is of bytes, and a low one is refused.
+_MEMORY = r"^([1-9][0-9]{7,14}|[0-9]{1,15}(\.[0-9]{1,3})?[KMGTP](i?B)?)$"
 _DURATION = r"^([0-9]{1,4}-)?[0-9]{1,6}:[0-9]{1,2}:[0-9]{1,2}$"
 
 

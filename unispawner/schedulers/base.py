@@ -23,6 +23,7 @@ from ..errors import (
     UniSpawnerError,
 )
 from ..job import MARK, JobInfo, JobSpec, JobState, ResourceSpec
+from ..units import WHOLE
 from .inventory import Inventory
 from .reading import quote_lines
 
@@ -155,6 +156,8 @@ class Scheduler(ABC):
     """Fields of JobInfo that this scheduler fills, besides owner and state."""
     errors: ClassVar[tuple[tuple[str, Meaning], ...]] = ()
     """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
+    whole_memory: ClassVar[bool] = False
+    """True if a job with whole nodes can request all of their memory."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
     refused: ClassVar[frozenset[str]] = frozenset()
@@ -439,12 +442,26 @@ class Scheduler(ABC):
                     f"custom_attributes: {self.name}.{key} can't be set. It would make a kind of "
                     "job that a server can't be, or take away its log or its environment."
                 )
+        if spec.resources.memory == WHOLE:
+            self._check_whole_memory(spec)
         supported = self.supported()
         for name, value in asked.items():
             if value and name not in supported and not (name in _ONE_IN_EVERY_JOB and value == 1):
                 raise InvalidJobError(
                     f"{name}: {self.title} does not support this ({value!r}); leave it unset"
                 )
+
+    def _check_whole_memory(self, spec: JobSpec) -> None:
+        if not self.whole_memory:
+            raise InvalidJobError(
+                f"memory: 'all': {self.title} has no such request; write an amount, like '4G', or "
+                "leave it unset for the scheduler's default"
+            )
+        if not spec.resources.exclusive_node_use:
+            raise InvalidJobError(
+                "memory: 'all' means all memory of the nodes, which needs exclusive_node_use: "
+                "True; otherwise write an amount, like '4G'"
+            )
 
     @staticmethod
     def _error(cls: type[UniSpawnerError], message: str, reply: Reply) -> UniSpawnerError:

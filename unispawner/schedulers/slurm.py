@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import ClassVar
 
 from ..job import Attribute, JobInfo, JobSpec, JobState
-from ..units import divide_up, format_duration
+from ..units import WHOLE, divide_up, format_duration
 from . import slurm_inventory
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .inventory import Inventory
 from .reading import number_waiting, split_rows
 
@@ -78,8 +78,22 @@ REASONS = {
 class Slurm(Scheduler):
     """Slurm by sbatch, squeue, sinfo and scancel."""
 
+    slurm_memory_as: str = setting(
+        "mem",
+        """How a job requests memory: "mem" (the default; --mem, for each node) or "mem-per-cpu"
+        (--mem-per-cpu, for each core), where the site accounts or limits memory by the core.""",
+        ("mem", "mem-per-cpu"),
+    )
+    slurm_gpus_as: str = setting(
+        "gpus",
+        """How a job requests GPUs: "gpus" (the default; --gpus-per-task) or "gres" (--gres=gpu:N,
+        for each node), for a Slurm that does not know --gpus-per-task (select/cons_res).""",
+        ("gpus", "gres"),
+    )
+
     name = "slurm"
     title = "Slurm"
+    whole_memory = True
     commands = ("sbatch", "squeue", "scancel")
     identify_command = ("squeue", "--version")
     may_hide_jobs = True
@@ -136,7 +150,6 @@ class Slurm(Scheduler):
     def directives(self, spec: JobSpec) -> list[str]:
         """Return ``#SBATCH`` lines; the site's defaults apply to what ``spec`` leaves out."""
         resources = spec.resources
-        memory = resources.memory
         options: list[tuple[str, Attribute | None]] = [
             ("job-name", spec.name),
             ("chdir", spec.directory),
@@ -150,9 +163,8 @@ class Slurm(Scheduler):
             ("ntasks", resources.processes),
             ("ntasks-per-node", resources.processes_per_node),
             ("cpus-per-task", resources.cpu_cores_per_process),
-            ("gpus-per-task", resources.gpu_cores_per_process or None),
-            # sbatch counts memory for each node, PSI/J for the whole job. K means 1024 bytes.
-            ("mem", f"{divide_up(memory, 1024 * resources.nodes)}K" if memory else None),
+            self._gpus(spec),
+            *self._memory(spec),
             ("exclusive", resources.exclusive_node_use or None),
             ("time", format_duration(spec.duration) if spec.duration else None),
             ("partition", spec.queue_name),
@@ -165,6 +177,24 @@ class Slurm(Scheduler):
         options += [(key, value) for key, value in own if key != "comment"]
         options += [("comment", " ".join(comments))]
         return [_directive(key, value) for key, value in options if value not in (None, "")]
+
+    def _memory(self, spec: JobSpec) -> list[tuple[str, str]]:
+        """Return the option for memory. PSI/J counts it for the whole job. K means 1024 bytes."""
+        resources = spec.resources
+        if resources.memory is None:
+            return []
+        if resources.memory == WHOLE:
+            return [("mem", "0")]
+        per_core = self.slurm_memory_as == "mem-per-cpu"
+        shares = resources.cores if per_core else resources.nodes
+        return [(self.slurm_memory_as, f"{divide_up(resources.memory, 1024 * shares)}K")]
+
+    def _gpus(self, spec: JobSpec) -> tuple[str, Attribute | None]:
+        """Return the option for GPUs: a generic resource counts for each node."""
+        gpus = spec.resources.gpu_cores_per_process
+        if not gpus or self.slurm_gpus_as == "gpus":
+            return "gpus-per-task", gpus or None
+        return "gres", f"gpu:{gpus * spec.resources.per_node}"
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the squeue; ``-t all`` lists also jobs that ended within MinJobAge."""

@@ -29,12 +29,12 @@ from traitlets import (
 from traitlets.config import Config
 
 from ..errors import InvalidJobError
-from ..job import JobSpec, ResourceSpec
+from ..job import PER_CORE, JobSpec, ResourceSpec
 from ..run_as import WAYS
 from ..schedulers import NAMES
 from ..script.rendering import render_script
 from ..submit_host.host import HOST
-from ..units import parse_duration
+from ..units import parse_duration, parse_memory
 from . import detect
 from .host_map import check_host_map
 from .scheduler import SchedulerSettings
@@ -50,7 +50,9 @@ class JobSettings(SchedulerSettings):
     resources = Dict(
         help="""The resources that each job requests. Keys: node_count, process_count,
         processes_per_node, cpu_cores_per_process, gpu_cores_per_process (whole numbers), memory
-        (of the whole job: "4G", "512M", "4GiB" or a number of bytes; a K is always 1024 bytes) and
+        (of the whole job: "4G", "512M", "4GiB" or a number of bytes; a K is always 1024 bytes;
+        "all" with exclusive_node_use: all memory of the nodes, on Slurm), memory_per_core (instead
+        of memory: for each core) and
         exclusive_node_use (True or False). Where memory or cpu_cores_per_process is missing,
         JupyterHub's mem_limit or cpu_limit is used, or else the guarantee of that name. For every
         other missing key the scheduler's default applies. Example:
@@ -365,9 +367,10 @@ class JobSettings(SchedulerSettings):
         there is no limit.
         """
         values: dict[str, Any] = dict(self.resources)
-        memory = self.mem_limit or self.mem_guarantee
-        if memory and values.get("memory") is None:
-            values["memory"] = int(memory)
+        name = "mem_limit" if self.mem_limit else "mem_guarantee"
+        memory = getattr(self, name)
+        if memory and values.get("memory") is None and values.get(PER_CORE) is None:
+            values["memory"] = parse_memory(int(memory), name)
         cores = self.cpu_limit or self.cpu_guarantee
         if cores and values.get("cpu_cores_per_process") is None:
             values["cpu_cores_per_process"] = math.ceil(cores)

@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 
 from ..job import JobSpec
-from ..units import MEMORY_UNITS
+from ..units import MEMORY_UNITS, WHOLE
 
 _UNITS = (*((f"{letter}iB", MEMORY_UNITS[letter]) for letter in "TGMK"), ("bytes", 1))
 
@@ -26,7 +26,9 @@ def describe_job(spec: JobSpec) -> str:
         parts.append(describe_count(asked.processes, "process", "processes"))
     if asked.gpu_cores_per_process:
         parts.append(describe_count(asked.gpu_cores_per_process * asked.processes, "GPU"))
-    if asked.memory:
+    if asked.memory == WHOLE:
+        parts.append("all memory")
+    elif asked.memory:
         parts.append(describe_memory(asked.memory))
     if asked.exclusive_node_use:
         parts.append("whole nodes")

@@ -57,8 +57,8 @@ def test_queues_that_allow_what_is_asked_for(doctor: Doctor, slurm: str) -> None
             "cpu_cores_per_process: 640 is more than the limit of queue long",
         ),
         (
-            '["resources"] = {"memory": 4000}',
-            "memory: 4000 bytes are too few for a server; a number without a unit counts bytes",
+            '["resources"] = {"memory": "4000K"}',
+            "memory: 4000K is too little for a server; check the unit",
         ),
     ],
 )

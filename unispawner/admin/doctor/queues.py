@@ -11,6 +11,7 @@ import re
 from ...job import JobSpec
 from ...profiles.fields import FIELDS, format_value
 from ...schedulers.inventory import Inventory
+from ...units import format_memory
 
 LEAST_MEMORY = 16 * 1024**2
 """Whoever requests less memory (bytes) than this has meant another unit."""
@@ -29,10 +30,9 @@ def compare(spec: JobSpec, inventory: Inventory) -> list[str]:
     queue = f"queue {name}" if name else "the default queue"
     messages = []
     memory = spec.resources.memory
-    if memory is not None and memory < LEAST_MEMORY:
+    if memory and memory < LEAST_MEMORY:
         messages.append(
-            f"memory: {memory} bytes are too few for a server; a number without a unit counts "
-            'bytes, so write "4G" for 4 GiB'
+            f"memory: {format_memory(memory)} is too little for a server; check the unit"
         )
     for field, limit in inventory.limits(name).items():
         asked = spec.duration if field == "duration" else getattr(spec.resources, field)

@@ -26,6 +26,8 @@ def read_memory(text: str, scheduler: str) -> int | None:
         text += "M"
     if text.isdigit() and scheduler == "lsf":
         return None
+    if text.isdigit():  # bytes, however few
+        text += "B"
     try:
         return parse_memory(text)
     except InvalidJobError:

@@ -49,7 +49,9 @@
     if (kind === "count") return /^\d{1,15}$/.test(text) ? Number(text) : NaN;
     if (kind === "memory") {
       const match = /^(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:I?B)?$/i.exec(text);
-      return match ? Math.floor(Number(match[1]) * FACTORS[match[2].toUpperCase()]) || NaN : NaN;
+      const bytes = match ? Math.floor(Number(match[1]) * FACTORS[match[2].toUpperCase()]) || NaN : NaN;
+      // A low number without a unit is a mistake: somebody means megabytes or gigabytes.
+      return /\d$/.test(text) && bytes < FACTORS.M ? NaN : bytes;
     }
     const match = /^(?:(\d+)-)?(\d+)(?::(\d{1,2}))?(?::(\d{1,2}))?$/.exec(text);
     if (!match) return NaN;
@@ -67,7 +69,7 @@
 
   const WRONG = {
     count: "must be a whole number",
-    memory: "must be an amount of memory, like 4G",
+    memory: "must be an amount of memory with its unit, like 4G",
     duration: "must be a length of time, like 08:00:00",
   };
 
@@ -107,6 +109,13 @@
     });
   }
 
+  // Memory of the job and memory of each core exclude each other: the later one counts.
+  function set(result, values) {
+    if ("memory" in values) delete result.memory_per_core;
+    if ("memory_per_core" in values) delete result.memory;
+    Object.assign(result, values);
+  }
+
   function fields(card) {
     const result = { ...card.defaults };
     for (const option of applying(card)) {
@@ -114,14 +123,15 @@
       if (!value) continue;
       if (option.kind in WRONG) {
         const number = read(option.kind, value);
-        if (!Number.isNaN(number)) result[option.name] = number;
+        if (option.kind === "memory" && value === "all") set(result, { [option.name]: 0 });
+        else if (!Number.isNaN(number)) set(result, { [option.name]: number });
       } else if (option.kind === "flag") {
         result[option.name] = value === "true";
       } else if (option.kind === "name") {
         result[option.name] = value;
       }
       const entry = option.control.selectedOptions?.[0];
-      Object.assign(result, JSON.parse(entry?.dataset.sets ?? "{}"));
+      set(result, JSON.parse(entry?.dataset.sets ?? "{}"));
     }
     return result;
   }
@@ -134,7 +144,9 @@
     if (asked.cpu_cores_per_process) parts.push(plural(asked.cpu_cores_per_process * processes, "core"));
     else if (processes > 1) parts.push(plural(processes, "process", "processes"));
     if (asked.gpu_cores_per_process) parts.push(plural(asked.gpu_cores_per_process * processes, "GPU"));
-    if (asked.memory) parts.push(showMemory(asked.memory));
+    const perCore = (asked.memory_per_core ?? 0) * processes * (asked.cpu_cores_per_process ?? 1);
+    if (asked.memory === 0) parts.push("all memory");
+    else if (asked.memory || perCore) parts.push(showMemory(asked.memory || perCore));
     if (asked.exclusive_node_use) parts.push("whole nodes");
     if (asked.duration) parts.push(`until ${showUntil(asked.duration)} if it starts now`);
     return parts.join(", ") || "the cluster's defaults";
