@@ -32,7 +32,8 @@ _MOMENTS = ("estimated_start", "start_time", "estimated_end")
 Attribute = str | int | float | bool | list[str | int | float]
 """The value of a custom attribute.
 
-True writes the option without a value, False leaves it out, and a list repeats it.
+True writes the option without a value, False leaves it out (also if unispawner would write it), and a
+list repeats it.
 """
 
 
@@ -295,6 +296,13 @@ class JobSpec:
                 values = value if isinstance(value, list) else [value]
                 result += [(name, one) for one in values]
         return result
+
+    def left_out(self, scheduler: str) -> frozenset[str]:
+        """Return the options of one scheduler whose attribute is False: no directive is written."""
+        pairs = ((key.partition("."), value) for key, value in self.custom_attributes.items())
+        return frozenset(
+            name for (prefix, _, name), value in pairs if prefix.lower() == scheduler and value is False
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable data, with the environment and so with secrets."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Hashable, Mapping, Sequence
+from collections.abc import Collection, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -227,7 +227,38 @@ class Scheduler(ABC):
 
     @abstractmethod
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return the lines that ask for what ``spec`` says, in the scheduler's own language."""
+        """Return the lines that ask for what ``spec`` says, in the scheduler's own language.
+
+        They lack those of :meth:`omittable` that ``spec`` leaves out.
+        """
+
+    def omittable(self) -> frozenset[str]:
+        """Return the names of the options that a site may have left out of each job.
+
+        They have the scheduler's own names. A job can do without them.
+        """
+        return frozenset()
+
+    def keep(self, spec: JobSpec, options: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
+        """Return those of our options, each a name and a value, that ``spec`` does not leave out."""
+        left_out = spec.left_out(self.name) & self.omittable()
+        return [(name, value) for name, value in options if name not in left_out]
+
+    def check_omitted(self, names: Iterable[str]) -> None:
+        """Refuse to leave out what no job has, or what a server needs.
+
+        Raises
+        ------
+        InvalidJobError
+            If there is such a name; the message lists those that can be left out.
+        """
+        known = sorted(self.omittable(), key=str.lower)
+        for name in names:
+            if name not in known:
+                raise InvalidJobError(
+                    f"omit_directives: {name!r} can't be left out of {self.title}'s jobs; names "
+                    f"that can: {', '.join(known) or 'none'}"
+                )
 
     def preamble(self, spec: JobSpec) -> list[str]:
         """Return the shell lines with which the job's script begins: they may open the log."""

@@ -177,16 +177,22 @@ class GridEngine(Scheduler):
             ("o", f":{spec.stdout_path}" if spec.stdout_path else ""),
             ("j", "y"),
             ("pe", f"{self.sge_parallel_environment} {slots}" if slots > 1 else ""),
-            *(("l", f"{name}={value}") for name, value in resources.items()),
+            *(("l", f"{name}={value}") for name, value in self.keep(spec, resources.items())),
             ("q", spec.queue_name),
             ("P", spec.account),
             ("ar", spec.reservation_id),
             ("ac", f"unispawner={spec.mark}" if spec.mark else ""),
             # qsub then refuses a job that no host could ever run; DRMAA always does.
             ("w", "" if any(key == "w" for key, _ in own) else "e"),
-            *own,
         ]
+        options = [*self.keep(spec, options), *own]
         return [_option(key, value) for key, value in options if value != ""]
+
+    def omittable(self) -> frozenset[str]:
+        """Return options of qsub, and the resources of its ``-l`` by their own names."""
+        own = (self.sge_gpu_resource, self.sge_exclusive_resource)
+        memory = _resources(self.sge_memory_resource)
+        return frozenset(("N", "l", "pe", "q", "P", "ar", "w", "h_rt", *memory, *own))
 
     def state(self, word: str) -> JobState:
         """Return the state that a word means: each of its letters has a meaning."""

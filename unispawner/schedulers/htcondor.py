@@ -154,6 +154,7 @@ class HTCondor(Scheduler):
             ("MY.PeriodicRemoveReason", _removal_reason(spec)),
             (f"MY.{MARK_ATTRIBUTE}", f'"{spec.mark}"' if spec.mark else None),
         ]
+        commands = self.keep(spec, commands)
         lines = [f"{key} = {value}" for key, value in commands if value not in (None, "")]
         for key, values in _by_name(own).items():
             if key.lower() == "periodic_remove":
@@ -165,6 +166,15 @@ class HTCondor(Scheduler):
                 text = ", ".join(_submit_value(value) for value in values)
             lines.append(f"{key} = {text}")
         return lines
+
+    def omittable(self) -> frozenset[str]:
+        """Return commands of the submit description."""
+        return frozenset(
+            (
+                *("batch_name", "should_transfer_files", "notification", "request_cpus"),
+                *("request_memory", "request_gpus", "accounting_group"),
+            )
+        )
 
     @staticmethod
     def value(text: str) -> str:

@@ -132,11 +132,15 @@ class Lsf(Scheduler):
             ("P", spec.account),
             ("U", spec.reservation_id),
         ]
-        options = [(key, value) for key, value in options if key not in given]
+        options = [(key, value) for key, value in self.keep(spec, options) if key not in given]
         options += own
         # The first line, because bjobs may show only the first 255 characters of a script.
         lines = [f"# unispawner:{spec.mark}"] if spec.mark else []
         return lines + [_directive(key, value) for key, value in options if value not in (None, "")]
+
+    def omittable(self) -> frozenset[str]:
+        """Return options of bsub, and two sections of its ``-R`` by their own names."""
+        return frozenset(("J", "n", "R", "M", "gpu", "x", "W", "q", "P", "U", "rusage", "span"))
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse also values that bsub would misread in a ``#BSUB`` line.
@@ -171,7 +175,8 @@ class Lsf(Scheduler):
         """
         theirs = " ".join(" ".join(given).split())
         nodes, slots = spec.resources.nodes, self._slots(spec)
-        memory = self._reserved_memory(spec)
+        left_out = spec.left_out(self.name)
+        memory = "" if "rusage" in left_out else self._reserved_memory(spec)
         ours = []
         if memory and "rusage[" not in theirs:
             ours += [f"rusage[{memory}]"]
@@ -184,7 +189,7 @@ class Lsf(Scheduler):
                 ),
                 theirs,
             )
-        if slots > 1 and "span[" not in theirs:
+        if slots > 1 and "span[" not in theirs and "span" not in left_out:
             ours += ["span[hosts=1]" if nodes == 1 else f"span[ptile={slots // nodes}]"]
         return " ".join(filter(None, (theirs, *ours)))
 

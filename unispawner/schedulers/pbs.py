@@ -115,13 +115,14 @@ class Pbs(PbsFamily):
         """
         asked = spec.resources
         nodes, processes = asked.nodes, asked.per_node
-        chunk = []
+        parts: list[tuple[str, object]] = []
         if asked.cpu_cores_per_process or processes > 1:
-            chunk.append(f"ncpus={processes * (asked.cpu_cores_per_process or 1)}")
-        chunk += [f"mpiprocs={processes}"] if processes > 1 else []
-        chunk += [f"mem={per_node(asked.memory, nodes)}"] if asked.memory else []
+            parts.append(("ncpus", processes * (asked.cpu_cores_per_process or 1)))
+        parts += [("mpiprocs", processes)] if processes > 1 else []
+        parts += [("mem", per_node(asked.memory, nodes))] if asked.memory else []
         if asked.gpu_cores_per_process:
-            chunk.append(f"{self.pbs_gpu_resource}={processes * asked.gpu_cores_per_process}")
+            parts.append((self.pbs_gpu_resource, processes * asked.gpu_cores_per_process))
+        chunk = [f"{name}={value}" for name, value in self.keep(spec, parts)]
         # Without "scatter" PBS may put several chunks on one host. "excl" would reserve a vnode.
         place = ["scatter"] if nodes > 1 else []
         place += ["exclhost"] if asked.exclusive_node_use else []
@@ -133,6 +134,10 @@ class Pbs(PbsFamily):
         if spec.duration:
             resources["walltime"] = format_duration(spec.duration)
         return resources
+
+    def resource_names(self) -> tuple[str, ...]:
+        """Return the resources, and the parts of a chunk."""
+        return "select", "place", "walltime", "ncpus", "mpiprocs", "mem", self.pbs_gpu_resource
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the qstat; with ids, it reports also jobs that have ended."""

@@ -106,12 +106,13 @@ class PbsFamily(Scheduler):
         options = [(key, value) for key, value in options if key not in given]
         options += [
             ("l", f"{name}={value}")
-            for name, value in self.resources(spec).items()
+            for name, value in self.keep(spec, self.resources(spec).items())
             if name not in asked
         ]
+        options = self.keep(spec, options)
         variables = [f"{MARK_VARIABLE}={spec.mark}"] if spec.mark else []
         variables += [str(value) for key, value in attributes if key == "v"]
-        extensions = self.extensions(spec)
+        extensions = [] if "W" in spec.left_out(self.name) else self.extensions(spec)
         for key, value in attributes:
             if key == "W" and str(value).startswith("x="):
                 extensions = [*extensions, str(value)[2:]]
@@ -120,6 +121,14 @@ class PbsFamily(Scheduler):
         options += [("W", "x=" + ";".join(extensions))] if extensions else []
         options += [("v", ",".join(variables))] if variables else []
         return [_directive(key, value) for key, value in options if value != ""]
+
+    def omittable(self) -> frozenset[str]:
+        """Return options of qsub, and the resources of its ``-l`` by their own names."""
+        return frozenset(("N", "m", "q", "A", "l", *self.resource_names()))
+
+    @abstractmethod
+    def resource_names(self) -> tuple[str, ...]:
+        """Return the names of the resources that :meth:`resources` may request, and their parts."""
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse also options that make another kind of job.

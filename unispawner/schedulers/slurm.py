@@ -20,6 +20,13 @@ _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
 _HEADING = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME"
 """squeue's heading. It distinguishes a list without a job from a mere notice of the site's."""
 _NODE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_OMITTABLE = frozenset(
+    (
+        *("job-name", "chdir", "open-mode", "propagate", "nodes", "ntasks", "ntasks-per-node"),
+        *("cpus-per-task", "gpus-per-task", "gres", "mem", "mem-per-cpu", "exclusive", "time"),
+        *("partition", "account", "reservation"),
+    )
+)
 _GIVEN_UP = {"JobHoldMaxRequeue", "launch failed requeued held"}
 """Reasons with which Slurm holds a job that it has tried to start, until somebody looks at it."""
 _HELD_REASONS = {
@@ -174,9 +181,14 @@ class Slurm(Scheduler):
         own = spec.attributes_for(self.name)
         comments = [str(value) for key, value in own if key == "comment"]
         comments += [f"unispawner:{spec.mark}"] if spec.mark else []
+        options = self.keep(spec, options)
         options += [(key, value) for key, value in own if key != "comment"]
         options += [("comment", " ".join(comments))]
         return [_directive(key, value) for key, value in options if value not in (None, "")]
+
+    def omittable(self) -> frozenset[str]:
+        """Return all options but the log's, and the comment, by which a lost job is found."""
+        return _OMITTABLE
 
     def _memory(self, spec: JobSpec) -> list[tuple[str, str]]:
         """Return the option for memory. PSI/J counts it for the whole job. K means 1024 bytes."""

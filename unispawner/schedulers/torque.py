@@ -137,6 +137,10 @@ class Torque(PbsFamily):
             resources["walltime"] = format_duration(spec.duration)
         return resources
 
+    def resource_names(self) -> tuple[str, ...]:
+        """Return the resources, and W, which only Maui or Moab reads."""
+        return "nodes", "mem", "walltime", "W"
+
     def extensions(self, spec: JobSpec) -> list[str]:
         """Return what only Maui or Moab reads."""
         alone = ["NACCESSPOLICY:SINGLEJOB"] if spec.resources.exclusive_node_use else []

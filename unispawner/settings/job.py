@@ -92,6 +92,14 @@ class JobSettings(SchedulerSettings):
         it out, and a list repeats it. Options of other schedulers are ignored.""",
     ).tag(config=True)
 
+    omit_directives = List(
+        Unicode(),
+        help="""Options of the submit command that unispawner leaves out of every job, because the
+        site forbids or replaces them, by the scheduler's own names: ["mem", "propagate"] on Slurm,
+        ["h_vmem"] on Grid Engine, ["walltime"] on PBS. What the custom_attributes add stays. Names
+        that can't be left out are refused when the Hub starts. Default: [].""",
+    ).tag(config=True)
+
     job_name = Unicode(
         "jupyter",
         help="""The name of each job in the scheduler's listings. Every user can read it.""",
@@ -322,6 +330,9 @@ class JobSettings(SchedulerSettings):
                     f"custom_attributes: {key!r}: unknown scheduler {scheduler!r}; known "
                     f"schedulers: {', '.join(NAMES)}"
                 )
+        scheduler_here = self.get_scheduler()
+        scheduler_here.check_omitted(self.omit_directives)
+        omitted = {f"{scheduler_here.name}.{name}": False for name in self.omit_directives}
         spec = JobSpec(
             name=self.job_name,
             executable=self.launcher_python,
@@ -332,7 +343,7 @@ class JobSettings(SchedulerSettings):
             queue_name=self.queue_name or "",
             account=self.account or "",
             reservation_id=self.reservation_id or "",
-            custom_attributes=self.custom_attributes,
+            custom_attributes={**omitted, **self.custom_attributes},
             prologue=self.prologue,
             epilogue=self.epilogue,
             mark=mark,
