@@ -32,8 +32,8 @@ _MOMENTS = ("estimated_start", "start_time", "estimated_end")
 Attribute = str | int | float | bool | list[str | int | float]
 """The value of a custom attribute.
 
-True writes the option without a value, False leaves it out (also if unispawner would write it), and a
-list repeats it.
+True writes the option without a value, False leaves it out, also if it is one that unispawner
+writes itself (:meth:`.schedulers.base.Scheduler.omittable`), and a list repeats it.
 """
 
 
@@ -299,10 +299,9 @@ class JobSpec:
 
     def left_out(self, scheduler: str) -> frozenset[str]:
         """Return the options of one scheduler whose attribute is False: no directive is written."""
-        pairs = ((key.partition("."), value) for key, value in self.custom_attributes.items())
-        return frozenset(
-            name for (prefix, _, name), value in pairs if prefix.lower() == scheduler and value is False
-        )
+        names = [key for key, value in self.custom_attributes.items() if value is False]
+        pairs = [name.partition(".") for name in names]
+        return frozenset(name for prefix, _, name in pairs if prefix.lower() == scheduler)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable data, with the environment and so with secrets."""

@@ -203,6 +203,38 @@ async def test_every_setting_reaches_slurm(
     await alice.stop("large")
 
 
+async def test_amounts_in_a_sites_own_way(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
+    """Memory by the core, GPUs as a generic resource, and all memory of a whole node reach Slurm;
+    directives that the site forbids do not."""
+    hub.set(
+        "alice",
+        "percore",
+        resources={
+            "cpu_cores_per_process": 2,
+            "memory_per_core": "300M",
+            "gpu_cores_per_process": 1,
+        },
+        slurm_memory_as="mem-per-cpu",
+        slurm_gpus_as="gres",
+        omit_directives=["ntasks", "job-name"],
+    )
+    whole = {"memory": "all", "exclusive_node_use": True}
+    hub.set("alice", "whole", resources=whole, queue_name="long")
+    await asyncio.gather(start(alice, "percore"), start(alice, "whole"))
+    states = [await hub.state("alice", name) for name in ("percore", "whole")]
+    job, all_of_it = (slurm.job(state["job_id"]) for state in states)
+    assert ("300M", "2") == (job["MinMemoryCPU"], job["CPUs/Task"])
+    assert "mem=600M" in job["TRES"].split(",")
+    assert job["TresPerNode"] in ("gres:gpu:1", "gres/gpu:1")  # the second: later than 22.05
+    assert job["JobName"] != hub.job_name
+    assert {"mem=8000M", "cpu=8"} <= set(all_of_it["TRES"].split(","))
+    shown = await hub.api("GET", "unispawner/servers/alice/percore")
+    assert "2 cores, 1 GPU, 600 MiB" == shown["summary"]
+    shown = await hub.api("GET", "unispawner/servers/alice/whole")
+    assert "all memory, whole nodes" == shown["summary"]
+    await asyncio.gather(*(alice.stop(name) for name in ("percore", "whole")))
+
+
 async def test_gpus(slurm: Slurm, alice: HubClient, notebook: dict[str, Any]) -> None:
     """A notebook sees as many GPUs and cores as were requested."""
     environment = await cell(alice, ENVIRONMENT)

@@ -10,7 +10,7 @@ import pytest
 import support
 from support.jobs import MARK, full_job
 
-from unispawner.errors import CancelError, SchedulerUnavailable, SubmitError
+from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Meaning, Reply, advance
@@ -128,6 +128,54 @@ def test_memory_is_by_node_and_rounded_up(given: dict[str, Any], expected: str) 
     """The job's memory is divided by its nodes, because sbatch's --mem counts for each node."""
     spec = JobSpec(resources=ResourceSpec(**given))
     assert f"#SBATCH {expected}" in SLURM.directives(spec)
+
+
+@pytest.mark.parametrize(
+    ("settings", "resources", "expected"),
+    [
+        ({"slurm_memory_as": "mem-per-cpu"}, {"memory": "8G"}, ["mem-per-cpu=8388608K"]),
+        (
+            {"slurm_memory_as": "mem-per-cpu"},
+            {"memory_per_core": "2G", "cpu_cores_per_process": 4, "process_count": 2},
+            ["cpus-per-task=4", "mem-per-cpu=2097152K"],
+        ),
+        (
+            {},
+            {"memory_per_core": "2G", "cpu_cores_per_process": 4},
+            ["cpus-per-task=4", "mem=8388608K"],
+        ),
+        (
+            {"slurm_memory_as": "mem-per-cpu"},
+            {"memory": "all", "exclusive_node_use": True},
+            ["mem=0", "exclusive"],
+        ),
+        ({}, {"memory": "0", "exclusive_node_use": True}, ["mem=0", "exclusive"]),
+        ({"slurm_gpus_as": "gres"}, {"gpu_cores_per_process": 2}, ["gres=gpu:2"]),
+        (
+            {"slurm_gpus_as": "gres"},
+            {"gpu_cores_per_process": 2, "processes_per_node": 3},
+            ["ntasks-per-node=3", "gres=gpu:6"],
+        ),
+        ({"slurm_gpus_as": "gres"}, {"gpu_cores_per_process": 0}, []),
+        ({"slurm_gpus_as": "gpus"}, {"gpu_cores_per_process": 2}, ["gpus-per-task=2"]),
+    ],
+)
+def test_memory_and_gpus_in_a_sites_own_way(
+    settings: dict[str, Any], resources: dict[str, Any], expected: list[str]
+) -> None:
+    """Memory may be requested for each core, or all of a node's; GPUs as a generic resource."""
+    spec = JobSpec(resources=ResourceSpec.from_dict(resources))
+    scheduler = Slurm(**settings)
+    scheduler.check_supported(spec)
+    every = ("job-name", "open-mode", "propagate", "nodes", "ntasks=")
+    lines = [line.removeprefix("#SBATCH --") for line in scheduler.directives(spec)]
+    assert expected == [line for line in lines if not line.startswith(every)]
+
+
+def test_all_memory_needs_whole_nodes() -> None:
+    """All memory of a node that other jobs share is refused, with what to set."""
+    with pytest.raises(InvalidJobError, match=r"^memory: 'all' .* exclusive_node_use: True"):
+        SLURM.check_supported(JobSpec(resources=ResourceSpec.from_dict({"memory": "all"})))
 
 
 def test_no_gpus_is_no_directive() -> None:

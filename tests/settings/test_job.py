@@ -9,6 +9,7 @@ import pytest
 from unispawner.errors import InvalidJobError
 from unispawner.run_as import WAYS
 from unispawner.schedulers import NAMES
+from unispawner.script.rendering import render_script
 from unispawner.servers.spawner import UniSpawner
 from unispawner.settings.job import JobSettings
 from unispawner.settings.scheduler import SchedulerSettings
@@ -63,6 +64,18 @@ def test_jupyterhubs_own_limits_fill_what_is_unset() -> None:
     assert (2 * 1024**3, 2) == (spec.resources.memory, spec.resources.cpu_cores_per_process)
     spawner.resources = {"memory": "1G"}
     assert 1024**3 == spawner.job_spec(MARK, {}).resources.memory
+    spawner.resources = {"memory_per_core": "3G"}
+    assert 6 * 1024**3 == spawner.job_spec(MARK, {}).resources.memory
+
+
+def test_directives_that_are_left_out() -> None:
+    """omit_directives leaves directives out of the script; a custom attribute of the name stays."""
+    spawner = UniSpawner(scheduler="slurm", mem_limit="2G", omit_directives=["mem", "propagate"])
+    text = render_script(spawner.job_spec(MARK, {}), spawner.get_scheduler())
+    assert [] == [line for line in text.splitlines() if "--mem" in line or "--propagate" in line]
+    spawner.custom_attributes = {"slurm.mem": "0", "slurm.qos": "high"}
+    text = render_script(spawner.job_spec(MARK, {}), spawner.get_scheduler())
+    assert {"#SBATCH --mem=0", "#SBATCH --qos=high"} <= set(text.splitlines())
 
 
 def test_limits_that_nothing_would_enforce_are_refused() -> None:
@@ -76,7 +89,15 @@ def test_limits_that_nothing_would_enforce_are_refused() -> None:
     [
         ("resources", {"cores": 1}, "cores"),
         ("resources", {"memory": "4 gigs"}, "'4 gigs'"),
+        ("resources", {"memory": "4000"}, "memory: '4000' is 4000 bytes; write '4000M' or '4G'"),
+        ("resources", {"memory": "all"}, "memory: 'all' means .* exclusive_node_use: True"),
+        ("resources", {"memory": "1G", "memory_per_core": "1G"}, "memory_per_core: .* only one"),
+        ("mem_limit", 4000, "mem_limit: 4000 is 4000 bytes; write '4000M' or '4G'"),
+        ("mem_guarantee", 16, "mem_guarantee: 16 is 16 bytes; write '16M' or '16G'"),
+        ("omit_directives", ["memory"], "omit_directives: 'memory' can't be left out .* mem-per-c"),
         ("duration", "8:00", "'8:00'"),
+        ("duration", "30:00", "duration: '30:00' .* write '00:30:00' or '30:00:00'"),
+        ("duration", "UNLIMITED", "duration: 'UNLIMITED' .*slurm.time"),
         ("queue_name", "a\nb", "queue_name: 'a\\\\nb'"),
         ("custom_attributes", {"qos": "x"}, "'qos'"),
         ("custom_attributes", {"slrum.qos": "x"}, "'slrum.qos': unknown scheduler 'slrum'; known"),

@@ -240,7 +240,7 @@ class Scheduler(ABC):
         return frozenset()
 
     def keep(self, spec: JobSpec, options: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
-        """Return those of our options, each a name and a value, that ``spec`` does not leave out."""
+        """Return our options, each a name and a value, without those that ``spec`` leaves out."""
         left_out = spec.left_out(self.name) & self.omittable()
         return [(name, value) for name, value in options if name not in left_out]
 

@@ -323,16 +323,6 @@ class JobSettings(SchedulerSettings):
         InvalidJobError
             For the first setting that is wrong; the message names it and its value.
         """
-        for key in self.custom_attributes:
-            scheduler = str(key).partition(".")[0].lower()
-            if "." in str(key) and scheduler not in _ATTRIBUTE_PREFIXES:
-                raise InvalidJobError(
-                    f"custom_attributes: {key!r}: unknown scheduler {scheduler!r}; known "
-                    f"schedulers: {', '.join(NAMES)}"
-                )
-        scheduler_here = self.get_scheduler()
-        scheduler_here.check_omitted(self.omit_directives)
-        omitted = {f"{scheduler_here.name}.{name}": False for name in self.omit_directives}
         spec = JobSpec(
             name=self.job_name,
             executable=self.launcher_python,
@@ -343,13 +333,27 @@ class JobSettings(SchedulerSettings):
             queue_name=self.queue_name or "",
             account=self.account or "",
             reservation_id=self.reservation_id or "",
-            custom_attributes={**omitted, **self.custom_attributes},
+            custom_attributes=self._checked_attributes(),
             prologue=self.prologue,
             epilogue=self.epilogue,
             mark=mark,
         )
         self.get_scheduler().check_supported(spec)
         return spec
+
+    def _checked_attributes(self) -> dict[str, Any]:
+        """Return the custom attributes, with those that leave our own directives out."""
+        for key in self.custom_attributes:
+            prefix = str(key).partition(".")[0].lower()
+            if "." in str(key) and prefix not in _ATTRIBUTE_PREFIXES:
+                raise InvalidJobError(
+                    f"custom_attributes: {key!r}: unknown scheduler {prefix!r}; known "
+                    f"schedulers: {', '.join(NAMES)}"
+                )
+        scheduler = self.get_scheduler()
+        scheduler.check_omitted(self.omit_directives)
+        omitted = {f"{scheduler.name}.{name}": False for name in self.omit_directives}
+        return {**omitted, **self.custom_attributes}
 
     def _launcher_arguments(self) -> list[str]:
         host = self.report_host
