@@ -67,6 +67,34 @@ def test_an_option_may_be_any_field_that_a_job_asks_for() -> None:
     assert {*ALL_FIELDS, "memory_per_core"} == set(FIELDS)
 
 
+def test_memory_per_core_overrides_memory() -> None:
+    """An option for the memory of each core replaces the profile's memory, and the reverse."""
+    options = {"cpu_cores_per_process": {"default": 4}, "memory_per_core": {"max": "8G"}}
+    chosen = profile(options=options).check({"memory_per_core": "2G"})
+    assert {"cpu_cores_per_process": 4, "memory_per_core": "2G"} == chosen.fields["resources"]
+    other = profile(options={"memory": {}}, resources={"memory_per_core": "1G"})
+    assert {"memory": "9G"} == other.check({"memory": "9G"}).fields["resources"]
+
+
+def test_all_memory_is_a_choice_of_the_administrators_only() -> None:
+    """All memory of a node can be offered as a choice; nobody can type it into a free field."""
+    choices = {"4G": "A little", "all": {"display_name": "All", "override": {"queue_name": "big"}}}
+    offered = profile(options={"memory": {"choices": choices, "default": "4G"}})
+    chosen = offered.check({"memory": "all"})
+    assert ("all", "big") == (chosen.fields["resources"]["memory"], chosen.fields["queue_name"])
+    assert "Memory: All" == chosen.in_words()
+    for text in ("all", "0"):
+        with pytest.raises(InvalidJobError, match=rf"memory: '{text}' is not an amount of memory"):
+            profile(options={"memory": {}}).check({"memory": text})
+
+
+@pytest.mark.parametrize("text", ["16", "4000", 4000])
+def test_memory_without_a_unit(text: Any) -> None:
+    """A user who types a low number without a unit reads what it would mean."""
+    with pytest.raises(InvalidJobError, match=rf"memory: '?{text}'? is {text} bytes; write "):
+        profile(options={"memory": {}}).check({"memory": text})
+
+
 def test_a_choice() -> None:
     """A choice keeps what was chosen, as JSON, and the fields that this sets; a menu's entry sets
     several."""
@@ -265,6 +293,14 @@ def test_the_queues_limit() -> None:
         ({"options": {"own": {"override": {"stdout_path": "x"}}}}, "can't be overridden"),
         ({"options": {"memory": {"min": "2G", "max": "1G"}}}, "is more than max"),
         ({"options": {"memory": {"max": "much"}}}, "max"),
+        ({"options": {"memory": {"max": "4000"}}}, "max: '4000' is 4000 bytes; write '4000M' or"),
+        ({"options": {"memory": {"min": 16}}}, "min: 16 is 16 bytes; write '16M' or '16G'"),
+        ({"options": {"memory": {"default": "16"}}}, "default: '16' is 16 bytes"),
+        ({"options": {"memory": {"choices": ["16"]}}}, "choices: '16' is 16 bytes"),
+        ({"options": {"memory_per_core": {"max": "queue"}}}, "a queue has no limit of memory per"),
+        ({"resources": {"memory": "1G", "memory_per_core": "1G"}}, "memory_per_core: '1G', and "),
+        ({"options": {"duration": {"max": "30:00"}}}, "write '00:30:00' or '30:00:00'"),
+        ({"options": {"duration": {"max": "UNLIMITED"}}}, "the longest one that the queue allows"),
         ({"options": {"memory": {"default": "2G", "max": "1G"}}}, "must be at most 1G"),
         ({"options": {"account": {"max": 3}}}, "max: only numbers, memory and times have bounds"),
         ({"options": {"account": {"pattern": "("}}}, "pattern"),

@@ -119,6 +119,8 @@ WRONG: list[dict[str, Any]] = [
     {"cpu_cores_per_process": "many"},
     {"process_count": 8},
     {"memory": "$(id)"},
+    {"memory": "4000"},
+    {"memory": "all"},
     {"account": "Physics"},
     {"queue_name": "other"},
     {"software": "rust"},
@@ -148,7 +150,19 @@ _values = st.one_of(
     st.booleans(),
     st.none(),
     st.sampled_from(
-        ["plain", "conda", "4G", "500M", "99T", "02:00:00", "09:00:00", "default", "a"]
+        [
+            "plain",
+            "conda",
+            "4G",
+            "500M",
+            "99T",
+            "16",
+            "4294967296",
+            "02:00:00",
+            "09:00:00",
+            "default",
+            "a",
+        ]
     ),
     st.text(max_size=5),
 )

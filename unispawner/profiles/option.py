@@ -164,7 +164,7 @@ class Option(BaseModel):
             self._check_what_it_sets()
             self._check_bounds()
             for key in self.choices:
-                self._check_own("choices", self._check_range, self.read(key), None)
+                self._check_own("choices", self._check_key, key)
             if self.default is not None:
                 self._check_own("default", self.check, self.default)
             elif self.locked:
@@ -215,6 +215,10 @@ class Option(BaseModel):
                 self._bounds[which] = read(self.field.kind, value, which)
             elif which != "max" or self.name not in FIELDS:
                 raise InvalidJobError(f'{which}: only max can be "queue"')
+            elif self.name == PER_CORE:
+                raise InvalidJobError(
+                    'max: a queue has no limit of memory per core; write one, as "8G"'
+                )
         low, high, step = (self._bounds.get(which) for which in ("min", "max", "step"))
         if low is not None and high is not None and low > high:  # type: ignore[operator] # of a kind
             raise InvalidJobError(f"min: {shorten(self.min)} is more than max, {shorten(self.max)}")
@@ -263,6 +267,9 @@ class Option(BaseModel):
             default = self.format(self.read(self.default))
             raise self._wrong(given, f"is not possible: the option is locked to {default}")
         return given
+
+    def _check_key(self, key: str) -> None:
+        self._check_range(self.read(key), None)
 
     def _check_range(self, given: Any, limit: Value | None) -> None:
         if self.field.kind not in MEASURED:
