@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import secrets
+import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
@@ -126,6 +127,10 @@ async def test_a_kernel(hub: RunningHub, cluster: Cluster, alice: HubClient) -> 
     assert {"/"} == set(await hub.routes())
 
 
+def private_folders() -> list[str]:
+    return os.listdir("/home/alice/.unispawner/legacy/jobs")
+
+
 async def test_refused_submission(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """If the scheduler refuses the job, its own words are in the REST reply, and no file is
     left."""
@@ -137,6 +142,28 @@ async def test_refused_submission(hub: RunningHub, cluster: Cluster, alice: HubC
     assert 400 == refused.value.status
     assert words in json.loads(refused.value.body)["message"]
     assert before == set(Path("/home/alice/.unispawner/legacy/jobs").iterdir())
+
+
+SUBMIT = {"slurm": "sbatch --parsable", "gridengine": "qsub", "htcondor": "{path}/condor_submit"}
+
+
+@pytest.mark.parametrize("end", [">/dev/null; echo no id", "; echo lost >&2; exit 3"])
+async def test_a_job_whose_id_is_not_known(
+    hub: RunningHub, cluster: Cluster, alice: HubClient, end: str
+) -> None:
+    """If the submit command prints no id or fails, although the scheduler has the job, the job is
+    found as its user and cancelled, and no file is left."""
+    submit = SUBMIT[cluster.name].format(path=cluster.path)
+    hub.set("alice", "lost", batch_submit_cmd=f"{submit} {end}")
+    jobs, files = cluster.active(user="alice"), set(private_folders())
+    with pytest.raises(HubClientError) as failed:
+        await alice.start("lost")
+    assert 400 == failed.value.status
+    shown = json.loads(failed.value.body)["message"]
+    assert ("lost" if "exit" in end else "printed: 'no id'") in shown
+    await until(lambda: "the start has failed, but" in hub.log(), "the job is found")
+    await until(lambda: cluster.active(user="alice") <= jobs, "no job is left")
+    await until(lambda: files >= set(private_folders()), "no file is left")
 
 
 async def test_cancelled_at_the_command_line(
@@ -220,6 +247,42 @@ async def test_a_queued_start_outlives_the_hub(
     assert job_id == await hub.job_id("alice", "queued")
     await alice.stop("queued")
     await until(lambda: job_id not in cluster.active(), "the job is gone")
+
+
+@ON_SLURM
+async def test_a_job_that_nobody_finds(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
+    """A job of a command that hides its scheduler is not found. It ends by itself when it runs, and
+    the log has what the command printed."""
+    site = Path("/home/alice/site-submit")
+    site.symlink_to(str(shutil.which("sbatch")))
+    hub.set("alice", "hidden", batch_submit_cmd=f"{site} >/dev/null; echo hi", scheduler_name="")
+    jobs = cluster.active(user="alice")
+    try:
+        with pytest.raises(HubClientError):
+            await alice.start("hidden")
+    finally:
+        site.unlink()
+    await until(lambda: "was found (its scheduler is not known)" in hub.log(), "it is logged")
+    assert "The submit command printed: 'hi'" in hub.log()
+    await until(lambda: cluster.active(user="alice") <= jobs, "the job has ended by itself", 60)
+
+
+@pytest.mark.hub
+@ON_SLURM
+async def test_a_hub_that_dies_before_it_has_the_id(
+    hub: RunningHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """The next Hub finds the job, of which it has no id, and cancels it."""
+    jobs = cluster.active(user="alice")
+    hub.set("alice", "killed", batch_submit_cmd="sbatch --hold --parsable && sleep 60")
+    starting = asyncio.ensure_future(alice.start("killed"))
+    await until(lambda: cluster.active(user="alice") - jobs, "the job is submitted")
+    hub.kill()
+    await asyncio.wait({starting})
+    starting.exception()
+    await hub.start()
+    await until(lambda: cluster.active(user="alice") <= jobs, "no job is left")
+    await server_gone(alice, "killed", 30)
 
 
 @ON_SLURM

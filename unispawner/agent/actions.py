@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
-from ..job import MARK_VARIABLE, JobInfo, JobSpec
+from ..job import MARK_VARIABLE, JobInfo, JobSpec, is_mark
 from ..schedulers import Scheduler, get_scheduler
 from ..schedulers.reading import mentions, quote_lines
 from ..script.from_template import launcher_options, writes_log
@@ -171,6 +171,18 @@ def find(request: Request, account: Account) -> dict[str, str]:
     return {"job_id": marks.get(mark, "")}
 
 
+def find_jobs(request: Request, account: Account) -> dict[str, list[str]]:
+    """Return the ``job_ids`` of the user's jobs that show ``mark`` anywhere: see Scheduler.
+
+    The legacy classes ask for it if a site's submit command has failed, or has printed no id that
+    can be used: the scheduler may have the job all the same.
+    """
+    mark = str(request["mark"])
+    if not is_mark(mark):
+        raise AgentError(f"mark: {mark!r} is not the mark of a job.")
+    return {"job_ids": hold_dialogue(_scheduler(request).find_jobs(mark, account.pw_name))}
+
+
 def log(request: Request, account: Account) -> dict[str, Any]:
     """Return the ``path`` and ``size`` of a job's log, and its last ``lines`` lines as ``tail``."""
     state = StateDir.open(request["state_dir"])
@@ -201,7 +213,7 @@ def check(request: Request, account: Account) -> dict[str, Any]:
 
 ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
     action.__name__: action
-    for action in (submit, stage, missing, cancel, status, find, log, cleanup, check)
+    for action in (submit, stage, missing, cancel, status, find, find_jobs, log, cleanup, check)
 }
 
 

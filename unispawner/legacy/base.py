@@ -22,7 +22,7 @@ from .checks import check_config
 from .commands import BatchCommands
 from .job import BatchJob, BatchState
 from .job_id import JobId, NoJobId, is_plain, outputs_for, read_id
-from .status import LONGEST_LOGGED, JobStatus
+from .status import LONGEST_LOGGED, CommandFailed, JobStatus
 
 _STOP_TRIES = 10
 """How often a stop asks whether the job has ended, once a second."""
@@ -161,7 +161,9 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         else:
             result = None
         if not self.job_id:
-            await job.discard()
+            printed = str(result) if result else self._output_without_id
+            ended = isinstance(result, CommandFailed) and result.ended
+            await job.discard(printed, again=not ended)
         if self.in_hub:
             job.state.job_words = list(self._id.words) if self.job_id == str(self._id) else []
             job.commit()
@@ -176,6 +178,8 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
             return None
         if job.restored and job.state.stopping:
             await self.stop()
+        if job.restored and job.state.mark and not self.job_id:
+            await job.end_lost()  # the Hub died before it knew the id
         status = await job.ask()
         if not (job.is_current() or bookkeeping.is_known(self)):
             return None  # a late answer: JupyterHub would stop the next server for it

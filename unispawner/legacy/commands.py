@@ -15,6 +15,7 @@ from jupyterhub.spawner import set_user_setuid
 from tornado import web
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..job import MARK_VARIABLE
 from ..script.filling import format_template
 from ..submit_host.host import HOST
 from ..web import bookkeeping, words
@@ -22,6 +23,7 @@ from . import environment, options
 from .filling import cannot_fill
 from .job import BatchJob
 from .job_id import JobId, NoJobId, read_id
+from .lost_job import SHOW_VARIABLES
 from .status import LONGEST_LOGGED, CommandFailed, JobStatus
 from .user_options import TakesOptions
 
@@ -122,7 +124,9 @@ class BatchCommands(TakesOptions):
             )
         except UniSpawnerError as error:
             self.log.error("%s: %s", cmd, error.message)
-            raise CommandFailed(error.message) from None
+            failed = CommandFailed(error.message)
+            failed.ended = False
+            raise failed from None
         if done.exit_status != 0:
             error_output = done.stderr.decode("utf-8", "replace").strip()
             self.log.error("Subprocess returned exitcode %s", done.exit_status)
@@ -147,6 +151,8 @@ class BatchCommands(TakesOptions):
             If the script or the command can't be filled in.
         """
         subvars = self.get_req_subvars()
+        if self.in_hub and subvars.get("keepvars") and self.scheduler_name in SHOW_VARIABLES:
+            subvars["keepvars"] += f",{MARK_VARIABLE}"
         cmd = self.fill_line("batch_submit_cmd", subvars)
         script = await self.fill_script(subvars)
         self.log.info("Spawner script options: %s", subvars)
@@ -158,6 +164,7 @@ class BatchCommands(TakesOptions):
             for name in self.left_to_the_account:
                 public.pop(name, None)
             script = await self.server_job.stage(script, public)
+        public.update(self.server_job.note_submission(script))
         out = await self.run_command(cmd, input=script, env=public)
         self.job_id = self._read_job_id(out)
         return self.job_id

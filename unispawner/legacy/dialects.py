@@ -109,6 +109,7 @@ _PATTERNS = ("state_pending_re", "state_running_re", "state_exechost_re")
 class TorqueSpawner(BatchSpawnerRegexStates):
     """TORQUE."""
 
+    scheduler_name = "torque"
     vars().update(_defaults("torque", *_SCRIPT, *_COMMANDS, *_PATTERNS))
 
 
@@ -121,6 +122,7 @@ class MoabSpawner(TorqueSpawner):
 class PBSSpawner(TorqueSpawner):
     """PBS Pro and OpenPBS."""
 
+    scheduler_name = "pbs"
     vars().update(_defaults("pbs", *_SCRIPT, "batch_query_cmd", *_PATTERNS))
 
 
@@ -145,6 +147,7 @@ class UserEnvMixin(_Env):
 class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
     """Slurm."""
 
+    scheduler_name = "slurm"
     vars().update(_defaults("slurm", *_SCRIPT, *_COMMANDS, *_PATTERNS, "state_unknown_re"))
 
     hides_environment = True
@@ -229,6 +232,7 @@ _LONGEST_ELEMENT = 100_000
 class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
     """Grid Engine."""
 
+    scheduler_name = "gridengine"
     vars().update(_defaults("gridengine", *_SCRIPT, *_COMMANDS))
 
     _variables = (
@@ -286,6 +290,7 @@ class GridengineSpawner(_SchedulersEnvironment, BatchSpawnerBase):
 class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
     """HTCondor."""
 
+    scheduler_name = "htcondor"
     vars().update(_defaults("htcondor", *_SCRIPT, *_COMMANDS, *_PATTERNS))
 
     left_to_the_account = ("HOME",)
@@ -313,6 +318,7 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
 class LsfSpawner(_SchedulersEnvironment, BatchSpawnerBase):
     """LSF."""
 
+    scheduler_name = "lsf"
     vars().update(_defaults("lsf", *_SCRIPT, *_COMMANDS))
 
     _variables = ("LSF_ENVDIR", "LSF_SERVERDIR", "LSF_FULL_VERSION", "LSF_LIBDIR", "LSF_BINDIR")

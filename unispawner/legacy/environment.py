@@ -118,5 +118,11 @@ def strings_of_config(
     }
 
 
+def of_scheduler(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that the scheduler's commands need: the Hub's, or else the server's."""
+    own = {**environment, **os.environ}
+    return {name: str(own[name]) for name in _SCHEDULERS if name in own}
+
+
 def _is_public(name: str, public: Collection[str]) -> bool:
     return name in PUBLIC or name in public or bool(re.fullmatch(r"LC_[A-Z]+", name))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .. import tasks
 from ..errors import JobEndedError, UniSpawnerError
-from ..job import JobInfo, JobState
+from ..job import MARK_VARIABLE, JobInfo, JobState
 from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..servers import database
@@ -22,12 +22,14 @@ from ..web.hosts import check_exec_host
 from ..web.reports import Report
 from ..web.server_status import JobFacts
 from . import private_files
+from .lost_job import LOOK_AGAIN, cancel_jobs, find_scheduler, make_search_client
 from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
 
 _LOOK_AGAIN = 5.0
 """How long (seconds) to wait between queries of a running job whose server has not reported."""
 _HOST_TRIES = 20
 """How many queries in a row may report a running job without its host."""
+_SUBMIT_COMMANDS = ("exec_prefix", "batch_submit_cmd")
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 60.0
 """How long (seconds) to wait between attempts to cancel a job: at first, and at most."""
@@ -60,6 +62,7 @@ class BatchJob(ServerJob[BatchState]):
     def __init__(self, spawner: object, state: BatchState | None = None) -> None:
         super().__init__(spawner, state or BatchState())
         self._following: asyncio.Task[None] | None = None
+        self._submitted: str | None = None
 
     @property
     def over(self) -> bool:
@@ -155,11 +158,96 @@ class BatchJob(ServerJob[BatchState]):
         missing = await client.missing(own) if own else ()
         return private_files.complete_script(spawner, script, wrapper, missing)
 
-    async def discard(self) -> None:
-        """Forget a failed submission, and remove its private files."""
-        # If a job was submitted nevertheless, it finds no environment and ends at once.
+    def note_submission(self, script: str) -> dict[str, str]:
+        """Take note that the submit command is run next; return variables for its environment."""
+        self._submitted = script
+        return {MARK_VARIABLE: self.state.mark} if self.state.mark else {}
+
+    async def discard(self, output: str = "", *, again: bool = False) -> None:
+        """Forget a failed submission, remove its private files, and cancel its job if there is one.
+
+        Parameters
+        ----------
+        output
+            What the submit command has printed.
+        again
+            Look for the job some seconds later, too, if it is not found: a command that was killed
+            may have submitted it.
+        """
+        if self._submitted is not None:
+            await self.end_lost(LOOK_AGAIN if again else (), output)
         await self.clean_up()
+        self._submitted = None
         self.state = BatchState()
+
+    # -- a job whose id is not known -------------------------------------------------------------
+
+    async def end_lost(self, pauses: Sequence[float] = (), output: str | None = None) -> bool:
+        """Begin to find the job by its mark, and to cancel it; return False if nobody can.
+
+        This does not wait: a user is told at once why a start has failed.
+
+        Parameters
+        ----------
+        pauses
+            How long (seconds) to wait before each further search, if the job is not found.
+        output
+            What the submit command has printed; None to log nothing if there is no job.
+        """
+        mark, reason, client = self.state.mark, "its scheduler is not known", None
+        if not mark:
+            return False
+        try:
+            client = await self._search_client()
+        except Exception as error:  # of a template, or of a directory service that is down, too
+            reason = str(error)
+        if client is not None:
+            search = self._cancel_marked(client, mark, pauses, output)
+            tasks.start(search, f"lost job of {self.name}")
+        elif output is not None:
+            self._warn_of_lost(reason, output)
+        return client is not None
+
+    async def _cancel_marked(
+        self, client: AgentClient, mark: str, pauses: Sequence[float], output: str | None
+    ) -> None:
+        title = client.scheduler.title
+        for pause in (0.0, *pauses):
+            await asyncio.sleep(pause)
+            reason = f"{title} shows no such job"
+            try:
+                if job_ids := ", ".join(await cancel_jobs(client, mark)):
+                    self.spawner.log.warning(
+                        "%s: the start has failed, but %s has its job %s, which is cancelled",
+                        self.name,
+                        title,
+                        job_ids,
+                    )
+                    return
+            except UniSpawnerError as error:
+                reason = str(error)
+        if output is not None:
+            self._warn_of_lost(reason, output)
+
+    def _warn_of_lost(self, reason: str, output: str) -> None:
+        self.spawner.log.warning(
+            "%s: no job of the failed submission was found (%s). If there is one, it ends as soon "
+            "as it runs, because its private files are removed. The submit command printed: %r",
+            self.name,
+            reason,
+            output[:LONGEST_LOGGED],
+        )
+
+    async def _search_client(self) -> AgentClient | None:
+        """Return the agent's client for the scheduler of the site's commands, if that is known."""
+        spawner = self.spawner
+        commands = {name: spawner.fill_command(name) for name in _SUBMIT_COMMANDS}
+        query = str(spawner.batch_query_cmd)
+        name = find_scheduler(commands["batch_submit_cmd"], query, spawner.scheduler_name)
+        if not name:
+            return None
+        texts = {**commands, "script": self._submitted or ""}
+        return make_search_client(await self.client(), name, texts, spawner.get_env())
 
     # -- ready or not ----------------------------------------------------------------------------
 
@@ -217,7 +305,7 @@ class BatchJob(ServerJob[BatchState]):
             elif status is JobStatus.UNKNOWN:
                 spawner.log.debug("Job %s still unknown", spawner.job_id)
             else:
-                raise self._disappeared()
+                raise await self._disappeared()
             await asyncio.sleep(spawner.startup_poll_interval)
 
     async def _wait_for_port(self) -> None:
@@ -229,10 +317,10 @@ class BatchJob(ServerJob[BatchState]):
                 spawner.port = spawner.mock_port
             elif time.monotonic() - asked > _LOOK_AGAIN:
                 if await spawner.query_job_status() is JobStatus.NOTFOUND:
-                    raise self._disappeared()
+                    raise await self._disappeared()
                 asked = time.monotonic()
 
-    def _disappeared(self) -> JobEndedError:
+    async def _disappeared(self) -> JobEndedError:
         spawner = self.spawner
         output = spawner.job_status
         spawner.log.warning(
@@ -240,6 +328,9 @@ class BatchJob(ServerJob[BatchState]):
         )
         # Some query commands print a single job, others all jobs of the user.
         output = output if len(output) < LONGEST_SHOWN else ""
+        # The id, the site's query or its pattern may be wrong.
+        if spawner.in_hub and not await self.end_lost():
+            await self._cancel_once()
         spawner.clear_state()
         return JobEndedError(words.LEGACY_DISAPPEARED, output=output)
 
@@ -287,6 +378,13 @@ class BatchJob(ServerJob[BatchState]):
             )
             return JobStatus.UNKNOWN
         return status
+
+    async def _cancel_once(self) -> None:
+        """Run the cancel command for a job that should not exist; raise nothing."""
+        try:
+            await self.spawner.cancel_batch_job()
+        except Exception as error:  # the job has ended, as was to be expected, or a subclass's own
+            self.spawner.log.debug("Job %s could not be cancelled: %r", self.spawner.job_id, error)
 
     async def cancel(self) -> None:
         """Run the cancel command until it succeeds or the job has ended by itself."""

@@ -74,8 +74,8 @@ def read_id(returned: object, output: str) -> JobId:
         if not is_plain(word) and word.casefold() in rest.casefold():
             why = "begins with a hyphen" if word.startswith("-") else "does not look like a job id"
             raise NoJobId(
-                f"{shown}, in which {word[:_LONGEST_SHOWN]!r} {why}; only words that the submit command has not "
-                "printed may do so"
+                f"{shown}, in which {word[:_LONGEST_SHOWN]!r} {why}; only words that the submit "
+                "command has not printed may do so"
             )
     return JobId(tuple(words))
 

@@ -21,4 +21,12 @@ class JobStatus(Enum):
 
 
 class CommandFailed(RuntimeError):
-    """A command failed; the argument is what it wrote to standard error."""
+    """A command failed; the argument is what it wrote to standard error.
+
+    Attributes
+    ----------
+    ended
+        False if it was killed because it took too long or printed too much.
+    """
+
+    ended = True

@@ -178,6 +178,9 @@ class BatchTraits(_Base):
         Hub."""
     ).tag(config=True)
 
+    scheduler_name = ""
+    """The scheduler of the class's own commands; empty if a subclass has the commands."""
+
     job_id = Unicode(help="The job's id; empty if there is no job.")
     job_status = Unicode(help="What the last query printed.")
 

@@ -120,6 +120,14 @@ class AgentClient:
             return ""
         return self._job_id(result)
 
+    async def find_jobs(self, mark: str) -> list[str]:
+        """Return the ids of the user's jobs that show a mark anywhere, in their scripts, say."""
+        result = await self._call("find_jobs", mark=mark)
+        found = result.get("job_ids") if isinstance(result, dict) else None
+        if not isinstance(found, list):
+            raise self._invalid_reply("list of job ids", result)
+        return [self._job_id({"job_id": job_id}) for job_id in found]
+
     async def log_tail(self, mark: str, lines: int = 20) -> str:
         """Return the last lines of a job's log."""
         return (await self.log_end(mark, lines))[0]

@@ -358,6 +358,26 @@ class Scheduler(ABC):
         """
         return self.read_marks((yield self.mark_command()))
 
+    def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
+        """Ask for the calling user's own jobs that show a mark anywhere; return their ids.
+
+        The legacy classes' scripts are a site's own and have no place for a mark, but the path of
+        the job's private folder contains it, and so does the environment of the submit command. A
+        subclass overrides this where the scheduler shows more than :meth:`find_marks` reads.
+
+        Parameters
+        ----------
+        owner
+            The caller's account.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        marks = yield from self.find_marks(owner)
+        return [marks[mark]] if mark in marks else []
+
     @abstractmethod
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for the cluster's queues and nodes.

@@ -270,6 +270,16 @@ class GridEngine(Scheduler):
             self.check_answered(reply)
         return gridengine_jobs.read_contexts(reply.stdout)
 
+    def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
+        """Ask for the caller's jobs in full: the environment that qsub passes on is in it."""
+        jobs = self.read_status((yield ["qstat", "-xml", "-u", owner]))
+        if not jobs:
+            return []
+        reply = yield self.status_command(jobs)
+        if not (reply.exit_status and self.meaning(reply) is Meaning.GONE):
+            self.check_answered(reply)
+        return gridengine_jobs.find_sections(reply.stdout, mark)
+
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for hosts (qhost), the queues' limits (qconf) and jobs (qstat).
 

@@ -121,6 +121,11 @@ def read_contexts(text: str) -> dict[str, str]:
     return marks
 
 
+def find_sections(text: str, part: str) -> list[str]:
+    """Return the numbers of the jobs that have a text in their section of ``qstat -j``."""
+    return [job_id for job_id, section in _sections(text) if part in section]
+
+
 def _sections(text: str) -> Iterator[tuple[str, str]]:
     for section in re.split(r"^=+$", text, flags=re.MULTILINE):
         match = re.search(r"^job_number:\s+(\d+)$", section, re.MULTILINE)

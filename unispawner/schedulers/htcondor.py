@@ -38,6 +38,8 @@ _SANE = 4000
 """How many characters the attributes of a job may have together to be listed with all jobs."""
 MARK_ATTRIBUTE = "UnispawnerMark"
 """The attribute by which its own user finds a job again."""
+_TEXTS = ("ClusterId", "Cmd", "Args", "Arguments", "Env", "Environment", "In", MARK_ATTRIBUTE)
+"""Attributes that a submit file sets, in which a site's script may have a mark."""
 
 _WRITTEN_BY_US = frozenset(
     ("queue", "executable", "arguments", "args", "environment", "env", "output", "error")
@@ -273,6 +275,18 @@ class HTCondor(Scheduler):
             for row in self.read_rows(reply)
             if is_mark(row.get(MARK_ATTRIBUTE)) and self.job_id.fullmatch(str(row.get("ClusterId")))
         }
+
+    def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
+        """Ask for the commands and environments of the caller's own jobs."""
+        mine = ["-constraint", f'Owner == "{owner}"']
+        reply = yield ["condor_q", "-json", "-attributes", ",".join(_TEXTS), *mine]
+        self.check_answered(reply)
+        return [
+            str(row["ClusterId"])
+            for row in self.read_rows(reply)
+            if self.job_id.fullmatch(str(row.get("ClusterId")))
+            and any(mark in str(row.get(name, "")) for name in _TEXTS)
+        ]
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask the collector for all slots and for the numbers of jobs; HTCondor has no queues.

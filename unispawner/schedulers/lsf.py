@@ -297,6 +297,14 @@ class Lsf(Scheduler):
         self.check_answered(reply)
         return lsf_jobs.read_long_marks(reply.stdout)
 
+    def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
+        """Ask for the beginnings of the scripts of the caller's own jobs that have not ended."""
+        reply = yield ["bjobs", "-l"]
+        if reply.exit_status and _meaning_of_errors(self, reply) is Meaning.GONE:
+            return []
+        self.check_answered(reply)
+        return lsf_jobs.find_in_long_list(reply.stdout, mark)
+
     # -- the cluster ---------------------------------------------------------------------------
 
     @property

@@ -173,13 +173,24 @@ def read_long_marks(text: str) -> dict[str, str]:
     bjobs breaks lines at 80 columns, even within words, and continues them behind 21 blanks. If
     several jobs have the same mark, none of them counts.
     """
-    whole = re.sub(r"\n {21}", "", text)
     found: set[tuple[str, str]] = set()
+    for job_id, part in _long_parts(text):
+        marks = re.findall(rf"\bunispawner:({MARK})\b", part)
+        found.update((mark, job_id) for mark in marks)
+    return keep_unique(found)
+
+
+def find_in_long_list(text: str, part: str) -> list[str]:
+    """Return the ids of the jobs that ``bjobs -l`` shows with a text in them."""
+    return [job_id for job_id, section in _long_parts(text) if part in section]
+
+
+def _long_parts(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each job's id and its part of ``bjobs -l``, without the line breaks in the middle."""
+    whole = re.sub(r"\n {21}", "", text)
     for part in re.split(r"^(?=Job <)", whole, flags=re.MULTILINE):
         if job := re.match(r"Job <(\d+)>", part, re.ASCII):
-            marks = re.findall(rf"\bunispawner:({MARK})\b", part)
-            found.update((mark, job[1]) for mark in marks)
-    return keep_unique(found)
+            yield job[1], part
 
 
 def read_time(text: str, now: float) -> tuple[float | None, str]:

@@ -27,6 +27,8 @@ _OMITTABLE = frozenset(
         *("partition", "account", "reservation"),
     )
 )
+_SCRIPTS_READ = 50
+"""How many scripts of a user's last jobs are read at most, to find a job whose id is not known."""
 _GIVEN_UP = {"JobHoldMaxRequeue", "launch failed requeued held"}
 """Reasons with which Slurm holds a job that it has tried to start, until somebody looks at it."""
 _HELD_REASONS = {
@@ -258,6 +260,18 @@ class Slurm(Scheduler):
     def mark_command(self) -> list[str]:
         """Return the squeue of the caller's own jobs; only this command asks for comments."""
         return ["squeue", "-h", "-a", "-t", "all", "--me", "-o", "%i %k"]
+
+    def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
+        """Ask for the scripts of the caller's last jobs: Slurm gives a script to its owner only."""
+        reply = yield ["squeue", "-h", "-a", "--me", "-o", "%i"]
+        self.check_answered(reply)
+        own = [word for word in reply.stdout.split() if self.job_id.fullmatch(word)]
+        found = []
+        for job_id in sorted(own, key=int)[-_SCRIPTS_READ:]:
+            script = yield from ask_optionally(["scontrol", "write", "batch_script", job_id, "-"])
+            if script and mark in script:
+                found.append(job_id)
+        return found
 
     def _info(self, row: Sequence[str]) -> JobInfo:
         _, owner, word, reason, host, _, _, start, end = row
