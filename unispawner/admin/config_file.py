@@ -33,7 +33,9 @@ def load_config(path: str) -> Config:
     if Path(path).is_file():
         if path.endswith(".json"):
             return run_json(path)
-        file = ConfigFile(Path(path).absolute(), (str(Path(path).absolute().parent),))
+        folder = str(Path(path).absolute().parent)
+        sys.path.append(folder)  # modules of the site's are often beside the file
+        file = ConfigFile(Path(path).absolute(), (folder,))
         config = file.run(path)
         for name in file.missing:
             print(f"{path}: load_subconfig({name!r}): there is no such file", file=sys.stderr)

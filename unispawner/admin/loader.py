@@ -159,6 +159,8 @@ def _explain(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
+        if package == "unispawner":
+            return f"{text}; all names of batchspawner and wrapspawner are in unispawner itself"
         if package in OLD_PACKAGES:
             return f"{text}; write unispawner instead of {package} in this line, too"
         return (

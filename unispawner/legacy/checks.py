@@ -52,20 +52,25 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
             group=trait == "state_exechost_re",
         )
     _check_expansion(spawner)
-    if not made_by_site:
-        for warning in find_warnings(spawner):
-            spawner.log.warning("%s", warning)
-        _check_start(spawner)
-
-
-def _check_start(spawner: BatchTraits) -> None:
-    """Refuse a script that can't start a server; only warn if a hook may replace the script."""
-    try:
+    for doubt in find_doubts(spawner):
+        spawner.log.warning("%s", doubt)
+    if not (made_by_site or _has_hooks(spawner)):
         check_script(spawner)
-    except InvalidJobError as error:
-        if not _has_hooks(spawner):
-            raise
-        spawner.log.warning("%s", error)
+
+
+def find_doubts(spawner: BatchTraits) -> list[str]:
+    """Return what an administrator should look at in a script that can be right."""
+    if any(
+        _is_replaced(type(spawner), name) for name in ("_get_batch_script", "submit_batch_script")
+    ):
+        return []
+    found = find_warnings(spawner)
+    if _has_hooks(spawner):  # a hook may replace a script that starts no server
+        try:
+            check_script(spawner)
+        except InvalidJobError as error:
+            found.append(error.message)
+    return found
 
 
 def _has_hooks(spawner: BatchTraits) -> bool:

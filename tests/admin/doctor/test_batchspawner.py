@@ -112,3 +112,12 @@ def test_an_account_behind_exec_prefix(doctor: Doctor) -> None:
     assert f"exec_prefix does not let the Hub write {user}'s private files" in wrong
     assert f"`false -u {user} /bin/sh -I -m unispawner.agent` has to work" in wrong
     assert 1 == status
+
+
+def test_a_script_that_finds_a_variable_empty(doctor: Doctor) -> None:
+    """What the Hub's start warns of is pointed at, and is not wrong."""
+    script = "#!/usr/bin/python3\nimport os; x = os.environ['JUPYTERHUB_API_TOKEN']\n{cmd}\n"
+    status, lines = doctor(f"{TORQUE}\nc.TorqueSpawner.batch_script = {script!r}")
+    assert 0 == status
+    (line,) = [line for line in lines if line.startswith("look at script: ")]
+    assert "JUPYTERHUB_API_TOKEN is empty there" in line

@@ -602,7 +602,7 @@ PATTERNS: list[Case | Stays] = [
         settings={"host_map": {r"(.+)": r"ib-\g<1>"}, "report_host": "short"},
         says="host_map: It makes ib-node1 of",
     ),
-    Stays({"state_exechost_exp": r"\g<host>-ib"}, "it uses more than the host's name"),
+    Stays({"state_exechost_exp": r"\g<0>-ib"}, "it uses more than the host's name"),
 ]
 """What holds for the classes with patterns: BatchSpawnerRegexStates."""
 

@@ -302,3 +302,62 @@ def test_other_ways_to_name_batchspawner(tmp_path: Path, lines: str, new: str) -
     found = migrate_slurm(tmp_path, lines)
     assert found.is_translated
     assert new in found.text
+
+
+def test_a_class_that_stays_and_that_the_hub_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would end the Hub's start is WRONG: a class that stays is not said to work."""
+    old = tmp_path / "old.py"
+    old.write_text(
+        "import batchspawner\nclass Site(batchspawner.SlurmSpawner):\n"
+        "    batch_submit_cmd = 'sbatch -M {site}'\n"
+        "c.JupyterHub.spawner_class = Site\n"
+    )
+    assert 1 == migrate(old)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "c.Site.batch_submit_cmd: there is no field 'site'" in printed
+
+
+def test_a_class_that_needs_a_user(tmp_path: Path) -> None:
+    """Code of the site that fails without a user is no reason to fail."""
+    found = migrate_text(
+        tmp_path,
+        "import batchspawner\nclass Site(batchspawner.SlurmSpawner):\n"
+        "    @property\n    def batch_script(self):\n        return self.user.name\n"
+        "c.JupyterHub.spawner_class = Site\n",
+    )
+    assert "Site is a class of the site's own" in found.report
+
+
+def test_what_a_script_that_stays_finds_empty(tmp_path: Path) -> None:
+    """A line that reads a variable of the server, in a script that isn't sh's, is pointed at."""
+    found = migrate_slurm(
+        tmp_path,
+        "c.SlurmSpawner.environment = {'SITE_PLACE': lambda spawner: 'x'}\n"
+        "c.SlurmSpawner.batch_script = '#!/usr/bin/perl\\nprint $ENV{SITE_PLACE};\\n{cmd}\\n'\n"
+        "c.SlurmSpawner.batch_script = '#!/usr/bin/python3\\n'"
+        "'import os; x = os.environ[\"SITE_PLACE\"]\\n{cmd}\\n'",
+    )
+    assert not found.is_translated
+    assert "batch_script, line 2: SITE_PLACE is empty there" in found.report
+
+
+@pytest.mark.parametrize(
+    "cls", ["no.such.ProfilesSpawner", "wrapspawner.DockerProfilesSpawner", "kslhub.Site"]
+)
+def test_a_class_that_is_not_here(tmp_path: Path, cls: str) -> None:
+    """The message says that it is missing, and not that the class is none of batchspawner's."""
+    old = tmp_path / "old.py"
+    old.write_text(f"c.JupyterHub.spawner_class = {cls!r}\n")
+    with pytest.raises(InvalidJobError, match="no counterpart of|can't be imported here"):
+        migrate(old)
+
+
+def test_a_module_beside_the_file(tmp_path: Path) -> None:
+    """A class that a string names, in a module beside the configuration, is found."""
+    (tmp_path / "beside_the_file.py").write_text(
+        "from batchspawner import SlurmSpawner\nclass Site(SlurmSpawner):\n    pass\n"
+    )
+    found = migrate_text(tmp_path, "c.JupyterHub.spawner_class = 'beside_the_file.Site'\n")
+    assert "beside_the_file.Site is a class of the site's own" in found.report

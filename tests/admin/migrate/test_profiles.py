@@ -186,3 +186,17 @@ def test_an_entry_that_is_no_profile(tmp_path: Path, entry: str) -> None:
     old.write_text(f"{HEAD}c.ProfilesSpawner.profiles = [{entry}]\n")
     with pytest.raises(InvalidJobError, match=re.escape(f"{entry} must be a tuple of a display")):
         migrate(old)
+
+
+def test_classes_of_the_sites_own_in_profiles(tmp_path: Path) -> None:
+    """The report says which profiles keep such a class, and which class can't be found here."""
+    found = migrate_text(
+        tmp_path,
+        "import batchspawner\ndef make(name):\n"
+        "    return type(name, (batchspawner.SlurmSpawner,), {})\n"
+        f"{HEAD}c.ProfilesSpawner.profiles = [('A', 'a', make('Big'), {{}}),\n"
+        "    ('D', 'd', 'dockerspawner_of_nobody.DockerSpawner', {'image': 'x'})]\n",
+    )
+    assert 'profile "a": class: Big is a class of the site' in found.report
+    assert 'profile "d": class: dockerspawner_of_nobody.DockerSpawner can' in found.report
+    assert "No profile starts a server" not in found.text

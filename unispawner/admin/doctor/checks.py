@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from ...errors import AgentError, InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
+from ...legacy.checks import find_doubts
 from ...legacy.script_check import find_warnings
 from ...profiles.check import check_profile, read_some_profiles, suggest_names
 from ...profiles.children import ChildFactory
@@ -82,6 +83,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     else:
         result += [_check("job", _with_scheduler, _job, one) for one in ours]
         result += [_check("job", _legacy_job, one) for one in of_batch]
+    result += [_check("script", _script, one) for one in of_batch if _doubts(one)]
     result += [_check("commands", _with_scheduler, _commands, one) for one in ours]
     result += [_check("commands", batchspawner.check_commands, one) for one in of_batch]
     result += [_check("query", _with_scheduler, _query, one) for one in ours]
@@ -216,6 +218,17 @@ async def _profiles(spawner: ProfilesSpawner) -> str:
     if not isinstance(spawner.profiles, list):
         return "a function; its result depends on the user and is checked at each start"
     return ", ".join(one.slug for one in read_some_profiles(spawner.profiles))
+
+
+async def _script(spawner: BatchSpawnerBase) -> str:
+    raise Doubt("; ".join(_doubts(spawner)))
+
+
+def _doubts(spawner: BatchSpawnerBase) -> list[str]:
+    try:
+        return find_doubts(spawner)
+    except Exception:  # code of the site needs a user: the check of the job reports it
+        return []
 
 
 async def _child(spawner: WrapSpawner) -> str:

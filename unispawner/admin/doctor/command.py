@@ -25,8 +25,9 @@ from .spawners import find_spawners
 
 def run(options: argparse.Namespace) -> int:
     """Run all checks and print a line for each; return 1 if any has failed."""
-    # What the monitor would log is also in the result of a check.
-    logging.getLogger("JupyterHub.unispawner").addHandler(logging.NullHandler())
+    # What the monitor and the spawners would log is also in the result of a check.
+    for logger in ("JupyterHub.unispawner", "traitlets"):
+        logging.getLogger(logger).addHandler(logging.NullHandler())
     config = load_config(options.config)
     try:
         cls = class_or_unispawner(config)

@@ -26,6 +26,7 @@ The modules, in the order in which a configuration passes through them::
     write   new_file       the new text
             literal        Python's text of a value
             check          loads the new file, and makes a job of it
+            stays          checks the classes that stay, as the Hub's start does
             report         what the administrator reads
 """
 
@@ -46,6 +47,7 @@ from .new_file import add_origins, write
 from .old_file import OldFile
 from .plan import Plan, make_plan
 from .report import write_report
+from .stays import find_warnings
 
 
 def migrate(path: Path, output: str | None = None, *, force: bool = False) -> int:
@@ -70,6 +72,7 @@ def migrate(path: Path, output: str | None = None, *, force: bool = False) -> in
     if target is not None:
         _check_target(target, path, force=force)
     text, encoding = _read(path)
+    sys.path.append(str(path.absolute().parent))  # modules of the site's are often beside it
     old = load_old(path)
     config = old.config
     plan = make_plan(config, old.patched)
@@ -79,14 +82,14 @@ def migrate(path: Path, output: str | None = None, *, force: bool = False) -> in
         with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder, path.name)
             _create(draft, new, like=path)
-            problems = _check(draft, path.absolute(), plan, old)
+            problems, doubts = _check(draft, path.absolute(), plan, old)
         sys.stdout.write(new.decode(encoding))
     else:
         _create(target, new, like=path, force=force)
-        problems = _check(target, target.absolute(), plan, old)
+        problems, doubts = _check(target, target.absolute(), plan, old)
     replaced = OldFile(text).replace_names()
     name = str(target or "the new file")
-    report = write_report(plan, old, path.name, name, replaced, problems)
+    report = write_report(plan, old, path.name, name, replaced, problems, doubts)
     print(report, file=sys.stderr if target is None else sys.stdout)
     return 1 if problems else 0
 
@@ -111,8 +114,10 @@ def _read(path: Path) -> tuple[str, str]:
         raise InvalidJobError(f"{path}: {error}") from None
 
 
-def _check(new: Path, place: Path, plan: Plan, old: OldConfig) -> list[str]:
-    """Load the new file as a Hub without batchspawner would, and return what is wrong with it.
+def _check(new: Path, place: Path, plan: Plan, old: OldConfig) -> tuple[list[str], list[str]]:
+    """Load the new file as a Hub without batchspawner would.
+
+    Returns what is wrong with it, and what an administrator should look at in what stays.
 
     Parameters
     ----------
@@ -121,9 +126,9 @@ def _check(new: Path, place: Path, plan: Plan, old: OldConfig) -> list[str]:
     """
     try:
         config = load_new(new, place.parent, old.modules, shown_as=str(place))
-        return list(find_problems(config, plan))
     except InvalidJobError as error:
-        return [f"the file can't be loaded: {error}"]
+        return [f"the file can't be loaded: {error}"], []
+    return list(find_problems(config, plan)), list(dict.fromkeys(find_warnings(config)))
 
 
 def _create(target: Path, text: bytes, *, like: Path, force: bool = False) -> None:

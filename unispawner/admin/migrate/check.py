@@ -11,6 +11,7 @@ from traitlets.config import Config
 from ...errors import UniSpawnerError
 from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
+from . import stays
 from .literal import is_plain
 from .plan import Plan
 from .translation import AsWritten, NewSetting
@@ -30,6 +31,7 @@ def find_problems(config: Config, plan: Plan) -> Iterator[str]:
             yield from _check_job(config, {}, "c.UniSpawner")
         unknown = {*config.UniSpawner} - {*UniSpawner.class_trait_names(config=True)}
         yield from (f"c.UniSpawner.{name}: there is no such setting" for name in sorted(unknown))
+    yield from stays.find_errors(config, plan)
     entries = config.ProfilesSpawner.profiles if plan.profiles and plan.is_translated else []
     for profile, entry in zip(plan.profiles or (), entries, strict=False):
         if profile.is_translated:

@@ -23,6 +23,7 @@ def write_report(
     new: str,
     replaced: Sequence[tuple[int, str]],
     problems: Sequence[str],
+    doubts: Sequence[str],
 ) -> str:
     """Return the report.
 
@@ -34,8 +35,8 @@ def write_report(
         The files' names.
     replaced
         Line numbers of the old file, and what stands there after a change of names.
-    problems
-        What is wrong with the new file.
+    problems, doubts
+        What is wrong with the new file, and what may be, in classes that stay.
     """
     parts: list[tuple[str, Iterable[str]]] = [
         (
@@ -50,6 +51,7 @@ def write_report(
             "UniSpawner can't replace these, so the old class still runs the servers:",
             _list_untranslatable(plan),
         ),
+        ("Look at these lines of the old class's script:", doubts),
         ("These need no new setting:", _list_notes(plan)),
         ("No spawner of this configuration reads these; they stay as they are:", plan.unused),
         ("JupyterHub ignores these lines; correct or delete them:", _list_ignored(loaded)),
@@ -98,8 +100,8 @@ def _list_settings(plan: Plan) -> Iterator[str]:
 
 
 def _list_choices(plan: Plan) -> Iterator[str]:
-    if not plan.is_translated:
-        return
+    if not plan.is_translated and plan.profiles is None:
+        return  # these are about a UniSpawner
     for part in plan.parts():
         for name in sorted(part.settings, key=rank):
             for remark in part.settings[name].notes:
