@@ -21,7 +21,7 @@ from ..schedulers import Scheduler, get_scheduler
 from ..schedulers.reading import mentions, quote_lines
 from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
-from ..script.variables import render_variables
+from ..script.variables import READER, render_reader, render_variables
 from .commands import hold_dialogue
 from .files import StateDir, read_private, write_private
 from .login import login_umask
@@ -99,6 +99,8 @@ def stage(request: Request, account: Account) -> dict[str, str]:
     text = render_variables(environment, mark, dict(request.get("submitted", {})), paths)
     try:
         directory = state.create_job(mark, text)
+        reader = render_reader(str(directory / "environment"), environment, mark)
+        write_private(directory / READER, reader)
         wrapper = write_wrapper(directory, str(request["python"]), list(request["options"]))
     except OSError as error:
         state.remove_job(mark)

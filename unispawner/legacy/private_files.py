@@ -17,6 +17,7 @@ from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
 from ..run_as.exec_prefix import ExecPrefix
 from ..schedulers import get_scheduler
+from ..script.variables import READER
 from ..submit_host.host import HOST
 from .site_script import add_to_header, reads_sh, runs_closed, runs_container
 from .traits import BatchTraits
@@ -99,13 +100,9 @@ def add_variables(script: str, wrapper: str) -> str:
     The added line holds the path of the job's private file and no variable. A queue of Grid Engine
     may have csh for its shell, which prints the message of the line and goes on.
     """
-    file = _environment_file(wrapper)
+    file = f"{wrapper.rpartition('/')[0]}/{READER}"
     message = f"unispawner: {file} can not be read, so the variables of the server are missing"
     return add_to_header(script, f'test -r {file} && . {file} || echo "{message}"')
-
-
-def _environment_file(wrapper: str) -> str:
-    return f"{wrapper.rpartition('/')[0]}/environment"
 
 
 def own_programs(script: str) -> set[str]:

@@ -10,10 +10,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 
+READER = "variables"
+"""The name of the file beside the environment file that a site's script reads."""
 READ_VARIABLE = "UNISPAWNER_ENVIRONMENT"
 """It holds the job's mark where the script has read the file; the wrapper removes it."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What a job has in place of the Hub's own PATH; it is sudo's usual ``secure_path``."""
+_OF_SHELLS = (DEFAULT_PATH, "/usr/local/bin:/usr/bin:/usr/local/sbin:/usr/sbin")
+"""What shells take for PATH if their environment has none."""
 _SHELLS_OWN = frozenset({"IFS", "OPTIND", "PS4", "PWD", "OLDPWD", "SHLVL", "_"})
 """Variables of the shell itself: the site's script would run differently with other values."""
 _LAUNCHERS = ("JUPYTERHUB_", "JPY_")
@@ -21,13 +25,17 @@ _LAUNCHERS = ("JUPYTERHUB_", "JPY_")
 
 _TEXT = """\
 # The variables of one user's server, for one job. The job's script and the wrapper read this file.
-case $- in *[vx]*) unispawner_flags=$-; set +vx;; *) unispawner_flags=;; esac
 if [ "${{{read}-}}" = {mark} ]; then :
 {again}
 else :
 {first}
 export {read}={mark}
 fi
+"""
+# A shell that shows what it reads or runs (sh -vx) would write the variables into the job's log.
+_QUIETLY = """\
+case $- in *[vx]*) unispawner_flags=$-; set +vx;; *) unispawner_flags=;; esac
+. {file}
 case $unispawner_flags in *v*) set -v;; esac
 case $unispawner_flags in *x*) set -x;; esac
 unset unispawner_flags
@@ -44,7 +52,7 @@ def render_variables(
 
     Where nobody has read the file yet, a variable gets its value if it is unset, or still as the
     submission gave it. Afterwards the script's word counts: only what the server can't do without
-    is added where it is unset or empty. Values are not shown by a shell that shows what it runs.
+    is added where it is unset or empty.
 
     Parameters
     ----------
@@ -72,13 +80,25 @@ def render_variables(
     )
 
 
+def render_reader(environment_file: str, environment: Mapping[str, str], mark: str) -> str:
+    """Return the text of the file that the script reads: it reads the environment file silently.
+
+    A PATH of the server's own comes in place of what a login has made, because nothing that the
+    script does has come before.
+    """
+    path = ""
+    if "PATH" in environment:
+        path = f'[ "${{{READ_VARIABLE}-}}" = {mark} ] || {_export("PATH", environment["PATH"])}\n'
+    return path + _QUIETLY.format(file=shlex.quote(environment_file))
+
+
 def _add_missing(
     environment: Mapping[str, str], submitted: Mapping[str, str], paths: Collection[str]
 ) -> Iterator[str]:
     for name, value in environment.items():
         before, export = submitted.get(name, ""), _export(name, value)
         if name == "PATH":
-            yield _case_of_path(["", before, *paths], export)
+            yield _case_of_path(["", before, *paths, *_OF_SHELLS], export)
         elif not before:
             yield f'[ "${{{name}-}}" ] || {export}'
         elif before == value:
@@ -86,13 +106,14 @@ def _add_missing(
         else:
             unchanged = f'[ "${{{name}-}}" != {shlex.quote(before)} ]'
             yield f'{{ {unchanged} && [ "${{{name}+x}}" ]; }} || {export}'
-    for name in ("LD_LIBRARY_PATH", "PYTHONPATH"):
-        if (hubs := submitted.get(name)) and name not in environment:
-            yield f'[ "${{{name}-}}" != {shlex.quote(hubs)} ] || unset {name}'
+    for name in sorted({"LD_LIBRARY_PATH", "PYTHONPATH"} - set(environment)):
+        hubs = shlex.quote(submitted.get(name, ""))
+        yield f"case ${{{name}-}} in ''|{hubs}) unset {name};; esac"
     hubs = submitted.get("PATH", "")
     if "PATH" not in environment and not set(hubs.split(":")) <= set(DEFAULT_PATH.split(":")):
-        quoted = shlex.quote(hubs)
-        yield _case_of_path([hubs], f"export PATH=${{PATH%{quoted}}}{DEFAULT_PATH}")
+        whole = shlex.quote(hubs)
+        without = f"${{PATH%%{whole}*}}{DEFAULT_PATH}${{PATH#*{whole}}}"
+        yield f"case :${{PATH-}}: in *:{whole}:*) export PATH={without};; esac"
 
 
 def _case_of_path(values: Collection[str], command: str) -> str:
