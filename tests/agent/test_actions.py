@@ -413,3 +413,47 @@ def test_what_doctor_wants_to_know(agent: Agent) -> None:
     assert {"sbatch", "squeue", "scancel"} == set(result["commands"])
     assert sys.executable == result["python"]
     assert pwd.getpwuid(agent.account.pw_uid).pw_name == result["account"]
+
+
+# -- the files of a legacy job ------------------------------------------------------------------
+
+
+def stage(agent: Agent, **environment: str) -> Path:
+    """Write the files of a job; return its folder."""
+    arguments = {"mark": MARK, "environment": environment, "python": sys.executable}
+    submitted = {"SITE": "the server's"}
+    done = agent.call("stage", options=["--host", "short"], submitted=submitted, **arguments)
+    return Path(done.result["wrapper"]).parent
+
+
+def test_the_files_of_a_legacy_job(agent: Agent) -> None:
+    """The wrapper, the launcher, the environment and what the script reads are private files."""
+    folder = stage(agent, SITE="the server's", JUPYTERHUB_API_TOKEN="topsecret")
+    names = {"batchspawner-singleuser": 0o700, "launcher.py": 0o600, "environment": 0o600}
+    found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert {**names, "variables": 0o600} == found
+    assert "topsecret" in (folder / "environment").read_text()
+    assert "topsecret" not in (folder / "variables").read_text()
+
+
+@pytest.mark.parametrize("site", ["the script's", "the server's"])
+def test_batchspawners_own_program_behind_the_wrapper(agent: Agent, site: str) -> None:
+    """The wrapper runs batchspawner's program, given by its path, without the launcher: it reports
+    by itself. It has what the script has set."""
+    folder = stage(agent, SITE="the server's", JUPYTERHUB_API_TOKEN="topsecret")
+    program = agent.directory / "batchspawner-singleuser"
+    program.write_text('#!/bin/sh\necho "$@" $SITE $JUPYTERHUB_API_TOKEN $UNISPAWNER_ENVIRONMENT\n')
+    program.chmod(0o755)
+    agent.directory.chmod(0o755)
+    line = (
+        f'. {folder}/variables; export SITE="{site}"; {folder}/batchspawner-singleuser {program} a'
+    )
+    environment = {"PATH": os.environ["PATH"], "SITE": "the server's", "JUPYTERHUB_API_TOKEN": ""}
+    done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True)
+    assert f"a {site} topsecret\n" == done.stdout
+
+
+def test_programs_that_are_missing(agent: Agent) -> None:
+    """Paths without a program are named."""
+    done = agent.call("missing", programs=["/bin/sh", "/etc/passwd", "/opt/nowhere/program"])
+    assert {"missing": ["/etc/passwd", "/opt/nowhere/program"]} == done.result

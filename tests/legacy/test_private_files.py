@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unispawner.errors import InvalidJobError
-from unispawner.legacy.private_files import run_wrapper
+from unispawner.legacy.private_files import add_variables, own_programs, run_wrapper
 from unispawner.schedulers.template_dialect import NAMES, read_dialect
 from unispawner.script.filling import format_template
 from unispawner.servers.state import SavedState
@@ -53,6 +53,63 @@ def test_a_script_that_runs_no_server() -> None:
     with pytest.raises(InvalidJobError, match=r"the script has no \{cmd\}") as raised:
         run_wrapper("#!/bin/sh\nsleep 10", PATH, CMD)
     assert "sleep 10" in str(raised.value)
+
+
+OWN = "/opt/bin/batchspawner-singleuser"
+
+
+def test_a_program_of_batchspawners_own() -> None:
+    """A script that calls batchspawner's program by its path keeps the call if the program exists
+    and the script has the server's variables; otherwise our wrapper takes its place. The name in a
+    comment or in a printed line changes nothing."""
+    script = f"# {CMD}\necho 'start: {CMD}'\n[ -x {OWN} ] && {OWN} jupyterhub-singleuser\n"
+    kept = run_wrapper(script, PATH, CMD, has_variables=True)
+    assert script.splitlines()[2] == kept.splitlines()[2]
+    for changed in (
+        run_wrapper(script, PATH, CMD, has_variables=True, missing=[OWN]),
+        run_wrapper(script, PATH, CMD),
+    ):
+        assert f"[ -x {PATH} ] && {PATH} jupyterhub-singleuser" == changed.splitlines()[2]
+    assert {OWN} == own_programs(script)
+
+
+def test_a_path_with_a_variable() -> None:
+    """A path of the program that has a variable in it stays, because it can be anything; so do
+    other names that the program's name is a part of."""
+    for script in (
+        "$VENV/bin/batchspawner-singleuser jupyterhub-singleuser",
+        "${X}/batchspawner-singleuser a",
+        "my-batchspawner-singleuser a; batchspawner-singleuser.sif",
+    ):
+        assert script == run_wrapper(script, PATH, CMD, has_variables=True)
+        assert set() == own_programs(script)
+
+
+def test_a_program_of_the_sites_own() -> None:
+    """A script that starts the server and reports its port by itself stays as it is, if it has the
+    server's variables."""
+    script = '#!/bin/sh\ncurl -d "{}" $JUPYTERHUB_API_URL/batchspawner\n'
+    assert script == run_wrapper(script, PATH, CMD, has_variables=True)
+
+
+def test_a_container_without_the_users_folders() -> None:
+    """Where the container has not the user's home, the image's own batchspawner-singleuser runs;
+    where the home is mounted, our wrapper runs."""
+    script = f"docker run -e JUPYTERHUB_API_TOKEN image {CMD}"
+    assert script == run_wrapper(script, PATH, CMD, has_variables=True)
+    assert set() == own_programs(f"docker run image {OWN} x")
+    mounted = f"docker run -v /home:/home image {CMD}"
+    expected = f"docker run -v /home:/home image {PATH} jupyterhub-singleuser --a"
+    assert expected == run_wrapper(mounted, PATH, CMD, has_variables=True)
+
+
+def test_the_line_that_reads_the_variables() -> None:
+    """The line has the path of the private file and nothing that is secret, and comes before the
+    script's first command."""
+    lines = add_variables("#!/bin/sh\n#BSUB -q x\nset -eu\n", PATH).splitlines()
+    folder = PATH.rpartition("/")[0]
+    assert lines[2].startswith(f"test -r {folder}/variables && . {folder}/variables || echo ")
+    assert ["#!/bin/sh", "#BSUB -q x", "set -eu"] == lines[:2] + lines[3:]
 
 
 def test_saved_state() -> None:

@@ -41,6 +41,7 @@ CALLS: dict[str, Callable[[AgentClient], Awaitable[Any]]] = {
     "status": lambda client: client.status(["17"]),
     "check": lambda client: client.check(),
     "stage": lambda client: client.stage(MARK, {}, python="python3", options=()),
+    "missing": lambda client: client.missing(["/opt/x"]),
 }
 TAKES_ANY_DICTIONARY = {"status", "check"}
 
@@ -71,6 +72,12 @@ async def test_a_wrapper(fake_sudo: FakeSudo) -> None:
     client = fake_sudo(reply_with({"wrapper": "/home/ada/.unispawner/jobs/17/run"}))
     path = await client.stage(MARK, {}, python="python3", options=())
     assert "/home/ada/.unispawner/jobs/17/run" == path
+
+
+async def test_programs_that_do_not_exist(fake_sudo: FakeSudo) -> None:
+    """Of the paths that the agent names, those count that were asked for."""
+    client = fake_sudo(reply_with({"missing": ["/opt/x", "/etc/passwd", 5]}))
+    assert {"/opt/x"} == await client.missing(["/opt/x", "/opt/y"])
 
 
 FORGED = {"owner": "ada", "state": "RUNNING"}

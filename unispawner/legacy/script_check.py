@@ -15,11 +15,9 @@ from ..errors import InvalidJobError
 from ..script.filling import format_template
 from . import environment, private_files
 from .filling import template_fields
-from .site_script import find_shell, in_image, reads_sh, runs_closed
+from .site_script import MOUNT, find_shell, in_image, reads_sh, runs_closed
 from .traits import BatchTraits
 
-_FOLDER = "/nowhere"
-"""A place that no container mounts; the real folder is known only at a user's start."""
 _CMD = re.compile(r"\{\{?\s*cmd\s*\}?\}")
 _OF_JUPYTERHUB = re.compile(r"\b(?:JUPYTERHUB_[A-Z_]+|JPY_API_TOKEN)\b")
 _VARIABLE = re.compile(r"\$ENV\((\w+)\)|\$\{?(\w+)")
@@ -47,7 +45,8 @@ def check_script(spawner: BatchTraits) -> None:
             f"language reads it ({_reader(script)}), so a program of your own does not get the "
             f"server's token. Add {{cmd}}. The script:\n{spawner.batch_script}"
         )
-    if all(runs_closed(script, at, _FOLDER) for at in starts):
+    # A mount may be that of the user's private files, whose place is known only at a start.
+    if not MOUNT.search(script) and all(runs_closed(script, at, "/") for at in starts):
         raise InvalidJobError(
             f"{where}: the script starts the server in a container that has not the user's "
             f"folders, and no shell of sh's language reads the script ({_reader(script)}), so it "

@@ -29,7 +29,7 @@ _NO_HOME = re.compile(
     r"|\b(?:exec|run)\s+(?:-\S+\s+(?:[^-\s]\S*\s+)?)*?-[a-zA-Z]*[cC]\s"
 )
 """Options with which Singularity does not mount the user's home, as it does by default."""
-_MOUNT = re.compile(r"(?:-v|-B|--volume|--bind|--mount|--container-mounts)[ =]*[\"']?(\S+)")
+MOUNT = re.compile(r"(?:-v|-B|--volume|--bind|--mount|--container-mounts)[ =]*[\"']?(\S+)")
 _HERE_DOCUMENT = re.compile(r"<<-?\s*\\?[\"']?(\w+)")
 _CHAIN = re.compile(r"&&|\|\||[;|&]")
 _LONGEST = 200
@@ -106,7 +106,7 @@ def runs_closed(script: str, at: int, folder: str) -> bool:
     batchspawner's own program.
     """
     command = _command_before(script, at)
-    mounts = ":".join(_MOUNT.findall(command))
+    mounts = ":".join(MOUNT.findall(command))
     if _CLOSED.search(command) or _CLOSED.search(_value_of_variables(script, command)):
         return not _is_mounted(folder, mounts)
     if _SINGULARITY.search(command) and _NO_HOME.search(command):
