@@ -9,8 +9,15 @@ import pytest
 from support.batch_dummy import Dummy, soon
 from traitlets import Unicode
 
+from unispawner import SlurmSpawner
 from unispawner.errors import InvalidJobError
-from unispawner.legacy.options import check_plain, fields_from_options, quote, read_form
+from unispawner.legacy.options import (
+    InCommand,
+    check_plain,
+    fields_from_options,
+    quote,
+    read_form,
+)
 
 FORM = """
 <label>Cores <input name="nprocs" type="number" value="4"></label>
@@ -260,3 +267,160 @@ def test_text_that_is_not_plain(value: Any) -> None:
     what a REST body can hold."""
     with pytest.raises(InvalidJobError, match="a: .* may have only letters"):
         check_plain({"a": value}, read_form(""))
+
+
+class Hooked(Dummy):
+    """A site's class whose commands name fields."""
+
+    req_host = Unicode("login1 -p 22")
+    batch_script = Unicode("{cmd}|{queue}|{prologue}")
+    batch_submit_cmd = Unicode("{host} {queue} '{queue}'; cat")
+    commands: list[tuple[str, str]]
+
+    async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
+        if input:
+            self.commands.append((cmd.strip(), input))
+        return "12345" if input else "RUN a"
+
+
+async def submit(spawner: Any) -> tuple[str, str]:
+    """Return the command and the script of a start."""
+    spawner.commands = []
+    await soon(spawner.start())
+    return spawner.commands[0]  # type: ignore[no-any-return] # the attribute of any spawner
+
+
+async def test_a_blank_splits_no_word_of_a_command(new_spawner: Any) -> None:
+    """A user's text with a blank stays a single word of a command, between quotes or not. What the
+    configuration has set goes in as it is."""
+    spawner = new_spawner(Hooked, apply_user_options={"queue": "req_queue"})
+    await spawner._run_apply_user_options({"queue": "my project"})
+    command, _ = await submit(spawner)
+    assert "login1 -p 22 'my project' 'my project'; cat" == command
+
+
+async def test_a_hooks_own_text_reaches_commands(new_spawner: Any) -> None:
+    """What a hook has set is not quoted in a command if none of it can be a user's."""
+    form = '<select name="size"><option>small</option></select><input name="note">'
+    spawner = new_spawner(
+        Hooked, options_form=form, options_from_form=lambda form: {"prologue": form["note"][0]}
+    )
+    typed = {"size": ["small"], "note": ["it's mine (really), -v"]}
+    spawner.user_options = await spawner.run_options_from_form(typed)
+    spawner.req_queue = "--exclusive --nice=5"
+    spawner.batch_submit_cmd = "sbatch --wait {queue} \"$X\" '{queue}'"
+    command, script = await submit(spawner)
+    assert "sbatch --wait --exclusive --nice=5 \"$X\" '--exclusive --nice=5'" == command
+    assert script.endswith("|--exclusive --nice=5|it's mine (really), -v")
+
+
+@pytest.mark.parametrize("text", ["$(id)", "a;b", "x --wrap=y", "'", "$ ( i d )"])
+async def test_a_command_that_a_hook_makes_of_a_users_text(new_spawner: Any, text: str) -> None:
+    """A command that code of the site has made is refused if special characters of a user's may be
+    in it."""
+    spawner = new_spawner(
+        Hooked, options_form='<input name="note">', options_from_form=lambda form: {"note": "x"}
+    )
+    spawner.user_options = await spawner.run_options_from_form({"note": [text]})
+    spawner.batch_submit_cmd = f"sbatch -J {text.replace(' i d ', 'id')}"
+    with pytest.raises(RuntimeError, match="c.Hooked.batch_submit_cmd: .* special characters"):
+        await submit(spawner)
+
+
+async def test_braces_in_a_script_that_code_makes(new_spawner: Any) -> None:
+    """The Hub fills in the script's template, so a user's text with braces can't be in a template
+    that code of the site makes."""
+
+    class Made(Hooked):
+        @property
+        def batch_script(self) -> str:  # type: ignore[override] # as sites do it
+            return f"echo {self.user_options['note']}\n{{{{cmd}}}}"
+
+    spawner = new_spawner(Made, options_form='<input name="note">')
+    for text, fine in (("a b", True), ("{{ 7 * 7 }}", False), ("{%", False)):
+        spawner.user_options = await spawner.run_options_from_form({"note": [text]})
+        if fine:
+            await submit(spawner)
+        else:
+            with pytest.raises(RuntimeError, match="has braces"):
+                await submit(spawner)
+
+
+async def test_trusted_option_keys(new_spawner: Any) -> None:
+    """trusted_option_keys allows any text of the REST API in the script, and none in a command."""
+    spawner = new_spawner(Hooked, trusted_option_keys=["prologue", "queue"])
+    spawner.user_options = {"prologue": "a $B\nc", "queue": "x; y"}
+    _, script = await submit(spawner)
+    assert script.endswith("|x; y|a $B\nc")
+    spawner = new_spawner(
+        Hooked, trusted_option_keys=["queue"], apply_user_options={"queue": "req_queue"}
+    )
+    await spawner._run_apply_user_options({"queue": "x; y"})
+    with pytest.raises(RuntimeError, match=r"\{queue\} in c.Hooked.batch_submit_cmd"):
+        await submit(spawner)
+
+
+async def test_what_a_hook_has_set_is_the_sites(new_spawner: Any) -> None:
+    """An option that a hook has set goes into the script as it is; the others are the user's."""
+    spawner = new_spawner(Hooked, options_form='<input name="queue">')
+    spawner.user_options = {"queue": "a;b"}
+    spawner._start_pending = True  # JupyterHub runs the hooks
+    spawner.user_options = {"queue": "a;b", "prologue": "a\nb", "modules": ["x"]}
+    _, script = await submit(spawner)
+    assert script.endswith("|'a;b'|a\nb")
+
+
+async def test_options_that_apply_user_options_ignores(new_spawner: Any) -> None:
+    """A name that no form offers is accepted if apply_user_options makes something of it, and
+    refused if it is passed over."""
+
+    def apply(spawner: Any, options: dict[str, Any]) -> None:
+        if "queue" in options:
+            spawner.req_queue = {"big": "long -x"}[options["queue"]]
+
+    spawner = new_spawner(Hooked, apply_user_options=apply)
+    spawner.user_options = {"queue": "big"}
+    await spawner._run_apply_user_options(spawner.user_options)
+    _, script = await submit(spawner)
+    assert script.endswith("|long -x|")
+    with pytest.raises(RuntimeError, match="memory: '4G' is refused") as raised:
+        await spawner._run_apply_user_options({"memory": "4G"})
+    assert 400 == raised.value.status_code  # type: ignore[attr-defined] # a BatchFailure's
+
+
+async def test_an_option_that_nothing_can_use(new_spawner: Any) -> None:
+    """A name that neither the form nor the script has, as a misspelt one, is refused where no code
+    of the site can use it."""
+    spawner = new_spawner(SlurmSpawner)
+    for name in ("patition", "prologue"):
+        with pytest.raises(RuntimeError, match=f"{name}: 'x' is refused"):
+            await spawner._run_apply_user_options({name: "x"})
+
+
+async def test_a_form_that_cant_be_made_now(new_spawner: Any) -> None:
+    """A form's function may need the page's request; a POST without it is taken all the same."""
+    spawner = new_spawner(
+        Hooked,
+        options_form=lambda spawner: spawner.handler.hub.base_url,
+        options_from_form=lambda form: {"prologue": form["lines"][0]},
+    )
+    assert {"prologue": "x"} == await spawner.run_options_from_form({"lines": ["x"]})
+
+
+async def test_the_only_value_of_a_field(new_spawner: Any) -> None:
+    """A template may take what a form has sent for a field as a text or as a list."""
+    script = "{{queue}}|{{queue[0]}}|{% for one in queue %}<{{one}}>{% endfor %}|{{all[1]}}{{cmd}}"
+    form = '<input name="queue"><select name="all" multiple><option>a<option>b c</select>'
+    spawner = new_spawner(Hooked, options_form=form, batch_script=script)
+    typed = {"queue": ["a b"], "all": ["a", "b c"]}
+    spawner.user_options = await spawner.run_options_from_form(typed)
+    _, script = await submit(spawner)
+    assert script.startswith("'a b'|'a b'|<'a b'>|'b c'")
+
+
+def test_a_text_in_a_command() -> None:
+    """A text is quoted where it is not between quotes already."""
+    inside = InCommand()
+    mark = inside.put("a b")
+    line = f"""x {mark} '{mark}' "{mark}" \\'{mark} "it's {mark}" """
+    assert """x 'a b' 'a b' "a b" \\''a b' "it's a b" """ == inside.quote(line)

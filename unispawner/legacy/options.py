@@ -103,21 +103,37 @@ def quote(name: str, text: str) -> str:
 # -- commands ----------------------------------------------------------------------------------
 
 
+_DANGEROUS = frozenset("$`;&|<>\\\n\r")
+"""Characters with which a command line does something else."""
+
+
 def may_share(text: str, typed: Collection[str]) -> bool:
     """Return whether special characters of a text may be those of a text that a user has sent.
 
-    A blank and a hyphen are also part of what sites write. They count only if a user's words are
-    in the text.
+    Blanks, hyphens, quotes and braces are also part of what sites write. They count only if the
+    user's are in the text with what stands around them.
     """
-    if (special(text) - {" ", "-"}) & {char for one in typed for char in special(one)}:
-        return True
-    there = _fold(text)
-    for one in map(_fold, typed):
-        if " " in one and there and (one in there or there in one):
+    whole, words = _fold(text), text.casefold().split()
+    for one in typed:
+        found = special(one)
+        if found & special(text) & _DANGEROUS:
             return True
-        if any(word.startswith("-") and word in there.split() for word in one.split()):
+        if any(piece in "".join(words) for piece in _pieces("".join(one.casefold().split()))):
+            return True
+        folded = _fold(one)
+        if " " in folded and whole and (folded in whole or whole in folded):
+            return True
+        if any(word.startswith("-") and word in words for word in folded.split()):
             return True
     return False
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield each special character of a text with the characters beside it."""
+    characters = special(text) - {"-"}
+    for number, char in enumerate(text):
+        if char in characters:
+            yield text[max(0, number - 1) : number + 2]
 
 
 def _fold(text: str) -> str:

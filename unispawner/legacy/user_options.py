@@ -119,10 +119,10 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
             if self._made_by(name, value) == UNKNOWN
         }
         try:
-            if self._code_sees_options():
-                await self._check_values_of_api(unknown)
             if names:
                 await self._check_names_of_api(unknown)
+            if self._code_sees_options():
+                await self._check_values_of_api(unknown)
         except InvalidJobError as error:
             raise RefusedOptions(error) from None
 
@@ -282,7 +282,7 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         if self._is_configured("batch_script", template):
             return
         chosen = [one for one in texts(self.user_options or {}) if re.search(r"[{}]", one)]
-        typed = self.options_origin.texts
+        typed = self.options_origin.user_texts(self)
         pieces = ((one, piece) for one in typed for piece in re.findall(r".?[{}].?", one))
         for text in (*chosen, *(one for one, piece in pieces if piece in str(template))):
             raise InvalidJobError(
@@ -304,7 +304,7 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         InvalidJobError
             If a user's text would have a special meaning to the shell.
         """
-        typed = self.options_origin.texts
+        typed = self.options_origin.user_texts(self)
         if not typed:
             return fill_in(self, trait, fields)
         template, where = getattr(self, trait), f"c.{type(self).__name__}.{trait}"

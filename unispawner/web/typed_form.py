@@ -53,7 +53,7 @@ class Field:
     @property
     def closed(self) -> bool:
         """Whether it can send none but its own values, as long as no script adds some."""
-        return bool(self.values) and self.kinds <= _CLOSED
+        return bool(self.values - {""}) and self.kinds <= _CLOSED
 
 
 @dataclass
@@ -204,13 +204,20 @@ def read_form(html: str) -> Form:
     return reader.form
 
 
-def check_typed(given: Mapping[str, Any], form: Form, trusted: Collection[str] = ()) -> None:
+def check_typed(
+    given: Mapping[str, Any],
+    form: Form,
+    free: Collection[str] = (),
+    trusted: Collection[str] = (),
+) -> None:
     """Refuse what no browser sends for a form, before a site's own code sees it.
 
     Parameters
     ----------
     given
         The fields of the request, as JupyterHub has them: lists of texts, and of files.
+    free
+        Names of fields that may have other values than those of the form.
     trusted
         Names of fields that may have any text.
 
@@ -226,7 +233,8 @@ def check_typed(given: Mapping[str, Any], form: Form, trusted: Collection[str] =
             continue
         for text in texts(value):
             if not form.offers(name, text):
-                _check_text(name, text, form.fields.get(name, Field()), form.scripted)
+                known = form.fields.get(name, Field())
+                _check_text(name, text, known, form.scripted or name in free)
 
 
 def _check_text(name: str, text: str, known: Field, scripted: bool) -> None:

@@ -43,6 +43,8 @@ NEVER = frozenset({"cmd", "username", "homedir"})
 
 _NOT_THE_SITE = ("unispawner", "jupyterhub")
 _PURPOSE = b"unispawner: who has made user_options"
+_LONGEST_KEPT = 16 * 1024
+"""How many characters of a form are kept with a signature."""
 _KEY_OF_TESTS = secrets.token_bytes(32)
 """The key of spawners without a Hub."""
 
@@ -56,25 +58,40 @@ class OptionsOrigin:
     ----------
     names
         The names of the options that the site's own code has ever made for this server.
-    texts
-        The texts with special characters that users have sent to this spawner.
     """
 
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self.texts: set[str] = set()
         self._arrived: dict[str, str] = {}
+        self._texts: set[str] = set()
+        """The texts with special characters in all options that have come in."""
+        self._given: set[str] = set()
+        """Those in all forms and links."""
+        self._signed: set[str] | None = None
+        """Those in the form of the signed options; None if they are too long to be kept."""
         self._kind = UNKNOWN
         self._signature = ""
 
     def note_arrival(self, options: Mapping[str, Any]) -> None:
         """Note the options that JupyterHub has set, before any code of the site changes them."""
         self._arrived = _as_items(options)
-        self.note_texts(options)
+        self._texts |= _special_texts(options)
 
     def note_texts(self, given: Mapping[str, Any]) -> None:
-        """Note the texts that a user has sent."""
-        self.texts.update(one for one in typed_form.texts(given) if special(one))
+        """Note the texts of a form or a link."""
+        texts = _special_texts(given)
+        self._given |= texts
+        self._signed = texts if sum(map(len, texts)) <= _LONGEST_KEPT else None
+
+    def user_texts(self, spawner: Any) -> set[str]:
+        """Return the texts with special characters that users have sent, as far as is known.
+
+        Options that the site's own code has made are not a user's texts, but the fields of the form
+        are, from which it has made them.
+        """
+        if self._signed is not None and self.kind(spawner) == SITE:
+            return self._given | self._signed
+        return self._given | self._texts
 
     def has_arrived(self, name: str, value: Any) -> bool:
         """Return whether an option is as it came in; otherwise a hook of the site has set it."""
@@ -115,14 +132,24 @@ class OptionsOrigin:
         """Return what is saved; empty if nothing was signed."""
         if not self._signature:
             return {}
-        return {"kind": self._kind, "signature": self._signature, "names": sorted(self.names)}
+        return {
+            "kind": self._kind,
+            "signature": self._signature,
+            "names": sorted(self.names),
+            "typed": None if self._signed is None else sorted(self._signed),
+        }
 
     def load(self, saved: Any) -> None:
         """Take up what was saved; what can't be right is the same as nothing."""
         if isinstance(saved, dict):
             self._kind, self._signature = str(saved.get("kind")), str(saved.get("signature"))
-            names = saved.get("names")
+            names, typed = saved.get("names"), saved.get("typed")
             self.names.update(map(str, names) if isinstance(names, list) else ())
+            self._signed = set(map(str, typed)) if isinstance(typed, list) else None
+
+
+def _special_texts(given: Mapping[str, Any]) -> set[str]:
+    return {one for one in typed_form.texts(given) if special(one)}
 
 
 def special(text: str) -> set[str]:
@@ -255,7 +282,7 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
         given = {name: value for name, value in given.items() if name != "_xsrf"}
         try:
             self._check_names(given, form)
-            typed_form.check_typed(given, form, trusted)
+            typed_form.check_typed(given, form, self.option_keys, trusted)
             if link:
                 typed_form.check_plain(given, form)
         except InvalidJobError as error:
