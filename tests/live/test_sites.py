@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from support.clusters import VARIABLES, Cluster, Slurm, cluster_of
 from support.folders import readable_folder
-from support.hub import HUB_ACCOUNT, USER_GROUP, post_form, running_hub, until
+from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, post_form, running_hub, until
 from support.journey import PATIENCE
 from support.sites import FOLDER, STARTED, Site, change_the_word, make_programs, read_site
 
@@ -64,19 +64,26 @@ async def run_site(
     first = OF_THE_TEST.format(environment=variables, programs=programs)
     try:
         async with running_hub(cluster, config=first + config, sudoers=sudoers) as hub:
-            alice = await hub.client("alice")
-            await start(alice, site)
-            job_id = find_job_id(await hub.state("alice"))
-            variables = ast.literal_eval(await alice.run_cell(ALL_VARIABLES))
-            found = {name: variables.get(name) for name in site.environment}
-            assert site.environment == found
-            check_job(cluster, job_id, site)
-            await alice.stop()
+            try:
+                await use_server(await hub.client("alice"), hub, site)
+            except BaseException:
+                print(hub.log_tail())  # the Hub is gone when pytest reports the failure
+                raise
             await until(lambda: cluster.active(user="alice") <= before, "no job is left")
     finally:
         for left in cluster.active(user="alice") - before:
             cluster.cancel(left, "alice")
     STARTED.setdefault(where, []).append(site.name)
+
+
+async def use_server(alice: HubClient, hub: RunningHub, site: Site) -> None:
+    """Start a server, check it and its job, and stop it."""
+    await start(alice, site)
+    job_id = find_job_id(await hub.state("alice"))
+    variables = ast.literal_eval(await alice.run_cell(ALL_VARIABLES))
+    assert site.environment == {name: variables.get(name) for name in site.environment}
+    check_job(hub.cluster, job_id, site)
+    await alice.stop()
 
 
 async def start(alice: HubClient, site: Site) -> None:

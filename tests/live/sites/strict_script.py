@@ -2,7 +2,7 @@
 # scheduler: slurm
 # env: SITE_ROOT=/usr/share
 # job: TimeLimit=00:09:00; JobName=strict-alice
-# log: (?s)^level 2.*
+# log: (?m)^level 2$
 import batchspawner
 
 c.JupyterHub.spawner_class = "batchspawner.SlurmSpawner"
