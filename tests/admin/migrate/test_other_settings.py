@@ -13,6 +13,7 @@ from support.migration import Migrated, migrate_text
 import unispawner
 from unispawner.admin.migrate import migrate
 from unispawner.errors import InvalidJobError
+from unispawner.servers.slow_start import find_limits
 
 
 def migrate_slurm(folder: Path, lines: str) -> Migrated:
@@ -361,3 +362,12 @@ def test_a_module_beside_the_file(tmp_path: Path) -> None:
     )
     found = migrate_text(tmp_path, "c.JupyterHub.spawner_class = 'beside_the_file.Site'\n")
     assert "beside_the_file.Site is a class of the site's own" in found.report
+
+
+def test_slow_servers_have_as_much_time_as_before(tmp_path: Path) -> None:
+    """A job whose server takes an hour is not given up sooner: report_timeout follows the site's
+    own time limits, so that no setting is necessary."""
+    found = migrate_slurm(tmp_path, "c.Spawner.start_timeout = 3600\nc.Spawner.http_timeout = 300")
+    assert found.is_translated
+    limits = find_limits(unispawner.UniSpawner(config=found.config))
+    assert (3600, 3600) == (limits.silent, limits.longest)

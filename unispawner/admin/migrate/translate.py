@@ -120,7 +120,8 @@ class _OtherSettings:
         elif name == "start_timeout":
             self.out.add_remark(
                 f"A start is given up after {setting.value} seconds, the time in the queue "
-                "included. UniSpawner's own default is one day: delete the line if you want that.",
+                "included. UniSpawner's own default is one day: delete the line if you want that. "
+                "As long as it is there, report_timeout follows it.",
                 setting.origin,
             )
         return not reason
