@@ -51,7 +51,7 @@ def write_report(
             "UniSpawner can't replace these, so the old class still runs the servers:",
             _list_untranslatable(plan),
         ),
-        ("Look at these lines of the old class's script:", doubts),
+        ("Look at these in the classes that stay:", doubts),
         ("These need no new setting:", _list_notes(plan)),
         ("No spawner of this configuration reads these; they stay as they are:", plan.unused),
         ("JupyterHub ignores these lines; correct or delete them:", _list_ignored(loaded)),
