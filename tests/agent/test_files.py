@@ -306,3 +306,97 @@ def test_nobody_else_may_rename_what_is_above(
     else:
         with pytest.raises(AgentError, match=f"{above} can be changed by others"):
             StateDir.open(str(above / "alice"))
+
+
+# -- other places -------------------------------------------------------------------------------
+
+
+def test_logs_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    """log_dir is made for its user; what else is in it is neither removed nor hidden."""
+    logs = tmp_path / "a" / "logs"
+    state = StateDir.open(str(tmp_path / "state"), log_dir=str(logs), logs_kept=2)
+    (logs / "mine.log").write_text("")
+    for number, name in enumerate(marks(5)):
+        state.create_job(name, "")
+        state.remove_job(name)
+        os.utime(state.log(name), (number, number))
+    assert {"mine.log", *(f"{name}.log" for name in marks(5)[-2:])} <= {
+        path.name for path in logs.iterdir()
+    }
+    assert 4 >= len(list(logs.iterdir()))
+    assert not (tmp_path / "state" / "logs").exists()
+    assert 0o700 == stat.S_IMODE(logs.stat().st_mode)
+
+
+def test_a_log_folder_that_others_may_read_stays_so(tmp_path: Path) -> None:
+    """A user may let others read the folder of logs, but not write into it."""
+    logs = tmp_path / "logs"
+    for before, after in ((0o755, 0o755), (0o777, 0o700)):
+        logs.mkdir(exist_ok=True)
+        logs.chmod(before)
+        StateDir.open(str(tmp_path / "state"), log_dir=str(logs))
+        assert after == stat.S_IMODE(logs.stat().st_mode)
+
+
+def test_a_log_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """A folder for logs that belongs to somebody else is refused; the error names the setting."""
+    with pytest.raises(AgentError, match=r"log_dir: /usr belongs to uid 0"):
+        StateDir.open(str(tmp_path / "state"), log_dir="/usr")
+
+
+def test_a_parent_that_a_group_may_change_needs_trust(tmp_path: Path) -> None:
+    """A directory above that others may change is refused, unless the administrator trusts it."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    path = str(shared / "own" / "state")
+    with pytest.raises(AgentError, match=r"c\.UniSpawner\.trusted_parents"):
+        StateDir.open(path)
+    assert not (shared / "own").exists()
+    with pytest.raises(AgentError):
+        StateDir.open(path, trusted_parents=[str(tmp_path)])
+    assert Path(path) == StateDir.open(path, trusted_parents=[str(shared)]).path
+
+
+def test_a_link_on_the_way_is_checked_at_its_own_place(tmp_path: Path) -> None:
+    """A link in a directory that others may change is refused, although its target is safe."""
+    (tmp_path / "home").mkdir()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "ada").symlink_to(tmp_path / "home")
+    StateDir.open(str(shared / "ada" / "state"))
+    shared.chmod(0o777)
+    with pytest.raises(AgentError, match="shared can be changed by others"):
+        StateDir.open(str(shared / "ada" / "state"))
+    (tmp_path / "way").symlink_to(shared / "ada")  # the link behind the link counts, too
+    with pytest.raises(AgentError, match="shared can be changed by others"):
+        StateDir.open(str(tmp_path / "way" / "state"))
+
+
+def test_a_link_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link in a sticky directory may belong to another user, who can let it point elsewhere."""
+    (tmp_path / "home").mkdir()
+    link = tmp_path / "ada"
+    link.symlink_to(tmp_path / "home")
+    real = Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        found = real(path)
+        if path != link:
+            return found
+        return os.stat_result((*found[:4], os.getuid() + 1, *found[5:]))
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    with pytest.raises(AgentError, match="is a link that belongs to uid"):
+        StateDir.open(str(link / "state"))
+    StateDir.open(str(link / "state"), trusted_parents=[str(link)])
+
+
+def test_links_in_a_circle_are_an_error(tmp_path: Path) -> None:
+    """Links that lead to each other end in an error, and not in an endless search."""
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(AgentError, match="Too many levels of symbolic links"):
+        StateDir.open(str(tmp_path / "a" / "state"))

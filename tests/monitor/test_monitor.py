@@ -19,6 +19,7 @@ from unispawner.monitor import monitor as module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor, get_monitor
 from unispawner.monitor.tracked_job import TrackedJob
+from unispawner.schedulers.base import Reply
 from unispawner.submit_host import dialogue
 from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
@@ -1047,3 +1048,31 @@ async def test_foreign_words_are_one_short_line(lab: Lab) -> None:
     assert job.info
     assert ("a b", 1000) == (job.info.native_state, len(job.info.message))
     assert job.info.message.startswith("first WARNING forged xxx")
+
+
+# -- rows that can't be read ----------------------------------------------------------------------
+
+
+async def test_a_job_in_a_row_that_cannot_be_read_is_not_missing(
+    lab: Lab, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs in odd rows keep their state and raise no doubt about the answer; the others count."""
+    fake, read = lab.scheduler, lab.scheduler.read_status
+
+    def read_with_odd_rows(reply: Reply) -> dict[str, JobInfo]:
+        reply.passed_over.extend(f"{job_id}|odd" for job_id in fake._hidden)
+        return read(reply)
+
+    monkeypatch.setattr(fake, "read_status", read_with_odd_rows)
+    jobs = [lab.track(), lab.track("bob"), lab.track("carol")]
+    await lab.answers(2)
+    lab.side.error = SchedulerUnavailable("its lines can't be read")
+    fake.hide(*(job.job_id for job in jobs[:2]))
+    fake.change(jobs[2].job_id, JobState.RUNNING)
+    await lab.answers(4)
+    assert [JobState.QUEUED, JobState.QUEUED, JobState.RUNNING] == [
+        job.info and job.info.state for job in jobs
+    ]
+    assert set(jobs) == lab.monitor.jobs
+    assert [] == messages(caplog, logging.ERROR)
+    assert 1 == sum("no part of its answer" in text for text in messages(caplog, logging.WARNING))

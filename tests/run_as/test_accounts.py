@@ -49,7 +49,23 @@ async def test_names_that_no_directory_takes(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["#0", "#1001", "-x", "--", "%wheel", "+x", "1001", "007", "a b", "a\nb", "ünï", "", "!x"],
+    [
+        "#0",
+        "#1001",
+        "-x",
+        "--",
+        "%wheel",
+        "+x",
+        "1001",
+        "007",
+        " a",
+        "a ",
+        "a\\",
+        "a\nb",
+        "ünï",
+        "",
+        "!x",
+    ],
 )
 async def test_names_that_sudo_would_misread(
     directory: dict[str, pwd.struct_passwd], name: str
@@ -61,7 +77,11 @@ async def test_names_that_sudo_would_misread(
 
 
 @pytest.mark.parametrize(
-    "name", ["ada", "ada.lovelace", "EXAMPLE\\ada", "ada@example.org", "_a-1$"]
+    "name",
+    [
+        *("ada", "ada.lovelace", "EXAMPLE\\ada", "ada@example.org", "_a-1$"),
+        *("EXAMPLE+ada", "ada lovelace", "EXAMPLE\\ada lovelace", "x" * 256),
+    ],
 )
 async def test_names_as_directories_spell_them(
     directory: dict[str, pwd.struct_passwd], name: str

@@ -260,8 +260,46 @@ def test_an_attribute_takes_the_place_of_ours() -> None:
 )
 def test_a_backslash_at_the_end_is_refused(spec: JobSpec) -> None:
     """A value that ends with a backslash is refused: it would join the next line to its own."""
-    with pytest.raises(InvalidJobError, match="ends with a backslash"):
+    field = r"(job_name|directory|account|custom_attributes: htcondor\.(rank|periodic_remove))"
+    with pytest.raises(InvalidJobError, match=rf"^{field}: .* ends with a backslash"):
         HTCONDOR.directives(spec)
+
+
+@pytest.mark.parametrize("key", ["spool", "remote", "Spool"])
+def test_spooling_is_refused(key: str) -> None:
+    """Spooling would copy the job's files to where the server's private files are not found."""
+    with pytest.raises(InvalidJobError, match=rf"htcondor\.{key} can't be set.*htcondor_schedd"):
+        HTCONDOR.check_supported(JobSpec(custom_attributes={f"htcondor.{key}": "x"}))
+
+
+@pytest.mark.parametrize("name", ["-pool", "a b", "a\nb"])
+def test_the_name_of_a_schedd_is_a_word(name: str) -> None:
+    """The name of a schedd or pool can't be read as an option."""
+    for setting in ("htcondor_schedd", "htcondor_pool"):
+        with pytest.raises(InvalidJobError, match=f"^{setting}: "):
+            HTCondor(**{setting: name}).check_supported(JobSpec())
+
+
+def test_a_schedd_elsewhere() -> None:
+    """Every question goes to the schedd that is named, and in the pool that is named."""
+    elsewhere = HTCondor(htcondor_schedd="s@login1", htcondor_pool="cm")
+    options = ["-pool", "cm", "-name", "s@login1"]
+    _, commands = hold(elsewhere.query(), ("Notice", "", 0), ("Total for query: 0 jobs", "", 0))
+    assert [["condor_q", *options]] * 2 == [command[:5] for command in commands]
+    assert "-totals" in commands[1]
+    assert ["condor_history", *options] == elsewhere.history_command(["7"])[:5]
+    _, commands = hold(elsewhere.find_marks("AD\\ada"), ("", "", 0))
+    assert ["condor_q", *options] == commands[0][:5]
+    assert 'Owner == "AD\\\\ada"' == commands[0][-1]
+    assert elsewhere.query_key != HTCondor(htcondor_pool="cm").query_key
+
+
+def test_an_account_with_an_at() -> None:
+    """A machine reports the account with a domain behind its last @."""
+    job = {"ClusterId": 5, "JobStatus": 2, "Owner": "ada@ad.site", "RemoteHost": "slot1_1@node1"}
+    slots = [slot("node1", "5.0", "ada@ad.site@x.example")]
+    jobs, _ = hold(HTCONDOR.query(), (json.dumps([job]), "", 0), (json.dumps(slots), "", 0))
+    assert ("ada@ad.site", "node1") == (jobs["5"].owner, jobs["5"].exec_host)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from support.jobs import MARK, full_job
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.inventory import Node, Queue
 from unispawner.schedulers.torque import Torque, read_xml
@@ -443,3 +444,43 @@ def test_a_reservation_is_no_more_than_a_name(name: str) -> None:
     """A reservation with a semicolon is refused: Moab would read another extension."""
     with pytest.raises(InvalidJobError, match="^reservation_id: .* must not contain"):
         Torque(torque_moab=True).check_supported(JobSpec(reservation_id=name))
+
+
+@pytest.mark.parametrize(
+    ("owner", "expected"),
+    [
+        ("alice@lab", "alice"),
+        ("alice@ad.site@login1", "alice@ad.site"),
+        ("alice@ad.site@", "alice@ad.site"),
+        ("AD\\alice@lab", "AD\\alice"),
+        ("alice", "alice"),
+    ],
+)
+def test_an_owner_is_what_is_before_the_last_at(owner: str, expected: str) -> None:
+    """The account's own name may have an @; the submit host is behind the last one."""
+    assert expected == one("R", Job_Owner=owner).owner
+    listed = xml(job("1", Job_Owner=owner))
+    assert (
+        expected
+        == get_scheduler("template", {"template": "torque"})
+        .read_status(Reply(("qstat",), 0, listed))["1"]
+        .owner
+    )
+    line = f"Job Id: 1.lab|Job_Owner={owner}|job_state=R\n"
+    assert (
+        expected
+        == get_scheduler("template", {"template": "pbs"})
+        .read_status(Reply(("qstat",), 0, line))["1.lab"]
+        .owner
+    )
+
+
+@pytest.mark.parametrize("owner", ["alice@ad.site", "a+b", "-x", "alice smith"])
+def test_marks_of_an_account_that_a_list_of_users_cannot_name(owner: str) -> None:
+    """qselect would misread such a name, so that all jobs are listed, and the owners compared."""
+    variables = f"UNISPAWNER_MARK={MARK}"
+    mine = job("7", Job_Owner=f"{owner}@lab", Variable_List=variables)
+    other = job("8", Job_Owner="bob@lab", Variable_List="UNISPAWNER_MARK=" + "f" * 16)
+    answers = [("7.lab\n8.lab\n", "", 0), (xml(mine) + xml(other), "", 0)]
+    marks, commands = hold(TORQUE.find_marks(owner), *answers)
+    assert ({MARK: "7.lab"}, ["qselect"]) == (marks, commands[0])

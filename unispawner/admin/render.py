@@ -21,6 +21,7 @@ from ..profiles.spawner import ProfilesSpawner
 from ..profiles.wrap_spawner import WrapSpawner
 from ..script.rendering import render_script
 from ..servers.spawner import UniSpawner
+from ..settings.names import fill_folder
 from .config_file import (
     Nobody,
     class_or_unispawner,
@@ -112,7 +113,7 @@ async def job_script(spawner: UniSpawner) -> str:
     await spawner.find_scheduler()
     scheduler = spawner.get_scheduler()
     spec = spawner.job_spec("0" * 16, environment={})
-    directory = f"{spawner.state_dir}/jobs/{spec.mark}"
+    directory = f"{fill_folder(spawner.state_dir_text(), 'USER')}/jobs/{spec.mark}"
     script = render_script(
         spec,
         scheduler,

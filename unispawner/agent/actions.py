@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -23,7 +24,7 @@ from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
 from ..script.variables import READER, render_reader, render_variables
 from .commands import hold_dialogue
-from .files import StateDir, read_private, write_private
+from .files import LOGS_KEPT, StateDir, read_private, write_private
 from .login import login_umask
 from .wrapper import write_wrapper
 
@@ -41,7 +42,7 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     scheduler = _scheduler(request)
     spec = JobSpec.from_dict(request["spec"])
     scheduler.check_supported(spec)
-    state = StateDir.open(request["state_dir"])
+    state = _state(request)
     _sweep(state, scheduler, account.pw_name)
     try:
         environment = _with_mark(spec.environment, spec.mark)
@@ -51,7 +52,8 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         directory = state.create_job(spec.mark, text)
         spec = replace(
             spec,
-            directory=spec.directory or account.pw_dir,
+            directory=re.sub("^~(?=/|$)", lambda _: account.pw_dir, spec.directory)
+            or account.pw_dir,
             stdout_path=str(state.log(spec.mark)),
         )
         script = render_script(
@@ -88,7 +90,7 @@ def stage(request: Request, account: Account) -> dict[str, str]:
     submit command, and ``python`` and ``options`` for the launcher. Return ``wrapper``, the path of
     the program that the job's script runs.
     """
-    state = StateDir.open(request["state_dir"])
+    state = _state(request)
     for directory in state.old_jobs(ABANDONED_AFTER):  # no scheduler can be asked about these jobs
         state.remove_job(directory.name)
     mark = str(request["mark"])
@@ -166,7 +168,7 @@ def find(request: Request, account: Account) -> dict[str, str]:
     """
     scheduler = _scheduler(request)
     mark = str(request["mark"])
-    written = read_private(StateDir.open(request["state_dir"]).job(mark) / "job_id")
+    written = read_private(_state(request).job(mark) / "job_id")
     if scheduler.job_id.fullmatch(written):
         return {"job_id": written}
     marks = hold_dialogue(scheduler.find_marks(account.pw_name))
@@ -187,7 +189,7 @@ def find_jobs(request: Request, account: Account) -> dict[str, list[str]]:
 
 def log(request: Request, account: Account) -> dict[str, Any]:
     """Return the ``path`` and ``size`` of a job's log, and its last ``lines`` lines as ``tail``."""
-    state = StateDir.open(request["state_dir"])
+    state = _state(request)
     mark = str(request["mark"])
     tail, size = state.tail(mark, int(request["lines"]))
     return {"path": str(state.log(mark)), "tail": tail, "size": size}
@@ -195,7 +197,7 @@ def log(request: Request, account: Account) -> dict[str, Any]:
 
 def cleanup(request: Request, account: Account) -> dict[str, str]:
     """Remove the private files of the job with ``mark``, but not its log."""
-    StateDir.open(request["state_dir"]).remove_job(str(request["mark"]))
+    _state(request).remove_job(str(request["mark"]))
     return {}
 
 
@@ -209,7 +211,7 @@ def check(request: Request, account: Account) -> dict[str, Any]:
         "groups": sorted(os.getgroups()),
         "executor": _executor(scheduler).check(),
         "commands": {name: shutil.which(name) or "" for name in scheduler.needed_commands()},
-        "state_dir": str(StateDir.open(request["state_dir"]).path),
+        "state_dir": str(_state(request).path),
     }
 
 
@@ -223,6 +225,16 @@ def _write_error(error: OSError, state: StateDir) -> AgentError:
     return AgentError(
         f"The job's files can't be written: {error.filename or state.path}: {error.strerror}. "
         "Check whether the disk or the user's quota is full (c.UniSpawner.state_dir)."
+    )
+
+
+def _state(request: Request) -> StateDir:
+    # The Hub sends the last three only where they are set.
+    return StateDir.open(
+        request["state_dir"],
+        log_dir=request.get("log_dir", ""),
+        logs_kept=request.get("logs_kept", LOGS_KEPT),
+        trusted_parents=request.get("trusted_parents", ()),
     )
 
 

@@ -2,19 +2,20 @@
 
 Directories have mode 0700 and files 0600. They belong to the user and are never opened through a
 symbolic link. Whoever can rename a directory above them could replace it, and the job would run the
-contents. So every directory above must belong to root or the user, and others must not be able to
-change it.
+contents. So every directory above, and every link on the way, must belong to root or the user, and
+others must not be able to change it. The administrator can allow single ones all the same.
 """
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,40 +24,52 @@ from ..errors import AgentError
 from ..job import is_mark
 
 LOGS_KEPT = 20
+_MOST_LINKS = 40
+"""How many links may be on the way to a path; the kernel allows no more either."""
 TAIL_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
 class StateDir:
-    """A user's state directory; its ``path`` is absolute."""
+    """A user's state directory; its ``path`` is absolute, and so is ``logs``, the logs' folder."""
 
     path: Path
+    logs: Path
+    logs_kept: int = LOGS_KEPT
 
     @classmethod
-    def open(cls, text: str) -> StateDir:
+    def open(
+        cls,
+        text: str,
+        *,
+        log_dir: str = "",
+        logs_kept: int = LOGS_KEPT,
+        trusted_parents: Collection[str] = (),
+    ) -> StateDir:
         """Return the state directory; it and its folders are created if they don't exist.
+
+        Parameters
+        ----------
+        log_dir
+            The folder for logs; empty means the folder "logs" in the state directory.
+        logs_kept
+            How many logs are kept.
+        trusted_parents
+            Directories above that others may change.
 
         Raises
         ------
         AgentError
             If it can't be created, is a symbolic link, or does not belong to the user.
         """
-        path = Path(text).expanduser()
-        if not path.is_absolute():
-            raise AgentError(f"state_dir: {text!r} must be an absolute path or begin with ~")
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for directory in Path(os.path.realpath(path.parent), path.name).parents:
-                _check_above(directory)
-            for directory in (path, path / "jobs", path / "logs"):
-                _own_directory(directory)
-        except OSError as error:
-            raise AgentError(
-                f"The user's files can't be kept in {error.filename or path}: {error.strerror}. "
-                "Check whether the disk is full and whether the user may write there "
-                "(c.UniSpawner.state_dir)."
-            ) from None
-        return cls(path)
+        path = _make_directory("state_dir", text, trusted_parents)
+        _own(path / "jobs", "state_dir")
+        if log_dir:
+            logs = _make_directory("log_dir", log_dir, trusted_parents)
+        else:
+            logs = path / "logs"
+            _own(logs, "state_dir")
+        return cls(path, logs, logs_kept)
 
     def job(self, mark: str) -> Path:
         """Return the directory of a job, which need not exist."""
@@ -66,7 +79,7 @@ class StateDir:
 
     def log(self, mark: str) -> Path:
         """Return the path of a job's log, which need not exist."""
-        return self.path / "logs" / f"{mark}.log"
+        return self.logs / f"{mark}.log"
 
     def create_job(self, mark: str, environment: str) -> Path:
         """Create a job's directory with the environment file, and an empty log; return its path."""
@@ -100,8 +113,8 @@ class StateDir:
 
     def _prune_logs(self) -> None:
         """Remove all logs but the newest, and the logs of jobs that still have a directory."""
-        logs = sorted((self.path / "logs").glob("*.log"), key=_modified)
-        for log in logs[:-LOGS_KEPT]:
+        ours = (log for log in self.logs.glob("*.log") if is_mark(log.stem))
+        for log in sorted(ours, key=_modified)[: -self.logs_kept]:
             if not (self.path / "jobs" / log.stem).exists():
                 log.unlink(missing_ok=True)
 
@@ -151,16 +164,84 @@ def _open_regular(path: Path) -> BinaryIO | None:
     return None
 
 
-def _check_above(directory: Path) -> None:
+def _make_directory(setting: str, text: str, trusted: Collection[str]) -> Path:
+    """Return the user's directory, which is created, with those above it, if it does not exist."""
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise AgentError(f"{setting}: {text!r} must be an absolute path or begin with ~")
+    try:
+        _check_way(path.parent, setting, trusted)  # before something is made behind a link
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_way(path.parent, setting, trusted)
+    except OSError as error:
+        raise _no_place(path, error, setting) from None
+    _own(path, setting)
+    return path
+
+
+def _own(path: Path, setting: str) -> None:
+    try:
+        _own_directory(path, setting)
+    except OSError as error:
+        raise _no_place(path, error, setting) from None
+
+
+def _no_place(path: Path, error: OSError, setting: str) -> AgentError:
+    return AgentError(
+        f"The user's files can't be kept in {error.filename or path}: {error.strerror}. "
+        "Check whether the disk is full and whether the user may write there "
+        f"(c.UniSpawner.{setting})."
+    )
+
+
+def _check_way(path: Path, setting: str, trusted: Collection[str]) -> None:
+    """Check every directory and every link on the way to a path, as far as it exists.
+
+    A path is used as it is written. So it is not enough to check the directories of its real path:
+    whoever owns a link on the way can let it point elsewhere afterwards.
+    """
+    place, names, links = Path("/"), list(reversed(path.parts[1:])), 0
+    _check_above(place, setting, trusted)
+    while names:
+        name = names.pop()
+        if name == "..":
+            place = place.parent
+            continue
+        try:
+            status = (place / name).lstat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISLNK(status.st_mode):
+            place = place / name
+            _check_above(place, setting, trusted)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        if status.st_uid not in (0, os.getuid()) and str(place / name) not in trusted:
+            raise AgentError(
+                f"{setting}: {place / name} is a link that belongs to uid {status.st_uid}, who can "
+                "let it point elsewhere, so that no private files can be kept behind it. Set "
+                f"c.UniSpawner.{setting} to another place."
+            )
+        target = Path(os.readlink(place / name))
+        names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        place = Path("/") if target.is_absolute() else place
+
+
+def _check_above(directory: Path, setting: str, trusted: Collection[str]) -> None:
     """Refuse a directory in which others could rename the user's directory."""
+    if str(directory) in trusted:
+        return
     status = directory.stat()
     mode, sticky = status.st_mode, status.st_mode & stat.S_ISVTX and status.st_uid == 0
     others = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status.st_gid))
     if status.st_uid not in (0, os.getuid()) or (others and not sticky):
         raise AgentError(
-            f"state_dir: {directory} can be changed by others than root and the user, so that no "
-            "private files can be kept below it. Set c.UniSpawner.state_dir to another place, or "
-            f"give {directory} to the user, with mode 0755 or less."
+            f"{setting}: {directory} can be changed by others than root and the user, so that no "
+            f"private files can be kept below it. Set c.UniSpawner.{setting} to another place, or "
+            f"give {directory} to the user, with mode 0755 or less. If all who can change it are "
+            "trusted, c.UniSpawner.trusted_parents can allow it."
         )
 
 
@@ -172,17 +253,18 @@ def _own_group(gid: int) -> bool:
         return False
 
 
-def _own_directory(path: Path) -> None:
+def _own_directory(path: Path, setting: str) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
         if status.st_uid != os.getuid():
             raise AgentError(
-                f"state_dir: {path} belongs to uid {status.st_uid}, not to uid {os.getuid()}. "
-                "Remove it, or set c.UniSpawner.state_dir to another place."
+                f"{setting}: {path} belongs to uid {status.st_uid}, not to uid {os.getuid()}. "
+                f"Remove it, or set c.UniSpawner.{setting} to another place."
             )
-        if stat.S_IMODE(status.st_mode) != 0o700:
+        others = 0o022 if setting == "log_dir" else 0o077  # users may let others read their logs
+        if status.st_mode & others or status.st_mode & 0o700 != 0o700:
             os.fchmod(descriptor, 0o700)
     finally:
         os.close(descriptor)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from ..errors import AgentError
 
 # sudo reads "-x" as an option, "#0" as a uid and "%x" as a group: such names never reach it, even
-# if the directory service knows them.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\$-]{0,255}", re.ASCII)
+# if the directory service knows them. Directories have names like "DOM\\alice", "DOM+alice",
+# "alice@ad.site" and "alice smith".
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@+\\$ -]{0,254}[A-Za-z0-9_.@+$-])?", re.ASCII)
 # A directory service that hangs blocks threads: only these, not those of asyncio's own pool.
 _THREADS = ThreadPoolExecutor(4, "unispawner-accounts")
 _NOBODY = {65534, 2**32 - 2}

@@ -30,6 +30,12 @@ class AgentClient:
     ----------
     state_dir
         The folder for the user's private files; ``~`` stands for the user's home.
+    log_dir
+        The folder for the logs; empty means the folder "logs" in ``state_dir``.
+    logs_kept
+        How many logs are kept.
+    trusted_parents
+        Folders above the two that others than root and the user may change.
     min_uid
         The lowest uid that may run servers; the agent checks it again.
     scheduler_path, scheduler_environment
@@ -47,6 +53,9 @@ class AgentClient:
     scheduler_path: tuple[str, ...] = ()
     scheduler_environment: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 60.0
+    log_dir: str = ""
+    logs_kept: int = 20
+    trusted_parents: tuple[str, ...] = ()
 
     async def submit(self, spec: JobSpec, shell: str) -> str:
         """Submit a job whose script runs in this shell, and return the job's id."""
@@ -167,9 +176,19 @@ class AgentClient:
                 **self.scheduler_environment,
             },
             "state_dir": self.state_dir,
+            **self._places(),
             **arguments,
         }
         return await self.run_as.call(self.host, self.account, request, self.seconds)
+
+    def _places(self) -> dict[str, Any]:
+        """Return what is set of the folder for logs, and of directories that may be unsafe."""
+        places = {
+            "log_dir": self.log_dir,
+            "logs_kept": 0 if self.logs_kept == AgentClient.logs_kept else self.logs_kept,
+            "trusted_parents": list(self.trusted_parents),
+        }
+        return {name: value for name, value in places.items() if value}
 
     def _job_id(self, result: Any) -> str:
         job_id = result.get("job_id") if isinstance(result, dict) else None

@@ -46,6 +46,8 @@ _WRITTEN_BY_US = frozenset(
 )
 _OURS = frozenset(f"{prefix}{MARK_ATTRIBUTE}".lower() for prefix in ("+", "MY."))
 
+_SPOOLING = frozenset(("spool", "remote"))
+
 _WAITS = {
     "": "waiting for a machine",
     "no match found": "no machine has what the job asks for, or none is free",
@@ -58,8 +60,17 @@ class HTCondor(Scheduler):
 
     htcondor_pool: str = setting(
         "",
-        """The central manager of the pool whose machines are listed as the cluster's nodes. Empty
-        (the default): the central manager of the host's HTCondor configuration.""",
+        """The central manager of the pool whose machines are listed as the cluster's nodes, and in
+        which htcondor_schedd is found. Empty (the default): the central manager of the host's
+        HTCondor configuration.""",
+    )
+    htcondor_schedd: str = setting(
+        "",
+        """The name of the schedd that takes the jobs, where it runs on another host than the Hub:
+        "schedd@login1.cluster.example", as `condor_status -schedd` lists it. Jobs are submitted,
+        listed and removed there (option -name), and users must be able to authenticate to it. Files
+        are not spooled, so that the Hub's host needs the users' homes as well. Empty (the default):
+        the schedd of the Hub's host.""",
     )
 
     name = "htcondor"
@@ -114,13 +125,33 @@ class HTCondor(Scheduler):
 
     @property
     def query_key(self) -> Hashable:
-        """The name, and the pool whose inventory it is."""
-        return self.name, self.htcondor_pool
+        """The name, and which schedd and which pool it is."""
+        return self.name, self.htcondor_pool, self.htcondor_schedd
+
+    def at_schedd(self, command: str, *words: str) -> list[str]:
+        """Return a command, with the options that name the schedd if it is elsewhere."""
+        if not self.htcondor_schedd:
+            return [command, *words]
+        pool = ["-pool", self.htcondor_pool] if self.htcondor_pool else []
+        return [command, *pool, "-name", self.htcondor_schedd, *words]
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse also more than one node, and commands that unispawner writes itself."""
+        for name in ("htcondor_schedd", "htcondor_pool"):
+            value = getattr(self, name)
+            if value and not re.fullmatch(r"[^\s\x00-\x1f-][^\s\x00-\x1f]*", value):
+                raise InvalidJobError(
+                    f"{name}: {value!r} must be one word that does not begin with a hyphen"
+                )
         super().check_supported(spec)
         for key, _ in spec.attributes_for(self.name):
+            if key.lower().lstrip("+-") in _SPOOLING:
+                raise InvalidJobError(
+                    f"custom_attributes: htcondor.{key} can't be set, because condor_submit would "
+                    "copy (spool) the job's files to the schedd's host, where the server's private "
+                    "files are not found. Set c.UniSpawner.htcondor_schedd to the name of a schedd "
+                    "that shares the users' homes"
+                )
             if key.lower() in _WRITTEN_BY_US | _OURS:
                 raise InvalidJobError(
                     f"custom_attributes: htcondor.{key} can't be set, because unispawner sets it"
@@ -140,8 +171,8 @@ class HTCondor(Scheduler):
         own = spec.attributes_for(self.name)
         commands: list[tuple[str, Attribute | None]] = [
             ("universe", "vanilla"),
-            ("batch_name", self.value(spec.name)),
-            ("initialdir", self.value(spec.directory)),
+            ("batch_name", self.value(spec.name, "job_name")),
+            ("initialdir", self.value(spec.directory, "directory")),
             ("output", "/dev/null"),
             ("error", "/dev/null"),
             # Home directories are shared, as with every scheduler here, so that nothing is copied.
@@ -151,7 +182,7 @@ class HTCondor(Scheduler):
             # A number without a unit would be MiB.
             ("request_memory", f"{divide_up(memory, 1024)}KB" if memory else None),
             ("request_gpus", gpus or None),
-            ("accounting_group", self.value(spec.account)),
+            ("accounting_group", self.value(spec.account, "account")),
             ("periodic_remove", " || ".join(_removal_rules(spec, own))),
             ("MY.PeriodicRemoveReason", _removal_reason(spec)),
             (f"MY.{MARK_ATTRIBUTE}", f'"{spec.mark}"' if spec.mark else None),
@@ -165,7 +196,8 @@ class HTCondor(Scheduler):
                 literals = [_literal(value) for value in values]
                 text = literals[0] if len(literals) == 1 else f"{{{', '.join(literals)}}}"
             else:
-                text = ", ".join(_submit_value(value) for value in values)
+                field = f"custom_attributes: htcondor.{key}"
+                text = ", ".join(_submit_value(value, field) for value in values)
             lines.append(f"{key} = {text}")
         return lines
 
@@ -179,16 +211,23 @@ class HTCondor(Scheduler):
         )
 
     @staticmethod
-    def value(text: str) -> str:
-        """Return text for a submit description, in which no macro is expanded."""
-        _check_end(text)
+    def value(text: str, field: str) -> str:
+        """Return text for a submit description, in which no macro is expanded.
+
+        Parameters
+        ----------
+        field
+            The setting that the text comes from, for the error.
+        """
+        _check_end(text, field)
         return _no_macros(text)
 
     # -- queries -------------------------------------------------------------------------------
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the condor_q of these jobs, or of the jobs of all users."""
-        command = ["condor_q", "-allusers", "-json", "-attributes", ",".join(_FIELDS)]
+        fields = ",".join(_FIELDS)
+        command = self.at_schedd("condor_q", "-allusers", "-json", "-attributes", fields)
         if job_ids is None:
             # A user may write megabytes, or endlessly nested lists, into a job, so that the whole
             # answer can't be read. The schedd leaves such a job out.
@@ -198,7 +237,7 @@ class HTCondor(Scheduler):
 
     def history_command(self, job_ids: Collection[str]) -> list[str]:
         """Return the condor_history of jobs that have left the queue; it stops at the last one."""
-        command = ["condor_history", "-json", "-attributes", ",".join(_FIELDS)]
+        command = self.at_schedd("condor_history", "-json", "-attributes", ",".join(_FIELDS))
         return [*command, "-limit", str(len(job_ids)), *job_ids]
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
@@ -260,11 +299,12 @@ class HTCondor(Scheduler):
 
     def mark_command(self) -> list[str]:
         """Return the condor_q of the caller's own jobs with their marks."""
-        return ["condor_q", "-json", "-attributes", f"ClusterId,{MARK_ATTRIBUTE}"]
+        return self.at_schedd("condor_q", "-json", "-attributes", f"ClusterId,{MARK_ATTRIBUTE}")
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
         """Ask for the caller's own marks, even where CONDOR_Q_ONLY_MY_JOBS is off."""
-        mine = ["-constraint", f'Owner == "{owner}"']
+        literal = owner.replace("\\", "\\\\")  # "DOM\\alice"
+        mine = ["-constraint", f'Owner == "{literal}"']
         return self.read_marks((yield [*self.mark_command(), *mine]))
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
@@ -376,7 +416,11 @@ def _by_name(own: list[tuple[str, Attribute]]) -> dict[str, list[Attribute]]:
 
 def _removal_rules(spec: JobSpec, own: list[tuple[str, Attribute]]) -> list[str]:
     """Return the expressions that remove a job: the site's own, and that of its time limit."""
-    rules = [f"({_submit_value(value)})" for key, value in own if key.lower() == "periodic_remove"]
+    rules = [
+        f"({_submit_value(value, f'custom_attributes: htcondor.{key}')})"
+        for key, value in own
+        if key.lower() == "periodic_remove"
+    ]
     return [*rules, f"({_time_limit_rule(spec)})"] if spec.duration else rules
 
 
@@ -393,17 +437,18 @@ def _time_limit_rule(spec: JobSpec) -> str:
     return f"JobStatus == 2 && time() - JobCurrentStartDate > {seconds}"
 
 
-def _submit_value(value: Attribute) -> str:
+def _submit_value(value: Attribute, field: str) -> str:
     """Return the value of a command in the submit language, as the administrator wrote it."""
     text = "true" if value is True else str(value)
-    _check_end(text)
+    _check_end(text, field)
     return text
 
 
-def _check_end(text: str) -> None:
+def _check_end(text: str, field: str) -> None:
     if text.rstrip().endswith("\\"):
         raise InvalidJobError(
-            f"{text!r} ends with a backslash, which a submit description can't express"
+            f"{field}: {text!r} ends with a backslash, which would join it to the next line of the "
+            "submit description; remove the backslash"
         )
 
 

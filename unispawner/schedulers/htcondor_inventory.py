@@ -49,12 +49,17 @@ def read_slots(rows: Collection[Mapping[str, Any]]) -> set[Slot]:
     return {
         (
             str(row.get("JobId")).partition(".")[0],
-            str(row.get("RemoteOwner")).partition("@")[0],
+            _account(str(row.get("RemoteOwner"))),
             str(row.get("Machine")),
         )
         for row in rows
         if str(row.get("JobId")).endswith(".0")
     }
+
+
+def _account(text: str) -> str:
+    """Return the account in ``alice@domain``; the account's own name may have an @ as well."""
+    return text.rpartition("@")[0] or text
 
 
 def count_jobs(text: str | None) -> list[int | None]:

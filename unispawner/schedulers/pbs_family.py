@@ -187,7 +187,9 @@ class PbsFamily(Scheduler):
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
         """Ask for the caller's jobs, and then for these in full: others may have very many."""
-        reply = yield ["qselect", "-u", owner]
+        # In a list of users, "@" separates a host, "+" and "-" are signs, and "," is the next one.
+        plain = re.fullmatch(r"[\w.][\w.-]*", owner, re.ASCII)
+        reply = yield ["qselect", *(["-u", owner] if plain else [])]
         self.check_answered(reply)
         job_ids = [line for line in reply.stdout.split() if self.job_id.fullmatch(line)]
         if not job_ids:

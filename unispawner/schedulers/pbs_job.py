@@ -73,8 +73,12 @@ def read_job(
 
 
 def read_owner(row: Row) -> str:
-    """Return the account that a job belongs to."""
-    return row.get("Job_Owner", "").partition("@")[0].strip()
+    """Return the account that a job belongs to: what is before the last @ and the host behind it.
+
+    The name of the account may have an @ itself, as in ``alice@ad.site@login1``.
+    """
+    owner = row.get("Job_Owner", "")
+    return (owner.rpartition("@")[0] or owner).strip()
 
 
 def read_marks(rows: Mapping[str, Row]) -> dict[str, str]:

@@ -101,6 +101,14 @@ class Template(Scheduler):
         """
         dialect = self.dialect
         check_trusted(dialect)
+        words = dialect.words(dialect.submit)
+        if words[0].rpartition("/")[2] == "condor_submit" and {"-spool", "-remote"} & set(words):
+            raise InvalidJobError(
+                f"template: {dialect.folder}/dialect.ini: [commands]: submit: {dialect.submit!r}: "
+                "-spool and -remote can't be used, because condor_submit would copy the job's "
+                "files to the schedd's host, where the server's private ones are not found. Use "
+                "-name with a schedd that shares the users' homes"
+            )
         if not dialect.all_jobs and not dialect.pattern("owner"):
             raise InvalidJobError(
                 f"template: {dialect.folder}/dialect.ini: [patterns]: owner is missing, and there "

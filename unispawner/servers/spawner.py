@@ -16,6 +16,7 @@ from ..run_as import get_run_as
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
 from ..settings.job import JobSettings
+from ..settings.names import fill_folder
 from ..submit_host.host import HOST
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
@@ -126,8 +127,11 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         Raises
         ------
         InvalidJobError
-            If ``state_dir`` has another placeholder than ``{username}``.
+            If ``state_dir`` or ``log_dir`` is not the path of a folder.
         """
+        state = self.server_job.state
+        state_dir = state.state_dir or self.state_dir_text()
+        log_dir = state.log_dir if state.mark else self.log_dir
         return AgentClient(
             account=account,
             scheduler=self.get_scheduler(),
@@ -137,7 +141,10 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
                 allow_shared_account=self.allow_shared_account,
             ),
             host=HOST,
-            state_dir=self.state_dir_of(account.name),
+            state_dir=fill_folder(state_dir, account.name),
+            log_dir=fill_folder(log_dir, account.name),
+            logs_kept=self.logs_kept,
+            trusted_parents=tuple(self.trusted_parents),
             min_uid=self.min_uid,
             scheduler_path=tuple(filter(None, self.scheduler_path.split(":"))),
             scheduler_environment=self.scheduler_environment,

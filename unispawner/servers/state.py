@@ -80,6 +80,8 @@ class ServerState(SavedState):
         words.
     host
         The address at which the server has reported to listen.
+    log_dir
+        Where the account's logs are, as it was set for this server; empty means in ``state_dir``.
     """
 
     scheduler: str = ""
@@ -92,6 +94,7 @@ class ServerState(SavedState):
     duration: float | None = None
     summary: str = ""
     host: str = ""
+    log_dir: str = ""
 
     @property
     def url(self) -> str:

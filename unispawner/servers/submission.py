@@ -56,7 +56,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
             f"c.Spawner.environment: making the server's environment failed: "
             f"{type(error).__name__}: {error}"
         ) from error
-    spec: JobSpec = spawner.job_spec(secrets.token_hex(8), environment)
+    spec: JobSpec = spawner.job_spec(secrets.token_hex(8), environment, account.name)
     scheduler = spawner.get_scheduler()
     job.state = ServerState(
         scheduler=scheduler.name,
@@ -69,7 +69,8 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         waiting_since=time.time(),
         scheduler_path=spawner.scheduler_path,
         scheduler_environment=dict(spawner.scheduler_environment),
-        state_dir=spawner.state_dir,
+        state_dir=spawner.state_dir_text(),
+        log_dir=spawner.log_dir,
         duration=spec.duration.total_seconds() if spec.duration else None,
         summary=describe_job(spec),
     )
@@ -103,7 +104,7 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     job.track(client, job_id, submitted=True)
     job.state.job_id = job_id
     job.commit()
-    log = f"{job.spawner.state_dir}/logs/{spec.mark}.log"
+    log = f"{client.log_dir or f'{client.state_dir}/logs'}/{spec.mark}.log"
     job.spawner.log.info("%s: job %s on %s, its log: %s", job.name, job_id, job.title, log)
 
 

@@ -37,14 +37,14 @@ from ..submit_host.host import HOST
 from ..units import parse_duration, parse_memory
 from . import detect
 from .host_map import check_host_map
-from .scheduler import SchedulerSettings
+from .names import NameSettings
 
 # With the names of PSI/J's executors: one configuration may serve PSI/J programs as well.
 _ATTRIBUTE_PREFIXES = {*NAMES, "pbs_classic", "cobalt", "flux", "rp"}
 _WILDCARDS = ("", "0.0.0.0", "::", "*")  # noqa: S104 (only compared with)
 
 
-class JobSettings(SchedulerSettings):
+class JobSettings(NameSettings):
     """The traits of UniSpawner that describe a job, its account and its server."""
 
     resources = Dict(
@@ -98,11 +98,6 @@ class JobSettings(SchedulerSettings):
         site forbids or replaces them, by the scheduler's own names: ["mem", "propagate"] on Slurm,
         ["h_vmem"] on Grid Engine, ["walltime"] on PBS. What the custom_attributes add stays. Names
         that can't be left out are refused when the Hub starts. Default: [].""",
-    ).tag(config=True)
-
-    job_name = Unicode(
-        "jupyter",
-        help="""The name of each job in the scheduler's listings. Every user can read it.""",
     ).tag(config=True)
 
     prologue = Unicode(
@@ -176,14 +171,6 @@ class JobSettings(SchedulerSettings):
         min=0.0,
         help="""How long (seconds) before the end of a job's time limit its user is warned, on the
         Hub's home page and in its API. 0: never. Default: 900.""",
-    ).tag(config=True)
-
-    state_dir = Unicode(
-        "~/.unispawner",
-        help="""The folder for each user's private files: the environment of running servers
-        (mode 0600) and the logs of the last 20 jobs. It must be visible on the Hub's host and on
-        the nodes under the same path. "~" stands for the user's home, "{username}" for the name of
-        the account.""",
     ).tag(config=True)
 
     launcher_python = Unicode(
@@ -294,29 +281,16 @@ class JobSettings(SchedulerSettings):
             spawner = cls(config=config)
         except TraitError as error:
             raise InvalidJobError(str(error)) from None
+        spawner.check_names()
         await spawner.find_scheduler()
         spec = spawner.job_spec("0" * 16, environment={})
         render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
-        spawner.state_dir_of("anybody")
         await detect.check(spawner.get_scheduler(), HOST, spawner.command_environment())
 
-    def state_dir_of(self, account: str) -> str:
-        """Return the folder for the private files of an account's jobs.
-
-        Raises
-        ------
-        InvalidJobError
-            If ``state_dir`` has another placeholder than ``{username}``.
-        """
-        folder = self.state_dir.replace("{username}", account)
-        if re.search(r"[{}]", folder):
-            raise InvalidJobError(
-                f"state_dir: {self.state_dir!r}: the only placeholder is {{username}}"
-            )
-        return folder
-
-    def job_spec(self, mark: str, environment: Mapping[str, object]) -> JobSpec:
-        """Return the job that a start would submit now, with this environment.
+    def job_spec(
+        self, mark: str, environment: Mapping[str, object], account: str = "USER"
+    ) -> JobSpec:
+        """Return the job that a start of this account would submit now, with this environment.
 
         Raises
         ------
@@ -324,7 +298,8 @@ class JobSettings(SchedulerSettings):
             For the first setting that is wrong; the message names it and its value.
         """
         spec = JobSpec(
-            name=self.job_name,
+            name=self.fill_job_name(),
+            directory=self.folder_of("directory", account),
             executable=self.launcher_python,
             arguments=tuple(self._launcher_arguments()),
             environment={name: str(value) for name, value in environment.items()},

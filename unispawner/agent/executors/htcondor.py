@@ -37,9 +37,19 @@ class Executor(BatchExecutor, HTCondorJobExecutor):
     ) -> None:
         """Write the submit description."""
         assert isinstance(self.scheduler, HTCondor)
-        executable = self.scheduler.value(str(self.work_directory / "script"))
+        executable = self.scheduler.value(str(self.work_directory / "script"), "state_dir")
         lines = [*self.scheduler.directives(self._spec), f"executable = {executable}"]
         submit_file.write("\n".join([*lines, f"environment = {_environment()}", "queue", ""]))
+
+    def get_submit_command(self, job: PsijJob, submit_file_path: Path) -> list[str]:
+        """Return the condor_submit command, which prints only the job's number."""
+        assert isinstance(self.scheduler, HTCondor)
+        return self.scheduler.at_schedd("condor_submit", "-terse", str(submit_file_path.absolute()))
+
+    def get_cancel_command(self, native_id: str) -> list[str]:
+        """Return the condor_rm command; see HTCondorJobExecutor."""
+        assert isinstance(self.scheduler, HTCondor)
+        return self.scheduler.at_schedd("condor_rm", f"{native_id}.0")
 
     def read_job_id(self, line: str) -> str:
         """Return the number of the HTCondor cluster."""

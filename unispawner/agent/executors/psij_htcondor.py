@@ -93,7 +93,10 @@ class HTCondorJobExecutor(BatchSchedulerExecutor):
         script = self._script_path(job)
         _write_private(script, self._script(job, context))
         # Only this lets the job know the number of its cluster.
-        lines += [f"executable = {_HTCONDOR.value(str(script))}", "arguments = $(ClusterId)"]
+        lines += [
+            f"executable = {_HTCONDOR.value(str(script), 'work_directory')}",
+            "arguments = $(ClusterId)",
+        ]
         submit_file.write("\n".join([*lines, "queue", ""]))
 
     def _script(self, job: Job, context: dict[str, object]) -> str:
