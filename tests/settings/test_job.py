@@ -12,10 +12,14 @@ from unispawner.schedulers import NAMES
 from unispawner.script.rendering import render_script
 from unispawner.servers.spawner import UniSpawner
 from unispawner.settings.job import JobSettings
+from unispawner.settings.names import NameSettings
 from unispawner.settings.scheduler import SchedulerSettings
 
 MARK = "0123456789abcdef"
-OURS = sorted({**vars(JobSettings), **vars(SchedulerSettings)} & UniSpawner.class_traits().keys())
+CLASSES = (JobSettings, NameSettings, SchedulerSettings)
+OURS = sorted(
+    name for name in UniSpawner.class_traits() if any(name in vars(cls) for cls in CLASSES)
+)
 
 
 # -- the help texts -----------------------------------------------------------------------------
