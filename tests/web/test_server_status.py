@@ -271,7 +271,7 @@ async def test_there_is_no_schema_without_profiles(hub: Hub) -> None:
         ({"node_count": 4, "cpu_cores_per_process": 8}, 1500, "4 nodes, 32 cores, 1 day 1 hour"),
         ({"process_count": 3}, 1, "3 processes, 1 minute"),
         ({"gpu_cores_per_process": 2, "exclusive_node_use": True}, None, "2 GPUs, whole nodes"),
-        ({"memory": 512}, None, "512 bytes"),
+        ({"memory": "512B"}, None, "512 bytes"),
     ],
 )
 def test_a_job_in_words(resources: dict[str, Any], duration: int | None, words: str) -> None:
