@@ -29,7 +29,10 @@ _SAME = ("agent_python", "launcher_python", "min_uid", "state_dir")
 _WHY_NOT: Mapping[str, str] = {
     "exec_prefix": "UniSpawner becomes the user in another way (c.UniSpawner.run_as)",
     "public_environment": "UniSpawner passes no such variables to the scheduler's commands",
-    "user_option_keys": "UniSpawner offers options in c.ProfilesSpawner.profiles",
+    **dict.fromkeys(
+        ("user_option_keys", "trusted_option_keys"),
+        "UniSpawner offers options in c.ProfilesSpawner.profiles",
+    ),
     **dict.fromkeys(
         (
             *("state_pending_re", "state_running_re", "state_unknown_re", "state_notfound_re"),
