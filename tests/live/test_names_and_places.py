@@ -1,0 +1,98 @@
+"""Names of jobs, places of logs and jobs, and accounts with odd names, on real schedulers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from support.cluster_agent import ClusterAgent
+from support.clusters import Cluster, run
+from support.hub import RunningHub, running_hub, until
+from support.journey import start
+
+from unispawner.job import JobState
+from unispawner.run_as.accounts import find_account
+from unispawner.schedulers import get_scheduler
+from unispawner.submit_host.dialogue import hold_dialogue
+from unispawner.submit_host.host import SubmitHost
+
+ACCOUNTS = ("odd.a+b", "AD\\odd", "odd@ad.site", "odd one")
+
+
+@pytest.fixture(scope="module")
+async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
+    """Give a Hub on each scheduler in turn."""
+    async with running_hub(cluster) as running:
+        yield running
+
+
+async def test_a_job_has_its_name_its_log_and_its_folder(hub: RunningHub, cluster: Cluster) -> None:
+    """The scheduler shows the job's name with the user in it; the log is in log_dir, which was made
+    for the user, and the server starts in directory."""
+    alice = await hub.client("alice")
+    home = Path(pwd.getpwnam("alice").pw_dir)
+    work = home / "work here"
+    run("mkdir", "-p", str(work), user="alice")
+    name = f"{hub.job_name}-{{username}}-{{servername}}"
+    hub.set("alice", "places", job_name=name, log_dir="~/job logs", directory="~/work here")
+    try:
+        await start(alice, "places")
+        state = await hub.state("alice", "places")
+        assert state["job_id"] in cluster.active(user="alice", name=f"{hub.job_name}-alice-places")
+        assert repr(str(work)) == await alice.run_cell(
+            "import os; print(repr(os.getcwd()))", "places"
+        )
+        log = home / "job logs" / f"{state['mark']}.log"
+        assert log.read_text()
+        assert (0o700, "alice") == (stat.S_IMODE(log.parent.stat().st_mode), log.parent.owner())
+        await alice.stop("places")
+        await until(lambda: state["job_id"] not in cluster.active(), "the job is gone")
+        assert log.exists()
+    finally:
+        shutil.rmtree(home / "job logs", ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture(params=ACCOUNTS)
+def odd_account(request: pytest.FixtureRequest) -> Iterator[pwd.struct_passwd]:
+    """Give an account of this name, as directory services have them."""
+    name, home = request.param, f"/home/odd{ACCOUNTS.index(request.param)}"
+    made = subprocess.run(
+        ["useradd", "--badname", "-m", "-d", home, "-s", "/bin/bash", "-U", name],
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        pytest.skip(f"this system's useradd makes no {name!r}: {made.stderr.strip()}")
+    try:
+        yield pwd.getpwnam(name)
+    finally:
+        subprocess.run(["userdel", "-r", name], capture_output=True)
+
+
+def test_an_account_with_an_odd_name(cluster: Cluster, odd_account: pwd.struct_passwd) -> None:
+    """A job of such an account runs, is found as its own in the list of all jobs, and ends."""
+    name = odd_account.pw_name
+    account = asyncio.run(find_account(name, 1000))
+    state_dir = Path(odd_account.pw_dir, ".unispawner")
+    agent = ClusterAgent(cluster, state_dir, user=name)
+    job = agent.submit("id -un; sleep 300")
+    environment = {"PATH": os.environ["PATH"], **cluster.environment}
+    try:
+        agent.wait_state(job, "RUNNING")
+        question = get_scheduler(cluster.name).query()
+        info = asyncio.run(hold_dialogue(question, SubmitHost(), environment))[job.job_id]
+        assert (JobState.RUNNING, True) == (info.state, account.owns(info.owner)), info
+        assert {"job_id": job.job_id} == agent.ask("find", mark=job.mark)
+        (job.directory / "job_id").unlink()
+        assert {"job_id": job.job_id} == agent.ask("find", mark=job.mark)
+        assert [name] == job.text().splitlines()[:1]
+    finally:
+        agent.ask("cancel", job_id=job.job_id)
