@@ -510,6 +510,101 @@ def test_stranger_beside_the_server(hub: Hub, launch: Launch, environment: Envir
         assert [] == hub.reports
 
 
+# --- servers that are no child of the launcher ---------------------------------------------------
+
+
+def test_server_that_forks_away(hub: Hub, launch: Launch) -> None:
+    """A server whose first process ends well, because it runs in the background from then on, is
+    reported, gets signals, and the launcher ends when it ends."""
+    fork = "import os\nif os.fork(): os._exit(0)\nos.setsid()\n"
+    job = launch(python(fork + "import time\ntime.sleep(0.5)\n" + LISTENING))
+    wait_for(lambda: hub.reports, "report")
+    pid = job.server_pid()
+    assert job.process.poll() is None
+    job.process.send_signal(signal.SIGTERM)
+    assert 0 == job.status()
+    assert not alive(pid)
+
+
+def test_server_that_forks_away_when_it_listens(hub: Hub, launch: Launch) -> None:
+    """It may also listen first and then go into the background, as daemons do. If it no longer
+    listens, the processes that it has left are ended, and so is the job."""
+    fork = (
+        "import os, signal, time\nif os.fork():\n    time.sleep(1)\n    os._exit(0)\nos.setsid()\n"
+        "if not os.fork():\n    print('left', os.getpid(), flush=True)\n    time.sleep(600)\n"
+    )
+    job = launch(python(fork + LISTENING), NOTE_INTERVAL=0.5)
+    wait_for(lambda: hub.reports, "report")
+    time.sleep(1.5)
+    assert job.process.poll() is None
+    left = int(job.wait_for_output(r"left (\d+)"))
+    os.kill(job.server_pid(), signal.SIGKILL)
+    assert 0 == job.status()
+    assert not alive(left)
+    assert "does not listen any more" in job.stderr
+
+
+@pytest.mark.parametrize("mark", ["0123456789abcdef", "f" * 16, ""])
+def test_server_of_another_parent(
+    hub: Hub, launch: Launch, environment: Environment, mark: str
+) -> None:
+    """A server that another program starts, such as the daemon behind srun, is reported if the
+    environment of its process has the job's mark. Another job's server of the same account is not,
+    and the log says what was seen."""
+    port = free_port()
+    environment["JUPYTERHUB_SERVICE_URL"] = f"http://127.0.0.1:{port}/"
+    environment["UNISPAWNER_MARK"] = "0123456789abcdef"
+    job = launch(["sh", "-c", "echo began; exec sleep 600"], NOTE_INTERVAL=0.5)
+    job.wait_for_output("(began)")
+    code = f"import socket, time\ns = socket.create_server(('127.0.0.1', {port}))\ntime.sleep(600)"
+    step = subprocess.Popen(python(code), env={"UNISPAWNER_MARK": mark} if mark else {})
+    try:
+        if mark == environment["UNISPAWNER_MARK"]:
+            wait_for(lambda: hub.reports, "report")
+        else:
+            seen = job.wait_for_output("(still waiting .*)")
+            assert f"a process that is not the server's listens there: pid {step.pid} (" in seen
+            assert "this account's), without this job's UNISPAWNER_MARK in its environment" in seen
+            assert [] == hub.reports
+    finally:
+        step.kill()
+        step.wait()
+
+
+SLURM = "/system.slice/slurmstepd.scope/job_71"
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "expected"),
+    [
+        ([f"{SLURM}/step_batch/user/task_0"], [f"{SLURM}/step_0/user/task_0"], True),
+        ([f"{SLURM}/step_batch/user/task_0"], [f"{SLURM}2/step_batch/user/task_0"], False),
+        ([f"{SLURM}/step_batch"], ["/user.slice/user-71.slice/session-1.scope"], False),
+        (["/slurm/uid_71/job_71/step_batch"], ["/slurm/uid_71/job_72/step_batch"], False),
+        (["/slurm/uid_71/job_71/step_batch", "/"], ["/slurm/uid_71/job_71/step_0", "/"], True),
+        (["/system.slice/slurmd.service"], ["/system.slice/slurmd.service"], False),
+        (["/user.slice/user-71.slice/session-1.scope"], ["/user.slice/user-71.slice"], False),
+    ],
+)
+def test_cgroups_of_jobs(
+    monkeypatch: pytest.MonkeyPatch, mine: list[str], other: list[str], expected: bool
+) -> None:
+    """All steps of a job are in the cgroup with the job's id. Another job's is not, and a cgroup
+    that several jobs share shows nothing."""
+    monkeypatch.setenv("SLURM_JOB_ID", "71")
+    monkeypatch.delenv("UNISPAWNER_MARK", raising=False)
+    monkeypatch.setattr(launcher, "cgroups", lambda pid: mine if pid == os.getpid() else other)
+    assert expected is launcher.in_this_job(12345)
+
+
+def test_listener_of_another_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket of another account is never the server's, whatever its process says."""
+    monkeypatch.setattr(launcher, "listeners", lambda port: {"socket:[1]": os.getuid() + 1})
+    assert [f"a process of uid {os.getuid() + 1}"] == launcher.strangers(4000)
+    monkeypatch.setattr(launcher, "listeners", lambda port: {})
+    assert launcher.strangers(4000) is None
+
+
 # --- the report -------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ The job's script contains this text and runs it, as the user, from standard inpu
 The launcher picks a free port and starts the server. The port is in JUPYTERHUB_SERVICE_URL and
 replaces each `{port}` in the arguments. The launcher waits until this very server listens, and
 reports host and port with the server's own token. When the server ends, it ends with its status.
+The server may be no child of the launcher, as in a job step of srun: see `strangers`.
 
 unispawner is not installed on nodes. Therefore this is one file that needs only Linux, Python 3.6
 and its standard library. Imports that take more than a few milliseconds are made while the server
@@ -43,6 +44,9 @@ RETRY_FIRST, RETRY_LAST, RETRY_AFTER_LIMIT = 0.2, 30, 60
 AWAIT_LAST = 5  # between attempts to reach a Hub that does not answer
 REFUSAL_PATIENCE = 120  # a Hub that starts may not know its servers yet
 TERM_GRACE = 10
+
+MARK = "UNISPAWNER_MARK"  # the variable that all processes of this job have
+JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 # SIGXCPU is a warning of Grid Engine or of a CPU limit. It would end the launcher and so the
@@ -297,16 +301,16 @@ def bind(service: Url, port: int) -> int:
         raise Problem(f"the server can't listen on {where}: {error}. {inventory()}") from None
 
 
-def listeners(port: int) -> "Set[str]":
-    """Return the inodes of all TCP sockets on this host that listen on the port."""
-    found = set()
+def listeners(port: int) -> "Dict[str, int]":
+    """Return the uids of all TCP sockets on this host that listen on the port, by inode."""
+    found = {}
     suffix = f":{port:04X}"
     for table in filter(os.path.exists, ("/proc/net/tcp", "/proc/net/tcp6")):
         with open(table) as lines:
             for line in lines:
                 fields = line.split(None, 10)
                 if fields[3] == "0A" and fields[1].endswith(suffix):
-                    found.add(f"socket:[{fields[9]}]")
+                    found[f"socket:[{fields[9]}]"] = int(fields[7])
     return found
 
 
@@ -321,15 +325,95 @@ def open_files(pids: "Iterable[int]") -> "Set[str]":
     return found
 
 
+def strangers(port: int) -> "Optional[List[str]]":
+    """Return who listens on the port and is no process of this job; None if nobody listens.
+
+    A server may be no descendant of ours: a job step is started by the scheduler's daemon (srun),
+    a container by its engine. It counts if it has this account's uid and is in this job.
+    """
+    found = listeners(port)
+    if not found:
+        return None
+    foreign = {inode for inode in found if found[inode] != os.getuid()}
+    words = [f"a process of uid {found[inode]}" for inode in sorted(foreign)]
+    left = set(found) - foreign
+    left -= open_files(descendants()) if left else set()
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc") if left else [])):
+        mine = left & open_files([pid])
+        if mine:
+            left -= mine
+            if not in_this_job(pid):
+                words.append(f"pid {pid} ({command_name(pid)}, this account's), {what_lacks()}")
+    return words + [f"a process that can't be seen ({inode})" for inode in sorted(left)]
+
+
+def in_this_job(pid: int) -> bool:
+    """Return whether a process is in this job's cgroup or, without one, has this job's mark."""
+    groups = job_cgroups()
+    if groups:
+        return any(f"{path}/".startswith(f"{group}/") for path in cgroups(pid) for group in groups)
+    mark = os.environ.get(MARK)
+    while mark and pid > 1:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if os.fsencode(f"{MARK}={mark}") in file.read().split(b"\0"):
+                    return True
+        except OSError:
+            return False  # another account's, or it has ended
+        pid = parent_of(pid)
+    return False
+
+
+def what_lacks() -> str:
+    if job_cgroups():
+        return "which is not in this job's cgroup"
+    return f"without this job's {MARK} in its environment"
+
+
+def job_cgroups() -> "Set[str]":
+    """Return the cgroups of this whole job, by the job's id in their names; empty if unknown."""
+    found = set()
+    ids = {os.environ.get(name, "").partition(".")[0] for name in JOB_IDS} - {""}
+    for path in cgroups(os.getpid()):
+        parts = path.split("/")
+        for length in range(len(parts), 0, -1):
+            name = parts[length - 1]
+            words = "".join(c if c.isalnum() else " " for c in name).split()
+            if ids & set(words) and not name.startswith(("uid_", "user-")):
+                found.add("/".join(parts[:length]))
+                break
+    return found
+
+
+def cgroups(pid: int) -> "List[str]":
+    try:
+        with open(f"/proc/{pid}/cgroup") as lines:
+            return [line.rstrip("\n").split(":", 2)[2] for line in lines]
+    except OSError:
+        return []  # it has ended
+
+
+def command_name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return "?"  # it has ended
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process; 0 if the process has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def descendants() -> "List[int]":
     children: "Dict[int, List[int]]" = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat", "rb") as stat:
-                parent = int(stat.read().rpartition(b")")[2].split()[1])
-        except OSError:
-            continue  # the process has ended
-        children.setdefault(parent, []).append(int(entry))
+    for entry in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        children.setdefault(parent_of(entry), []).append(entry)
     found = children.get(os.getpid(), [])
     for pid in found:  # the list grows in this loop
         found.extend(children.get(pid, []))
@@ -363,7 +447,8 @@ class Server:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.given_mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
         self.end_requested = False
-        self.pid = 0
+        self.pid = self.port = 0
+        self.forked = self.listens = False
         self.status: "Optional[int]" = None
         prctl(PR_SET_CHILD_SUBREAPER, 1)  # a descendant whose parent has ended becomes our child
 
@@ -384,8 +469,8 @@ class Server:
             pause = min(2 * pause, AWAIT_LAST)
         return True
 
-    def start(self, command: "List[str]", environment: "Dict[bytes, bytes]") -> None:
-        self.status = None
+    def start(self, command: "List[str]", environment: "Dict[bytes, bytes]", port: int) -> None:
+        self.status, self.forked, self.port, self.listens = None, False, port, False
         launcher = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
@@ -408,7 +493,7 @@ class Server:
                 self.reap()
             else:
                 self.end_requested |= got.si_signo in ENDING
-                kill_all([self.pid], got.si_signo)
+                self.kill(got.si_signo)
         return True
 
     def reap(self) -> bool:
@@ -420,31 +505,51 @@ class Server:
                     return True
                 if pid == self.pid:
                     killed = os.WIFSIGNALED(status)
-                    self.status = 128 + os.WTERMSIG(status) if killed else os.WEXITSTATUS(status)
+                    code = 128 + os.WTERMSIG(status) if killed else os.WEXITSTATUS(status)
+                    self.forked = code == 0 and self.has_forked()
+                    self.status = None if self.forked else code
         except ChildProcessError:
+            if self.forked and self.status is None:
+                self.status = 0
             return False
 
+    def has_forked(self) -> bool:
+        """Return whether the server's first process has ended well and left the real server.
+
+        Before the server listens, that may be any process that it has left; afterwards, only one
+        that still listens. A server that is shut down leaves kernels, for example.
+        """
+        if self.end_requested:
+            return False
+        left = descendants()
+        return bool(set(listeners(self.port)) & open_files(left) if self.listens else left)
+
+    def kill(self, number: int) -> None:
+        kill_all(descendants() if self.forked else [self.pid], number)
+
     def wait_until_listening(self, port: int) -> bool:
-        """Return True when the server or a descendant listens on the port, False if it ended.
+        """Return True when a process of this job listens on the port, False if the server ended.
 
         No other process may listen on the port: at another address of this host it could receive
         what the Hub sends.
         """
         pause, next_note = POLL_FIRST, time.monotonic() + NOTE_INTERVAL
         while not self.wait(pause):
-            found = listeners(port)
-            if found and found <= open_files(descendants()):
+            others = strangers(port)
+            if others == []:
+                self.listens = True
                 return True
             pause = min(pause * POLL_GROWTH, POLL_LAST)
             if time.monotonic() >= next_note:
                 next_note += NOTE_INTERVAL
-                stranger = "; a process that is not the server's listens there" if found else ""
+                stranger = "; a process that is not the server's listens there: " if others else ""
+                stranger += ", ".join(others or ())
                 say(f"still waiting for the server to listen on port {port}{stranger}")
         return False
 
     def terminate(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
-            kill_all([self.pid], number)
+            self.kill(number)
             if self.wait(TERM_GRACE):
                 return
 
@@ -582,12 +687,17 @@ def main(arguments: "List[str]") -> int:
         if port < 1024:
             raise Problem(f"port {port} is reserved for the system; ports begin at 1024")
         environment[b"JUPYTERHUB_SERVICE_URL"] = os.fsencode(service.with_port(port))
-        server.start([a.replace("{port}", str(port)) for a in command], environment)
+        server.start([a.replace("{port}", str(port)) for a in command], environment, port)
         report = Report(hub, host, port)
         if server.wait_until_listening(port):
             return see_through(server, report)
+        others = strangers(port)
         server.sweep()
-        say(f"the server ended with status {server.status} before it listened on port {port}")
+        stranger = f"; on it listens {', '.join(others)}" if others else ""
+        say(
+            f"the server ended with status {server.status} before it listened on port {port}"
+            f"{stranger}"
+        )
         if server.end_requested or service.port or bind(service, port):
             break
         say(f"another process has taken port {port}; trying another port")
@@ -606,6 +716,9 @@ def see_through(server: Server, report: Report) -> int:
             server.terminate()
             server.sweep()
             return 1
+        if server.forked and strangers(server.port) is None:
+            say("the server does not listen any more, so the processes that it left are ended")
+            break
     server.sweep()
     return server.status or 0
 
