@@ -418,6 +418,15 @@ async def test_the_only_value_of_a_field(new_spawner: Any) -> None:
     assert script.startswith("'a b'|'a b'|<'a b'>|'b c'")
 
 
+async def test_numbers_stay_numbers(new_spawner: Any) -> None:
+    """A template may count with a number of the REST API, and ask whether something is true."""
+    script = "{{n * 2}}|{% if whole %}x{% endif %}|{{cmd}}"
+    spawner = new_spawner(Hooked, batch_script=script)
+    spawner.user_options = {"n": 4, "whole": False}
+    _, script = await submit(spawner)
+    assert script.startswith("8||")
+
+
 def test_a_text_in_a_command() -> None:
     """A text is quoted where it is not between quotes already."""
     inside = InCommand()

@@ -19,7 +19,7 @@ __all__ = ["InCommand", "check_plain", "fields_from_options", "may_share", "quot
 
 
 class Word(str):
-    """A form's only value for a field, quoted: JupyterHub gives a form's values as lists.
+    """A form's only value for a field: JupyterHub gives a form's values as lists.
 
     A template may take it as a text, or as a list with this text in it.
     """
@@ -63,8 +63,10 @@ def fields_from_options(
     for name, value in options.items():
         if name in NEVER or (name in taken and name not in offered):
             refused.append(name)
+        elif is_only_text(value):
+            fields[name] = Word(quote(name, value[0]))
         elif isinstance(value, list | tuple) and len(value) == 1 and _is_single(value[0]):
-            fields[name] = Word(_quote_value(name, value[0]))
+            fields[name] = _quote_value(name, value[0])
         elif _is_single(value):
             fields[name] = _quote_value(name, value)
         elif name in taken:
@@ -80,8 +82,15 @@ def _is_single(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _quote_value(name: str, value: Any) -> str:
-    return quote(name, "" if value is None else str(value))
+def is_only_text(value: Any) -> bool:
+    """Return whether a value is a list with a single text, as a form sends it for a field."""
+    return isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str)
+
+
+def _quote_value(name: str, value: Any) -> Any:
+    if isinstance(value, int | float):
+        return value  # a template may count with it
+    return quote(name, value or "")
 
 
 def quote(name: str, text: str) -> str:

@@ -21,7 +21,7 @@ from ..web.typed_form import PLAIN, Form, check_plain, texts
 from ..web.user_options import NEVER, SITE, TYPED, UNKNOWN, GuardsOptions, functions_of
 from . import options
 from .filling import fill_in, named_fields
-from .options import InCommand
+from .options import InCommand, Word
 from .traits import BatchTraits
 
 _offered: dict[tuple[object, ...], set[str]] = {}
@@ -255,7 +255,13 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         await self._check_options()
         chosen = dict(self.user_options or {})
         made_by = {name: self._made_by(name, value) for name, value in chosen.items()}
-        fields = {name: value for name, value in chosen.items() if made_by[name] == SITE}
+        fields = {
+            name: Word(value[0])
+            if name in self.trusted_option_keys and options.is_only_text(value)
+            else value
+            for name, value in chosen.items()
+            if made_by[name] == SITE
+        }
         others = {name: value for name, value in chosen.items() if made_by[name] != SITE}
         for name in taken & set(getattr(bookkeeping.outer(self), "checked_options", ())):
             others.pop(name, None)  # the profile sets a trait for it

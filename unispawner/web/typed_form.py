@@ -209,6 +209,7 @@ def check_typed(
     form: Form,
     free: Collection[str] = (),
     trusted: Collection[str] = (),
+    hint: str = "",
 ) -> None:
     """Refuse what no browser sends for a form, before a site's own code sees it.
 
@@ -220,6 +221,8 @@ def check_typed(
         Names of fields that may have other values than those of the form.
     trusted
         Names of fields that may have any text.
+    hint
+        A sentence about how a choice can be allowed that the form does not have.
 
     Raises
     ------
@@ -234,17 +237,18 @@ def check_typed(
         for text in texts(value):
             if not form.offers(name, text):
                 known = form.fields.get(name, Field())
-                _check_text(name, text, known, form.scripted or name in free)
+                _check_text(name, text, known, form.scripted or name in free, hint)
 
 
-def _check_text(name: str, text: str, known: Field, scripted: bool) -> None:
+def _check_text(name: str, text: str, known: Field, scripted: bool, hint: str) -> None:
     longest = LONGEST_TEXT if scripted or known.longest is None else known.longest
     if len(_same_lines(text)) > min(longest, LONGEST_TEXT):
         raise InvalidJobError(
             f"{name}: the text has {len(text)} characters; at most {longest} are allowed"
         )
     if known.closed and not scripted:
-        raise InvalidJobError(f"{name}: {text[:LONGEST_SHOWN]!r} is not a choice of the form")
+        shown = f"{name}: {text[:LONGEST_SHOWN]!r}"
+        raise InvalidJobError(f"{shown} is not a choice of the form. {hint}".rstrip(" ."))
     _check_characters(name, text, lines="textarea" in known.kinds)
 
 
@@ -258,9 +262,12 @@ def _check_characters(name: str, text: str, *, lines: bool) -> None:
     """
     rest = text.translate(_LINES) if lines else text
     if CONTROL.search(rest) or LONE_SURROGATE.search(rest):
+        where = ""
+        if "\n" in text and not lines:
+            where = " (lines: in a textarea of the form's HTML, or in trusted_option_keys)"
         raise InvalidJobError(
             f"{name[:LONGEST_SHOWN]}: {text[:LONGEST_SHOWN]!r} has a control character or an "
-            "invalid character; remove it"
+            f"invalid character; remove it{where}"
         )
 
 

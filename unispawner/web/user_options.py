@@ -282,7 +282,7 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
         given = {name: value for name, value in given.items() if name != "_xsrf"}
         try:
             self._check_names(given, form)
-            typed_form.check_typed(given, form, self.option_keys, trusted)
+            typed_form.check_typed(given, form, self.option_keys, trusted, self.opened_by)
             if link:
                 typed_form.check_plain(given, form)
         except InvalidJobError as error:
@@ -325,6 +325,8 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
     @property
     def opened_by(self) -> str:
         """A sentence for the administrator: which setting allows a name that is refused."""
+        if not self.has_trait("user_option_keys"):
+            return "The options form must have it"
         return f"The setting that allows it: c.{type(self).__name__}.user_option_keys"
 
     async def read_options_form(self) -> Form:
