@@ -260,6 +260,12 @@ def test_a_program_that_ends_itself(config: Path, capsys: pytest.CaptureFixture[
     assert f"{config}, line 2: SystemExit: the file ends the program itself: no database" in error
 
 
+def test_a_configuration_that_reads_arguments(config: Path) -> None:
+    """A configuration that reads the command line sees that of a Hub."""
+    config.write_text(f"{GOOD}\nimport sys\nassert ['jupyterhub', '-f'] == sys.argv[:2]\n")
+    assert 0 == main(["render", "-f", str(config)])
+
+
 def test_a_variable_that_is_not_set_here(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing environment variable is reported with what to do."""
     config.write_text("import os\nx = os.environ['NO_SUCH_VARIABLE']\n")

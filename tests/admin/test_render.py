@@ -71,7 +71,7 @@ def test_the_commands_are_comments_before_the_script(render: Render) -> None:
 def test_what_unispawner_adds_is_shown(render: Render) -> None:
     """The script has the line that reads the private file, and the wrapper's path."""
     lines = render(SLURM)
-    assert [] != [line for line in lines if line.startswith(f"test -r {WRAPPER}/environment && ")]
+    assert [] != [line for line in lines if f" . {WRAPPER}/" in line]
     command = f"{WRAPPER}/batchspawner-singleuser /opt/py/bin/jupyterhub-singleuser"
     assert command in lines
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import TracebackType
 
@@ -106,7 +106,7 @@ class ConfigFile(PyFileConfigLoader):
         """
         try:
             # What the file prints must not end up in a report, or in a script on stdout.
-            with redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr), _hubs_arguments(name):
                 config: Config = self.load_config()
         except (Exception, SystemExit) as error:  # the file is a program: it may raise anything
             raise InvalidJobError(f"{self._place(error, name)}: {_explain(error)}") from None
@@ -121,6 +121,17 @@ class ConfigFile(PyFileConfigLoader):
             file, line = _last_line(error.__traceback__, self.files)
         place = name if file in ("", own) else file
         return f"{place}, line {line}" if line else place
+
+
+@contextmanager
+def _hubs_arguments(name: str) -> Iterator[None]:
+    """Let the file see the arguments of a Hub, and not those of this command."""
+    before = sys.argv
+    sys.argv = ["jupyterhub", "-f", name]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def run_json(path: str) -> Config:

@@ -10,6 +10,8 @@ import pytest
 from support.doctor import API, PROFILES, TORQUE, Doctor
 
 from unispawner.admin.cli import main
+from unispawner.monitor.inventory_cache import InventoryCache
+from unispawner.schedulers.inventory import Inventory, Node
 
 UNISPAWNER = """
 c.JupyterHub.spawner_class = "unispawner"
@@ -17,6 +19,8 @@ c.JupyterHub.hub_ip = "0.0.0.0"
 c.UniSpawner.scheduler = "local"
 c.UniSpawner.agent_python = "/bin/sh"
 """
+
+HERE = socket.gethostname()
 
 
 @pytest.fixture
@@ -309,3 +313,23 @@ def test_a_scheduler_that_is_wrong_is_reported_once(doctor: Doctor) -> None:
     wrong = [line.split(":")[0] for line in lines if line.startswith("WRONG")]
     assert ["WRONG   scheduler", "WRONG   profile c"] == wrong
     assert 2 == sum(line.startswith("skipped profile ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "right"), [([HERE], True), ([HERE, "node2"], False), (["node1"], False), ([], False)]
+)
+def test_one_machine(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, nodes: list[str], right: bool
+) -> None:
+    """The Hub's own address is right if the scheduler's only node is this host."""
+
+    async def get(self: object) -> Inventory:
+        return Inventory(nodes=tuple(map(Node, nodes)))
+
+    monkeypatch.setattr(InventoryCache, "get", get)
+    _, lines = doctor(
+        "c.JupyterHub.spawner_class = 'unispawner'\nc.UniSpawner.scheduler = 'slurm'\n"
+        f"c.UniSpawner.scheduler_path = {str(doctor.programs)!r}\n"
+    )
+    (hub,) = [line for line in lines if " hub: " in line]
+    assert right is hub.startswith("ok ")

@@ -602,6 +602,7 @@ PATTERNS: list[Case | Stays] = [
         settings={"host_map": {r"(.+)": r"ib-\g<1>"}, "report_host": "short"},
         says="host_map: It makes ib-node1 of",
     ),
+    Case({"state_exechost_exp": r"\1"}, says="state_exechost_exp: It leaves the name as it is."),
     Stays({"state_exechost_exp": r"\g<0>-ib"}, "it uses more than the host's name"),
 ]
 """What holds for the classes with patterns: BatchSpawnerRegexStates."""

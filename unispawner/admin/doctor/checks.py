@@ -32,6 +32,7 @@ from ...servers.spawner import UniSpawner
 from ...settings import detect
 from ...submit_host.host import HOST
 from ...web import words
+from ...web.hosts import is_same_name
 from ..config_file import UnknownChild, spawner_class, wrapped_spawner
 from . import batchspawner, queues
 from .facts import format_facts
@@ -139,10 +140,26 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
             f"c.ProfilesSpawner is set but not used: c.JupyterHub.spawner_class is {cls.__name__}; "
             'for profiles set it to "unispawner.ProfilesSpawner"'
         )
-    address = _check_address(config, any(map(_is_remote, spawners)), doubts)
+    remote = [one for one in spawners if _is_remote(one)]
+    if remote and await _runs_here_only(remote):
+        remote = []
+    address = _check_address(config, bool(remote), doubts)
     if doubts:
         raise Doubt("; ".join(doubts))
     return f"{cls.__name__}, the API at {address}"
+
+
+async def _runs_here_only(spawners: list[Any]) -> bool:
+    """Return whether the schedulers say that this host is their only node."""
+    hosts: set[str] = set()
+    for one in spawners:
+        if not isinstance(one, UniSpawner):
+            return False  # only the site's own commands know where the jobs run
+        try:
+            hosts |= (await one.monitor().inventory.get()).hosts or {""}
+        except UniSpawnerError:
+            return False
+    return all(is_same_name(host, socket.gethostname()) for host in hosts)
 
 
 def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:
@@ -154,8 +171,8 @@ def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:
         return str(hub["hub_bind_url"])
     if remote and address in ("127.0.0.1", "localhost", "::1"):
         raise InvalidJobError(
-            f"c.JupyterHub.hub_ip: the nodes can't reach the Hub's API at {address}; set it to an "
-            "address of this host that they can reach"
+            f"c.JupyterHub.hub_ip: the nodes can't reach the Hub's API at {address}, unless this "
+            "host is the only node; set it to an address of this host that they can reach"
         )
     if reason := _why_not_here(listens):
         doubts.append(

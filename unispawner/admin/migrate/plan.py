@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 from traitlets.config import Config
@@ -15,7 +16,7 @@ from ...profiles.spawner import ProfilesSpawner
 from ...profiles.wrap_spawner import WrapSpawner
 from ...servers.spawner import UniSpawner
 from .literal import literal
-from .names import counterpart
+from .names import NAMES, counterpart
 from .old_config import OldSetting, SpawnerClass, SpawnerSettings
 from .translate import translate
 from .translation import NewSetting, Remark, Translation
@@ -214,7 +215,9 @@ def _check_values(
 
 def _explain_missing(spawner: SpawnerClass) -> str:
     if "no counterpart" in spawner.why:
-        return f"{spawner.why}: keep the old package for it"
+        guess = get_close_matches(spawner.name, NAMES, 1)
+        hint = f" (did you mean {guess[0]}?)" if guess else ""
+        return f"{spawner.why}{hint}: keep the old package for it"
     return f"{spawner.why}. If the Hub can import it, run this command with the Hub's Python"
 
 

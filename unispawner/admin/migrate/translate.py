@@ -191,6 +191,9 @@ class _OtherSettings:
             reason = "it uses more than the host's name, the first group of state_exechost_re"
             self.out.mark_untranslatable(setting.origin, reason)
             return
+        if example == "node1":
+            self.out.add_note("It leaves the name as it is.", setting.origin)
+            return
         note = (
             f"It makes {example} of {self.old.title}'s node name node1. If the Hub can resolve the "
             "scheduler's own names, you can delete it."
