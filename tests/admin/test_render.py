@@ -84,6 +84,22 @@ def test_no_value_of_the_environment_is_shown(render: Render) -> None:
     assert "geheim" not in "\n".join(lines)
 
 
+def test_a_secret_that_the_sites_code_writes(render: Render) -> None:
+    """The value of a variable whose name says that it is secret is not shown."""
+    own = """
+import unispawner
+class Site(unispawner.SlurmSpawner):
+    @property
+    def batch_script(self):
+        return "#!/bin/sh\\nexport T=" + self.environment["SITE_TOKEN"] + "\\n{cmd}\\n"
+c.JupyterHub.spawner_class = Site
+c.Spawner.environment = {"SITE_TOKEN": "geheimnis"}
+"""
+    lines = render(own)
+    assert "export T=(the value of SITE_TOKEN)" in lines
+    assert "geheimnis" not in "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     ("arguments", "directive"),
     [([], "#SBATCH --exclusive --nice=5"), (["--option", "size=small"], "#SBATCH --nice=1")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,10 @@ from .config_file import (
 
 _NO_JOB = "only jobs of UniSpawner and of the legacy classes can be shown before a server starts"
 _USER = "user"
+_SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL", re.IGNORECASE)
+"""What the name of a variable has in it whose value is not shown."""
+_SHORTEST = 6
+"""A shorter value may be in a script by chance."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,11 +98,12 @@ async def _of_legacy_class(spawner: Any, options: Sequence[tuple[str, str]]) -> 
     if spawner.user is None:
         spawner.user = Nobody(_USER)
     preview = await make_preview(spawner, _fields(options))
+    script = _without_secrets(spawner, preview.script)
     lines = [f"# Commands for the account {spawner.req_username!r}, for the Hub's shell:", "#"]
     for trait, command in preview.commands.items():
         lines += [f"#   {trait}:", *(f"#     {line}" for line in command.strip().split("\n"))]
     head = "\n".join([*lines, "#", "# The script, which the first command reads:"])
-    return f"{head}\n\n{preview.script.rstrip()}\n"
+    return f"{head}\n\n{script.rstrip()}\n"
 
 
 async def job_script(spawner: UniSpawner) -> str:
@@ -125,6 +131,14 @@ async def job_script(spawner: UniSpawner) -> str:
         return script
     options = "".join(f"#   {line}\n" for line in scheduler.directives(spec))
     return f"# {scheduler.title} gets these options beside the script:\n{options}\n{script}"
+
+
+def _without_secrets(spawner: Any, script: str) -> str:
+    """Return a script without values that a site's own code may have taken from the environment."""
+    for name, value in spawner.environment.items():
+        if isinstance(value, str) and len(value) >= _SHORTEST and _SECRET.search(name):
+            script = script.replace(value, f"(the value of {name})")
+    return script
 
 
 async def _of_profile(

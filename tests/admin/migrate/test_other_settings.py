@@ -371,3 +371,15 @@ def test_slow_servers_have_as_much_time_as_before(tmp_path: Path) -> None:
     assert found.is_translated
     limits = find_limits(unispawner.UniSpawner(config=found.config))
     assert (3600, 3600) == (limits.silent, limits.longest)
+
+
+@pytest.mark.parametrize(
+    ("name", "job_name"),
+    [("jl-{username}", "jl-{username}"), ("jl", "jl"), ("jl-{homedir}", "spawner-jupyterhub")],
+)
+def test_the_name_of_the_job(tmp_path: Path, name: str, job_name: str) -> None:
+    """The user's name in the script's job name is that of UniSpawner's job_name."""
+    script = f"#!/bin/bash\n#SBATCH --job-name={name}\n{{cmd}}\n"
+    found = migrate_slurm(tmp_path, f"c.SlurmSpawner.batch_script = {script!r}")
+    assert found.is_translated
+    assert job_name == found.settings.get("job_name", "spawner-jupyterhub")

@@ -226,8 +226,9 @@ def _sort_options(result: Comparison, site: Script, accounted: set[Option], sche
     for option in site.options:
         name, text = option[0], str(option[1])
         kind, words = kinds.get(name), _unmark(write_option(option, scheduler))
-        if kind == "name" and "\ue000" not in text:
-            result.job_name = text
+        job_name = _read_job_name(text) if kind == "name" else ""
+        if job_name:
+            result.job_name = job_name
         elif option in accounted and option not in _KEPT:
             continue
         elif kind == "directory":
@@ -239,6 +240,13 @@ def _sort_options(result: Comparison, site: Script, accounted: set[Option], sche
             raise UntranslatableScript(f"UniSpawner has no counterpart of the option {words}")
         else:
             result.extra.append(option)
+
+
+def _read_job_name(text: str) -> str:
+    """Return a job's name as UniSpawner's job_name has it; empty if it can't have it."""
+    plain = text.replace(_MARKS["username"], "")
+    known = not re.search("[{}\ue000]", plain)
+    return text.replace(_MARKS["username"], "{username}") if known else ""
 
 
 def _check_command(site: Script, usual: Script, scheduler: str) -> None:
