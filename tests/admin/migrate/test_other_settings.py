@@ -383,3 +383,42 @@ def test_the_name_of_the_job(tmp_path: Path, name: str, job_name: str) -> None:
     found = migrate_slurm(tmp_path, f"c.SlurmSpawner.batch_script = {script!r}")
     assert found.is_translated
     assert job_name == found.settings.get("job_name", "spawner-jupyterhub")
+
+
+@pytest.mark.parametrize(
+    "name", ["f'batchspawner.{kind}Spawner'", "'batchspawner.%sSpawner' % kind"]
+)
+def test_a_name_that_the_file_computes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A class that stays under the old package's name is WRONG: no line could be changed."""
+    old = tmp_path / "old.py"
+    old.write_text(
+        f"kind = 'Slurm'\nc.JupyterHub.spawner_class = {name}\nc.SlurmSpawner.exec_prefix = ''\n"
+    )
+    assert 1 == migrate(old)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "c.JupyterHub.spawner_class still has 'batchspawner.SlurmSpawner'" in printed
+
+
+def test_names_in_f_strings(tmp_path: Path) -> None:
+    """A name in an f-string is changed, and the text around it is not."""
+    found = migrate_text(
+        tmp_path,
+        'import batchspawner\nx = f"""a\nb {batchspawner.__name__} c"""\n'
+        "c.JupyterHub.spawner_class = f'batchspawner.SlurmSpawner'\n"
+        "c.SlurmSpawner.exec_prefix = ''\n",
+    )
+    assert "b {unispawner.__name__} c" in found.text
+    assert "unispawner.SlurmSpawner" == found.config.JupyterHub.spawner_class
+
+
+def test_profiles_that_need_a_user(tmp_path: Path) -> None:
+    """Profiles that a property makes of the user are no reason to fail."""
+    found = migrate_text(
+        tmp_path,
+        "import wrapspawner\nclass Site(wrapspawner.ProfilesSpawner):\n    @property\n"
+        "    def profiles(self):\n        return [(self.user.name, 'a', 'simple', {})]\n"
+        "c.JupyterHub.spawner_class = Site\n",
+    )
+    assert "Site is a class of the site's own" in found.report

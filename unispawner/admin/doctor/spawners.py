@@ -23,12 +23,13 @@ from ..config_file import UnknownChild, wrapped_spawner
 
 def listed_profiles(spawner: Any) -> list[Profile]:
     """Return the profiles that a configuration lists; none if a function returns them."""
-    if not (isinstance(spawner, ProfilesSpawner) and isinstance(spawner.profiles, list)):
+    if not isinstance(spawner, ProfilesSpawner):
         return []
     try:
-        return read_profiles(spawner.profiles)
-    except InvalidJobError:
-        return []  # the check of the profiles reports it
+        given = spawner.profiles
+        return read_profiles(given) if isinstance(given, list) else []
+    except Exception:  # code of the site may need a user; the check of the profiles reports it
+        return []
 
 
 def guess_sections(config: Config) -> dict[str, str]:

@@ -31,6 +31,14 @@ class OldFile:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
+        self._f_strings = {
+            part: node
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.JoinedStr)
+            for part in node.values
+            if isinstance(part, ast.Constant)
+        }
+        """The texts between the braces of f-strings, each with its f-string."""
         self._imported = {
             node.args[0]
             for node in ast.walk(self.tree)
@@ -130,7 +138,12 @@ class OldFile:
                 continue
             assert isinstance(node, ast.expr | ast.stmt)
             start = self._offset(node.lineno, node.col_offset)
-            self._edits.append((start, self._offset(node.end_lineno, node.end_col_offset), new))
+            end = self._offset(node.end_lineno, node.end_col_offset)
+            # Before Python 3.12 the place of a name within an f-string may be wrong.
+            text = self.text.encode()[start:end].decode(errors="replace")
+            if isinstance(node, ast.Name | ast.Attribute) and text != ast.unparse(node):
+                continue
+            self._edits.append((start, end, new))
             changed.append((node.lineno, new))
         return sorted(changed)
 
@@ -139,8 +152,10 @@ class OldFile:
             if node.value in MODULES and node in self._imported:
                 return f'"{_new_module(node.value)}"'
             match = _DOTTED.fullmatch(node.value)
-            new = "unispawner.api" if match and match[1] == API_HANDLER else "unispawner"
-            return f'"{new}.{match[1]}"' if match and match[1] in (*NAMES, API_HANDLER) else None
+            if match is None or match[1] not in (*NAMES, API_HANDLER):
+                return None
+            new = "unispawner.api" if match[1] == API_HANDLER else "unispawner"
+            return self._quote(node, f"{new}.{match[1]}")
         if isinstance(node, ast.ImportFrom) and node.module in MODULES and not node.level:
             return _replace_import_from(node)
         if isinstance(node, ast.Import) and {alias.name for alias in node.names} & {*MODULES}:
@@ -154,6 +169,15 @@ class OldFile:
         if isinstance(node, ast.Attribute) and ast.unparse(node) in MODULES:
             return _new_module(ast.unparse(node))
         return None
+
+    def _quote(self, node: ast.Constant, new: str) -> str | None:
+        """Return the text that takes a text's place; None if that place is not known."""
+        outer = self._f_strings.get(node)
+        if outer is None:
+            return f'"{new}"'
+        if node.col_offset != outer.col_offset:  # since Python 3.12 without the quotes
+            return new
+        return f'"{new}"' if len(outer.values) == 1 else None
 
     def _begins_module(self, node: ast.Name) -> bool:
         """Return whether a name is the beginning of ``batchspawner.batchspawner``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 
 from traitlets.config import Config
@@ -13,13 +14,23 @@ from ...legacy import BatchSpawnerBase
 from ...legacy.checks import find_doubts
 from ...profiles.check import check_profile
 from ...profiles.spawner import ProfilesSpawner
+from ...web.typed_form import texts
 from ..config_file import spawner_class, spawner_for_nobody
 from ..doctor.spawners import find_spawners, listed_profiles
 from .plan import Plan
 
+_OLD_CLASS = re.compile(r"(batchspawner|wrapspawner)(\.\w+)+")
+
 
 def find_errors(config: Config, plan: Plan) -> Iterator[str]:
     """Yield what would end the Hub's start, of the classes that stay."""
+    for section, settings in sorted(config.items()):
+        for name, value in sorted(settings.items()):
+            for text in sorted(set(filter(_OLD_CLASS.fullmatch, texts(value)))):
+                yield (
+                    f"c.{section}.{name} still has {text!r}, because the file computes this name: "
+                    "write unispawner where it does"
+                )
     if not _can_be_checked(config):
         return
     cls = spawner_class(config)
