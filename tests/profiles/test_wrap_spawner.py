@@ -21,6 +21,7 @@ from support.wrapped import (
     start,
     stop,
 )
+from traitlets import directional_link
 
 from unispawner import ProfilesSpawner, WrapSpawner
 from unispawner.web.bookkeeping import inner, outer
@@ -260,6 +261,46 @@ async def test_a_site_whose_construct_child_returns_nothing(new: NewWrapper) -> 
 
     child: Any = await start(new(Site))
     assert "a job in of the site" == child.job
+
+
+async def test_a_site_that_makes_the_child_itself(new: NewWrapper) -> None:
+    """A subclass may make the child as wrapspawner's own construct_child does, once, and link its
+    traits: the child has what JupyterHub sets, and its saved state, and the wrapper has its
+    settings."""
+    made: list[Child] = []
+
+    class Site(WrapSpawner):
+        def construct_child(self) -> None:
+            child = Child(
+                user=self.user,
+                hub=self.hub,
+                authenticator=self.authenticator,
+                oauth_client_id=self.oauth_client_id,
+                config=self.config,
+                queue="of the site",
+                start_timeout=77,
+            )
+            child.clear_state()
+            if self.child_state:
+                child.load_state(self.child_state)
+            for name in set(self.trait_names()) & set(child.trait_names()) - {"start_timeout"}:
+                directional_link((self, name), (child, name))
+            made.append(child)
+            self.child_spawner = child
+
+    wrapper = new(Site)
+    child: Any = await start(wrapper)
+    assert ("a job in of the site", "a token") == (child.job, child.api_token)
+    assert "a token" == wrapper.api_token
+    assert (77, wrapper) == (wrapper.start_timeout, outer(child))
+    assert wrapper.child_spawner is wrapper.make_child()
+    wrapper.api_token = "another"
+    assert "another" == child.api_token
+    again = new(Site)
+    again.load_state(wrapper.get_state())
+    assert "a job in of the site" == made[-1].job
+    assert outer(made[-1]) is again
+    assert 2 == len(made)
 
 
 async def test_a_site_whose_construct_child_makes_nothing(new: NewWrapper) -> None:

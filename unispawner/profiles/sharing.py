@@ -18,7 +18,7 @@ HOOKS = (
     "progress_ready_hook",
 )
 _NOT_SHARED = {
-    *("config", "parent", "log", "db", "will_resume"),
+    *("config", "parent", "log", "db", "will_resume", "child_spawner"),
     *bookkeeping.PRIVATE_TRAITS,
     *("options_form", "options_from_form"),
     *HOOKS,

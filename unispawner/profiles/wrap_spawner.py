@@ -62,6 +62,7 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
         self._child_made = asyncio.Event()
         self._loading = False
         self._kept: dict[str, Any] = {}
+        self._adopted: Spawner | None = None
         super().__init__(**kwargs)
         self._shared = SharedSettings(self, kwargs)
         self._configured_child = (self.child_class, copy_data(self.child_config))
@@ -83,36 +84,47 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
         """Return the spawner that runs the server; make it if there is none."""
         if self.child_spawner is None:
             settings = {**self._shared.values_of_hub(), **self._known_config()}
-            child = self.child_class(config=self.config, **settings)
-            child.wrapper = self
-            self._shared.apply(child, self.child_config)
-            self._shared.keep_hooks(child)
-            if self.child_state:
-                child.load_state(self.child_state)
-            self.child_spawner = child
-            self._shared.take_over(child)
-            self.will_resume = child.will_resume
-            child.poll_interval = 0  # the wrapper polls it
-            child.observe(self._take_back, _TAKEN_BACK)
-            self._child_made.set()
+            self.child_spawner = self.child_class(config=self.config, **settings)
+            self._adopt(self.child_spawner)
         return self.child_spawner
 
-    def make_child(self) -> Spawner:
-        """Call :meth:`construct_child` and return the child.
+    def _adopt(self, child: Spawner) -> None:
+        """Give a new child what it shares with the wrapper, and its saved state."""
+        child.wrapper = self
+        for name, value in self._shared.values_of_hub().items():
+            if name not in self.child_config:
+                setattr(child, name, value)
+        self._shared.apply(child, self.child_config)
+        self._shared.keep_hooks(child)
+        if self.child_state and not child.get_state():  # a subclass may have loaded it
+            child.load_state(self.child_state)
+        self._shared.take_over(child)
+        self.will_resume = child.will_resume
+        child.poll_interval = 0  # the wrapper polls it
+        child.observe(self._take_back, _TAKEN_BACK)
+        self._adopted = child
+        self._child_made.set()
 
-        wrapspawner's own ``construct_child`` returns nothing, and neither do subclasses of sites.
+    def make_child(self) -> Spawner:
+        """Return the child; call :meth:`construct_child` if there is none.
+
+        wrapspawner's own method may be replaced by a site's, which returns nothing, and which may
+        set ``child_spawner`` itself. As in wrapspawner, it is not called if there is a child.
 
         Raises
         ------
         InvalidJobError
             If a subclass's method has made no child.
         """
-        self.construct_child()
+        if self.child_spawner is None:
+            self.construct_child()
         if self.child_spawner is None:
             raise InvalidJobError(
                 f"{type(self).__name__}.construct_child made no child: call the method of the base "
                 "class in it, or set child_spawner"
             )
+        if self._adopted is not self.child_spawner:
+            self._adopt(self.child_spawner)
         return self.child_spawner
 
     def _known_config(self) -> dict[str, Any]:
@@ -132,7 +144,7 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
     def _drop_child(self) -> None:
         if self.child_spawner is not None:
             self.child_spawner.unobserve(self._take_back, _TAKEN_BACK)
-        self.child_spawner = None
+        self.child_spawner = self._adopted = None
         self._child_made.clear()
         self._shared.put_back()
 
@@ -161,7 +173,7 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
             self._loading = True
             self.load_child_class(state)
             self._load_child(state)
-            self.construct_child()
+            self.make_child()
         except Exception as error:  # anything that is raised here would end the Hub
             self.log.exception(
                 "%s: the saved server can't be loaded, and is kept as it is until its class and "
