@@ -158,6 +158,20 @@ c.JupyterHub.spawner_class = Site
     assert "#SBATCH --time=20" in render(text, "--option", "minutes=20")
 
 
+def test_a_wrapper_without_a_form(render: Render) -> None:
+    """Its options are texts, as the REST API gives them."""
+    text = """
+import unispawner
+class Site(unispawner.WrapSpawner):
+    def construct_child(self):
+        self.child_class = "unispawner.SlurmSpawner"
+        self.child_config = {"req_partition": self.user_options["kind"]}
+        super().construct_child()
+c.JupyterHub.spawner_class = Site
+"""
+    assert "#SBATCH --partition=night" in render(text, "--option", "kind=night")
+
+
 def test_a_profile_on_a_host_with_another_scheduler(
     render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,10 @@ async def _render(config: Config, options: argparse.Namespace) -> str:
 async def _of_wrapper(spawner: WrapSpawner, options: Sequence[tuple[str, str]]) -> str:
     """Return the job of the spawner that a wrapper makes for a user's options."""
     spawner.user = spawner.user or Nobody(_USER)
-    spawner.user_options = await choose_options(spawner, _fields(options)) or {}
+    if spawner.makes_options():
+        spawner.user_options = await choose_options(spawner, _fields(options)) or {}
+    else:  # as the REST API gives them: a form's fields would be lists
+        spawner.user_options = dict(options)
     child = wrapped_spawner(spawner)
     if isinstance(child, BatchSpawnerBase):
         return await _of_legacy_class(child, ())
