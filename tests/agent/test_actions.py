@@ -14,7 +14,9 @@ import pytest
 import support
 from support.agent import Agent, wait_for
 
+from unispawner.agent import actions, commands
 from unispawner.agent.login import login_umask
+from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobState, ResourceSpec
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Reply
@@ -457,3 +459,18 @@ def test_programs_that_are_missing(agent: Agent) -> None:
     """Paths without a program are named."""
     done = agent.call("missing", programs=["/bin/sh", "/etc/passwd", "/opt/nowhere/program"])
     assert {"missing": ["/etc/passwd", "/opt/nowhere/program"]} == done.result
+
+
+def test_a_job_in_a_line_that_cannot_be_read_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a job occurs only in a line that can't be read, the answer says nothing about it."""
+    printed = "7|alice|RUNNING|None|node1|debug|1|0|0\n8|ali\n"
+
+    def answer(command: list[str], **_: object) -> Reply:
+        return Reply(tuple(command), 0, printed)
+
+    monkeypatch.setattr(commands, "run", answer)
+    slurm = get_scheduler("slurm")
+    assert {"7"} == set(actions.ask_for_jobs(slurm, ["7", "9"]))
+    with pytest.raises(SchedulerUnavailable, match="in lines that can't be read") as caught:
+        actions.ask_for_jobs(slurm, ["7", "8"])
+    assert "8|ali" == caught.value.output

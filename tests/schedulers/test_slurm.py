@@ -475,3 +475,11 @@ def test_the_address_of_a_node() -> None:
             advance(dialogue, None)
             advance(dialogue, answer)
         assert "" == ended.value.value
+
+
+def test_a_log_whose_path_has_a_backslash() -> None:
+    """sbatch drops backslashes in the log's path, so that the script opens such a log itself."""
+    spec = JobSpec(stdout_path="/scratch/AD\\ada/x.log")
+    assert "#SBATCH --output=/dev/null" in SLURM.directives(spec)
+    assert ["exec >>'/scratch/AD\\ada/x.log' 2>&1"] == SLURM.preamble(spec)
+    assert [] == SLURM.preamble(JobSpec(stdout_path="/scratch/ada/x.log"))

@@ -171,6 +171,16 @@ async def test_a_wrapper_beside_its_scheduler(bin: Bin) -> None:
     assert "slurm" == await find(bin)
 
 
+async def test_a_notice_of_the_sites_before_an_answer(bin: Bin) -> None:
+    """A scheduler is known, and answers, whatever a site's wrapper prints before its words."""
+    row = "7|alice|RUNNING|None|node1|debug|1|0|0"
+    cases = f'case "$1" in --version) echo "{SLURM_WORDS}";; *) echo "{row}";; esac'
+    bin.command("squeue", f'echo "Notice: slurm-wlm ends on Tuesday"; {cases}')
+    assert "slurm" == await find(bin)
+    found = await look_for(bin, "slurm")
+    assert (SLURM_WORDS.strip(), True, "") == (found.answer, found.confirmed, found.problem)
+
+
 async def test_an_answer_becomes_one_short_line(bin: Bin) -> None:
     """A command's answer becomes one short line in messages."""
     bin.command("squeue", f"printf '%s\\nmore' {'x' * 500}")

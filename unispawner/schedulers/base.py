@@ -99,6 +99,11 @@ def ask_optionally(command: list[str]) -> Dialogue[str | None]:
     return None if reply.exit_status else reply.stdout
 
 
+def open_log(spec: JobSpec) -> list[str]:
+    """Return the shell line that appends the job's output to its log."""
+    return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"]
+
+
 class Meaning(Enum):
     """What the text of a failed command means."""
 
@@ -262,9 +267,7 @@ class Scheduler(ABC):
 
     def preamble(self, spec: JobSpec) -> list[str]:
         """Return the shell lines with which the job's script begins: they may open the log."""
-        if not (self.script_opens_log and spec.stdout_path):
-            return []
-        return [f"exec >>{shlex.quote(spec.stdout_path)} 2>&1"]
+        return open_log(spec) if self.script_opens_log and spec.stdout_path else []
 
     @abstractmethod
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:

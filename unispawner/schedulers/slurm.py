@@ -11,7 +11,7 @@ from typing import ClassVar
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import WHOLE, divide_up, format_duration
 from . import slurm_inventory
-from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
+from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, open_log, setting
 from .inventory import Inventory
 from .reading import number_waiting, split_rows
 
@@ -159,10 +159,11 @@ class Slurm(Scheduler):
     def directives(self, spec: JobSpec) -> list[str]:
         """Return ``#SBATCH`` lines; the site's defaults apply to what ``spec`` leaves out."""
         resources = spec.resources
+        log = spec.stdout_path
         options: list[tuple[str, Attribute | None]] = [
             ("job-name", spec.name),
             ("chdir", spec.directory),
-            ("output", _escape_pattern(spec.stdout_path)),
+            ("output", "/dev/null" if "\\" in log else _escape_pattern(log)),
             # A requeued job appends to its log, so that the log of its first run remains.
             ("open-mode", "append"),
             # sbatch would pass the Hub's own limits on to the job. Only the limit of core files is
@@ -209,6 +210,10 @@ class Slurm(Scheduler):
         if not gpus or self.slurm_gpus_as == "gpus":
             return "gpus-per-task", gpus or None
         return "gres", f"gpu:{gpus * spec.resources.per_node}"
+
+    def preamble(self, spec: JobSpec) -> list[str]:
+        """Return the line that opens a log whose path sbatch can't take: it drops backslashes."""
+        return open_log(spec) if "\\" in spec.stdout_path else super().preamble(spec)
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the squeue; ``-t all`` lists also jobs that ended within MinJobAge."""
