@@ -150,6 +150,17 @@ async def test_a_log_that_cannot_be_read(watched: Watched) -> None:
     assert 70 == watch.left
 
 
+async def test_few_logs_are_read_at_once(watched: Watched) -> None:
+    """While a log of the same user is read, or two of others, no further one is."""
+    for seconds, others in ((20, {"alice"}), (40, {"bob", "eve"})):
+        slow_start._looking.update(others)
+        await watched.at(seconds)
+        slow_start._looking.clear()
+        assert 0 == watched.looks
+    await watched.at(60)
+    assert (1, set()) == (watched.looks, slow_start._looking)
+
+
 async def test_a_home_that_hangs_delays_nothing(watched: Watched) -> None:
     """While a log is read, a change of the job is noticed, and no second look begins."""
     hanging = asyncio.Event()

@@ -142,9 +142,12 @@ class ScheduledJob(ServerJob[ServerState]):
                 await job.wait_change(min(30.0, deadline - now))
                 continue
             watch = watch or StartWatch(job, find_limits(self.spawner), self._read_log)
-            if watch.left <= 0:
+            if watch.left > 0:
+                await watch.wait(deadline - now)
+                continue
+            await watch.look()  # the log may have grown since the last look
+            if watch.left <= 0 and not self.state.port:
                 raise await self._never_reported(job, watch.seconds)
-            await watch.wait(deadline - now)
         return self.state.url
 
     def _start_deadline(self) -> float:

@@ -22,12 +22,18 @@ FIRST_LOOK = 15.0
 """How long (seconds) a job runs before its log is read: most servers are up by then."""
 SHORTEST_PAUSE = 10.0
 """The shortest time (seconds) between two looks at a log: each runs a process as the user."""
+LOOKS_AT_ONCE = 2
+"""How many logs of different users are read at a time, so that submissions do not have to wait."""
 PAUSE_SHARE = 0.1
 """The part of the time since the start that passes before the next look."""
 LOG_LINES, LOG_CHARACTERS = 5, 600
 """How much of the end of the log a user sees while the server starts."""
 SILENT, LIVELY = 120.0, 600.0
 """How long (seconds) a job may run without and with signs of life, if the site sets nothing."""
+
+_looking: set[str] = set()
+"""The accounts one of whose logs is being read. A home that hangs then holds up a single command
+of its user, and the cancellation of the job can still run."""
 
 ReadLog = Callable[[int], Awaitable[tuple[str, int]]]
 """Returns the last lines of the job's log, as many as it is asked for, and the log's size."""
@@ -78,6 +84,10 @@ class StartWatch:
         self._look: asyncio.Task[None] | None = None
 
     @property
+    def _account(self) -> str:
+        return self._job.client.account.name
+
+    @property
     def seconds(self) -> float:
         """How long the job has run."""
         return time.monotonic() - self._began
@@ -100,12 +110,21 @@ class StartWatch:
         """
         now = time.monotonic()
         if now >= self._next_look and (self._look is None or self._look.done()):
-            self._look = tasks.start(self._look_at_log(), f"log of job {self._job.job_id}")
             self._next_look = now + max(SHORTEST_PAUSE, PAUSE_SHARE * self.seconds)
+            if len(_looking) < LOOKS_AT_ONCE and self._account not in _looking:
+                self._look = tasks.start(self.look(), f"log of job {self._job.job_id}")
         # An unfinished look wakes this when it is done.
         looking = self._look is not None and not self._look.done()
         pauses = [seconds, self.left, *([] if looking else [self._next_look - now])]
         await self._job.wait_change(max(0.0, min(pauses)))
+
+    async def look(self) -> None:
+        """Read the end of the log now, and note whether it has grown."""
+        _looking.add(self._account)
+        try:
+            await self._look_at_log()
+        finally:
+            _looking.discard(self._account)
 
     async def _look_at_log(self) -> None:
         text = ""
