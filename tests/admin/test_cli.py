@@ -329,15 +329,25 @@ def test_a_fault_is_no_traceback(
 ) -> None:
     """Whatever goes wrong in unispawner itself is a line that says what failed and what to do."""
 
-    def fail(path: str) -> None:
-        raise RuntimeError("broken")
-
-    monkeypatch.setattr(doctor_command, "load_config", fail)
+    monkeypatch.setattr(doctor_command, "load_config", lambda path: None)
     assert 1 == main(["doctor", "-f", str(config)])
     error = capsys.readouterr().err
-    assert error.startswith(f"unispawner: doctor {config.name} failed: RuntimeError: broken (")
+    assert error.startswith(f"unispawner: doctor {config.name} failed: AttributeError: 'NoneType' ")
     assert "please report" in error
     assert "Traceback" not in error
+
+
+def test_a_fault_of_the_sites_own_code(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Code of the site that fails is not called a fault of unispawner."""
+    config.write_text(
+        "import unispawner\nclass Site(unispawner.SlurmSpawner):\n    @property\n"
+        "    def exec_prefix(self):\n        return self.user.name\n"
+        "c.JupyterHub.spawner_class = Site\n"
+    )
+    assert 1 == main(["doctor", "-f", str(config), "--sudoers"])
+    error = capsys.readouterr().err
+    assert f"({config}, line 5). Code of the site's own may need a user, or be wrong." in error
+    assert "fault of unispawner" not in error
 
 
 def arguments() -> Iterator[tuple[str, argparse.Action]]:

@@ -79,3 +79,16 @@ async def test_what_only_a_user_or_a_subclass_can_give() -> None:
     await check(Own, batch_script="{nothing of this}")
     with pytest.raises(InvalidJobError, match="batch_query_cmd"):
         await check(Own, batch_query_cmd="{nothing}")
+
+
+async def test_a_script_that_needs_a_user() -> None:
+    """A property of the site's own that reads the user can't be checked, and all else is."""
+
+    class Site(unispawner.SlurmSpawner):
+        @property
+        def batch_script(self) -> str:
+            return f"#!/bin/sh\n# for {self.user.name}\n{{cmd}}\n"
+
+    await check(Site)
+    with pytest.raises(InvalidJobError, match="there is no field 'typo'"):
+        await check(Site, batch_query_cmd="squeue {typo}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import sysconfig
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,15 +45,24 @@ def _describe_fault(error: Exception, options: argparse.Namespace) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     config = Path(getattr(options, "config", "")).absolute()
     of_config = [frame for frame in frames if Path(frame.filename) == config][-1:]
-    where = " from ".join(
-        f"{frame.filename}, line {frame.lineno}" for frame in (*of_config, frames[-1])
-    )
+    places = (f"{frame.filename}, line {frame.lineno}" for frame in (*of_config, frames[-1]))
+    where = " from ".join(dict.fromkeys(places))
+    failed = f"{options.command.__name__} {config.name} failed: {type(error).__name__}: {error}"
+    if _is_of_site([frame.filename for frame in frames]):
+        return f"{failed} ({where}). Code of the site's own may need a user, or be wrong."
     return (
-        f"{options.command.__name__} {config.name} failed: {type(error).__name__}: {error} "
-        f"({where}). This is a fault of unispawner: please report this line, with the part of the "
-        "configuration that it is about and without its secrets. Without that part the command "
-        "may work."
+        f"{failed} ({where}). This is a fault of unispawner: please report this line, with the "
+        "part of the configuration that it is about and without its secrets. Without that part "
+        "the command may work."
     )
+
+
+def _is_of_site(files: Sequence[str]) -> bool:
+    """Return whether code of the site's own was running, of the files of a traceback."""
+    ours = str(Path(__file__).parents[1])
+    others = (*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), "<")
+    own = [file for file in files if file.startswith(ours) or not file.startswith(others)]
+    return not own[-1].startswith(ours)
 
 
 def _parser() -> argparse.ArgumentParser:

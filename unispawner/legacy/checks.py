@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from traitlets import TraitError
+from traitlets import TraitError, TraitType
 
 from ..errors import InvalidJobError
 from ..schedulers.template_dialect import check_pattern
@@ -38,11 +39,12 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
     fields = template_fields(spawner)
     open_ended = _is_replaced(cls, "get_req_subvars")
     for trait in COMMANDS:
-        _check_template(spawner, trait, fields, open_ended)
+        if _is_known(spawner, trait):
+            _check_template(spawner, trait, fields, open_ended)
     made_by_site = any(
         _is_replaced(cls, name) for name in ("_get_batch_script", "submit_batch_script")
     )
-    if not made_by_site:
+    if not made_by_site and _is_known(spawner, "batch_script"):
         open_ended = open_ended or bool(spawner.options_form or spawner.user_option_keys)
         _check_template(spawner, "batch_script", fields, open_ended)
     for trait in _PATTERNS:
@@ -56,6 +58,17 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
         spawner.log.warning("%s", doubt)
     if not (made_by_site or _has_hooks(spawner)):
         check_script(spawner)
+
+
+def _is_known(spawner: BatchTraits, trait: str) -> bool:
+    """Return whether a template can be read without a user; a site's own property may need one."""
+    if isinstance(inspect.getattr_static(type(spawner), trait), TraitType):
+        return True
+    try:
+        getattr(spawner, trait)
+    except Exception:  # the site's own code: whatever it raises
+        return False
+    return True
 
 
 def find_doubts(spawner: BatchTraits) -> list[str]:
