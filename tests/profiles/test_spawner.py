@@ -336,3 +336,13 @@ async def test_a_child_without_a_hook_before_it_is_checked(sizes: Callable[..., 
     wrapper.user_options = {"profile": "sizes", "memory": "5G"}
     with pytest.raises(InvalidJobError, match="'5G' must be at most 4G"):
         wrapper.construct_child()
+
+
+async def test_a_jobs_name_has_the_profile(new: NewWrapper) -> None:
+    """{profile} in job_name is the profile of the start."""
+    names = [{"display_name": name, "slug": name, "spawner": "unispawner"} for name in ("a", "b")]
+    settings = {"scheduler": "slurm", "job_name": "{profile}-{username}"}
+    wrapper = new(ProfilesSpawner, ProfilesSpawner={"profiles": names}, UniSpawner=settings)
+    wrapper.user_options = {"profile": "b"}
+    child: Any = wrapper.construct_child()
+    assert f"b-{wrapper.user.name}" == child.fill_job_name()

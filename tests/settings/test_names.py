@@ -43,10 +43,10 @@ def test_a_jobs_name(template: str, user: str, server: str, expected: str) -> No
 
 
 def test_the_profile_is_in_the_name() -> None:
-    """{profile} is the profile that the user chose; without one it is empty."""
+    """{profile} is the profile that the server has; without profiles it is empty."""
     made = spawner(job_name="{profile}-{username}")
     assert "-ada" == made.fill_job_name()
-    made.user_options = {"profile": "gpu"}
+    made.profile_slug = "gpu"
     assert "gpu-ada" == made.fill_job_name()
 
 

@@ -110,9 +110,12 @@ class ChildFactory:
         """
         settings = self.make_settings(self.profile.check(user_options).fields)
         try:
-            return self.spawner_class(config=self.wrapper.config, **self.keep_known(settings))
+            made = self.spawner_class(config=self.wrapper.config, **self.keep_known(settings))
         except TraitError as error:
             raise self._error(f"config: {error}") from None
+        if isinstance(made, UniSpawner):
+            made.profile_slug = self.profile.slug
+        return made
 
     def _error(self, message: str) -> InvalidJobError:
         return InvalidJobError(f"profile {self.profile.slug!r}: {message}")

@@ -16,6 +16,7 @@ from traitlets import List, TraitError, Unicode, Union
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..servers.spawner import UniSpawner
 from ..web import bookkeeping
 from ..web.availability import Availability
 from ..web.failures import SpawnFailure
@@ -97,6 +98,7 @@ class ProfilesSpawner(WrapSpawner):
         self.offer = Offer(self)
         self._checked: _Checked | None = None
         self._of_profile: dict[str, Any] = {}
+        self._slug = ""
         self.checked_options: set[str] = set()
         if self.apply_user_options is None:  # type: ignore[has-type] # JupyterHub's
             self.apply_user_options = _apply_nothing  # or JupyterHub warns that options are unused
@@ -218,6 +220,7 @@ class ProfilesSpawner(WrapSpawner):
             checked = self._check_choice(found)
         self.child_profile_name = found.display_name
         self._of_profile = copy_data(found.config)
+        self._slug = found.slug
         self.checked_options = {PROFILE, *(found.options if checked.chosen else ())}
         self.child_class = checked.factory.spawner_class
         fields = checked.chosen.fields if checked.chosen else {}
@@ -347,7 +350,10 @@ class ProfilesSpawner(WrapSpawner):
             profile = self.user_options.get(PROFILE, "")
             self.child_profile = profile if isinstance(profile, str) else ""
             self.select_profile(profile)
-        return super().construct_child()
+        child = super().construct_child()
+        if isinstance(child, UniSpawner):
+            child.profile_slug = self._slug
+        return child
 
     def load_child_class(self, state: dict[str, Any]) -> None:
         """Set class and settings by the profile as it is now, for what the state doesn't name."""

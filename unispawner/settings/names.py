@@ -79,6 +79,9 @@ class NameSettings(SchedulerSettings):
         and read the token of that user's server. Empty (the default): none.""",
     ).tag(config=True)
 
+    profile_slug = ""
+    """The profile that the server is started with; ProfilesSpawner sets it."""
+
     def fill_job_name(self) -> str:
         """Return the job's name.
 
@@ -94,7 +97,7 @@ class NameSettings(SchedulerSettings):
         values = {
             "username": self.user.name if self.user is not None else "USER",
             "servername": self.name or "",
-            "profile": self._chosen_profile(),
+            "profile": self.profile_slug,
         }
         template = self.job_name
         _check_fields("job_name", template, _NAME_FIELDS)
@@ -104,11 +107,6 @@ class NameSettings(SchedulerSettings):
         # The default server has no name: what separates the name from the rest goes, too.
         name = name if values["servername"] else name.rstrip("-_.@+ ")
         return name[:LONGEST_NAME] or _no_name(name)
-
-    def _chosen_profile(self) -> str:
-        options = getattr(self, "user_options", None)
-        profile = options.get("profile", "") if isinstance(options, dict) else ""
-        return profile if isinstance(profile, str) else ""
 
     def state_dir_text(self) -> str:
         """Return ``state_dir`` as it counts for a start now; ``{username}`` is not filled in yet.
