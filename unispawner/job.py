@@ -380,9 +380,14 @@ def _check_line(name: str, value: object) -> None:
         )
 
 
+def is_variable(name: object) -> bool:
+    """Return whether a shell can set and export a variable of that name."""
+    return bool(_VARIABLE.fullmatch(str(name))) and name not in _READ_ONLY_VARIABLES
+
+
 def _check_environment(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
-        if not _VARIABLE.fullmatch(name) or name in _READ_ONLY_VARIABLES:
+        if not is_variable(name):
             raise InvalidJobError(
                 f"environment: {name!r} is not the name of a variable that a shell can set"
             )

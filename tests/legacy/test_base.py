@@ -352,6 +352,61 @@ async def test_a_forged_job_id_reaches_no_shell(new_spawner: Any) -> None:
         await soon(spawner.start())
 
 
+async def test_templates_that_a_sites_class_makes(new_spawner: Any) -> None:
+    """A script or a command may be a property or a method of the site's class, and may read what
+    its user has chosen."""
+    seen = {}
+
+    class Site(Dummy):
+        def make_command(self) -> str:
+            return f"cat > /dev/null; echo {JOB} # {self.user.name}"
+
+        batch_submit_cmd: Any = property(make_command)
+
+        def make_script(self) -> str:
+            kind = self.user_options["kind"]
+            return f"#SBATCH --gres={{gres}}\n#SBATCH --comment={kind}\n{{cmd}}"
+
+        batch_script: Any = make_script
+        req_gres = Unicode("")
+
+        async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
+            seen[cmd] = input
+            return str(await super().run_command(cmd, input=input, env=env))
+
+    spawner = new_spawner(Site)
+    spawner.user_options = {"kind": "long"}
+    await soon(spawner.start())
+    submitted = next(cmd for cmd in seen if "cat >" in cmd)
+    assert submitted.endswith(f"# {spawner.user.name}")
+    assert ["#SBATCH --comment=long"] == seen[submitted].splitlines()[:1]
+
+
+async def test_names_that_no_shell_exports(
+    new_spawner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Variables whose names a shell can't export are left out, with a single warning for each."""
+    seen: dict[str, Any] = {}
+
+    class Site(Dummy):
+        async def run_command(self, cmd: str, input: Any = None, env: Any = None) -> str:
+            seen.update({"script": input, "env": env} if env else {})
+            return str(await super().run_command(cmd, input=input, env=env))
+
+    for _ in range(2):
+        spawner = new_spawner(Site, batch_script="#PBS -v {keepvars}\n{cmd}")
+        spawner.environment = {"BASH_FUNC_test%%": "() { :; }", "PPID": "1", "A.B": "x", "OK": "1"}
+        spawner.log.propagate = True
+        await soon(spawner.start())
+    assert "OK" in seen["env"]
+    assert not {"BASH_FUNC_test%%", "PPID", "A.B"} & set(seen["env"])
+    assert "BASH_FUNC" not in seen["script"]
+    assert "PPID" not in seen["script"]
+    warnings = [one.getMessage() for one in caplog.records if "can't export" in one.getMessage()]
+    assert [warnings[0]] == warnings
+    assert "'A.B', 'BASH_FUNC_test%%', 'PPID'" in warnings[0]
+
+
 async def test_an_id_with_options_of_the_sites(new_spawner: Any) -> None:
     """A site with several clusters puts an option behind the id: each command has its words, and so
     has the class that reads the state which batchspawner or this class has saved."""

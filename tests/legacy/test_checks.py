@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from traitlets import Unicode
+from traitlets import Unicode, default
 from traitlets.config import Config
 
 import unispawner
@@ -92,3 +92,39 @@ async def test_a_script_that_needs_a_user() -> None:
     await check(Site)
     with pytest.raises(InvalidJobError, match="there is no field 'typo'"):
         await check(Site, batch_query_cmd="squeue {typo}")
+
+
+async def test_what_a_sites_class_makes_for_each_user() -> None:
+    """A property, a method or a default that needs the user is not checked when the Hub starts, and
+    is no error; plain text in a class is checked as a setting is."""
+
+    class Site(TorqueSpawner):
+        req_queue = Unicode()
+        state_pending_re = property(lambda self: self.user.name)
+
+        @property
+        def batch_script(self) -> str:
+            return f"# {self.user.name} {self.user_options['size']}"
+
+        @property
+        def batch_submit_cmd(self) -> str:
+            return f"qsub -A {self.user.name}"
+
+        def batch_cancel_cmd(self) -> str:
+            return f"qdel {self.user.name}"
+
+        @default("req_queue")
+        def _queue(self) -> str:
+            return str(self.user.name)
+
+        @default("state_exechost_exp")
+        def _host(self) -> str:
+            return str(self.user.name)
+
+    await check(Site)
+
+    class Plain(TorqueSpawner):
+        batch_query_cmd = "qstat {nothing}"
+
+    with pytest.raises(InvalidJobError, match="batch_query_cmd"):
+        await check(Plain)

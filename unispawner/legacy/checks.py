@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from traitlets import TraitError, TraitType
+from traitlets import TraitError
 
 from ..errors import InvalidJobError
 from ..schedulers.template_dialect import check_pattern
-from .filling import fill_in, template_fields
+from .filling import fill_in, read_template, template_fields
 from .script_check import check_script, find_warnings
 from .traits import BatchTraits
 
@@ -39,18 +38,15 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
     fields = template_fields(spawner)
     open_ended = _is_replaced(cls, "get_req_subvars")
     for trait in COMMANDS:
-        if _is_known(spawner, trait):
-            _check_template(spawner, trait, fields, open_ended)
-    made_by_site = any(
-        _is_replaced(cls, name) for name in ("_get_batch_script", "submit_batch_script")
-    )
-    if not made_by_site and _is_known(spawner, "batch_script"):
+        _check_template(spawner, trait, fields, open_ended)
+    made_by_site = _makes_script(spawner)
+    if not made_by_site:
         open_ended = open_ended or bool(spawner.options_form or spawner.user_option_keys)
         _check_template(spawner, "batch_script", fields, open_ended)
     for trait in _PATTERNS:
         check_pattern(
             f"c.{cls.__name__}.{trait}",
-            getattr(spawner, trait, ""),
+            getattr(spawner, trait, "") if _is_known(spawner, trait) else "()",
             group=trait == "state_exechost_re",
         )
     _check_expansion(spawner)
@@ -60,22 +56,9 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
         check_script(spawner)
 
 
-def _is_known(spawner: BatchTraits, trait: str) -> bool:
-    """Return whether a template can be read without a user; a site's own property may need one."""
-    if isinstance(inspect.getattr_static(type(spawner), trait), TraitType):
-        return True
-    try:
-        getattr(spawner, trait)
-    except Exception:  # the site's own code: whatever it raises
-        return False
-    return True
-
-
 def find_doubts(spawner: BatchTraits) -> list[str]:
     """Return what an administrator should look at in a script that can be right."""
-    if any(
-        _is_replaced(type(spawner), name) for name in ("_get_batch_script", "submit_batch_script")
-    ):
+    if _makes_script(spawner):
         return []
     found = find_warnings(spawner)
     if _has_hooks(spawner):  # a hook may replace a script that starts no server
@@ -102,9 +85,28 @@ def _is_replaced(cls: type, method: str) -> bool:
     return not getattr(cls, method).__module__.startswith(__package__)
 
 
+def _makes_script(spawner: BatchTraits) -> bool:
+    """Return whether code of the site's own makes the script at each start."""
+    names = ("_get_batch_script", "submit_batch_script")
+    replaced = any(_is_replaced(type(spawner), name) for name in names)
+    return replaced or not _is_known(spawner, "batch_script")
+
+
+def _is_known(spawner: BatchTraits, trait: str) -> bool:
+    """Return whether a setting can be read without a user; a site's own property may need one."""
+    try:
+        if hasattr(type(spawner), trait):
+            read_template(spawner, trait)
+    except Exception:  # a property, method or default of the site's own: whatever it raises
+        return False
+    return True
+
+
 def _check_template(
     spawner: BatchTraits, trait: str, fields: Mapping[str, Any], open_ended: bool
 ) -> None:
+    if not _is_known(spawner, trait):
+        return
     try:
         fill_in(spawner, trait, fields)
     except InvalidJobError as error:
@@ -114,6 +116,9 @@ def _check_template(
 
 def _check_expansion(spawner: BatchTraits) -> None:
     r"""Refuse a ``state_exechost_exp`` that names a missing group, such as ``\2``."""
+    names = ("state_exechost_exp", "state_exechost_re")
+    if not all(_is_known(spawner, name) for name in names):
+        return
     text = getattr(spawner, "state_exechost_exp", "")
     if not text:
         return

@@ -17,10 +17,12 @@ from tornado import web
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import MARK_VARIABLE
 from ..script.filling import format_template
+from ..servers.search_paths import drop_unsettable
 from ..submit_host.host import HOST
 from ..web import bookkeeping, words
 from . import environment, options
-from .filling import cannot_fill
+from .directives import drop_empty
+from .filling import cannot_fill, read_template
 from .job import BatchJob
 from .job_id import JobId, NoJobId, read_id
 from .lost_job import SHOW_VARIABLES
@@ -78,7 +80,7 @@ class BatchCommands(TakesOptions):
 
     async def _get_batch_script(self, **subvars: Any) -> str:
         """Return the job's script; a subclass may replace this method."""
-        return format_template(self.batch_script, **subvars)
+        return format_template(read_template(self, "batch_script"), **subvars)
 
     def fill_command(self, trait: str) -> str:
         """Return ``exec_prefix``, or another trait that begins a command, filled in."""
@@ -158,7 +160,8 @@ class BatchCommands(TakesOptions):
         self.log.info("Spawner script options: %s", subvars)
         self.log.info("Spawner submitting command: %s", cmd)
         self.log.debug("Spawner submitting script:\n%s", script)
-        env = {name: str(value) for name, value in self.get_env().items()}
+        all_env = drop_unsettable(self.get_env(), self.log)
+        env = {name: str(value) for name, value in all_env.items()}
         public = environment.of_submission(env, self.find_public_names(env))
         if self.in_hub:
             for name in self.left_to_the_account:
@@ -191,11 +194,15 @@ class BatchCommands(TakesOptions):
 
     async def _make_script(self, subvars: Mapping[str, Any]) -> str:
         try:
-            return await self._get_batch_script(**subvars)
+            script = await self._get_batch_script(**subvars)
+            script, empty = drop_empty(script)
         except web.HTTPError:  # a subclass's own words for the user
             raise
         except Exception as error:  # the template's, or of a subclass's own code
             raise cannot_fill(self, "batch_script", error) from error
+        if empty:
+            self.log.info("The script's directives without a value are left out: %s", empty)
+        return script
 
     def _read_job_id(self, out: str) -> str:
         """Return the id of a job that was submitted; empty, and the reason kept, if none is found.

@@ -19,7 +19,7 @@ def fill_in(spawner: BatchTraits, trait: str, fields: Mapping[str, Any]) -> str:
         If the template can't be filled in. Its ``__cause__`` is a KeyError if the template names a
         field that does not exist.
     """
-    template = getattr(spawner, trait)
+    template = read_template(spawner, trait)
     try:
         return format_template(template, **fields)
     except KeyError as error:
@@ -30,12 +30,25 @@ def fill_in(spawner: BatchTraits, trait: str, fields: Mapping[str, Any]) -> str:
         raise cannot_fill(spawner, trait, error) from error
 
 
+def read_template(spawner: BatchTraits, trait: str) -> Any:
+    """Return the template that a spawner has in a trait: a site's class may have a method there."""
+    template = getattr(spawner, trait)
+    return template() if callable(template) else template
+
+
 def cannot_fill(spawner: BatchTraits, trait: str, error: Exception) -> InvalidJobError:
     """Return the error for a template that can't be filled in, for any reason."""
     return InvalidJobError(
         f"c.{type(spawner).__name__}.{trait}: the template can't be filled in: "
-        f"{type(error).__name__}: {error}. The template:\n{getattr(spawner, trait)}"
+        f"{type(error).__name__}: {error}. The template:\n{_show_template(spawner, trait)}"
     )
+
+
+def _show_template(spawner: BatchTraits, trait: str) -> str:
+    try:
+        return str(read_template(spawner, trait))
+    except Exception as error:  # a property or method of a site's class
+        return f"(made by {type(spawner).__name__}.{trait}, which failed: {error})"
 
 
 def template_fields(spawner: BatchTraits) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..servers import database
 from ..servers.job import ServerJob
-from ..servers.search_paths import SEARCH_PATHS, drop_hubs_paths
+from ..servers.search_paths import SEARCH_PATHS, drop_hubs_paths, drop_unsettable
 from ..servers.state import DEAD_ADDRESS, SavedState
 from ..web import bookkeeping, words
 from ..web.hosts import check_exec_host
@@ -145,7 +145,7 @@ class BatchJob(ServerJob[BatchState]):
         environment = {name: str(value) for name, value in spawner.get_env().items()}
         wrapper = await client.stage(
             self.state.mark,
-            drop_hubs_paths(environment),
+            drop_hubs_paths(drop_unsettable(environment, spawner.log)),
             python=spawner.launcher_python,
             options=["--host", "fqdn"],
             submitted={

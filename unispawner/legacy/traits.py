@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from traitlets import Float, Integer, List, Unicode, default
 
+from ..job import is_variable
+
 if TYPE_CHECKING:
     from jupyterhub.spawner import Spawner as _Base
 else:  # JupyterHub refuses a subclass of Spawner that can't start, stop and poll
@@ -194,7 +196,7 @@ class BatchTraits(_Base):
 
     @default("req_keepvars")
     def _req_keepvars_default(self) -> str:
-        return ",".join(self.get_env())
+        return ",".join(filter(is_variable, self.get_env()))
 
     @default("agent_python")
     def _agent_python_default(self) -> str:

@@ -22,7 +22,7 @@ from ..web import words
 from ..web.summary import describe_job
 from . import database
 from .scheduled_job import ScheduledJob
-from .search_paths import drop_hubs_paths
+from .search_paths import drop_hubs_paths, drop_unsettable
 from .state import DEAD_ADDRESS, ServerState
 
 
@@ -50,7 +50,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     try:
-        environment = drop_hubs_paths(spawner.get_env())
+        environment = drop_unsettable(drop_hubs_paths(spawner.get_env()), spawner.log)
     except Exception as error:  # c.Spawner.environment may hold the administrator's functions
         raise InvalidJobError(
             f"c.Spawner.environment: making the server's environment failed: "
