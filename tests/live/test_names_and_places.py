@@ -1,4 +1,5 @@
-"""Names of jobs, places of logs and jobs, and accounts with odd names, on real schedulers."""
+"""Names of jobs, places of logs and jobs, accounts with odd names, and commands that print notices,
+on real schedulers."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -68,6 +70,41 @@ async def test_a_job_has_its_name_its_log_and_its_folder(hub: RunningHub, cluste
     finally:
         shutil.rmtree(home / "job logs", ignore_errors=True)
         shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture
+def noisy_commands(cluster: Cluster) -> Iterator[str]:
+    """Give a folder with scripts that print a notice and then run the scheduler's own commands."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        for name in get_scheduler(cluster.name).needed_commands():
+            path = ":".join(filter(None, (cluster.path, os.environ["PATH"])))
+            real = shutil.which(name, path=path)
+            script = Path(folder, name)
+            script.write_text(
+                f'#!/bin/sh\necho "Notice: maintenance on Tuesday"\nexec {real} "$@"\n'
+            )
+            script.chmod(0o755)
+        yield folder
+
+
+async def test_commands_that_print_notices(
+    hub: RunningHub, cluster: Cluster, noisy_commands: str
+) -> None:
+    """A server starts and stops where every command prints a notice, also if it has the only job;
+    the Hub's log quotes the notice once for each command."""
+    bob = await hub.client("bob")
+    scheduler = get_scheduler(cluster.name)
+    more = {"use_drmaa": False} if cluster.name == "gridengine" else {}
+    hub.set("bob", "noisy", scheduler_path=noisy_commands, **more)
+    await start(bob, "noisy")
+    state = await hub.state("bob", "noisy")
+    await bob.stop("noisy")
+    await until(lambda: state["job_id"] not in cluster.active(), "the job is gone")
+    listing = scheduler.status_command()[0]
+    warning = f"{listing} printed lines that are no part of its answer"
+    assert 1 == hub.log().count(warning)
+    assert "Notice: maintenance on Tuesday" in hub.log()
 
 
 @pytest.fixture(params=ACCOUNTS)
