@@ -299,12 +299,16 @@ class Scheduler(ABC):
         SchedulerUnavailable
             If the scheduler does not answer, or its answer can't be read.
         """
-        return (yield from self.ask_status(job_ids))
+        jobs, _ = yield from self.ask_status(job_ids)
+        return jobs
 
-    def ask_status(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
-        """Ask the status command; if nothing can be read, ask whether there is no such job at all.
+    def ask_status(
+        self, job_ids: Collection[str] | None = None
+    ) -> Dialogue[tuple[dict[str, JobInfo], Reply]]:
+        """Ask the status command, and return the jobs with the reply.
 
-        A site's wrapper may print a notice also where the scheduler itself prints nothing.
+        If nothing can be read, ask whether there is no such job at all: a site's wrapper may print
+        a notice also where the scheduler itself prints nothing.
 
         Raises
         ------
@@ -313,13 +317,13 @@ class Scheduler(ABC):
         """
         reply = yield self.status_command(job_ids)
         try:
-            return self.read_status(reply)
+            return self.read_status(reply), reply
         except SchedulerUnavailable as error:
             unreadable = error
         if reply.exit_status or not (yield from self.check_no_jobs(job_ids)):
             raise unreadable
         reply.passed_over.extend(reply.stdout.splitlines())
-        return {}
+        return {}, reply
 
     def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
         """Ask whether none of these jobs exists; a failure, or no answer, is False.

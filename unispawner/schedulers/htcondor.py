@@ -267,7 +267,7 @@ class HTCondor(Scheduler):
         With condor_qedit, users can write any RemoteHost into their jobs, and could so lead their
         route to any host. A host counts only if that machine itself reports the job.
         """
-        jobs = yield from self.ask_status(job_ids)
+        jobs, _ = yield from self.ask_status(job_ids)
         if job_ids is None and any(info.exec_host for info in jobs.values()):
             try:
                 reply = yield self._collector_command(

@@ -162,15 +162,8 @@ class Torque(PbsFamily):
         qstat does not escape everything that a user writes, so that a user can forge rows. As far
         as is known, that leaves a part which can't be read, and then no part is believed.
         """
-        reply = yield self.status_command()
-        try:
-            jobs = self.read_status(reply)
-        except SchedulerUnavailable as error:
-            if reply.exit_status or not (yield from self.check_no_jobs(None)):
-                raise error
-            reply.passed_over.extend(reply.stdout.splitlines())
-            return {}
-        if not any("<" in text for text in reply.passed_over):
+        jobs, reply = yield from self.ask_status()
+        if not any("<Job>" in text for text in reply.passed_over):
             return jobs
         jobs = {}
         for job_id in job_ids:
