@@ -106,7 +106,7 @@ class ConfigFile(PyFileConfigLoader):
         """
         try:
             # What the file prints must not end up in a report, or in a script on stdout.
-            with redirect_stdout(sys.stderr), _hubs_arguments(name):
+            with redirect_stdout(sys.stderr), _like_a_hub(name):
                 config: Config = self.load_config()
         except (Exception, SystemExit) as error:  # the file is a program: it may raise anything
             raise InvalidJobError(f"{self._place(error, name)}: {_explain(error)}") from None
@@ -124,14 +124,15 @@ class ConfigFile(PyFileConfigLoader):
 
 
 @contextmanager
-def _hubs_arguments(name: str) -> Iterator[None]:
-    """Let the file see the arguments of a Hub, and not those of this command."""
-    before = sys.argv
+def _like_a_hub(name: str) -> Iterator[None]:
+    """Let the file see the arguments of a Hub, and go to another folder for itself only."""
+    before, folder = sys.argv, os.getcwd()
     sys.argv = ["jupyterhub", "-f", name]
     try:
         yield
     finally:
         sys.argv = before
+        os.chdir(folder)
 
 
 def run_json(path: str) -> Config:

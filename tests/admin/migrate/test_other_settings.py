@@ -422,3 +422,15 @@ def test_profiles_that_need_a_user(tmp_path: Path) -> None:
         "c.JupyterHub.spawner_class = Site\n",
     )
     assert "Site is a class of the site's own" in found.report
+
+
+def test_a_file_that_goes_to_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file is where it was asked for, although the old one calls os.chdir."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.py").write_text(
+        "import os\nos.chdir('/')\nc.JupyterHub.spawner_class = 'batchspawner.SlurmSpawner'\n"
+    )
+    assert 0 == migrate(Path("old.py"), "new.py")
+    assert (tmp_path / "new.py").exists()

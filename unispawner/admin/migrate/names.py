@@ -12,7 +12,6 @@ API_HANDLER = "BatchSpawnerAPIHandler"
 WRAPSPAWNER_NAMES = ("ProfilesSpawner", "WrapSpawner")
 NAMES = (*legacy.__all__, *WRAPSPAWNER_NAMES)
 
-PACKAGES = ("batchspawner", "wrapspawner")
 MODULES = (
     *("batchspawner", "batchspawner.batchspawner", "batchspawner.api"),
     *("wrapspawner", "wrapspawner.wrapspawner"),

@@ -12,8 +12,9 @@ from traitlets.utils.importstring import import_item
 
 from ...legacy import BatchSpawnerBase
 from ...schedulers import scheduler_class
+from ..loader import OLD_PACKAGES
 from .load import stand_ins
-from .names import PACKAGES, counterpart
+from .names import counterpart
 from .site_files import forget_modules
 
 SCHEDULERS: Mapping[str, str] = {
@@ -52,7 +53,7 @@ class SpawnerClass:
             return cls(value.__name__, value)
         name = str(value)
         module, _, last = name.rpartition(".")
-        if module.partition(".")[0] in (*PACKAGES, "unispawner"):
+        if module.partition(".")[0] in (*OLD_PACKAGES, "unispawner"):
             found = counterpart(last)
             return cls(last, found, "" if found else f"unispawner has no counterpart of {name}")
         if not module:  # an entry point of another spawner

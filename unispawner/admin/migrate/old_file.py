@@ -6,7 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from .names import API_HANDLER, MODULES, NAMES, PACKAGES, WRAPSPAWNER_NAMES
+from ..loader import OLD_PACKAGES
+from .names import API_HANDLER, MODULES, NAMES, WRAPSPAWNER_NAMES
 
 MARK = "#old# "
 """Begins a line of the old file that a line at the end of the new file replaces."""
@@ -164,7 +165,7 @@ class OldFile:
                 for alias in node.names
             ]
             return f"import {', '.join(dict.fromkeys(names))}"
-        if isinstance(node, ast.Name) and node.id in PACKAGES and not self._begins_module(node):
+        if isinstance(node, ast.Name) and node.id in OLD_PACKAGES and not self._begins_module(node):
             return "unispawner"
         if isinstance(node, ast.Attribute) and ast.unparse(node) in MODULES:
             return _new_module(ast.unparse(node))

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 
-from .names import PACKAGES
+from ..loader import OLD_PACKAGES
 from .old_file import OldFile
 
-_MENTION = re.compile(rf"\b({'|'.join(PACKAGES)})\b")
-_OURS = ("unispawner", *PACKAGES)
+_MENTION = re.compile(rf"\b({'|'.join(OLD_PACKAGES)})\b")
+_OURS = ("unispawner", *OLD_PACKAGES)
 
 
 @contextmanager
