@@ -386,3 +386,23 @@ def test_files_are_private(alice: ClusterAgent) -> None:
     assert 0o700 == (job.directory / "script").stat().st_mode & 0o777
     assert 0o600 == (job.directory / "environment").stat().st_mode & 0o777
     assert token not in (job.directory / "script").read_text()
+
+
+# -- a schedd that is named -----------------------------------------------------------------------
+
+
+def test_a_schedd_that_is_named(alice: ClusterAgent) -> None:
+    """With htcondor_schedd and htcondor_pool, a job is submitted, found, listed, cancelled and
+    looked up in the history at that schedd; another name is an error."""
+    name = run("condor_status", "-schedd", "-af", "Name").split()[0]
+    pool = run("condor_config_val", "COLLECTOR_HOST")
+    alice.options = {"htcondor_schedd": name, "htcondor_pool": pool}
+    job = alice.submit()
+    alice.wait_state(job, "RUNNING")
+    (job.directory / "job_id").unlink()
+    assert {"job_id": job.job_id} == alice.ask("find", mark=job.mark)
+    alice.ask("cancel", job_id=job.job_id)
+    alice.wait_state(job, "CANCELED")
+    alice.options = {"htcondor_schedd": "nowhere@nowhere.example"}
+    reply = alice.call("status", job_ids=[job.job_id])
+    assert "SchedulerUnavailable" == reply["error"]["type"]
