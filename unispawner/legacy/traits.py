@@ -119,7 +119,7 @@ class BatchTraits(_Base):
         "batchspawner-singleuser",
         help="""What {cmd} begins with. The default name runs unispawner's launcher, which each job
         brings along, so nodes need nothing installed for it. A path runs batchspawner's own
-        program, on nodes that have it.""",
+        program, on nodes that have it, and the launcher on others.""",
     ).tag(config=True)
     startup_poll_interval = Float(
         0.5, help="How long (seconds) to wait between queries while a server starts. Default: 0.5."
@@ -150,9 +150,11 @@ class BatchTraits(_Base):
     public_environment = List(
         Unicode(),
         help="""Names of environment variables whose values the commands get: the submit command
-        gets the server's values, the other commands the Hub's own. Schedulers show these values to
-        all users, so name no secrets here. The commands always get what they usually need (PATH,
-        SLURM_CONF, SGE_ROOT …).""",
+        gets the server's values, the other commands the Hub's own. Needed for scripts that no shell
+        of sh's language reads (csh, Python, HTCondor's submit description); scripts of sh have all
+        of the server's variables. Schedulers show these values to all users, so name no secrets
+        here. The commands always get what they usually need (PATH, SLURM_CONF, SGE_ROOT …).
+        Example: ["SITE_DIR"].""",
     ).tag(config=True)
     command_timeout = Float(
         60.0, min=1.0, help="How long (seconds) a command may take. Default: 60."
