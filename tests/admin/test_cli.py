@@ -324,6 +324,22 @@ def test_a_class_that_needs_a_user(config: Path, capsys: pytest.CaptureFixture[s
     assert "#SBATCH --account=of-user" in capsys.readouterr().out
 
 
+def test_a_configuration_in_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """doctor and render read JSON as a Hub does; migrate says that it can't."""
+    path = config.with_suffix(".json")
+    path.write_text(
+        '{"JupyterHub": {"spawner_class": "unispawner"}, '
+        '"UniSpawner": {"scheduler": "slurm", "queue_name": "night"}}'
+    )
+    assert 0 == main(["render", "-f", str(path)])
+    assert "#SBATCH --partition=night" in capsys.readouterr().out
+    assert 1 == main(["migrate", str(path)])
+    assert "only a configuration in Python can be migrated" in capsys.readouterr().err
+    path.write_text("{")
+    assert 1 == main(["doctor", "-f", str(path)])
+    assert f"unispawner: {path}: " in capsys.readouterr().err
+
+
 def test_a_fault_is_no_traceback(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

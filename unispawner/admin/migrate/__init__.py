@@ -68,6 +68,8 @@ def migrate(path: Path, output: str | None = None, *, force: bool = False) -> in
     InvalidJobError
         If there is nothing to migrate, the old file can't be read or the new file can't be written.
     """
+    if path.suffix == ".json":
+        raise InvalidJobError(f"{path}: only a configuration in Python can be migrated, not JSON")
     target = None if output == "-" else Path(output or path.with_name(f"{path.stem}.unispawner.py"))
     if target is not None:
         _check_target(target, path, force=force)
