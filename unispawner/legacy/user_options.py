@@ -124,7 +124,7 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
             if self._code_sees_options():
                 await self._check_values_of_api(unknown)
         except InvalidJobError as error:
-            raise RefusedOptions(error) from None
+            raise RefusedOptions(error.message) from None
 
     def _made_by(self, name: str, value: Any) -> str:
         """Return who has made an option. What a hook has set since it came in is the site's."""

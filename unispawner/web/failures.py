@@ -98,9 +98,14 @@ class BatchFailure(SpawnFailure, RuntimeError):
 class RefusedOptions(BatchFailure, InvalidJobError):
     """User options that are refused: an answer with status 400 to whoever has sent them."""
 
-    def __init__(self, error: InvalidJobError) -> None:
-        InvalidJobError.__init__(self, error.message)
+    def __init__(self, message: str, **details: Any) -> None:
+        error = InvalidJobError(message, **details)
         BatchFailure.__init__(self, error)
+        InvalidJobError.__init__(self, message, **details)
+
+
+STATUS[RefusedOptions] = STATUS[InvalidJobError]
+REASON[RefusedOptions] = "options_refused"
 
 
 @contextmanager

@@ -286,7 +286,7 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
             if link:
                 typed_form.check_plain(given, form)
         except InvalidJobError as error:
-            raise RefusedOptions(error) from None
+            raise RefusedOptions(error.message) from None
         self.options_origin.note_texts(given)
         with self.keep_settings():
             made = await maybe_future((self._make_of_link if link else self._make_of_form)(given))
@@ -299,7 +299,7 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
             self.options_origin.record(self, made, TYPED)
             return
         if taken := sorted(NEVER & set(given) & set(made)):
-            raise RefusedOptions(InvalidJobError(f"{taken[0]}: no user can set this"))
+            raise RefusedOptions(f"{taken[0]}: no user can set this")
         self.options_origin.record(self, made, SITE)
 
     def _check_names(self, given: Mapping[str, Any], form: Form) -> None:
