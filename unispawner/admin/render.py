@@ -7,6 +7,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from jupyterhub.utils import maybe_future
@@ -122,6 +123,8 @@ async def job_script(spawner: UniSpawner) -> str:
     await spawner.find_scheduler()
     scheduler = spawner.get_scheduler()
     spec = spawner.job_spec("0" * 16, environment={})
+    if spec.directory.startswith("~"):
+        spec = replace(spec, directory=f"/home/USER{spec.directory[1:]}")
     directory = f"{fill_folder(spawner.state_dir_text(), 'USER')}/jobs/{spec.mark}"
     script = render_script(
         spec,

@@ -222,7 +222,8 @@ def _check_way(path: Path, setting: str, trusted: Collection[str]) -> None:
             raise AgentError(
                 f"{setting}: {place / name} is a link that belongs to uid {status.st_uid}, who can "
                 "let it point elsewhere, so that no private files can be kept behind it. Set "
-                f"c.UniSpawner.{setting} to another place."
+                f"c.UniSpawner.{setting} to another place. If that account is trusted, "
+                "c.UniSpawner.trusted_parents can allow the link."
             )
         target = Path(os.readlink(place / name))
         names += reversed(target.parts[1:] if target.is_absolute() else target.parts)

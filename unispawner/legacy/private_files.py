@@ -43,6 +43,7 @@ def make_client(
         run_as=find_run_as(spawner, fill),
         host=HOST,
         state_dir=state_dir.replace("{username}", account.name),
+        trusted_parents=tuple(spawner.trusted_parents),
         min_uid=spawner.min_uid,
         seconds=spawner.command_timeout,
     )

@@ -171,6 +171,13 @@ class BatchTraits(_Base):
         0600). It must be visible on the Hub's host and on the nodes under the same path. "~" stands
         for the user's home, "{username}" for the name of the account.""",
     ).tag(config=True)
+    trusted_parents = List(
+        Unicode(),
+        help="""Folders above state_dir that are allowed although they belong to another account
+        than root or the user, or can be changed by a group, as in ["/projects/physics"]. Danger:
+        whoever can change such a folder can run commands as each user below it. Empty (the
+        default): none.""",
+    ).tag(config=True)
     launcher_python = Unicode(
         "python3",
         help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no

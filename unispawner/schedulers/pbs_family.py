@@ -191,7 +191,8 @@ class PbsFamily(Scheduler):
         plain = re.fullmatch(r"[\w.][\w.-]*", owner, re.ASCII)
         reply = yield ["qselect", *(["-u", owner] if plain else [])]
         self.check_answered(reply)
-        job_ids = [line for line in reply.stdout.split() if self.job_id.fullmatch(line)]
+        lines = (line.strip() for line in reply.stdout.splitlines())
+        job_ids = [line for line in lines if self.job_id.fullmatch(line)]
         if not job_ids:
             return {}
         rows, _ = yield from self._ask_by_id(job_ids)
