@@ -90,6 +90,7 @@ def test_a_program_of_the_sites_own() -> None:
     server's variables."""
     script = '#!/bin/sh\ncurl -d "{}" $JUPYTERHUB_API_URL/batchspawner\n'
     assert script == run_wrapper(script, PATH, CMD, has_variables=True)
+    assert script == run_wrapper(script, PATH, "", has_variables=True)
 
 
 def test_a_container_without_the_users_folders() -> None:

@@ -70,8 +70,8 @@ def of_submission(environment: Mapping[str, str], public: Collection[str] = ()) 
     """Return the environment of the submit command: all names, and the values of public ones.
 
     Search paths, HOME and the like decide what the Hub's own shell runs, so their values are the
-    Hub's or empty. ``public`` may name a search path nevertheless. Variables that the scheduler's
-    commands need are the Hub's, unless the server has them.
+    Hub's or empty. ``public`` may name LD_LIBRARY_PATH and PYTHONPATH nevertheless. Variables that
+    the scheduler's commands need are the Hub's, unless the server has them.
     """
     needed = {name: os.environ[name] for name in ("PATH", *_SCHEDULERS) if name in os.environ}
     servers = {
@@ -80,7 +80,8 @@ def of_submission(environment: Mapping[str, str], public: Collection[str] = ()) 
     ours = {
         name: os.environ.get(name, "") if name in PUBLIC else ""
         for name in servers
-        if (name in SEARCH_PATHS and name not in public)
+        if name == "PATH"
+        or (name in SEARCH_PATHS and name not in public)
         or (name not in SEARCH_PATHS and _OF_THE_SHELL.fullmatch(name))
     }
     return {**needed, **servers, **ours}

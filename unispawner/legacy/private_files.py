@@ -126,7 +126,14 @@ def find_starts(script: str, command: str) -> list[int]:
     """
     named = (match for match in _PROGRAM.finditer(script))
     found = [one.start() for one in named if one[0] == WRAPPER or _ABSOLUTE.fullmatch(one[0])]
-    return found + [match.start() for match in re.finditer(re.escape(command), script)]
+    return found + [start for start, _ in _find_command(script, command)]
+
+
+def _find_command(script: str, command: str) -> list[tuple[int, int]]:
+    """Return where the text that ``{cmd}`` stands for begins and ends in a script."""
+    if not command.strip():  # a site's class may have another way to start the server
+        return []
+    return [match.span() for match in re.finditer(re.escape(command), script)]
 
 
 def run_wrapper(
@@ -162,7 +169,7 @@ def run_wrapper(
         raise InvalidJobError(no_command(script))
     folder = wrapper.rpartition("/")[0]
     edits: dict[int, tuple[int, str]] = {}
-    commands = [match.span() for match in re.finditer(re.escape(command), script)]
+    commands = _find_command(script, command)
     for match in _PROGRAM.finditer(script):
         at, end = match.span()
         within = any(start <= at < last for start, last in commands)

@@ -20,7 +20,6 @@ from traitlets.config import Config
 from ...errors import AgentError, InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
 from ...legacy.checks import find_doubts
-from ...legacy.script_check import find_warnings
 from ...profiles.check import check_profile, read_some_profiles, suggest_names
 from ...profiles.children import ChildFactory
 from ...profiles.reading import PROFILE, Profile
@@ -83,7 +82,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
         result.append(_check("child", _child, spawner))
     else:
         result += [_check("job", _with_scheduler, _job, one) for one in ours]
-        result += [_check("job", _legacy_job, one) for one in of_batch]
+        result += [_check("job", batchspawner.check_templates, one) for one in of_batch]
     result += [_check("script", _script, one) for one in of_batch if _doubts(one)]
     result += [_check("commands", _with_scheduler, _commands, one) for one in ours]
     result += [_check("commands", batchspawner.check_commands, one) for one in of_batch]
@@ -114,13 +113,6 @@ async def _with_scheduler(
     except InvalidJobError:
         raise Skipped(_NEEDS_SCHEDULER) from None
     return await check(spawner, *arguments)
-
-
-async def _legacy_job(spawner: BatchSpawnerBase) -> str:
-    valid = await batchspawner.check_templates(spawner)
-    if doubts := find_warnings(spawner):
-        raise Doubt("; ".join(doubts))
-    return valid
 
 
 async def _hub(spawner: Any, spawners: list[Any]) -> str:
