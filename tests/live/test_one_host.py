@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from support.clusters import OneHostSlurm
-from support.hub import RunningHub, running_hub, until
+from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, running_hub, until
 from support.journey import nothing_left, pending_page, start
 from tornado.httpclient import AsyncHTTPClient
 
@@ -223,3 +223,40 @@ async def test_a_server_that_the_hub_finds_again(hub: RunningHub, one_host: OneH
     assert (before["port"], before["host"]) == (after["port"], after["host"])
     await alice.stop("stays")
     await nothing_left(one_host, after)
+
+
+LEGACY = """
+import os
+os.environ["SLURM_CONF"] = {conf!r}
+c.JupyterHub.spawner_class = "unispawner.SlurmSpawner"
+c.Spawner.cmd = [{singleuser!r}]
+c.Spawner.poll_interval = 1
+c.BatchSpawnerBase.startup_poll_interval = 0.2
+c.SlurmSpawner.req_memory = "200"
+c.SlurmSpawner.req_options = "--job-name=legacy-one-host"
+"""
+
+
+async def test_a_legacy_class(one_host: OneHostSlurm, folder: Path) -> None:
+    """A legacy class runs servers on the Hub's own host, as with batchspawner; the route of one that
+    leaves its port leads nowhere."""
+    singleuser = find_program("jupyterhub-singleuser")
+    config = LEGACY.format(conf=OneHostSlurm.conf(), singleuser=singleuser)
+    sudoers = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
+    left, script = folder / "left", folder / "server.py"
+    script.write_text(LEAVES_ITS_PORT)
+    async with running_hub(one_host, config=config, sudoers=sudoers) as hub:
+        alice = await hub.client("alice")
+        await start(alice)
+        assert "42" == await alice.run_cell("6*7")
+        await alice.stop()
+        hub.set("alice", "leaves", cmd=[sys.executable, str(script), str(left), "alice"])
+        await start(alice, "leaves")
+
+        async def is_dead() -> bool:
+            return (await hub.routes()).get("/user/alice/leaves") == "http://127.0.0.1:1"
+
+        assert not await is_dead()
+        left.touch()
+        await until(is_dead, "the route leads nowhere")
+        await alice.stop("leaves")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import os
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from support.listening import MARK, listening
 
 from unispawner.errors import InvalidJobError
-from unispawner.job import MARK_VARIABLE
 from unispawner.web import own_host
 from unispawner.web.hosts import own_addresses
 from unispawner.web.own_host import (
@@ -31,7 +28,6 @@ from unispawner.web.own_host import (
     still_listens,
 )
 
-MARK = "0123456789abcdef"
 ME, OTHER = os.getuid(), 54321
 V4, V6 = ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")
 ANY4, ANY6 = ipaddress.IPv4Address("0.0.0.0"), ipaddress.IPv6Address("::")
@@ -93,32 +89,6 @@ def test_who_gets_a_connection(
     addresses may be one for IPv6 only."""
     listeners = [Listener(one, ME, number) for number, one in enumerate(listening)]
     assert expected == [one.address for one in find_receivers(listeners, address)]
-
-
-@contextlib.contextmanager
-def listening(address: str, port: int = 0, *, v6only: bool = False) -> Iterator[int]:
-    """Give the port on which a process of this account listens, which is not this process."""
-    code = (
-        "import socket, sys\n"
-        f"s = socket.socket(socket.AF_INET6 if ':' in {address!r} else socket.AF_INET)\n"
-        f"if {v6only}: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)\n"
-        f"s.bind(({address!r}, {port})); s.listen(); print(s.getsockname()[1], flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, MARK_VARIABLE: MARK},
-        text=True,
-    )
-    assert process.stdin and process.stdout
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
 
 
 def own_and_lan() -> set[Address]:

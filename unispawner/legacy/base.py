@@ -189,6 +189,8 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
             return 1
         if status is JobStatus.PENDING and job.state.port:
             job.forget_address()
+        elif status is JobStatus.RUNNING:
+            await job.own_place.look_again()
         if job.unfinished:
             job.resume()
         return None

@@ -23,6 +23,7 @@ from ..web.reports import Report
 from ..web.server_status import JobFacts
 from . import private_files
 from .lost_job import LOOK_AGAIN, cancel_jobs, find_scheduler, make_search_client
+from .own_place import BatchPlace
 from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
 
 _LOOK_AGAIN = 5.0
@@ -62,6 +63,7 @@ class BatchJob(ServerJob[BatchState]):
     def __init__(self, spawner: object, state: BatchState | None = None) -> None:
         super().__init__(spawner, state or BatchState())
         self._following: asyncio.Task[None] | None = None
+        self.own_place = BatchPlace(self)
         self._submitted: str | None = None
 
     @property
@@ -281,12 +283,18 @@ class BatchJob(ServerJob[BatchState]):
         spawner.ip = host
         await self._wait_for_port()
         if spawner.in_hub:
-            host = await check_exec_host(host, here=self.state.from_here, asker=self.state.account)
+            host = await self._check_host(host)
             self.commit()
         spawner.log.info(
             "Notebook server job %s started at %s:%s", spawner.job_id, spawner.ip, spawner.port
         )
         return host
+
+    async def _check_host(self, exec_host: str) -> str:
+        """Return the address at which the Hub reaches the server on the query's host."""
+        state = self.state
+        address = await check_exec_host(exec_host, here=state.from_here, asker=state.account)
+        return await self.own_place.find(address, self.spawner.port)
 
     async def _exec_host(self) -> str:
         """Return the job's host as soon as it runs."""
@@ -354,8 +362,7 @@ class BatchJob(ServerJob[BatchState]):
     async def _follow(self) -> None:
         """Send users to the new address of a server whose job was run again."""
         try:
-            here, asker = self.state.from_here, self.state.account
-            host = await check_exec_host(await self._exec_host(), here=here, asker=asker)
+            host = await self._check_host(await self._exec_host())
         except UniSpawnerError as error:
             self.spawner.log.warning(
                 "%s: the route to the server is not changed: %s",

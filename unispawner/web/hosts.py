@@ -191,6 +191,15 @@ def own_addresses() -> set[Address]:
     return {_unmapped(ipaddress.ip_address(text)) for text in texts}
 
 
+async def is_own_host(name: str) -> bool:
+    """Return whether a name of the scheduler's is that of this host; False if it is unknown."""
+    try:
+        found = await _addresses(name, _OURS, name, "")
+    except (InvalidJobError, SchedulerUnavailable):
+        return name.lower() == socket.gethostname().lower()
+    return _all_here(found, own_addresses())
+
+
 def is_own_address(address: str) -> bool:
     """Return whether an address belongs to this host."""
     parsed = _unmapped(ipaddress.ip_address(address.partition("%")[0]))
