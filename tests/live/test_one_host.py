@@ -238,8 +238,8 @@ c.SlurmSpawner.req_options = "--job-name=legacy-one-host"
 
 
 async def test_a_legacy_class(one_host: OneHostSlurm, folder: Path) -> None:
-    """A legacy class runs servers on the Hub's own host, as with batchspawner; the route of one that
-    leaves its port leads nowhere."""
+    """A legacy class runs servers on the Hub's own host, as with batchspawner. If a server leaves
+    its port, its route leads nowhere."""
     singleuser = find_program("jupyterhub-singleuser")
     config = LEGACY.format(conf=OneHostSlurm.conf(), singleuser=singleuser)
     sudoers = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"

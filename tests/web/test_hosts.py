@@ -10,7 +10,8 @@ import pytest
 
 from unispawner.errors import InvalidJobError, SchedulerUnavailable
 from unispawner.web import hosts
-from unispawner.web.hosts import check_exec_host, check_host
+from unispawner.web.hosts import check_exec_host, check_host, is_own_host
+from unispawner.web.own_host import Address
 
 # RFC 5737 and 3849: addresses for documentation, which no host has.
 NODE, OTHER, NODE6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"
@@ -229,6 +230,60 @@ async def test_local_jobs_are_on_no_other_host() -> None:
     """With the local scheduler another host's address is refused."""
     with pytest.raises(InvalidJobError):
         await check_host(NODE, "localhost", loopback=True)
+
+
+# -- the Hub's own host as a node ---------------------------------------------------------------
+
+
+async def _on_own_host(names: set[Address], own: set[Address]) -> str:
+    """Stand for the check of what listens; tests/web/test_own_host.py has the real one."""
+    assert {"127.0.0.1", "::1"} <= {str(one) for one in own}
+    return ",".join(sorted(str(one) for one in names))
+
+
+@pytest.mark.parametrize(
+    ("reported", "exec_host", "expected"),
+    [
+        ("127.0.0.1", "vm", "127.0.0.1,127.0.1.1"),  # Debian's installer, the Hub at 127.0.0.1
+        ("vm", "vm", "127.0.1.1"),
+        ("vm.lan", "vm", "127.0.1.1"),
+        ("127.0.0.1", "localhost", "127.0.0.1"),  # NodeName=localhost
+        ("localhost", "vm", "127.0.0.1,127.0.1.1"),
+        ("vm", "vm.localdomain", "127.0.0.1"),  # HTCondor: nobody can resolve it
+        ("vm.localdomain", "vm.localdomain", "127.0.0.1"),
+    ],
+)
+async def test_a_node_that_is_the_hubs_own_host(
+    monkeypatch: pytest.MonkeyPatch, reported: str, exec_host: str, expected: str
+) -> None:
+    """If the scheduler's name leads to this host, and the report's, too, then what listens here
+    decides, also where the host's name leads to loopback or nowhere. Without that check servers
+    are refused here."""
+    known = {"vm": "127.0.1.1", "localhost": "127.0.0.1"}
+
+    def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(0, 0, 0, "", (known[host], 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "gethostname", lambda: "vm")
+    found = await check_host(reported, exec_host, loopback=False, on_own_host=_on_own_host)
+    assert expected == found
+    assert await is_own_host(exec_host)
+    with pytest.raises(InvalidJobError, match="^host: "):
+        await check_host(reported, exec_host, loopback=False)
+
+
+async def test_what_is_not_on_the_hubs_own_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report from another host, and a name that leads to this host and to another, are refused as
+    ever; a job on another host can't report this one."""
+    _resolve(monkeypatch, {"vm": ["127.0.0.1"], "both": ["127.0.0.1", NODE], "node1": [NODE]})
+    for reported, exec_host in ((NODE, "vm"), ("both", "both"), ("vm", "node1")):
+        with pytest.raises(InvalidJobError, match="^host: "):
+            await check_host(reported, exec_host, loopback=False, on_own_host=_on_own_host)
+    assert NODE == await check_host(NODE, "node1", loopback=False, on_own_host=_on_own_host)
+    assert [True, False, False] == [await is_own_host(one) for one in ("vm", "both", "node1")]
 
 
 # -- the host of a legacy class, which comes from its query -------------------------------------

@@ -125,8 +125,10 @@ async def check_host(
         wanted = await _addresses(exec_host, _OURS, exec_host, _FIX_NAME)
     except SchedulerUnavailable:
         other = await find_address() if find_address else ""
-        if not other and exec_host.lower() == socket.gethostname().lower():
-            other = "127.0.0.1"  # this host, whose name nobody can resolve
+        if not other and is_same_name(exec_host, socket.gethostname()):
+            other = (
+                "127.0.0.1"  # this host: not all can resolve their own name (HTCondor's full one)
+            )
         if not other:
             raise
         wanted = await _addresses(other, _OURS, other, _FIX_NAME)
@@ -196,7 +198,7 @@ async def is_own_host(name: str) -> bool:
     try:
         found = await _addresses(name, _OURS, name, "")
     except (InvalidJobError, SchedulerUnavailable):
-        return name.lower() == socket.gethostname().lower()
+        return is_same_name(name, socket.gethostname())
     return _all_here(found, own_addresses())
 
 
