@@ -31,7 +31,7 @@ from ...servers.spawner import UniSpawner
 from ...settings import detect
 from ...submit_host.host import HOST
 from ...web import words
-from ...web.hosts import is_same_name
+from ...web.hosts import is_own_host
 from ..config_file import UnknownChild, spawner_class, wrapped_spawner
 from . import batchspawner, queues
 from .facts import format_facts
@@ -151,7 +151,7 @@ async def _runs_here_only(spawners: list[Any]) -> bool:
             hosts |= (await one.monitor().inventory.get()).hosts or {""}
         except UniSpawnerError:
             return False
-    return all(is_same_name(host, socket.gethostname()) for host in hosts)
+    return all([await is_own_host(host) for host in hosts])
 
 
 def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:
