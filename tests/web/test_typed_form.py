@@ -122,3 +122,11 @@ def test_the_forms_own_values_are_those_of_a_field() -> None:
     check_plain({"queue": ["long; really"]}, form)
     with pytest.raises(InvalidJobError, match="word: .* may have only letters"):
         check_plain({"word": ["long; really"]}, form)
+
+
+def test_the_names_of_fields() -> None:
+    """A field's name may have any characters if the form has it; in a link other names are
+    plain."""
+    check_plain({"modules[]": ["gcc"]}, read_form('<input name="modules[]">'))
+    with pytest.raises(InvalidJobError, match="may have only letters"):
+        check_plain({"modules[]": ["gcc"]}, read_form(""))

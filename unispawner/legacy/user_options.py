@@ -213,11 +213,11 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         nothing is given what a browser would send.
         """
         key = self._form_key(form)
-        if key not in _offered:
-            _offered[key] = set()
-            if self.makes_options():
-                _offered[key] = await self._try_form(form)
-        return _offered[key]
+        if key not in _offered and self.makes_options():
+            made = await self._try_form(form)
+            if made:  # the site's code may fail now, and succeed later
+                _offered.setdefault(key, set()).update(made)
+        return _offered.get(key, set())
 
     async def _try_form(self, form: Form) -> set[str]:
         try:

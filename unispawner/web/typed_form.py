@@ -283,7 +283,8 @@ def check_plain(given: Mapping[str, Any], form: Form) -> None:
         If a text is not plain; the error names the field and the text.
     """
     for name, values in given.items():
-        for value in (name, *texts(values)):
+        sent = texts(values) if name in form.names else (name, *texts(values))
+        for value in sent:
             if not (PLAIN.fullmatch(value) or form.offers(name, value)):
                 raise InvalidJobError(
                     f"{name[:LONGEST_SHOWN]}: {value[:LONGEST_SHOWN]!r} may have only letters, "

@@ -295,12 +295,9 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
         return made
 
     def _record(self, given: Mapping[str, Any], made: Mapping[str, Any], form: Form) -> None:
-        if not self.makes_options():
-            self.options_origin.record(self, made, TYPED)
-            return
         if taken := sorted(NEVER & set(given) & set(made)):
             raise RefusedOptions(f"{taken[0]}: no user can set this")
-        self.options_origin.record(self, made, SITE)
+        self.options_origin.record(self, made, SITE if self.makes_options() else TYPED)
 
     def _check_names(self, given: Mapping[str, Any], form: Form) -> None:
         """Refuse fields that the form does not have.
