@@ -56,6 +56,11 @@ async def check_config(cls: type[BatchTraits], config: Any) -> None:
         check_script(spawner)
 
 
+def find_unchecked(spawner: BatchTraits) -> list[str]:
+    """Return the templates that code of the site's own makes, and that need a user."""
+    return [name for name in (*COMMANDS, "batch_script") if not _is_known(spawner, name)]
+
+
 def find_doubts(spawner: BatchTraits) -> list[str]:
     """Return what an administrator should look at in a script that can be right."""
     if _makes_script(spawner):
@@ -82,7 +87,8 @@ def _has_hooks(spawner: BatchTraits) -> bool:
 
 def _is_replaced(cls: type, method: str) -> bool:
     """Return whether a site's class replaces a method of unispawner's."""
-    return not getattr(cls, method).__module__.startswith(__package__)
+    # What a configuration file defines is in no module.
+    return not str(getattr(cls, method).__module__).startswith(__package__)
 
 
 def _makes_script(spawner: BatchTraits) -> bool:

@@ -121,3 +121,17 @@ def test_a_script_that_finds_a_variable_empty(doctor: Doctor) -> None:
     assert 0 == status
     (line,) = [line for line in lines if line.startswith("look at script: ")]
     assert "JUPYTERHUB_API_TOKEN is empty there" in line
+
+
+def test_a_class_that_the_file_defines(doctor: Doctor) -> None:
+    """Its methods are in no module; its templates are checked all the same."""
+    own = (
+        "import unispawner\nclass Site(unispawner.TorqueSpawner):\n"
+        "    async def submit_batch_script(self):\n"
+        "        return await super().submit_batch_script()\n"
+        "c.JupyterHub.spawner_class = Site\n"
+    )
+    status, lines = doctor(f"{TORQUE}\n{own}")
+    assert 0 == status
+    assert "ok      job: the templates and patterns of Site are valid" in lines
+    assert "{typo}" in doctor.wrong(TORQUE + own + "c.Site.batch_cancel_cmd = 'qdel {typo}'")

@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from ...errors import AgentError, InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
-from ...legacy.checks import find_doubts
+from ...legacy.checks import find_doubts, find_unchecked
 from ...profiles.check import check_profile, read_some_profiles, suggest_names
 from ...profiles.children import ChildFactory
 from ...profiles.reading import PROFILE, Profile
@@ -82,7 +82,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
         result.append(_check("child", _child, spawner))
     else:
         result += [_check("job", _with_scheduler, _job, one) for one in ours]
-        result += [_check("job", batchspawner.check_templates, one) for one in of_batch]
+        result += [_check("job", _templates, one) for one in of_batch]
     result += [_check("script", _script, one) for one in of_batch if _doubts(one)]
     result += [_check("commands", _with_scheduler, _commands, one) for one in ours]
     result += [_check("commands", batchspawner.check_commands, one) for one in of_batch]
@@ -227,6 +227,16 @@ async def _profiles(spawner: ProfilesSpawner) -> str:
     if not isinstance(spawner.profiles, list):
         return "a function; its result depends on the user and is checked at each start"
     return ", ".join(one.slug for one in read_some_profiles(spawner.profiles))
+
+
+async def _templates(spawner: BatchSpawnerBase) -> str:
+    found = await batchspawner.check_templates(spawner)
+    if unchecked := find_unchecked(spawner):
+        raise Doubt(
+            f"{', '.join(unchecked)}: code of the site's own needs a user, so this could not be "
+            "checked; `unispawner render --user NAME` tries it"
+        )
+    return found
 
 
 async def _script(spawner: BatchSpawnerBase) -> str:
