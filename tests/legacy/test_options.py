@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from base64 import b64decode
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from support.batch_dummy import Dummy, soon
@@ -324,6 +327,45 @@ async def test_a_command_that_a_hook_makes_of_a_users_text(new_spawner: Any, tex
     spawner.user_options = await spawner.run_options_from_form({"note": [text]})
     spawner.batch_submit_cmd = f"sbatch -J {text.replace(' i d ', 'id')}"
     with pytest.raises(RuntimeError, match="c.Hooked.batch_submit_cmd: .* special characters"):
+        await submit(spawner)
+
+
+@pytest.mark.parametrize(
+    ("decode", "text"),
+    [
+        (lambda text: json.loads(text)["host"], r'{"host": "\u0024(id)"}'),
+        (unquote, "%24%28id%29"),
+        (lambda text: b64decode(text).decode(), "JChpZCk="),
+    ],
+)
+async def test_a_command_with_a_text_that_code_has_decoded(
+    new_spawner: Any, decode: Any, text: str
+) -> None:
+    """A user's text that shows no special character, because it is encoded, reaches no command
+    when code of the site has decoded it."""
+
+    class Decodes(Hooked):
+        options_form = '<input name="settings">'
+
+        def options_from_form(self, form: dict[str, list[str]]) -> dict[str, Any]:
+            self.req_queue = decode(form["settings"][0])
+            return {}
+
+    spawner = new_spawner(Decodes)
+    spawner.user_options = await spawner.run_options_from_form({"settings": [text]})
+    with pytest.raises(RuntimeError, match="special characters"):
+        await submit(spawner)
+
+
+async def test_options_that_are_too_long_together(new_spawner: Any) -> None:
+    """A user's texts are looked at one by one, so they must not be endless: neither those of a form
+    nor those of the REST API."""
+    spawner = new_spawner(Hooked, options_form='<input name="note">')
+    texts = ["x" * 60_000] * 5
+    with pytest.raises(RuntimeError, match="note: it has 300004 characters"):
+        await spawner.run_options_from_form({"note": texts})
+    spawner.user_options = {"note": texts}
+    with pytest.raises(RuntimeError, match="note: it has 300004 characters"):
         await submit(spawner)
 
 

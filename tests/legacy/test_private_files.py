@@ -73,6 +73,33 @@ def test_a_program_of_batchspawners_own() -> None:
     assert {OWN} == own_programs(script)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@" * 10**6,
+        "\n" * 10**6,
+        "singularity exec " + "run -x " * 10**5,
+        "a=\\\n" * 10**5,
+        "<<a\n" * 10**4,
+        '"\n' + "x\n" * 10**5,
+    ],
+)
+def test_a_long_text_of_a_users(text: str) -> None:
+    """A script with a long text of a user's is read with about as many steps as it has characters:
+    the Hub does nothing else meanwhile, and with more steps this test would take hours."""
+    script = f"#!/bin/sh\n{text}/opt/batchspawner-singleuser\n"
+    assert own_programs(script) <= {"/opt/batchspawner-singleuser"}
+    assert script == run_wrapper(script, PATH, CMD, has_variables=True)
+
+
+def test_a_program_that_is_named_too_often() -> None:
+    """A script that names the program a hundred times is refused: each place is looked at."""
+    with pytest.raises(InvalidJobError, match="more than 100 times"):
+        run_wrapper("/opt/batchspawner-singleuser\n" * 101, PATH, CMD)
+    with pytest.raises(InvalidJobError, match="more than 100 times"):
+        run_wrapper(f"{CMD}\n" * 101, PATH, CMD)
+
+
 def test_a_path_with_a_variable() -> None:
     """A path of the program that has a variable in it stays, because it can be anything; so do
     other names that the program's name is a part of."""

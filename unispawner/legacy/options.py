@@ -122,12 +122,12 @@ def may_share(text: str, typed: Collection[str]) -> bool:
     Blanks, hyphens, quotes and braces are also part of what sites write. They count only if the
     user's are in the text with what stands around them.
     """
-    whole, words = _fold(text), text.casefold().split()
+    whole, words, own = _fold(text), text.casefold().split(), special(text)
+    joined = "".join(words)
     for one in typed:
-        found = special(one)
-        if found & special(text) & _DANGEROUS:
+        if special(one) & own & _DANGEROUS:
             return True
-        if any(piece in "".join(words) for piece in _pieces("".join(one.casefold().split()))):
+        if any(piece in joined for piece in set(_pieces("".join(one.casefold().split())))):
             return True
         folded = _fold(one)
         if " " in folded and whole and (folded in whole or whole in folded):

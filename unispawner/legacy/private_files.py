@@ -9,7 +9,8 @@ environment, for commands of its own that need it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidJobError
@@ -23,7 +24,11 @@ from .site_script import add_to_header, reads_sh, runs_closed, runs_container
 from .traits import BatchTraits
 
 WRAPPER = "batchspawner-singleuser"
-_PROGRAM = re.compile(rf"(?<![\w./-])(?:[^\s'\"=;|&()<>`:,]*/)?{WRAPPER}(?![\w./-])")
+_WORD = re.compile(r"[^\s'\"=;|&()<>`:,]+")
+_NAME = re.compile(rf"{WRAPPER}(?![\w./-])")
+MOST_STARTS = 100
+"""How often a script may name the program or the command that starts the server: each place is
+looked at with its surroundings, and a user's text may be in the script."""
 _ABSOLUTE = re.compile(r"/[\w@%+./-]*")
 
 
@@ -111,11 +116,10 @@ def own_programs(script: str) -> set[str]:
 
     Paths in containers are left out: they are the image's.
     """
-    found = _PROGRAM.finditer(script)
     return {
-        match[0]
-        for match in found
-        if _ABSOLUTE.fullmatch(match[0]) and not runs_container(script, match.start())
+        one.path
+        for one in _find_programs(script)
+        if _ABSOLUTE.fullmatch(one.path) and not runs_container(script, one.start)
     }
 
 
@@ -124,8 +128,8 @@ def find_starts(script: str, command: str) -> list[int]:
 
     A program whose path has a variable in it is left out, because it can be anything.
     """
-    named = (match for match in _PROGRAM.finditer(script))
-    found = [one.start() for one in named if one[0] == WRAPPER or _ABSOLUTE.fullmatch(one[0])]
+    named = _find_programs(script)
+    found = [one.start for one in named if one.path == WRAPPER or _ABSOLUTE.fullmatch(one.path)]
     return found + [start for start, _ in _find_command(script, command)]
 
 
@@ -134,6 +138,47 @@ def _find_command(script: str, command: str) -> list[tuple[int, int]]:
     if not command.strip():  # a site's class may have another way to start the server
         return []
     return [match.span() for match in re.finditer(re.escape(command), script)]
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A place of a script with batchspawner's own program, with its path if it has one."""
+
+    start: int
+    path: str
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.path)
+
+
+def _find_programs(script: str) -> list[_Program]:
+    """Return where a script names batchspawner's own program.
+
+    Raises
+    ------
+    InvalidJobError
+        If that is too often.
+    """
+    found: list[_Program] = []
+    for one in _each_program(script):
+        found.append(one)
+        if len(found) > MOST_STARTS:
+            raise InvalidJobError(
+                f"batch_script: the script names {WRAPPER} more than {MOST_STARTS} times; remove it"
+            )
+    return found
+
+
+def _each_program(script: str) -> Iterator[_Program]:
+    for match in _WORD.finditer(script):
+        word, begin = match[0], 0
+        for name in _NAME.finditer(word):
+            before = word[begin : name.start()]
+            at = begin if before.endswith("/") else name.start()
+            if at == begin or not re.match(r"[\w.-]", before[-1:]):
+                yield _Program(match.start() + at, word[at : name.end()])
+            begin = name.end()
 
 
 def run_wrapper(
@@ -170,17 +215,21 @@ def run_wrapper(
     folder = wrapper.rpartition("/")[0]
     edits: dict[int, tuple[int, str]] = {}
     commands = _find_command(script, command)
-    for match in _PROGRAM.finditer(script):
-        at, end = match.span()
+    if len(commands) > MOST_STARTS:
+        raise InvalidJobError(
+            f"batch_script: the script has {command!r} more than {MOST_STARTS} times; remove it"
+        )
+    for one in _find_programs(script):
+        at = one.start
         within = any(start <= at < last for start, last in commands)
-        is_path = bool(_ABSOLUTE.fullmatch(match[0]))
-        replaced = match[0] == WRAPPER or (
+        is_path = bool(_ABSOLUTE.fullmatch(one.path))
+        replaced = one.path == WRAPPER or (
             is_path
             and not runs_container(script, at)
-            and (match[0] in missing or not (has_variables or within))
+            and (one.path in missing or not (has_variables or within))
         )
         if replaced and not runs_closed(script, at, folder):
-            edits[at] = end, wrapper
+            edits[at] = one.end, wrapper
     for start, _ in commands:
         has_name = WRAPPER in re.split(r"[\s'\"]", command)
         if start not in edits and not has_name and not runs_closed(script, start, folder):

@@ -7,7 +7,9 @@ is added to it: see :mod:`.private_files`.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 
 _SH = re.compile(r"(?:r?ba|da|a|z|rk|pdk|mk|lk|ok|k|po|ya)?sh(?:-?\d[\d.]*)?")
 """The names of shells that read the language of sh. csh, tcsh and fish do not."""
@@ -26,7 +28,7 @@ _CLOSED = re.compile(
 _SINGULARITY = re.compile(r"(?:^|[\s/\"'(])(?:singularity|apptainer)(?=\s)")
 _NO_HOME = re.compile(
     r"\s--(?:no-home|no-mount|contain|containall)\b"
-    r"|\b(?:exec|run)\s+(?:-\S+\s+(?:[^-\s]\S*\s+)?)*?-[a-zA-Z]*[cC]\s"
+    r"|\b(?:exec|run)\s+(?:-\S+\s+(?:[^-\s]\S*\s+)?){0,30}?-[a-zA-Z]*[cC]\s"
 )
 """Options with which Singularity does not mount the user's home, as it does by default."""
 MOUNT = re.compile(r"(?:-v|-B|--volume|--bind|--mount|--container-mounts)[ =]*[\"']?(\S+)")
@@ -34,6 +36,8 @@ _HERE_DOCUMENT = re.compile(r"<<-?\s*\\?[\"']?(\w+)")
 _CHAIN = re.compile(r"&&|\|\||[;|&]")
 _LONGEST = 200
 """The most lines that are taken for parts of a single command."""
+_DEEPEST = 5
+"""How many here-documents may be within each other."""
 
 
 def reads_sh(script: str, submit_command: str = "") -> bool:
@@ -133,34 +137,45 @@ def _is_mounted(folder: str, mounts: str) -> bool:
 def _value_of_variables(script: str, command: str) -> str:
     """Return what a script assigns to the variables that a command begins with or contains."""
     names = set(re.findall(r"\$\{?(\w+)", command))
-    return "\n".join(
-        f" {found[2]}"
-        for found in re.finditer(
-            r"(?m)^\s*(?:export\s+|local\s+)?(\w+)\+?=(.*(?:\\\n.*)*)$", script
-        )
-        if found[1] in names
-    )
+    values = _assignments(script)
+    return "\n".join(value for name in sorted(names & set(values)) for value in values[name])
 
 
-def _command_before(script: str, at: int) -> str:
+@lru_cache(maxsize=4)  # it is asked for each place of the same script
+def _assignments(script: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for match in re.finditer(
+        r"(?m)^[ \t]*(?:export[ \t]+|local[ \t]+)?(\w+)\+?=(.*(?:\\\n.*)*)$", script
+    ):
+        found.setdefault(match[1], []).append(f" {match[2]}")
+    return found
+
+
+def _command_before(script: str, at: int, depth: int = 0) -> str:
     """Return what stands before a place and belongs to the same command.
 
     Lines that a backslash or an open quote continues belong to it, and a here-document belongs to
     the command that reads it.
     """
-    start = 0
-    for text in _statements(script):
-        if at < start + len(text):
-            break
-        start += len(text)
+    starts = _statement_starts(script)
+    start = starts[bisect_right(starts, at) - 1]
     before = script[start:at].replace("\\\n", " ")
     first, line_break, rest = before.partition("\n")
-    if _HERE_DOCUMENT.search(first) and line_break:
-        inner = _command_before(f"{rest}.", len(rest))
+    if _HERE_DOCUMENT.search(first) and line_break and depth < _DEEPEST:
+        inner = _command_before(f"{rest}.", len(rest), depth + 1)
         return first if _CLOSED.search(first) or _SINGULARITY.search(first) else inner
     if before.count('"') % 2 or before.count("'") % 2:
         return before
     return _CHAIN.split(before.replace("\n", ";"))[-1]
+
+
+@lru_cache(maxsize=4)
+def _statement_starts(script: str) -> list[int]:
+    starts, end = [], 0
+    for text in _statements(script):
+        starts.append(end)
+        end += len(text)
+    return starts
 
 
 def _statements(script: str) -> Iterator[str]:

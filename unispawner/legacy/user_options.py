@@ -17,7 +17,7 @@ from traitlets import TraitType
 from ..errors import InvalidJobError
 from ..web import bookkeeping
 from ..web.failures import RefusedOptions
-from ..web.typed_form import PLAIN, Form, check_plain, texts
+from ..web.typed_form import PLAIN, Form, check_length, check_plain, texts
 from ..web.user_options import NEVER, SITE, TYPED, UNKNOWN, GuardsOptions, functions_of
 from . import options
 from .filling import fill_in, named_fields
@@ -119,6 +119,8 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
             if self._made_by(name, value) == UNKNOWN
         }
         try:
+            if self.options_origin.kind(self) == UNKNOWN:
+                check_length(options_now or {})
             if names:
                 await self._check_names_of_api(unknown)
             if self._code_sees_options():

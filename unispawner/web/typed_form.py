@@ -17,6 +17,8 @@ from ..job import CONTROL
 
 LONGEST_TEXT = 64 * 1024
 """How many characters a field may have. A person types less; a script may send JSON."""
+LONGEST_ALTOGETHER = 256 * 1024
+"""How many characters all options of a server may have together."""
 LONGEST_SHOWN = 200
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 PLAIN = re.compile(r"(?!(?:.* )?-)[\w @%+=:,./-]*")
@@ -268,6 +270,23 @@ def _check_characters(name: str, text: str, *, lines: bool) -> None:
         raise InvalidJobError(
             f"{name[:LONGEST_SHOWN]}: {text[:LONGEST_SHOWN]!r} has a control character or an "
             f"invalid character; remove it{where}"
+        )
+
+
+def check_length(given: Mapping[str, Any]) -> None:
+    """Refuse options that have too many characters together.
+
+    Raises
+    ------
+    InvalidJobError
+        If they have; the error names the field with most of them.
+    """
+    lengths = {name: len(name) + sum(map(len, texts(value))) for name, value in given.items()}
+    if sum(lengths.values()) > LONGEST_ALTOGETHER:
+        longest = max(lengths, key=lambda name: lengths[name])
+        raise InvalidJobError(
+            f"{longest[:LONGEST_SHOWN]}: it has {lengths[longest]} characters, and all options "
+            f"together have {sum(lengths.values())}; at most {LONGEST_ALTOGETHER} are allowed"
         )
 
 

@@ -26,6 +26,7 @@ from jupyterhub.utils import maybe_future
 
 from ..errors import InvalidJobError
 from . import bookkeeping, typed_form
+from .decoding import decoded
 from .failures import RefusedOptions
 from .typed_form import Form
 
@@ -149,7 +150,11 @@ class OptionsOrigin:
 
 
 def _special_texts(given: Mapping[str, Any]) -> set[str]:
-    return {one for one in typed_form.texts(given) if special(one)}
+    """Return the texts with special characters, also those that are hidden in an encoded text."""
+    texts = set(typed_form.texts(given))
+    if sum(map(len, texts)) <= typed_form.LONGEST_ALTOGETHER:  # more is refused
+        texts = decoded(texts)
+    return {one for one in texts if special(one)}
 
 
 def special(text: str) -> set[str]:
@@ -157,7 +162,7 @@ def special(text: str) -> set[str]:
 
     A hyphen counts where it begins a word, as that of an option does.
     """
-    found = {one for one in text if not typed_form.PLAIN.fullmatch(one) or one == " "} - {"-"}
+    found = {one for one in set(text) if not typed_form.PLAIN.fullmatch(one) or one == " "} - {"-"}
     return found | ({"-"} if any(word.startswith("-") for word in text.split()) else set())
 
 
@@ -281,6 +286,7 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
         trusted = set(getattr(self, "trusted_option_keys", ()))
         given = {name: value for name, value in given.items() if name != "_xsrf"}
         try:
+            typed_form.check_length(given)
             self._check_names(given, form)
             typed_form.check_typed(given, form, self.option_keys, trusted, self.opened_by)
             if link:
