@@ -121,11 +121,14 @@ async def test_scripts_that_start_a_server(script: str) -> None:
 
 
 async def test_a_script_that_a_class_makes_for_a_user() -> None:
-    """A property that needs a user says nothing before there is one."""
+    """A property or a function that needs a user says nothing before there is a user."""
 
     class Site(SlurmSpawner):
         @property
         def batch_script(self) -> str:
             return f"#!/bin/csh\n# {self.user.name}\n"
+
+        def batch_submit_cmd(self) -> str:
+            return f"sbatch --comment={self.user.name}"
 
     assert [] == warnings(Site)

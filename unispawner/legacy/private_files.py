@@ -20,6 +20,7 @@ from ..run_as.exec_prefix import ExecPrefix
 from ..schedulers import get_scheduler
 from ..script.variables import READER
 from ..submit_host.host import HOST
+from .filling import read_template
 from .site_script import add_to_header, reads_sh, runs_closed, runs_container
 from .traits import BatchTraits
 
@@ -89,7 +90,8 @@ def complete_script(spawner: Any, script: str, wrapper: str, missing: Collection
     InvalidJobError
         If the script starts no server.
     """
-    has_variables = reads_sh(script, spawner.batch_submit_cmd)
+    submit_command = str(read_template(spawner, "batch_submit_cmd"))
+    has_variables = reads_sh(script, submit_command)
     script = run_wrapper(
         script,
         wrapper,

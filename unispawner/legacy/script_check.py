@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from ..errors import InvalidJobError
 from ..script.filling import format_template
 from . import environment, private_files
-from .filling import template_fields
+from .filling import read_template, template_fields
 from .site_script import MOUNT, find_shell, in_image, reads_sh, runs_closed
 from .traits import BatchTraits
 
@@ -34,7 +33,7 @@ def check_script(spawner: BatchTraits) -> None:
         If it can't, because nothing that it runs gets the server's token.
     """
     script = _fill_roughly(spawner)
-    if not script.strip() or reads_sh(script, spawner.batch_submit_cmd):
+    if not script.strip() or reads_sh(script, _read(spawner, "batch_submit_cmd")):
         return
     command = _command(spawner)
     where = f"c.{type(spawner).__name__}.batch_script"
@@ -43,7 +42,7 @@ def check_script(spawner: BatchTraits) -> None:
         raise InvalidJobError(
             f"{where}: the script has no {{cmd}}, which starts the server, and no shell of sh's "
             f"language reads it ({_reader(script)}), so a program of your own does not get the "
-            f"server's token. Add {{cmd}}. The script:\n{spawner.batch_script}"
+            f"server's token. Add {{cmd}}. The script:\n{_read(spawner, 'batch_script')}"
         )
     # A mount may be that of the user's private files, whose place is known only at a start.
     if not MOUNT.search(script) and all(runs_closed(script, at, "/") for at in starts):
@@ -51,7 +50,7 @@ def check_script(spawner: BatchTraits) -> None:
             f"{where}: the script starts the server in a container that has not the user's "
             f"folders, and no shell of sh's language reads the script ({_reader(script)}), so it "
             "has no token to pass into the container. Write the script for sh, or mount the user's "
-            f"home. The script:\n{spawner.batch_script}"
+            f"home. The script:\n{_read(spawner, 'batch_script')}"
         )
 
 
@@ -60,7 +59,7 @@ def find_warnings(spawner: BatchTraits) -> list[str]:
     script = _fill_roughly(spawner)
     where = f"c.{type(spawner).__name__}.batch_script"
     found = list(find_empty_variables(spawner))
-    sh = reads_sh(script, spawner.batch_submit_cmd)
+    sh = reads_sh(script, _read(spawner, "batch_submit_cmd"))
     if script.strip() and sh and not private_files.find_starts(script, _command(spawner)):
         found.append(
             f"{where}: the script has no {{cmd}}, so it has to start the server with a program of "
@@ -83,9 +82,12 @@ def find_empty_variables(spawner: BatchTraits) -> Iterator[str]:
     """
     cls = type(spawner).__name__
     empty = _empty_names(spawner)
-    texts = {"batch_submit_cmd": spawner.batch_submit_cmd, "exec_prefix": spawner.exec_prefix}
+    texts = {
+        "batch_submit_cmd": _read(spawner, "batch_submit_cmd"),
+        "exec_prefix": _read(spawner, "exec_prefix"),
+    }
     script = _fill_roughly(spawner)
-    if not reads_sh(script, spawner.batch_submit_cmd):
+    if not reads_sh(script, _read(spawner, "batch_submit_cmd")):
         texts["batch_script"] = script
     for trait, text in texts.items():
         for number, line in enumerate(text.splitlines(), 1):
@@ -134,14 +136,18 @@ def _command(spawner: BatchTraits) -> str:
     return " ".join([spawner.batchspawner_singleuser_cmd, *spawner.cmd])
 
 
+def _read(spawner: BatchTraits, trait: str) -> str:
+    """Return a template; empty if a site's own property or function needs a user for it."""
+    try:
+        template = read_template(spawner, trait)
+    except Exception:  # whatever the site's code raises
+        return ""
+    return template if isinstance(template, str) else ""
+
+
 def _fill_roughly(spawner: BatchTraits) -> str:
     """Return the script as it may look; empty if only a user or a hook can make it."""
-    try:
-        template: Any = spawner.batch_script
-    except Exception:  # a site's own property may need a user
-        return ""
-    if not isinstance(template, str):
-        return ""
+    template = _read(spawner, "batch_script")
     fields = {**template_fields(spawner), "cmd": _command(spawner)}
     try:
         return format_template(template, **fields)
