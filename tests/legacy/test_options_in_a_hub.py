@@ -251,10 +251,11 @@ async def test_the_rest_api(site: Site) -> None:
     for server in ("", "named"):
         await site.rest({"partition": "long", "options": 2, "modules": ["gcc", "a b"]}, server)
         assert "long|2|<gcc><'a b'>|" == site.script()
-        error = await site.rest({"memory": "4G"}, server)
-        assert "memory: '4G' is refused" in error
-        assert "c.Portal.user_option_keys" in error
-        assert site.script() is None
+        for name in ("memory", "patition"):
+            error = await site.rest({name: "4G"}, server)
+            assert f"{name}: '4G' is refused" in error
+            assert "c.Portal.user_option_keys" in error
+            assert site.script() is None
     for text in (*EVIL, *LINES):
         await site.rest({"partition": site.evil(text)})
         script = site.script()

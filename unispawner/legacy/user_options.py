@@ -172,7 +172,7 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
             or used is None
             or name in used
             or self._code_sees_options()
-            or any(functions_of(type(self)))
+            or (any(functions_of(type(self))) and not self.makes_options())
         )
 
     def fields_of_traits(self) -> set[str]:

@@ -100,8 +100,9 @@ class RefusedOptions(BatchFailure, InvalidJobError):
 
     def __init__(self, message: str, **details: Any) -> None:
         error = InvalidJobError(message, **details)
-        BatchFailure.__init__(self, error)
         InvalidJobError.__init__(self, message, **details)
+        BatchFailure.__init__(self, error)  # last: JupyterHub 5 shows no message with other args
+        self.message = error.message
 
 
 STATUS[RefusedOptions] = STATUS[InvalidJobError]
