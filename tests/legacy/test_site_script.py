@@ -80,6 +80,14 @@ def test_a_line_behind_the_directives(script: str, expected: str) -> None:
     assert script.rstrip("\n") == changed.replace("LINE\n", "").rstrip("\n")
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_a_comment_that_another_character_seems_to_end(character: str) -> None:
+    """Only a line feed ends a comment or a directive: the rest of it never becomes a command."""
+    script = f"#!/bin/sh\n#SBATCH --comment=a{character}touch x\nrun\n"
+    expected = script.replace("\nrun", "\nLINE\nrun")
+    assert expected == add_to_header(script, "LINE")
+
+
 @pytest.mark.parametrize(
     "script",
     [

@@ -18,7 +18,7 @@ _DIRECTIVE = re.compile(
     r"#(?:SBATCH|PBS|\$|BSUB|MSUB|COBALT|OAR|PJM|QSUB|JSUB|DSUB|CQSUB|SLURM|flux:|FLUX:|\s?@)"
 )
 _SHELL_OPTION = re.compile(r"(?<!\S)-S[ \t]+([^\s@,:]+)")
-_COMMENT = re.compile(r"\s*(?:#.*)?")
+_COMMENT = re.compile(r"\s*(?:#.*)?", re.DOTALL)
 
 _CLOSED = re.compile(
     r"(?:^|[\s/\"'(])(?:docker|podman|podman-hpc|nerdctl|shifter|sarus|udocker|ch-run|enroot)(?=\s)"
@@ -82,9 +82,17 @@ def is_sh(command: str) -> bool:
     return bool(names) and bool(_SH.fullmatch(names[0]))
 
 
+def _lines(script: str) -> Iterator[str]:
+    """Yield a script's lines with their ends: to a shell, a line feed alone ends a line.
+
+    str.splitlines would also break a comment at other characters, and its rest would be a command.
+    """
+    return (found[0] for found in re.finditer(r"[^\n]*\n|[^\n]+", script))
+
+
 def _header(script: str) -> Iterator[str]:
     """Yield the lines before the first command; directives are among them."""
-    for number, line in enumerate(script.splitlines()):
+    for number, line in enumerate(_lines(script)):
         # PBS also skips a first line that begins with a colon.
         if not _COMMENT.fullmatch(line) and not (number == 0 and line.startswith(":")):
             return
@@ -96,7 +104,7 @@ def add_to_header(script: str, line: str) -> str:
     header = list(_header(script))
     while header and not header[-1].strip():
         header.pop()
-    lines = script.splitlines(keepends=True)
+    lines = list(_lines(script))
     before = "".join(lines[: len(header)])
     if before and not before.endswith("\n"):
         before += "\n"
@@ -181,7 +189,7 @@ def _statement_starts(script: str) -> list[int]:
 def _statements(script: str) -> Iterator[str]:
     """Yield the script in pieces that each hold whole commands."""
     text, lines = "", 0
-    for line in script.splitlines(keepends=True):
+    for line in _lines(script):
         text, lines = text + line, lines + 1
         if lines >= _LONGEST or not _goes_on(text):
             yield text
