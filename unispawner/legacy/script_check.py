@@ -98,7 +98,8 @@ def find_empty_variables(spawner: BatchTraits) -> Iterator[str]:
                 yield (
                     f"c.{cls}.{trait}, line {number}: {name} is empty there, because only a script "
                     f"of sh's language gets the server's variables{why}: {line.strip()!r}. If its "
-                    f'value is no secret, add it: c.{cls}.public_environment = ["{name}"]'
+                    f'value is no secret, add it: c.{cls}.public_environment = ["{name}"]. '
+                    "If it is a secret, write the script for sh"
                 )
 
 
