@@ -4,6 +4,7 @@
 :mod:`.commands` fills in and runs the commands, and :mod:`.job` follows the job; :mod:`.traits` has
 the settings, and :mod:`.checks` checks them. :mod:`.options` decides what users may put into a
 script; :mod:`.environment` and :mod:`.private_files` keep secrets from other users.
+:mod:`.preview` fills a script and its commands in for ``unispawner render``.
 """
 
 from __future__ import annotations

@@ -314,11 +314,12 @@ def test_a_scheduler_that_is_wrong_is_reported_once(doctor: Doctor) -> None:
     assert 2 == sum(line.startswith("skipped profile ") for line in lines)
 
 
+@pytest.mark.parametrize("cls", ["unispawner", "unispawner.SlurmSpawner"])
 @pytest.mark.parametrize(
     ("nodes", "right"), [([HERE], True), ([HERE, "node2"], False), (["node1"], False), ([], False)]
 )
 def test_one_machine(
-    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, nodes: list[str], right: bool
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, cls: str, nodes: list[str], right: bool
 ) -> None:
     """The Hub's own address is right if the scheduler's only node is this host."""
 
@@ -327,7 +328,7 @@ def test_one_machine(
 
     monkeypatch.setattr(InventoryCache, "get", get)
     _, lines = doctor(
-        "c.JupyterHub.spawner_class = 'unispawner'\nc.UniSpawner.scheduler = 'slurm'\n"
+        f"c.JupyterHub.spawner_class = {cls!r}\nc.UniSpawner.scheduler = 'slurm'\n"
         f"c.UniSpawner.scheduler_path = {str(doctor.programs)!r}\n"
     )
     (hub,) = [line for line in lines if " hub: " in line]

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import InvalidJobError
 from ...legacy import environment, private_files
 from ...legacy.checks import COMMANDS
-from ...legacy.filling import fill_in, read_template, template_fields
+from ...legacy.filling import fill_in, template_fields
 from ...legacy.options import quote
 from ...run_as.accounts import find_account
 from ...submit_host.host import HOST
@@ -27,8 +27,6 @@ async def check_templates(spawner: Any) -> str:
         For the first that can't, naming its trait.
     """
     await type(spawner).check_config(spawner.config)
-    for trait in (*COMMANDS, "batch_script"):
-        read_template(spawner, trait)  # code of the site's own may need a user: doctor shows where
     return f"the templates and patterns of {type(spawner).__name__} are valid"
 
 

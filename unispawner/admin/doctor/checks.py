@@ -33,10 +33,12 @@ from ...submit_host.host import HOST
 from ...web import words
 from ...web.hosts import is_own_host
 from ..config_file import UnknownChild, spawner_class, wrapped_spawner
+from ..migrate.old_config import SCHEDULERS
 from . import batchspawner, queues
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NEEDS_SCHEDULER = "this check needs the scheduler, which is WRONG above"
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 (only compared with)
 
@@ -133,7 +135,7 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
             'for profiles set it to "unispawner.ProfilesSpawner"'
         )
     remote = [one for one in spawners if _is_remote(one)]
-    if remote and await _runs_here_only(remote):
+    if remote and _api_address(config) in _LOOPBACK and await _runs_here_only(remote):
         remote = []
     address = _check_address(config, bool(remote), doubts)
     if doubts:
@@ -145,23 +147,35 @@ async def _runs_here_only(spawners: list[Any]) -> bool:
     """Return whether the schedulers say that this host is their only node."""
     hosts: set[str] = set()
     for one in spawners:
-        if not isinstance(one, UniSpawner):
-            return False  # only the site's own commands know where the jobs run
         try:
-            hosts |= (await one.monitor().inventory.get()).hosts or {""}
+            inventory = await _with_its_scheduler(one).monitor().inventory.get()
         except UniSpawnerError:
             return False
+        hosts |= inventory.hosts or {""}
     return all([await is_own_host(host) for host in hosts])
+
+
+def _with_its_scheduler(spawner: Any) -> UniSpawner:
+    """Return a UniSpawner that asks a spawner's scheduler: the usual one of a legacy class."""
+    if isinstance(spawner, UniSpawner):
+        return spawner
+    names = (SCHEDULERS.get(cls.__name__) for cls in type(spawner).__mro__)
+    return UniSpawner(config=spawner.config, scheduler=next(filter(None, names), "auto"))
+
+
+def _api_address(config: Config) -> str:
+    hub = config.JupyterHub
+    return str(hub.get("hub_connect_ip", "") or hub.get("hub_ip", "127.0.0.1"))
 
 
 def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:
     """Return where the nodes reach the Hub's API; add to the doubts if it can't listen there."""
     hub = config.JupyterHub
     listens = str(hub.get("hub_ip", "127.0.0.1"))
-    address = str(hub.get("hub_connect_ip", "") or listens)
+    address = _api_address(config)
     if "hub_bind_url" in hub:
         return str(hub["hub_bind_url"])
-    if remote and address in ("127.0.0.1", "localhost", "::1"):
+    if remote and address in _LOOPBACK:
         raise InvalidJobError(
             f"c.JupyterHub.hub_ip: the nodes can't reach the Hub's API at {address}, unless this "
             "host is the only node; set it to an address of this host that they can reach"
