@@ -334,6 +334,25 @@ async def test_other_commands_do_not_see_the_hubs_secrets(
     assert TOKEN not in f"{words}"
 
 
+@pytest.mark.parametrize("command", ["printf '{text}' >&2; exit 1", "printf 'x {text}'"])
+async def test_the_log_has_no_escapes(
+    new_spawner: Any, caplog: pytest.LogCaptureFixture, command: str
+) -> None:
+    """What commands print, as their users may have written it, does nothing to the terminal of
+    whoever reads the log, and does not fill the disk."""
+    text = r"\033[2J\033]0;x\007" + "y" * 20_000
+    spawner = new_spawner(SlurmSpawner, batch_submit_cmd=command.replace("{text}", text))
+    spawner.batch_query_cmd = command.replace("{text}", text)
+    spawner.log.propagate = True
+    with pytest.raises(RuntimeError):
+        await soon(spawner.start())
+    spawner.job_id = "1"
+    await spawner.query_job_status()
+    logged = [one.getMessage() for one in caplog.records if "submitting command" not in one.msg]
+    assert any("y" * 1000 in one for one in logged)
+    assert not [one for one in logged if "\x1b" in one or "\x07" in one or len(one) > 10_000]
+
+
 async def test_the_log_has_no_secret(new_spawner: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The log has the submit command and no token; batchspawner logs the whole environment."""
     caplog.set_level("DEBUG")

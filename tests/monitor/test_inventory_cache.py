@@ -14,7 +14,7 @@ from support.hub import until
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.monitor import inventory_cache as module
 from unispawner.monitor.inventory_cache import InventoryCache
-from unispawner.schedulers.base import Dialogue
+from unispawner.schedulers.base import QUERY_ENVIRONMENT, Dialogue
 from unispawner.schedulers.inventory import Inventory, Node, Queue, Totals
 from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler
@@ -227,7 +227,7 @@ async def test_a_command_that_is_not_there(tmp_path: Path) -> None:
 async def test_it_asks_in_its_own_environment(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The commands get the given environment and nothing of the Hub's."""
+    """The commands get the given environment, that of every query, and nothing of the Hub's."""
 
     class Printing(FakeScheduler):
         def inventory(self) -> Dialogue[Inventory]:
@@ -235,7 +235,9 @@ async def test_it_asks_in_its_own_environment(
             return Inventory(nodes=tuple(Node(line) for line in reply.stdout.splitlines()))
 
     cache = InventoryCache(Printing(tmp_path), SubmitHost(), {"A": "1"})
-    assert {"A=1"} == (await cache.get()).hosts
+    assert {"A=1", *(f"{name}={value}" for name, value in QUERY_ENVIRONMENT.items())} == (
+        await cache.get()
+    ).hosts
 
 
 # -- the value ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unispawner.schedulers.base import Reply
-from unispawner.submit_host.notices import MOST_KINDS, Notices
+from unispawner.submit_host.notices import MOST_KINDS, MOST_LOOKED_AT, Notices
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -43,6 +43,15 @@ def test_nobody_can_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
         notices.warn(reply(letter * 5000), {})
     assert MOST_KINDS == len(warnings(caplog))
     assert max(map(len, warnings(caplog))) < 600
+
+
+def test_an_answer_of_such_lines_only(caplog: pytest.LogCaptureFixture) -> None:
+    """The Hub looks at a part of the lines only: users may be able to write millions of them."""
+    lines = [*["Notice"] * MOST_LOOKED_AT, "later"]
+    Notices().warn(reply(*lines), {})
+    (text,) = warnings(caplog)
+    assert "Notice" in text
+    assert "later" not in text
 
 
 def test_an_answer_without_such_lines_is_no_news(caplog: pytest.LogCaptureFixture) -> None:

@@ -26,7 +26,7 @@ from .filling import cannot_fill, read_template
 from .job import BatchJob
 from .job_id import JobId, NoJobId, read_id
 from .lost_job import SHOW_VARIABLES
-from .status import LONGEST_LOGGED, CommandFailed, JobStatus
+from .status import LONGEST_LOGGED, CommandFailed, JobStatus, for_log
 from .user_options import TakesOptions
 
 OUTPUT_LIMIT = 4 * 1024**2
@@ -132,7 +132,7 @@ class BatchCommands(TakesOptions):
         if done.exit_status != 0:
             error_output = done.stderr.decode("utf-8", "replace").strip()
             self.log.error("Subprocess returned exitcode %s", done.exit_status)
-            self.log.error(error_output)
+            self.log.error("%s", for_log(error_output))
             raise CommandFailed(error_output)
         return done.stdout.decode("utf-8", "replace").strip()
 
@@ -211,14 +211,14 @@ class BatchCommands(TakesOptions):
         """
         self._no_id, found = "", JobId()
         try:
-            self.log.info("Job submitted. output: %s", out[:LONGEST_LOGGED])
+            self.log.info("Job submitted. output: %s", for_log(out))
             found = read_id(self.parse_job_id(out), out)
         except NoJobId as error:
             self._no_id = words.legacy_refused_id(type(self).__name__, str(error))
         except Exception as error:  # a subclass's own code may raise anything
             self._no_id = words.legacy_unparsed_id(type(self).__name__, error)
         if not found.words:
-            self.log.error("Job submission failed. %s", self._no_id or "No job id.")
+            self.log.error("Job submission failed. %s", for_log(self._no_id) or "No job id.")
             self._output_without_id = out[:LONGEST_LOGGED]
         self._id = found
         return str(found)
@@ -239,7 +239,7 @@ class BatchCommands(TakesOptions):
         if unanswered and self._gone:  # a failure does not bring a job back
             status, unanswered = JobStatus.NOTFOUND, False
         if unanswered and not self._unanswered:  # logged once
-            output = self.job_status[:LONGEST_LOGGED]
+            output = for_log(self.job_status)
             self.log.warning(
                 "Job %s could not be queried and keeps its last state: %s", self.job_id, output
             )

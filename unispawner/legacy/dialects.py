@@ -12,7 +12,7 @@ from traitlets import Dict, Unicode
 
 from ..schedulers.template_dialect import make_linear, read_dialect
 from .base import BatchSpawnerBase
-from .status import LONGEST_LOGGED
+from .status import for_log
 
 if TYPE_CHECKING:
     from jupyterhub.spawner import Spawner as _Env
@@ -71,7 +71,7 @@ class BatchSpawnerRegexStates(BatchSpawnerBase):
         assert self.state_exechost_re, "Misconfigured: define state_exechost_re"
         match = re.search(make_linear(self.state_exechost_re), self.job_status)
         if not match:
-            words = self.job_status[:LONGEST_LOGGED]
+            words = for_log(self.job_status)
             self.log.error("Spawner unable to match host addr in job status: %s", words)
             return None
         if not self.state_exechost_exp:
@@ -183,9 +183,7 @@ class SlurmSpawner(UserEnvMixin, BatchSpawnerRegexStates):
             job_id = output.splitlines()[-1].split(";")[0]
             int(job_id)
         except Exception:
-            self.log.error(
-                "SlurmSpawner unable to parse job ID from text: %s", output[:LONGEST_LOGGED]
-            )
+            self.log.error("SlurmSpawner unable to parse job ID from text: %s", for_log(output))
             raise
         return job_id
 
@@ -220,7 +218,7 @@ def _log_missing_host(spawner: BatchSpawnerBase) -> None:
     spawner.log.error(
         "Spawner unable to match host addr in job %s with status %s",
         spawner.job_id,
-        spawner.job_status[:LONGEST_LOGGED],
+        for_log(spawner.job_status),
     )
 
 
@@ -306,7 +304,7 @@ class CondorSpawner(UserEnvMixin, BatchSpawnerRegexStates):
         match = re.search(r"submitted to cluster ([0-9]+)", output)
         if match:
             return match[1]
-        message = f"CondorSpawner unable to parse jobID from text: {output[:LONGEST_LOGGED]}"
+        message = f"CondorSpawner unable to parse jobID from text: {for_log(output)}"
         self.log.error(message)
         raise Exception(message)
 

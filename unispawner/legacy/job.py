@@ -24,7 +24,7 @@ from ..web.server_status import JobFacts
 from . import private_files
 from .lost_job import LOOK_AGAIN, cancel_jobs, find_scheduler, make_search_client
 from .own_place import BatchPlace
-from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus
+from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus, for_log
 
 _LOOK_AGAIN = 5.0
 """How long (seconds) to wait between queries of a running job whose server has not reported."""
@@ -332,7 +332,7 @@ class BatchJob(ServerJob[BatchState]):
         spawner = self.spawner
         output = spawner.job_status
         spawner.log.warning(
-            "Job %s neither pending nor running.\n%s", spawner.job_id, output[:LONGEST_LOGGED]
+            "Job %s neither pending nor running.\n%s", spawner.job_id, for_log(output)
         )
         # Some query commands print a single job, others all jobs of the user.
         output = output if len(output) < LONGEST_SHOWN else ""

@@ -167,7 +167,10 @@ class Monitor:
         if self.problem is not None:
             log.warning("%s answers again.", self.scheduler.title)
         self.problem, self._failures = None, 0
-        self._apply(answer, began, passed_over)
+        ids = [job.job_id for job in self._jobs]
+        # Not on the event loop: users may be able to write megabytes of such lines.
+        unread = await asyncio.to_thread(mentions, passed_over, ids) if passed_over else ()
+        self._apply(answer, began, unread)
 
     async def query(self, passed_over: list[str] | None = None) -> dict[str, JobInfo]:
         """Ask once about all jobs.
@@ -187,11 +190,16 @@ class Monitor:
         return await hold_dialogue(question, self.host, self.environment, passed_over)
 
     def _apply(
-        self, answer: Mapping[str, JobInfo], began: float, passed_over: Collection[str] = ()
+        self, answer: Mapping[str, JobInfo], began: float, unread: Collection[str] = ()
     ) -> None:
-        """Take over an answer about all jobs, to a question asked at that moment."""
+        """Take over an answer about all jobs, to a question asked at that moment.
+
+        Parameters
+        ----------
+        unread
+            The ids that occur in lines of the answer which can't be read.
+        """
         missing = []
-        unread = mentions(passed_over, [job.job_id for job in self._jobs]) if passed_over else ()
         for one in list(self._jobs.values()):
             if one.job not in self._jobs:
                 continue  # another job's change has ended this one
