@@ -195,8 +195,8 @@ class _OtherSettings:
             self.out.add_note("It leaves the name as it is.", setting.origin)
             return
         note = (
-            f"It makes {example} of {self.old.title}'s node name node1. If the Hub can resolve the "
-            "scheduler's own names, you can delete it."
+            f"It makes {example} of {self.old.title}'s node name node1. If the Hub reaches the "
+            "nodes under the scheduler's own names, you can delete it."
         )
         if re.search(r"(\\1|\\g<1>).", text, re.DOTALL):  # so the names have no domain
             self.out.set("host_map", {r"([^.]+)": text}, setting.origin, note=note)
