@@ -12,6 +12,7 @@ import pytest
 import support
 from support.executor import ExecutorProcess, spec_in
 
+from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec, ResourceSpec
 from unispawner.schedulers.htcondor import HTCondor
 from unispawner.testing import read_saved_reply
@@ -227,3 +228,12 @@ def test_what_the_agent_loads(htcondor: ExecutorProcess, tmp_path: Path) -> None
     loaded = [name for name in htcondor.modules if name.endswith("psij_htcondor")]
     assert ["unispawner.agent.executors.psij_htcondor"] == loaded
     assert "jupyterhub" not in {name.partition(".")[0] for name in htcondor.modules}
+
+
+def test_an_account_with_a_blank_is_refused() -> None:
+    """The schedd would start nobody's jobs once it has met an account with a blank in its name."""
+    from unispawner.agent.executors.htcondor import check_account
+
+    check_account("AD\\alice")
+    with pytest.raises(InvalidJobError, match="'alice smith' has a blank"):
+        check_account("alice smith")

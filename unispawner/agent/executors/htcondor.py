@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +28,15 @@ class Executor(BatchExecutor, HTCondorJobExecutor):
     _spec: JobSpec
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
-        """Submit a job; the script's file is needed until the job has ended."""
+        """Submit a job; the script's file is needed until the job has ended.
+
+        Raises
+        ------
+        InvalidJobError
+            If the account's name has a blank: the schedd gives each shadow a list of accounts, which
+            such a name breaks, and from then on nobody's job starts (HTCondor 23.9).
+        """
+        check_account(pwd.getpwuid(os.getuid()).pw_name)
         write_script(directory, script)
         self._spec = spec
         return super().submit_script(spec, script, directory)
@@ -54,6 +63,21 @@ class Executor(BatchExecutor, HTCondorJobExecutor):
     def read_job_id(self, line: str) -> str:
         """Return the number of the HTCondor cluster."""
         return read_job_id(line)
+
+
+def check_account(name: str) -> None:
+    """Refuse an account that would stop the schedd.
+
+    Raises
+    ------
+    InvalidJobError
+        If its name has a blank.
+    """
+    if " " in name:
+        raise InvalidJobError(
+            f"account_name: {name!r} has a blank, and HTCondor starts no jobs at all once it has met "
+            "such an account. Use an account without a blank"
+        )
 
 
 def _environment() -> str:
