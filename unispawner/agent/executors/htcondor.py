@@ -33,8 +33,8 @@ class Executor(BatchExecutor, HTCondorJobExecutor):
         Raises
         ------
         InvalidJobError
-            If the account's name has a blank: the schedd gives each shadow a list of accounts, which
-            such a name breaks, and from then on nobody's job starts (HTCondor 23.9).
+            If the account's name has a blank: the schedd gives each shadow a list of accounts,
+            which such a name breaks, and from then on nobody's job starts (HTCondor 23.9).
         """
         check_account(pwd.getpwuid(os.getuid()).pw_name)
         write_script(directory, script)
@@ -75,8 +75,8 @@ def check_account(name: str) -> None:
     """
     if " " in name:
         raise InvalidJobError(
-            f"account_name: {name!r} has a blank, and HTCondor starts no jobs at all once it has met "
-            "such an account. Use an account without a blank"
+            f"account_name: {name!r} has a blank, and HTCondor starts no jobs at all once it has "
+            "met such an account. Use an account without a blank"
         )
 
 
