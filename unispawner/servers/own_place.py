@@ -36,6 +36,7 @@ class OwnPlace:
         self._note = note
         self._place: Place | None = None
         self._left: tuple[Place, int] | None = None
+        self._elsewhere = ""
 
     def forget(self) -> None:
         """Forget the place: the job runs elsewhere."""
@@ -59,7 +60,7 @@ class OwnPlace:
         state = self._job.state
         if self._left is not None and not state.port:
             await self._return(*self._left)
-        elif state.port and await asyncio.to_thread(is_own_address, state.host):
+        elif state.port and await self._is_here(state.host):
             known = self._place
             if known is None or known.address != state.host:  # the Hub was restarted
                 known = Place(state.host, frozenset())
@@ -67,6 +68,12 @@ class OwnPlace:
                 self._place = place
             elif state.port:
                 await self._leave(known, state.port)
+
+    async def _is_here(self, host: str) -> bool:
+        """Return whether an address is of this host; most are not, and each is checked once."""
+        if host != self._elsewhere and not await asyncio.to_thread(is_own_address, host):
+            self._elsewhere = host
+        return host != self._elsewhere
 
     async def _look(self, place: Place, port: int) -> Place | None:
         """Return the place as it is now; None if the server is not there."""
