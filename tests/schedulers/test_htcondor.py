@@ -288,9 +288,10 @@ def test_a_schedd_elsewhere() -> None:
     assert [["condor_q", *options]] * 2 == [command[:5] for command in commands]
     assert "-totals" in commands[1]
     assert ["condor_history", *options] == elsewhere.history_command(["7"])[:5]
-    _, commands = hold(elsewhere.find_marks("AD\\ada"), ("", "", 0))
-    assert ["condor_q", *options] == commands[0][:5]
-    assert 'Owner == "AD\\\\ada"' == commands[0][-1]
+    for question in (elsewhere.find_marks("AD\\ada"), elsewhere.find_jobs("0" * 16, "AD\\ada")):
+        _, commands = hold(question, ("", "", 0))
+        assert ["condor_q", *options] == commands[0][:5]
+        assert 'Owner == "AD\\\\ada"' == commands[0][-1]
     assert elsewhere.query_key != HTCondor(htcondor_pool="cm").query_key
 
 

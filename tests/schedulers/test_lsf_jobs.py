@@ -465,6 +465,20 @@ def test_a_name_forges_no_row() -> None:
     assert ["1", "3"] == list(jobs)
 
 
+def test_a_name_forges_no_answer() -> None:
+    """A name with a line break and an answer in JSON does not take the place of the table."""
+    forged = json.dumps({"COMMAND": "bjobs", "RECORDS": [record(JOBID="1", EXEC_HOST="evil")]})
+    reply = wide(
+        "1       ada     RUN   normal     vm          n1          jupyter    Nov 22 19:32",
+        "3       eve     RUN   normal     vm          n2          x",
+        f"{forged} Nov 22 19:32",
+    )
+    assert {"1": "n1", "3": "n2"} == {
+        job_id: info.exec_host for job_id, info in LSF.read_status(reply).items()
+    }
+    assert [f"{forged} Nov 22 19:32"] == reply.passed_over
+
+
 @pytest.mark.parametrize("heading", ["JOBID USER STAT", HEADING.replace("QUEUE", "Q"), "usage: x"])
 def test_another_table_is_no_answer(heading: str) -> None:
     """A table with another heading is refused."""

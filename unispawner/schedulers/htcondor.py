@@ -303,9 +303,7 @@ class HTCondor(Scheduler):
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
         """Ask for the caller's own marks, even where CONDOR_Q_ONLY_MY_JOBS is off."""
-        literal = owner.replace("\\", "\\\\")  # "DOM\\alice"
-        mine = ["-constraint", f'Owner == "{literal}"']
-        return self.read_marks((yield [*self.mark_command(), *mine]))
+        return self.read_marks((yield [*self.mark_command(), *_of_owner(owner)]))
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
         """Read the marks from the JSON of condor_q."""
@@ -318,8 +316,8 @@ class HTCondor(Scheduler):
 
     def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
         """Ask for the commands and environments of the caller's own jobs."""
-        mine = ["-constraint", f'Owner == "{owner}"']
-        reply = yield ["condor_q", "-json", "-attributes", ",".join(_TEXTS), *mine]
+        command = self.at_schedd("condor_q", "-json", "-attributes", ",".join(_TEXTS))
+        reply = yield [*command, *_of_owner(owner)]
         self.check_answered(reply)
         return [
             str(row["ClusterId"])
@@ -470,6 +468,12 @@ def _literal(value: Attribute) -> str:
         return text
     escaped = _no_macros(text).replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _of_owner(owner: str) -> list[str]:
+    """Return the constraint for the jobs of one account; its name may be ``DOM\\alice``."""
+    literal = owner.replace("\\", "\\\\")
+    return ["-constraint", f'Owner == "{literal}"']
 
 
 SCHEDULER = HTCondor

@@ -274,11 +274,13 @@ class Lsf(Scheduler):
         ]
 
     def _read(self, reply: Reply) -> dict[str, JobInfo] | None:
+        """Read an answer in the form that the command asks for.
+
+        A table has the jobs' names, and a name may be JSON with a line break before it.
+        """
         reply.passed_over.clear()
-        found = lsf_jobs.read_records(reply.stdout, self.state, reply.passed_over)
-        if found is None:
-            found = lsf_jobs.read_rows(reply.stdout, self.state, reply.passed_over)
-        return found
+        read = lsf_jobs.read_records if "-json" in reply.command else lsf_jobs.read_rows
+        return read(reply.stdout, self.state, reply.passed_over)
 
     def mark_command(self) -> list[str]:
         """Return the bjobs that shows the caller's own jobs and the beginnings of their scripts."""

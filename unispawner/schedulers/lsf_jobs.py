@@ -136,7 +136,7 @@ def read_rows(
     passed_over
         A list that gets what is passed over.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.split("\n") if line.strip()]
     heading = next((at for at, line in enumerate(lines) if tuple(line.split()) == _COLUMNS), None)
     if heading is None:
         return None
