@@ -388,6 +388,27 @@ async def test_braces_in_a_script_that_code_makes(new_spawner: Any) -> None:
                 await submit(spawner)
 
 
+async def test_braces_of_the_sites_own(new_spawner: Any) -> None:
+    """Braces that the site's code has put into options or a template are the site's, whatever its
+    user has typed; those of its user are refused."""
+
+    class Made(Hooked):
+        def options_from_form(self, form: dict[str, list[str]]) -> dict[str, Any]:
+            return {"lines": "export A=${HOME}", "note": form["note"][0].replace(" ", "")}
+
+        @property
+        def batch_script(self) -> str:  # type: ignore[override] # as sites do it
+            return "\n# ".join(["{{lines}}", self.user_options["note"] + "\n{{cmd}}"])
+
+    spawner = new_spawner(Made, options_form='<input name="note">')
+    spawner.user_options = await spawner.run_options_from_form({"note": ["it's"]})
+    _, script = await submit(spawner)
+    assert script.startswith("export A=${HOME}\n# it's\n")
+    spawner.user_options = await spawner.run_options_from_form({"note": ["{ { 7*7 } }"]})
+    with pytest.raises(RuntimeError, match="has braces"):
+        await submit(spawner)
+
+
 async def test_trusted_option_keys(new_spawner: Any) -> None:
     """trusted_option_keys allows any text of the REST API in the script, and none in a command."""
     spawner = new_spawner(Hooked, trusted_option_keys=["prologue", "queue"])

@@ -137,6 +137,13 @@ def may_share(text: str, typed: Collection[str]) -> bool:
     return False
 
 
+def shares_braces(template: str, typed: str) -> bool:
+    """Return whether braces of a template may be those of a text that a user has sent."""
+    whole = "".join(template.casefold().split())
+    pieces = _pieces("".join(typed.casefold().split()))
+    return any(piece in whole for piece in pieces if "{" in piece or "}" in piece)
+
+
 def _pieces(text: str) -> Iterator[str]:
     """Yield each special character of a text with the characters beside it."""
     characters = special(text) - {"-"}

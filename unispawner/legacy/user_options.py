@@ -289,10 +289,15 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         template = self.batch_script
         if self._is_configured("batch_script", template):
             return
-        chosen = [one for one in texts(self.user_options or {}) if re.search(r"[{}]", one)]
+        others = {
+            name: value
+            for name, value in (self.user_options or {}).items()
+            if self._made_by(name, value) != SITE
+        }
+        chosen = [one for one in texts(others) if re.search(r"[{}]", one)]
         typed = self.options_origin.user_texts(self)
-        pieces = ((one, piece) for one in typed for piece in re.findall(r".?[{}].?", one))
-        for text in (*chosen, *(one for one, piece in pieces if piece in str(template))):
+        inside = [one for one in typed if options.shares_braces(str(template), one)]
+        for text in (*chosen, *inside):
             raise InvalidJobError(
                 f"{text[:200]!r} has braces, which have a meaning in "
                 f"c.{type(self).__name__}.batch_script, because code of the site makes it; "
