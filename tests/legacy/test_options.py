@@ -423,6 +423,17 @@ async def test_trusted_option_keys(new_spawner: Any) -> None:
         await submit(spawner)
 
 
+async def test_a_link_and_a_trusted_field(new_spawner: Any) -> None:
+    """A link can't fill in a field whose text goes into the script as it is: a command may be plain
+    words."""
+    form = '<textarea name="prologue">module load gcc</textarea>'
+    spawner = new_spawner(Hooked, options_form=form, trusted_option_keys=["prologue"])
+    with pytest.raises(RuntimeError, match="prologue: 'source /tmp/x' is refused"):
+        await spawner.options_from_query({"prologue": ["source /tmp/x"]})
+    for text in ("module load gcc", ""):
+        assert {"prologue": [text]} == await spawner.options_from_query({"prologue": [text]})
+
+
 async def test_what_a_hook_has_set_is_the_sites(new_spawner: Any) -> None:
     """An option that a hook has set goes into the script as it is; the others are the user's."""
     spawner = new_spawner(Hooked, options_form='<input name="queue">')

@@ -311,6 +311,26 @@ def check_plain(given: Mapping[str, Any], form: Form) -> None:
                 )
 
 
+def check_offered(given: Mapping[str, Any], form: Form) -> None:
+    """Refuse text of a link for fields whose text goes into the script as it is.
+
+    Plain words may be a command: ``source /tmp/x`` would run with the account of whoever follows
+    the link.
+
+    Raises
+    ------
+    InvalidJobError
+        If there is a text that the form itself does not have for the field.
+    """
+    for name, values in given.items():
+        for value in filter(None, texts(values)):
+            if not form.offers(name, value):
+                raise InvalidJobError(
+                    f"{name}: {value[:LONGEST_SHOWN]!r} is refused, because a link can't fill in "
+                    "this field (trusted_option_keys). Fill in the form"
+                )
+
+
 def texts(value: Any) -> Iterator[str]:
     """Yield each text in the value that a form or a REST body has for a name, at any depth."""
     left = [value]

@@ -291,6 +291,7 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
             typed_form.check_typed(given, form, self.option_keys, trusted, self.opened_by)
             if link:
                 typed_form.check_plain(given, form)
+                typed_form.check_offered({one: given[one] for one in trusted & set(given)}, form)
         except InvalidJobError as error:
             raise RefusedOptions(error.message) from None
         self.options_origin.note_texts(given)
