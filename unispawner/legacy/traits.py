@@ -144,8 +144,8 @@ class BatchTraits(_Base):
         Unicode(),
         help="""Names, such as prologue for {prologue}, whose values go into the script as their
         user has written them: not quoted, also several words and lines. The REST API may set them,
-        as those of user_option_keys; a link can't. Their text can't reach a command that the Hub runs. Default:
-        none.""",
+        as those of user_option_keys; a link can't. Their text can't reach a command that the Hub
+        runs. Default: none.""",
     ).tag(config=True)
     public_environment = List(
         Unicode(),
