@@ -39,6 +39,7 @@ def test_ids(returned: object, output: str, words: tuple[str, ...], quoted: str)
         ("12 -x", "12 -x"),
         ("12 -x", "12_-x"),  # the site's code splits at other characters
         ("12 -M", "12 -m"),  # ... or changes the case
+        ("5 -M --ba5d", "5 on --ba5d"),  # another word is a part of it
         ("-x", "-x"),
         ("12 '-x'", "12 '-x'"),
         ("12;id", "12;id"),

@@ -66,18 +66,24 @@ def read_id(returned: object, output: str) -> JobId:
     if not text.isprintable():
         raise NoJobId(f"{shown}, which has several lines or a control character")
     words = _split(text, quotes=not _QUOTES.search(output))
-    rest = output
+    plain = [word for word in words if is_plain(word)]
     for word in words:
-        if is_plain(word):
-            rest = rest.replace(word, " ")
-    for word in words:
-        if not is_plain(word) and word.casefold() in rest.casefold():
+        if not is_plain(word) and _is_printed(word, output, plain):
             why = "begins with a hyphen" if word.startswith("-") else "does not look like a job id"
             raise NoJobId(
                 f"{shown}, in which {word[:_LONGEST_SHOWN]!r} {why}; only words that the submit "
                 "command has not printed may do so"
             )
     return JobId(tuple(words))
+
+
+def _is_printed(word: str, output: str, plain: Sequence[str]) -> bool:
+    """Return whether a word is in an output, elsewhere than as a part of a plain word."""
+    word, rest = word.casefold(), output.casefold()
+    for one in map(str.casefold, plain):
+        if word in one:
+            rest = rest.replace(one, " ")
+    return word in rest
 
 
 def outputs_for(words: Sequence[str]) -> Iterator[str]:
