@@ -1,10 +1,14 @@
-"""Background tasks. Each is kept until it is done, and its failure goes to the log."""
+"""Background tasks, and threads for questions that may hang.
+
+Each task is kept until it is done, and its failure goes to the log.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from .errors import UniSpawnerError
@@ -49,3 +53,33 @@ def _log_failure(task: asyncio.Task[Any]) -> None:
         log.warning("%s failed: %s", task.get_name(), error)
     else:
         log.error("%s failed: %s", task.get_name(), error, exc_info=error)
+
+
+class Questions:
+    """Threads for questions that may hang: at most one at a time for each who asks.
+
+    A question about a name that a user has made up may take long, and its thread can't be stopped.
+    A job that reports such names must take no second thread, or soon nobody would get an answer.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._open: dict[str, tuple[str, Future[Any]]] = {}
+
+    async def ask(
+        self, question: Callable[[str], Any], about: str, asker: str, seconds: float
+    ) -> Any:
+        """Return the answer to a question about a name.
+
+        Raises
+        ------
+        asyncio.TimeoutError
+            If it takes too long, or an earlier question of the same asker still does.
+        """
+        self._open = {one: entry for one, entry in self._open.items() if not entry[1].done()}
+        if asker not in self._open:
+            self._open[asker] = about, self._threads.submit(question, about)
+        name, work = self._open[asker]
+        if name != about:
+            raise asyncio.TimeoutError
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), seconds)

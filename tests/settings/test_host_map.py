@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import UserDict, defaultdict
 from collections.abc import Callable
@@ -139,3 +140,28 @@ async def test_a_slow_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FUNCTION_TIMEOUT", 0.05)
     with pytest.raises(SchedulerUnavailable, match="did not return within 0.05 s"):
         await map_host(lambda _: time.sleep(0.5), "n1")
+
+
+async def test_names_of_one_user_delay_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the function is busy with a name that a user's job has reported, it is not asked about
+    another name of this user's, and answers others at once."""
+    monkeypatch.setattr(module, "FUNCTION_TIMEOUT", 0.05)
+    release = threading.Event()
+    asked: list[str] = []
+
+    def function(name: str) -> str:
+        asked.append(name)
+        if name.startswith("dead"):
+            release.wait(30)
+        return f"{name}.lan"
+
+    try:
+        for number in range(50):
+            with pytest.raises(SchedulerUnavailable, match="did not return"):
+                await map_host(function, f"dead{number}", "eve")
+        monkeypatch.setattr(module, "FUNCTION_TIMEOUT", 30.0)
+        assert "n1.lan" == await map_host(function, "n1", "alice")
+        assert "n2.lan" == await map_host(function, "n2")
+    finally:
+        release.set()
+    assert ["dead0", "n1", "n2"] == asked

@@ -59,7 +59,7 @@ async def check_address(
     name = mapped
     if reported is not None:
         check_form(reported)
-        name = await map_host(host_map, reported)
+        name = await map_host(host_map, reported, asker)
         if name == reported and is_same_name(reported, host):
             name = mapped
     try:

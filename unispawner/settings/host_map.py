@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeAlias
 
 from ..errors import InvalidJobError, SchedulerUnavailable
+from ..tasks import Questions
 
 HostMap: TypeAlias = Mapping[str, str] | Callable[[str], object]
 
@@ -16,8 +17,10 @@ FUNCTION_TIMEOUT = 5.0
 """How long (seconds) the administrator's function may take for one name."""
 _NAME = re.compile(r"[\w.:-]+", re.ASCII)
 """A key that is a name or an address; every other key is a pattern."""
-# A function may ask a directory, and the Hub's event loop must not wait for it.
-_THREADS = ThreadPoolExecutor(4, "unispawner-host-map")
+# A function may ask a directory, and the Hub's event loop must not wait for it. Names that jobs
+# report have threads of their own, so that the scheduler's names never wait for them.
+_OURS = Questions(4, "unispawner-host-map")
+_THEIRS = Questions(32, "unispawner-host-map-reported")
 
 
 def check_host_map(host_map: HostMap) -> None:
@@ -55,8 +58,13 @@ def _check_pattern(pattern: str, value: str) -> None:
         ) from None
 
 
-async def map_host(host_map: HostMap, name: str) -> str:
+async def map_host(host_map: HostMap, name: str, asker: str = "") -> str:
     """Return what the Hub reaches a host by; the name itself if ``host_map`` does not have it.
+
+    Parameters
+    ----------
+    asker
+        Whose job has reported the name; empty if it is the scheduler's.
 
     Raises
     ------
@@ -65,10 +73,10 @@ async def map_host(host_map: HostMap, name: str) -> str:
     """
     if type(host_map) is dict:
         return _look_up(host_map, name)
-    loop = asyncio.get_running_loop()
-    work = loop.run_in_executor(_THREADS, _call, host_map, name)
+    threads = _THEIRS if asker else _OURS
+    who = f"{asker or name} {id(host_map)}"  # profiles may have functions of their own
     try:
-        found = await asyncio.wait_for(work, FUNCTION_TIMEOUT)
+        found = await threads.ask(partial(_call, host_map), name, who, FUNCTION_TIMEOUT)
     except asyncio.TimeoutError:
         raise SchedulerUnavailable(
             f"c.UniSpawner.host_map: the function did not return within {FUNCTION_TIMEOUT:g} s "

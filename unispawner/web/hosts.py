@@ -11,11 +11,11 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import psutil
 
 from ..errors import InvalidJobError, SchedulerUnavailable
+from ..tasks import Questions
 from .own_host import Address
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
@@ -24,43 +24,13 @@ RESOLVE_TIMEOUT = 5.0
 """How long (seconds) a name may take to be resolved."""
 
 
-class _Lookups:
-    """The names that are being resolved: at most one at a time for each account that asks.
-
-    A name that a user has made up may take long, and its thread can't be stopped. A job that
-    reports such names must take no second thread, or soon nobody's name would be resolved.
-    """
-
-    def __init__(self, threads: int, name: str) -> None:
-        self._threads = ThreadPoolExecutor(threads, name)
-        self._open: dict[str, tuple[str, Future[list[str]]]] = {}
-
-    async def resolve(self, host: str, asker: str) -> list[str]:
-        """Return the addresses of a name.
-
-        Raises
-        ------
-        OSError, UnicodeError
-            If the name can't be resolved.
-        asyncio.TimeoutError
-            If that takes too long, or an earlier name of the same account still does.
-        """
-        self._open = {one: entry for one, entry in self._open.items() if not entry[1].done()}
-        if asker not in self._open:
-            self._open[asker] = host, self._threads.submit(_resolve, host)
-        name, work = self._open[asker]
-        if name != host:
-            raise asyncio.TimeoutError
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), RESOLVE_TIMEOUT)
-
-
 def _resolve(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
 # Users' names have threads of their own, so that the scheduler's names never wait for them.
-_OURS = _Lookups(4, "unispawner-resolve")
-_THEIRS = _Lookups(32, "unispawner-resolve-reported")
+_OURS = Questions(4, "unispawner-resolve")
+_THEIRS = Questions(32, "unispawner-resolve-reported")
 
 
 _FIX_REPORT = "Check c.UniSpawner.report_host and c.UniSpawner.host_map."
@@ -223,13 +193,13 @@ def _refuse_special(
             )
 
 
-async def _addresses(host: str, lookups: _Lookups, asker: str, fix: str) -> set[Address]:
+async def _addresses(host: str, lookups: Questions, asker: str, fix: str) -> set[Address]:
     try:
         return {_unmapped(ipaddress.ip_address(host))}  # it takes no thread
     except ValueError:
         pass
     try:
-        found = await lookups.resolve(host, asker)
+        found = await lookups.ask(_resolve, host, asker, RESOLVE_TIMEOUT)
     except socket.gaierror as error:
         raise SchedulerUnavailable(
             f"The Hub's host can't resolve {host!r} ({error.strerror}). {fix}"
