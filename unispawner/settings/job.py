@@ -201,8 +201,10 @@ class JobSettings(NameSettings):
         match a whole name. Every key with another character than a letter, a digit, "_", "-", "."
         or ":" is a pattern. An exact name comes first, and then the first pattern that matches.
         Instead of the dictionary there may be a function that takes the name and returns the name
-        or address; None leaves the name as it is. The name that a server reports is looked up, too.
-        Default: {}, all names stay as they are.""",
+        or address; None leaves the name as it is. The name that a server reports is looked up, too,
+        and a user may make it up: in a pattern, put no repetition into a repetition, as in
+        ([a-z]+-?)+, because Python may need hours for it. Default: {}, all names stay as they
+        are.""",
     ).tag(config=True)
 
     report_host = Unicode(
