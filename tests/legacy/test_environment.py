@@ -30,6 +30,7 @@ def test_what_never_reaches_the_hubs_shell(name: str, monkeypatch: pytest.Monkey
 
 
 SETTINGS = {
+    "LD_LIBRARY_PATH": "/opt/site/lib",
     "CONDA_PREFIX_DIR": "/opt/site/conda",
     "NAME": lambda spawner: "made",
     "DATABASE": "postgresql://hub:password@db/x",
@@ -48,7 +49,8 @@ SERVERS = {
 @pytest.mark.parametrize("section", ["Spawner", "BatchSpawnerBase", "SlurmSpawner"])
 def test_texts_of_the_configuration_file(section: str) -> None:
     """Plain texts that the file itself sets are found in the section of the class or of a parent;
-    what a function or a hook has made, secrets by name and URLs with a password are not."""
+    what a function or a hook has made, secrets by name, URLs with a password and search paths are
+    not."""
     config = Config({section: {"environment": SETTINGS}})
     assert {"CONDA_PREFIX_DIR"} == strings_of_config(config, SlurmSpawner, SERVERS)
 

@@ -93,7 +93,7 @@ def strings_of_config(
     """Return the variables that a server has as the configuration file itself writes them.
 
     They are plain texts of ``c.Spawner.environment``. Left out is what a function or a hook has
-    made, what looks like a secret by its name, and a URL with a password.
+    made, what looks like a secret by its name, a URL with a password, and search paths.
 
     Parameters
     ----------
@@ -115,6 +115,7 @@ def strings_of_config(
         for name, value in dict(found).items()
         if isinstance(value, str)
         and environment.get(name) == value
+        and name not in SEARCH_PATHS  # the Hub's shell reads them, too
         and not (_SECRET.search(name) or _PASSWORD_IN_URL.search(value))
     }
 
