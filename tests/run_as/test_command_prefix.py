@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from unispawner.run_as.command_prefix import run_like
+from unispawner.run_as.command_prefix import run_like, split_prefix
 
 AGENT = shlex.join(["/opt/my py/bin/python", "-I"])
 NESTED = shlex.quote(AGENT)
@@ -54,3 +54,28 @@ def test_commands_that_become_the_user(command: str, expected: str | None) -> No
 def test_commands_that_do_not(command: str) -> None:
     """A command that runs as whoever starts it has no such part."""
     assert run_like(command, AGENT) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            "sudo -E -u {username} sbatch --parsable",
+            (["sudo", "-E", "-u", "{username}"], ["sbatch", "--parsable"]),
+        ),
+        (
+            "/usr/bin/sudo --user={username} -- squeue -o '%T %B'",
+            (["/usr/bin/sudo", "--user={username}", "--"], ["squeue", "-o", "%T %B"]),
+        ),
+        ("sbatch --parsable", None),
+        ("ssh login1 sudo -u {username} sbatch", None),
+        ("sudo -u {username} sbatch | tail -n 1", None),
+        ("su - {username} -c 'sbatch --parsable'", None),
+        ("sudo -u {username}", None),
+    ],
+)
+def test_a_command_and_its_prefix(
+    command: str, expected: tuple[list[str], list[str]] | None
+) -> None:
+    """A command that does nothing else than become a user and run a program is split in two."""
+    assert expected == split_prefix(command)

@@ -112,6 +112,30 @@ def run_like(command: str, other: str) -> str | None:
     return None
 
 
+def split_prefix(command: str) -> tuple[list[str], list[str]] | None:
+    """Return the words of a command that change the account, and those of what runs behind them.
+
+    ``sudo -E -u alice sbatch --parsable`` has the words ``sudo -E -u alice`` and
+    ``sbatch --parsable``.
+
+    Returns
+    -------
+    tuple or None
+        None if the command is more than this: if it begins with another program, has a redirection
+        or a second command, or hands its command over as text.
+    """
+    commands = [words for words in _split(command) if words]
+    if len(commands) != 1 or re.search(r"[<>&|;`\n]|\$\(", command):
+        return None
+    first, *words = commands[0]
+    program = _PROGRAMS.get(first.value.rpartition("/")[2])
+    kept = _lead_in(program, words) if program else None
+    if kept is None or kept[-1:] == ["-c"]:
+        return None
+    rest = words[len(kept) :]
+    return [first.value, *(one.value for one in words[: len(kept)])], [one.value for one in rest]
+
+
 def _split(command: str) -> Iterator[list[_Word]]:
     """Yield the words of each simple command of a shell's line."""
     words: list[_Word] = []

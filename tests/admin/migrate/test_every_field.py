@@ -609,6 +609,18 @@ PATTERNS: list[Case | Stays] = [
 
 EVERYWHERE: list[Case | Stays] = [
     Case({"exec_prefix": "sudo  -E -u {username}"}, says="It is batchspawner's default."),
+    *(
+        Case({"exec_prefix": prefix}, says="exec_prefix: UniSpawner becomes the user itself")
+        for prefix in (
+            "/usr/bin/sudo -n -H -u {username}",
+            "sudo --user={username} --",
+            "runuser -u {username} --",
+        )
+    ),
+    *(
+        Stays({"exec_prefix": prefix}, "UniSpawner becomes the user in another way")
+        for prefix in ("ssh login1 sudo -u {username}", "sudo -u svc", "sudo -u {username} env A=1")
+    ),
     Stays({"exec_prefix": ""}, "UniSpawner becomes the user in another way (c.UniSpawner.run_as)"),
     *(
         Stays({name: "site-command {job_id}"}, "it is not the command that batchspawner runs by")
@@ -735,6 +747,17 @@ def test_commands_in_another_directory(tmp_path: Path, cls: str) -> None:
         assert "scheduler_path" not in found.settings
     else:
         assert "/opt/s/bin" == found.settings["scheduler_path"]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_sudo_within_the_commands(tmp_path: Path, cls: str) -> None:
+    """Where batchspawner's own commands become the user by themselves, UniSpawner does instead."""
+    traits = getattr(batchspawner, cls).class_traits()
+    names = ("batch_submit_cmd", "batch_cancel_cmd")
+    sudo = {name: f"sudo -E -u {{username}} {traits[name].default_value}" for name in names}
+    found = migrate_class(tmp_path, cls, {"exec_prefix": "", **sudo})
+    assert ALWAYS[cls] == found.settings
+    assert "exec_prefix: UniSpawner becomes the user itself (run_as)" in found.report
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from jupyterhub.spawner import Spawner
 
+from ...run_as.command_prefix import split_prefix
 from . import command
 from .batch_script import OF_THE_USER
 from .hooks import find_batchspawner_use
@@ -99,6 +100,8 @@ class _OtherSettings:
             self._scheduler_command(name, setting)
         elif self._is_default(name, setting):
             self.out.add_note("It is batchspawner's default.", setting.origin)
+        elif name == "exec_prefix" and self._becomes_user(setting):
+            self.out.add_note("UniSpawner becomes the user itself (run_as).", setting.origin)
         elif name == "state_exechost_exp":
             self._host_names(setting)
         elif name == "daemon_resolver":
@@ -135,9 +138,19 @@ class _OtherSettings:
             return _split(setting.value) == _split(default)
         return bool(setting.value == default)
 
+    def _becomes_user(self, setting: OldSetting) -> bool:
+        """Return whether the prefix, or the submit command where it is empty, only becomes the
+        user."""
+        submit = self.old.recognized.get("batch_submit_cmd")
+        if setting.is_empty:
+            return submit is not None and _without_sudo(submit.value) is not None
+        return _without_sudo(f"{setting.value} true") == ["true"]
+
     def _scheduler_command(self, name: str, setting: OldSetting) -> None:
-        """Take a command that differs from batchspawner's by its directory only."""
+        """Take a command that differs from batchspawner's by its directory only, or by a sudo that
+        becomes the user."""
         words, usual = _split(setting.value), _split(self.old.default(name))
+        words = _without_sudo(setting.value) or words
         directory = os.path.dirname(words[0]) if words else ""
         elsewhere = directory.startswith("/") and [os.path.basename(words[0]), *words[1:]] == usual
         if words == usual:
@@ -233,6 +246,12 @@ def _add_notes(old: SpawnerSettings, out: Translation) -> None:
             out.add_note("batchspawner has no such setting and ignores it.", setting.origin)
         elif not (setting.is_empty or out.mentions(setting.origin)):
             out.add_note("UniSpawner does the same without a setting.", setting.origin)
+
+
+def _without_sudo(command: object) -> list[str] | None:
+    """Return the words of what a command runs as the server's user; None if it does not."""
+    parts = split_prefix(str(command))
+    return parts[1] if parts and any("{username}" in word for word in parts[0]) else None
 
 
 def _split(command: object) -> list[str]:
