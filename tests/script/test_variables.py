@@ -22,18 +22,22 @@ SECURE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 TOKEN = "a token that nobody may see"
 
 SHELLS = {
-    name: [path, *arguments]
-    for name, *arguments in (
-        ["bash"],
-        ["dash"],
-        ["zsh", "-f"],
-        ["ksh"],
-        ["mksh"],
-        ["busybox", "sh"],
-    )
-    if (path := shutil.which(name))
+    "bash": ["bash"],
+    "dash": ["dash"],
+    "zsh": ["zsh", "-f"],
+    "ksh": ["ksh"],
+    "mksh": ["mksh"],
+    "busybox": ["busybox", "sh"],
 }
-EACH_SHELL = pytest.mark.parametrize("shell", SHELLS)
+EACH_SHELL = pytest.mark.parametrize(
+    "shell",
+    [
+        pytest.param(
+            name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"there is no {name}")
+        )
+        for name in SHELLS
+    ],
+)
 
 SERVERS = {
     "JUPYTERHUB_API_TOKEN": TOKEN,
