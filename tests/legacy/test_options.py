@@ -423,6 +423,19 @@ async def test_trusted_option_keys(new_spawner: Any) -> None:
         await submit(spawner)
 
 
+async def test_a_password_in_a_form(new_spawner: Any) -> None:
+    """What a user has typed as a password does not get into the Hub's database with the record of
+    where the options come from."""
+    form = '<input name="note"><input type="password" name="key">'
+    spawner = new_spawner(
+        Hooked, options_form=form, options_from_form=lambda form: {"note": form["note"][0]}
+    )
+    await spawner.run_options_from_form({"note": ["a;b"], "key": [""]})
+    assert "a;b" in str(spawner.options_origin.to_dict())
+    await spawner.run_options_from_form({"note": ["a;b"], "key": ["c;d"]})
+    assert "c;d" not in str(spawner.options_origin.to_dict())
+
+
 async def test_a_link_and_a_trusted_field(new_spawner: Any) -> None:
     """A link can't fill in a field whose text goes into the script as it is: a command may be plain
     words."""

@@ -69,7 +69,7 @@ class OptionsOrigin:
         self._given: set[str] = set()
         """Those in all forms and links."""
         self._signed: set[str] | None = None
-        """Those in the form of the signed options; None if they are too long to be kept."""
+        """Those in the form of the signed options; None if they can't be kept."""
         self._kind = UNKNOWN
         self._signature = ""
 
@@ -78,11 +78,17 @@ class OptionsOrigin:
         self._arrived = _as_items(options)
         self._texts |= _special_texts(options)
 
-    def note_texts(self, given: Mapping[str, Any]) -> None:
-        """Note the texts of a form or a link."""
+    def note_texts(self, given: Mapping[str, Any], form: Form) -> None:
+        """Note the texts of a form or a link.
+
+        They are kept with the signature in the Hub's database, unless a password is among them.
+        """
         texts = _special_texts(given)
         self._given |= texts
-        self._signed = texts if sum(map(len, texts)) <= _LONGEST_KEPT else None
+        secret = {name for name, one in form.fields.items() if "password" in one.kinds}
+        kept = sum(map(len, texts)) <= _LONGEST_KEPT
+        kept = kept and not _special_texts({name: given[name] for name in secret & set(given)})
+        self._signed = texts if kept else None
 
     def user_texts(self, spawner: Any) -> set[str]:
         """Return the texts with special characters that users have sent, as far as is known.
@@ -294,7 +300,7 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
                 typed_form.check_offered({one: given[one] for one in trusted & set(given)}, form)
         except InvalidJobError as error:
             raise RefusedOptions(error.message) from None
-        self.options_origin.note_texts(given)
+        self.options_origin.note_texts(given, form)
         with self.keep_settings():
             made = await maybe_future((self._make_of_link if link else self._make_of_form)(given))
         if isinstance(made, Mapping):
