@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from unispawner.web.decoding import decoded
+from unispawner.web.decoding import decode_all
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from unispawner.web.decoding import decoded
 )
 def test_what_an_encoded_text_hides(text: str) -> None:
     """A command of a shell is found that the usual ways to decode make of a text."""
-    assert any("$(id)" in one for one in decoded([text]))
+    assert any("$(id)" in one for one in decode_all([text]))
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_what_an_encoded_text_hides(text: str) -> None:
 )
 def test_a_text_that_hides_nothing(text: str) -> None:
     """A text that is not encoded gives itself, and no error."""
-    assert text in decoded([text])
+    assert text in decode_all([text])

@@ -16,7 +16,7 @@ from typing import Any
 
 from traitlets.config.loader import LazyConfigValue
 
-from ..servers.search_paths import SEARCH_PATHS
+from ..job import SEARCH_PATHS
 
 _LOGIN = (
     *("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TERM", "TZ", "USER"),

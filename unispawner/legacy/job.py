@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 
 from .. import tasks
 from ..errors import JobEndedError, UniSpawnerError
-from ..job import MARK_VARIABLE, JobInfo, JobState
+from ..job import MARK_VARIABLE, SEARCH_PATHS, JobInfo, JobState
 from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..servers import database
 from ..servers.job import ServerJob
-from ..servers.search_paths import SEARCH_PATHS, drop_hubs_paths, drop_unsettable
+from ..servers.search_paths import drop_hubs_paths, drop_unsettable
 from ..servers.state import DEAD_ADDRESS, SavedState
 from ..web import bookkeeping, words
 from ..web.hosts import check_exec_host
 from ..web.reports import Report
 from ..web.server_status import JobFacts
 from . import private_files
-from .lost_job import LOOK_AGAIN, cancel_jobs, find_scheduler, make_search_client
+from .lost_job import SEARCH_PAUSES, cancel_jobs, find_scheduler, make_search_client
 from .own_place import BatchPlace
 from .status import LONGEST_LOGGED, LONGEST_SHOWN, JobStatus, for_log
 
-_LOOK_AGAIN = 5.0
+_QUERY_PAUSE = 5.0
 """How long (seconds) to wait between queries of a running job whose server has not reported."""
 _HOST_TRIES = 20
 """How many queries in a row may report a running job without its host."""
@@ -177,7 +177,7 @@ class BatchJob(ServerJob[BatchState]):
             may have submitted it.
         """
         if self._submitted is not None:
-            await self.end_lost(LOOK_AGAIN if again else (), output)
+            await self.end_lost(SEARCH_PAUSES if again else (), output)
         await self.clean_up()
         self._submitted = None
         self.state = BatchState()
@@ -323,7 +323,7 @@ class BatchJob(ServerJob[BatchState]):
             await asyncio.sleep(spawner.startup_poll_interval)
             if hasattr(spawner, "mock_port"):
                 spawner.port = spawner.mock_port
-            elif time.monotonic() - asked > _LOOK_AGAIN:
+            elif time.monotonic() - asked > _QUERY_PAUSE:
                 if await spawner.query_job_status() is JobStatus.NOTFOUND:
                     raise await self._disappeared()
                 asked = time.monotonic()

@@ -20,7 +20,7 @@ from ..run_as.client import AgentClient
 from ..schedulers import get_scheduler, scheduler_class
 from .environment import of_scheduler
 
-LOOK_AGAIN = (5.0, 30.0)
+SEARCH_PAUSES = (5.0, 30.0)
 """How long (seconds) to wait before each further search: a command that was killed because it took
 too long may submit the job later."""
 

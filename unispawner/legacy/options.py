@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..errors import InvalidJobError
-from ..job import CONTROL
-from ..web.typed_form import LONE_SURROGATE, check_plain, read_form
+from ..web.typed_form import INVALID, check_plain, read_form
 from ..web.user_options import NEVER, special
 
 __all__ = ["InCommand", "check_plain", "fields_from_options", "may_share", "quote", "read_form"]
@@ -102,7 +101,7 @@ def quote(name: str, text: str) -> str:
         If the text has a control character (a line break begins a new directive or command), or
         half a surrogate pair, which JSON allows and no file in UTF-8 can have.
     """
-    if CONTROL.search(text) or LONE_SURROGATE.search(text):
+    if INVALID.search(text):
         raise InvalidJobError(
             f"{name}: {text[:200]!r} has a control character or an invalid character; remove it"
         )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 
+from ..job import SEARCH_PATHS
+
 READER = "variables"
 """The name of the file beside the environment file that a site's script reads."""
 READ_VARIABLE = "UNISPAWNER_ENVIRONMENT"
@@ -106,7 +108,7 @@ def _add_missing(
         else:
             unchanged = f'[ "${{{name}-}}" != {shlex.quote(before)} ]'
             yield f'{{ {unchanged} && [ "${{{name}+x}}" ]; }} || {export}'
-    for name in sorted({"LD_LIBRARY_PATH", "PYTHONPATH"} - set(environment)):
+    for name in sorted(SEARCH_PATHS - {"PATH"} - set(environment)):
         hubs = shlex.quote(submitted.get(name, ""))
         yield f"case ${{{name}-}} in ''|{hubs}) unset {name};; esac"
     hubs = submitted.get("PATH", "")

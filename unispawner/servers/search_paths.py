@@ -10,9 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ..job import is_variable
-
-SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
+from ..job import SEARCH_PATHS, is_variable
 
 _Value = TypeVar("_Value")
 

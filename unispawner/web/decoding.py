@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from urllib.parse import unquote_plus
 
+from .typed_form import texts
+
 _DEEPEST = 3
 """How many times in a row a text may have been encoded: base64 of JSON, for example."""
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))", re.DOTALL)
@@ -22,10 +24,10 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
 _OPEN = ('"', "[", "{")
 
 
-def decoded(texts: Iterable[str]) -> set[str]:
+def decode_all(given: Iterable[str]) -> set[str]:
     """Return texts, and all that the usual ways to decode make of them."""
     found: set[str] = set()
-    new = set(texts)
+    new = set(given)
     for _ in range(_DEEPEST):
         found |= new
         new = {one for text in new for decode in _WAYS for one in decode(text)} - found
@@ -35,18 +37,8 @@ def decoded(texts: Iterable[str]) -> set[str]:
 def _json(text: str) -> Iterator[str]:
     if not text.lstrip().startswith(_OPEN):
         return
-    try:
-        left = [json.loads(text)]
-    except (ValueError, RecursionError):
-        return
-    while left:
-        part = left.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, dict):
-            left += [*part, *part.values()]
-        elif isinstance(part, list):
-            left += part
+    with suppress(ValueError, RecursionError):
+        yield from texts(json.loads(text))
 
 
 def _escapes(text: str) -> Iterator[str]:

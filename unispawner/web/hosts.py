@@ -91,17 +91,7 @@ async def check_host(
         If a name can't be resolved at the moment.
     """
     check_form(reported)
-    try:
-        wanted = await _addresses(exec_host, _OURS, exec_host, _FIX_NAME)
-    except SchedulerUnavailable:
-        other = await find_address() if find_address else ""
-        if not other and is_same_name(exec_host, socket.gethostname()):
-            other = (
-                "127.0.0.1"  # this host: not all can resolve their own name (HTCondor's full one)
-            )
-        if not other:
-            raise
-        wanted = await _addresses(other, _OURS, other, _FIX_NAME)
+    wanted = await _addresses_of_scheduler(exec_host, find_address)
     if is_same_name(reported, exec_host):
         addresses = wanted  # a full and a short name: the scheduler's is resolved
     else:
@@ -122,6 +112,21 @@ async def check_host(
     if not loopback:
         _refuse_special(reported, both, own, _FIX_REPORT)
     return str(both[0])
+
+
+async def _addresses_of_scheduler(
+    exec_host: str, find_address: Callable[[], Awaitable[str]] | None
+) -> set[Address]:
+    """Return the addresses of the scheduler's name of a node, or of what stands for the name."""
+    try:
+        return await _addresses(exec_host, _OURS, exec_host, _FIX_NAME)
+    except SchedulerUnavailable:
+        other = await find_address() if find_address else ""
+        if not other and is_same_name(exec_host, socket.gethostname()):
+            other = "127.0.0.1"  # not all hosts can resolve their own name (HTCondor's full one)
+        if not other:
+            raise
+    return await _addresses(other, _OURS, other, _FIX_NAME)
 
 
 async def check_exec_host(exec_host: str, *, here: bool, asker: str = "") -> str:

@@ -20,7 +20,9 @@ LONGEST_TEXT = 64 * 1024
 LONGEST_ALTOGETHER = 256 * 1024
 """How many characters all options of a server may have together."""
 LONGEST_SHOWN = 200
-LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+INVALID = re.compile(rf"{CONTROL.pattern}|[\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs: JSON allows these, and no file in UTF-8 can
+have them."""
 PLAIN = re.compile(r"(?!(?:.* )?-)[\w @%+=:,./-]*")
 """Text without any special meaning in a script or a command, quoted or not. No word of it begins
 with a hyphen, as an option does."""
@@ -263,7 +265,7 @@ def _check_characters(name: str, text: str, *, lines: bool) -> None:
         Whether tabs and line breaks are allowed.
     """
     rest = text.translate(_LINES) if lines else text
-    if CONTROL.search(rest) or LONE_SURROGATE.search(rest):
+    if INVALID.search(rest):
         where = ""
         if "\n" in text and not lines:
             where = " (lines: in a textarea of the form's HTML, or in trusted_option_keys)"

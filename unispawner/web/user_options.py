@@ -26,7 +26,7 @@ from jupyterhub.utils import maybe_future
 
 from ..errors import InvalidJobError
 from . import bookkeeping, typed_form
-from .decoding import decoded
+from .decoding import decode_all
 from .failures import RefusedOptions
 from .typed_form import Form
 
@@ -159,7 +159,7 @@ def _special_texts(given: Mapping[str, Any]) -> set[str]:
     """Return the texts with special characters, also those that are hidden in an encoded text."""
     texts = set(typed_form.texts(given))
     if sum(map(len, texts)) <= typed_form.LONGEST_ALTOGETHER:  # more is refused
-        texts = decoded(texts)
+        texts = decode_all(texts)
     return {one for one in texts if special(one)}
 
 
