@@ -13,6 +13,7 @@ What pure tests use:
 ``folders``       folders that other accounts can enter
 ``hub_app``       JupyterHub's application in the test's own process, on a fake scheduler, and a
                   server that starts there
+``listening``     a process that listens on a port of this host
 ``wrapped``       a spawner in a spawner, without a Hub
 ``batch_dummy``   a site's subclass of a legacy class, without a Hub
 ``doctor``        ``unispawner doctor`` for a configuration
@@ -23,6 +24,7 @@ What tests of tests/live use:
 
 ================  ==============================================================================
 ``clusters``      the real schedulers of ci/
+``cluster_agent`` the client of a user's agent on a real scheduler, without a Hub
 ``hub``           a real JupyterHub as a service, with its proxy, on a real scheduler
 ``sites``         the configurations of tests/live/sites
 ``journey``       what a user does with a server, and what must not be left of it

@@ -32,8 +32,8 @@ SILENT, LIVELY = 120.0, 600.0
 """How long (seconds) a job may run without and with signs of life, if the site sets nothing."""
 
 _looking: set[str] = set()
-"""The accounts one of whose logs is being read. A home that hangs then holds up a single command
-of its user, and the cancellation of the job can still run."""
+"""The accounts whose logs are being read, one log of each at a time. A home that hangs then holds
+up a single command of its user, and the cancellation of the job can still run."""
 
 ReadLog = Callable[[int], Awaitable[tuple[str, int]]]
 """Returns the last lines of the job's log, as many as it is asked for, and the log's size."""
