@@ -35,6 +35,7 @@ SETTINGS = {
     "NAME": lambda spawner: "made",
     "DATABASE": "postgresql://hub:password@db/x",
     "SITE_TOKEN": "abc",
+    "DB_PASS": "abc",
     "CHANGED": "in the file",
     "NUMBER": 5,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from traitlets.config import Config
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..legacy import BatchSpawnerBase
+from ..legacy.environment import SECRET_NAME
 from ..legacy.preview import choose_options, make_preview
 from ..profiles.check import check_profile, read_some_profiles
 from ..profiles.children import ChildFactory
@@ -34,8 +34,6 @@ from .config_file import (
 
 _NO_JOB = "only jobs of UniSpawner and of the legacy classes can be shown before a server starts"
 _USER = "user"
-_SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL", re.IGNORECASE)
-"""What the name of a variable has in it whose value is not shown."""
 _SHORTEST = 6
 """A shorter value may be in a script by chance."""
 
@@ -142,7 +140,7 @@ async def job_script(spawner: UniSpawner) -> str:
 def _without_secrets(spawner: Any, script: str) -> str:
     """Return a script without values that a site's own code may have taken from the environment."""
     for name, value in spawner.environment.items():
-        if isinstance(value, str) and len(value) >= _SHORTEST and _SECRET.search(name):
+        if isinstance(value, str) and len(value) >= _SHORTEST and SECRET_NAME.search(name):
             script = script.replace(value, f"(the value of {name})")
     return script
 

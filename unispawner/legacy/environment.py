@@ -51,7 +51,8 @@ _OF_THE_SHELL = re.compile(
 """Variables that decide what the Hub's own shell and the program of exec_prefix run. The values of
 the server may name folders in its user's home."""
 
-_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|KEY", re.IGNORECASE)
+SECRET_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|KEY", re.IGNORECASE)
+"""What the name of a variable has in it whose value is probably a secret."""
 _PASSWORD_IN_URL = re.compile(r"://[^/\s]*:[^/\s]*@")
 
 
@@ -116,7 +117,7 @@ def strings_of_config(
         if isinstance(value, str)
         and environment.get(name) == value
         and name not in SEARCH_PATHS  # the Hub's shell reads them, too
-        and not (_SECRET.search(name) or _PASSWORD_IN_URL.search(value))
+        and not (SECRET_NAME.search(name) or _PASSWORD_IN_URL.search(value))
     }
 
 
