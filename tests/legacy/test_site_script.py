@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from unispawner.legacy.site_script import add_to_header, reads_sh, runs_closed
+from unispawner.legacy.site_script import add_to_header, is_in_closed_container, reads_sh
 
 FOLDER = "/home/ada/.unispawner/legacy/jobs/0123456789abcdef"
 
@@ -110,7 +110,7 @@ def test_a_comment_that_another_character_seems_to_end(character: str) -> None:
 )
 def test_containers_without_the_users_folders(script: str) -> None:
     """A container of its own files is found, however the script writes the command."""
-    assert runs_closed(script, script.index("CMD"), FOLDER)
+    assert is_in_closed_container(script, script.index("CMD"), FOLDER)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_containers_without_the_users_folders(script: str) -> None:
 )
 def test_commands_that_see_the_users_folders(script: str) -> None:
     """Outside of containers, and in those that mount the home, the private files are there."""
-    assert not runs_closed(script, script.index("CMD"), FOLDER)
+    assert not is_in_closed_container(script, script.index("CMD"), FOLDER)
 
 
 @pytest.mark.skipif(shutil.which("csh") is None, reason="there is no csh")

@@ -19,7 +19,7 @@ from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
 from unispawner.schedulers import NAMES, get_scheduler
 from unispawner.schedulers import template_dialect as dialect
 from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
-from unispawner.schedulers.reading import mentions
+from unispawner.schedulers.reading import find_mentioned
 from unispawner.script.rendering import render_script
 from unispawner.testing import FakeScheduler, read_saved_reply
 
@@ -255,7 +255,7 @@ def test_an_odd_row_hides_no_other(name: str) -> None:
     jobs = scheduler.read_status(answer)
     assert scheduler.read_status(reply(text)) == jobs
     assert "4711" not in jobs
-    assert {"4711"} == mentions(answer.passed_over, ["4711", "47", "711"])
+    assert {"4711"} == find_mentioned(answer.passed_over, ["4711", "47", "711"])
 
 
 @pytest.mark.parametrize("name", [*SAVED, *LISTS])

@@ -12,7 +12,7 @@ from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobState
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Meaning, Reply
-from unispawner.schedulers.reading import cut_document, mentions, quote_lines, split_rows
+from unispawner.schedulers.reading import cut_document, find_mentioned, quote_lines, split_rows
 
 NOTICE = "Notice: maintenance on Tuesday\n"
 HEADING = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME\n"
@@ -190,7 +190,7 @@ def test_a_document_is_cut_out_at_its_last_end() -> None:
 def test_mentioned_ids() -> None:
     """An id counts as mentioned as a whole word; of 12.server the number is enough."""
     lines = ["CLUSTER: lab", "x 12|alice", "7.server: odd"]
-    assert {"12.lab", "7", "7.x"} == mentions(lines, ["12.lab", "1", "7", "7.x", "120"])
+    assert {"12.lab", "7", "7.x"} == find_mentioned(lines, ["12.lab", "1", "7", "7.x", "120"])
 
 
 def test_quoted_lines_are_few_short_and_harmless() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import MARK_VARIABLE, JobInfo, JobSpec, is_mark
 from ..schedulers import Scheduler, get_scheduler
-from ..schedulers.reading import mentions, quote_lines
+from ..schedulers.reading import find_mentioned, quote_lines
 from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
 from ..script.variables import READER, render_reader, render_variables
@@ -152,7 +152,7 @@ def ask_for_jobs(scheduler: Scheduler, job_ids: Collection[str]) -> dict[str, Jo
     """
     passed_over: list[str] = []
     answer = hold_dialogue(scheduler.query(job_ids), passed_over)
-    if mentions(passed_over, [job_id for job_id in job_ids if job_id not in answer]):
+    if find_mentioned(passed_over, [job_id for job_id in job_ids if job_id not in answer]):
         raise SchedulerUnavailable(
             f"The answer of {scheduler.title} names jobs in lines that can't be read:",
             output=quote_lines(passed_over),

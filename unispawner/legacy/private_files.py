@@ -21,7 +21,7 @@ from ..schedulers import get_scheduler
 from ..script.variables import READER
 from ..submit_host.host import HOST
 from .filling import read_template
-from .site_script import add_to_header, reads_sh, runs_closed, runs_container
+from .site_script import add_to_header, is_in_closed_container, is_in_container, reads_sh
 from .traits import BatchTraits
 
 WRAPPER = "batchspawner-singleuser"
@@ -121,7 +121,7 @@ def own_programs(script: str) -> set[str]:
     return {
         one.path
         for one in _find_programs(script)
-        if _ABSOLUTE.fullmatch(one.path) and not runs_container(script, one.start)
+        if _ABSOLUTE.fullmatch(one.path) and not is_in_container(script, one.start)
     }
 
 
@@ -227,14 +227,18 @@ def run_wrapper(
         is_path = bool(_ABSOLUTE.fullmatch(one.path))
         replaced = one.path == WRAPPER or (
             is_path
-            and not runs_container(script, at)
+            and not is_in_container(script, at)
             and (one.path in missing or not (has_variables or within))
         )
-        if replaced and not runs_closed(script, at, folder):
+        if replaced and not is_in_closed_container(script, at, folder):
             edits[at] = one.end, wrapper
     for start, _ in commands:
         has_name = WRAPPER in re.split(r"[\s'\"]", command)
-        if start not in edits and not has_name and not runs_closed(script, start, folder):
+        if (
+            start not in edits
+            and not has_name
+            and not is_in_closed_container(script, start, folder)
+        ):
             edits[start] = start, f"{wrapper} "
     for at in sorted(edits, reverse=True):
         end, text = edits[at]

@@ -14,7 +14,13 @@ from ..errors import InvalidJobError
 from ..script.filling import format_template
 from . import environment, private_files
 from .filling import read_template, template_fields
-from .site_script import MOUNT, find_shell, in_image, reads_sh, runs_closed
+from .site_script import (
+    MOUNT,
+    find_shell,
+    is_in_closed_container,
+    reads_sh,
+    runs_script_in_container,
+)
 from .traits import BatchTraits
 
 _CMD = re.compile(r"\{\{?\s*cmd\s*\}?\}")
@@ -45,7 +51,7 @@ def check_script(spawner: BatchTraits) -> None:
             f"server's token. Add {{cmd}}. The script:\n{_read(spawner, 'batch_script')}"
         )
     # A mount may be that of the user's private files, whose place is known only at a start.
-    if not MOUNT.search(script) and all(runs_closed(script, at, "/") for at in starts):
+    if not MOUNT.search(script) and all(is_in_closed_container(script, at, "/") for at in starts):
         raise InvalidJobError(
             f"{where}: the script starts the server in a container that has not the user's "
             f"folders, and no shell of sh's language reads the script ({_reader(script)}), so it "
@@ -65,7 +71,7 @@ def find_warnings(spawner: BatchTraits) -> list[str]:
             f"{where}: the script has no {{cmd}}, so it has to start the server with a program of "
             "its own, which reports the port to the Hub at $JUPYTERHUB_API_URL/batchspawner"
         )
-    if script.strip() and in_image(script):
+    if script.strip() and runs_script_in_container(script):
         found.append(
             f"{where}: a directive runs the script itself in a container, which must have the "
             f"user's private files: mount c.{type(spawner).__name__}.state_dir, "

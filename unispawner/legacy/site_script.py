@@ -67,7 +67,7 @@ def find_shell(script: str, submit_command: str = "") -> str:
     return found[1].strip() if found else ""
 
 
-def in_image(script: str) -> bool:
+def runs_script_in_container(script: str) -> bool:
     """Return whether a directive runs the script itself in a container, as Slurm can."""
     lines = filter(_DIRECTIVE.match, _header(script))
     return any(re.search(r"\s--container(?:-image|-name)?[ =]", line) for line in lines)
@@ -111,7 +111,7 @@ def add_to_header(script: str, line: str) -> str:
     return f"{before}{line}\n{''.join(lines[len(header) :])}"
 
 
-def runs_closed(script: str, at: int, folder: str) -> bool:
+def is_in_closed_container(script: str, at: int, folder: str) -> bool:
     """Return whether what stands at a place of a script runs in a container without a folder.
 
     The container then has neither the launcher nor the private files, and the site's image has
@@ -126,7 +126,7 @@ def runs_closed(script: str, at: int, folder: str) -> bool:
     return False
 
 
-def runs_container(script: str, at: int) -> bool:
+def is_in_container(script: str, at: int) -> bool:
     """Return whether what stands at a place of a script runs in a container of any kind."""
     command = _command_before(script, at)
     command += _value_of_variables(script, command)

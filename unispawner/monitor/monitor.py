@@ -16,7 +16,7 @@ from .. import tasks
 from ..errors import UniSpawnerError, as_unavailable
 from ..job import JobInfo
 from ..schedulers import Scheduler
-from ..schedulers.reading import mentions
+from ..schedulers.reading import find_mentioned
 from ..submit_host.dialogue import hold_dialogue
 from ..submit_host.host import SubmitHost
 from .followed import Followed
@@ -169,7 +169,7 @@ class Monitor:
         self.problem, self._failures = None, 0
         ids = [job.job_id for job in self._jobs]
         # Not on the event loop: users may be able to write megabytes of such lines.
-        unread = await asyncio.to_thread(mentions, passed_over, ids) if passed_over else ()
+        unread = await asyncio.to_thread(find_mentioned, passed_over, ids) if passed_over else ()
         self._apply(answer, began, unread)
 
     async def query(self, passed_over: list[str] | None = None) -> dict[str, JobInfo]:

@@ -35,7 +35,7 @@ def _escape(line: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line)
 
 
-def mentions(lines: Iterable[str], job_ids: Collection[str]) -> set[str]:
+def find_mentioned(lines: Iterable[str], job_ids: Collection[str]) -> set[str]:
     """Return the ids that occur as words in lines that could not be read."""
     words = {word for line in lines for word in re.findall(r"[^\W_]+", line)}
     first = ((job_id, re.match(r"[^\W_]+", job_id)) for job_id in job_ids)
