@@ -14,13 +14,8 @@ from traitlets import Unicode
 
 from unispawner import SlurmSpawner
 from unispawner.errors import InvalidJobError
-from unispawner.legacy.options import (
-    InCommand,
-    check_plain,
-    fields_from_options,
-    quote,
-    read_form,
-)
+from unispawner.legacy.options import InCommand, fields_from_options, quote
+from unispawner.web.typed_form import check_plain, read_form
 
 FORM = """
 <label>Cores <input name="nprocs" type="number" value="4"></label>

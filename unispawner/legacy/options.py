@@ -11,10 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..errors import InvalidJobError
-from ..web.typed_form import INVALID, check_plain, read_form
+from ..web.typed_form import INVALID
 from ..web.user_options import NEVER, special
-
-__all__ = ["InCommand", "check_plain", "fields_from_options", "may_share", "quote", "read_form"]
 
 
 class Word(str):

@@ -23,6 +23,7 @@ The modules, in the order in which a configuration passes through them::
               command          cmd, args and batchspawner-singleuser
               hooks            whether a function needs batchspawner
             translation    the result: settings, remarks, what can't be translated
+            refused        settings of which UniSpawner makes no job
     write   new_file       the new text
             literal        Python's text of a value
             check          loads the new file, and makes a job of it
