@@ -38,6 +38,13 @@ def run(
     )
 
 
+@pytest.mark.parametrize("shell", ["/bin/csh", "/bin/tcsh -f", "/usr/bin/env fish"])
+def test_shells_of_another_language_are_refused(shell: str) -> None:
+    """A shell that can't read the script is refused by name, because every job would fail."""
+    with pytest.raises(InvalidJobError, match=f"^job_shell: '{shell}' can't run .*sh's language"):
+        render_script(JobSpec(executable="true"), LOCAL, shell=shell)
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_environment_values_come_through(tmp_path: Path, shell: str) -> None:
     """The server gets every value without NUL as it is: JSON, quotes, line breaks."""

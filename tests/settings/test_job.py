@@ -99,6 +99,7 @@ def test_limits_that_nothing_would_enforce_are_refused() -> None:
         ("mem_limit", 4000, "mem_limit: 4000 is 4000 bytes; write '4000M' or '4G'"),
         ("mem_guarantee", 16, "mem_guarantee: 16 is 16 bytes; write '16M' or '16G'"),
         ("omit_directives", ["memory"], "omit_directives: 'memory' can't be left out .* mem-per-c"),
+        ("omit_directives", ["--mem"], "omit_directives: '--mem': write .* hyphens, as in 'mem'"),
         ("duration", "8:00", "'8:00'"),
         ("duration", "30:00", "duration: '30:00' .* write '00:30:00' or '30:00:00'"),
         ("duration", "UNLIMITED", "duration: 'UNLIMITED' .*slurm.time"),

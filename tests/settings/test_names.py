@@ -64,6 +64,8 @@ def test_a_function_names_the_job() -> None:
     [
         ({"job_name": "jupyter-{user}"}, r"job_name: .*unknown placeholder \{user\}; known"),
         ({"job_name": "jupyter-{username"}, "job_name: .*a brace is not closed"),
+        ({"job_name": "j-{username!r:>9}"}, "job_name: .*write a placeholder without a format"),
+        ({"job_name": ""}, "job_name: '' is empty as a name"),
         ({"job_name": "{username.__class__}"}, "job_name: .*unknown placeholder"),
         ({"state_dir": "/scratch/{user}"}, r"state_dir: .*the only placeholder is \{username\}"),
         ({"state_dir": "scratch"}, "state_dir: 'scratch' must be an absolute path"),

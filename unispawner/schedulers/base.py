@@ -259,6 +259,11 @@ class Scheduler(ABC):
         """
         known = sorted(self.omittable(), key=str.lower)
         for name in names:
+            if name.lstrip("-") in known and name not in known:
+                raise InvalidJobError(
+                    f"omit_directives: {name!r}: write the name without hyphens, as in "
+                    f"{name.lstrip('-')!r}"
+                )
             if name not in known:
                 raise InvalidJobError(
                     f"omit_directives: {name!r} can't be left out of {self.title}'s jobs; names "

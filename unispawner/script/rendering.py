@@ -19,6 +19,8 @@ from ..schedulers.base import Scheduler
 from .from_template import Place, render_template
 
 _END = "END_OF_UNISPAWNER_LAUNCHER"
+_OTHER_LANGUAGE = re.compile(r"t?csh|fish|nu|xonsh|elvish|pwsh|python[\d.]*|perl|tclsh")
+"""Names of programs that can't run the script: well-known shells of other languages than sh's."""
 
 # Without traps a signal would end the shell at once, and the server would stay behind. So the shell
 # passes signals on and waits, and the epilogue runs after the server's end. Each trapped signal
@@ -77,8 +79,8 @@ def render_script(
     Raises
     ------
     InvalidJobError
-        If the shell is not an absolute path with at most one argument, or if a template can't be
-        filled in.
+        If the shell is not an absolute path with at most one argument or has another language
+        than sh's, or if a template can't be filled in.
     """
     if (dialect := scheduler.dialect) is not None:
         directory = re.sub("^~", homedir, os.path.dirname(environment_file))
@@ -87,6 +89,11 @@ def render_script(
     if not shell.startswith("/") or len(words) > 2 or CONTROL.search(shell):
         raise InvalidJobError(
             f"job_shell: {shell!r} must be the absolute path of a shell and at most one argument"
+        )
+    if any(_OTHER_LANGUAGE.fullmatch(os.path.basename(word)) for word in words):
+        raise InvalidJobError(
+            f"job_shell: {shell!r} can't run the job's script, which is written in sh's language; "
+            "write a shell of that language, as in '/bin/bash -l'"
         )
     # The launcher's text is standard input, in a quoted document, in which the shell expands
     # nothing.

@@ -114,8 +114,9 @@ class JobSettings(NameSettings):
     job_shell = Unicode(
         "/bin/bash -l",
         help="""The shell that runs the job's script: an absolute path and at most one
-        argument. The default is a login shell (-l): it reads /etc/profile, which usually defines
-        the command "module".""",
+        argument. The script is in sh's language, so csh, tcsh and fish are refused; a user's own
+        login shell does not matter. The default is a login shell (-l): it reads /etc/profile,
+        which usually defines the command "module".""",
     ).tag(config=True)
 
     run_as = Enum(

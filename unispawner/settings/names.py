@@ -102,7 +102,7 @@ class NameSettings(SchedulerSettings):
         template = self.job_name
         _check_fields("job_name", template, _NAME_FIELDS)
         if "{" not in template:
-            return str(template)
+            return str(template) if template.strip() else _no_name(template)
         name = re.sub(r"\{(\w+)\}", lambda match: _clean(values[match[1]]), template)
         # The default server has no name: what separates the name from the rest goes, too.
         name = name if values["servername"] else name.rstrip("-_.@+ ")
@@ -180,7 +180,10 @@ def _check_fields(trait: str, text: str, known: tuple[str, ...]) -> None:
         except ValueError:
             names = []
         unknown = next((name for name in names if name not in known), None)
-        what = "a brace is not closed" if unknown is None else f"unknown placeholder {{{unknown}}}"
+        if unknown is not None:
+            what = f"unknown placeholder {{{unknown}}}"
+        else:  # a known name is in the text with more than its braces: {username!r}
+            what = "write a placeholder without a format" if names else "a brace is not closed"
         listed = ", ".join(f"{{{name}}}" for name in known)
         only = f"the only placeholder is {listed}" if len(known) == 1 else f"known: {listed}"
         raise InvalidJobError(f"{trait}: {text!r}: {what}; {only}")

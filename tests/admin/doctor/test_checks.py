@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -333,3 +334,30 @@ def test_one_machine(
     )
     (hub,) = [line for line in lines if " hub: " in line]
     assert right is hub.startswith("ok ")
+
+
+@pytest.mark.parametrize(
+    ("host_map", "line"),
+    [
+        (r'{r"n(\d+)": r"n\1-ib"}', "ok      host_map: n1 becomes n1-ib, n2 becomes n2-ib"),
+        ('{"n*": "n-ib"}', "look at host_map: host_map: it changes the name of none .*: n1, n2;"),
+        ('lambda: "n-ib"', "look at host_map: c.UniSpawner.host_map failed for .*'n1': TypeError"),
+    ],
+)
+def test_host_map_is_tried_on_the_nodes(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, host_map: str, line: str
+) -> None:
+    """A table that matches no node, and a function that fails for a node, are pointed at."""
+
+    async def get(self: object) -> Inventory:
+        return Inventory(nodes=(Node("n1"), Node("n2")))
+
+    monkeypatch.setattr(InventoryCache, "get", get)
+    _, lines = doctor(f"{UNISPAWNER}\nc.UniSpawner.host_map = {host_map}")
+    assert [line] == [line for found in lines if re.match(line, found)], lines
+
+
+def test_a_wrong_folder_is_wrong_in_the_job(doctor: Doctor) -> None:
+    """A folder with a wrong placeholder, which the Hub's start refuses, is WRONG without a user."""
+    message = doctor.wrong(f"{UNISPAWNER}\nc.UniSpawner.log_dir = '{{home}}/logs'")
+    assert "job: log_dir: '{home}/logs' must be an absolute path" in message

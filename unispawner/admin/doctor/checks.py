@@ -29,6 +29,7 @@ from ...run_as.accounts import find_account
 from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from ...settings import detect
+from ...settings.host_map import map_host
 from ...submit_host.host import HOST
 from ...web import words
 from ...web.hosts import is_own_host
@@ -39,6 +40,7 @@ from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_SHOWN = 5
 _NEEDS_SCHEDULER = "this check needs the scheduler, which is WRONG above"
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 (only compared with)
 
@@ -91,6 +93,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     result += [_check("query", _with_scheduler, _query, one) for one in ours]
     if any(map(_has_queues, ours)):
         result.append(_check("queues", _queues, spawner))
+    result += [_check("host_map", _with_scheduler, _host_map, one) for one in ours if one.host_map]
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch))
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
@@ -312,6 +315,7 @@ async def _scheduler(spawner: UniSpawner) -> str:
 
 
 async def _job(spawner: UniSpawner) -> str:
+    spawner.check_names()
     spec = spawner.job_spec("0" * 16, environment={})
     render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
     return f"the settings make a valid job for {spawner.get_scheduler().title}"
@@ -364,6 +368,27 @@ async def _queues(spawner: Any) -> str:
     if found:
         raise Doubt("; ".join(dict.fromkeys(found)))
     return "every job is within the limits that the scheduler reports"
+
+
+async def _host_map(spawner: UniSpawner) -> str:
+    """Try the table or function on the scheduler's nodes."""
+    try:
+        hosts = sorted((await spawner.monitor().inventory.get()).hosts)
+        mapped = {host: await map_host(spawner.host_map, host) for host in hosts}
+    except UniSpawnerError as error:
+        raise Doubt(error.message) from None
+    changed = [f"{host} becomes {name}" for host, name in mapped.items() if name != host]
+    if hosts and not changed:
+        raise Doubt(
+            f"host_map: it changes the name of none of the scheduler's nodes: {_shorten(hosts)}; "
+            "a pattern is a regular expression of Python's that matches a whole name, as in "
+            r'{r"n(\d+)": r"n\1-ib"}'
+        )
+    return f"{_shorten(changed)}" if changed else "the scheduler lists no nodes to try it on"
+
+
+def _shorten(texts: list[str]) -> str:
+    return ", ".join([*texts[:_SHOWN], *["..."] * (len(texts) > _SHOWN)])
 
 
 async def _python(python: str) -> str:
