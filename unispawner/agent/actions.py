@@ -50,12 +50,7 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
             text = render_variables(environment, spec.mark)
         directory = state.create_job(spec.mark, text)
-        spec = replace(
-            spec,
-            directory=re.sub("^~(?=/|$)", lambda _: account.pw_dir, spec.directory)
-            or account.pw_dir,
-            stdout_path=str(state.log(spec.mark)),
-        )
+        spec = _fill_places(spec, state, account)
         script = render_script(
             spec,
             scheduler,
@@ -81,6 +76,14 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     with contextlib.suppress(OSError):  # the job exists, and can be found by its mark as well
         write_private(directory / "job_id", job_id)
     return {"job_id": job_id, "log": spec.stdout_path}
+
+
+def _fill_places(spec: JobSpec, state: StateDir, account: Account) -> JobSpec:
+    """Return a job with the folder in which it starts, and with the path of its log."""
+    directory = re.sub("^~(?=/|$)", lambda _: account.pw_dir, spec.directory)
+    return replace(
+        spec, directory=directory or account.pw_dir, stdout_path=str(state.log(spec.mark))
+    )
 
 
 def stage(request: Request, account: Account) -> dict[str, str]:
