@@ -63,12 +63,12 @@ class StateDir:
             If it can't be created, is a symbolic link, or does not belong to the user.
         """
         path = _make_directory("state_dir", text, trusted_parents)
-        _own(path / "jobs", "state_dir")
+        _make_or_check(path / "jobs", "state_dir")
         if log_dir:
             logs = _make_directory("log_dir", log_dir, trusted_parents)
         else:
             logs = path / "logs"
-            _own(logs, "state_dir")
+            _make_or_check(logs, "state_dir")
         return cls(path, logs, logs_kept)
 
     def job(self, mark: str) -> Path:
@@ -175,13 +175,20 @@ def _make_directory(setting: str, text: str, trusted: Collection[str]) -> Path:
         _check_way(path.parent, setting, trusted)
     except OSError as error:
         raise _no_place(path, error, setting) from None
-    _own(path, setting)
+    _make_or_check(path, setting)
     return path
 
 
-def _own(path: Path, setting: str) -> None:
+def _make_or_check(path: Path, setting: str) -> None:
+    """Make a private directory, or check that an existing one is the user's.
+
+    Raises
+    ------
+    AgentError
+        If it can't be made, or is somebody else's; the message names the setting.
+    """
     try:
-        _own_directory(path, setting)
+        _make_or_check_directory(path, setting)
     except OSError as error:
         raise _no_place(path, error, setting) from None
 
@@ -254,7 +261,7 @@ def _own_group(gid: int) -> bool:
         return False
 
 
-def _own_directory(path: Path, setting: str) -> None:
+def _make_or_check_directory(path: Path, setting: str) -> None:
     path.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
