@@ -248,8 +248,8 @@ class JobSettings(NameSettings):
 
     env_keep = List(
         ["JUPYTERHUB_SINGLEUSER_APP"],
-        help="""The variables of the Hub's own environment that servers get. Unlike JupyterHub's
-        own default, this one does not contain PATH or LANG: a job has those of a login on its
+        help="""The variables of the Hub's own environment that servers get. Unlike the default
+        of JupyterHub 5, this one does not contain PATH or LANG: a job has those of a login on its
         node.""",
     ).tag(config=True)
 
