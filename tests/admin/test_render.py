@@ -123,6 +123,19 @@ def test_what_the_form_does_not_offer(render: Render, option: str, words: str) -
     assert words in render.error(FORM, "--option", option)
 
 
+def test_fields_that_nobody_has_chosen_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The values that stand for a person's choices are shown, without those of --option."""
+    config = tmp_path / "jupyterhub_config.py"
+    config.write_text(FORM)
+    arguments = ["render", "-f", str(config), "--user", NOBODY]
+    assert 0 == main(arguments)
+    assert "--option: size=big\n" in capsys.readouterr().err
+    assert 0 == main([*arguments, "--option", "size=small"])
+    assert "" == capsys.readouterr().err
+
+
 def test_code_of_the_site_that_fails(render: Render) -> None:
     """The error names the class, and what can be given."""
     error = render.error(FORM.replace('formdata["size"]', 'formdata["other"]'))

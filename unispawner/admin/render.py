@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,13 +99,29 @@ async def _of_legacy_class(spawner: Any, options: Sequence[tuple[str, str]]) -> 
     """Return the script of a legacy class; its commands are comments before it."""
     if spawner.user is None:
         spawner.user = Nobody(_USER)
-    preview = await make_preview(spawner, _fields(options))
+    sent = _fields(options)
+    preview = await make_preview(spawner, sent)
+    await _name_samples(spawner, sent)
     script = _without_secrets(spawner, preview.script)
     lines = [f"# Commands for the account {spawner.req_username!r}, for the Hub's shell:", "#"]
     for trait, command in preview.commands.items():
         lines += [f"#   {trait}:", *(f"#     {line}" for line in command.strip().split("\n"))]
     head = "\n".join([*lines, "#", "# The script, which the first command reads:"])
     return f"{head}\n\n{script.rstrip()}\n"
+
+
+async def _name_samples(spawner: Any, sent: Collection[str]) -> None:
+    """Say which fields of a site's form have values that nobody has chosen."""
+    if not spawner.makes_options():
+        return
+    samples = (await spawner.read_options_form()).sample()
+    listed = [f"{name}={value}" for name, (value, *_) in samples.items() if name not in sent]
+    if listed:
+        print(
+            "These fields of the form have sample values. Choose others with --option: "
+            f"{', '.join(listed)}",
+            file=sys.stderr,
+        )
 
 
 async def job_script(spawner: UniSpawner) -> str:
