@@ -315,6 +315,27 @@ async def test_a_signature_of_other_options(site: Site) -> None:
         assert site.script() is None
 
 
+class Formless(Dummy):
+    """A site's class without a form."""
+
+    batch_script = Unicode("{partition}|{memory}\n{cmd}")
+    batch_submit_cmd = Unicode(f": ; {KEEP}")
+
+
+@pytest.mark.parametrize("site", [Formless], indirect=True)
+async def test_refused_options_lock_nobody_out(site: Site) -> None:
+    """Options that were refused, or that another class has saved, stop no later start that is sent
+    none, as from a page without a form."""
+    assert "memory: '9T' is refused" in await site.rest({"memory": "9T"})
+    assert site.script() is None
+    assert "begun" == await site.rest(None)
+    assert "|" == site.script()
+    site.restart().user_options = {"profile": "no", "memory": "9T"}
+    assert "begun" == await site.rest(None)
+    assert "|" == site.script()
+    assert "memory: '9T' is refused" in await site.rest({"memory": "9T"})
+
+
 @pytest.mark.parametrize("site", [Scripted], indirect=True)
 async def test_a_form_that_a_script_makes(site: Site) -> None:
     """All fields of a form without fields in its HTML reach the site's code, as with batchspawner;

@@ -14,7 +14,7 @@ from typing import Any
 from jupyterhub.utils import maybe_future
 from traitlets import TraitType
 
-from ..errors import InvalidJobError
+from ..errors import InvalidJobError, clean_output
 from ..web import bookkeeping
 from ..web.failures import RefusedOptions
 from ..web.typed_form import PLAIN, Form, check_length, check_plain, texts
@@ -67,8 +67,36 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         """Check the options of a start, and then run the hook: it is the first of the hooks."""
         if bookkeeping.is_starting(self):
             self._applied = set()
+            if not self.apply_user_options:
+                await self._pass_over_saved()
             await self._check_options(names=not self.apply_user_options)
+            self.keep_accepted_options()
         await super().run_auth_state_hook(auth_state)
+
+    async def _pass_over_saved(self) -> None:
+        """Leave out options of an earlier start that nothing offers now.
+
+        Nobody has sent them for this start, and where there is no form, nobody could replace them.
+        Another class has saved them, or the configuration has changed.
+        """
+        kept: dict[str, Any] = dict(self.user_options or {})
+        for name, value in list(kept.items()):
+            saved = self.options_origin.is_saved(name, value)
+            if not saved or self._made_by(name, value) != UNKNOWN:
+                continue
+            try:
+                await self._check_names_of_api({name: value})
+            except InvalidJobError as error:
+                self.log.warning(
+                    "%s: an option of an earlier start is left out: %s",
+                    bookkeeping.log_name(self),
+                    clean_output(error.message),
+                )
+                del kept[name]
+        if len(kept) < len(self.user_options or {}):
+            self.set_trait("user_options", kept)
+            if bookkeeping.outer(self) is self and self.orm_spawner is not None:
+                self.orm_spawner.user_options = kept
 
     async def check_applied_options(
         self, user_options: dict[str, Any], apply: Callable[[dict[str, Any]], Awaitable[None]]
@@ -126,6 +154,7 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
             if self._code_sees_options():
                 await self._check_values_of_api(unknown)
         except InvalidJobError as error:
+            self.forget_refused_options()
             raise RefusedOptions(error.message) from None
 
     def _made_by(self, name: str, value: Any) -> str:
@@ -277,6 +306,7 @@ class TakesOptions(bookkeeping.ChecksUserOptions, GuardsOptions, BatchTraits):
         used = named_fields(self.batch_script) or set()
         quoted, refused = options.fields_from_options(others, taken, offered, used)
         for name in refused:
+            self.forget_refused_options()
             raise InvalidJobError(self._not_offered(name, others[name]))
         self._check_script_template()
         return {**fields, **quoted}

@@ -72,6 +72,16 @@ class OptionsOrigin:
         """Those in the form of the signed options; None if they can't be kept."""
         self._kind = UNKNOWN
         self._signature = ""
+        self._saved: dict[str, str] = {}
+        """The options that the database has had for the server since before this spawner."""
+
+    def note_saved(self, options: Mapping[str, Any]) -> None:
+        """Note the options of an earlier start, which nobody sends now."""
+        self._saved = _as_items(options)
+
+    def is_saved(self, name: str, value: Any) -> bool:
+        """Return whether an option is that of an earlier start."""
+        return self._saved.get(name) == _as_json(value)
 
     def note_arrival(self, options: Mapping[str, Any]) -> None:
         """Note the options that JupyterHub has set, before any code of the site changes them."""
@@ -214,6 +224,8 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
     def __init__(self, **kwargs: Any) -> None:
         self._own_origin = OptionsOrigin()
         super().__init__(**kwargs)
+        self._accepted_options = dict(self.user_options or {})
+        self._own_origin.note_saved(self._accepted_options)
         self._note_arrival()
         self.observe(self._note_arrival, "user_options")
         # A site's class may replace these methods, and the check comes before its code.
@@ -232,6 +244,23 @@ class GuardsOptions(_Base):  # type: ignore[misc] # JupyterHub has no type infor
     def _note_arrival(self, change: Any = None) -> None:
         if not bookkeeping.is_starting(self):  # else a hook has set them
             self._own_origin.note_arrival(self.user_options or {})
+
+    def keep_accepted_options(self) -> None:
+        """Keep the options of this start for later starts that are sent none."""
+        known = bookkeeping.outer(self)
+        known._accepted_options = dict(known.user_options or {})
+
+    def forget_refused_options(self) -> None:
+        """Put back the options of the last accepted start, or none if these are refused.
+
+        JupyterHub has saved the refused ones already. Each later start that is sent no options
+        would have them and be refused, too.
+        """
+        known = bookkeeping.outer(self)
+        accepted = getattr(known, "_accepted_options", None) or {}
+        if known.orm_spawner is not None:
+            refused = dict(known.user_options or {})
+            known.orm_spawner.user_options = {} if accepted == refused else accepted
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up the record of the last options, too."""
