@@ -126,6 +126,8 @@ def test_settings_that_keep_the_old_class(tmp_path: Path, lines: str, says: str)
         ),
         (
             "import wrapspawner\nclass Site(wrapspawner.ProfilesSpawner): pass\n"
+            # The default profile would ask for a scheduler of this host.
+            "c.ProfilesSpawner.profiles = [('Here', 'here', 'simple', {})]\n"
             "c.JupyterHub.spawner_class = Site",
             "Site is a class of the site's own",
         ),
