@@ -85,3 +85,17 @@ def test_queues_of_a_scheduler_that_does_not_reply(doctor: Doctor, slurm: str) -
     _, lines = doctor(slurm)
     (queues,) = [line for line in lines if " queues: " in line]
     assert queues.startswith("look at queues: the limits are not known: ")
+
+
+def test_a_cluster_that_only_this_environment_names(
+    doctor: Doctor, slurm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that would choose another cluster, and that commands do not get, is shown with
+    the setting for it."""
+    name = "SLURM_CONF"
+    monkeypatch.setenv(name, "/opt/slurm/b.conf")
+    look = next(line for line in doctor(slurm)[1] if " scheduler: Slurm: " in line)
+    assert look.startswith("look at")
+    assert f"c.UniSpawner.scheduler_environment = {{'{name}': '/opt/slurm/b.conf'}}" in look
+    given = f'{slurm}\nc.UniSpawner.scheduler_environment["{name}"] = "/opt/slurm/b.conf"'
+    assert "ok      scheduler: Slurm" in doctor(given)[1]

@@ -42,6 +42,14 @@ from .spawners import find_jobs, guess_sections, listed_profiles
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN = 5
 _NEEDS_SCHEDULER = "this check needs the scheduler, which is WRONG above"
+_VARIABLES = {
+    "slurm": ("SLURM_CONF", "SLURM_CLUSTERS"),
+    "htcondor": ("CONDOR_CONFIG",),
+    "lsf": ("LSF_ENVDIR",),
+    "pbs": ("PBS_CONF_FILE", "PBS_SERVER"),
+    "torque": ("PBS_DEFAULT", "PBS_SERVER"),
+}
+"""Variables that choose a cluster. Grid Engine's are taken from the Hub's own environment."""
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 (only compared with)
 
 
@@ -310,7 +318,16 @@ async def _scheduler(spawner: UniSpawner) -> str:
     await spawner.find_scheduler()
     scheduler = spawner.get_scheduler()
     how = " (detected)" if spawner.scheduler == "auto" else ""
-    await detect.check(scheduler, HOST, spawner.command_environment())
+    environment = spawner.command_environment()
+    await detect.check(scheduler, HOST, environment)
+    for name in _VARIABLES.get(scheduler.name, ()):
+        value = os.environ.get(name)
+        if value and name not in environment:
+            raise Doubt(
+                f"{scheduler.title}{how}: {name} is set here, but its commands do not get it from "
+                "the Hub's own environment. If they need it: c.UniSpawner.scheduler_environment = "
+                f"{{{name!r}: {value!r}}}"
+            )
     return f"{scheduler.title}{how}"
 
 
