@@ -24,7 +24,7 @@ from ..profiles.wrap_spawner import WrapSpawner
 from ..script.rendering import render_script
 from ..servers.spawner import UniSpawner
 from ..settings.names import fill_folder
-from .config_file import (
+from .configured_spawner import (
     Nobody,
     class_or_unispawner,
     load_config,

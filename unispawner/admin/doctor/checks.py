@@ -33,7 +33,7 @@ from ...settings.host_map import map_host
 from ...submit_host.host import HOST
 from ...web import words
 from ...web.hosts import is_own_host
-from ..config_file import UnknownChild, spawner_class, wrapped_spawner
+from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
 from . import batchspawner, queues
 from .facts import format_facts

@@ -17,7 +17,7 @@ from ...errors import InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
 from ...run_as.sudo import Sudo
 from ...servers.spawner import UniSpawner
-from ..config_file import class_or_unispawner, load_config, spawner_for_nobody
+from ..configured_spawner import class_or_unispawner, load_config, spawner_for_nobody
 from . import batchspawner
 from .checks import Doubt, Skipped, list_checks
 from .spawners import find_spawners

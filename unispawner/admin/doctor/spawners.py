@@ -18,7 +18,7 @@ from ...profiles.spawner import ProfilesSpawner
 from ...profiles.wrap_spawner import WrapSpawner
 from ...servers.spawner import UniSpawner
 from ...settings.scheduler import SchedulerSettings
-from ..config_file import UnknownChild, wrapped_spawner
+from ..configured_spawner import UnknownChild, wrapped_spawner
 
 
 def listed_profiles(spawner: Any) -> list[Profile]:

@@ -21,7 +21,7 @@ from traitlets.config import Config
 
 import unispawner
 
-from ..loader import ConfigFile, remove_stray_sections
+from ..config_file import ConfigFile, remove_stray_sections
 from .names import API_HANDLER, MODULES, NAMES, counterpart
 from .site_files import ChangedModules, change_names, find_changes, forget_modules
 

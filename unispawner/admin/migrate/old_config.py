@@ -12,7 +12,7 @@ from traitlets.utils.importstring import import_item
 
 from ...legacy import BatchSpawnerBase
 from ...schedulers import scheduler_class
-from ..loader import OLD_PACKAGES
+from ..config_file import OLD_PACKAGES
 from .load import stand_ins
 from .names import counterpart
 from .site_files import forget_modules

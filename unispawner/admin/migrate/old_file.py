@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ..loader import OLD_PACKAGES
+from ..config_file import OLD_PACKAGES
 from .names import API_HANDLER, MODULES, NAMES, WRAPSPAWNER_NAMES
 
 MARK = "#old# "

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 
-from ..loader import OLD_PACKAGES
+from ..config_file import OLD_PACKAGES
 from .old_file import OldFile
 
 _MENTION = re.compile(rf"\b({'|'.join(OLD_PACKAGES)})\b")

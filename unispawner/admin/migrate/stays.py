@@ -15,7 +15,7 @@ from ...legacy.checks import find_doubts
 from ...profiles.check import check_profile
 from ...profiles.spawner import ProfilesSpawner
 from ...web.typed_form import texts
-from ..config_file import spawner_class, spawner_for_nobody
+from ..configured_spawner import spawner_class, spawner_for_nobody
 from ..doctor.spawners import find_spawners, listed_profiles
 from .plan import Plan
 
