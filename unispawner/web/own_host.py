@@ -3,7 +3,7 @@
 On this host are also the Hub, the proxy, services and other people's programs, and the proxy would
 reach all of them for the user of a server. So a job's word is not enough here. The kernel says
 which account listens: ``/proc/net/tcp`` and ``tcp6`` list the sockets of the Hub's network
-namespace, and every account may read them.
+namespace, and every account may read them. The launcher reads them, too: it must be a single file.
 """
 
 from __future__ import annotations
