@@ -471,9 +471,12 @@ def _literal(value: Attribute) -> str:
 
 
 def _of_owner(owner: str) -> list[str]:
-    """Return the constraint for the jobs of one account; its name may be ``DOM\\alice``."""
-    literal = owner.replace("\\", "\\\\")
-    return ["-constraint", f'Owner == "{literal}"']
+    """Return the options for the jobs of one account; its name may be ``DOM\\alice``.
+
+    A backslash stands for itself in a constraint. Without -allusers, condor_q adds a condition of
+    its own that matches no such account (HTCondor 23.9).
+    """
+    return ["-allusers", "-constraint", f'Owner == "{owner}"']
 
 
 SCHEDULER = HTCondor
