@@ -101,7 +101,7 @@ async def test_commands_that_print_notices(
     await bob.stop("noisy")
     await until(lambda: state["job_id"] not in cluster.active(), "the job is gone")
     listing = scheduler.status_command()[0]
-    warning = f"{listing} printed lines that are no part of its answer"
+    warning = f"{listing} printed lines that do not belong to its answer"
     assert 1 == hub.log().count(warning)
     assert "Notice: maintenance on Tuesday" in hub.log()
 

@@ -1,4 +1,4 @@
-"""The warning of lines that are no part of a scheduler's answer."""
+"""The warning of lines that do not belong to a scheduler's answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_each_kind_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3):
         notices.warn(reply(f"Notice {number}\x1b[1m", "CLUSTER: lab"), {"PATH": "/bin"})
     (text,) = warnings(caplog)
-    assert "squeue printed lines that are no part of its answer" in text
+    assert "squeue printed lines that do not belong to its answer" in text
     assert "Notice 0\ufffd[1m\nCLUSTER: lab" in text
     notices.warn(reply("CLUSTER: lab", "another"), {"PATH": "/bin"})
     assert warnings(caplog)[1].endswith("\nanother")

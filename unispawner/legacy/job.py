@@ -187,7 +187,7 @@ class BatchJob(ServerJob[BatchState]):
     async def end_lost(self, pauses: Sequence[float] = (), output: str | None = None) -> bool:
         """Begin to find the job by its mark, and to cancel it; return False if nobody can.
 
-        This does not wait: a user is told at once why a start has failed.
+        This does not wait: the user sees at once why a start has failed.
 
         Parameters
         ----------

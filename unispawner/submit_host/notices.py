@@ -1,4 +1,4 @@
-"""Warns of lines that a scheduler's command printed and that are no part of its answer."""
+"""Warns of lines that a scheduler's command printed and that do not belong to its answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Notices:
                 new.append(line)
         if new:
             log.warning(
-                "%s printed lines that are no part of its answer. They are passed over, and the "
+                "%s printed lines that do not belong to its answer. They are passed over, and the "
                 "rest counts. If %s is a script of the site's, it should print them to standard "
                 "error:\n%s",
                 command,
