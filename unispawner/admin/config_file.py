@@ -47,7 +47,7 @@ class ConfigFile(PyFileConfigLoader):
     files
         The files that have been run: this file and those that it loaded.
     missing
-        The names for load_subconfig that are no files; a Hub ignores them.
+        The names given to load_subconfig that no file has; a Hub ignores them.
     """
 
     def __init__(

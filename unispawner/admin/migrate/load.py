@@ -79,7 +79,7 @@ class OldConfig:
     missing
         What load_subconfig did not find.
     stray
-        Names that are no section of a configuration.
+        Names at which a configuration has something else than a section.
     patched
         Attributes of unispawner's own classes that the file changes: ``SlurmSpawner.get_env``.
     """
