@@ -105,6 +105,8 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     config.JupyterHub.cookie_secret = b"x" * 32
     config.ConfigurableHTTPProxy.auth_token = "unused"
     config.Authenticator.allow_all = True
+    # On a loaded machine a start may take longer than JupyterHub's 1 s for the answer "pending".
+    config.JupyterHub.tornado_settings = {"slow_spawn_timeout": PATIENCE}
     config.merge(more or Config())
     app = JupyterHub(config=config, hub_ip="127.0.0.1", hub_port=port, log_level=50)
     await app.initialize([])
