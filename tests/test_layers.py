@@ -25,11 +25,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launcher": set(),
     "units": {"errors"},
     "tasks": {"errors"},
+    "frames": set(),
     "job": {"errors", "units"},
     "schedulers": {"errors", "units", "job"},
     "script": {"errors", "job", "schedulers", "launcher"},
     "agent": {"errors", "units", "job", "schedulers", "script"},
-    "submit_host": {"errors", "schedulers"},
+    # The broker is started by name; nothing imports it.
+    "broker": {"errors", "frames", "job", "schedulers", "agent"},
+    "submit_host": {"errors", "frames", "schedulers"},
     "run_as": {"errors", "job", "schedulers", "submit_host"},
     "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},
     "settings": {
@@ -55,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 PURE = {
-    *("_version", "errors", "launcher", "units", "job", "schedulers", "script"),
+    *("_version", "errors", "frames", "launcher", "units", "job", "schedulers", "script"),
 }
 """Rooms that need no package but the standard library; a template may be Jinja's."""
 NO_JUPYTERHUB = {

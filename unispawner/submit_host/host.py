@@ -1,7 +1,7 @@
 """Where commands run: on the Hub's own host.
 
-The agent's calls and the monitor's queries both go through :class:`SubmitHost`. To run commands on
-another host, only this class would have to change.
+The agent's calls, the monitor's questions and the look-ups of accounts all go through
+:class:`SubmitHost`.
 """
 
 from __future__ import annotations
