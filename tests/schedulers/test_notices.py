@@ -12,7 +12,14 @@ from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobState
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import Meaning, Reply
-from unispawner.schedulers.reading import cut_document, find_mentioned, quote_lines, split_rows
+from unispawner.schedulers.reading import (
+    LINES_LOOKED_AT,
+    cut_document,
+    find_mentioned,
+    first_of_each_kind,
+    quote_lines,
+    split_rows,
+)
 
 NOTICE = "Notice: maintenance on Tuesday\n"
 HEADING = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME\n"
@@ -199,3 +206,16 @@ def test_quoted_lines_are_few_short_and_harmless() -> None:
     assert "a\ufffd[2J" == quoted.splitlines()[0]
     assert "… and 46 more" == quoted.splitlines()[-1]
     assert len(quoted) < 1000
+
+
+def test_one_line_of_each_kind_is_kept() -> None:
+    """Lines that differ in digits only are of the same kind; blank lines are of none."""
+    lines = ["Notice 1", "", "Notice 22", "  ", "CLUSTER: lab", "last"]
+    assert ["Notice 1", "CLUSTER: lab"] == first_of_each_kind(lines, 2)
+    assert [] == first_of_each_kind(["", " "], 2)
+
+
+def test_few_lines_are_looked_at() -> None:
+    """A part of the lines is looked at only: users may be able to write millions of them."""
+    lines = (f"Notice {'x' * (number // LINES_LOOKED_AT)}" for number in range(10**9))
+    assert ["Notice "] == first_of_each_kind(lines, 20)

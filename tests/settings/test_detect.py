@@ -275,7 +275,7 @@ async def test_one_that_hangs_when_it_is_asked_who_it_is(
     bin: Bin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command that hangs does not keep another scheduler from being found."""
-    monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
+    monkeypatch.setattr("unispawner.submit_host.dialogue.QUERY_TIMEOUT", 0.3)
     bin.command("qstat", "exec /bin/sleep 60")
     found = await look_for(bin, "gridengine")
     assert (False, "qstat did not end within 0.3 s.") == (found.confirmed, found.problem)
@@ -292,7 +292,7 @@ async def test_a_scheduler_that_cannot_identify_itself_now(
     A Slurm without a configuration file asks slurmctld even for ``squeue --version``. An
     InvalidJobError would end a Hub that starts before slurmctld does.
     """
-    monkeypatch.setattr(detect, "IDENTIFY_TIMEOUT", 0.3)
+    monkeypatch.setattr("unispawner.submit_host.dialogue.QUERY_TIMEOUT", 0.3)
     if trouble == "hangs":
         bin.command("squeue", "exec /bin/sleep 60")
     else:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from unispawner.schedulers.base import Reply
-from unispawner.submit_host.notices import MOST_KINDS, MOST_LOOKED_AT, Notices
+from unispawner.schedulers.questions import Notice
+from unispawner.submit_host.notices import MOST_KINDS, Notices
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
-def reply(*lines: str, command: str = "squeue") -> Reply:
-    return Reply((command,), 0, "", passed_over=list(lines))
+def notice(*lines: str, command: str = "squeue") -> Notice:
+    return Notice(command, lines)
 
 
 def test_each_kind_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """A notice is quoted once, however often the command prints it, and whatever its numbers."""
     notices = Notices()
     for number in range(3):
-        notices.warn(reply(f"Notice {number}\x1b[1m", "CLUSTER: lab"), {"PATH": "/bin"})
+        notices.warn(notice(f"Notice {number}\x1b[1m", "CLUSTER: lab"), {"PATH": "/bin"})
     (text,) = warnings(caplog)
     assert "squeue printed lines that do not belong to its answer" in text
     assert "Notice 0\ufffd[1m\nCLUSTER: lab" in text
-    notices.warn(reply("CLUSTER: lab", "another"), {"PATH": "/bin"})
+    notices.warn(notice("CLUSTER: lab", "another"), {"PATH": "/bin"})
     assert warnings(caplog)[1].endswith("\nanother")
 
 
@@ -32,7 +32,7 @@ def test_other_commands_and_clusters_count_by_themselves(caplog: pytest.LogCaptu
     """Another command, and the same command of another cluster, are warned of as well."""
     notices = Notices()
     for command, path in (("squeue", "/a"), ("sinfo", "/a"), ("squeue", "/b"), ("squeue", "/a")):
-        notices.warn(reply("Notice", command=command), {"PATH": path})
+        notices.warn(notice("Notice", command=command), {"PATH": path})
     assert 3 == len(warnings(caplog))
 
 
@@ -40,22 +40,6 @@ def test_nobody_can_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """A user who can make new kinds of lines gets few of them into the log."""
     notices = Notices()
     for letter in "abcdefghijklmnopqrstuvwxyz":
-        notices.warn(reply(letter * 5000), {})
+        notices.warn(notice(letter * 5000), {})
     assert MOST_KINDS == len(warnings(caplog))
     assert max(map(len, warnings(caplog))) < 600
-
-
-def test_an_answer_of_such_lines_only(caplog: pytest.LogCaptureFixture) -> None:
-    """The Hub looks at a part of the lines only: users may be able to write millions of them."""
-    lines = [*["Notice"] * MOST_LOOKED_AT, "later"]
-    Notices().warn(reply(*lines), {})
-    (text,) = warnings(caplog)
-    assert "Notice" in text
-    assert "later" not in text
-
-
-def test_an_answer_without_such_lines_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
-    """Blank lines, or none, are not warned of."""
-    Notices().warn(reply(), {})
-    Notices().warn(reply("", "  "), {})
-    assert [] == warnings(caplog)

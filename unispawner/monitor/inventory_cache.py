@@ -11,7 +11,6 @@ from .. import tasks
 from ..errors import SchedulerUnavailable, UniSpawnerError, as_unavailable
 from ..schedulers import Scheduler
 from ..schedulers.inventory import Inventory
-from ..submit_host.dialogue import hold_dialogue
 from ..submit_host.host import SubmitHost
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
@@ -99,8 +98,8 @@ class InventoryCache:
     async def _ask(self) -> None:
         began = time.monotonic()
         try:
-            self._last = await hold_dialogue(
-                self.scheduler.inventory(), self.host, self.environment
+            self._last = await self.host.ask(
+                self.scheduler, "inventory", environment=self.environment
             )
             self.asked_at, self._failed_at = began, float("-inf")
         except Exception as error:

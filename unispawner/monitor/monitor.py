@@ -11,13 +11,13 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from .. import tasks
 from ..errors import UniSpawnerError, as_unavailable
 from ..job import JobInfo
 from ..schedulers import Scheduler
-from ..schedulers.reading import find_mentioned
-from ..submit_host.dialogue import hold_dialogue
+from ..schedulers.questions import Survey, Tracked
 from ..submit_host.host import SubmitHost
 from .followed import Followed
 from .inventory_cache import InventoryCache
@@ -121,7 +121,8 @@ class Monitor:
         UniSpawnerError
             If the scheduler does not answer.
         """
-        return await hold_dialogue(self.scheduler.find_address(host), self.host, self.environment)
+        found: str = await self._question("find_address", [host])
+        return found
 
     async def _run(self) -> None:
         while self._jobs:
@@ -147,8 +148,7 @@ class Monitor:
 
     async def _ask(self, began: float) -> None:
         try:
-            passed_over: list[str] = []
-            answer = await self.query(passed_over)
+            answer = await self.query()
         except Exception as error:
             self._failures = min(self._failures + 1, 10)
             if self.problem is None:
@@ -167,18 +167,10 @@ class Monitor:
         if self.problem is not None:
             log.warning("%s answers again.", self.scheduler.title)
         self.problem, self._failures = None, 0
-        ids = [job.job_id for job in self._jobs]
-        # Not on the event loop: users may be able to write megabytes of such lines.
-        unread = await asyncio.to_thread(find_mentioned, passed_over, ids) if passed_over else ()
-        self._apply(answer, began, unread)
+        self._apply(answer.jobs, began, answer.unread)
 
-    async def query(self, passed_over: list[str] | None = None) -> dict[str, JobInfo]:
-        """Ask once about all jobs.
-
-        Parameters
-        ----------
-        passed_over
-            A list that gets the lines of the answer that could not be read.
+    async def query(self) -> Tracked:
+        """Ask once about all jobs that are followed.
 
         Raises
         ------
@@ -186,8 +178,22 @@ class Monitor:
             If the scheduler does not answer, or its answer can't be read.
         """
         self.queries += 1
-        question = self.scheduler.query_tracked([job.job_id for job in self._jobs])
-        return await hold_dialogue(question, self.host, self.environment, passed_over)
+        found: Tracked = await self._question("query_tracked", [job.job_id for job in self._jobs])
+        return found
+
+    async def survey(self) -> Survey:
+        """Ask how many jobs all users have, and who has some.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        found: Survey = await self._question("survey")
+        return found
+
+    async def _question(self, name: str, arguments: Collection[str] = ()) -> Any:
+        return await self.host.ask(self.scheduler, name, arguments, environment=self.environment)
 
     def _apply(
         self, answer: Mapping[str, JobInfo], began: float, unread: Collection[str] = ()

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..errors import (
+    AgentError,
     CancelError,
     InvalidJobError,
     SchedulerUnavailable,
@@ -70,6 +71,20 @@ class Reply:
     def text(self) -> str:
         """Everything that the command printed, as a person would see it: the errors first."""
         return "\n".join(part for part in (self.stderr.strip(), self.stdout.strip()) if part)
+
+
+class CommandNotFound(AgentError):
+    """There is no such command on the path.
+
+    Raised at the ``yield`` of a dialogue, by submit_host and agent.
+    """
+
+
+class AnswerTooLarge(AgentError):
+    """A command printed more than is read of an answer.
+
+    Raised at the ``yield`` of a dialogue, by submit_host and agent.
+    """
 
 
 def advance(dialogue: Dialogue[Any], reply: Reply | UniSpawnerError | None) -> list[str]:

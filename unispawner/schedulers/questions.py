@@ -1,16 +1,41 @@
-"""The questions that the Hub asks a scheduler, as plain data.
+"""The questions that the Hub asks a scheduler, and their answers, as plain data.
 
 A question names a scheduler, its settings and what is asked. Whoever answers it, on this host or on
-another one, makes the commands itself: a question never holds a command or an environment.
+another one, makes the commands itself: a question never holds a command or an environment. An
+answer holds what was asked for and no more: the monitor's answer has the same size however many
+jobs the cluster has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .base import Dialogue, Scheduler
+from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
+from ..job import JobInfo
+from . import Scheduler, get_scheduler, plain, scheduler_class
+from .base import Dialogue, Reply, advance
+from .identity import Identity, identify
+from .inventory import Inventory
+from .reading import find_mentioned, first_of_each_kind
+
+MOST_ARGUMENTS = 100_000
+ARGUMENT_LIMIT = 255
+"""How many characters an id of a job or a name of a node may have."""
+OPTIONS_LIMIT = 100
+"""How many settings of a scheduler a question may have."""
+MOST_NOTICES = 20
+"""How many lines of each answer are kept for a warning, each of another kind."""
+NOTICE_LIMIT = 500
+"""How many characters of such a line are kept."""
+
+Run = Callable[[list[str], Mapping[str, str]], Reply]
+"""Runs a command and waits for its end.
+
+The variables are those of the scheduler's settings: others that the command needs are added, and
+come first. It raises a UniSpawnerError if the command can't be run or does not end in time.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,11 +57,216 @@ class Question:
     scheduler: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-serialisable data."""
+        return {
+            "name": self.name,
+            "arguments": list(self.arguments),
+            "scheduler": self.scheduler,
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Question:
+        """Return the question in data of :meth:`to_dict`.
+
+        Raises
+        ------
+        AgentError
+            If it is not a question.
+        """
+        values = data if isinstance(data, dict) else {}
+        name, arguments = values.get("name"), values.get("arguments", [])
+        scheduler, options = values.get("scheduler"), values.get("options", {})
+        if not (isinstance(name, str) and isinstance(scheduler, str) and _are_words(arguments)):
+            raise AgentError(f"The question {str(data)[:200]!r} could not be read.")
+        if name not in DIALOGUES:
+            raise AgentError(
+                f"This unispawner does not know the question {name[:50]!r}. Install the same "
+                "release on the Hub's host and on the submit host."
+            )
+        if not (isinstance(options, dict) and len(options) <= OPTIONS_LIMIT):
+            raise AgentError("The settings in a question are not an object.")
+        return cls(name, tuple(arguments), scheduler, options)
+
+    def make_scheduler(self) -> Scheduler:
+        """Return the scheduler that is asked, with what this host itself knows filled in.
+
+        Raises
+        ------
+        InvalidJobError
+            If there is no such scheduler or setting.
+        """
+        options = scheduler_class(self.scheduler).complete_settings(self.options)
+        return get_scheduler(self.scheduler, options)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What the scheduler says about the jobs that were asked for.
+
+    Attributes
+    ----------
+    jobs
+        The jobs that are in the scheduler's answer, by id.
+    unread
+        The ids that occur in lines of the answer which can't be read.
+    """
+
+    jobs: dict[str, JobInfo] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How many jobs there are, and the accounts that have some."""
+
+    jobs: int = 0
+    owners: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Some of the lines that a command printed and that do not belong to its answer."""
+
+    command: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a question, of the type in ``RESULTS``."""
+
+    result: Any
+    notices: tuple[Notice, ...] = ()
+
 
 DIALOGUES: Mapping[str, Callable[[Scheduler, tuple[str, ...]], Dialogue[Any]]] = {
     "query_tracked": lambda scheduler, ids: scheduler.query_tracked(ids),
-    "query": lambda scheduler, ids: scheduler.query(ids or None),
+    "query": lambda scheduler, ids: scheduler.query(ids),
+    "survey": lambda scheduler, _: _survey(scheduler),
     "inventory": lambda scheduler, _: scheduler.inventory(),
     "find_address": lambda scheduler, names: scheduler.find_address(*names),
+    "identify": lambda scheduler, _: identify(scheduler),
 }
 """How each question is asked."""
+
+RESULTS: Mapping[str, Any] = {
+    "query_tracked": Tracked,
+    "query": dict[str, JobInfo],
+    "survey": Survey,
+    "inventory": Inventory,
+    "find_address": str,
+    "identify": Identity | None,
+}
+"""The type of the answer to each question."""
+
+
+def converse(scheduler: Scheduler, name: str, arguments: Collection[str] = ()) -> Dialogue[Answer]:
+    """Ask a question of ``DIALOGUES``: the same dialogue, whose result is the whole answer.
+
+    Raises
+    ------
+    AgentError
+        If the arguments are not right.
+    UniSpawnerError
+        If the scheduler does not answer, or its answer can't be read.
+    """
+    given = tuple(arguments)
+    _check_arguments(scheduler, name, given)
+    dialogue = DIALOGUES[name](scheduler, given)
+    replies: list[Reply] = []
+    reply: Reply | UniSpawnerError | None = None
+    while True:
+        try:
+            command = advance(dialogue, reply)
+        except StopIteration as stop:
+            result = stop.value
+            break
+        try:
+            reply = yield command
+            replies.append(reply)
+        except UniSpawnerError as error:
+            reply = error
+    if name == "query_tracked":
+        lines = [line for one in replies for line in one.passed_over]
+        jobs = {job_id: result[job_id] for job_id in given if job_id in result}
+        result = Tracked(jobs, frozenset(find_mentioned(lines, given)))
+    return Answer(result, tuple(_notices(replies)))
+
+
+def answer(question: Question, run: Run) -> dict[str, Any]:
+    """Answer a question with commands that this process runs; return :func:`encode`'s data.
+
+    Raises
+    ------
+    UniSpawnerError
+        If the question is not right, if the scheduler does not answer, or if its answer can't be
+        read.
+    """
+    scheduler = question.make_scheduler()
+    dialogue = converse(scheduler, question.name, question.arguments)
+    environment = scheduler.environment()
+    reply: Reply | UniSpawnerError | None = None
+    while True:
+        try:
+            command = advance(dialogue, reply)
+        except StopIteration as stop:
+            return encode(stop.value)
+        try:
+            reply = run(command, environment)
+        except UniSpawnerError as error:
+            reply = error
+
+
+def encode(found: Answer) -> dict[str, Any]:
+    """Return an answer as plain JSON data."""
+    return {"result": plain.encode(found.result), "notices": plain.encode(found.notices)}
+
+
+def decode(name: str, data: Any) -> Answer:
+    """Return the answer to a question in data of :func:`encode`.
+
+    Raises
+    ------
+    SchedulerUnavailable
+        If the data is not such an answer.
+    """
+    try:
+        result = plain.decode(RESULTS[name], data["result"])
+        return Answer(result, plain.decode(tuple[Notice, ...], data.get("notices", [])))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SchedulerUnavailable(
+            f"The answer to the question {name!r} could not be read: {str(error)[:300]}. Install "
+            "the same release of unispawner on the Hub's host and on the submit host."
+        ) from None
+
+
+def _survey(scheduler: Scheduler) -> Dialogue[Survey]:
+    jobs = yield from scheduler.query()
+    return Survey(len(jobs), frozenset(info.owner for info in jobs.values()))
+
+
+def _notices(replies: Iterable[Reply]) -> Iterable[Notice]:
+    for reply in replies:
+        lines = first_of_each_kind(reply.passed_over, MOST_NOTICES)
+        if lines:
+            yield Notice(reply.command[0], tuple(line[:NOTICE_LIMIT] for line in lines))
+
+
+def _are_words(arguments: Any) -> bool:
+    return (
+        isinstance(arguments, list)
+        and len(arguments) <= MOST_ARGUMENTS
+        and all(isinstance(one, str) and len(one) <= ARGUMENT_LIMIT for one in arguments)
+    )
+
+
+def _check_arguments(scheduler: Scheduler, name: str, arguments: tuple[str, ...]) -> None:
+    """Refuse arguments that the question does not take: they become words of a command."""
+    if name in ("query_tracked", "query"):
+        wrong = [one for one in arguments if not scheduler.job_id.fullmatch(one)]
+        if wrong:
+            raise AgentError(f"{wrong[0][:100]!r} is not the id of a job of {scheduler.title}.")
+    if (name == "query" and not arguments) or (name == "find_address" and len(arguments) != 1):
+        raise AgentError(f"The question {name!r} has {len(arguments)} arguments, which is wrong.")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any, TypeVar
 
 from ..job import JobInfo, JobState
@@ -15,6 +16,8 @@ T = TypeVar("T")
 
 NOT_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML does not allow, and that a job's attribute may contain all the same."""
+LINES_LOOKED_AT = 1000
+"""How many lines are looked at, of those that can't be read."""
 LINES_QUOTED, LINE_QUOTED = 5, 200
 """How many lines are quoted of what can't be read, and how many characters of each."""
 
@@ -33,6 +36,20 @@ def quote_lines(lines: Iterable[str]) -> str:
 def _escape(line: str) -> str:
     """Return a line whose control characters can do nothing to a terminal or a log."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line)
+
+
+def first_of_each_kind(lines: Iterable[str], most: int) -> list[str]:
+    """Return the first line of each kind: two lines are of the same kind if only digits differ."""
+    found: dict[str, str] = {}
+    for line in islice(lines, LINES_LOOKED_AT):
+        if line.strip() and len(found) < most:
+            found.setdefault(kind_of(line), line)
+    return list(found.values())
+
+
+def kind_of(line: str) -> str:
+    """Return what a line has in common with those that differ in digits only."""
+    return re.sub(r"\d+", "0", line.strip()[:500])
 
 
 def find_mentioned(lines: Iterable[str], job_ids: Collection[str]) -> set[str]:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .. import tasks
-from ..errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
+from ..errors import InvalidJobError, SchedulerUnavailable
 from ..schedulers import NAMES, Scheduler
-from ..schedulers.base import Meaning, Reply
-from ..submit_host.dialogue import hold_dialogue
+from ..schedulers.identity import Identity
 from ..submit_host.host import SubmitHost
 
-IDENTIFY_TIMEOUT = 10.0
-"""How long (seconds) a command may take that prints which scheduler this is."""
 _Key = tuple[tuple[str, str], ...]
 _found: dict[_Key, str] = {}
 _looking: dict[tuple[_Key, asyncio.AbstractEventLoop], asyncio.Task[list[Found]]] = {}
@@ -25,24 +20,11 @@ log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 
 @dataclass(frozen=True)
-class Found:
-    """A scheduler whose command this host has.
+class Found(Identity):
+    """A scheduler whose command this host has, and what the command says about itself."""
 
-    Attributes
-    ----------
-    answer
-        The first line of what the command prints about itself.
-    confirmed
-        True if the answer is this scheduler's, and not of another with a command of the same name.
-    problem
-        Why the scheduler does not answer, or can't even identify itself now; empty if it answers.
-    """
-
-    name: str
-    command: str
-    answer: str = ""
-    confirmed: bool = False
-    problem: str = ""
+    name: str = ""
+    command: str = ""
 
     def __str__(self) -> str:
         if self.confirmed:
@@ -143,38 +125,19 @@ async def check(scheduler: Scheduler, host: SubmitHost, environment: Mapping[str
 async def _ask(
     scheduler: Scheduler, host: SubmitHost, environment: Mapping[str, str]
 ) -> Found | None:
-    command = scheduler.identify_command
-    if not command or shutil.which(command[0], path=environment["PATH"]) is None:
+    if not scheduler.identify_command:
         return None
     surroundings = {**scheduler.environment(), **environment}
-    try:
-        done = await host.run(
-            command,
-            environment=surroundings,
-            timeout=IDENTIFY_TIMEOUT,
-            output_limit=64 * 1024,
-            urgent=True,
-        )
-    except SchedulerUnavailable as error:
-        return Found(scheduler.name, command[0], problem=error.message)
-    except UniSpawnerError as error:
-        return Found(scheduler.name, command[0], answer=error.message)
-    text = (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace").strip()
-    answer = text.partition("\n")[0].strip()[:100]
-    if identity := re.search(scheduler.identity, text, re.MULTILINE):
-        # A site's wrapper may print a notice before it.
-        line = text[text.rfind("\n", 0, identity.start()) + 1 :].partition("\n")[0]
-        answer = line.strip()[:100]
-    else:
-        # A Slurm without a configuration file asks slurmctld even for its version.
-        reply = Reply(tuple(command), done.exit_status, text)
-        away = done.exit_status and scheduler.meaning(reply) is Meaning.UNAVAILABLE
-        return Found(scheduler.name, command[0], answer, problem=answer if away else "")
-    try:
-        await hold_dialogue(scheduler.query(), host, surroundings)
-    except UniSpawnerError as error:
-        return Found(scheduler.name, command[0], answer, confirmed=True, problem=str(error))
-    return Found(scheduler.name, command[0], answer, confirmed=True)
+    identity: Identity | None = await host.ask(scheduler, "identify", environment=surroundings)
+    if identity is None:
+        return None
+    return Found(
+        name=scheduler.name,
+        command=scheduler.identify_command[0],
+        answer=identity.answer,
+        confirmed=identity.confirmed,
+        problem=identity.problem,
+    )
 
 
 def _choose(found: list[Found], path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from ..errors import AgentError, SchedulerUnavailable
+from ..schedulers.base import AnswerTooLarge, CommandNotFound
 
 STDERR_LIMIT = 64 * 1024
 """How many bytes of standard error are kept; sixteen times as much is an error."""
@@ -73,9 +75,10 @@ class Command:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             name, hint = self.command[0], ""
+            found = shutil.which(name, path=self._environment.get("PATH")) is not None
             if isinstance(error, FileNotFoundError) and "/" not in name and name != "sudo":
                 hint = " If it is in another folder, set c.UniSpawner.scheduler_path."
-            raise AgentError(
+            raise (AgentError if found else CommandNotFound)(
                 f"{name} can't be run: {reason}.{hint}", command=self.command
             ) from None
         try:
@@ -151,7 +154,7 @@ class Command:
             return
         taken += chunk
         if len(taken) > self._limits[name]:
-            raise AgentError(
+            raise AnswerTooLarge(
                 f"{self.command[0]} printed more than {self._limits[name]} bytes, so its output "
                 "was not read.",
                 command=self.command,

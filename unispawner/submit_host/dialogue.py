@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from ..errors import UniSpawnerError
 from ..schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply, advance
-from .host import SubmitHost
-from .notices import NOTICES
+from .command import Finished
 
 T = TypeVar("T")
 
@@ -19,21 +18,28 @@ QUERY_LIMIT = 64 * 1024**2
 """How many bytes a command may print; a job has about a hundred, but with PBS a few thousand."""
 
 
-async def hold_dialogue(
-    dialogue: Dialogue[T],
-    host: SubmitHost,
-    environment: Mapping[str, str],
-    passed_over: list[str] | None = None,
-) -> T:
+class Runner(Protocol):
+    """What runs commands: see :class:`.host.SubmitHost`."""
+
+    async def run(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        timeout: float,
+        output_limit: int,
+        urgent: bool = False,
+    ) -> Finished:
+        """Run a command to its end."""
+
+
+async def hold_dialogue(dialogue: Dialogue[T], host: Runner, environment: Mapping[str, str]) -> T:
     """Run the commands that a dialogue yields, and return its result.
 
     Parameters
     ----------
     environment
         The commands' environment, to which the variables of ``QUERY_ENVIRONMENT`` are added.
-    passed_over
-        A list that gets the lines of the answers that could not be read. In any case they are
-        logged, each kind once.
 
     Raises
     ------
@@ -41,25 +47,19 @@ async def hold_dialogue(
         If a command can't be run or does not end in time, or if the dialogue raises it.
     """
     reply: Reply | UniSpawnerError | None = None
-    replies: list[Reply] = []
     while True:
-        # Not on the event loop: reading fifty thousand rows takes most of a second.
+        # Not on the event loop: reading a thousand rows takes some milliseconds.
         command, result = await asyncio.to_thread(_step, dialogue, reply)
         if command is None:
             assert result is not None
-            for one in replies:
-                NOTICES.warn(one, environment)
-                if passed_over is not None:
-                    passed_over += one.passed_over
             return result[0]
         try:
             reply = await _run(command, host, environment)
-            replies.append(reply)
         except UniSpawnerError as error:
             reply = error
 
 
-async def _run(command: list[str], host: SubmitHost, environment: Mapping[str, str]) -> Reply:
+async def _run(command: list[str], host: Runner, environment: Mapping[str, str]) -> Reply:
     done = await host.run(
         command,
         environment={**environment, **QUERY_ENVIRONMENT},

@@ -10,11 +10,16 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..errors import SchedulerUnavailable
+from ..schedulers import Scheduler
+from ..schedulers.questions import converse
 from .command import Command, Finished
+from .dialogue import hold_dialogue
+from .notices import NOTICES
 
 GROUP_AT_ONCE = 2
 """How many commands of one group may run at a time (see :meth:`SubmitHost.run`)."""
@@ -93,6 +98,37 @@ class SubmitHost:
                 running.kill()
                 if group and not running.ended:
                     self._unfinished.setdefault(group, []).append(running)
+
+    async def ask(
+        self,
+        scheduler: Scheduler,
+        name: str,
+        arguments: Collection[str] = (),
+        *,
+        environment: Mapping[str, str],
+    ) -> Any:
+        """Ask a scheduler a question; return its answer, of the type that ``RESULTS`` says.
+
+        Lines that do not belong to the answer are logged, each kind once.
+
+        Parameters
+        ----------
+        name
+            The question: a key of :data:`unispawner.schedulers.questions.DIALOGUES`.
+        arguments
+            The ids of jobs, or the name of a node.
+        environment
+            The whole environment of the scheduler's commands.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        answer = await hold_dialogue(converse(scheduler, name, arguments), self, environment)
+        for notice in answer.notices:
+            NOTICES.warn(notice, environment)
+        return answer.result
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
-from itertools import islice
 
-from ..schedulers.base import Reply
-from ..schedulers.reading import quote_lines
+from ..schedulers.questions import Notice
+from ..schedulers.reading import kind_of, quote_lines
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
-MOST_LOOKED_AT = 1000
-"""How many lines of one answer are looked at."""
 MOST_KINDS = 5
 """How many kinds of lines of one command are warned of: a user may be able to make new ones."""
 
@@ -28,17 +24,13 @@ class Notices:
     def __init__(self) -> None:
         self._known: dict[object, set[str]] = {}
 
-    def warn(self, reply: Reply, environment: Mapping[str, str]) -> None:
+    def warn(self, notice: Notice, environment: Mapping[str, str]) -> None:
         """Log the lines that the reader of an answer passed over, unless their kinds are known."""
-        lines = [line for line in islice(reply.passed_over, MOST_LOOKED_AT) if line.strip()]
-        if not lines:
-            return
-        command = reply.command[0]
+        command = notice.command
         known = self._known.setdefault((command, tuple(sorted(environment.items()))), set())
         new = []
-        for line in lines:
-            kind = re.sub(r"\d+", "0", line.strip()[:500])
-            if kind not in known and len(known) < MOST_KINDS:
+        for line in notice.lines:
+            if (kind := kind_of(line)) not in known and len(known) < MOST_KINDS:
                 known.add(kind)
                 new.append(line)
         if new:

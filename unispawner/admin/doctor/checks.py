@@ -363,10 +363,10 @@ def _absent_folders(path: str) -> list[str]:
 
 
 async def _query(spawner: UniSpawner) -> str:
-    jobs = await spawner.monitor().query()
-    owners = {info.owner for info in jobs.values()} - {getpass.getuser()}
+    seen = await spawner.monitor().survey()
+    owners = seen.owners - {getpass.getuser()}
     return (
-        f"{getpass.getuser()} sees {len(jobs)} jobs of {len(owners)} other accounts. If there are "
+        f"{getpass.getuser()} sees {seen.jobs} jobs of {len(owners)} other accounts. If there are "
         "more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
     )
 

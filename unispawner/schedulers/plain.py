@@ -1,0 +1,128 @@
+"""Turns values into plain JSON data, and checks the data when it turns them back.
+
+The values are dataclasses of text, numbers, lengths of time, enumerations, tuples, sets and
+mappings. The data comes from a process that is trusted, maybe on another host and of another
+release. Its types and sizes are checked all the same, so that nothing of a wrong kind goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import timedelta
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+TEXT_LIMIT = 4000
+"""How many characters of one text are kept."""
+NUMBER_LIMIT = 2**63
+
+
+def encode(value: Any) -> Any:
+    """Return JSON-serialisable data; fields of a dataclass that have their default are left out."""
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value[:TEXT_LIMIT]
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if is_dataclass(value):
+        pairs = ((one, getattr(value, one.name)) for one in fields(value) if one.init)
+        return {one.name: encode(item) for one, item in pairs if not _is_default(one, item)}
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items()}
+    return [encode(item) for item in value]
+
+
+def decode(kind: Any, data: Any) -> Any:
+    """Return the value of a type in data of :func:`encode`; unknown keys are ignored.
+
+    Raises
+    ------
+    ValueError
+        If the data is not what :func:`encode` makes of such a value.
+    """
+    if kind in _READERS:
+        return _READERS[kind](data)
+    if is_dataclass(kind):
+        return _decode_fields(kind, data)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        (inner,) = (one for one in arguments if one is not type(None))
+        return None if data is None else decode(inner, data)
+    if origin in (tuple, frozenset):
+        return origin([decode(arguments[0], item) for item in _expect(list, data)])
+    if origin is dict:
+        items = _expect(dict, data).items()
+        return {_read_text(key): decode(arguments[1], item) for key, item in items}
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
+    raise TypeError(f"values of {kind!r} can't be read")
+
+
+def _is_default(one: Field[Any], value: Any) -> bool:
+    if one.default_factory is not MISSING:
+        return bool(value == one.default_factory())
+    return one.default is not MISSING and bool(value == one.default)
+
+
+def _decode_fields(kind: Any, data: Any) -> Any:
+    given = _expect(dict, data)
+    names = [(name, inner) for name, inner in _hints(kind) if name in given]
+    try:
+        return kind(**{name: decode(inner, given[name]) for name, inner in names})
+    except TypeError as error:  # a field is missing
+        raise ValueError(str(error)) from None
+
+
+@cache
+def _hints(kind: Any) -> tuple[tuple[str, Any], ...]:
+    hints = get_type_hints(kind)
+    return tuple((one.name, hints[one.name]) for one in fields(kind) if one.init)
+
+
+def _expect(kind: type, data: Any) -> Any:
+    if type(data) is not kind:
+        raise ValueError(f"{str(data)[:100]!r} is not of type {kind.__name__}")
+    return data
+
+
+def _read_text(data: Any) -> str:
+    # JSON can hold one half of a surrogate pair, which neither a page nor a log can show.
+    text: str = _expect(str, data)
+    return text[:TEXT_LIMIT].encode("utf-8", "replace").decode()
+
+
+def _read_whole(data: Any) -> int:
+    number: int = _expect(int, data)
+    if not abs(number) < NUMBER_LIMIT:
+        raise ValueError("a number is too large")
+    return number
+
+
+def _read_number(data: Any) -> float:
+    number = float(_read_whole(data) if type(data) is int else _expect(float, data))
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
+
+
+def _read_length(data: Any) -> timedelta:
+    try:
+        return timedelta(seconds=_read_number(data))
+    except OverflowError:
+        raise ValueError("a length of time is too large") from None
+
+
+_READERS: Mapping[Any, Any] = {
+    str: _read_text,
+    bool: lambda data: _expect(bool, data),
+    int: _read_whole,
+    float: _read_number,
+    timedelta: _read_length,
+}
