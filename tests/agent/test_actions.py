@@ -87,6 +87,30 @@ def narrow_umask() -> None:
     os.umask(0o077)
 
 
+def test_the_certificates_of_a_job(agent: Agent) -> None:
+    """The files of internal_ssl are private files of the job, whose environment names them; a file
+    of another name is not written."""
+    texts = {"keyfile": "KEY", "certfile": "CERT", "cafile": "CA", "../other": "text"}
+    paths = {"JUPYTERHUB_SSL_KEYFILE": "/of/the/hub", "OTHER": "stays"}
+    agent.submit(agent.spec("env; sleep 600", environment=paths), certificates=texts)
+    folder = agent.state_dir / "jobs" / MARK
+    for name in ("keyfile", "certfile", "cafile"):
+        assert texts[name] == (folder / name).read_text()
+        assert 0o600 == stat.S_IMODE((folder / name).stat().st_mode)
+    assert [] == list(agent.state_dir.rglob("other"))
+    wanted = {
+        f"JUPYTERHUB_SSL_KEYFILE={folder}/keyfile",
+        f"JUPYTERHUB_SSL_CERTFILE={folder}/certfile",
+        f"JUPYTERHUB_SSL_CLIENT_CA={folder}/cafile",
+        "OTHER=stays",
+    }
+
+    def printed() -> set[str]:
+        return set(agent.call("log", mark=MARK, lines=99).result["tail"].splitlines())
+
+    assert wait_for(lambda: wanted <= printed())
+
+
 def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
     """A job gets the environment that it asks for, and nothing from the Hub's or sudo's."""
     out = agent.directory / "out"

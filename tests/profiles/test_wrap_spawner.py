@@ -472,3 +472,21 @@ async def test_a_class_of_the_configuration(new: NewWrapper) -> None:
     state = {"child_class": "jupyterhub_config.Child", "child_state": {"job": "7"}}
     wrapper.load_state(state)
     assert (Child, "7") == (type(inner(wrapper)), inner(wrapper).job)
+
+
+# -- internal_ssl ----------------------------------------------------------------------------------
+
+
+async def test_certificates_are_the_childs(
+    new: NewWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JupyterHub asks the wrapper to make and move certificates; the child, which knows the nodes,
+    does both."""
+    paths = {"keyfile": "key"}
+    monkeypatch.setattr(Child, "create_certs", lambda self: {**paths, "made": self}, raising=False)
+    monkeypatch.setattr(Child, "move_certs", lambda self, made: {**made, "moved": self})
+    wrapper = new()
+    wrapper.user_options = {"profile": "small"}
+    made = await wrapper.create_certs()
+    child = wrapper.child_spawner
+    assert {**paths, "made": child, "moved": child} == await wrapper.move_certs(made)

@@ -34,6 +34,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from jupyterhub.utils import make_ssl_context
 
 from support.clusters import Cluster
 from unispawner.admin.hub_client import HubClient, HubClientError
@@ -307,12 +308,17 @@ class RunningHub:
     def _start_proxy(self) -> subprocess.Popen[bytes]:
         program = find_program("configurable-http-proxy")
         assert program, "there is no configurable-http-proxy on PATH"
-        hub = f"http://{self.hub_ip}:{self.hub_port}"
+        options = self._proxy_options()
+        hub = f"http{'s' if options else ''}://{self.hub_ip}:{self.hub_port}"
         port = self.url.rstrip("/").rpartition(":")[2]
         command = [program, "--ip=127.0.0.1", f"--port={port}"]
         command += ["--api-ip=127.0.0.1", f"--api-port={self._proxy_port}"]
-        command += [f"--default-target={hub}", f"--error-target={hub}/hub/error"]
+        command += [f"--default-target={hub}", f"--error-target={hub}/hub/error", *options]
         return self._popen(command, "proxy.log", CONFIGPROXY_AUTH_TOKEN=self._proxy_token)
+
+    def _proxy_options(self) -> list[str]:
+        """Return further options of the proxy."""
+        return []
 
     def _popen(self, command: list[str], log: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a command as the Hub's account, without the environment of the tests."""
@@ -403,7 +409,9 @@ class RunningHub:
         table = await self._call("GET", f"{self._proxy_api_url}/api/routes", self._proxy_token)
         return {path: route["target"] for path, route in table.items()}
 
-    async def _call(self, method: str, url: str, token: str, body: Any = None) -> Any:
+    async def _call(
+        self, method: str, url: str, token: str, body: Any = None, **options: Any
+    ) -> Any:
         client = HubClient(self.url)
         try:
             response = await client.request(
@@ -412,6 +420,7 @@ class RunningHub:
                 body=None if body is None else json.dumps(body),
                 headers={"Authorization": f"token {token}"},
                 allow_nonstandard_methods=True,
+                **options,
             )
         finally:
             client.close()
@@ -433,3 +442,41 @@ async def running_hub(cluster: Cluster, **arguments: Any) -> AsyncIterator[Runni
     finally:
         await running.close()
         cluster.cancel_named(running.job_name)
+
+
+class EncryptedHub(RunningHub):
+    """A Hub with ``internal_ssl``: Hub, proxy and servers check each other's certificates."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        config = f"""
+c.JupyterHub.internal_ssl = True
+c.JupyterHub.trusted_alt_names = ["IP:{cluster.hub_ip}"]
+"""
+        super().__init__(cluster, config=config)
+        self._proxy_api_url = f"https://127.0.0.1:{self._proxy_port}"
+        self._write_config(config)
+
+    def _proxy_options(self) -> list[str]:
+        """Have JupyterHub make its certificates; return its options for a proxy."""
+        config = str(self.folder / "jupyterhub_config.py")
+        make = [sys.executable, "-m", "jupyterhub", "--generate-certs", "-f", config]
+        assert 0 == self._popen(make, "hub.log").wait(60), self.log_tail()
+        store = self.folder / "internal-ssl"
+        options = []
+        for side, name in (("api", "proxy-api"), ("client", "proxy-client")):
+            folder = store / name
+            options += [f"--{side}-ssl-key={folder / name}.key"]
+            options += [f"--{side}-ssl-cert={folder / name}.crt"]
+            options += [f"--{side}-ssl-ca={store / f'{name}-ca_trust.crt'}"]
+            options += [f"--{side}-ssl-request-cert", f"--{side}-ssl-reject-unauthorized"]
+        return options
+
+    async def _call(self, method: str, url: str, token: str, body: Any = None, **_: Any) -> Any:
+        """Call an API with the Hub's own certificate, for which the proxy asks."""
+        store = self.folder / "internal-ssl"
+        context = make_ssl_context(
+            str(store / "hub-internal" / "hub-internal.key"),
+            str(store / "hub-internal" / "hub-internal.crt"),
+            cafile=str(store / "hub-ca_trust.crt"),
+        )
+        return await super()._call(method, url, token, body, ssl_options=context)

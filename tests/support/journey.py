@@ -91,8 +91,8 @@ async def requeue(
     await asyncio.to_thread(run, "scontrol", "requeue", job_id)
 
     async def route_is_dead() -> bool:
-        path = f"/user/{client.user}/{server_name}"
-        return "http://127.0.0.1:1" == (await hub.routes()).get(path)
+        path = f"/user/{client.user}/{server_name}".rstrip("/")
+        return "//127.0.0.1:1" in (await hub.routes()).get(path, "")
 
     await until(route_is_dead, "the route goes nowhere", 30)
     await until(lambda: slurm.job(job_id)["JobState"] == "PENDING", "the job waits again")

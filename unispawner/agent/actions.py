@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
@@ -29,6 +30,12 @@ from .login import login_umask
 from .wrapper import write_wrapper
 
 Request = Mapping[str, Any]
+CERTIFICATES: Mapping[str, str] = {
+    "keyfile": "JUPYTERHUB_SSL_KEYFILE",
+    "certfile": "JUPYTERHUB_SSL_CERTFILE",
+    "cafile": "JUPYTERHUB_SSL_CLIENT_CA",
+}
+"""The variables in which a server finds the files of ``internal_ssl``: JupyterHub's own names."""
 Account = pwd.struct_passwd
 
 STALE_AFTER = 600.0
@@ -38,7 +45,10 @@ ABANDONED_AFTER = 60 * 86400.0
 
 
 def submit(request: Request, account: Account) -> dict[str, str]:
-    """Submit the job ``spec`` with the shell ``shell``; return its ``job_id`` and ``log``."""
+    """Submit the job ``spec`` with the shell ``shell``; return its ``job_id`` and ``log``.
+
+    The request may have ``certificates``, the files of ``internal_ssl``: see CERTIFICATES.
+    """
     scheduler = _scheduler(request)
     spec = JobSpec.from_dict(request["spec"])
     scheduler.check_supported(spec)
@@ -46,10 +56,14 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     _sweep(state, scheduler, account.pw_name)
     try:
         environment = _with_mark(spec.environment, spec.mark)
+        certificates = _certificates(request, state.job(spec.mark))
+        environment.update({name: str(path) for name, path, _ in certificates})
         text = render_environment(environment)
         if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
             text = render_variables(environment, spec.mark)
         directory = state.create_job(spec.mark, text)
+        for _, path, content in certificates:
+            write_private(path, content)
         spec = _fill_places(spec, state, account)
         script = render_script(
             spec,
@@ -76,6 +90,16 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     with contextlib.suppress(OSError):  # the job exists, and can be found by its mark as well
         write_private(directory / "job_id", job_id)
     return {"job_id": job_id, "log": spec.stdout_path}
+
+
+def _certificates(request: Request, directory: Path) -> list[tuple[str, Path, str]]:
+    """Return the variable, the path in a job's folder and the text of each certificate's file."""
+    texts = request.get("certificates", {})
+    return [
+        (CERTIFICATES[name], directory / name, str(text))
+        for name, text in texts.items()
+        if name in CERTIFICATES
+    ]
 
 
 def _fill_places(spec: JobSpec, state: StateDir, account: Account) -> JobSpec:

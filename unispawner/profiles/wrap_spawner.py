@@ -318,6 +318,11 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
             if self.child_spawner is not None:
                 await maybe_future(self.child_spawner.run_post_stop_hook())
 
+    async def create_certs(self) -> dict[str, str]:
+        """Make the certificates that the child's server needs."""
+        paths: dict[str, str] = await maybe_future(self._child().create_certs())
+        return paths
+
     async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
         """Move the certificates to where the child's server can read them."""
         moved: dict[str, str] = await maybe_future(self._child().move_certs(paths))

@@ -57,9 +57,18 @@ class AgentClient:
     logs_kept: int = 20
     trusted_parents: tuple[str, ...] = ()
 
-    async def submit(self, spec: JobSpec, shell: str) -> str:
-        """Submit a job whose script runs in this shell, and return the job's id."""
-        result = await self._call("submit", spec=spec.to_dict(), shell=shell)
+    async def submit(
+        self, spec: JobSpec, shell: str, *, certificates: Mapping[str, str] | None = None
+    ) -> str:
+        """Submit a job whose script runs in this shell, and return the job's id.
+
+        Parameters
+        ----------
+        certificates
+            The text of the files ``keyfile``, ``certfile`` and ``cafile`` of ``internal_ssl``.
+        """
+        more = {"certificates": dict(certificates)} if certificates else {}
+        result = await self._call("submit", spec=spec.to_dict(), shell=shell, **more)
         return self._job_id(result)
 
     async def stage(

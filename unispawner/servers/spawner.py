@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from jupyterhub.spawner import Spawner
+from jupyterhub.utils import maybe_future
 from traitlets import TraitError
 
 from ..errors import UniSpawnerError
@@ -20,7 +21,7 @@ from ..settings.names import fill_folder
 from ..submit_host.host import HOST
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
-from . import submission
+from . import certificates, submission
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
 from .state import ServerState
@@ -30,6 +31,12 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
     """Runs each user's server as a job under the user's own account."""
 
     server_job: ScheduledJob
+    certificates: Mapping[str, str] | None = None
+    """The text of the files of ``internal_ssl``; None without it, and once the job has them."""
+    certificates_problem: UniSpawnerError | None = None
+    """Why there are no certificates that servers could use."""
+    _alt_names: list[str] | None = None
+    """What the certificate of the last start names; None if the site says what it names."""
 
     def new_job(self) -> ScheduledJob:
         """Return the job of a server that has not been started."""
@@ -65,6 +72,26 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
             self.scheduler_environment = saved.scheduler_environment
             self.state_dir = saved.state_dir or self.state_dir
         self.server_job = ScheduledJob(self, saved)
+
+    # -- internal_ssl ----------------------------------------------------------------------------
+
+    async def create_certs(self) -> dict[str, str]:
+        """Make the server's certificates; they name all nodes if the site names none."""
+        self.certificates_problem = None
+        if self.ssl_alt_names in (self.trusted_alt_names, self._alt_names):
+            try:
+                nodes = await certificates.find_alt_names(self)
+                self._alt_names = [*self.trusted_alt_names, *nodes]
+                self.set_trait("ssl_alt_names", self._alt_names)
+            except UniSpawnerError as error:  # the start shows it: here it would be a bare 500
+                self.certificates_problem = error
+        paths: dict[str, str] = await maybe_future(super().create_certs())
+        return paths
+
+    async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
+        """Take the certificates, which the agent writes into the job's private folder."""
+        self.certificates = certificates.read_certificates(paths)
+        return paths
 
     # -- start, poll, stop -----------------------------------------------------------------------
 

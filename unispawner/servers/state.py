@@ -82,6 +82,8 @@ class ServerState(SavedState):
         The address at which the server has reported to listen.
     log_dir
         Where the account's logs are, as it was set for this server; empty means in ``state_dir``.
+    proto
+        ``https`` with ``internal_ssl``, else ``http``.
     """
 
     scheduler: str = ""
@@ -95,6 +97,7 @@ class ServerState(SavedState):
     summary: str = ""
     host: str = ""
     log_dir: str = ""
+    proto: str = "http"
 
     @property
     def url(self) -> str:
@@ -102,4 +105,4 @@ class ServerState(SavedState):
         if not self.port:
             return ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.proto}://{host}:{self.port}"

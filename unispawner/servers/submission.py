@@ -41,8 +41,8 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         If the server was stopped meanwhile.
     """
     spawner = job.spawner
-    if spawner.internal_ssl:
-        raise InvalidJobError(words.NO_INTERNAL_SSL)
+    if spawner.certificates_problem is not None:
+        raise spawner.certificates_problem
     stopping = job.state.stopping
     await spawner.find_scheduler()
     same_name = spawner.account_name is None
@@ -73,8 +73,10 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         log_dir=spawner.log_dir,
         duration=spec.duration.total_seconds() if spec.duration else None,
         summary=describe_job(spec),
+        proto="https" if spawner.internal_ssl else "http",
     )
     if job.server is not None:
+        job.server.proto = job.state.proto  # a restarted Hub asks the server before it knows better
         job.server.ip, job.server.port = DEAD_ADDRESS
     if not job.commit():
         raise AgentError(words.DATABASE_REFUSES)
@@ -91,7 +93,9 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     """
     client = await job.client()
     try:
-        job_id = await client.submit(spec, job.spawner.job_shell)
+        job_id = await client.submit(
+            spec, job.spawner.job_shell, certificates=job.spawner.certificates
+        )
     except (AgentError, SchedulerUnavailable) as error:
         # The answer is lost, but the job may exist.
         job_id = await _find_lost(job, client)
@@ -101,6 +105,7 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     except UniSpawnerError:
         _give_up(job)
         raise
+    job.spawner.certificates = None  # the job has them
     job.track(client, job_id, submitted=True)
     job.state.job_id = job_id
     job.commit()

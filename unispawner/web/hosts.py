@@ -114,6 +114,27 @@ async def check_host(
     return str(both[0])
 
 
+async def find_addresses(exec_host: str, find_address: Callable[[], Awaitable[str]]) -> set[str]:
+    """Return the addresses of a node of the scheduler's.
+
+    Parameters
+    ----------
+    exec_host
+        The node's name, after ``host_map``.
+    find_address
+        Returns another name or address of it, for a Hub that can't resolve it; empty if there is
+        none.
+
+    Raises
+    ------
+    InvalidJobError
+        If the name can't be that of a host.
+    UniSpawnerError
+        If the name can't be resolved at the moment.
+    """
+    return {str(one) for one in await _addresses_of_scheduler(exec_host, find_address)}
+
+
 async def _addresses_of_scheduler(
     exec_host: str, find_address: Callable[[], Awaitable[str]] | None
 ) -> set[Address]:

@@ -100,10 +100,6 @@ STOPPED_BEFORE_SUBMISSION = "The start was stopped before the job was submitted.
 CANCELLED = "The start was cancelled."
 RESTARTED_BEFORE_SUBMISSION = "the Hub was restarted before the job was submitted"
 DATABASE_REFUSES = "The Hub's database takes no changes at the moment. Try again in a minute."
-NO_INTERNAL_SSL = (
-    "c.JupyterHub.internal_ssl: UniSpawner cannot bring the certificates to the nodes yet. Set it "
-    "to False."
-)
 
 
 def job_ended(job: TrackedJob, title: str) -> str:

@@ -241,13 +241,16 @@ def test_sections_of_classes_that_are_not_loaded(doctor: Doctor) -> None:
 
 
 def test_internal_ssl(doctor: Doctor) -> None:
-    """internal_ssl is an error, because every start would fail; a legacy class may have it."""
-    line = "c.JupyterHub.internal_ssl = True"
-    assert doctor.wrong(f"{UNISPAWNER}\n{line}").startswith(
-        "WRONG   hub: c.JupyterHub.internal_ssl: UniSpawner cannot bring the certificates"
+    """With internal_ssl the Hub's certificate must name the address at which the nodes reach it."""
+    address = 'c.JupyterHub.internal_ssl = True\nc.JupyterHub.hub_connect_ip = "10.1.2.3"'
+    _, lines = doctor(f"{UNISPAWNER}\n{address}")
+    assert any(
+        "c.JupyterHub.trusted_alt_names: the nodes reach the Hub at 10.1.2.3" in line
+        for line in lines
     )
-    status, lines = doctor(f"{TORQUE}\n{line}")
-    assert 0 == status, lines
+    named = 'c.JupyterHub.trusted_alt_names = ["IP:10.1.2.3"]'
+    _, lines = doctor(f"{UNISPAWNER}\n{address}\n{named}")
+    assert not any("trusted_alt_names" in line for line in lines)
 
 
 def test_local_servers_of_a_hub_that_is_not_root(

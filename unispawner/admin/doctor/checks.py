@@ -31,7 +31,6 @@ from ...servers.spawner import UniSpawner
 from ...settings import detect
 from ...settings.host_map import map_host
 from ...submit_host.host import HOST
-from ...web import words
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
@@ -133,9 +132,6 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
     for cls in dict.fromkeys(type(one) for one in (spawner, *spawners)):
         _check_names(cls, config)
     cls = spawner_class(config)
-    ours = any(isinstance(one, UniSpawner) for one in spawners)
-    if ours and config.JupyterHub.get("internal_ssl"):
-        raise InvalidJobError(words.NO_INTERNAL_SSL)
     doubts = [
         f"c.{name}: there is no class of this name; did you mean c.{guess}?"
         for name, guess in guess_sections(config).items()
@@ -145,6 +141,7 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
             f"c.ProfilesSpawner is set but not used: c.JupyterHub.spawner_class is {cls.__name__}; "
             'for profiles set it to "unispawner.ProfilesSpawner"'
         )
+    doubts += _name_in_certificate(config)
     remote = [one for one in spawners if _is_remote(one)]
     if remote and _api_address(config) in _LOOPBACK and await _runs_here_only(remote):
         remote = []
@@ -177,6 +174,20 @@ def _with_its_scheduler(spawner: Any) -> UniSpawner:
 def _api_address(config: Config) -> str:
     hub = config.JupyterHub
     return str(hub.get("hub_connect_ip", "") or hub.get("hub_ip", "127.0.0.1"))
+
+
+def _name_in_certificate(config: Config) -> list[str]:
+    """Return a doubt if the nodes could not trust the certificate of the Hub with internal_ssl."""
+    hub, address = config.JupyterHub, _api_address(config)
+    if not hub.get("internal_ssl") or address in _LOOPBACK or address in _WILDCARDS:
+        return []
+    if {f"IP:{address}", f"DNS:{address}"} & set(hub.get("trusted_alt_names", [])):
+        return []
+    return [
+        f"c.JupyterHub.trusted_alt_names: the nodes reach the Hub at {address}, and with "
+        f"internal_ssl its certificate must name it; add 'IP:{address}' (or 'DNS:{address}' if it "
+        "is a name), and remove the folder internal-ssl of an earlier start"
+    ]
 
 
 def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:
