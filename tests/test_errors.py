@@ -8,6 +8,7 @@ import pytest
 
 from unispawner import errors
 from unispawner.errors import AgentError, SubmitError, UniSpawnerError, error_from_dict
+from unispawner.schedulers.base import CommandNotFound
 
 
 def tree(cls: type[UniSpawnerError] = UniSpawnerError) -> list[type[UniSpawnerError]]:
@@ -25,6 +26,11 @@ def test_every_error_crosses_the_boundary(cls: type[UniSpawnerError]) -> None:
     assert sent.to_dict() == got.to_dict()
     assert ("sbatch", "-p x") == got.command
     assert (1, "why") == (got.exit_status, got.output)
+
+
+def test_a_subclass_of_another_module_crosses_as_what_it_is() -> None:
+    """A dialogue's own errors cross the boundary as the error that they are a kind of."""
+    assert "AgentError" == CommandNotFound("squeue can't be run").to_dict()["type"]
 
 
 def test_the_tree_is_drawn_at_the_top() -> None:

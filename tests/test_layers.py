@@ -28,11 +28,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frames": set(),
     "job": {"errors", "units"},
     "schedulers": {"errors", "units", "job"},
+    "command": {"errors", "schedulers"},
     "script": {"errors", "job", "schedulers", "launcher"},
-    "agent": {"errors", "units", "job", "schedulers", "script"},
+    "agent": {"command", "errors", "units", "job", "schedulers", "script"},
     # The broker is started by name; nothing imports it.
     "broker": {"errors", "frames", "job", "schedulers", "agent"},
-    "submit_host": {"errors", "frames", "schedulers"},
+    "submit_host": {"command", "errors", "frames", "schedulers"},
     "run_as": {"errors", "job", "schedulers", "submit_host"},
     "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},
     "settings": {

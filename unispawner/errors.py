@@ -71,7 +71,7 @@ class UniSpawnerError(Exception):
     def to_dict(self) -> dict[str, Any]:
         """Return the error as JSON-serialisable data; ``error_from_dict`` reads it back."""
         return {
-            "type": type(self).__name__,
+            "type": next(cls.__name__ for cls in type(self).__mro__ if cls.__name__ in _BY_NAME),
             "message": self.message,
             "command": list(self.command),
             "exit_status": self.exit_status,

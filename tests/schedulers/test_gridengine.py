@@ -515,7 +515,7 @@ def _unknown(*job_ids: str) -> Reply:
     "accounting",
     [
         *("qacct-no-file", "qacct-unknown", "qacct-deleted-pending", "qacct-rescheduled"),
-        SchedulerUnavailable("qacct did not answer within 30 s."),
+        SchedulerUnavailable("qacct did not end within 30 s."),
         AgentError("qacct: No such file or directory"),
     ],
 )
@@ -542,7 +542,7 @@ def test_several_that_have_ended() -> None:
     [
         *("qstat-j-two-one-unknown", "qstat-j-running", "qstat-j-qmaster-frozen"),
         Reply(("qstat",), 0, ""),
-        SchedulerUnavailable("qstat did not answer within 30 s."),
+        SchedulerUnavailable("qstat did not end within 30 s."),
     ],
 )
 def test_a_job_that_comes_or_goes_in_between(second: str | Reply | UniSpawnerError) -> None:

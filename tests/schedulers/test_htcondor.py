@@ -680,7 +680,7 @@ def test_an_end_that_nobody_knows() -> None:
     [
         Reply(("condor_history",), 1, "[\n", "Unable to locate remote schedd"),
         Reply(("condor_history",), 0, "[\n{"),
-        SchedulerUnavailable("condor_history did not answer within 30 s."),
+        SchedulerUnavailable("condor_history did not end within 30 s."),
         AgentError("condor_history: No such file or directory"),
     ],
 )

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from unispawner.command import STDERR_LIMIT, Finished
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.submit_host import host as submit_host
-from unispawner.submit_host.command import STDERR_LIMIT, Finished
 from unispawner.submit_host.host import GROUP_AT_ONCE, SubmitHost
 
 PATH = {"PATH": "/usr/bin:/bin"}

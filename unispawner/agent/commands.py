@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
+from ..command import Command
+from ..errors import UniSpawnerError
 from ..schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply, advance
 from .login import login_umask
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 TIMEOUT = 30.0
 """How long (seconds) one command may take; the agent as a whole has another limit."""
 OUTPUT_LIMIT = 32 * 1024**2
-"""How many characters a command may print; more is an error, because a part is not an answer."""
+"""How many bytes a command may print; more is an error, because a part is not an answer."""
 
 
 def run(
@@ -42,32 +42,22 @@ def run(
     SchedulerUnavailable
         If it does not end in time.
     """
-    try:
-        done = subprocess.run(
-            list(command),
-            input=standard_input,
-            capture_output=True,
-            timeout=timeout,
-            encoding="utf-8",
-            errors="replace",
-            umask=login_umask(),
-            env={**os.environ, **(environment or {})},
-        )
-    except OSError as error:
-        raise AgentError(
-            f"{command[0]}: {error.strerror}. If it is in another directory than usual, set "
-            "c.UniSpawner.scheduler_path to that directory.",
-            command=command,
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise SchedulerUnavailable(
-            f"{command[0]} did not answer within {timeout:g} s.", command=command
-        ) from None
-    if max(len(done.stdout), len(done.stderr)) > OUTPUT_LIMIT:
-        raise AgentError(
-            f"{command[0]} printed more than {OUTPUT_LIMIT} characters.", command=command
-        )
-    return Reply(tuple(command), done.returncode, done.stdout, done.stderr)
+    done = Command(
+        command,
+        {**os.environ, **(environment or {})},
+        standard_input.encode(),
+        OUTPUT_LIMIT,
+        timeout,
+        directory=None,
+        new_session=False,
+        umask=login_umask(),
+    ).run()
+    return Reply(
+        tuple(command),
+        done.exit_status,
+        done.stdout.decode("utf-8", "replace"),
+        done.stderr.decode("utf-8", "replace"),
+    )
 
 
 def hold_dialogue(dialogue: Dialogue[T], passed_over: list[str] | None = None) -> T:

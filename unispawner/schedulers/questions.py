@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobInfo
-from . import Scheduler, get_scheduler, plain, scheduler_class
+from . import Scheduler, get_scheduler, plain
 from .base import Dialogue, Reply, advance
 from .identity import Identity, identify
 from .inventory import Inventory
@@ -97,7 +97,8 @@ class Question:
         InvalidJobError
             If there is no such scheduler or setting.
         """
-        options = scheduler_class(self.scheduler).complete_settings(self.options)
+        scheduler = get_scheduler(self.scheduler, self.options)
+        options = scheduler.complete_settings(scheduler.options)
         return get_scheduler(self.scheduler, options)
 
 

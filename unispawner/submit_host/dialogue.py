@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from ..command import Finished
 from ..errors import UniSpawnerError
 from ..schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply, advance
-from .command import Finished
 
 T = TypeVar("T")
 

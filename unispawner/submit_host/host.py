@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ..command import Command, Finished
 from ..errors import SchedulerUnavailable
 from ..schedulers import Scheduler
 from ..schedulers.questions import converse
-from .command import Command, Finished
 from .dialogue import hold_dialogue
 from .notices import NOTICES
 

@@ -1,4 +1,7 @@
-"""Runs one command with limits on its time and output. It blocks its thread: see :mod:`.host`."""
+"""Runs one command with limits on its time and output. It blocks its thread.
+
+The Hub runs it in threads (:class:`.submit_host.host.SubmitHost`), the agent as it is.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ..errors import AgentError, SchedulerUnavailable
-from ..schedulers.base import AnswerTooLarge, CommandNotFound
+from .errors import AgentError, SchedulerUnavailable
+from .schedulers.base import AnswerTooLarge, CommandNotFound
 
 STDERR_LIMIT = 64 * 1024
 """How many bytes of standard error are kept; sixteen times as much is an error."""
@@ -33,7 +36,22 @@ class Finished:
 
 
 class Command:
-    """A command that runs once. :meth:`kill` may be called at any time and from any thread."""
+    """A command that runs once. :meth:`kill` may be called at any time and from any thread.
+
+    Parameters
+    ----------
+    standard_input
+        What it reads.
+    output_limit
+        How many bytes it may print to standard output.
+    seconds
+        How long it may take.
+    new_session
+        True if it begins a session of its own, so that all that it starts can be killed with it.
+        The agent's commands stay in the agent's session, with which they end.
+    umask
+        The command's umask; that of this process if it is negative.
+    """
 
     def __init__(
         self,
@@ -42,10 +60,14 @@ class Command:
         standard_input: bytes,
         output_limit: int,
         seconds: float,
-        directory: str = "/",
+        directory: str | None = "/",
+        *,
+        new_session: bool = True,
+        umask: int = -1,
     ) -> None:
         self.command = tuple(command)
         self._directory = directory
+        self._new_session, self._umask = new_session, umask
         self._environment = dict(environment)
         self._input = memoryview(standard_input)
         self._limits = {"stdout": output_limit, "stderr": STDERR_LIMIT * 16}
@@ -69,7 +91,8 @@ class Command:
                 stderr=subprocess.PIPE,
                 env=self._environment,
                 cwd=self._directory,
-                start_new_session=True,
+                start_new_session=self._new_session,
+                umask=self._umask,
                 bufsize=0,
             )
         except (OSError, ValueError) as error:
@@ -111,7 +134,10 @@ class Command:
     def _kill_group(self) -> None:
         assert self._process
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if self._new_session:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
         # This removes the zombie of a process that has ended; `ended` asks again for another one.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.05)
