@@ -13,7 +13,8 @@ request               ``id``, ``kind``, ``account`` (for ``agent`` and ``account
                       ``deadline``, a time on the broker's clock
 answer                ``id``, ``status`` (the exit status of the process, or minus its signal)
                       and ``stdout``, how many bytes of the body are its standard output; the rest
-                      is the end of its standard error
+                      is the end of its standard error. ``late`` is true if it was ended by a
+                      signal because its time was up; otherwise there is no ``late``
 refusal               ``id``, ``refused`` (``late``, ``invalid``, ``busy``, ``ending``) and
                       ``message``; there was no process
 ====================  ==========================================================================

@@ -10,11 +10,13 @@ and ``timeout`` (seconds), and with the arguments of the action. A reply is ``{"
 from __future__ import annotations
 
 import json
+import math
 import os
 import pwd
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..errors import AgentError, UniSpawnerError
@@ -27,9 +29,13 @@ REQUEST_LIMIT = 8 * 1024**2
 
 def main() -> None:
     """Serve one request. The exit status is 0 if a reply was written."""
-    reply_to = _take_stdout()
+    write_reply(_take_stdout(), lambda: serve(read_request(_take_stdin())))
+
+
+def write_reply(reply_to: int, work: Callable[[], Any]) -> None:
+    """Write the result of some work, or its error, as the reply; close the reply's descriptor."""
     try:
-        reply = {"version": VERSION, "result": _serve(_read_request())}
+        reply = {"version": VERSION, "result": work()}
     except UniSpawnerError as error:
         reply = {"version": VERSION, "error": error.to_dict()}
     except _OutOfTime as error:
@@ -37,8 +43,10 @@ def main() -> None:
     except Exception as error:  # the Hub's side gets a reply whatever happened
         failure = AgentError(f"The agent failed: {type(error).__name__}: {error}")
         reply = {"version": VERSION, "error": failure.to_dict()}
+    text = json.dumps(reply)
+    signal.setitimer(signal.ITIMER_REAL, 0)  # half a reply would be worse than a late one
     with os.fdopen(reply_to, "w", encoding="utf-8") as stream:
-        json.dump(reply, stream)
+        stream.write(text)
 
 
 def _take_stdout() -> int:
@@ -51,10 +59,21 @@ def _take_stdout() -> int:
     return reply_to
 
 
-def _read_request() -> dict[str, Any]:
+def _take_stdin() -> bytes:
     raw = sys.stdin.buffer.read(REQUEST_LIMIT + 1)
     # No command that the agent starts may read from the Hub.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    return raw
+
+
+def read_request(raw: bytes) -> dict[str, Any]:
+    """Return the request.
+
+    Raises
+    ------
+    AgentError
+        If it is too large, can't be read, or is of another version of the protocol.
+    """
     if len(raw) > REQUEST_LIMIT:
         raise AgentError(
             f"The Hub's request has more than {REQUEST_LIMIT} bytes: the environment, the prologue "
@@ -68,14 +87,26 @@ def _read_request() -> dict[str, Any]:
                 f"that c.UniSpawner.agent_python runs uses version {VERSION}. Install the same "
                 "unispawner for both."
             )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AgentError(f"The request could not be read: {error!r}") from None
     return dict(request)
 
 
-def _serve(request: dict[str, Any]) -> Any:
+def serve(request: dict[str, Any], *, most: float = math.inf) -> Any:
+    """Serve a request in a process that runs as the user, and return the result.
+
+    Parameters
+    ----------
+    most
+        How long (seconds) it may take, if the request itself allows more.
+
+    Raises
+    ------
+    UniSpawnerError
+        The error of the action, or why there is none.
+    """
     entry = _check_account(request)
-    _limit_time(float(request["timeout"]))
+    limit_time(min(float(request["timeout"]), most))
     _clean_environment(entry, request)
     os.umask(0o077)
     # As at a login, and whatever the Hub's limit is: no crash writes secrets into a core file.
@@ -111,7 +142,7 @@ class _OutOfTime(BaseException):
     """The time limit has passed. No code that catches errors may catch this and go on."""
 
 
-def _limit_time(seconds: float) -> None:
+def limit_time(seconds: float) -> None:
     """Make the agent end itself in time: a Hub that is not root can't kill what sudo started."""
 
     def out_of_time(*_: Any) -> NoReturn:

@@ -6,12 +6,13 @@ runs the set's commands.
 
 from __future__ import annotations
 
+import pkgutil
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 from ...job import JobSpec
-from ...schedulers import Scheduler
+from ...schedulers import NAMES, Scheduler, scheduler_class
 
 
 class ScriptExecutor(Protocol):
@@ -27,8 +28,38 @@ class ScriptExecutor(Protocol):
         """Return in a few words what the executor works with; raise AgentError if it can't work."""
 
 
+PRELOADED = ("gridengine", "local", "lsf", "pbs", "slurm", "torque")
+"""Executors that can be loaded before a process becomes its user: see :func:`preload`."""
+_WITHOUT_PSIJ = {"gridengine", "template"}
+
+
+def load_psij() -> None:
+    """Import PSI/J without its search for plugins.
+
+    PSI/J would run every ``psij-descriptors/*.py`` on ``sys.path``, to learn of classes that our
+    executors do not need: each names its class of PSI/J's itself.
+    """
+    search = pkgutil.iter_modules
+    pkgutil.iter_modules = lambda *_, **__: iter(())
+    try:
+        import_module("psij")
+    finally:
+        pkgutil.iter_modules = search
+
+
+def preload() -> None:
+    """Load all schedulers, PSI/J, and those executors that only define classes: no instance."""
+    for name in NAMES:
+        scheduler_class(name)
+    load_psij()
+    for name in PRELOADED:
+        import_module(f".{name}", __name__)
+
+
 def get_executor(scheduler: Scheduler) -> ScriptExecutor:
     """Return the executor for a scheduler; only this imports PSI/J."""
+    if scheduler.name not in _WITHOUT_PSIJ:
+        load_psij()
     module = import_module(f".{scheduler.name}", __name__)
     executor: ScriptExecutor = module.Executor(scheduler)
     return executor

@@ -1,0 +1,142 @@
+"""The children of the broker: one process for each request."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from ..frames import BODY_LIMIT
+from .accounts import Rules
+from .incoming import Request
+from .memory import make_file
+from .outgoing import Part
+from .turns import LONGEST_TURN
+from .work import ALARM_AFTER, work
+
+KILL_AFTER = ALARM_AFTER + 1.0
+"""How long (seconds) after its deadline a child and its session are killed."""
+GIVE_UP_AFTER = KILL_AFTER + 2.0
+"""How long after its deadline the answer says that a process could not be killed."""
+STDERR_LIMIT = 64 * 1024
+"""How many bytes at the end of standard error an answer has."""
+_STDERR_SIZE = 1024**2
+_REPLY_SIZES = {"agent": 1024**2, "question": BODY_LIMIT - 2 * STDERR_LIMIT, "account": 64 * 1024}
+
+
+class Child:
+    """A process that serves one request."""
+
+    def __init__(self, request: Request, rules: Rules, limits: Any) -> None:
+        self.request = request
+        self.started = time.monotonic()
+        self.status: int | None = None
+        self.killed = self.answered = False
+        self._files = (
+            make_file("reply", _REPLY_SIZES[request.kind]),
+            make_file("errors", _STDERR_SIZE),
+        )
+        everything = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self.pid = os.fork()
+            if not self.pid:
+                work(request, *self._files, rules, limits)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, everything)
+            request.close()
+
+    @property
+    def busy(self) -> bool:
+        """True if it counts among those that may run at a time."""
+        return self.request.kind == "agent" and time.monotonic() < self.started + LONGEST_TURN
+
+    def next_step(self) -> float:
+        """Return when something has to be done about it, if it does not end before."""
+        now = time.monotonic()
+        steps = [self.request.deadline + KILL_AFTER]
+        if self.busy:
+            steps.append(self.started + LONGEST_TURN)
+        return now + 0.1 if self.killed else min(steps)
+
+    def kill_if_late(self) -> bool:
+        """Kill it and its session once its time is up; return whether that is new."""
+        if time.monotonic() < self.request.deadline + KILL_AFTER or self.status is not None:
+            return False
+        new, self.killed = not self.killed, True
+        _kill(self.pid)
+        for pid in members(self.pid):
+            _kill(pid)
+        return new
+
+    def reap(self) -> bool:
+        """Return whether it has ended. It keeps its number until its session has been killed."""
+        if self.status is None:
+            if self.killed and members(self.pid) and not self.given_up:
+                return False
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status is not None
+
+    @property
+    def given_up(self) -> bool:
+        """True if it was killed long ago: it hangs in the kernel, on a dead file system, say."""
+        return self.killed and time.monotonic() > self.request.deadline + GIVE_UP_AFTER
+
+    def answer(self) -> tuple[dict[str, Any], tuple[Part | bytes, ...]]:
+        """Return the header and the body of the answer."""
+        self.answered = True
+        reply, errors = self._files
+        status = -signal.SIGKILL if self.status is None else self.status
+        written = min(os.lseek(reply, 0, os.SEEK_CUR), os.fstat(reply).st_size)
+        end = min(os.lseek(errors, 0, os.SEEK_CUR), os.fstat(errors).st_size)
+        begin = max(0, end - STDERR_LIMIT)
+        late = status < 0 and time.monotonic() >= self.request.deadline
+        header = {"id": self.request.id, "status": status, "stdout": written}
+        if late:
+            header["late"] = True
+        return header, (
+            Part(reply, 0, written),
+            Part(errors, begin, end - begin),
+            self._explain(status, late).encode(),
+        )
+
+    def _explain(self, status: int, late: bool) -> str:
+        """Return what the broker itself has to say about the end of the process."""
+        if status >= 0:
+            return ""
+        how = f"The process for this request was ended by signal {-status}"
+        if not late:
+            return f"{how} before its time was up.\n"
+        left = " It hangs and can't be killed now." if self.status is None else ""
+        return f"{how}, because it did not finish in time.{left}\n"
+
+    def close(self) -> None:
+        """Free the reply."""
+        for descriptor in self._files:
+            os.close(descriptor)
+
+
+def members(session: int) -> list[int]:
+    """Return the processes of a session that live, except its leader."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == session:
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # The command's name is in brackets, and may contain anything.
+                state, _, _, owner = file.read().rpartition(b")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue  # it has ended
+        if int(owner) == session and state not in (b"Z", b"X"):
+            found.append(int(name))
+    return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # it has ended, or is not an ordinary user's own to kill
