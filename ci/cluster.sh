@@ -11,6 +11,8 @@
 #                the name of the node at most 15 characters)
 #   nodes        an array; a node's address ends in 11, 12, ..., and its namespace is $cluster-$node
 #   hostname_of  an associative array: the host name of each node whose host has another name
+#   alias_nodes  set and empty if /etc/hosts has the hosts' names only, because another cluster's nodes
+#                have the same names
 #
 # and afterwards has dir, the folder of all state and logs, and net.
 
@@ -98,7 +100,7 @@ _make_network() {
         for node in "${nodes[@]}"; do
             n=$((n + 1))
             local host=${hostname_of[$node]-$node}
-            if [ "$host" = "$node" ]; then node=''; fi
+            if [ "$host" = "$node" ] || [ ! "${alias_nodes-1}" ]; then node=''; fi
             echo "$net.$n $host.cluster.example $host $node"
         done
         echo "# END unispawner ci/$cluster"

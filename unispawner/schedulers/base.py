@@ -224,6 +224,11 @@ class Scheduler(ABC):
         """What a query depends on, besides its environment: equal keys share one monitor."""
         return self.name
 
+    @property
+    def cluster_name(self) -> str:
+        """The scheduler's own name of the cluster, where the settings name one; else empty."""
+        return ""
+
     def supported(self) -> frozenset[str]:
         """Return the fields that a job can ask for, with the present settings."""
         return self.supports
@@ -239,6 +244,15 @@ class Scheduler(ABC):
         ------
         InvalidJobError
             If it does not or can't; the message names the setting.
+        """
+
+    def check_environment(self, environment: Mapping[str, str]) -> None:  # noqa: B027 (as above)
+        """Check the variables that a site sets for the scheduler's commands.
+
+        Raises
+        ------
+        InvalidJobError
+            If a variable contradicts the settings.
         """
 
     def environment(self) -> dict[str, str]:

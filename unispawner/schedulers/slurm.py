@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import WHOLE, divide_up, format_duration
 from . import slurm_inventory
@@ -20,6 +21,10 @@ _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
 _HEADING = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME"
 """squeue's heading. It distinguishes a list without a job from a mere notice of the site's."""
 _NODE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_CLUSTER_HEADING = re.compile(r"CLUSTER: (.*)")
+"""What squeue and sinfo print before a cluster's rows with -M; 22.05 prints it without -h only."""
+_UNKNOWN_CLUSTER = r"No cluster '.*' known by database"
+_CLUSTER_OPTIONS = ("clusters", "cluster-constraint")
 _OMITTABLE = frozenset(
     (
         *("job-name", "chdir", "open-mode", "propagate", "nodes", "ntasks", "ntasks-per-node"),
@@ -99,6 +104,13 @@ class Slurm(Scheduler):
         for each node), for a Slurm that does not know --gpus-per-task (select/cons_res).""",
         ("gpus", "gres"),
     )
+    slurm_cluster: str = setting(
+        "",
+        """The cluster that jobs are submitted to, where one slurmdbd knows several: a name that
+        `sacctmgr list cluster` prints, such as "beta". All commands name it (sbatch -M, squeue -M
+        and so on). It must be one name, neither "all" nor a list. Empty (the default): the cluster
+        of the host's slurm.conf.""",
+    )
 
     name = "slurm"
     title = "Slurm"
@@ -145,16 +157,100 @@ class Slurm(Scheduler):
         "TIMEOUT": JobState.FAILED,
     }
     errors = (
+        (_UNKNOWN_CLUSTER, Meaning.REFUSED),
         (r"Invalid job id|already complet", Meaning.GONE),
         (r"permission denied|Access denied", Meaning.DENIED),
         (
             r"Unable to contact slurm|Connection refused|timed out|Zero Bytes|"
             r"temporarily un|not currently|Communication|communications|try again|"
             r"Resource temporarily unavailable|in standby|configuration source|"
-            r"Protocol authentication error",
+            r"Protocol authentication error|can't be reached now|Problem talking to database",
             Meaning.UNAVAILABLE,
         ),
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.slurm_cluster:
+            return
+        if not _is_one_cluster(self.slurm_cluster):
+            raise InvalidJobError(
+                f"slurm_cluster: {self.slurm_cluster!r} must be the name of one cluster, because "
+                "the Hub must know which cluster has a server. To offer several clusters, give "
+                "each profile of c.ProfilesSpawner.profiles its own slurm_cluster"
+            )
+        # Messages name the cluster: the same Hub may have another Slurm.
+        object.__setattr__(self, "title", f"{type(self).title} ({self.slurm_cluster})")
+
+    @property
+    def query_key(self) -> Hashable:
+        """The name, and which cluster it is: the jobs of two clusters have the same ids."""
+        return self.name, self.cluster_name
+
+    @property
+    def cluster_name(self) -> str:
+        """The cluster that is configured, in lower case as in Slurm's own lists."""
+        return self.slurm_cluster.lower()
+
+    def at_cluster(self, command: str, *words: str) -> list[str]:
+        """Return a command, with the option that names the cluster if one is configured."""
+        return [command, *(["-M", self.slurm_cluster] if self.slurm_cluster else []), *words]
+
+    def check_supported(self, spec: JobSpec) -> None:
+        """Refuse also the options that choose a cluster: the other commands would ask another."""
+        for key, _ in spec.attributes_for(self.name):
+            # sbatch takes the beginning of an option's name for the option.
+            if key == "M" or (len(key) > 1 and any(o.startswith(key) for o in _CLUSTER_OPTIONS)):
+                raise InvalidJobError(
+                    f"custom_attributes: slurm.{key} can't be set, because it would choose the "
+                    "cluster for the submission only. Set c.UniSpawner.slurm_cluster to the name "
+                    "of the cluster"
+                )
+        super().check_supported(spec)
+
+    def check_environment(self, environment: Mapping[str, str]) -> None:
+        """Refuse variables with which commands would ask other clusters than the one of the jobs.
+
+        All commands read SLURM_CLUSTERS, so that one name is right there.
+        """
+        for name in ("SLURM_CLUSTERS", "SBATCH_CLUSTERS"):
+            value = environment.get(name, "")
+            for_all = name == "SLURM_CLUSTERS" and not self.slurm_cluster
+            if value in ("", self.slurm_cluster) or (for_all and _is_one_cluster(value)):
+                continue
+            raise InvalidJobError(
+                f"scheduler_environment: {name} can't be {value!r}, because the Hub must know "
+                "which cluster has a server. Remove it, and set c.UniSpawner.slurm_cluster to the "
+                "name of one cluster"
+            )
+
+    def check_answered(self, reply: Reply) -> None:
+        """Raise also InvalidJobError for a cluster that Slurm's database does not know."""
+        if reply.exit_status and self.slurm_cluster and re.search(_UNKNOWN_CLUSTER, reply.text):
+            raise InvalidJobError(
+                f"slurm_cluster: Slurm's database knows no cluster {self.slurm_cluster!r}. "
+                "`sacctmgr list cluster` prints the names that it knows",
+                command=reply.command,
+                exit_status=reply.exit_status,
+                output=reply.text,
+            )
+        super().check_answered(reply)
+
+    def _without_heading(self, reply: Reply) -> str:
+        """Return an answer without the line that names its cluster.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the answer is another cluster's: its jobs have the same ids as ours.
+        """
+        if not self.slurm_cluster:
+            return reply.stdout
+        lines = reply.stdout.split("\n")
+        headings = [found[1] for found in map(_CLUSTER_HEADING.fullmatch, lines) if found]
+        if any(name.strip().lower() != self.cluster_name for name in headings):
+            raise self.unreadable_error(reply)
+        return "\n".join(line for line in lines if not _CLUSTER_HEADING.fullmatch(line))
 
     def directives(self, spec: JobSpec) -> list[str]:
         """Return ``#SBATCH`` lines; the site's defaults apply to what ``spec`` leaves out."""
@@ -217,7 +313,7 @@ class Slurm(Scheduler):
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the squeue; ``-t all`` lists also jobs that ended within MinJobAge."""
-        command = ["squeue", "-h", "-a", "-t", "all", "-o", "|".join(_FIELDS)]
+        command = self.at_cluster("squeue", "-h", "-a", "-t", "all", "-o", "|".join(_FIELDS))
         return command if job_ids is None else [*command, "-j", ",".join(job_ids)]
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
@@ -225,7 +321,7 @@ class Slurm(Scheduler):
         if reply.exit_status and self.meaning(reply) is Meaning.GONE:
             return {}
         self.check_answered(reply)
-        lines, others = split_rows(reply.stdout, _is_row)
+        lines, others = split_rows(self._without_heading(reply), _is_row)
         if others and (not lines or any(map(slurm_inventory.ERROR.match, others))):
             raise self.unreadable_error(reply)
         reply.passed_over.extend(others)
@@ -237,17 +333,18 @@ class Slurm(Scheduler):
     def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
         """Ask for the list with its heading, which a list without a job has as well."""
         reply = yield [word for word in self.status_command(job_ids) if word != "-h"]
-        lines = [line.strip() for line in reply.stdout.splitlines()]
+        lines = [line.strip() for line in self._without_heading(reply).splitlines()]
         return not reply.exit_status and _HEADING in lines and not any(map(_is_row, lines))
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask sinfo for every node in every partition, and squeue for the number of jobs."""
-        reply = yield list(slurm_inventory.NODES_COMMAND)
+        reply = yield self.at_cluster(*slurm_inventory.NODES_COMMAND)
         self.check_answered(reply)
-        inventory = slurm_inventory.read_inventory(reply.stdout, reply.passed_over)
+        text = self._without_heading(reply)
+        inventory = slurm_inventory.read_inventory(text, reply.passed_over)
         if inventory is None:
             raise self.unreadable_error(reply)
-        jobs = yield from ask_optionally(list(slurm_inventory.JOBS_COMMAND))
+        jobs = yield from ask_optionally(self.at_cluster(*slurm_inventory.JOBS_COMMAND))
         return inventory if jobs is None else slurm_inventory.count_jobs(inventory, jobs)
 
     def find_address(self, host: str) -> Dialogue[str]:
@@ -258,22 +355,25 @@ class Slurm(Scheduler):
         """
         if not _NODE_NAME.fullmatch(host):
             return ""
-        answer = yield from ask_optionally(["scontrol", "show", "node", "-o", host])
+        command = self.at_cluster("scontrol", "show", "node", "-o", host)
+        answer = yield from ask_optionally(command)
         found = re.search(r"(?:^| )NodeAddr=(\S+)", answer or "")
         return found[1] if found else ""
 
     def mark_command(self) -> list[str]:
         """Return the squeue of the caller's own jobs; only this command asks for comments."""
-        return ["squeue", "-h", "-a", "-t", "all", "--me", "-o", "%i %k"]
+        return self.at_cluster("squeue", "-h", "-a", "-t", "all", "--me", "-o", "%i %k")
 
     def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
         """Ask for the scripts of the caller's last jobs: Slurm gives a script to its owner only."""
-        reply = yield ["squeue", "-h", "-a", "--me", "-o", "%i"]
+        reply = yield self.at_cluster("squeue", "-h", "-a", "--me", "-o", "%i")
         self.check_answered(reply)
-        own = [word for word in reply.stdout.split() if self.job_id.fullmatch(word)]
+        words = self._without_heading(reply).split()
+        own = [word for word in words if self.job_id.fullmatch(word)]
         found = []
         for job_id in sorted(own, key=int)[-_SCRIPTS_READ:]:
-            script = yield from ask_optionally(["scontrol", "write", "batch_script", job_id, "-"])
+            command = self.at_cluster("scontrol", "write", "batch_script", job_id, "-")
+            script = yield from ask_optionally(command)
             if script and mark in script:
                 found.append(job_id)
         return found
@@ -311,6 +411,11 @@ def read_time(text: str) -> float | None:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _is_one_cluster(name: str) -> bool:
+    """Return whether a value of ``-M`` names one cluster."""
+    return name != "all" and re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
 
 
 def _is_row(line: str) -> bool:

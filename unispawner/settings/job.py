@@ -316,7 +316,9 @@ class JobSettings(NameSettings):
             epilogue=self.epilogue,
             mark=mark,
         )
-        self.get_scheduler().check_supported(spec)
+        scheduler = self.get_scheduler()
+        scheduler.check_environment(self.scheduler_environment)
+        scheduler.check_supported(spec)
         return spec
 
     def _checked_attributes(self) -> dict[str, Any]:

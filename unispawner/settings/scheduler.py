@@ -54,8 +54,9 @@ class SchedulerSettings(_Base):
 
     cluster = Unicode(
         "",
-        help="""A name for the cluster, which is saved with each server. It is useful only where
-        one Hub has several clusters.""",
+        help="""The cluster's name for people, in the Hub's pages, API and log. It chooses nothing,
+        and is useful where one Hub has several clusters. Empty (the default): slurm_cluster if that
+        is set.""",
     ).tag(config=True)
 
     scheduler_path = Unicode(
@@ -110,10 +111,13 @@ class SchedulerSettings(_Base):
     def take_options(self, options: Mapping[str, Any]) -> None:
         """Set the scheduler's own settings to the values with which a server was started.
 
-        A setting that this release does not have, or whose saved value it refuses, keeps its
+        A setting that was not saved is one that a later release has added. It gets its default,
+        which means what the older release did: the configured one may name another cluster. A
+        setting that this release does not have, or whose saved value it refuses, keeps its
         configured value.
         """
-        for name, value in options.items():
+        known = {one.name: one.default for one in scheduler_class(self.scheduler).settings()}
+        for name, value in {**known, **options}.items():
             try:
                 self.set_trait(name, value)
             except TraitError as error:
@@ -123,6 +127,10 @@ class SchedulerSettings(_Base):
                     value,
                     error,
                 )
+
+    def cluster_title(self) -> str:
+        """Return the cluster's name for people; empty if it has none."""
+        return self.cluster or self.get_scheduler().cluster_name
 
     def base_environment(self) -> dict[str, str]:
         """Return the part of the commands' environment that every scheduler shares.
