@@ -14,7 +14,7 @@ from unispawner.errors import InvalidJobError, SchedulerUnavailable
 from unispawner.schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
 from unispawner.settings import detect
 from unispawner.settings.detect import Found
-from unispawner.submit_host.host import SubmitHost
+from unispawner.submit_host.host import HOST
 from unispawner.testing import read_saved_reply
 
 SLURM_WORDS = "slurm-wlm 22.05.8\n"
@@ -83,11 +83,11 @@ def make(name: str) -> Scheduler:
 
 
 async def find(bin: Bin, **more: str) -> str:
-    return await detect.find(SubmitHost(), {**bin.environment, **more}, make)
+    return await detect.find(HOST, {**bin.environment, **more}, make)
 
 
 async def look(bin: Bin) -> list[Found]:
-    return await detect.ask_all(SubmitHost(), bin.environment, make)
+    return await detect.ask_all(HOST, bin.environment, make)
 
 
 async def look_for(bin: Bin, name: str) -> Found:
@@ -194,16 +194,16 @@ async def test_an_answer_becomes_one_short_line(bin: Bin) -> None:
 async def test_it_is_remembered(bin: Bin) -> None:
     """A scheduler is searched once for each environment, and remembered while it is down."""
     with pytest.raises(InvalidJobError, match="has not found out yet"):
-        detect.recall(bin.environment)
+        detect.recall(HOST, bin.environment)
     bin.slurm()
     assert "slurm" == await find(bin)
-    assert "slurm" == detect.recall(bin.environment)
+    assert "slurm" == detect.recall(HOST, bin.environment)
     bin.slurm("slurm_load_jobs error: Unable to contact slurm controller", status=1)
     assert "slurm" == await find(bin)
     with pytest.raises(SchedulerUnavailable):
         await find(bin, SLURM_CONF="/another")
     with pytest.raises(InvalidJobError, match="has not found out yet"):
-        detect.recall({**bin.environment, "SLURM_CONF": "/another"})
+        detect.recall(HOST, {**bin.environment, "SLURM_CONF": "/another"})
 
 
 async def test_a_failure_is_not_remembered(bin: Bin) -> None:
@@ -328,6 +328,6 @@ async def test_commands_have_the_schedulers_own_environment(bin: Bin) -> None:
         return get_scheduler(name, own)
 
     for more, expected in (({}, "/opt/sge cell=west"), ({"SGE_ROOT": "/x"}, "/x cell=west")):
-        all_found = await detect.ask_all(SubmitHost(), {**bin.environment, **more}, made)
+        all_found = await detect.ask_all(HOST, {**bin.environment, **more}, made)
         (found,) = [one for one in all_found if one.name == "gridengine"]
         assert f"SGE 8.1.9 root={expected}" == found.answer

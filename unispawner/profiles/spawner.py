@@ -18,7 +18,7 @@ from traitlets.config import Config
 from ..errors import InvalidJobError, UniSpawnerError
 from ..servers.spawner import UniSpawner
 from ..web import bookkeeping
-from ..web.availability import Availability
+from ..web.availability import Availability, name_apart
 from ..web.failures import SpawnFailure
 from ..web.user_options import GuardsOptions
 from .check import check_profiles
@@ -271,11 +271,12 @@ class ProfilesSpawner(WrapSpawner):
             return render_wrapspawner_form(
                 rows, self.form_template, self.input_template, self.first_template
             )
+        free = name_apart(one.availability() for one in factories)
         contexts = {
             one.profile.slug: FormContext(
-                own_forms.get(one.profile.slug, ""), one.availability(), one.default_fields()
+                own_forms.get(one.profile.slug, ""), available, one.default_fields()
             )
-            for one in factories
+            for one, available in zip(factories, free, strict=True)
         }
         rows = form_profiles(profiles, self.user_options, contexts, typed)
         base_url = self.hub.base_url if self.hub else "/hub/"

@@ -229,6 +229,10 @@ class Scheduler(ABC):
         """The scheduler's own name of the cluster, where the settings name one; else empty."""
         return ""
 
+    def show_cluster(self, name: str) -> None:
+        """Add a cluster's name to the title: a Hub may have two clusters of one scheduler."""
+        object.__setattr__(self, "title", f"{type(self).title} ({name})")
+
     def supported(self) -> frozenset[str]:
         """Return the fields that a job can ask for, with the present settings."""
         return self.supports

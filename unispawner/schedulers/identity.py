@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import SchedulerUnavailable, UniSpawnerError
+from ..errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from .base import CommandNotFound, Dialogue, Meaning, Reply, Scheduler
 
 LONGEST = 100
@@ -35,6 +35,11 @@ def identify(scheduler: Scheduler) -> Dialogue[Identity | None]:
     """Ask a scheduler's command for its name, and then about its jobs.
 
     Return None if the host does not have the command.
+
+    Raises
+    ------
+    InvalidJobError
+        If the scheduler says that one of its settings is wrong.
     """
     command = list(scheduler.identify_command)
     if not command:
@@ -60,6 +65,8 @@ def identify(scheduler: Scheduler) -> Dialogue[Identity | None]:
     answer = line.strip()[:LONGEST]
     try:
         yield from scheduler.query()
+    except InvalidJobError:
+        raise
     except UniSpawnerError as error:
         return Identity(answer, confirmed=True, problem=str(error))
     return Identity(answer, confirmed=True)

@@ -179,8 +179,7 @@ class Slurm(Scheduler):
                 "the Hub must know which cluster has a server. To offer several clusters, give "
                 "each profile of c.ProfilesSpawner.profiles its own slurm_cluster"
             )
-        # Messages name the cluster: the same Hub may have another Slurm.
-        object.__setattr__(self, "title", f"{type(self).title} ({self.slurm_cluster})")
+        self.show_cluster(self.slurm_cluster)
 
     @property
     def query_key(self) -> Hashable:

@@ -59,7 +59,7 @@ class ScheduledJob(ServerJob[ServerState]):
 
     @property
     def title(self) -> str:
-        """The scheduler's name for people."""
+        """The scheduler's name for people, with the cluster's if that has one."""
         return str(self.spawner.get_scheduler().title)
 
     @property
@@ -108,8 +108,8 @@ class ScheduledJob(ServerJob[ServerState]):
             info=tracked.info,
             message=words.progress_event(tracked, problem, self.title)["message"],
             summary=self.state.summary,
-            scheduler=self.title,
-            cluster=self.spawner.cluster,
+            scheduler=type(self.spawner.get_scheduler()).title,
+            cluster=self.state.cluster or self.spawner.cluster_title(),
             waiting_since=self.state.waiting_since,
             duration=self.state.duration,
             end_warning=self.spawner.end_warning,

@@ -61,7 +61,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     job.state = ServerState(
         scheduler=scheduler.name,
         scheduler_options=scheduler.options,
-        cluster=spawner.cluster,
+        cluster=spawner.cluster_title(),
         account=account.name,
         mark=spec.mark,
         token_id=database.find_token_id(spawner),

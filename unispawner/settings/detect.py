@@ -13,7 +13,7 @@ from ..schedulers import NAMES, Scheduler
 from ..schedulers.identity import Identity
 from ..submit_host.host import SubmitHost
 
-_Key = tuple[tuple[str, str], ...]
+_Key = tuple[SubmitHost, tuple[tuple[str, str], ...]]
 _found: dict[_Key, str] = {}
 _looking: dict[tuple[_Key, asyncio.AbstractEventLoop], asyncio.Task[list[Found]]] = {}
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
@@ -34,8 +34,8 @@ class Found(Identity):
         return f"not {self.name}: {self.command} prints {self.answer or 'nothing'!r}"
 
 
-def recall(environment: Mapping[str, str]) -> str:
-    """Return the name that :func:`find` has found with this environment.
+def recall(host: SubmitHost, environment: Mapping[str, str]) -> str:
+    """Return the name that :func:`find` has found on this host with this environment.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def recall(environment: Mapping[str, str]) -> str:
         If it has found nothing yet.
     """
     try:
-        return _found[_key(environment)]
+        return _found[_key(host, environment)]
     except KeyError:
         raise InvalidJobError(
             'scheduler: it is "auto", and the Hub has not found out yet which scheduler this is. '
@@ -68,7 +68,7 @@ async def find(
     SchedulerUnavailable
         If the host has schedulers and none answers just now.
     """
-    if (key := _key(environment)) not in _found:
+    if (key := _key(host, environment)) not in _found:
         # All servers that start meanwhile wait for the same search.
         turn = (key, asyncio.get_running_loop())
         if turn not in _looking:
@@ -164,5 +164,5 @@ def _choose(found: list[Found], path: str) -> str:
     )
 
 
-def _key(environment: Mapping[str, str]) -> _Key:
-    return tuple(sorted(environment.items()))
+def _key(host: SubmitHost, environment: Mapping[str, str]) -> _Key:
+    return host, tuple(sorted(environment.items()))

@@ -86,14 +86,17 @@ class SchedulerSettings(_Base):
         """
         name = self.scheduler
         if name == "auto":
-            name = detect.recall(self.base_environment())
+            name = detect.recall(HOST, self.base_environment())
         return self.scheduler_named(name)
 
     def scheduler_named(self, name: str) -> Scheduler:
         """Return the scheduler of that name, with its settings as configured here."""
         cls = scheduler_class(name)
         options = {setting.name: getattr(self, setting.name) for setting in cls.settings()}
-        return get_scheduler(name, cls.complete_settings(options))
+        scheduler = get_scheduler(name, cls.complete_settings(options))
+        if self.cluster:
+            scheduler.show_cluster(self.cluster)
+        return scheduler
 
     async def find_scheduler(self) -> None:
         """Find out which scheduler "auto" means; do nothing if that is known already.

@@ -127,7 +127,7 @@ class SubmitHost:
         """
         answer = await hold_dialogue(converse(scheduler, name, arguments), self, environment)
         for notice in answer.notices:
-            NOTICES.warn(notice, environment)
+            NOTICES.warn(notice, (self, scheduler.query_key, *sorted(environment.items())))
         return answer.result
 
     @contextlib.asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable
 
 from ..schedulers.questions import Notice
 from ..schedulers.reading import kind_of, quote_lines
@@ -24,10 +24,16 @@ class Notices:
     def __init__(self) -> None:
         self._known: dict[object, set[str]] = {}
 
-    def warn(self, notice: Notice, environment: Mapping[str, str]) -> None:
-        """Log the lines that the reader of an answer passed over, unless their kinds are known."""
+    def warn(self, notice: Notice, asked: Hashable) -> None:
+        """Log the lines that the reader of an answer passed over, unless their kinds are known.
+
+        Parameters
+        ----------
+        asked
+            What was asked: which scheduler of which host, with which environment.
+        """
         command = notice.command
-        known = self._known.setdefault((command, tuple(sorted(environment.items()))), set())
+        known = self._known.setdefault((command, asked), set())
         new = []
         for line in notice.lines:
             if (kind := kind_of(line)) not in known and len(known) < MOST_KINDS:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UniSpawnerError
@@ -20,7 +20,10 @@ class Availability:
     Attributes
     ----------
     cluster
-        The cluster's name: ``c.UniSpawner.cluster``, or else the scheduler's.
+        The cluster's name: ``c.UniSpawner.cluster``, its scheduler's own name of it, or else the
+        name of the scheduler.
+    source
+        What is the same for two answers about one cluster, and different for two clusters.
     inventory
         Its queues and nodes; None if they are not known, or the last answer is too old.
     as_of
@@ -40,6 +43,7 @@ class Availability:
     stale: bool
     queue: str
     refresh_in: float
+    source: Hashable = None
 
     def describe(self, queue: str) -> str:
         """Return a sentence with what is free in a queue; empty if that is not known."""
@@ -92,18 +96,35 @@ def availability(spawner: Any) -> Availability | None:
         return None
     inventory, as_of = cache.peek(interval), cache.as_of
     return Availability(
-        cluster=spawner.cluster or scheduler.name,
+        cluster=spawner.cluster or scheduler.cluster_name or scheduler.name,
         inventory=inventory,
         as_of=as_of,
         stale=as_of is None or time.time() - as_of > 2 * interval,
         queue=spawner.queue_name or "",
         refresh_in=cache.refresh_in(interval),
+        source=cache,
     )
+
+
+def name_apart(found: Iterable[Availability | None]) -> list[Availability | None]:
+    """Return what is known of clusters, each cluster with a name that no other one here has.
+
+    Clusters of one scheduler have the same name where nobody has given them names.
+    """
+    sources: dict[str, Hashable] = {}
+    result: list[Availability | None] = []
+    for one in found:
+        name, number = one.cluster if one else "", 1
+        while one and sources.setdefault(name, one.source) != one.source:
+            number += 1
+            name = f"{one.cluster} {number}"
+        result.append(replace(one, cluster=name) if one else None)
+    return result
 
 
 def clusters_to_dict(found: Iterable[Availability | None]) -> dict[str, Any]:
     """Return data for JSON: what is known of each cluster, by its name."""
-    return {"clusters": {one.cluster: one.to_dict() for one in found if one is not None}}
+    return {"clusters": {one.cluster: one.to_dict() for one in name_apart(found) if one}}
 
 
 def _describe(inventory: Inventory, queue: Queue) -> str:
