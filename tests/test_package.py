@@ -76,14 +76,27 @@ def test_wheel_has_every_file_of_the_package(wheel: dict[str, str]) -> None:
     files = [path for path in repository_files() if path.startswith(SOURCES)]
     expected = {path.replace("legacy_templates/", "unispawner/legacy_templates/") for path in files}
     assert {"unispawner/py.typed", "unispawner/legacy_templates/README.md"} <= expected
-    assert expected == {path for path in wheel if ".dist-info/" not in path}
+    assert expected == {path for path in wheel if not _is_beside(path)}
+
+
+def _is_beside(path: str) -> bool:
+    return ".dist-info/" in path or ".data/scripts/" in path
 
 
 def test_wheel_has_only_our_package(wheel: dict[str, str]) -> None:
     """The wheel installs our package and PSI/J's folder, and neither tests nor CI."""
     top = {PurePosixPath(path).parts[0] for path in wheel}
-    ours = {"unispawner", f"unispawner-{unispawner.__version__}.dist-info"}
-    assert {*ours, "psij-descriptors"} == top
+    name = f"unispawner-{unispawner.__version__}"
+    assert {"unispawner", "psij-descriptors", f"{name}.dist-info", f"{name}.data"} == top
+
+
+def test_wheel_has_the_script_of_the_broker(wheel: dict[str, str]) -> None:
+    """The script that a line of sudoers names is installed as it is: a first line that names
+    Python would lose its -I."""
+    (path,) = [path for path in wheel if ".data/" in path]
+    assert path.endswith(".data/scripts/unispawner-broker")
+    assert wheel[path].startswith("#!/bin/sh\n")
+    assert (CHECKOUT / "scripts/unispawner-broker").read_text() == wheel[path]
 
 
 def test_sdist_has_what_a_tester_needs(dist: Path) -> None:
