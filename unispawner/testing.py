@@ -78,6 +78,7 @@ class FakeScheduler(Scheduler):
         self.marks: dict[str, str] = {}
         """The id of each job by its mark."""
         self._hidden: set[str] = set()
+        self._rows: dict[str, tuple[JobInfo, str]] = {}
         self._write_queue()
         self.recover()
 
@@ -86,11 +87,23 @@ class FakeScheduler(Scheduler):
     def submit(self, owner: str, mark: str = "") -> str:
         """Add a job that waits in the queue, and return its id."""
         job_id = str(len(self.jobs) + 1)
-        self.jobs[job_id] = JobInfo(owner, JobState.QUEUED, native_state="QUEUED")
-        if mark:
-            self.marks[mark] = job_id
-        self._write_queue()
+        info = JobInfo(owner, JobState.QUEUED, native_state="QUEUED")
+        self.load({job_id: info}, {mark: job_id} if mark else {})
         return job_id
+
+    def load(self, jobs: Mapping[str, JobInfo], marks: Mapping[str, str] | None = None) -> None:
+        """Add many jobs at once, as a cluster has them that was there before the test.
+
+        Parameters
+        ----------
+        jobs
+            The jobs by id. Ids are numbers from 1 without gaps, as those of :meth:`submit`.
+        marks
+            The id of each job by its mark.
+        """
+        self.jobs.update(jobs)
+        self.marks.update(marks or {})
+        self._write_queue()
 
     def change(self, job_id: str, state: JobState, **fields: Any) -> None:
         """Give a job another state, and other fields of :class:`~unispawner.JobInfo`."""
@@ -186,8 +199,13 @@ class FakeScheduler(Scheduler):
     # -- its files -----------------------------------------------------------------------------
 
     def _write_queue(self) -> None:
-        visible = {key: job.to_dict() for key, job in self.jobs.items() if key not in self._hidden}
-        self._write("queue", json.dumps(visible))
+        """Write the queue; only rows of jobs that have changed are made anew: it may be long."""
+        for job_id, job in self.jobs.items():
+            if job_id not in self._rows or self._rows[job_id][0] is not job:
+                row = f"{json.dumps(job_id)}: {json.dumps(job.to_dict())}"
+                self._rows[job_id] = job, row
+        shown = [self._rows[job_id][1] for job_id in self.jobs if job_id not in self._hidden]
+        self._write("queue", "{" + ",\n".join(shown) + "}")
         marks = [f"{job_id} unispawner:{mark}\n" for mark, job_id in self.marks.items()]
         self._write("marks", "".join(marks))
 

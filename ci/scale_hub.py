@@ -1,0 +1,281 @@
+"""What ci/scale runs in the Hub's process: the two spawners that it compares, and its gauges."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.spawner import Spawner
+from tornado.httpclient import AsyncHTTPClient
+from traitlets import Enum
+
+from unispawner.job import JobInfo, JobState
+from unispawner.run_as.accounts import Account
+from unispawner.run_as.client import AgentClient
+from unispawner.servers.spawner import UniSpawner
+from unispawner.testing import FakeScheduler, FakeUserSide
+
+SERVERS_PER_NODE = 40
+FIRST_PORT = 20000
+FIRST_UID = 200000
+LONG_CALLBACK = 0.01
+"""From which length (seconds) on a callback of the event loop is looked at."""
+SAMPLE_PAUSE = 0.004
+OURS = f"{os.sep}unispawner{os.sep}"
+
+
+def user_name(number: int) -> str:
+    """Return the name of a user, which is that of the account, too."""
+    return f"u{number:05d}"
+
+
+def place(number: int) -> tuple[str, int]:
+    """Return address and port of a user's server."""
+    node, slot = divmod(number, SERVERS_PER_NODE)
+    return f"198.18.{node // 250}.{node % 250 + 1}", FIRST_PORT + slot
+
+
+def mark(number: int) -> str:
+    """Return the mark of a user's job."""
+    return f"{number + 1:016x}"
+
+
+def running_jobs(count: int) -> tuple[dict[str, JobInfo], dict[str, str]]:
+    """Return the jobs of so many running servers, and their marks."""
+    began = round(time.time()) - 3600.0
+    jobs = {
+        str(number + 1): JobInfo(
+            user_name(number),
+            JobState.RUNNING,
+            exec_host=place(number)[0],
+            start_time=began,
+            estimated_end=began + 8 * 3600,
+            native_state="RUNNING",
+        )
+        for number in range(count)
+    }
+    return jobs, {mark(number): str(number + 1) for number in range(count)}
+
+
+# -- the spawners --------------------------------------------------------------------------------
+
+
+class TrivialSpawner(Spawner):
+    """The least that a spawner can be: what a Hub costs with it is JupyterHub's own share."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.there = bool(state)
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "there": True} if getattr(self, "there", False) else {}
+
+    async def start(self) -> str:
+        self.there = True
+        host, port = place(int(self.user.name[1:]))
+        return f"http://{host}:{port}"
+
+    async def poll(self) -> int | None:
+        return None if getattr(self, "there", False) else 0
+
+    async def stop(self, now: bool = False) -> None:
+        self.there = False
+
+
+class _UserSide(FakeUserSide):
+    """The fake agent; each job runs at once, and its launcher reports as a real one does."""
+
+    def _submit(self, owner: str, request: Any) -> dict[str, str]:
+        reply = super()._submit(owner, request)
+        host, port = place(int(owner[1:]))
+        now = time.time()
+        self.scheduler.change(
+            reply["job_id"],
+            JobState.RUNNING,
+            exec_host=host,
+            start_time=now,
+            estimated_end=now + 60,
+        )
+        environment = request["spec"]["environment"]
+        task = asyncio.get_running_loop().create_task(self._report(environment, host, port))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+        return reply
+
+    async def _report(self, environment: dict[str, str], host: str, port: int) -> None:
+        url = f"{environment['JUPYTERHUB_API_URL']}/unispawner/report"
+        headers = {"Authorization": f"token {environment['JUPYTERHUB_API_TOKEN']}"}
+        body = json.dumps({"host": host, "port": port})
+        for _ in range(60):
+            reply = await AsyncHTTPClient().fetch(
+                url, method="POST", headers=headers, body=body, raise_error=False
+            )
+            if reply.code != 503:
+                return
+            await asyncio.sleep(1)
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+class ScaleSpawner(UniSpawner):
+    """UniSpawner on the fake scheduler; nothing else of it is replaced."""
+
+    scheduler = Enum(("fake",), "fake").tag(config=True)
+    fake: FakeScheduler
+    side: _UserSide
+
+    def scheduler_named(self, name: str) -> FakeScheduler:
+        return self.fake
+
+    def agent_client(self, account: Account) -> AgentClient:
+        return replace(super().agent_client(account), run_as=self.side)
+
+
+def prepare(c: Any, spawner: str, count: int, folder: str) -> None:
+    """Configure a Hub for one of the two spawners, with so many servers that run already."""
+    gauges.start()
+    c.JupyterHub.extra_handlers = [(r"/scale", GaugesHandler)]
+    if spawner == "trivial":
+        c.JupyterHub.spawner_class = TrivialSpawner
+        return
+    place_of_files = Path(folder, "fake")
+    place_of_files.mkdir(exist_ok=True)
+    ScaleSpawner.fake = FakeScheduler(place_of_files, [place(0)[0]])
+    ScaleSpawner.fake.load(*running_jobs(count))
+    ScaleSpawner.side = _UserSide(ScaleSpawner.fake)
+    c.JupyterHub.spawner_class = ScaleSpawner
+
+
+# -- the gauges ----------------------------------------------------------------------------------
+
+
+class Gauges:
+    """Measures how long the event loop is held, and by whose code.
+
+    Each callback of the event loop is timed, in seconds of the thread's processor time, because the
+    machine may do other work meanwhile, and by the clock. While a callback is a long one, a thread
+    samples where it is: in our package (or in what that calls), in the garbage collector, or in
+    JupyterHub's own code.
+    """
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._thread = threading.main_thread().ident or 0
+        self._in_gc = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.since, self.cpu_since = time.monotonic(), time.process_time()
+        self.longest = {"ours": 0.0, "jupyterhub": 0.0, "gc": 0.0, "clock": 0.0}
+        self.held = dict.fromkeys(self.longest, 0.0)
+        self.where: dict[str, list[Any]] = {}
+        self._samples: list[str] = []
+        self._gc_cpu = 0.0
+
+    def start(self) -> None:
+        """Begin to measure this process."""
+        handle: Any = asyncio.events.Handle
+        run = handle._run
+
+        def timed_run(this: Any) -> None:
+            if threading.get_ident() != self._thread:
+                run(this)
+                return
+            self._samples, self._gc_cpu = [], 0.0
+            cpu, began = time.thread_time(), time.perf_counter()
+            self._began = began
+            try:
+                run(this)
+            finally:
+                self._began = None
+                took = time.perf_counter() - began
+                if took > LONG_CALLBACK:
+                    self._take(this, time.thread_time() - cpu, took)
+
+        handle._run = timed_run
+        gc.callbacks.append(self._watch_gc)
+        threading.Thread(target=self._sample, name="gauges", daemon=True).start()
+
+    def _watch_gc(self, phase: str, info: dict[str, int]) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        if phase == "start":
+            self._gc_began = time.thread_time()
+        else:
+            self._gc_cpu += time.thread_time() - self._gc_began
+
+    def _sample(self) -> None:
+        while True:
+            time.sleep(SAMPLE_PAUSE)
+            began = self._began
+            if began is None or time.perf_counter() - began < LONG_CALLBACK / 2:
+                continue
+            frame = sys._current_frames().get(self._thread)
+            first, ours = "", ""
+            while frame is not None:
+                name = f"{frame.f_code.co_filename}:{frame.f_code.co_name}"
+                if OURS in name and "scale_hub" not in name and not ours:
+                    ours = name.rpartition(OURS)[2]
+                if not first and "site-packages" in name:
+                    first = name.rpartition("site-packages" + os.sep)[2]
+                frame = frame.f_back
+            self._samples.append(f"ours {ours}" if ours else f"jupyterhub {first}")
+
+    def _take(self, handle: Any, cpu: float, clock: float) -> None:
+        """Take note of a long callback."""
+        samples = self._samples
+        share = sum(one.startswith("ours") for one in samples) / len(samples) if samples else 0.0
+        mine = max(0.0, cpu - self._gc_cpu)
+        parts = {
+            "ours": mine * share,
+            "jupyterhub": mine * (1 - share),
+            "gc": self._gc_cpu,
+            "clock": clock,
+        }
+        for name, seconds in parts.items():
+            self.held[name] += seconds
+            if seconds > self.longest[name]:
+                self.longest[name] = seconds
+                self.where[name] = [round(seconds, 4), Counter(samples).most_common(4)]
+
+    def read(self) -> dict[str, Any]:
+        """Return what was measured since the last reading."""
+        statm = Path("/proc/self/statm").read_text().split()
+        result = {
+            "seconds": time.monotonic() - self.since,
+            "cpu": time.process_time() - self.cpu_since,
+            "rss": int(statm[1]) * os.sysconf("SC_PAGE_SIZE"),
+            "tasks": len(asyncio.all_tasks()),
+            "objects": sum(gc.get_count()),
+            "longest": self.longest,
+            "held": self.held,
+            "where": self.where,
+        }
+        self.reset()
+        return result
+
+
+gauges = Gauges()
+
+
+class GaugesHandler(BaseHandler):
+    """``GET /hub/scale``: what was measured since the last request, and how many servers are up."""
+
+    def get(self) -> None:
+        """Reply with the gauges."""
+        spawners = [one for user in self.users.values() for one in user.spawners.values()]
+        states = Counter(one.pending or ("ready" if one.ready else "none") for one in spawners)
+        # A server is taken for ready while it is checked for the first time, too.
+        self.finish(json.dumps({**gauges.read(), "servers": states}))
