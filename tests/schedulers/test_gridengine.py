@@ -697,7 +697,6 @@ def test_cancellations_that_succeed(name: str) -> None:
         ("qstat-no-root", Meaning.UNAVAILABLE),
         ("qstat-j-unknown", Meaning.GONE),
         ("qdel-unknown", Meaning.GONE),
-        ("qdel-twice", Meaning.GONE),
         ("qdel-not-owner", Meaning.DENIED),
         ("qdel-service-user", Meaning.DENIED),
         ("qsub-impossible", Meaning.REFUSED),

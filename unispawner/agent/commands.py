@@ -25,6 +25,7 @@ def run(
     standard_input: str = "",
     environment: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT,
+    output_limit: int = OUTPUT_LIMIT,
 ) -> Reply:
     """Run a command with the umask of a login, and return its reply.
 
@@ -34,6 +35,8 @@ def run(
         Variables in addition to the agent's own.
     timeout
         How long (seconds) it may take.
+    output_limit
+        How many bytes it may print to standard output.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def run(
         command,
         {**os.environ, **(environment or {})},
         standard_input.encode(),
-        OUTPUT_LIMIT,
+        output_limit,
         timeout,
         directory=None,
         new_session=False,

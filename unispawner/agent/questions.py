@@ -17,13 +17,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
-from ..schedulers.base import QUERY_ENVIRONMENT, Reply
+from ..schedulers.base import QUERY_ENVIRONMENT, QUERY_LIMIT, QUERY_TIMEOUT, Reply
 from ..schedulers.questions import Question, answer
 from .commands import run
 
 VERSION = 1
-QUERY_TIMEOUT = 12.0
-"""How long (seconds) one command may take; squeue itself gives up after ten."""
 QUESTION_LIMIT = 16 * 1024**2
 """How many bytes a question may have."""
 
@@ -62,7 +60,7 @@ def _read(raw: bytes) -> Any:
 def _run(command: list[str], settings: Mapping[str, str]) -> Reply:
     # What the administrator has set by hand comes before what follows from other settings.
     environment = {**settings, **os.environ, **QUERY_ENVIRONMENT}
-    return run(command, environment=environment, timeout=QUERY_TIMEOUT)
+    return run(command, environment=environment, timeout=QUERY_TIMEOUT, output_limit=QUERY_LIMIT)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..errors import (
+    OUTPUT_LIMIT,
     AgentError,
     CancelError,
     InvalidJobError,
@@ -48,6 +49,14 @@ zone of the Hub, of a user or of the host, and no hour comes twice when daylight
 prints seconds since the epoch (squeue(1), SLURM_TIME_FORMAT). Submissions do not have them: a job
 would inherit them.
 """
+
+QUERY_TIMEOUT = 12.0
+"""How long (seconds) one command may take; squeue itself gives up after ten."""
+QUERY_LIMIT = 64 * 1024**2
+"""How many bytes a command may print; a job has about a hundred, but with PBS a few thousand."""
+
+END = 1024
+"""How many characters are searched for an error, at each end of what a command has printed."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,22 @@ def advance(dialogue: Dialogue[Any], reply: Reply | UniSpawnerError | None) -> l
     if reply is None:
         return next(dialogue)
     return dialogue.throw(reply) if isinstance(reply, UniSpawnerError) else dialogue.send(reply)
+
+
+def meaningful_parts(reply: Reply) -> list[str]:
+    """Return the parts of a reply in which an error may be: a few KiB, however long the reply is.
+
+    These are the ends of standard error and, if the command failed, of standard output as well.
+    """
+    errors = ends_of(reply.stderr)
+    parts = [errors, f"{errors}\n{ends_of(reply.stdout)}".strip() if reply.exit_status else ""]
+    return [part for part in parts if part]
+
+
+def ends_of(text: str) -> str:
+    """Return the beginning and the end of a text, or all of it if it is short."""
+    text = text.strip()
+    return text if len(text) <= 2 * END else f"{text[:END]}\n{text[-END:]}"
 
 
 def ask_optionally(command: list[str]) -> Dialogue[str | None]:
@@ -470,11 +495,11 @@ class Scheduler(ABC):
         """Return what the text of a failed command means; REFUSED if no pattern matches it.
 
         What it printed as an error counts first: on standard output there may be a notice of the
-        site's, or the words of other users.
+        site's, or the words of other users. If the command succeeded, only errors count.
         """
-        for text in (reply.stderr.strip(), reply.text):
+        for text in meaningful_parts(reply):
             for pattern, meaning in self.errors:
-                if text and re.search(pattern, text, re.IGNORECASE):
+                if re.search(pattern, text, re.IGNORECASE):
                     return meaning
         return Meaning.REFUSED
 
@@ -561,7 +586,11 @@ class Scheduler(ABC):
 
     @staticmethod
     def _error(cls: type[UniSpawnerError], message: str, reply: Reply) -> UniSpawnerError:
-        return cls(message, command=reply.command, exit_status=reply.exit_status, output=reply.text)
+        # An error keeps the end of its output. A long list must not push out what went wrong.
+        errors = reply.stderr.strip()[-OUTPUT_LIMIT:]
+        rest = reply.stdout.strip()[-max(OUTPUT_LIMIT - len(errors) - 1, 1) :]
+        output = "\n".join(filter(None, (errors, rest)))
+        return cls(message, command=reply.command, exit_status=reply.exit_status, output=output)
 
 
 _ONE_IN_EVERY_JOB = ("node_count", "process_count", "processes_per_node")

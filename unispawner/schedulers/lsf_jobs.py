@@ -32,10 +32,12 @@ _ID = re.compile(r"\d{1,10}", re.ASCII)
 _COLUMNS = ("JOBID", "USER", "STAT", "QUEUE", "FROM_HOST", "EXEC_HOST", "JOB_NAME", "SUBMIT_TIME")
 _ROW = re.compile(r"(\d{1,10})\s+(\S+)\s+([A-Z]+)\s+(\S+)\s+(\S+)(?:\s+(\S+))?", re.ASCII)
 _TIME = re.compile(
-    r"(?P<day>[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d)(?P<seconds>:\d\d)?(?: (?P<year>\d{4}))?"
+    r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d))?"
+    r"(?: (?P<year>\d{4}))?"
     r"(?: (?P<flag>[A-Z]))?",
     re.ASCII,
 )
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _BY_OWNER = {"TERM_OWNER", "TERM_ADMIN", "TERM_FORCE_OWNER", "TERM_FORCE_ADMIN"}
 _NO_HOST = {"", "-"}
 
@@ -205,14 +207,16 @@ def read_time(text: str, now: float) -> tuple[float | None, str]:
         return None, ""
     around = datetime.fromtimestamp(now, timezone.utc)
     years = [int(match["year"])] if match["year"] else [around.year + step for step in (-1, 0, 1)]
+    # strptime() would take most of the time of reading an answer.
+    month, odd = divmod(_MONTHS.find(match["month"]), 3)
+    day, hour, minute, second = (int(match[part] or 0) for part in ("day", "h", "m", "s"))
     times = []
-    for year in years:
-        moment = f"{year} {match['day']}{match['seconds'] or ':00'}"
+    for year in years if not odd else ():
         try:
-            time_of_year = datetime.strptime(moment, "%Y %b %d %H:%M:%S")
+            moment = datetime(year, month + 1, day, hour, minute, second, tzinfo=timezone.utc)
         except ValueError:  # February 29 does not exist in that year
             continue
-        times.append(time_of_year.replace(tzinfo=timezone.utc))
+        times.append(moment)
     best = min(times, key=lambda one: abs(one - around), default=None)
     if best is None:
         return None, ""

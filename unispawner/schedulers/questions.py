@@ -136,10 +136,19 @@ class Notice:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a question, of the type in ``RESULTS``."""
+    """The answer to a question.
+
+    Attributes
+    ----------
+    result
+        What was asked for, of the type in ``RESULTS``.
+    size
+        How many characters the command that printed most has printed.
+    """
 
     result: Any
     notices: tuple[Notice, ...] = ()
+    size: int = 0
 
 
 DIALOGUES: Mapping[str, Callable[[Scheduler, tuple[str, ...]], Dialogue[Any]]] = {
@@ -193,7 +202,8 @@ def converse(scheduler: Scheduler, name: str, arguments: Collection[str] = ()) -
         lines = [line for one in replies for line in one.passed_over]
         jobs = {job_id: result[job_id] for job_id in given if job_id in result}
         result = Tracked(jobs, frozenset(find_mentioned(lines, given)))
-    return Answer(result, tuple(_notices(replies)))
+    size = max((len(one.stdout) for one in replies), default=0)
+    return Answer(result, tuple(_notices(replies)), size)
 
 
 def answer(question: Question, run: Run) -> dict[str, Any]:
@@ -222,7 +232,7 @@ def answer(question: Question, run: Run) -> dict[str, Any]:
 
 def encode(found: Answer) -> dict[str, Any]:
     """Return an answer as plain JSON data."""
-    return {"result": plain.encode(found.result), "notices": plain.encode(found.notices)}
+    return {name: plain.encode(value) for name, value in vars(found).items()}
 
 
 def decode(name: str, data: Any) -> Answer:
@@ -234,8 +244,11 @@ def decode(name: str, data: Any) -> Answer:
         If the data is not such an answer.
     """
     try:
-        result = plain.decode(RESULTS[name], data["result"])
-        return Answer(result, plain.decode(tuple[Notice, ...], data.get("notices", [])))
+        return Answer(
+            plain.decode(RESULTS[name], data["result"]),
+            plain.decode(tuple[Notice, ...], data.get("notices", [])),
+            plain.decode(int, data.get("size", 0)),
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SchedulerUnavailable(
             f"The answer to the question {name!r} could not be read: {str(error)[:300]}. Install "

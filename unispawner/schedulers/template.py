@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
-from .base import Dialogue, Meaning, Reply, Scheduler, setting
+from .base import Dialogue, Meaning, Reply, Scheduler, ends_of, setting
 from .inventory import Inventory
 from .reading import keep_unique
 from .template_dialect import Dialect, check_trusted, make_linear, read_dialect
@@ -197,7 +197,7 @@ class Template(Scheduler):
 
         A row without an id or an owner does not count, and neither does a job that comes twice.
         """
-        if not (self.meaning(reply) is Meaning.GONE and not reply.stdout.strip()):
+        if reply.exit_status and (reply.stdout.strip() or self.meaning(reply) is not Meaning.GONE):
             self.check_answered(reply)  # LSF fails if there is no job
         patterns, text = self.dialect.all_jobs, reply.stdout.strip()
         found: list[tuple[str, JobInfo]] = []
@@ -308,9 +308,11 @@ class Template(Scheduler):
     def meaning(self, reply: Reply) -> Meaning:
         """Return what a failed command means; the set's own patterns are tried first."""
         own = (("not_found", Meaning.GONE), ("unknown", Meaning.UNAVAILABLE))
+        # A set's command may succeed and say so on standard output.
+        text = f"{ends_of(reply.stderr)}\n{ends_of(reply.stdout)}".strip()
         for name, meaning in own:
             pattern = self.dialect.pattern(name)
-            if pattern and re.search(pattern, reply.text, re.IGNORECASE):
+            if pattern and re.search(pattern, text, re.IGNORECASE):
                 return meaning
         return super().meaning(reply)
 

@@ -8,14 +8,17 @@ from typing import Protocol, TypeVar
 
 from ..command import Finished
 from ..errors import UniSpawnerError
-from ..schedulers.base import QUERY_ENVIRONMENT, Dialogue, Reply, advance
+from ..schedulers.base import (
+    QUERY_ENVIRONMENT,
+    QUERY_LIMIT,
+    QUERY_TIMEOUT,
+    AnswerTooLarge,
+    Dialogue,
+    Reply,
+    advance,
+)
 
 T = TypeVar("T")
-
-QUERY_TIMEOUT = 12.0
-"""How long (seconds) one command may take; squeue itself gives up after ten."""
-QUERY_LIMIT = 64 * 1024**2
-"""How many bytes a command may print; a job has about a hundred, but with PBS a few thousand."""
 
 
 class Runner(Protocol):
@@ -28,21 +31,32 @@ class Runner(Protocol):
         environment: Mapping[str, str],
         timeout: float,
         output_limit: int,
+        standard_input: bytes = b"",
         urgent: bool = False,
     ) -> Finished:
         """Run a command to its end."""
 
 
-async def hold_dialogue(dialogue: Dialogue[T], host: Runner, environment: Mapping[str, str]) -> T:
+async def hold_dialogue(
+    dialogue: Dialogue[T],
+    host: Runner,
+    environment: Mapping[str, str],
+    output_limit: int = QUERY_LIMIT,
+) -> T:
     """Run the commands that a dialogue yields, and return its result.
 
     Parameters
     ----------
     environment
         The commands' environment, to which the variables of ``QUERY_ENVIRONMENT`` are added.
+    output_limit
+        How many bytes a command may print. A dialogue can go on after more than ``QUERY_LIMIT``; a
+        lower limit ends it.
 
     Raises
     ------
+    AnswerTooLarge
+        If a command prints more than ``output_limit``, and that is less than ``QUERY_LIMIT``.
     UniSpawnerError
         If a command can't be run or does not end in time, or if the dialogue raises it.
     """
@@ -54,17 +68,22 @@ async def hold_dialogue(dialogue: Dialogue[T], host: Runner, environment: Mappin
             assert result is not None
             return result[0]
         try:
-            reply = await _run(command, host, environment)
+            reply = await _run(command, host, environment, output_limit)
         except UniSpawnerError as error:
+            if isinstance(error, AnswerTooLarge) and output_limit < QUERY_LIMIT:
+                dialogue.close()
+                raise
             reply = error
 
 
-async def _run(command: list[str], host: Runner, environment: Mapping[str, str]) -> Reply:
+async def _run(
+    command: list[str], host: Runner, environment: Mapping[str, str], output_limit: int
+) -> Reply:
     done = await host.run(
         command,
         environment={**environment, **QUERY_ENVIRONMENT},
         timeout=QUERY_TIMEOUT,
-        output_limit=QUERY_LIMIT,
+        output_limit=output_limit,
         urgent=True,
     )
     return Reply(

@@ -17,7 +17,9 @@ from weakref import WeakKeyDictionary
 from ..command import Command, Finished
 from ..errors import SchedulerUnavailable
 from ..schedulers import Scheduler
-from ..schedulers.questions import converse
+from ..schedulers.base import AnswerTooLarge
+from ..schedulers.questions import Answer, Question, converse
+from . import large_answers
 from .dialogue import hold_dialogue
 from .notices import NOTICES
 
@@ -46,6 +48,8 @@ class SubmitHost:
             WeakKeyDictionary()
         )
         self._unfinished: dict[str, list[Command]] = {}
+        self._large: set[object] = set()
+        """The questions whose answers are large."""
 
     async def run(
         self,
@@ -125,10 +129,33 @@ class SubmitHost:
         UniSpawnerError
             If the scheduler does not answer, or its answer can't be read.
         """
-        answer = await hold_dialogue(converse(scheduler, name, arguments), self, environment)
+        answer = await self._answer(scheduler, name, arguments, environment)
         for notice in answer.notices:
             NOTICES.warn(notice, (self, scheduler.query_key, *sorted(environment.items())))
         return answer.result
+
+    async def _answer(
+        self,
+        scheduler: Scheduler,
+        name: str,
+        arguments: Collection[str],
+        environment: Mapping[str, str],
+    ) -> Answer:
+        """Return the answer, which another process reads if it is large (:mod:`.large_answers`)."""
+        dialogue = converse(scheduler, name, arguments)
+        if not large_answers.can_be_asked_elsewhere(scheduler):
+            return await hold_dialogue(dialogue, self, environment)
+        key = (scheduler.query_key, name, tuple(sorted(environment.items())))
+        if key not in self._large:
+            try:
+                return await hold_dialogue(dialogue, self, environment, large_answers.LARGE)
+            except AnswerTooLarge:
+                self._large.add(key)
+        question = Question(name, tuple(arguments), scheduler.name, scheduler.options)
+        answer = await large_answers.ask(question, self, environment)
+        if answer.size < large_answers.LARGE / 2:
+            self._large.discard(key)
+        return answer
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -1,0 +1,156 @@
+"""Large answers: another process reads them, so that the Hub's event loop does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from support.many_jobs import LISTINGS, first_id
+
+from unispawner.errors import AgentError, SchedulerUnavailable
+from unispawner.job import JobInfo, JobState
+from unispawner.schedulers import Scheduler, get_scheduler
+from unispawner.schedulers.base import Reply
+from unispawner.schedulers.slurm import Slurm
+from unispawner.submit_host import large_answers
+from unispawner.submit_host.host import SubmitHost
+from unispawner.testing import FakeScheduler
+
+COMMANDS = {"slurm": "squeue", "htcondor": "condor_q", "lsf": "bjobs"}
+MANY = 20_000
+"""So many jobs that each listing has more than a mebibyte."""
+
+
+class Cluster:
+    """A scheduler's command, which prints a listing, and the host that asks it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = SubmitHost()
+        self.environment = {"PATH": f"{folder}:{os.defpath}"}
+
+    def prints(self, command: str, text: str, more: str = "") -> None:
+        """Let the command print a text, and run a line of shell after it."""
+        (self.folder / "text").write_text(text)
+        path = self.folder / command
+        path.write_text(
+            f"#!/bin/sh\necho $$ >>{self.folder}/runs\ncat {self.folder}/text\n{more}\n"
+        )
+        path.chmod(0o755)
+
+    @property
+    def runs(self) -> int:
+        """How many times a command was run."""
+        return len(self.processes)
+
+    @property
+    def processes(self) -> list[str]:
+        """The ids of the processes of all commands so far."""
+        return (self.folder / "runs").read_text().split()
+
+    async def ask(self, scheduler: Scheduler, job_id: str) -> dict[str, JobInfo]:
+        answer = await self.host.ask(
+            scheduler, "query_tracked", [job_id], environment=self.environment
+        )
+        found: dict[str, JobInfo] = answer.jobs
+        return found
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+@pytest.fixture
+def small_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process read no answer with more than a mebibyte."""
+    read = Slurm.read_status
+
+    def read_small(self: Slurm, reply: Reply) -> dict[str, JobInfo]:
+        assert len(reply.stdout) <= large_answers.LARGE
+        return read(self, reply)
+
+    monkeypatch.setattr(Slurm, "read_status", read_small)
+
+
+def listing(name: str, count: int = MANY) -> str:
+    text = LISTINGS[name](count)
+    assert (len(text) > large_answers.LARGE) == (count == MANY)
+    return text
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+async def test_a_large_answer_has_what_was_asked_for(cluster: Cluster, name: str) -> None:
+    """The other process answers as this one would, and only what was asked for comes back."""
+    cluster.prints(COMMANDS[name], listing(name))
+    if name == "htcondor":
+        (cluster.folder / "condor_status").symlink_to("/bin/false")
+    large = await cluster.ask(get_scheduler(name), first_id(name))
+    assert [first_id(name)] == list(large)
+    cluster.prints(COMMANDS[name], listing(name, 10))
+    assert large == await cluster.ask(get_scheduler(name), first_id(name))
+
+
+@pytest.mark.usefixtures("small_only")
+async def test_this_process_reads_small_answers_only(cluster: Cluster) -> None:
+    """A command is asked once more the first time, and after that by the other process alone."""
+    slurm = get_scheduler("slurm")
+    cluster.prints("squeue", listing("slurm"))
+    await cluster.ask(slurm, "1000")
+    assert 2 == cluster.runs
+    await cluster.ask(slurm, "1000")
+    assert 3 == cluster.runs
+    cluster.prints("squeue", listing("slurm", 10))
+    for expected in (4, 5):
+        assert ["1000"] == list(await cluster.ask(slurm, "1000"))
+        assert expected == cluster.runs
+    assert not cluster.host._large
+
+
+async def test_a_scheduler_of_a_tests_own_is_asked_here(tmp_path: Path) -> None:
+    """A scheduler that another process can't make from its name is asked in this one."""
+    fake = FakeScheduler(tmp_path)
+    job_id = fake.submit("alice")
+    fake.change(job_id, JobState.RUNNING, message="x" * 2 * large_answers.LARGE)
+    found = await SubmitHost().ask(fake, "query_tracked", [job_id], environment={})
+    assert JobState.RUNNING is found.jobs[job_id].state
+
+
+async def test_its_errors_are_the_schedulers(cluster: Cluster) -> None:
+    """A command that fails after a large answer is an error with its words."""
+    words = "slurm_load_jobs error: Unable to contact slurm controller"
+    cluster.prints("squeue", listing("slurm"), f"echo '{words}' >&2; exit 1")
+    with pytest.raises(SchedulerUnavailable, match="Slurm did not answer") as caught:
+        await cluster.ask(get_scheduler("slurm"), "1000")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "program", ["raise SystemExit('out of memory')", "print(3)", 'print("{}")', "print('[1]')"]
+)
+async def test_a_process_that_fails_says_nothing_about_any_job(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """If the other process ends without a reply, that is an error."""
+    monkeypatch.setattr(large_answers, "_COMMAND", (sys.executable, "-c", program))
+    cluster.prints("squeue", listing("slurm"))
+    with pytest.raises(AgentError, match="large answers failed"):
+        await cluster.ask(get_scheduler("slurm"), "1000")
+
+
+async def test_a_command_that_hangs_ends_with_the_process(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the other process is out of time, its commands are killed with it."""
+    monkeypatch.setattr(large_answers, "TIMEOUT", 2.0)
+    cluster.prints("squeue", listing("slurm"), "exec sleep 60")
+    with pytest.raises(SchedulerUnavailable, match="did not end within 2 s"):
+        await cluster.ask(get_scheduler("slurm"), "1000")
+    for _ in range(1000):
+        if not Path("/proc", cluster.processes[-1]).exists():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the command still runs")
