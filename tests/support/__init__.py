@@ -26,6 +26,7 @@ What tests of tests/live use:
 ``clusters``      the real schedulers of ci/
 ``cluster_agent`` the client of a user's agent on a real scheduler, without a Hub
 ``hub``           a real JupyterHub as a service, with its proxy, on a real scheduler
+``elsewhere``     a Hub in namespaces of its own, and this host as the login node with an sshd
 ``sites``         the configurations of tests/live/sites
 ``journey``       what a user does with a server, and what must not be left of it
 ``eyes``          what one user can see of another one's job

@@ -206,15 +206,23 @@ class RunningHub:
         self._proxy: subprocess.Popen[bytes] | None = None
         self._clients: list[HubClient] = []
         self._api_token, self._proxy_token = secrets.token_hex(16), secrets.token_hex(16)
-        port, self._proxy_port = free_ports("127.0.0.1", 2)
         self.cluster = cluster
-        self.hub_ip = cluster.hub_ip
-        (self.hub_port,) = free_ports(self.hub_ip, 1)
-        self.url = f"http://127.0.0.1:{port}/"
-        self._proxy_api_url = f"http://127.0.0.1:{self._proxy_port}"
+        self._choose_addresses()
+        self.url = f"http://{self.front_ip}:{self.front_port}/"
+        self._proxy_api_url = f"http://{self.front_ip}:{self._proxy_port}"
         self._write_settings()
-        self._write_config(config)
+        self._write_config(self._more_config() + config)
         RunningHub.running.append(self)
+
+    def _choose_addresses(self) -> None:
+        self.front_ip = "127.0.0.1"
+        self.front_port, self._proxy_port = free_ports(self.front_ip, 2)
+        self.hub_ip = self.cluster.hub_ip
+        (self.hub_port,) = free_ports(self.hub_ip, 1)
+
+    def _more_config(self) -> str:
+        """Return lines of the configuration that come before the test's own."""
+        return ""
 
     # -- its files -----------------------------------------------------------------------------
 
@@ -236,7 +244,7 @@ class RunningHub:
         )
         self._write("jupyterhub_config.py", text + more)
 
-    def _write_sudoers(self) -> None:
+    def _let_it_become_users(self) -> None:
         """Let the Hub act as its users, with the line that administrators are given."""
         line = self._sudoers_line or Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
         # sudo ignores files with a dot in the name, so it never reads an incomplete file.
@@ -282,7 +290,7 @@ class RunningHub:
     async def start(self) -> None:
         """Start the Hub, and the proxy unless it runs; return when the Hub answers."""
         if self._proxy is None:
-            self._write_sudoers()
+            self._let_it_become_users()
             self._proxy = self._start_proxy()
         assert self._hub is None, "the Hub runs already"
         config = str(self.folder / "jupyterhub_config.py")
@@ -310,9 +318,8 @@ class RunningHub:
         assert program, "there is no configurable-http-proxy on PATH"
         options = self._proxy_options()
         hub = f"http{'s' if options else ''}://{self.hub_ip}:{self.hub_port}"
-        port = self.url.rstrip("/").rpartition(":")[2]
-        command = [program, "--ip=127.0.0.1", f"--port={port}"]
-        command += ["--api-ip=127.0.0.1", f"--api-port={self._proxy_port}"]
+        command = [program, f"--ip={self.front_ip}", f"--port={self.front_port}"]
+        command += [f"--api-ip={self.front_ip}", f"--api-port={self._proxy_port}"]
         command += [f"--default-target={hub}", f"--error-target={hub}/hub/error", *options]
         return self._popen(command, "proxy.log", CONFIGPROXY_AUTH_TOKEN=self._proxy_token)
 
@@ -325,7 +332,7 @@ class RunningHub:
         become = ["setpriv", f"--reuid={HUB_ACCOUNT}", f"--regid={HUB_ACCOUNT}", "--init-groups"]
         with open(self.folder / log, "ab") as output:
             return subprocess.Popen(
-                [*become, "--", *command],
+                [*self._enter(), *become, "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -339,6 +346,10 @@ class RunningHub:
                 umask=self.umask,
                 start_new_session=True,
             )
+
+    def _enter(self) -> list[str]:
+        """Return the words before a command of the Hub that run it where the Hub is."""
+        return []
 
     def kill(self) -> None:
         """Kill the Hub alone, with SIGKILL."""
@@ -453,7 +464,7 @@ c.JupyterHub.internal_ssl = True
 c.JupyterHub.trusted_alt_names = ["IP:{cluster.hub_ip}"]
 """
         super().__init__(cluster, config=config)
-        self._proxy_api_url = f"https://127.0.0.1:{self._proxy_port}"
+        self._proxy_api_url = f"https://{self.front_ip}:{self._proxy_port}"
         self._write_config(config)
 
     def _proxy_options(self) -> list[str]:
