@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": {"command", "errors", "units", "job", "schedulers", "script"},
     # The broker is started by name; nothing imports it.
     "broker": {"errors", "frames", "agent"},
-    "submit_host": {"command", "errors", "frames", "schedulers"},
+    "submit_host": {"_version", "command", "errors", "frames", "schedulers"},
     "run_as": {"errors", "job", "schedulers", "submit_host"},
     "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},
     "settings": {

@@ -62,6 +62,10 @@ class UniSpawnerError(Exception):
         self.exit_status = exit_status
         # Line breaks stay: the log indents the lines that follow.
         self.output = clean_output(output)
+        self.unsent = False
+        """True if the request that failed has certainly not reached the scheduler."""
+        self.open_until = 0.0
+        """Until when (time.monotonic) the request may still have an effect, though it failed."""
 
     def __str__(self) -> str:
         if self.output and self.output not in self.message:

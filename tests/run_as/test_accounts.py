@@ -8,8 +8,8 @@ import pytest
 from support.accounts import ordinary_account
 
 from unispawner.errors import AgentError
-from unispawner.run_as import accounts
 from unispawner.run_as.accounts import Account, find_account
+from unispawner.submit_host import entries
 
 
 def entry(name: str, uid: int) -> pwd.struct_passwd:
@@ -122,7 +122,7 @@ async def test_a_slow_directory_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
         time.sleep(0.3)
         raise KeyError
 
-    monkeypatch.setattr(accounts, "LOOKUP_TIMEOUT", 0.05)
+    monkeypatch.setattr(entries, "LOOKUP_TIMEOUT", 0.05)
     monkeypatch.setattr(pwd, "getpwnam", slow)
     with pytest.raises(AgentError, match="directory service may be slow"):
         await find_account("ada", 1000)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import pwd
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ..errors import AgentError
+from ..submit_host.host import HOST, SubmitHost
 
 # sudo reads "-x" as an option, "#0" as a uid and "%x" as a group: such names never reach it, even
 # if the directory service knows them. Directories have names like "DOM\\alice", "DOM+alice",
 # "alice@ad.site" and "alice smith".
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@+\\$ -]{0,254}[A-Za-z0-9_.@+$-])?", re.ASCII)
-# A directory service that hangs blocks threads: only these, not those of asyncio's own pool.
-_THREADS = ThreadPoolExecutor(4, "unispawner-accounts")
 _NOBODY = {65534, 2**32 - 2}
 """The uids of ``nobody``: NFS shows files of unknown owners as theirs."""
-LOOKUP_TIMEOUT = 10.0
-"""How long (seconds) getpwnam may take: the directory service behind it may be slow."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +37,10 @@ class Account:
         return owner in (self.name, self.uid_name or self.name)
 
 
-async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> Account:
-    """Return the account of that name; the look-up runs in a thread.
+async def find_account(
+    name: str, min_uid: int, *, same_name: bool = False, host: SubmitHost = HOST
+) -> Account:
+    """Return the account of that name on the submit host.
 
     Parameters
     ----------
@@ -52,15 +48,24 @@ async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> A
         Refuse an account whose name in the directory differs from ``name`` by more than upper and
         lower case: otherwise two Hub users (``bob@a.example``, ``bob@b.example``) could get the
         same account without anybody noticing.
+    host
+        Where jobs are submitted: that host's accounts count.
 
     Raises
     ------
     AgentError
         If the account does not exist or can't be looked up, if its name can't be used, or if its
         uid is 0, that of ``nobody``, or below ``min_uid``.
+    SchedulerUnavailable
+        If there is no connection to the submit host.
     """
-    entry, uid_name = await _look_up_in_time(name)
-    account = Account(entry.pw_name, entry.pw_uid, entry.pw_dir, uid_name)
+    entry = await host.find_entry(name)
+    if entry is None:
+        raise AgentError(
+            f"There is no account {name!r} on {host.place}. If accounts have other names than "
+            "Hub users, the administrator sets c.UniSpawner.account_name."
+        )
+    account = Account(entry.name, entry.uid, entry.home, entry.uid_name)
     if not _NAME.fullmatch(account.name) or account.name.isdigit():
         raise AgentError(
             f"The account name {account.name!r} can't be used: sudo could read it as an option, a "
@@ -79,32 +84,3 @@ async def find_account(name: str, min_uid: int, *, same_name: bool = False) -> A
             f"c.UniSpawner.min_uid = {min_uid} can't run servers."
         )
     return account
-
-
-async def _look_up_in_time(name: str) -> tuple[pwd.struct_passwd, str]:
-    """Run :func:`_look_up` in a thread; its failures become an AgentError for people."""
-    lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
-    # tasks.wait_for_event says why this is not asyncio.wait_for.
-    await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)
-    if not lookup.done():
-        raise AgentError(
-            f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s. The "
-            "directory service may be slow: try again later."
-        )
-    try:
-        return lookup.result()
-    except (KeyError, ValueError):
-        raise AgentError(
-            f"There is no account {name!r} on the Hub's host. If accounts have other names than "
-            "Hub users, the administrator sets c.UniSpawner.account_name."
-        ) from None
-
-
-def _look_up(name: str) -> tuple[pwd.struct_passwd, str]:
-    """Return the entry of a name, and the name that its uid has, empty if it is the same."""
-    entry = pwd.getpwnam(name)
-    try:
-        uid_name = pwd.getpwuid(entry.pw_uid).pw_name
-    except KeyError:
-        uid_name = entry.pw_name
-    return entry, "" if uid_name == entry.pw_name else uid_name

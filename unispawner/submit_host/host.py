@@ -21,6 +21,7 @@ from ..schedulers.base import AnswerTooLarge
 from ..schedulers.questions import Answer, Question, converse
 from . import large_answers
 from .dialogue import hold_dialogue
+from .entries import Entry, look_up
 from .notices import NOTICES
 
 GROUP_AT_ONCE = 2
@@ -40,7 +41,14 @@ class SubmitHost:
         How many commands may run at the same time; others wait for their turn. A command that has
         run for ``LONGEST_TURN`` does not count any more. Each costs up to a fifth of a second of
         processor time. Default: 4, or two for each core if that is more.
+
+    Attributes
+    ----------
+    place
+        The host's name, for messages.
     """
+
+    place = "the Hub's host"
 
     def __init__(self, at_once: int | None = None) -> None:
         self.at_once = at_once or max(4, 2 * (os.cpu_count() or 1))
@@ -88,10 +96,7 @@ class SubmitHost:
         SchedulerUnavailable
             If it has not ended in time. It is killed, if this process has the right to do that.
         """
-        turn = contextlib.nullcontext() if urgent else self._turn()
-        # First a turn of the group: a command that waits for it does not hold up other users.
-        groups = self._turns_of(group, GROUP_AT_ONCE) if group else contextlib.nullcontext()
-        async with groups, turn:
+        async with self._turns_for(group, urgent=urgent):
             self._check_unfinished(group, command)
             running = Command(
                 command, environment, standard_input, output_limit, timeout, directory
@@ -156,6 +161,27 @@ class SubmitHost:
         if answer.size < large_answers.LARGE / 2:
             self._large.discard(key)
         return answer
+
+    async def find_entry(self, name: str) -> Entry | None:
+        """Return what this host's directory service knows of an account; None if nothing.
+
+        Raises
+        ------
+        AgentError
+            If it can't be looked up.
+        SchedulerUnavailable
+            If there is no connection to the host.
+        """
+        return await look_up(name)
+
+    @contextlib.asynccontextmanager
+    async def _turns_for(self, group: str, *, urgent: bool = False) -> AsyncIterator[None]:
+        """Hold the turns that a command of a group needs."""
+        turn = contextlib.nullcontext() if urgent else self._turn()
+        # First a turn of the group: a command that waits for it does not hold up other users.
+        groups = self._turns_of(group, GROUP_AT_ONCE) if group else contextlib.nullcontext()
+        async with groups, turn:
+            yield
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -1,0 +1,134 @@
+"""The host on which a broker runs: all that the Hub wants there crosses one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..errors import AgentError, SchedulerUnavailable, error_from_dict
+from .connection import Connection
+from .entries import LOOKUP_TIMEOUT, Entry
+from .host import Finished, SubmitHost
+
+LARGE = 64 * 1024
+"""How many bytes of a reply are read on the event loop; more are read in a thread."""
+
+
+class BrokeredHost(SubmitHost):
+    """Answers questions, finds accounts and reaches agents through one broker.
+
+    It runs no commands of the Hub's choice. The number of requests at a time is limited as for
+    other hosts, and so is that of each user.
+
+    Parameters
+    ----------
+    connection
+        The connection to the broker.
+    place
+        The host's name, for messages.
+    """
+
+    def __init__(self, connection: Connection, place: str = "", at_once: int | None = None) -> None:
+        super().__init__(at_once)
+        self.connection = connection
+        self.place = place or SubmitHost.place
+
+    async def run(self, command: Sequence[str], **_: Any) -> Finished:
+        """Refuse to run a command.
+
+        Raises
+        ------
+        AgentError
+            In any case: a broker runs no command that the Hub names.
+        """
+        raise AgentError(
+            f"{command[0]}: the broker on {self.place} runs no commands of the Hub's. It only "
+            "answers its questions and runs the agent."
+        )
+
+    async def run_agent(self, account: str, body: bytes, seconds: float) -> Finished:
+        """Run the agent as an account, and return how it ended and what it printed.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If there is no connection or no answer: see :meth:`.Connection.request`.
+        """
+        async with self._turns_for(account):
+            return await self.connection.request(
+                {"kind": "agent", "account": account}, body, seconds
+            )
+
+    async def find_entry(self, name: str) -> Entry | None:
+        """Return what the directory service of the broker's host knows of an account."""
+        if not 0 < len(name) <= 256:
+            return None  # no directory service has it, and a frame's header is short
+        header = {"kind": "account", "account": name}
+        result = await self._ask(header, b"", LOOKUP_TIMEOUT)
+        if result is None:
+            return None
+        try:
+            texts = [str(result[key] or "") for key in ("name", "home", "uid_name")]
+            return Entry(texts[0], int(result["uid"]), texts[1], texts[2])
+        except (KeyError, TypeError, ValueError):
+            raise SchedulerUnavailable(
+                f"The broker on {self.place} sent no valid account for {name!r}."
+            ) from None
+
+    async def _ask(self, header: Mapping[str, Any], body: bytes, seconds: float) -> Any:
+        """Return the result of a request, or raise the error that the broker's side reports."""
+        finished = await self.connection.request(header, body, seconds)
+        if len(finished.stdout) > LARGE:
+            reply = await asyncio.to_thread(_parse, finished.stdout)
+        else:
+            reply = _parse(finished.stdout)
+        if reply is None:
+            raise SchedulerUnavailable(
+                f"The broker on {self.place} gave no valid answer to a question "
+                f"({header['kind']}).",
+                exit_status=finished.exit_status,
+                output=finished.stderr.decode("utf-8", "replace"),
+            )
+        if "error" in reply:
+            error = reply["error"]
+            raise error_from_dict(error if isinstance(error, dict) else {})
+        return reply.get("result")
+
+
+def _parse(raw: bytes) -> dict[str, Any] | None:
+    """Return the reply, or None if it is not one of this version."""
+    try:
+        reply = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return reply if isinstance(reply, dict) and reply.get("version") == 1 else None
+
+
+_hosts: dict[tuple[str, ...], BrokeredHost] = {}
+
+
+def get_brokered_host(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    place: str = "",
+    explain: Callable[[str], str] = lambda printed: "",
+) -> BrokeredHost:
+    """Return the one host that this command leads to, shared by all spawners that use it.
+
+    Parameters
+    ----------
+    command, environment, explain
+        See :class:`.connection.Connection`.
+    """
+    key = tuple(command)
+    if key not in _hosts:
+        _hosts[key] = BrokeredHost(Connection(command, environment, explain), place)
+    return _hosts[key]
+
+
+def close_all() -> None:
+    """End all brokers; the next request to a new host starts a new one."""
+    while _hosts:
+        _hosts.popitem()[1].connection.close()

@@ -1,0 +1,456 @@
+"""The connection to a broker: one process, many requests at once, and a new process if it dies.
+
+One daemon thread owns the process and its pipes. So nothing waits on an event loop, every event
+loop of the Hub's process can use the same connection, and a Hub that ends does not wait for it.
+The broker ends with the Hub, however that ends: the pipe that it reads is closed then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import frames
+from ..errors import AgentError, SchedulerUnavailable
+from .broker_process import ENDED, BrokenConnection, BrokerProcess, Frame, Greeting
+from .command import Finished
+
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""The pauses (seconds) before the broker is started again: the first one, and the longest one."""
+GREETING_TIME = 30.0
+"""How long (seconds) a broker may take until it greets: ssh and a slow file system take time."""
+ANSWER_TIME = 5.0
+"""How long (seconds) after a request's deadline its answer may come: the far side ends it then."""
+PATIENCE = 3
+"""After so many attempts in a row without a greeting, requests no longer wait for the next one."""
+CLOSING_TIME = 10.0
+"""How long (seconds) :meth:`Connection.close` waits for the thread."""
+
+Deliver = Callable[[Finished | None, SchedulerUnavailable | None], None]
+
+
+@dataclass(eq=False)
+class _Request:
+    """A request that has no answer yet.
+
+    Attributes
+    ----------
+    deadline
+        When (time.monotonic) the far side must not be at work on it any more.
+    deliver
+        Gets the answer or the error; it may be called from any thread.
+    sent
+        True if the far side may have all of it.
+    abandoned
+        True if nobody waits for the answer any more.
+    """
+
+    header: dict[str, Any]
+    body: bytes
+    deadline: float
+    deliver: Deliver
+    sent: bool = False
+    abandoned: bool = False
+    id: int = field(default_factory=itertools.count(1).__next__)
+
+    @property
+    def only_greets(self) -> bool:
+        """True if only the greeting is awaited: the first failure is its answer, too."""
+        return not self.header
+
+    def fail(self, message: str, printed: str = "", *, open_until: float = 0.0) -> None:
+        """Fail with SchedulerUnavailable: see ``open_until`` and ``unsent`` in errors.py."""
+        error = SchedulerUnavailable(message, output=printed)
+        error.unsent, error.open_until = not self.sent, open_until
+        self.deliver(None, error)
+
+
+class Connection:
+    """Sends requests to a broker, and starts it as soon as one is sent.
+
+    Parameters
+    ----------
+    command
+        The command that runs the broker, here or on another host. Its standard input and output
+        lead to the broker.
+    environment
+        The whole environment of the command.
+    explain
+        Returns what to do about what a broker that has failed has printed; empty if it has no
+        advice.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        explain: Callable[[str], str] = lambda printed: "",
+    ) -> None:
+        self.command = tuple(command)
+        self.problem = ""
+        """Why there is no connection; empty if there is one, or if none was needed yet."""
+        self.printed = ""
+        """What the broker that failed had printed."""
+        self.starts = 0
+        """How often the broker has been started."""
+        self._environment = dict(environment)
+        self._explain = explain
+        self._lock = threading.Lock()
+        self._new: deque[_Request] = deque()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        # The rest belongs to the thread.
+        self._waiting: deque[_Request] = deque()
+        self._open: dict[int, _Request] = {}
+        self._process: BrokerProcess | None = None
+        self._ended: list[BrokerProcess] = []
+        self._selector = selectors.DefaultSelector()
+        self._short_lives = 0
+        self._failures = 0
+        self._start_at = 0.0
+        self._logged = ("", "")
+        self._wake_end, self._waker = os.pipe()
+        for end in (self._wake_end, self._waker):
+            os.set_blocking(end, False)
+        self._selector.register(self._wake_end, selectors.EVENT_READ)
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What the broker says about itself; None while there is no connection."""
+        process = self._process
+        return process.greeting if process else None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the command; None while it does not run."""
+        process = self._process
+        return process.pid if process else None
+
+    # -- from the event loops ----------------------------------------------------------------------
+
+    async def greet(self, seconds: float) -> Greeting:
+        """Return the broker's greeting; start the broker if it does not run.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the first attempt fails, or takes longer than this.
+        """
+        await self._exchange({}, b"", seconds)
+        if (greeting := self.greeting) is None:
+            raise SchedulerUnavailable(self.problem or "The broker ended after its greeting.")
+        return greeting
+
+    async def request(self, header: Mapping[str, Any], body: bytes, seconds: float) -> Finished:
+        """Send a request and return how its process on the far side ended.
+
+        While there is no connection the request waits; after its time it is never sent.
+
+        Parameters
+        ----------
+        header
+            ``kind`` and ``account``: see :mod:`unispawner.frames`.
+        seconds
+            After that time the far side is not at work on it any more.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If there is no connection, if it is lost, or if no answer comes in time. ``unsent`` and
+            ``open_until`` say what may have become of the request.
+        AgentError
+            If the request is too large.
+        """
+        try:
+            frames.pack({**header, "id": 2**63, "deadline": time.monotonic()}, len(body))
+        except frames.FrameError as error:
+            large = AgentError(f"The request to the broker is too large: {error}.")
+            large.unsent = True
+            raise large from None
+        return await self._exchange(header, body, seconds)
+
+    async def _exchange(self, header: Mapping[str, Any], body: bytes, seconds: float) -> Finished:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Finished] = loop.create_future()
+
+        def settle(finished: Finished | None, error: SchedulerUnavailable | None) -> None:
+            if future.done():
+                return  # cancelled meanwhile
+            if error is not None:
+                future.set_exception(error)
+            elif finished is not None:
+                future.set_result(finished)
+
+        def deliver(finished: Finished | None, error: SchedulerUnavailable | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so that nobody waits
+                loop.call_soon_threadsafe(settle, finished, error)
+
+        request = _Request(dict(header), body, time.monotonic() + seconds, deliver)
+        self._submit(request)
+        try:
+            return await future
+        finally:
+            request.abandoned = True
+
+    def close(self) -> None:
+        """End the broker and the thread; requests fail. It is not used any more."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        self._wake()
+        if thread is not None:
+            thread.join(CLOSING_TIME)
+
+    def _submit(self, request: _Request) -> None:
+        with self._lock:
+            self._new.append(request)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._run, name="connection to a broker", daemon=True
+                )
+                self._thread.start()
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # a full pipe wakes the thread, too
+            os.write(self._waker, b"\0")
+
+    # -- in the thread: requests -------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                self._turn()
+            except Exception:  # a bug must not leave requests without an end
+                log.exception("The connection to the broker failed")
+                self._lose("the Hub's side of the connection has failed; its log says where")
+        self._lose("the Hub has closed the connection")
+        for request in self._waiting:
+            request.fail("The Hub has closed the connection to the broker.")
+        self._waiting.clear()
+
+    def _turn(self) -> None:
+        with self._lock:
+            self._waiting += self._new
+            self._new.clear()
+        now = time.monotonic()
+        self._drop_late(now)
+        if self._process is None and self._waiting and now >= self._start_at:
+            self._start()
+        if self._process is not None and self._process.greeting is not None:
+            self._send(now)
+        for key, events in self._selector.select(self._pause()):
+            self._handle(key.data, key.fd, events)
+        self._ended = [one for one in self._ended if not one.has_ended()]
+
+    def _handle(self, name: str | None, descriptor: int, events: int) -> None:
+        if descriptor == self._wake_end:
+            with contextlib.suppress(OSError):
+                os.read(self._wake_end, 4096)
+            return
+        process = self._process
+        if process is None:
+            return  # lost while the same events were handled
+        try:
+            if name == "stdout":
+                greeted = process.greeting is not None
+                for frame in process.read():
+                    self._take_answer(frame)
+                if process.greeting is not None and not greeted:
+                    self._note_greeting(process)
+            elif name == "stderr":
+                self._take_errors(process)
+            elif name == "stdin":
+                self._note_sent(process.write())
+                self._watch_input(process)
+        except BrokenConnection as broken:
+            self._lose(str(broken))
+
+    def _send(self, now: float) -> None:
+        """Hand waiting requests to the process, no more than its pipe takes."""
+        process = self._process
+        assert process
+        assert process.greeting
+        try:
+            while self._waiting and not process.full:
+                request = self._waiting.popleft()
+                if request.only_greets:
+                    request.deliver(Finished(0, b"", b""), None)
+                    continue
+                self._open[request.id] = request
+                deadline = request.deadline + process.greeting.clock_offset
+                header = {"id": request.id, **request.header, "deadline": deadline}
+                process.queue(request, header, request.body)
+                self._note_sent(process.write())
+            self._watch_input(process)
+        except BrokenConnection as broken:
+            self._lose(str(broken))
+
+    def _note_sent(self, requests: list[object]) -> None:
+        for request in requests:
+            assert isinstance(request, _Request)
+            request.sent, request.body = True, b""
+
+    def _watch_input(self, process: BrokerProcess) -> None:
+        """Wait for room in the pipe only while something is to be written."""
+        watched = process.stdin in self._selector.get_map()
+        if process.full and not watched:
+            self._selector.register(process.stdin, selectors.EVENT_WRITE, "stdin")
+        elif watched and not process.full:
+            self._selector.unregister(process.stdin)
+
+    def _take_answer(self, frame: Frame) -> None:
+        if self._process is not None:
+            self._process.set_clock(frame.header.get("clock"))
+        request = self._open.pop(_number(frame.header.get("id")), None)
+        if request is None:
+            return  # it came too late
+        if "refused" in frame.header:
+            request.sent = False
+            request.fail(f"The broker refused the request: {frame.header.get('message')}")
+            return
+        status = _number(frame.header.get("status"))
+        length = max(0, _number(frame.header.get("stdout")))
+        request.deliver(Finished(status, frame.body[:length], frame.body[length:]), None)
+
+    def _drop_late(self, now: float) -> None:
+        """Let requests fail whose time is over; a broker that leaves one without answer is lost."""
+        pausing = self._process is None and now < self._start_at
+        hopeless = pausing and self._failures >= PATIENCE
+        kept: deque[_Request] = deque()
+        for request in self._waiting:
+            if request.abandoned:
+                continue
+            if now >= request.deadline or hopeless:
+                request.fail(self._why_unsent(), self.printed)
+            else:
+                kept.append(request)
+        self._waiting = kept
+        if any(now > request.deadline + ANSWER_TIME for request in self._open.values()):
+            self._lose("it did not answer in time")
+        process = self._process
+        if process and process.greeting is None and now > process.started + GREETING_TIME:
+            self._lose(f"it did not greet within {GREETING_TIME:g} s")
+
+    def _why_unsent(self) -> str:
+        if self.problem:
+            return f"There is no connection to the broker. {self.problem}"
+        return f"The broker took no request in time. It runs as: {self._shown}"
+
+    def _pause(self) -> float | None:
+        """Return how long (seconds) the thread may wait; None without limit."""
+        times = [request.deadline for request in self._waiting]
+        times += [request.deadline + ANSWER_TIME for request in self._open.values()]
+        if self._process is None and self._waiting:
+            times.append(self._start_at)
+        elif self._process is not None and self._process.greeting is None:
+            times.append(self._process.started + GREETING_TIME)
+        if self._ended:
+            times.append(time.monotonic() + 1.0)
+        return max(0.0, min(times) - time.monotonic() + 0.001) if times else None
+
+    # -- in the thread: the process ----------------------------------------------------------------
+
+    @property
+    def _shown(self) -> str:
+        return " ".join(self.command)[:500]
+
+    def _start(self) -> None:
+        self.starts += 1
+        try:
+            process = BrokerProcess(self.command, self._environment)
+        except OSError as error:
+            self._note_failure(f"{self.command[0]} can't be run: {error.strerror}.", "")
+            return
+        self._process = process
+        self._selector.register(process.stdout, selectors.EVENT_READ, "stdout")
+        self._selector.register(process.stderr, selectors.EVENT_READ, "stderr")
+
+    def _note_greeting(self, process: BrokerProcess) -> None:
+        greeting = process.greeting
+        assert greeting
+        if self.problem:
+            log.warning("The broker on %s answers again.", greeting.host)
+        else:
+            log.info(
+                "The broker runs on %s as %s: %s", greeting.host, greeting.account, self._shown
+            )
+        self.problem, self.printed, self._failures = "", "", 0
+        if process.preamble.strip():
+            log.warning(
+                "Text came before the broker's greeting, from a start-up file of its account or a "
+                "message of the day. It is passed over; remove what prints it: %r",
+                bytes(process.preamble[:300]),
+            )
+
+    def _take_errors(self, process: BrokerProcess) -> None:
+        text = process.read_errors()
+        if not text:
+            self._selector.unregister(process.stderr)
+
+    def _lose(self, why: str) -> None:
+        """End the process; what it had begun is not known any more, and the rest waits."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe in self._selector.get_map():
+                self._selector.unregister(pipe)
+        # It has closed its output, so its exit status says more.
+        status = process.exit_status() if why == ENDED else None
+        printed = process.end()
+        if not process.has_ended():
+            self._ended.append(process)
+        if status is not None:
+            why = f"exit status {status}" if status >= 0 else f"signal {-status}"
+            why = f"it ended with {why}"
+        if time.monotonic() - process.started > LONGEST_PAUSE:
+            self._short_lives = 0
+        self._note_failure(f"The broker ({self._shown}) is lost: {why}.", printed)
+        self._fail_open()
+
+    def _fail_open(self) -> None:
+        opened, self._open = self._open, {}
+        for request in reversed(opened.values()):
+            if request.sent:
+                request.fail(
+                    f"It is not known what became of the request. {self.problem}",
+                    self.printed,
+                    open_until=request.deadline,
+                )
+            else:  # the far side has a part of it at most, and can't have begun
+                self._waiting.appendleft(request)
+
+    def _note_failure(self, what: str, printed: str) -> None:
+        """Remember why there is no connection, log it once, and set the time of the next start."""
+        advice = self._explain(printed)
+        self.problem, self.printed = f"{what}{f' {advice}' if advice else ''}", printed
+        pause = min(FIRST_PAUSE * 2**self._short_lives, LONGEST_PAUSE)
+        self._start_at = time.monotonic() + pause
+        self._short_lives = min(self._short_lives + 1, 10)
+        self._failures += 1
+        if (self.problem, printed) != self._logged:
+            more = f"\n{printed}" if printed else ""
+            log.warning("%s It is started again when it is needed.%s", self.problem, more)
+        self._logged = self.problem, printed
+        for request in [one for one in self._waiting if one.only_greets]:
+            self._waiting.remove(request)
+            request.fail(self.problem, printed)
+
+
+def _number(value: object) -> int:
+    """Return a whole number as it is, and -1 for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1

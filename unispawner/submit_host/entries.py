@@ -1,0 +1,69 @@
+"""Looks accounts up in this host's directory service, which may be slow or hang."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ..errors import AgentError
+
+# A directory service that hangs blocks threads: only these, not those of asyncio's own pool.
+_THREADS = ThreadPoolExecutor(4, "unispawner-accounts")
+LOOKUP_TIMEOUT = 10.0
+"""How long (seconds) getpwnam may take."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a directory service knows of an account.
+
+    Attributes
+    ----------
+    uid_name
+        The name that it has for the uid; empty if that is ``name``.
+    """
+
+    name: str
+    uid: int
+    home: str
+    uid_name: str = ""
+
+
+def slow_directory(name: str) -> AgentError:
+    """Return the error for a look-up that takes too long."""
+    return AgentError(
+        f"The account {name!r} could not be looked up within {LOOKUP_TIMEOUT:g} s. The "
+        "directory service may be slow: try again later."
+    )
+
+
+async def look_up(name: str) -> Entry | None:
+    """Return the entry of a name on this host; None if there is none. It runs in a thread.
+
+    Raises
+    ------
+    AgentError
+        If it takes too long.
+    """
+    lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
+    # tasks.wait_for_event says why this is not asyncio.wait_for.
+    await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)
+    if not lookup.done():
+        raise slow_directory(name)
+    try:
+        return lookup.result()
+    except (KeyError, ValueError):
+        return None
+
+
+def _look_up(name: str) -> Entry:
+    entry = pwd.getpwnam(name)
+    try:
+        uid_name = pwd.getpwuid(entry.pw_uid).pw_name
+    except KeyError:
+        uid_name = entry.pw_name
+    return Entry(
+        entry.pw_name, entry.pw_uid, entry.pw_dir, "" if uid_name == entry.pw_name else uid_name
+    )
