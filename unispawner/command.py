@@ -101,9 +101,11 @@ class Command:
             found = shutil.which(name, path=self._environment.get("PATH")) is not None
             if isinstance(error, FileNotFoundError) and "/" not in name and name != "sudo":
                 hint = " If it is in another folder, set c.UniSpawner.scheduler_path."
-            raise (AgentError if found else CommandNotFound)(
+            failure = (AgentError if found else CommandNotFound)(
                 f"{name} can't be run: {reason}.{hint}", command=self.command
-            ) from None
+            )
+            failure.unsent = True
+            raise failure from None
         try:
             if self._killed:  # before there was a process
                 self._kill_group()

@@ -80,6 +80,7 @@ class UniSpawnerError(Exception):
             "command": list(self.command),
             "exit_status": self.exit_status,
             "output": self.output,
+            **({"unsent": True} if self.unsent else {}),
         }
 
 
@@ -169,9 +170,11 @@ def error_from_dict(data: Mapping[str, Any]) -> UniSpawnerError:
     exit_status = data.get("exit_status")
     command = data.get("command")
     cls = _BY_NAME.get(str(data.get("type")), AgentError)
-    return cls(
+    error = cls(
         str(data.get("message") or "The agent failed and gave no reason.")[:OUTPUT_LIMIT],
         command=[str(word)[:500] for word in command[:50]] if isinstance(command, list) else (),
         exit_status=exit_status if isinstance(exit_status, int) else None,
         output=str(data.get("output") or ""),
     )
+    error.unsent = data.get("unsent") is True
+    return error

@@ -153,5 +153,7 @@ def test_each_way_is_found_by_its_name() -> None:
     for name, cls in WAYS.items():
         assert name == cls.name
         assert cls is type(get_run_as(name, agent_python="x", allow_shared_account=False))
-    with pytest.raises(InvalidJobError, match="run_as: 'su' must be one of sudo, same_user"):
+    with pytest.raises(
+        InvalidJobError, match="run_as: 'su' must be one of broker, sudo, same_user"
+    ):
         get_run_as("su", agent_python="x", allow_shared_account=False)

@@ -29,8 +29,9 @@ from unispawner.job import JobInfo, JobState
 from unispawner.monitor import monitor as monitor_module
 from unispawner.run_as.accounts import Account
 from unispawner.run_as.client import AgentClient
+from unispawner.run_as.decision import Way
 from unispawner.servers.spawner import UniSpawner
-from unispawner.submit_host.host import SubmitHost
+from unispawner.submit_host.host import HOST, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide
 
 # RFC 5737: addresses for documentation, which no host has.
@@ -49,6 +50,13 @@ class FakeSpawner(UniSpawner):
 
     async def find_scheduler(self) -> None:
         """Find nothing: the scheduler is given."""
+
+    async def find_way(self) -> Way:
+        """Decide nothing: the user's side is given."""
+        return Way("fake", "it is given")
+
+    def get_host(self) -> SubmitHost:
+        return HOST
 
     def agent_client(self, account: Account) -> AgentClient:
         return AgentClient(account, self.fake, self.side, SubmitHost())

@@ -12,7 +12,7 @@ import pwd
 import re
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,12 @@ def submit(request: Request, account: Account) -> dict[str, str]:
 
     The request may have ``certificates``, the files of ``internal_ssl``: see CERTIFICATES.
     """
-    scheduler = _scheduler(request)
-    spec = JobSpec.from_dict(request["spec"])
-    scheduler.check_supported(spec)
-    state = _state(request)
-    _sweep(state, scheduler, account.pw_name)
+    with _before_submission():
+        scheduler = _scheduler(request)
+        spec = JobSpec.from_dict(request["spec"])
+        scheduler.check_supported(spec)
+        state = _state(request)
+        _sweep(state, scheduler, account.pw_name)
     try:
         environment = _with_mark(spec.environment, spec.mark)
         certificates = _certificates(request, state.job(spec.mark))
@@ -80,7 +81,8 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         job_id = _executor(scheduler).submit_script(spec, script, directory)
     except OSError as error:
         state.remove_job(spec.mark)
-        raise _write_error(error, state) from None
+        with _before_submission():
+            raise _write_error(error, state) from None
     except (SchedulerUnavailable, AgentError):
         raise  # the scheduler may have taken the job: the Hub searches it, and cleans up if not
     except UniSpawnerError:
@@ -100,6 +102,16 @@ def _certificates(request: Request, directory: Path) -> list[tuple[str, Path, st
         for name, text in texts.items()
         if name in CERTIFICATES
     ]
+
+
+@contextlib.contextmanager
+def _before_submission() -> Iterator[None]:
+    """Note in each error that the scheduler has not got the job."""
+    try:
+        yield
+    except UniSpawnerError as error:
+        error.unsent = True
+        raise
 
 
 def _fill_places(spec: JobSpec, state: StateDir, account: Account) -> JobSpec:

@@ -4,7 +4,8 @@
 ``accounts``    the system account of a Hub user, and which accounts may run servers
 ``client``      AgentClient: one method for each request to the agent; it checks every reply
 ``base``        RunAs: starts the agent, sends it one request and returns its reply
-``sudo``        the way for a Hub that is an ordinary service user (the default)
+``broker``      the way through one process that becomes each user: the default
+``sudo``        the way through sudo for each request, with a session of PAM's
 ``same_user``   the way without a boundary: the agent runs as the Hub's own account
 ``exec_prefix`` batchspawner's way, for the legacy classes only
 ==============  =================================================================================
@@ -14,11 +15,12 @@ from __future__ import annotations
 
 from ..errors import InvalidJobError
 from .base import RunAs
+from .broker import Broker
 from .same_user import SameUser
 from .sudo import Sudo
 
-WAYS: dict[str, type[RunAs]] = {"sudo": Sudo, "same_user": SameUser}
-"""The values of ``c.UniSpawner.run_as``."""
+WAYS: dict[str, type[RunAs]] = {"broker": Broker, "sudo": Sudo, "same_user": SameUser}
+"""The values of ``c.UniSpawner.run_as`` that name one way."""
 
 
 def get_run_as(name: str, *, agent_python: str, allow_shared_account: bool) -> RunAs:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..errors import AgentError, error_from_dict
+from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError, error_from_dict
 from ..submit_host.host import Finished, SubmitHost
 from .accounts import Account
 
@@ -17,6 +18,9 @@ _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": 
 """The whole environment of sudo; nothing of the Hub's own goes with it."""
 _GRACE = 5.0
 """Seconds that the agent has to end by itself after its time is up, before it is killed."""
+AFTERMATH = 10.0
+"""For how long (seconds) a job of an agent that has reported an error may still appear."""
+_NO_AGENT = b"No module named 'unispawner'"
 
 
 class RunAs(ABC):
@@ -56,7 +60,7 @@ class RunAs(ABC):
 
     def explain(self, account: Account, finished: Finished) -> str:
         """Return the message of the error for an agent that ended without a valid reply."""
-        if b"No module named 'unispawner'" in finished.stderr:
+        if _NO_AGENT in finished.stderr:
             return (
                 f"agent_python: {account.name} finds no unispawner in the environment of "
                 f"{self.agent_python}. Install it there and let users read the environment, or set "
@@ -88,27 +92,60 @@ class RunAs(ABC):
         SchedulerUnavailable
             If the agent does not end in time.
         """
-        command = self.command(account)
-        finished = await host.run(
-            command,
-            environment=_ENVIRONMENT,
-            timeout=seconds + _GRACE,
-            output_limit=REPLY_LIMIT,
-            standard_input=json.dumps({**request, "timeout": seconds}).encode(),
-            group=account.name,
-        )
+        try:
+            command = self.command(account)
+        except UniSpawnerError as error:
+            error.unsent = True
+            raise
+        body = json.dumps({**request, "timeout": seconds}).encode()
+        finished = await self.exchange(host, account, body, seconds)
         reply = _parse(finished.stdout)
         if reply is None:
-            raise AgentError(
+            failure = AgentError(
                 self.explain(account, finished),
                 command=command,
                 exit_status=finished.exit_status,
                 output=finished.stderr.decode("utf-8", "replace"),
             )
+            failure.unsent = self.never_ran(finished)
+            failure.open_until = time.monotonic() + seconds
+            raise failure
         if "error" in reply:
-            error = reply["error"]
-            raise error_from_dict(error if isinstance(error, dict) else {})
+            raise _reported(reply["error"], seconds)
         return reply.get("result")
+
+    async def exchange(
+        self, host: SubmitHost, account: Account, body: bytes, seconds: float
+    ) -> Finished:
+        """Run the agent with a request on its standard input, and return how it ended."""
+        try:
+            return await host.run(
+                self.command(account),
+                environment=_ENVIRONMENT,
+                timeout=seconds + _GRACE,
+                output_limit=REPLY_LIMIT,
+                standard_input=body,
+                group=account.name,
+            )
+        except UniSpawnerError as error:
+            error.open_until = time.monotonic() + seconds
+            raise
+
+    def never_ran(self, finished: Finished) -> bool:
+        """Return whether the agent ended before it read its request."""
+        return _NO_AGENT in finished.stderr
+
+
+def _reported(data: Any, seconds: float) -> UniSpawnerError:
+    """Return the error in an agent's reply.
+
+    The agent and its commands have ended. The scheduler may still be at work for a while, and
+    longer if it did not answer.
+    """
+    error = error_from_dict(data if isinstance(data, dict) else {})
+    unanswered = isinstance(error, SchedulerUnavailable)
+    error.open_until = time.monotonic() + (seconds if unanswered else min(seconds, AFTERMATH))
+    return error
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ from ..submit_host.host import Finished
 from .accounts import Account
 from .base import RunAs
 
-_REFUSED = re.compile(r"^sudo: |may not run sudo|not allowed to (execute|run)", re.MULTILINE)
+REFUSED = re.compile(r"^sudo: |may not run sudo|not allowed to (execute|run)", re.MULTILINE)
+"""What sudo prints if it does not run a command."""
 
 
 class Sudo(RunAs):
@@ -42,13 +43,19 @@ class Sudo(RunAs):
                 "to read the virtual environment and each folder above it: `unispawner doctor` "
                 "shows which one they can't read."
             )
-        if finished.exit_status == 1 and _REFUSED.search(text):
+        if finished.exit_status == 1 and REFUSED.search(text):
             return (
                 f"sudo does not let the Hub act as {account.name}. The account must be in the "
                 f"group that the sudoers line names, and the line must name {self.agent_python}. "
                 "The administrator can print the right line with `unispawner doctor --sudoers`."
             )
         return super().explain(account, finished)
+
+    def never_ran(self, finished: Finished) -> bool:
+        """Return whether sudo has refused to run the agent."""
+        text = finished.stderr.decode("utf-8", "replace")
+        refused = finished.exit_status == 1 and REFUSED.search(text) is not None
+        return refused or super().never_ran(finished)
 
     def sudoers_line(self, hub_account: str, group: str, *, setenv: bool = False) -> str:
         """Return the line for /etc/sudoers.d that lets the Hub run the agent.
@@ -69,17 +76,28 @@ class Sudo(RunAs):
         InvalidJobError
             If the path of the agent's Python holds a character that sudoers can't take literally.
         """
-        if re.search(r"[\\*?\[\]!\"]", self.agent_python):
-            raise InvalidJobError(
-                f"agent_python: {self.agent_python!r} has a character that sudoers can't take "
-                'literally (one of \\ " * ? [ ] !); use another path'
-            )
+        check_word("agent_python", self.agent_python)
         words = [str(Path(self.agent_python).absolute()), *self.agent[1:]]
-        command = " ".join(map(_escape, words))
+        command = " ".join(map(escape, words))
         tags = "NOPASSWD:SETENV:" if setenv else "NOPASSWD:"
-        return f"{_escape(hub_account)} ALL=(%{_escape(group)}) {tags} {command}"
+        return f"{escape(hub_account)} ALL=(%{escape(group)}) {tags} {command}"
 
 
-def _escape(word: str) -> str:
+def check_word(setting: str, word: str) -> None:
+    """Check that a word can stand in sudoers and means only itself.
+
+    Raises
+    ------
+    InvalidJobError
+        If it can't; the message names the setting.
+    """
+    if re.search(r"[\\*?\[\]!\"\n]", word):
+        raise InvalidJobError(
+            f"{setting}: {word!r} has a character that sudoers can't take "
+            'literally (one of \\ " * ? [ ] !); use another path'
+        )
+
+
+def escape(word: str) -> str:
     """Escape the characters that sudoers(5) reads as separators, wildcards or comments."""
     return re.sub(r"([\\,:= *?\[\]!#\"])", r"\\\1", word)

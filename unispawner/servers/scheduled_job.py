@@ -82,7 +82,10 @@ class ScheduledJob(ServerJob[ServerState]):
         """Return the way to the agent of the job's account."""
         if self.tracked is not None:
             return self.tracked.client
-        account = await find_account(self.state.account, self.spawner.min_uid)
+        await self.spawner.find_way()
+        account = await find_account(
+            self.state.account, self.spawner.min_uid, host=self.spawner.get_host()
+        )
         client: AgentClient = self.spawner.agent_client(account)
         return client
 

@@ -13,12 +13,10 @@ from traitlets import TraitError
 
 from ..errors import UniSpawnerError
 from ..monitor.monitor import Monitor, get_monitor
-from ..run_as import get_run_as
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
 from ..settings.job import JobSettings
 from ..settings.names import fill_folder
-from ..submit_host.host import HOST
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
 from . import certificates, submission
@@ -146,7 +144,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
     def monitor(self) -> Monitor:
         """Return the monitor of the scheduler, which all its spawners share."""
         environment = self.command_environment()
-        return get_monitor(self.get_scheduler(), HOST, environment, self.status_interval)
+        return get_monitor(self.get_scheduler(), self.get_host(), environment, self.status_interval)
 
     def agent_client(self, account: Account) -> AgentClient:
         """Return the way to an account's agent.
@@ -162,12 +160,8 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         return AgentClient(
             account=account,
             scheduler=self.get_scheduler(),
-            run_as=get_run_as(
-                self.run_as,
-                agent_python=self.agent_python,
-                allow_shared_account=self.allow_shared_account,
-            ),
-            host=HOST,
+            run_as=self.get_run_as(),
+            host=self.get_host(),
             state_dir=fill_folder(state_dir, account.name),
             log_dir=fill_folder(log_dir, account.name),
             logs_kept=self.logs_kept,

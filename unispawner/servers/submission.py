@@ -44,9 +44,14 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     if spawner.certificates_problem is not None:
         raise spawner.certificates_problem
     stopping = job.state.stopping
+    await spawner.find_way()
     await spawner.find_scheduler()
-    same_name = spawner.account_name is None
-    account = await find_account(_account_name(spawner), spawner.min_uid, same_name=same_name)
+    account = await find_account(
+        _account_name(spawner),
+        spawner.min_uid,
+        same_name=spawner.account_name is None,
+        host=spawner.get_host(),
+    )
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     try:

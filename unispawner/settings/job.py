@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable as CallableType
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,9 +12,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Callable
 from traitlets import (
-    Bool,
     Dict,
-    Enum,
     Float,
     Instance,
     Integer,
@@ -30,10 +27,8 @@ from traitlets.config import Config
 
 from ..errors import InvalidJobError
 from ..job import PER_CORE, JobSpec, ResourceSpec
-from ..run_as import WAYS
 from ..schedulers import NAMES
 from ..script.rendering import render_script
-from ..submit_host.host import HOST
 from ..units import parse_duration, parse_memory
 from . import detect
 from .host_map import check_host_map
@@ -119,35 +114,11 @@ class JobSettings(NameSettings):
         which usually defines the command "module".""",
     ).tag(config=True)
 
-    run_as = Enum(
-        tuple(WAYS),
-        default_value="sudo",
-        help="""How the Hub acts as a user. "sudo" (the default): sudo runs one fixed command, and
-        `unispawner doctor --sudoers` prints the line that sudoers needs for it. "same_user": the
-        Hub does not change the account, so jobs run under the Hub's own account only.""",
-    ).tag(config=True)
-
-    allow_shared_account = Bool(
-        False,
-        help="""With run_as = "same_user": run the servers of all Hub users under the Hub's own
-        account. Every user can then read and change the files and servers of all the others, and
-        the Hub's database. Use it for demonstrations, or among people who trust each other fully.
-        False (the default): a start under any other account than the Hub's is refused.""",
-    ).tag(config=True)
-
     account_name: CallableType[[Spawner], str] | None = Callable(
         default_value=None,
         allow_none=True,
         help="""A function that takes the spawner and returns the name of the system account
         that the server runs under. None (the default): the name of the Hub user.""",
-    ).tag(config=True)
-
-    min_uid = Integer(
-        1000,
-        min=1,
-        help="""The lowest uid that may run servers; system accounts have lower ones. The Hub and
-        the agent both refuse an account below it. Uid 0 (root) is always refused. Default:
-        1000.""",
     ).tag(config=True)
 
     status_interval = Float(
@@ -178,12 +149,6 @@ class JobSettings(NameSettings):
         "python3",
         help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no
         packages. A name without a slash is searched on the job's PATH, after the prologue.""",
-    ).tag(config=True)
-
-    agent_python = Unicode(
-        help="""The Python on the Hub's host that runs the agent, the part of unispawner that
-        works as the user. unispawner must be installed in it and users must be able to read it, so
-        it can't be below /root. Default: the Python that runs the Hub.""",
     ).tag(config=True)
 
     agent_timeout = Float(
@@ -265,10 +230,6 @@ class JobSettings(NameSettings):
     def _default_ip(self) -> str:
         return "0.0.0.0"  # noqa: S104 (the Hub is on another host)
 
-    @default("agent_python")
-    def _default_agent_python(self) -> str:
-        return sys.executable
-
     @classmethod
     async def check_config(cls, config: Config) -> None:
         """Check that a configuration can make a job; the Hub does this when it starts.
@@ -285,10 +246,14 @@ class JobSettings(NameSettings):
         except TraitError as error:
             raise InvalidJobError(str(error)) from None
         spawner.check_names()
+        await spawner.find_way()
         await spawner.find_scheduler()
         spec = spawner.job_spec("0" * 16, environment={})
         render_script(spec, spawner.get_scheduler(), shell=spawner.job_shell)
-        await detect.check(spawner.get_scheduler(), HOST, spawner.command_environment())
+        await spawner.check_way()
+        await detect.check(
+            spawner.get_scheduler(), spawner.get_host(), spawner.command_environment()
+        )
 
     def job_spec(
         self, mark: str, environment: Mapping[str, object], account: str = "USER"

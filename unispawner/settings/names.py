@@ -11,7 +11,7 @@ from jupyterhub.traitlets import Callable
 from traitlets import Integer, List, Unicode, Union
 
 from ..errors import InvalidJobError
-from .scheduler import SchedulerSettings
+from .way import WaySettings
 
 LONGEST_NAME = 200
 """How many characters of a job's name are kept; several schedulers cut it further."""
@@ -19,7 +19,7 @@ _NOT_IN_A_NAME = re.compile(r"[^\w.@+ -]", re.ASCII)
 _NAME_FIELDS = ("username", "servername", "profile")
 
 
-class NameSettings(SchedulerSettings):
+class NameSettings(WaySettings):
     """The traits of UniSpawner that name a job, its folder, its log and its private files."""
 
     job_name = Union(

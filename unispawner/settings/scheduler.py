@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from traitlets import Bool, Dict, Enum, Integer, TraitError, TraitType, Unicode
 
 from ..schedulers import NAMES, Scheduler, get_scheduler, scheduler_class
-from ..submit_host.host import HOST
+from ..submit_host.host import HOST, SubmitHost
 from . import detect
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class SchedulerSettings(_Base):
         """
         name = self.scheduler
         if name == "auto":
-            name = detect.recall(HOST, self.base_environment())
+            name = detect.recall(self.search_host(), self.base_environment())
         return self.scheduler_named(name)
 
     def scheduler_named(self, name: str) -> Scheduler:
@@ -109,7 +109,11 @@ class SchedulerSettings(_Base):
             If it has at least one and none answers.
         """
         if self.scheduler == "auto":
-            await detect.find(HOST, self.base_environment(), self.scheduler_named)
+            await detect.find(self.search_host(), self.base_environment(), self.scheduler_named)
+
+    def search_host(self) -> SubmitHost:
+        """Return the host on which a scheduler is looked for."""
+        return HOST
 
     def take_options(self, options: Mapping[str, Any]) -> None:
         """Set the scheduler's own settings to the values with which a server was started.

@@ -167,6 +167,8 @@ class BrokerProcess:
         except BlockingIOError:
             return []
         if not chunk:
+            if self.greeting is None:
+                self.preamble += self._incoming
             raise BrokenConnection(ENDED)
         self._incoming += chunk
         if self.greeting is None:
@@ -219,8 +221,13 @@ class BrokerProcess:
 
     # -- its end ---------------------------------------------------------------------------------
 
-    def end(self) -> str:
-        """Close the pipes, kill the process if this Hub may, and return what it printed.
+    @property
+    def printed(self) -> str:
+        """The end of what it printed to standard error, without control characters."""
+        return clean_output(self.errors.decode("utf-8", "replace"), KEPT)
+
+    def end(self) -> None:
+        """Close the pipes, and kill the process if this Hub may.
 
         A broker that only root may kill ends by itself when its input has ended.
         """
@@ -232,8 +239,6 @@ class BrokerProcess:
                 pipe.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        printed = b"\n".join(filter(None, (bytes(self.preamble[-KEPT:]), bytes(self.errors))))
-        return clean_output(printed.decode("utf-8", "replace"), 2 * KEPT)
 
     def has_ended(self) -> bool:
         """Return whether the process has ended; this removes its zombie."""

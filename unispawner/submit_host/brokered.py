@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, error_from_dict
-from .connection import Connection
+from ..schedulers import Scheduler
+from ..schedulers.questions import Question, decode
+from .connection import Connection, Explain, no_advice
 from .entries import LOOKUP_TIMEOUT, Entry
 from .host import Finished, SubmitHost
+from .notices import NOTICES
 
+QUESTION_TIME = 45.0
+"""How long (seconds) a question may take; each of its commands has a limit of its own."""
 LARGE = 64 * 1024
 """How many bytes of a reply are read on the event loop; more are read in a thread."""
 
@@ -77,6 +82,27 @@ class BrokeredHost(SubmitHost):
                 f"The broker on {self.place} sent no valid account for {name!r}."
             ) from None
 
+    async def ask(
+        self,
+        scheduler: Scheduler,
+        name: str,
+        arguments: Collection[str] = (),
+        *,
+        environment: Mapping[str, str],
+    ) -> Any:
+        """Have the broker ask a scheduler: see :meth:`.SubmitHost.ask`.
+
+        The commands run in the environment that the broker's own arguments name.
+        """
+        question = Question(name, tuple(arguments), scheduler.name, scheduler.options)
+        body = json.dumps(question.to_dict()).encode()
+        data = await self._ask({"kind": "question"}, body, QUESTION_TIME)
+        # Not on the event loop: an inventory may have thousands of nodes.
+        answer = await asyncio.to_thread(decode, name, data)
+        for notice in answer.notices:
+            NOTICES.warn(notice, (self, scheduler.query_key, *sorted(environment.items())))
+        return answer.result
+
     async def _ask(self, header: Mapping[str, Any], body: bytes, seconds: float) -> Any:
         """Return the result of a request, or raise the error that the broker's side reports."""
         finished = await self.connection.request(header, body, seconds)
@@ -113,7 +139,7 @@ def get_brokered_host(
     command: Sequence[str],
     environment: Mapping[str, str],
     place: str = "",
-    explain: Callable[[str], str] = lambda printed: "",
+    explain: Explain = no_advice,
 ) -> BrokeredHost:
     """Return the one host that this command leads to, shared by all spawners that use it.
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import frames
-from ..errors import AgentError, SchedulerUnavailable
+from ..command import Finished
+from ..errors import AgentError, SchedulerUnavailable, clean_output
 from .broker_process import ENDED, BrokenConnection, BrokerProcess, Frame, Greeting
-from .command import Finished
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
@@ -40,6 +40,17 @@ CLOSING_TIME = 10.0
 """How long (seconds) :meth:`Connection.close` waits for the thread."""
 
 Deliver = Callable[[Finished | None, SchedulerUnavailable | None], None]
+Explain = Callable[[int | None, str, bytes], str]
+"""Returns what to do about a broker that has failed; empty without advice.
+
+Its parameters are the exit status, None if it still ran; what was printed to standard error; and
+what was printed to standard output before the first frame.
+"""
+
+
+def no_advice(exit_status: int | None, printed: str, began: bytes) -> str:
+    """Return nothing: the message of the failure has to do."""
+    return ""
 
 
 @dataclass(eq=False)
@@ -89,15 +100,14 @@ class Connection:
     environment
         The whole environment of the command.
     explain
-        Returns what to do about what a broker that has failed has printed; empty if it has no
-        advice.
+        Says what to do about a broker that has failed.
     """
 
     def __init__(
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        explain: Callable[[str], str] = lambda printed: "",
+        explain: Explain = no_advice,
     ) -> None:
         self.command = tuple(command)
         self.problem = ""
@@ -217,6 +227,9 @@ class Connection:
     def _submit(self, request: _Request) -> None:
         with self._lock:
             self._new.append(request)
+            if self._closed:
+                self._refuse_all()
+                return
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name="connection to a broker", daemon=True
@@ -225,7 +238,7 @@ class Connection:
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # a full pipe wakes the thread, too
+        with self._lock, contextlib.suppress(OSError):  # a full pipe wakes the thread, too
             os.write(self._waker, b"\0")
 
     # -- in the thread: requests -------------------------------------------------------------------
@@ -238,9 +251,19 @@ class Connection:
                 log.exception("The connection to the broker failed")
                 self._lose("the Hub's side of the connection has failed; its log says where")
         self._lose("the Hub has closed the connection")
-        for request in self._waiting:
-            request.fail("The Hub has closed the connection to the broker.")
-        self._waiting.clear()
+        for process in self._ended:
+            process.exit_status()
+        with self._lock:
+            self._refuse_all()
+            for end in (self._wake_end, self._waker):
+                os.close(end)
+            self._waker = self._wake_end = -1
+        self._selector.close()
+
+    def _refuse_all(self) -> None:
+        for requests in (self._new, self._waiting):
+            while requests:
+                requests.popleft().fail("The Hub has closed the connection to the broker.")
 
     def _turn(self) -> None:
         with self._lock:
@@ -334,7 +357,8 @@ class Connection:
         for request in self._waiting:
             if request.abandoned:
                 continue
-            if now >= request.deadline or hopeless:
+            known = request.only_greets and pausing and self.problem
+            if now >= request.deadline or hopeless or known:
                 request.fail(self._why_unsent(), self.printed)
             else:
                 kept.append(request)
@@ -373,7 +397,7 @@ class Connection:
         try:
             process = BrokerProcess(self.command, self._environment)
         except OSError as error:
-            self._note_failure(f"{self.command[0]} can't be run: {error.strerror}.", "")
+            self._note_failure(f"The broker can't be run: {self.command[0]}: {error.strerror}.", "")
             return
         self._process = process
         self._selector.register(process.stdout, selectors.EVENT_READ, "stdout")
@@ -411,15 +435,19 @@ class Connection:
                 self._selector.unregister(pipe)
         # It has closed its output, so its exit status says more.
         status = process.exit_status() if why == ENDED else None
-        printed = process.end()
+        process.end()
         if not process.has_ended():
             self._ended.append(process)
         if status is not None:
             why = f"exit status {status}" if status >= 0 else f"signal {-status}"
             why = f"it ended with {why}"
+        advice = ""
+        if process.greeting is None:
+            advice = self._explain(status, process.printed, bytes(process.preamble))
         if time.monotonic() - process.started > LONGEST_PAUSE:
             self._short_lives = 0
-        self._note_failure(f"The broker ({self._shown}) is lost: {why}.", printed)
+        what = f"The broker is lost: {why}. Its command: {self._shown}"
+        self._note_failure(f"{advice} {what}".strip(), _join(process))
         self._fail_open()
 
     def _fail_open(self) -> None:
@@ -436,19 +464,24 @@ class Connection:
 
     def _note_failure(self, what: str, printed: str) -> None:
         """Remember why there is no connection, log it once, and set the time of the next start."""
-        advice = self._explain(printed)
-        self.problem, self.printed = f"{what}{f' {advice}' if advice else ''}", printed
+        self.problem, self.printed = what, printed
         pause = min(FIRST_PAUSE * 2**self._short_lives, LONGEST_PAUSE)
         self._start_at = time.monotonic() + pause
         self._short_lives = min(self._short_lives + 1, 10)
         self._failures += 1
         if (self.problem, printed) != self._logged:
             more = f"\n{printed}" if printed else ""
-            log.warning("%s It is started again when it is needed.%s", self.problem, more)
+            log.warning("%s%s\nIt is started again when it is needed.", self.problem, more)
         self._logged = self.problem, printed
         for request in [one for one in self._waiting if one.only_greets]:
             self._waiting.remove(request)
             request.fail(self.problem, printed)
+
+
+def _join(process: BrokerProcess) -> str:
+    """Return what a broker has printed, with what came before its greeting."""
+    before = clean_output(process.preamble[-300:].decode("utf-8", "replace"))
+    return "\n".join(filter(None, (before, process.printed)))
 
 
 def _number(value: object) -> int:

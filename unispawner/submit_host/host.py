@@ -205,11 +205,13 @@ class SubmitHost:
         if left:
             self._unfinished[group] = left
         if len(left) >= GROUP_AT_ONCE:
-            raise SchedulerUnavailable(
+            refusal = SchedulerUnavailable(
                 f"{len(left)} earlier commands for {group} still hang and can't be killed, so no "
                 "more are started. Check whether the user's home directory answers.",
                 command=command,
             )
+            refusal.unsent = True
+            raise refusal
 
 
 HOST = SubmitHost()

@@ -30,7 +30,6 @@ from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from ...settings import detect
 from ...settings.host_map import map_host
-from ...submit_host.host import HOST
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
@@ -330,7 +329,7 @@ async def _scheduler(spawner: UniSpawner) -> str:
     scheduler = spawner.get_scheduler()
     how = " (detected)" if spawner.scheduler == "auto" else ""
     environment = spawner.command_environment()
-    await detect.check(scheduler, HOST, environment)
+    await detect.check(scheduler, spawner.get_host(), environment)
     for name in _VARIABLES.get(scheduler.name, ()):
         value = os.environ.get(name)
         if value and name not in environment:
@@ -443,6 +442,7 @@ def _check_readable(python: str) -> str:
 async def _account(spawner: UniSpawner, name: str) -> str:
     if os.getuid() == 0:
         print("        (you are root; as the Hub's account, this checks what sudo allows it)")
-    account = await find_account(name, spawner.min_uid)
+    await spawner.find_way()
+    account = await find_account(name, spawner.min_uid, host=spawner.get_host())
     facts = await spawner.agent_client(account).check()
     return format_facts(facts)

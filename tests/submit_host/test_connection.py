@@ -1,0 +1,297 @@
+"""The connection to a broker: requests, deadlines, restarts, and what it says of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.fake_broker import FakeBroker
+
+from unispawner import frames
+from unispawner.errors import AgentError, SchedulerUnavailable
+from unispawner.submit_host import connection as module
+from unispawner.submit_host.connection import Connection
+
+MARK = "0123456789abcdef"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> FakeBroker:
+    """A fake broker."""
+    return FakeBroker(tmp_path)
+
+
+@pytest.fixture
+def connection(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    """A connection to it, which pauses shortly between attempts."""
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.05)
+    found = Connection(broker.command, broker.environment)
+    yield found
+    found.close()
+
+
+async def ask(connection: Connection, seconds: float = 30.0, **request: str) -> object:
+    """Send the agent's request, and return the result of its reply."""
+    body = json.dumps({"action": "find", "mark": MARK, **request}).encode()
+    finished = await connection.request({"kind": "agent", "account": "alice"}, body, seconds)
+    return json.loads(finished.stdout)["result"]
+
+
+async def until(true: object, seconds: float = 20.0) -> None:
+    """Wait until a function returns something true."""
+    assert callable(true)
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_many_requests_cross_one_process(broker: FakeBroker, connection: Connection) -> None:
+    """Many requests at once get their own answers from one process."""
+    marks = [f"{number:016x}" for number in range(0x1000, 0x1000 + 60)]
+    await asyncio.gather(*(ask(connection, action="submit", mark=mark) for mark in marks[::2]))
+    found = await asyncio.gather(*(ask(connection, mark=mark) for mark in marks))
+    expected = [{"job_id": "0" if number % 2 == 0 else ""} for number in range(60)]
+    assert expected == found
+    assert 1 == len(broker.lines("starts")) == connection.starts
+    assert broker.jobs == marks[::2]
+
+
+async def test_a_broker_that_dies_is_restarted(broker: FakeBroker, connection: Connection) -> None:
+    """After a broker has died, the next request goes to a new one."""
+    await ask(connection)
+    assert connection.pid
+    os.kill(connection.pid, signal.SIGKILL)
+    await until(lambda: connection.pid is None)
+    await ask(connection)
+    assert 2 == len(broker.lines("starts"))
+    assert "" == connection.problem
+
+
+async def test_open_requests_of_a_lost_broker_are_unknown(
+    broker: FakeBroker, connection: Connection
+) -> None:
+    """A request that a broker has got before it dies is neither done nor undone: nobody knows."""
+    broker.set(actions={"submit": ["do-and-die"]})
+    before = time.monotonic()
+    with pytest.raises(SchedulerUnavailable, match="not known what became") as caught:
+        await ask(connection, 40.0, action="submit")
+    assert not caught.value.unsent
+    assert before + 39.0 < caught.value.open_until < time.monotonic() + 40.0
+    assert [MARK] == broker.jobs
+
+
+async def test_requests_wait_for_the_next_broker(
+    broker: FakeBroker, connection: Connection
+) -> None:
+    """A request that comes while there is no connection is sent when there is one again."""
+    broker.set(exit=1)
+    waiting = asyncio.ensure_future(ask(connection))
+    await until(lambda: broker.lines("starts"))
+    broker.set()
+    assert {"job_id": ""} == await waiting
+
+
+async def test_a_request_is_never_sent_after_its_deadline(
+    broker: FakeBroker, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request whose time passes while there is no connection has certainly not happened."""
+    monkeypatch.setattr(module, "PATIENCE", 1000)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+    broker.set(exit=3, errors="no such thing\n")
+    with pytest.raises(SchedulerUnavailable, match="exit status 3") as caught:
+        await ask(connection, 0.5, action="submit")
+    assert caught.value.unsent
+    assert "no such thing" == caught.value.output
+    broker.set()
+    await ask(connection)
+    assert ["find alice answer"] == broker.lines("requests")
+
+
+async def test_a_broker_that_can_not_start_is_reported_soon(
+    broker: FakeBroker, connection: Connection
+) -> None:
+    """After a few attempts requests fail with the reason, and do not wait for their deadline."""
+    broker.set(exit=1, errors="sudo: a password is required\n")
+    with pytest.raises(SchedulerUnavailable, match="exit status 1") as caught:
+        await ask(connection, 600.0)
+    assert "sudo: a password is required" == caught.value.output
+    assert caught.value.unsent
+    assert module.PATIENCE == len(broker.lines("starts"))
+
+
+async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
+    """The error for a command that can't be run names it."""
+    connection = Connection([str(tmp_path / "none")], {})
+    with pytest.raises(SchedulerUnavailable, match="none: No such file") as caught:
+        await connection.greet(10.0)
+    assert caught.value.unsent
+    connection.close()
+
+
+async def test_text_before_the_greeting_is_passed_over(
+    broker: FakeBroker, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a start-up file prints before the greeting does no harm and is logged once."""
+    broker.set(before="Welcome to login1!\n" * 40)
+    await ask(connection)
+    await ask(connection)
+    found = [record for record in caplog.records if "before the broker's greeting" in record.msg]
+    assert 1 == len(found)
+    assert "Welcome to login1!" in found[0].getMessage()
+
+
+async def test_text_instead_of_a_greeting_is_quoted(
+    broker: FakeBroker, connection: Connection
+) -> None:
+    """If the far side only prints text and ends, the error quotes the text."""
+    broker.set(before="This account is currently not available.\n", exit=1)
+    with pytest.raises(SchedulerUnavailable, match="exit status 1") as caught:
+        await connection.greet(10.0)
+    assert "This account is currently not available." == caught.value.output
+
+
+async def test_endless_text_instead_of_a_greeting(
+    broker: FakeBroker, connection: Connection
+) -> None:
+    """A far side that prints without end is given up."""
+    broker.set(before="y\n" * 100_000)
+    with pytest.raises(SchedulerUnavailable, match="65536 bytes and no greeting"):
+        await connection.greet(10.0)
+
+
+@pytest.mark.parametrize("other", [{"version": "0.0.9"}, {"protocol": 2}, {"protocol": "x"}])
+async def test_another_version_on_the_far_side(
+    broker: FakeBroker, connection: Connection, other: dict[str, object]
+) -> None:
+    """A broker of another version is refused, and the error says what to do."""
+    broker.set(**other)
+    with pytest.raises(SchedulerUnavailable, match="Install the same version for both"):
+        await connection.greet(10.0)
+
+
+async def test_garbage_ends_the_connection(broker: FakeBroker, connection: Connection) -> None:
+    """A far side that sends something that is not a frame is started anew."""
+    noise = frames.MAGIC + b"\xff" * 20
+    script = f"import os, sys; os.write(1, {noise!r}); sys.stdin.read()"
+    other = Connection([sys.executable, "-c", script], broker.environment)
+    with pytest.raises(SchedulerUnavailable, match="not a frame"):
+        await other.greet(10.0)
+    other.close()
+
+
+async def test_a_broker_that_does_not_answer(
+    broker: FakeBroker, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that leaves a request without an answer until its time is over is replaced."""
+    monkeypatch.setattr(module, "ANSWER_TIME", 0.2)
+    broker.set(actions={"submit": ["ignore"]})
+    with pytest.raises(SchedulerUnavailable, match="did not answer in time"):
+        await ask(connection, 0.3, action="submit")
+    await ask(connection)
+    assert 2 == len(broker.lines("starts"))
+
+
+async def test_a_refusal_is_certain(broker: FakeBroker, connection: Connection) -> None:
+    """What the broker refuses has certainly not happened."""
+    broker.set(actions={"submit": ["refuse"]})
+    with pytest.raises(SchedulerUnavailable, match="it is busy") as caught:
+        await ask(connection, action="submit")
+    assert caught.value.unsent
+
+
+async def test_a_request_that_is_too_large(broker: FakeBroker, connection: Connection) -> None:
+    """A request that no frame can hold is refused; the connection stays."""
+    with pytest.raises(AgentError, match="too large") as caught:
+        await connection.request({"kind": "agent"}, bytes(frames.BODY_LIMIT + 1), 10.0)
+    assert caught.value.unsent
+    with pytest.raises(AgentError, match="too large"):
+        await connection.request({"kind": "account", "account": "x" * 9000}, b"", 10.0)
+    assert [] == broker.lines("starts")
+
+
+async def test_a_large_request_crosses_a_slow_pipe(
+    broker: FakeBroker, connection: Connection
+) -> None:
+    """A request of some megabytes reaches a broker that reads slowly; others follow it."""
+    large = ask(connection, padding="x" * (4 * 1024**2))
+    found = await asyncio.gather(large, ask(connection), ask(connection))
+    assert [{"job_id": ""}] * 3 == list(found)
+
+
+async def test_deadlines_are_times_on_the_brokers_clock(
+    broker: FakeBroker, connection: Connection
+) -> None:
+    """A deadline is sent as a time on the clock that the greeting has shown."""
+    broker.set(clock=5000.0)
+    await ask(connection)
+    assert connection.greeting
+    assert 4990.0 < connection.greeting.clock_offset <= 5000.0
+
+
+def test_several_event_loops_share_a_connection(broker: FakeBroker, connection: Connection) -> None:
+    """Event loops in several threads, one after the other or at once, use one broker."""
+    results: list[object] = []
+
+    def work() -> None:
+        results.append(asyncio.run(ask(connection)))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    asyncio.run(ask(connection))
+    assert [{"job_id": ""}] * 4 == results
+    assert 1 == len(broker.lines("starts"))
+
+
+async def test_a_cancelled_wait_hurts_nobody(broker: FakeBroker, connection: Connection) -> None:
+    """Whoever stops to wait for an answer leaves the connection as it is."""
+    broker.set(actions={"submit": ["ignore"]})
+    waiting = asyncio.ensure_future(ask(connection, action="submit"))
+    await until(lambda: broker.lines("requests"))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await ask(connection)
+    assert 1 == len(broker.lines("starts"))
+
+
+HUB = """
+import asyncio, json, sys
+from unispawner.submit_host.connection import Connection
+
+async def main():
+    connection = Connection(json.loads(sys.argv[1]), {})
+    await connection.greet(20)
+    print(connection.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_the_broker_ends_with_a_killed_hub(broker: FakeBroker) -> None:
+    """If the Hub is killed with SIGKILL, its broker reads the end of its input and ends."""
+    hub = subprocess.Popen(
+        [sys.executable, "-c", HUB, json.dumps(broker.command)], stdout=subprocess.PIPE, text=True
+    )
+    assert hub.stdout
+    pid = int(hub.stdout.readline())
+    hub.kill()
+    hub.wait()
+    hub.stdout.close()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

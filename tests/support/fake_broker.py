@@ -1,0 +1,181 @@
+"""A broker for tests, without root and without agents: it does what its configuration file says.
+
+    FakeBroker(folder).set(version="0.0.1")      # for the next process
+    host = FakeBroker(folder).host()
+
+Run as a program it is the broker itself. The file ``config.json`` in its folder has ``version``,
+``protocol``, ``before`` (text that comes before the greeting), ``errors`` (what it prints to
+standard error), ``exit`` (end with this status instead of greeting), ``accounts`` (entries by
+name), ``actions``: what becomes of each action of the agent, in turn, the last for ever:
+
+=============  ====================================================================================
+``answer``     the action is done and answered
+``die``        the broker dies before the action is done
+``do-and-die`` the action is done, and then the broker dies
+``ignore``     nothing is ever answered
+``late``       the action is done a moment before the deadline, and the broker dies at once
+``refuse``     the request is refused
+``crash``      the agent ends with signal 9, and has done nothing
+=============  ====================================================================================
+
+``submit`` makes a file with the job's mark in the folder ``jobs``, ``cancel`` removes it, and
+``find`` looks for it. Every process writes a line to ``starts``, and every request one to
+``requests``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from unispawner import _version, frames
+
+
+class FakeBroker:
+    """The tests' side: a folder with the configuration and the traces of the fake broker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "jobs").mkdir(parents=True, exist_ok=True)
+        self.set()
+
+    def set(self, **settings: Any) -> None:
+        """Set what the next process does, and the requests from now on."""
+        new = self.folder / "config.new"
+        new.write_text(json.dumps(settings))
+        new.replace(self.folder / "config.json")
+
+    @property
+    def command(self) -> list[str]:
+        """The command that starts it."""
+        return [sys.executable, str(Path(__file__).absolute()), str(self.folder)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the command."""
+        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8"}
+
+    def lines(self, name: str) -> list[str]:
+        """Return the lines of ``starts`` or ``requests``."""
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def jobs(self) -> list[str]:
+        """The marks of the jobs."""
+        return sorted(path.name for path in (self.folder / "jobs").iterdir())
+
+
+class _Program:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = threading.Lock()
+        self.counts: dict[str, int] = {}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "config.json").read_text()))
+
+    def note(self, name: str, text: str) -> None:
+        with open(self.folder / name, "a") as file:
+            file.write(f"{text}\n")
+
+    def send(self, header: dict[str, Any], body: bytes = b"") -> None:
+        with self.lock:
+            sys.stdout.buffer.write(frames.pack(header, len(body)) + body)
+            sys.stdout.buffer.flush()
+
+    def serve(self) -> None:
+        self.note("starts", str(os.getpid()))
+        config = self.config
+        sys.stdout.buffer.write(config.get("before", "").encode())
+        sys.stdout.buffer.flush()
+        sys.stderr.write(config.get("errors", ""))
+        sys.stderr.flush()
+        if "exit" in config:
+            os._exit(config["exit"])
+        self.send(
+            {
+                "protocol": config.get("protocol", frames.PROTOCOL),
+                "version": config.get("version", _version.__version__),
+                "clock": time.monotonic() + config.get("clock", 0.0),
+                "host": "login1",
+                "account": "hubsvc",
+            }
+        )
+        while prefix := sys.stdin.buffer.read(frames.PREFIX_SIZE):
+            header_length, body_length = frames.unpack_prefix(prefix)
+            header = frames.unpack_header(sys.stdin.buffer.read(header_length))
+            body = sys.stdin.buffer.read(body_length)
+            threading.Thread(target=self.take, args=(header, body), daemon=True).start()
+
+    def take(self, header: dict[str, Any], body: bytes) -> None:
+        kind = header["kind"]
+        if kind == "agent":
+            self.take_agent(header, json.loads(body))
+        elif kind == "account":
+            self.note("requests", f"account {header['account']}")
+            self.reply(header, {"result": self.config.get("accounts", {}).get(header["account"])})
+        else:
+            question = json.loads(body)
+            self.note("requests", f"question {question['name']}")
+            self.reply(header, self.config.get("answers", {}).get(question["name"], {}))
+
+    def reply(self, header: dict[str, Any], reply: dict[str, Any]) -> None:
+        text = json.dumps({"version": 1, **reply}).encode()
+        self.send({"id": header["id"], "status": 0, "stdout": len(text)}, text)
+
+    def take_agent(self, header: dict[str, Any], request: dict[str, Any]) -> None:
+        action = request["action"]
+        with self.lock:
+            number = self.counts[action] = self.counts.get(action, -1) + 1
+        plan = self.config.get("actions", {}).get(action, ["answer"])
+        what = plan[min(number, len(plan) - 1)]
+        self.note("requests", f"{action} {header['account']} {what}")
+        if what == "ignore":
+            return
+        if what == "refuse":
+            self.send({"id": header["id"], "refused": "busy", "message": "it is busy"})
+            return
+        if what == "crash":
+            self.send({"id": header["id"], "status": -9, "stdout": 0}, b"Killed")
+            return
+        if what == "die":
+            os._exit(9)
+        if what == "late":
+            threading.Timer(
+                max(0.0, header["deadline"] - time.monotonic() - 0.3), self.do, [request]
+            ).start()
+            self.send({"garbage": True})
+            os.close(1)
+            time.sleep(60)
+        result = self.do(request)
+        if what == "do-and-die":
+            os._exit(9)
+        self.reply(header, {"result": result})
+
+    def do(self, request: dict[str, Any]) -> Any:
+        jobs = self.folder / "jobs"
+        mark = str(request.get("mark", request.get("spec", {}).get("mark", "")))
+        if request["action"] == "submit":
+            (jobs / mark).write_text("")
+            return {"job_id": str(int(mark[:8], 16))}
+        if request["action"] == "find":
+            return {"job_id": str(int(mark[:8], 16)) if (jobs / mark).exists() else ""}
+        if request["action"] == "cancel":
+            for path in jobs.iterdir():
+                if str(int(path.name[:8], 16)) == request["job_id"]:
+                    path.unlink()
+            return {}
+        if request["action"] == "check":
+            return {"account": request["account"], "commands": {}}
+        return {}
+
+
+if __name__ == "__main__":
+    _Program(Path(sys.argv[1])).serve()

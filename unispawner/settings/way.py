@@ -1,0 +1,188 @@
+"""The settings of how and where the Hub acts as its users."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from traitlets import Bool, Dict, Enum, Integer, List, Unicode, Union, default
+
+from ..errors import InvalidJobError
+from ..run_as import WAYS, RunAs, decision, get_run_as
+from ..run_as.broker import GROUP, Broker, BrokerCommand, explain_start
+from ..run_as.decision import Way
+from ..submit_host import ssh
+from ..submit_host.brokered import BrokeredHost, get_brokered_host
+from ..submit_host.host import HOST, SubmitHost
+from .scheduler import SchedulerSettings
+
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
+"""The whole environment of sudo, ssh and the broker."""
+
+
+class WaySettings(SchedulerSettings):
+    """The traits that say how the Hub becomes a user, and on which host."""
+
+    run_as = Enum(
+        ("auto", *WAYS),
+        default_value="auto",
+        help="""How the Hub acts as a user. "broker": one process, which runs as root and becomes
+        each user; a Hub that is not root starts it through sudo. "sudo": sudo runs one fixed
+        command for each action, and PAM makes a session for it: for sites that need that (limits,
+        AFS tokens). `unispawner doctor --sudoers` prints the line that sudoers needs for either.
+        "same_user": the Hub does not change the account, so jobs run under the Hub's own account
+        only. "auto" (the default): "broker" if the Hub is root, or if sudo permits it to start the
+        broker; otherwise "sudo". This is decided once, when the Hub starts, and logged.""",
+    ).tag(config=True)
+
+    allow_shared_account = Bool(
+        False,
+        help="""With run_as = "same_user": run the servers of all Hub users under the Hub's own
+        account. Every user can then read and change the files and servers of all the others, and
+        the Hub's database. Use it for demonstrations, or among people who trust each other fully.
+        False (the default): a start under any other account than the Hub's is refused.""",
+    ).tag(config=True)
+
+    broker_group = Unicode(
+        None,
+        allow_none=True,
+        help="""The group whose members may have servers, where the broker is used; it refuses all
+        other accounts. A primary group counts, too. The line in sudoers must name the same group.
+        None (the default): "jupyterhub-users"; if the broker is started by root itself, every
+        account with a uid of min_uid or more.""",
+    ).tag(config=True)
+
+    submit_host = Unicode(
+        "",
+        help="""The host on which jobs are submitted, if it is not the Hub's own: "login1" or
+        "hubsvc@login1". The Hub starts the broker there with ssh, and all that it does with the
+        scheduler, the accounts and the users' homes crosses this connection; the Hub's host needs
+        none of them. The broker's host needs a Python with the Hub's version of unispawner (see
+        agent_python). Empty (the default): the Hub's own host.""",
+    ).tag(config=True)
+
+    ssh_options = Union(
+        [List(Unicode()), Dict()],
+        help="""With submit_host: options for ssh, as words, ["-i", "/etc/jupyterhub/key", "-p",
+        "2222"], or as names of ssh_config(5), {"IdentityFile": "/etc/jupyterhub/key", "Port":
+        2222}. Options that run a command, that forward something or that weaken the check of the
+        host's key are refused. Default: [].""",
+    ).tag(config=True)
+
+    min_uid = Integer(
+        1000,
+        min=1,
+        help="""The lowest uid that may run servers; system accounts have lower ones. The Hub and
+        the agent both refuse an account below it. Uid 0 (root) is always refused. Default:
+        1000.""",
+    ).tag(config=True)
+
+    agent_python = Unicode(
+        help="""The Python on the submit host that runs the agent, the part of unispawner that
+        works as the user, and the broker. unispawner must be installed in it, and users must be
+        able to read it, so it can't be below /root. For the broker, it and all its folders must
+        belong to root, and nobody else may change them. Default: the Python that runs the
+        Hub.""",
+    ).tag(config=True)
+
+    @default("agent_python")
+    def _default_agent_python(self) -> str:
+        return sys.executable
+
+    @property
+    def broker_is_roots(self) -> bool:
+        """True if root itself starts the broker: no sudo stands between."""
+        if self.submit_host:
+            return ssh.parse_destination(self.submit_host).account == "root"
+        return os.getuid() == 0
+
+    def broker_command(self) -> BrokerCommand:
+        """Return the command that starts the broker where it runs."""
+        python = self.agent_python
+        return BrokerCommand(
+            python if self.submit_host else str(Path(python).absolute()),
+            group=self.broker_group or ("" if self.broker_is_roots else GROUP),
+            min_uid=self.min_uid,
+            path=self.scheduler_path,
+            environment=dict(self.scheduler_environment),
+        )
+
+    def brokered_host(self) -> BrokeredHost:
+        """Return the host of the broker; one for all spawners that need the same broker.
+
+        Raises
+        ------
+        InvalidJobError
+            If ``submit_host`` or ``ssh_options`` is wrong.
+        """
+        broker = self.broker_command()
+        command = broker.words if self.broker_is_roots else broker.with_sudo
+        if not self.submit_host:
+            return get_brokered_host(command, _ENVIRONMENT, explain=explain_start)
+        destination = ssh.parse_destination(self.submit_host)
+        return get_brokered_host(
+            ssh.ssh_command(destination, self.ssh_options, command),
+            _ENVIRONMENT,
+            destination.host,
+            partial(ssh.explain_failure, destination),
+        )
+
+    async def find_way(self) -> Way:
+        """Find out how the Hub acts as its users; this is cheap once it is decided.
+
+        Raises
+        ------
+        InvalidJobError
+            If the settings contradict each other, or sudo does not permit the way that is set.
+        """
+        if self.submit_host and self.run_as not in ("auto", "broker"):
+            raise InvalidJobError(
+                f"run_as: {self.run_as!r} is not possible with submit_host = "
+                f"{self.submit_host!r}: only the broker works on another host. Leave run_as unset"
+            )
+        return await decision.decide(
+            self.run_as, self.submit_host, self.broker_command(), self.brokered_host()
+        )
+
+    async def check_way(self) -> Way:
+        """Return the way, after the broker has greeted if it is the broker's.
+
+        Raises
+        ------
+        InvalidJobError
+            See :meth:`find_way`.
+        SchedulerUnavailable
+            If the broker can't be started now; the message says what to do.
+        """
+        way = await self.find_way()
+        if way.name == "broker":
+            await self.brokered_host().connection.greet(decision.GREETING_TIMEOUT)
+        return way
+
+    def way(self) -> Way:
+        """Return the way that was decided; until then what works without the broker."""
+        decided = decision.decide_now(self.run_as, self.submit_host, self.broker_command())
+        return decided or Way(
+            "broker" if self.run_as == "broker" else "sudo", "it is not decided yet"
+        )
+
+    def get_host(self) -> SubmitHost:
+        """Return the host that asks the scheduler, submits jobs and has the users' accounts."""
+        return self.brokered_host() if self.way().name == "broker" else HOST
+
+    def search_host(self) -> SubmitHost:
+        """Return the host on which a scheduler is looked for; here, this needs no broker."""
+        return self.brokered_host() if self.submit_host else HOST
+
+    def get_run_as(self) -> RunAs:
+        """Return the way of becoming the user."""
+        name = self.way().name
+        if name == "broker":
+            return Broker(self.agent_python, remote=bool(self.submit_host))
+        return get_run_as(
+            name,
+            agent_python=self.agent_python,
+            allow_shared_account=self.allow_shared_account,
+        )
