@@ -53,9 +53,18 @@ class BrokerCommand:
         return words
 
     @property
+    def script_words(self) -> list[str]:
+        """The command as a line of sudoers names it: by the script beside the Python.
+
+        A line that names Python itself would let the Hub's account run any code as root through a
+        link to it: see docs/broker.md.
+        """
+        return [str(Path(self.python).parent / "unispawner-broker"), *self.words[4:]]
+
+    @property
     def with_sudo(self) -> list[str]:
         """The command of an ordinary account that sudo lets run the broker as root."""
-        return ["sudo", "-n", "--", *self.words]
+        return ["sudo", "-n", "--", *self.script_words]
 
     def sudoers_line(self, hub_account: str) -> str:
         """Return the line for /etc/sudoers.d that lets the Hub start the broker.
@@ -65,9 +74,9 @@ class BrokerCommand:
         InvalidJobError
             If a word holds a character that sudoers can't take literally.
         """
-        words = [str(Path(self.python).absolute()), *self.words[1:]]
+        words = self.script_words
         names = {
-            self.python: "agent_python",
+            words[0]: "agent_python",
             self.path: "scheduler_path",
             self.group: "broker_group",
         }

@@ -86,7 +86,7 @@ async def _is_permitted(command: BrokerCommand, host: BrokeredHost) -> bool:
     """Return whether sudo permits the very command without a password; it asks for none."""
     try:
         done = await HOST.run(
-            ["sudo", "-n", "-l", "--", *command.words],
+            ["sudo", "-n", "-l", "--", *command.script_words],
             environment=_ENVIRONMENT,
             timeout=SUDO_TIMEOUT,
             output_limit=64 * 1024,

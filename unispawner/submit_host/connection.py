@@ -469,7 +469,7 @@ class Connection:
         self._start_at = time.monotonic() + pause
         self._short_lives = min(self._short_lives + 1, 10)
         self._failures += 1
-        if (self.problem, printed) != self._logged:
+        if (self.problem, printed) != self._logged and not self._closed:
             more = f"\n{printed}" if printed else ""
             log.warning("%s%s\nIt is started again when it is needed.", self.problem, more)
         self._logged = self.problem, printed

@@ -19,6 +19,7 @@ c.JupyterHub.spawner_class = "unispawner"
 c.JupyterHub.hub_ip = "0.0.0.0"
 c.UniSpawner.scheduler = "local"
 c.UniSpawner.agent_python = "/bin/sh"
+c.UniSpawner.run_as = "sudo"
 """
 
 HERE = socket.gethostname()
