@@ -32,7 +32,11 @@ async def test_the_request(fake_sudo: FakeSudo, ada: Account) -> None:
         "uid": ada.uid,
         "min_uid": 1000,
         "scheduler": "slurm",
-        "scheduler_options": {"slurm_memory_as": "mem", "slurm_gpus_as": "gpus"},
+        "scheduler_options": {
+            "slurm_memory_as": "mem",
+            "slurm_gpus_as": "gpus",
+            "slurm_cluster": "",
+        },
         "scheduler_path": [],
         "scheduler_environment": {},
         "state_dir": "~/.unispawner",

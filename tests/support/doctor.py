@@ -22,6 +22,7 @@ PROFILES = """
 c.JupyterHub.spawner_class = "unispawner-profiles"
 c.JupyterHub.hub_ip = "0.0.0.0"
 c.BatchSpawnerBase.agent_python = c.UniSpawner.agent_python = "/bin/sh"
+c.UniSpawner.run_as = "sudo"
 c.UniSpawner.scheduler = "local"
 c.ProfilesSpawner.profiles = [
     ("On the Hub", "hub", "jupyterhub.spawner.LocalProcessSpawner", {"ip": "0.0.0.0"}),

@@ -9,11 +9,10 @@ from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, error_from_dict
 from ..schedulers import Scheduler
-from ..schedulers.questions import Question, decode
+from ..schedulers.questions import Answer, Question, decode
 from .connection import Connection, Explain, no_advice
 from .entries import LOOKUP_TIMEOUT, Entry
 from .host import Finished, SubmitHost
-from .notices import NOTICES
 
 QUESTION_TIME = 45.0
 """How long (seconds) a question may take; each of its commands has a limit of its own."""
@@ -82,26 +81,19 @@ class BrokeredHost(SubmitHost):
                 f"The broker on {self.place} sent no valid account for {name!r}."
             ) from None
 
-    async def ask(
+    async def _answer(
         self,
         scheduler: Scheduler,
         name: str,
-        arguments: Collection[str] = (),
-        *,
+        arguments: Collection[str],
         environment: Mapping[str, str],
-    ) -> Any:
-        """Have the broker ask a scheduler: see :meth:`.SubmitHost.ask`.
-
-        The commands run in the environment that the broker's own arguments name.
-        """
+    ) -> Answer:
+        """Have the broker ask: its own arguments name the environment of the commands."""
         question = Question(name, tuple(arguments), scheduler.name, scheduler.options)
         body = json.dumps(question.to_dict()).encode()
         data = await self._ask({"kind": "question"}, body, QUESTION_TIME)
         # Not on the event loop: an inventory may have thousands of nodes.
-        answer = await asyncio.to_thread(decode, name, data)
-        for notice in answer.notices:
-            NOTICES.warn(notice, (self, scheduler.query_key, *sorted(environment.items())))
-        return answer.result
+        return await asyncio.to_thread(decode, name, data)
 
     async def _ask(self, header: Mapping[str, Any], body: bytes, seconds: float) -> Any:
         """Return the result of a request, or raise the error that the broker's side reports."""
