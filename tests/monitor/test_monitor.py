@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from unispawner.monitor import monitor as module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor, get_monitor
 from unispawner.monitor.tracked_job import TrackedJob
-from unispawner.schedulers.base import Reply
+from unispawner.schedulers.base import AnswerTooLarge, Dialogue, Reply
 from unispawner.submit_host import dialogue
 from unispawner.submit_host.host import Finished, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
@@ -1077,3 +1077,45 @@ async def test_a_job_in_a_row_that_cannot_be_read_is_not_missing(
     assert [] == messages(caplog, logging.ERROR)
     warnings = messages(caplog, logging.WARNING)
     assert 1 == sum("do not belong to its answer" in text for text in warnings)
+
+
+# -- a list of all jobs that is too large ---------------------------------------------------------
+
+
+async def test_our_own_jobs_are_asked_for_where_all_jobs_are_too_many(
+    lab: Lab, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs of servers go on being followed, which is logged once, until all jobs fit again."""
+    query, asked = lab.scheduler.query, []
+
+    def query_too_large(job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
+        asked.append(job_ids)
+        if job_ids is None:
+            raise AnswerTooLarge("it printed more than 67108864 bytes")
+        return query(job_ids)
+
+    monkeypatch.setattr(lab.scheduler, "query", query_too_large)
+    job = lab.track()
+    await lab.answers(3)
+    lab.scheduler.change(job.job_id, JobState.RUNNING)
+    await lab.answers(2)
+    assert job.info
+    assert JobState.RUNNING is job.info.state
+    assert 1 == asked.count(None)
+    (warning,) = messages(caplog, logging.WARNING)
+    assert "more than 64 MiB, which is too large to be read" in warning
+
+    monkeypatch.setattr(lab.scheduler, "query", query)
+    monkeypatch.setattr(lab.monitor, "_by_id_until", 0.0)
+    await lab.answers(2)
+    assert messages(caplog, logging.WARNING)[1:] == [
+        "The fake scheduler's list of all jobs can be read again."
+    ]
+
+
+async def test_one_job_can_be_asked_for_alone(lab: Lab) -> None:
+    """A question about one job has an answer about this job only."""
+    job, other = lab.job(), lab.job("bob")
+    found = await lab.monitor.query_one(job.job_id)
+    assert other.job_id not in found.jobs
+    assert JobState.QUEUED is found.jobs[job.job_id].state

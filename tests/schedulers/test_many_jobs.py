@@ -24,8 +24,13 @@ MANY = 50_000
 MOST_SECONDS = 60.0
 """How much processor time a test may take: twenty times as much as the slowest needs."""
 CALLS = {
-    **{"slurm": 80, "gridengine": 60, "torque": 260, "pbs": 260, "htcondor": 110},
-    **{"lsf": 300, "lsf columns": 70},
+    "slurm": 80,
+    "gridengine": 60,
+    "torque": 260,
+    "pbs": 260,
+    "htcondor": 110,
+    "lsf": 300,
+    "lsf columns": 70,
 }
 """How many calls the reading of one job may take, about a half more than it takes now."""
 MORE = {"htcondor": [("[]", "", 0)], "lsf columns": []}

@@ -17,6 +17,7 @@ from .. import tasks
 from ..errors import UniSpawnerError, as_unavailable
 from ..job import JobInfo
 from ..schedulers import Scheduler
+from ..schedulers.base import QUERY_LIMIT
 from ..schedulers.questions import Survey, Tracked
 from ..submit_host.host import SubmitHost
 from .followed import Followed
@@ -38,6 +39,8 @@ LARGEST_SHARE_OF_FAILURES = 0.5
 It is larger, because a query that ran out of time says nothing about how long the next one will
 take, and twenty starts may wait for that one.
 """
+BY_ID_SECONDS = 600.0
+"""How long (seconds) only our own jobs are asked for, once the list of all jobs was too large."""
 
 
 class Monitor:
@@ -73,6 +76,8 @@ class Monitor:
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
         self._failures = 0
+        self._by_id_until = float("-inf")
+        """Until when only our own jobs are asked for, because all jobs are too many."""
         self.inventory = InventoryCache(scheduler, host, self.environment)
         self._missing = MissingJobs(scheduler, self.inventory, self._jobs)
 
@@ -178,7 +183,40 @@ class Monitor:
             If the scheduler does not answer, or its answer can't be read.
         """
         self.queries += 1
-        found: Tracked = await self._question("query_tracked", [job.job_id for job in self._jobs])
+        now = time.monotonic()
+        name = "query" if now < self._by_id_until else "query_tracked"
+        found: Tracked = await self._question(name, [job.job_id for job in self._jobs])
+        if name == "query_tracked":
+            self._note_size(found.by_id, now)
+        return found
+
+    def _note_size(self, too_large: bool, now: float) -> None:
+        """Remember for a while that the list of all jobs is too large, and log the change."""
+        was_too_large = self._by_id_until > float("-inf")
+        self._by_id_until = now + BY_ID_SECONDS if too_large else float("-inf")
+        if too_large and not was_too_large:
+            log.warning(
+                "%s's list of all jobs has more than %d MiB, which is too large to be read. Only "
+                "the jobs of servers are asked for, and jobs that wait show no position in the "
+                "queue. The whole list is tried again every %g minutes.",
+                self.scheduler.title,
+                QUERY_LIMIT // 1024**2,
+                BY_ID_SECONDS / 60,
+            )
+        elif was_too_large and not too_large:
+            log.warning("%s's list of all jobs can be read again.", self.scheduler.title)
+
+    async def query_one(self, job_id: str) -> Tracked:
+        """Ask about one job only, which costs the scheduler little however many jobs it has.
+
+        The answer does not have the job's position in the queue.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        found: Tracked = await self._question("query", [job_id])
         return found
 
     async def survey(self) -> Survey:

@@ -409,6 +409,20 @@ class Scheduler(ABC):
         """
         return (yield from self.query())
 
+    def query_few(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for these jobs only, as the Hub, so that the answer is small.
+
+        The monitor does so for one job, and where the list of all jobs is too large. A job that is
+        unknown, or about which the answer says nothing that can be read, is left out. A subclass
+        overrides it where :meth:`query` with ids has to be asked as the user of the jobs.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        return (yield from self.query(job_ids))
+
     @abstractmethod
     def mark_command(self) -> list[str]:
         """Return the command that lists the calling user's own jobs with their marks."""

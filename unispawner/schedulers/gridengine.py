@@ -240,6 +240,20 @@ class GridEngine(Scheduler):
             result.update((yield from self._accounted(missing)))
         return result
 
+    def query_few(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask whose jobs these are, and then for the list of these users' jobs.
+
+        The list takes no ids, and the long form about some ids has no states.
+        """
+        reply = yield self.status_command(job_ids)
+        if self.meaning(reply) is not Meaning.GONE:
+            self.check_answered(reply)
+        owners = sorted(filter(_is_plain_name, gridengine_jobs.read_owners(reply.stdout)))
+        if not owners:
+            return {}
+        jobs = self.read_status((yield ["qstat", "-xml", "-u", ",".join(owners)]))
+        return {job_id: jobs[job_id] for job_id in job_ids if job_id in jobs}
+
     def _accounted(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
         """Ask the accounting how jobs have ended; those that it does not know are left out."""
         ended: dict[str, JobInfo] = {}
@@ -309,6 +323,11 @@ class GridEngine(Scheduler):
         jobs.passed_over.extend(gridengine_jobs.cut_xml(jobs.stdout, "job_info")[1])
         pending = yield from ask_optionally(["qstat", "-xml", "-s", "p", "-u", "*"])
         return replace(inventory, waiting=gridengine_inventory.count_waiting(pending or ""))
+
+
+def _is_plain_name(owner: str) -> bool:
+    """Return whether a name means one account in a list of users: no pattern, no ``$user``."""
+    return re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.+-]*", owner) is not None
 
 
 def _resources(names: str) -> list[str]:

@@ -104,6 +104,12 @@ def read_errors(text: str) -> dict[str, str]:
     return reasons
 
 
+def read_owners(text: str) -> set[str]:
+    """Return the owners of the jobs in ``qstat -j``."""
+    found = (re.search(r"^owner:\s+(\S+)$", one, re.MULTILINE) for _, one in _sections(text))
+    return {match[1] for match in found if match}
+
+
 def read_unknown(text: str) -> set[str]:
     """Return the numbers of the jobs that do not exist, according to ``qstat -j``."""
     match = re.search(

@@ -268,18 +268,8 @@ class HTCondor(Scheduler):
         route to any host. A host counts only if that machine itself reports the job.
         """
         jobs, _ = yield from self.ask_status(job_ids)
-        if job_ids is None and any(info.exec_host for info in jobs.values()):
-            try:
-                reply = yield self._collector_command(
-                    SLOT_FIELDS, "-constraint", "JobId isnt undefined"
-                )
-                self.check_answered(reply)
-                slots = read_slots(self.read_rows(reply))
-            except UniSpawnerError:
-                slots = set()  # the hosts of jobs are not known just now; all else is
-            for job_id, info in jobs.items():
-                if info.exec_host and (job_id, info.owner, info.exec_host) not in slots:
-                    jobs[job_id] = replace(info, exec_host="")
+        if job_ids is None:
+            jobs = yield from self._check_hosts(jobs)
         missing = [job_id for job_id in job_ids or () if job_id not in jobs]
         if missing:
             # condor_history reads files, which may be large, or on another host, or private.
@@ -288,6 +278,30 @@ class HTCondor(Scheduler):
             except UniSpawnerError:
                 pass
         return jobs
+
+    def query_few(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask the queue for these jobs, and the machines whether they have them."""
+        jobs, _ = yield from self.ask_status(job_ids)
+        return (yield from self._check_hosts(jobs))
+
+    def _check_hosts(self, jobs: dict[str, JobInfo]) -> Dialogue[dict[str, JobInfo]]:
+        """Return the jobs, with those hosts only that themselves report the job."""
+        if not any(info.exec_host for info in jobs.values()):
+            return jobs
+        try:
+            reply = yield self._collector_command(
+                SLOT_FIELDS, "-constraint", "JobId isnt undefined"
+            )
+            self.check_answered(reply)
+            slots = read_slots(self.read_rows(reply))
+        except UniSpawnerError:
+            slots = set()  # the hosts of jobs are not known just now; all else is
+        return {
+            job_id: info
+            if (job_id, info.owner, info.exec_host) in slots
+            else replace(info, exec_host="")
+            for job_id, info in jobs.items()
+        }
 
     def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
         """Ask condor_q for its totals: of no job it prints nothing in JSON."""

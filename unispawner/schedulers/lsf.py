@@ -232,22 +232,34 @@ class Lsf(Scheduler):
 
     def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
         """Ask for JSON; if bjobs refuses that, ask for columns, and separately for the reasons."""
-        reply = yield self.status_command(job_ids)
-        if wide := self._read(reply) is None and _meaning_of_errors(self, reply) is Meaning.REFUSED:
-            reply = yield self.wide_status_command(job_ids)
-        jobs = self.read_status(reply)
-        if wide and job_ids is None:
-            # A job's name may contain line breaks and so forge a row. That a job has ended is
-            # believed only when its own user asks.
-            jobs = {job_id: info for job_id, info in jobs.items() if not info.state.final}
+        jobs, reply = yield from self._ask(job_ids, as_user=job_ids is not None)
         unaccounted = set(job_ids or ()) - set(jobs) - lsf_jobs.read_not_found(reply.text)
         if unaccounted:  # bjobs does not even say that they do not exist
             raise self.unreadable_error(reply)
-        if wide and any(_lacks_reason(info) for info in jobs.values()):
-            command = ["bjobs", *_all_users(job_ids), "-p", *(job_ids or ())]
-            text = yield from ask_optionally(command)
-            jobs = _add_reasons(jobs, lsf_jobs.read_pending_reasons(text or ""))
         return jobs
+
+    def query_few(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for these jobs, whoever has submitted them."""
+        jobs, _ = yield from self._ask(job_ids, as_user=False)
+        return jobs
+
+    def _ask(
+        self, job_ids: Collection[str] | None, *, as_user: bool
+    ) -> Dialogue[tuple[dict[str, JobInfo], Reply]]:
+        """Ask for jobs, as their user or as the Hub; return them with the reply that has them."""
+        form = list if as_user else _of_everybody
+        reply = yield form(self.status_command(job_ids))
+        if wide := self._read(reply) is None and _meaning_of_errors(self, reply) is Meaning.REFUSED:
+            reply = yield form(self.wide_status_command(job_ids))
+        jobs = self.read_status(reply)
+        if wide and not as_user:
+            # A job's name may contain line breaks and so forge a row. That a job has ended is
+            # believed only when its own user asks.
+            jobs = {job_id: info for job_id, info in jobs.items() if not info.state.final}
+        if wide and any(_lacks_reason(info) for info in jobs.values()):
+            text = yield from ask_optionally(form(["bjobs", "-p", *(job_ids or ())]))
+            jobs = _add_reasons(jobs, lsf_jobs.read_pending_reasons(text or ""))
+        return jobs, reply
 
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
         """Read JSON or columns; bjobs fails if it knows none of the ids, or if there is no job."""
@@ -341,6 +353,11 @@ class Lsf(Scheduler):
         if self.lsf_memory_limit_per == "task":
             found = [lsf_inventory.without_memory(queue) for queue in found]
         return Inventory(tuple(found), tuple(nodes))
+
+
+def _of_everybody(command: list[str]) -> list[str]:
+    """Return a bjobs that reports the jobs of all users, whether it names jobs or not."""
+    return command if "-u" in command else [command[0], "-u", "all", *command[1:]]
 
 
 def _all_users(job_ids: Collection[str] | None) -> list[str]:

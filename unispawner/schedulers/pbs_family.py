@@ -170,6 +170,28 @@ class PbsFamily(Scheduler):
             raise self.unreadable_error(reply)
         return {job_id: info for job_id, info in jobs.items() if info}
 
+    def query_few(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for these jobs; those that the answer leaves open are asked for one by one."""
+        found: dict[str, Row] = {}
+        reply = yield from self.ask(self.status_command(job_ids))
+        left = self._take_rows(reply, job_ids, found)
+        if self.is_doubtful(reply):
+            found, left = {}, list(job_ids)
+        meaning = self.meaning(reply) if reply.exit_status else None
+        if meaning is Meaning.UNAVAILABLE or (meaning is Meaning.REFUSED and not found):
+            self.check_answered(reply)
+        if not reply.exit_status and self.rows(reply) is None:
+            raise self.unreadable_error(reply)
+        for job_id in left if len(job_ids) > 1 else ():
+            reply = yield from self.ask(self.status_command([job_id]))
+            self._take_rows(reply, [job_id], found)
+        jobs = {job_id: self._read(row) for job_id, row in found.items()}
+        return {job_id: info for job_id, info in jobs.items() if info}
+
+    def is_doubtful(self, reply: Reply) -> bool:
+        """Return whether no row of an answer counts, because some may be forged."""
+        return False
+
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
         """Read qstat's list, and number the waiting jobs."""
         rows = self._read_rows(reply)

@@ -9,13 +9,13 @@ jobs the cluster has.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobInfo
 from . import Scheduler, get_scheduler, plain
-from .base import Dialogue, Reply, advance
+from .base import AnswerTooLarge, Dialogue, Reply, advance
 from .identity import Identity, identify
 from .inventory import Inventory
 from .reading import find_mentioned, first_of_each_kind
@@ -25,6 +25,8 @@ ARGUMENT_LIMIT = 255
 """How many characters an id of a job or a name of a node may have."""
 OPTIONS_LIMIT = 100
 """How many settings of a scheduler a question may have."""
+PIECE = 100
+"""How many jobs are asked for with one command, where all jobs are too many."""
 MOST_NOTICES = 20
 """How many lines of each answer are kept for a warning, each of another kind."""
 NOTICE_LIMIT = 500
@@ -112,10 +114,13 @@ class Tracked:
         The jobs that are in the scheduler's answer, by id.
     unread
         The ids that occur in lines of the answer which can't be read.
+    by_id
+        True if only these jobs were asked for, because the list of all jobs is too large.
     """
 
     jobs: dict[str, JobInfo] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
+    by_id: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,8 +157,8 @@ class Answer:
 
 
 DIALOGUES: Mapping[str, Callable[[Scheduler, tuple[str, ...]], Dialogue[Any]]] = {
-    "query_tracked": lambda scheduler, ids: scheduler.query_tracked(ids),
-    "query": lambda scheduler, ids: scheduler.query(ids),
+    "query_tracked": lambda scheduler, ids: _query_tracked(scheduler, ids),
+    "query": lambda scheduler, ids: _query_few(scheduler, ids),
     "survey": lambda scheduler, _: _survey(scheduler),
     "inventory": lambda scheduler, _: scheduler.inventory(),
     "find_address": lambda scheduler, names: scheduler.find_address(*names),
@@ -163,7 +168,7 @@ DIALOGUES: Mapping[str, Callable[[Scheduler, tuple[str, ...]], Dialogue[Any]]] =
 
 RESULTS: Mapping[str, Any] = {
     "query_tracked": Tracked,
-    "query": dict[str, JobInfo],
+    "query": Tracked,
     "survey": Survey,
     "inventory": Inventory,
     "find_address": str,
@@ -198,10 +203,9 @@ def converse(scheduler: Scheduler, name: str, arguments: Collection[str] = ()) -
             replies.append(reply)
         except UniSpawnerError as error:
             reply = error
-    if name == "query_tracked":
+    if isinstance(result, Tracked):
         lines = [line for one in replies for line in one.passed_over]
-        jobs = {job_id: result[job_id] for job_id in given if job_id in result}
-        result = Tracked(jobs, frozenset(find_mentioned(lines, given)))
+        result = replace(result, unread=result.unread | find_mentioned(lines, given))
     size = max((len(one.stdout) for one in replies), default=0)
     return Answer(result, tuple(_notices(replies)), size)
 
@@ -254,6 +258,37 @@ def decode(name: str, data: Any) -> Answer:
             f"The answer to the question {name!r} could not be read: {str(error)[:300]}. Install "
             "the same release of unispawner on the Hub's host and on the submit host."
         ) from None
+
+
+def _query_tracked(scheduler: Scheduler, ids: tuple[str, ...]) -> Dialogue[Tracked]:
+    """Ask for the jobs of all users, or only for these if there are too many of all users."""
+    try:
+        jobs = yield from scheduler.query_tracked(ids)
+    except AnswerTooLarge:
+        return (yield from _query_few(scheduler, ids))
+    return Tracked({job_id: jobs[job_id] for job_id in ids if job_id in jobs})
+
+
+def _query_few(scheduler: Scheduler, ids: tuple[str, ...]) -> Dialogue[Tracked]:
+    """Ask for these jobs only, several with one command.
+
+    A few jobs may also be too large together: a user can submit a job with megabytes of variables.
+    Positions in the queue are left out, because nothing is known about the jobs of others.
+    """
+    found: dict[str, JobInfo] = {}
+    unread: set[str] = set()
+    pieces = [ids[start : start + PIECE] for start in range(0, len(ids), PIECE)]
+    while pieces:
+        piece = pieces.pop()
+        try:
+            found.update((yield from scheduler.query_few(piece)))
+        except AnswerTooLarge:
+            half = len(piece) // 2
+            pieces += [piece[:half], piece[half:]] if half else []
+            unread.update(piece if not half else ())
+    jobs = {job_id: found[job_id] for job_id in ids if job_id in found}
+    jobs = {job_id: replace(info, queue_position=None) for job_id, info in jobs.items()}
+    return Tracked(jobs, frozenset(unread), by_id=True)
 
 
 def _survey(scheduler: Scheduler) -> Dialogue[Survey]:

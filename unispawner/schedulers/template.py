@@ -276,6 +276,13 @@ class Template(Scheduler):
         if self.dialect.all_jobs:
             jobs = yield from self.query()
             return {**jobs, **_by_other_name(jobs, job_ids)}
+        return (yield from self.query_few(job_ids))
+
+    def query_few(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for each of these jobs.
+
+        A job is left out if its owner, or anything about it, can't be found out.
+        """
         found: dict[str, JobInfo] = {}
         for job_id in job_ids:
             reply = yield self.status_command([job_id])

@@ -163,7 +163,7 @@ class Torque(PbsFamily):
         as is known, that leaves a part which can't be read, and then no part is believed.
         """
         jobs, reply = yield from self.ask_status()
-        if not any("<Job>" in text for text in reply.passed_over):
+        if not self.is_doubtful(reply):
             return jobs
         jobs = {}
         for job_id in job_ids:
@@ -172,6 +172,10 @@ class Torque(PbsFamily):
             except SchedulerUnavailable:
                 continue  # the job is asked for once more, as its user
         return jobs
+
+    def is_doubtful(self, reply: Reply) -> bool:
+        """Return whether a job in an answer can't be read: see :meth:`query_tracked`."""
+        return any("<Job>" in text for text in reply.passed_over)
 
     def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
         """Ask the server how many jobs it has: qstat prints nothing if there is none."""
