@@ -28,8 +28,8 @@ from unispawner.testing import FakeScheduler, FakeUserSide
 SERVERS_PER_NODE = 40
 FIRST_PORT = 20000
 FIRST_UID = 200000
-LONG_CALLBACK = 0.01
-"""From which length (seconds) on a callback of the event loop is looked at."""
+LONG_TURN = 0.01
+"""From which length (seconds) on a turn of the event loop is looked at."""
 SAMPLE_PAUSE = 0.004
 OURS = f"{os.sep}unispawner{os.sep}"
 
@@ -129,14 +129,17 @@ _tasks: set[asyncio.Task[None]] = set()
 
 
 class ScaleSpawner(UniSpawner):
-    """UniSpawner on the fake scheduler; nothing else of it is replaced."""
+    """UniSpawner on the fake scheduler and its fake agent; nothing else of it is replaced."""
 
     scheduler = Enum(("fake",), "fake").tag(config=True)
     fake: FakeScheduler
     side: _UserSide
 
-    def scheduler_named(self, name: str) -> FakeScheduler:
+    def get_scheduler(self) -> FakeScheduler:
         return self.fake
+
+    def take_options(self, options: Any) -> None:
+        """Take nothing: the fake scheduler has no settings."""
 
     def agent_client(self, account: Account) -> AgentClient:
         return replace(super().agent_client(account), run_as=self.side)
@@ -163,16 +166,18 @@ def prepare(c: Any, spawner: str, count: int, folder: str) -> None:
 class Gauges:
     """Measures how long the event loop is held, and by whose code.
 
-    Each callback of the event loop is timed, in seconds of the thread's processor time, because the
-    machine may do other work meanwhile, and by the clock. While a callback is a long one, a thread
-    samples where it is: in our package (or in what that calls), in the garbage collector, or in
-    JupyterHub's own code.
+    Each turn of the event loop is timed, which is all that it does between two looks at its
+    sockets: in seconds of the thread's processor time, because the machine may do other work
+    meanwhile, and by the clock. While a turn is a long one, a thread samples where it is: in our
+    package (or in what that calls), or in JupyterHub's own code. The garbage collector, which may
+    run anywhere, is timed for itself.
     """
 
     def __init__(self) -> None:
         self._began: float | None = None
+        self._cpu = 0.0
         self._thread = threading.main_thread().ident or 0
-        self._in_gc = False
+        self._gc_began = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -185,26 +190,23 @@ class Gauges:
         self._gc_cpu = 0.0
 
     def start(self) -> None:
-        """Begin to measure this process."""
-        handle: Any = asyncio.events.Handle
-        run = handle._run
+        """Begin to measure the event loop, which is running."""
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined] # asyncio's
+        select = selector.select
 
-        def timed_run(this: Any) -> None:
-            if threading.get_ident() != self._thread:
-                run(this)
-                return
-            self._samples, self._gc_cpu = [], 0.0
-            cpu, began = time.thread_time(), time.perf_counter()
-            self._began = began
+        def timed_select(timeout: float | None = None) -> Any:
+            if self._began is not None:
+                took = time.perf_counter() - self._began
+                if took > LONG_TURN:
+                    self._take(time.thread_time() - self._cpu, took)
+            self._began = None
             try:
-                run(this)
+                return select(timeout)
             finally:
-                self._began = None
-                took = time.perf_counter() - began
-                if took > LONG_CALLBACK:
-                    self._take(this, time.thread_time() - cpu, took)
+                self._samples, self._gc_cpu = [], 0.0
+                self._cpu, self._began = time.thread_time(), time.perf_counter()
 
-        handle._run = timed_run
+        selector.select = timed_select
         gc.callbacks.append(self._watch_gc)
         threading.Thread(target=self._sample, name="gauges", daemon=True).start()
 
@@ -220,7 +222,7 @@ class Gauges:
         while True:
             time.sleep(SAMPLE_PAUSE)
             began = self._began
-            if began is None or time.perf_counter() - began < LONG_CALLBACK / 2:
+            if began is None or time.perf_counter() - began < LONG_TURN / 2:
                 continue
             frame = sys._current_frames().get(self._thread)
             first, ours = "", ""
@@ -233,8 +235,8 @@ class Gauges:
                 frame = frame.f_back
             self._samples.append(f"ours {ours}" if ours else f"jupyterhub {first}")
 
-    def _take(self, handle: Any, cpu: float, clock: float) -> None:
-        """Take note of a long callback."""
+    def _take(self, cpu: float, clock: float) -> None:
+        """Take note of a long turn."""
         samples = self._samples
         share = sum(one.startswith("ours") for one in samples) / len(samples) if samples else 0.0
         mine = max(0.0, cpu - self._gc_cpu)

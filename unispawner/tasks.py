@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -43,6 +44,43 @@ async def wait_for_event(event: asyncio.Event, seconds: float | None) -> None:
         await asyncio.wait({waiter}, timeout=seconds)
     finally:
         waiter.cancel()
+
+
+class Turnstile:
+    """Lets many tasks go on a few at a time, and the event loop do something else in between.
+
+    After a restart thousands of tasks are ready at once. Each would take its short time in the same
+    turn of the event loop, and nobody would get an answer meanwhile.
+
+    Parameters
+    ----------
+    at_a_time
+        How many tasks go on in one turn of the event loop.
+    """
+
+    def __init__(self, at_a_time: int) -> None:
+        self.at_a_time = at_a_time
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def wait(self) -> None:
+        """Return when it is the caller's turn: callers go on in the order in which they came."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop or not self._waiting:
+            self._loop = loop  # those who waited in a loop that has ended wait no more
+            self._waiting.clear()
+            loop.call_soon(self._release)
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _release(self) -> None:
+        for _ in range(min(self.at_a_time, len(self._waiting))):
+            turn = self._waiting.popleft()
+            if not turn.done():  # its task may have been cancelled
+                turn.set_result(None)
+        if self._waiting and self._loop is not None:
+            self._loop.call_soon(self._release)
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:

@@ -392,7 +392,7 @@ async def test_an_answer_to_an_older_question_does_not_count(lab: Lab) -> None:
     began = time.monotonic()
     lab.monitor._jobs[job] = Followed(job, since=began + 1)
     ended = JobInfo("alice", JobState.FAILED)
-    lab.monitor._apply({job.job_id: ended}, began)
+    await lab.monitor._apply({job.job_id: ended}, began)
     assert None is job.info
     assert {job} == lab.monitor.jobs
     lab.monitor.untrack(job)

@@ -96,7 +96,8 @@ class MissingJobs:
     def _update_doubt(self, missing: Collection[Followed], now: float) -> None:
         """Begin or cease to doubt the answers. One vanished job alone is no reason for doubt."""
         vanished = sum(one.expected for one in missing)
-        expected = sum(one.expected for one in self._jobs.values())
+        # Hubs have thousands of jobs: they are counted only if it matters.
+        expected = sum(one.expected for one in self._jobs.values()) if vanished > 1 else 0
         if not (vanished > 1 and 2 * vanished > expected):
             self._doubted_since = None
         elif self._doubted_since is None:

@@ -42,6 +42,9 @@ take, and twenty starts may wait for that one.
 BY_ID_SECONDS = 600.0
 """How long (seconds) only our own jobs are asked for, once the list of all jobs was too large."""
 
+AT_A_TIME = 100
+"""How many jobs of an answer are taken over before the event loop does something else."""
+
 
 class Monitor:
     """Follows the jobs of one scheduler.
@@ -172,7 +175,7 @@ class Monitor:
         if self.problem is not None:
             log.warning("%s answers again.", self.scheduler.title)
         self.problem, self._failures = None, 0
-        self._apply(answer.jobs, began, answer.unread)
+        await self._apply(answer.jobs, began, answer.unread)
 
     async def query(self) -> Tracked:
         """Ask once about all jobs that are followed.
@@ -233,10 +236,13 @@ class Monitor:
     async def _question(self, name: str, arguments: Collection[str] = ()) -> Any:
         return await self.host.ask(self.scheduler, name, arguments, environment=self.environment)
 
-    def _apply(
+    async def _apply(
         self, answer: Mapping[str, JobInfo], began: float, unread: Collection[str] = ()
     ) -> None:
         """Take over an answer about all jobs, to a question asked at that moment.
+
+        The event loop has a turn for others after each ``AT_A_TIME`` jobs, and those who waited for
+        news of these jobs have theirs.
 
         Parameters
         ----------
@@ -244,9 +250,11 @@ class Monitor:
             The ids that occur in lines of the answer which can't be read.
         """
         missing = []
-        for one in list(self._jobs.values()):
+        for number, one in enumerate(list(self._jobs.values()), start=1):
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
             if one.job not in self._jobs:
-                continue  # another job's change has ended this one
+                continue  # another job's change has ended this one, or somebody has meanwhile
             if one.since >= began:
                 continue  # the job is younger than the question, and its id may be a forged one
             info = answer.get(one.job.job_id)
@@ -256,11 +264,11 @@ class Monitor:
             else:
                 one.unread = one.job.job_id in unread
                 missing.append(one)
+            if one.job.final:
+                self._jobs.pop(one.job, None)
         self._missing.handle(
             [one for one in missing if one.job in self._jobs], self.status_interval
         )
-        for job in [job for job in self._jobs if job.final]:
-            del self._jobs[job]
 
     def _take_answer(self, one: Followed, info: JobInfo, asked_at: float) -> None:
         """Update a job; if it is stuck for an unknown reason, ask for the reason before that."""
@@ -303,6 +311,8 @@ def get_monitor(
 ) -> Monitor:
     """Return the one monitor of a scheduler, shared by all spawners that ask it the same way."""
     key = (scheduler.query_key, host, tuple(sorted(environment.items())))
-    monitor = _monitors.setdefault(key, Monitor(scheduler, host, environment, status_interval))
+    monitor = _monitors.get(key)
+    if monitor is None:
+        monitor = _monitors[key] = Monitor(scheduler, host, environment, status_interval)
     monitor.status_interval = status_interval
     return monitor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from .. import tasks
 from ..job import JobInfo, JobState
@@ -72,7 +72,7 @@ class TrackedJob:
     reported_at: float = float("-inf")
     run_start: float | None = None
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event | None = None
 
     @property
     def final(self) -> bool:
@@ -96,12 +96,15 @@ class TrackedJob:
 
     async def wait_change(self, seconds: float | None = None) -> None:
         """Return when something has changed, or after that many seconds."""
+        if self._changed is None:  # most jobs run, and nobody waits for them
+            self._changed = asyncio.Event()
         await tasks.wait_for_event(self._changed, seconds)
 
     def notify(self) -> None:
         """Wake everybody who waits in :meth:`wait_change`."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def note_refusal(self, why: str) -> None:
         """Take note that a report was not accepted: the user's page shows why."""
@@ -117,9 +120,9 @@ class TrackedJob:
         asked_at
             When the scheduler was asked (time.monotonic).
         """
-        info = replace(
-            info, message=_one_line(info.message), native_state=_one_line(info.native_state)
-        )
+        message, native_state = _one_line(info.message), _one_line(info.native_state)
+        if (message, native_state) != (info.message, info.native_state):
+            info = replace(info, message=message, native_state=native_state)
         before, self.info = self.info, info
         if self.reported and self.run_start is None and asked_at > self.reported_at:
             self.run_start = info.start_time

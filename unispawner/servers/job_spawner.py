@@ -65,7 +65,10 @@ class JobSpawner(WithStatus, _Base):
         """Return where the server is; after a restart, wait for one that has not reported yet."""
         job = self.server_job
         if job.url:
-            return job.url
+            # Any other text than the row's own makes JupyterHub warn and commit, for each server.
+            server = job.server
+            same = server is not None and server.url == f"{job.url}{server.base_url}"
+            return str(server.url) if same else job.url
         if job.unfinished or job.resumption is not None:
             return await job.resume().get_url()
         return str(await super().get_url())

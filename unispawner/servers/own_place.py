@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable
 
 from ..errors import UniSpawnerError
@@ -13,6 +14,12 @@ from ..web.own_host import Address, OwnServer, Place
 from ..web.reports import Report
 from .job import ServerJob
 from .state import DEAD_ADDRESS, ServerState
+
+ELSEWHERE_LASTS = 600.0
+"""How long (seconds) an address is taken for another host's once it has been found to be that."""
+_elsewhere: dict[str, float] = {}
+"""Until when (time.monotonic) addresses of nodes are known not to be of this host. All servers
+share it: after a restart each of thousands would ask for itself."""
 
 
 class OwnPlace:
@@ -36,7 +43,6 @@ class OwnPlace:
         self._note = note
         self._place: Place | None = None
         self._left: tuple[Place, int] | None = None
-        self._elsewhere = ""
 
     def forget(self) -> None:
         """Forget the place: the job runs elsewhere."""
@@ -70,10 +76,14 @@ class OwnPlace:
                 await self._leave(known, state.port)
 
     async def _is_here(self, host: str) -> bool:
-        """Return whether an address is of this host; most are not, and each is checked once."""
-        if host != self._elsewhere and not await asyncio.to_thread(is_own_address, host):
-            self._elsewhere = host
-        return host != self._elsewhere
+        """Return whether an address is of this host; most are not."""
+        now = time.monotonic()
+        if now < _elsewhere.get(host, now):
+            return False
+        here = await asyncio.to_thread(is_own_address, host)
+        if not here:
+            _elsewhere[host] = now + ELSEWHERE_LASTS
+        return here
 
     async def _look(self, place: Place, port: int) -> Place | None:
         """Return the place as it is now; None if the server is not there."""

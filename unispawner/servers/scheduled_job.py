@@ -34,6 +34,8 @@ _TIMEOUT_MARGIN = 3.0
 """How long (seconds) before JupyterHub a start gives up, to read the job's log meanwhile."""
 _LONGEST_PAUSE = 60.0
 """Seconds between attempts to find a job after a restart."""
+_RETURNS = tasks.Turnstile(50)
+"""A restarted Hub asks for all servers in the same turn of the event loop."""
 
 
 class ScheduledJob(ServerJob[ServerState]):
@@ -376,6 +378,7 @@ class ScheduledJob(ServerJob[ServerState]):
         A start that had not reported becomes a pending spawn here; a stop that the restart
         interrupted goes on here, however long it takes.
         """
+        await _RETURNS.wait()
         first = self._attachment is None
         if self._attachment is None:
             if not self.state.port and not self.state.stopping:
