@@ -60,3 +60,39 @@ async def test_a_failure_is_logged(
     (record,) = caplog.records
     assert f"unispawner: submission for alice failed: {error}" == record.getMessage()
     assert (level, traceback) == (record.levelno, record.exc_info is not None)
+
+
+async def test_a_turnstile_lets_a_few_through_in_each_turn() -> None:
+    """Tasks that are ready at once go on in their order, a few in each turn of the event loop; one
+    that is cancelled holds up nobody."""
+    turnstile, went = tasks.Turnstile(3), list[list[int]]()
+
+    async def go(number: int) -> None:
+        await turnstile.wait()
+        went[-1].append(number)
+
+    for _ in range(2):  # it serves again once all have gone
+        went.clear()
+        going = [asyncio.ensure_future(go(number)) for number in range(10)]
+        await asyncio.sleep(0)
+        going[4].cancel()
+        while not all(one.done() for one in going):
+            went.append([])
+            await asyncio.sleep(0)
+        assert [0, 1, 2, 3, 5, 6, 7, 8, 9] == [number for turn in went for number in turn]
+        assert max(map(len, went)) <= 3
+
+
+def test_a_turnstile_serves_a_new_event_loop() -> None:
+    """Those who waited in an event loop that has ended do not hold up those of the next one."""
+    turnstile = tasks.Turnstile(1)
+
+    async def leave() -> None:
+        waiting = [asyncio.ensure_future(turnstile.wait()) for _ in range(5)]
+        await asyncio.sleep(0)
+        assert not waiting[-1].done()
+        for one in waiting:
+            one.cancel()
+
+    asyncio.run(leave())
+    asyncio.run(asyncio.wait_for(turnstile.wait(), 60))

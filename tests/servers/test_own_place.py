@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from support.listening import MARK, listening
 
 from unispawner.errors import AgentError, InvalidJobError
+from unispawner.servers import own_place
 from unispawner.servers.own_place import OwnPlace
 from unispawner.web.hosts import own_addresses
 from unispawner.web.own_host import Address
@@ -114,3 +116,28 @@ async def test_a_server_on_another_host() -> None:
     job.state.host, job.state.port = "192.0.2.10", 4000
     await place.look_again()
     assert [] == job.routes
+
+
+async def test_the_servers_of_a_node_ask_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a node is the Hub's own host is looked up once for all of its servers, and again
+    after a while, as the Hub's host may get an address."""
+    asked: list[str] = []
+
+    def is_own(address: str) -> bool:
+        asked.append(address)
+        return False
+
+    monkeypatch.setattr(own_place, "is_own_address", is_own)
+    monkeypatch.setattr(own_place, "_elsewhere", {})
+    for number in range(20):
+        job = Job()
+        job.state.host, job.state.port = f"192.0.2.{number % 2}", 3000
+        place = OwnPlace(job, job.notes.append)  # type: ignore[arg-type] # all that it needs
+        await place.look_again()
+        await place.look_again()
+        assert [] == job.routes
+    assert ["192.0.2.0", "192.0.2.1"] == asked
+    with monkeypatch.context() as later:
+        later.setattr(time, "monotonic", lambda: float("inf"))
+        await place.look_again()
+    assert "192.0.2.1" == asked[2]

@@ -226,6 +226,21 @@ def row(hub: Hub) -> orm.Server:
     return found
 
 
+async def test_an_address_that_is_unchanged_is_not_written_again(
+    restored: Restored, row: orm.Server
+) -> None:
+    """The URL of a server that is where the database has it is the row's own, as JupyterHub
+    compares the two texts: with another it warns and commits, at each restart for each server."""
+    spawner = restored(host=NODE, port=3000)
+    runs(spawner)
+    spawner.server = Server(orm_server=row)
+    spawner.server.ip, spawner.server.port = NODE, 3000
+    assert f"http://{NODE}:3000/user/ada/" == await spawner.get_url() == spawner.server.url
+    spawner.server.port = 3001
+    assert f"http://{NODE}:3000" == await spawner.get_url()
+    spawner.server = None
+
+
 async def test_a_hub_that_is_killed_in_a_hook_after_a_stop(
     restored: Restored, row: orm.Server
 ) -> None:

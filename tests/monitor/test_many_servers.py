@@ -1,0 +1,106 @@
+"""A Hub with thousands of servers: an answer costs work in proportion, and never holds the loop.
+
+Operations are counted, not seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import time
+from pathlib import Path
+
+import pytest
+
+from unispawner.job import JobInfo, JobState
+from unispawner.monitor.followed import Followed
+from unispawner.monitor.monitor import AT_A_TIME, Monitor
+from unispawner.monitor.tracked_job import TrackedJob
+from unispawner.submit_host.host import SubmitHost
+from unispawner.testing import FakeScheduler, fake_client
+
+
+def running(owner: str, start_time: float | None = None) -> JobInfo:
+    """Return what the scheduler says of a job that runs."""
+    return JobInfo(
+        owner, JobState.RUNNING, exec_host="node1", native_state="R", start_time=start_time
+    )
+
+
+def follow(folder: Path, count: int) -> tuple[Monitor, dict[str, JobInfo]]:
+    """Return a monitor of so many running jobs that asks nobody, and the answer that has them."""
+    scheduler = FakeScheduler(folder)
+    monitor = Monitor(scheduler, SubmitHost(), {}, 15.0)
+    answer = {str(number): running(f"user{number}") for number in range(count)}
+    for job_id, info in answer.items():
+        job = TrackedJob(job_id, fake_client(scheduler, info.owner), info=info, reported=True)
+        monitor._jobs[job] = Followed(job, since=0.0)
+    return monitor, answer
+
+
+async def count_calls(monitor: Monitor, answer: dict[str, JobInfo]) -> int:
+    """Return how many functions are called while an answer is taken over."""
+    profile = cProfile.Profile()
+    profile.enable()
+    await monitor._apply(answer, time.monotonic())
+    profile.disable()
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+@pytest.mark.parametrize("missing", [0, 1, 100])
+async def test_the_work_grows_as_the_number_of_jobs(tmp_path: Path, missing: int) -> None:
+    """Ten times as many jobs are ten times as much work, also where a part of them is missing."""
+    calls = []
+    for count in (200, 2000):
+        monitor, answer = follow(tmp_path, count)
+        for number in range(missing * count // 2000):
+            del answer[str(number)]
+        calls.append(await count_calls(monitor, answer))
+    few, many = calls
+    assert many <= 11 * few
+    assert many <= 40 * 2000
+
+
+async def test_the_event_loop_has_turns_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two turns of the event loop no more than a few jobs are taken over."""
+    monitor, answer = follow(tmp_path, 10 * AT_A_TIME)
+    taken, turns, over = [0], [0], False
+    update = TrackedJob.update
+
+    def count(job: TrackedJob, info: JobInfo, asked_at: float) -> None:
+        taken[-1] += 1
+        update(job, info, asked_at)
+
+    monkeypatch.setattr(TrackedJob, "update", count)
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        turns[0] += 1
+        taken.append(0)
+        if not over:
+            loop.call_soon(turn)
+
+    loop.call_soon(turn)
+    await monitor._apply(answer, time.monotonic())
+    over = True
+    assert 10 * AT_A_TIME == sum(taken)
+    assert max(taken) <= AT_A_TIME
+    assert turns[0] >= 10
+
+
+async def test_a_job_that_is_forgotten_meanwhile(tmp_path: Path) -> None:
+    """A job that is forgotten while an answer is taken over is neither updated nor missing."""
+    monitor, answer = follow(tmp_path, 2 * AT_A_TIME)
+    last = list(monitor._jobs)[-1]
+    answer[last.job_id] = running(last.client.account.name, start_time=1.0)
+    taking = asyncio.ensure_future(monitor._apply(answer, time.monotonic()))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    monitor.untrack(last)
+    await taking
+    assert last.info is not None
+    assert None is last.info.start_time
+    assert 2 * AT_A_TIME - 1 == len(monitor.jobs)
+    assert not monitor._missing.in_doubt
