@@ -7,7 +7,15 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from support.agent import Agent, agent_of_a_user
 from support.browser import find_browser, why_no_browser
-from support.clusters import CLUSTERS, Cluster, OneHostSlurm, Slurm, cluster_of, why_not
+from support.clusters import (
+    CLUSTERS,
+    Cluster,
+    OneHostSlurm,
+    OneOfTwoSlurms,
+    Slurm,
+    cluster_of,
+    why_not,
+)
 from support.hub import RunningHub, running_hub
 from support.sites import STARTED
 
@@ -77,6 +85,15 @@ def one_host() -> Iterator[OneHostSlurm]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", OneHostSlurm.conf())
         yield OneHostSlurm()
+
+
+@pytest.fixture(scope="session")
+def two_slurms() -> tuple[OneOfTwoSlurms, OneOfTwoSlurms]:
+    """Give two real Slurms that one slurmdbd knows: alpha and beta."""
+    alpha, beta = OneOfTwoSlurms("alpha"), OneOfTwoSlurms("beta")
+    if reason := alpha.why_not_here() or beta.why_not_here():
+        pytest.skip(f"not two Slurms: {reason}")
+    return alpha, beta
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from typing import Any, ClassVar
 
 import pytest
+
+from support import CHECKOUT
 
 VARIABLES = (
     *("SLURM_CONF", "CONDOR_CONFIG"),
@@ -168,6 +171,10 @@ class Slurm(Cluster):
         conf = os.environ.get("SLURM_CONF")
         return {"SLURM_CONF": conf} if conf else {}
 
+    def run(self, *command: str, user: str = "", check: bool = True) -> str:
+        """Run one of this Slurm's commands: see the function `run`."""
+        return run(*command, user=user, check=check)
+
     def config(self, name: str) -> str:
         """Return a setting of `scontrol show config`."""
         match = re.search(rf"^{re.escape(name)}\s*=\s*(.*)$", self._show("config"), re.MULTILINE)
@@ -183,19 +190,19 @@ class Slurm(Cluster):
         return _fields(self._show("-o", "node", name))
 
     def _show(self, *what: str) -> str:
-        return run("scontrol", "show", *what)
+        return self.run("scontrol", "show", *what)
 
     def active(self, *, user: str = "", name: str = "") -> set[str]:
         chosen = [f"--user={user}"] if user else []
         chosen += [f"--name={name}"] if name else []
         states = "--states=PENDING,CONFIGURING,RUNNING,SUSPENDED,REQUEUED,SPECIAL_EXIT"
-        return set(run("squeue", "-h", states, "-o", "%i", *chosen).split())
+        return set(self.run("squeue", "-h", states, "-o", "%i", *chosen).split())
 
     def cancel(self, job_id: str, user: str) -> None:
-        run("scancel", job_id, user=user)
+        self.run("scancel", job_id, user=user)
 
     def cancel_named(self, name: str) -> None:
-        run("scancel", f"--name={name}", check=False)
+        self.run("scancel", f"--name={name}", check=False)
 
     def listings(self, job_id: str) -> list[list[str]]:
         return [
@@ -243,6 +250,54 @@ class OneHostSlurm(Slurm):
     def hub_ip(self) -> str:
         """JupyterHub's own default, which no other host reaches."""
         return "127.0.0.1"
+
+
+class OneOfTwoSlurms(Slurm):
+    """One of the two Slurms of ``ci/slurm/up --two``, "alpha" or "beta".
+
+    Their nodes have the same names, their jobs the same ids, and one slurmdbd knows both. Each is
+    asked with its own SLURM_CONF.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self.cluster = cluster
+
+    @property
+    def folder(self) -> str:
+        default = f"/var/tmp/unispawner-slurm_{self.cluster}"
+        return os.environ.get(f"UNISPAWNER_SLURM_{self.cluster.upper()}_DIR", default)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"SLURM_CONF": f"{self.folder}/etc/slurm.conf"}
+
+    def why_not_here(self) -> str:
+        """Return why this cluster can't be used here; empty if it can."""
+        conf = self.environment["SLURM_CONF"]
+        if not os.path.exists(conf):
+            return f"there is no {conf} (sudo ci/slurm/up --two brings it up)"
+        return why_no_answer("env", f"SLURM_CONF={conf}", "sinfo", "-h", up="ci/slurm/up --two")
+
+    def run(self, *command: str, user: str = "", check: bool = True) -> str:
+        """Run a command with this cluster's SLURM_CONF."""
+        return run(
+            "env", f"SLURM_CONF={self.environment['SLURM_CONF']}", *command, user=user, check=check
+        )
+
+    def submit_held(self, user: str) -> int:
+        """Submit a job that is held, and cancel it; return its id."""
+        job_id = self.run("sbatch", "-H", "-o/dev/null", "--parsable", "--wrap=true", user=user)
+        self.cancel(job_id, user)
+        return int(job_id.partition(";")[0])
+
+    def kill_controller(self) -> None:
+        """Kill slurmctld, and nothing else."""
+        with open(f"{self.folder}/pids/slurmctld") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+
+    def bring_up(self) -> None:
+        """Start what has died; jobs stay."""
+        run(str(CHECKOUT / "ci/slurm/up"), f"--of-two={self.cluster}")
 
 
 def _fields(line: str) -> dict[str, str]:
