@@ -58,8 +58,11 @@ def test_where_commands_are(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     found = make_search_client(client, "slurm", commands, {"SECRET": "x", "SLURM_CLUSTERS": "b"})
     assert ("/usr/bin", "/opt/slurm/bin", "/hub/bin") == found.scheduler_path
-    assert {"SLURM_CONF": "/etc/site.conf", "SLURM_CLUSTERS": "lab"} == found.scheduler_environment
-    assert "slurm" == found.scheduler.name
+    assert {"SLURM_CONF": "/etc/site.conf"} == found.scheduler_environment
+    assert get_scheduler("slurm", {"slurm_cluster": "lab"}) == found.scheduler
+    commands["batch_submit_cmd"] = "sbatch --clusters=lab,east"
+    found = make_search_client(client, "slurm", commands, {})
+    assert "lab,east" == found.scheduler_environment["SLURM_CLUSTERS"]
     assert not make_search_client(client, "gridengine", {}, {}).scheduler.options["use_drmaa"]
 
 

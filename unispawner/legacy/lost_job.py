@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import UniSpawnerError
 from ..run_as.client import AgentClient
 from ..schedulers import get_scheduler, scheduler_class
+from ..schedulers.slurm import is_one_cluster
 from .environment import of_scheduler
 
 SEARCH_PAUSES = (5.0, 30.0)
@@ -73,7 +74,11 @@ def make_search_client(
     settings.update({"use_drmaa": False} if "use_drmaa" in settings else {})
     variables = of_scheduler(environment)
     if scheduler == "slurm" and (found := _find_cluster(commands)):
-        variables["SLURM_CLUSTERS"] = found
+        if is_one_cluster(found):
+            settings["slurm_cluster"] = found
+            variables.pop("SLURM_CLUSTERS", None)
+        else:
+            variables["SLURM_CLUSTERS"] = found
     return replace(
         client,
         scheduler=get_scheduler(scheduler, scheduler_class(scheduler).complete_settings(settings)),

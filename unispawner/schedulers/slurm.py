@@ -173,7 +173,7 @@ class Slurm(Scheduler):
         super().__post_init__()
         if not self.slurm_cluster:
             return
-        if not _is_one_cluster(self.slurm_cluster):
+        if not is_one_cluster(self.slurm_cluster):
             raise InvalidJobError(
                 f"slurm_cluster: {self.slurm_cluster!r} must be the name of one cluster, because "
                 "the Hub must know which cluster has a server. To offer several clusters, give "
@@ -215,7 +215,7 @@ class Slurm(Scheduler):
         for name in ("SLURM_CLUSTERS", "SBATCH_CLUSTERS"):
             value = environment.get(name, "")
             for_all = name == "SLURM_CLUSTERS" and not self.slurm_cluster
-            if value in ("", self.slurm_cluster) or (for_all and _is_one_cluster(value)):
+            if value in ("", self.slurm_cluster) or (for_all and is_one_cluster(value)):
                 continue
             raise InvalidJobError(
                 f"scheduler_environment: {name} can't be {value!r}, because the Hub must know "
@@ -412,7 +412,7 @@ def read_time(text: str) -> float | None:
         return None
 
 
-def _is_one_cluster(name: str) -> bool:
+def is_one_cluster(name: str) -> bool:
     """Return whether a value of ``-M`` names one cluster."""
     return name != "all" and re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
 

@@ -213,8 +213,14 @@ SLURM: list[Case | Stays] = [
     ),
     Case(
         {"req_cluster": "east"},
-        says='ask it: scheduler_environment = {"SLURM_CLUSTERS": "east"}',
+        says='ask it: slurm_cluster = "east"',
     ),
+    Case(
+        {"req_options": "--clusters=east"},
+        "#SBATCH --clusters=east",
+        {"slurm_cluster": "east"},
+    ),
+    Case({"req_options": "-M east"}, "#SBATCH -M east", {"slurm_cluster": "east"}),
     Case({"req_host": "h"}, says=f"req_host: Slurm {NO_OPTION}"),
     Case(
         {"req_options": "--exclusive --nice=-5 -C a100|v100"},

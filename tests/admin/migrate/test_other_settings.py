@@ -436,3 +436,50 @@ def test_a_file_that_goes_to_another_folder(
     )
     assert 0 == migrate(Path("old.py"), "new.py")
     assert (tmp_path / "new.py").exists()
+
+
+BY_COMMANDS = """
+c.SlurmSpawner.batch_submit_cmd = 'sbatch --parsable {0}'
+c.SlurmSpawner.batch_query_cmd = "squeue {1} -h -j {{job_id}} -o '%T %B'"
+c.SlurmSpawner.batch_cancel_cmd = '/opt/slurm/bin/scancel {2} {{job_id}}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "cluster"),
+    [
+        (BY_COMMANDS.format("-M lab", "--clusters=lab", "-Mlab"), "lab"),
+        (
+            BY_COMMANDS.format("-M {cluster}", "--clusters={cluster}", "-M {cluster}")
+            + "c.SlurmSpawner.req_cluster = 'east'\n",
+            "east",
+        ),
+        (
+            "c.SlurmSpawner.batch_script = '#!/bin/bash\\n'"
+            "'#SBATCH --clusters={cluster}\\n{cmd}\\n'\n"
+            "c.SlurmSpawner.req_cluster = 'west'\n",
+            "west",
+        ),
+    ],
+)
+def test_commands_that_name_a_cluster(tmp_path: Path, lines: str, cluster: str) -> None:
+    """The cluster that the commands or the script name becomes slurm_cluster."""
+    found = migrate_slurm(tmp_path, lines)
+    assert found.is_translated, found.report
+    assert f'c.UniSpawner.slurm_cluster = "{cluster}"' in found.text
+    assert "SLURM_CLUSTERS" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (BY_COMMANDS.format("-M lab", "-M east", "-M lab"), "it names the cluster 'east'"),
+        (BY_COMMANDS.format("-M all", "-M all", "-M all"), "must be the name of one cluster"),
+        (BY_COMMANDS.format("-M a,b", "-M a,b", "-M a,b"), "must be the name of one cluster"),
+    ],
+)
+def test_commands_that_name_several_clusters(tmp_path: Path, lines: str, why: str) -> None:
+    """Commands that name several clusters, or different ones, stay with the old class."""
+    found = migrate_slurm(tmp_path, lines)
+    assert not found.is_translated
+    assert why in found.report

@@ -182,10 +182,13 @@ class _FieldTranslator:
         return {"gpu_cores_per_process": int(match[1] or 1)} if match else None
 
     def _cluster(self) -> None:
-        if cluster := self.fields.pop("cluster", None):
+        cluster = self.fields.pop("cluster", None)
+        if cluster and cluster.used:
+            self.out.set("slurm_cluster", cluster.value.strip(), *cluster.origins)
+        elif cluster:
             self.out.add_remark(
                 "The old script did not use it, so jobs went to this host's own cluster, and they "
                 "still do. To use that cluster, make all of Slurm's commands ask it:",
                 *cluster.origins,
-                suggestion=("scheduler_environment", {"SLURM_CLUSTERS": cluster.value}),
+                suggestion=("slurm_cluster", cluster.value),
             )

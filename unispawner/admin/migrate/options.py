@@ -37,6 +37,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "reservation": "reservation",
         "qos": "qos",
         "q": "qos",
+        "clusters": "cluster",
+        "M": "cluster",
     },
     "torque": {"q": "queue", "A": "account"},
     "pbs": {"q": "queue", "A": "account"},

@@ -8,6 +8,7 @@ from .old_config import OldSetting, SpawnerSettings
 from .options import FIELDS, Option, find_fields, write_attributes, write_option
 from .translation import Translation
 
+COMMANDS = ("batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
 _TEXTS = ("req_options", "req_prologue", "req_epilogue", "req_srun")
 _UNUSED = "The old script did not use it, so it had no effect."
 _STOPS = (
@@ -43,6 +44,11 @@ class _ScriptTranslator:
             for name, default in defaults.items()
             if name[4:] not in OF_THE_USER
         }
+        commands = [str(one.value) for name, one in old.recognized.items() if name in COMMANDS]
+        self.of_commands = {
+            name for name in self.fields if any(f"{{{name}}}" in c for c in commands)
+        }
+        """The fields that a command of the site's uses, and not only the script."""
         script = self.given.get("batch_script")
         self.script = str(script.value) if script else self.default
 
@@ -92,6 +98,8 @@ class _ScriptTranslator:
                 )
             elif field in comparison.used:
                 fields[field] = Field(text, [found.origin])
+            elif field in self.of_commands:
+                continue  # the translation of the command says what becomes of it
             elif self.script == self.default:
                 fields[field] = Field(text, [found.origin], used=False)
             else:

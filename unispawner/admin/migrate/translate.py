@@ -18,12 +18,13 @@ from .batch_script import OF_THE_USER
 from .hooks import find_batchspawner_use
 from .old_config import OldSetting, SpawnerSettings
 from .refused import mark_refused
-from .script_settings import is_of_script, translate_script
+from .script_settings import COMMANDS, is_of_script, translate_script
 from .translation import AsWritten, Translation
 
 _FORMS = ("options_form", "options_from_form", "apply_user_options")
 _LIMITS = ("mem_limit", "mem_guarantee", "cpu_limit", "cpu_guarantee")
-_COMMANDS = ("batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
+_CLUSTER = re.compile(r"(?:-M|--clusters?=?)(.*)")
+"""The option of Slurm's commands that names a cluster, with the name or in front of it."""
 _SAME = ("agent_python", "launcher_python", "min_uid", "state_dir")
 """Traits that unispawner's counterparts of batchspawner's classes share with UniSpawner."""
 
@@ -96,7 +97,7 @@ class _OtherSettings:
                 self.out.set(name, AsWritten(setting), setting.origin)
         elif name == "req_keepvars_extra":
             self._variables(setting)
-        elif name in _COMMANDS:
+        elif name in COMMANDS:
             self._scheduler_command(name, setting)
         elif self._is_default(name, setting):
             self.out.add_note("It is batchspawner's default.", setting.origin)
@@ -151,6 +152,7 @@ class _OtherSettings:
         becomes the user."""
         words, usual = _split(setting.value), _split(self.old.default(name))
         words = _without_sudo(setting.value) or words
+        words, cluster = self._split_cluster(words)
         directory = os.path.dirname(words[0]) if words else ""
         elsewhere = directory.startswith("/") and [os.path.basename(words[0]), *words[1:]] == usual
         if words == usual:
@@ -165,6 +167,35 @@ class _OtherSettings:
         else:
             reason = "it is not the command that batchspawner runs by default"
             self.out.mark_untranslatable(setting.origin, reason)
+            return
+        if cluster:
+            self._set_cluster(cluster, setting)
+
+    def _split_cluster(self, words: list[str]) -> tuple[list[str], str]:
+        """Return a command of Slurm's without the cluster that it names, and the cluster's name."""
+        if self.old.scheduler != "slurm":
+            return words, ""
+        for index, word in enumerate(words):
+            if found := _CLUSTER.fullmatch(word):
+                after = index + (1 if found[1] else 2)
+                return [*words[:index], *words[after:]], found[1] or "".join(
+                    words[after - 1 : after]
+                )
+        return words, ""
+
+    def _set_cluster(self, cluster: str, setting: OldSetting) -> None:
+        """Set the cluster that a command names, if all name the same one."""
+        origins, field = [setting.origin], self.old.recognized.get("req_cluster")
+        if cluster == "{cluster}":
+            cluster = str(field.value if field else self.old.default("req_cluster"))
+            origins += [field.origin] if field else []
+        before = self.out.settings.get("slurm_cluster")
+        if before and before.value != cluster:
+            reason = f"it names the cluster {cluster!r}, and other settings name {before.value!r}"
+            self.out.mark_untranslatable(setting.origin, reason)
+            return
+        note = "All of Slurm's commands ask this cluster."
+        self.out.set("slurm_cluster", cluster, *origins, note=note)
 
     def _variables(self, setting: OldSetting) -> None:
         """Split ``NAME,NAME=VALUE,ALL``: names of the Hub's own variables, and values."""
