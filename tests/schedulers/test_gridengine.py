@@ -346,6 +346,13 @@ def test_a_name_forges_no_row() -> None:
         SGE.read_status(listing(job("r") + nested))
 
 
+def test_an_entry_that_cannot_be_read_costs_no_other() -> None:
+    """An entry without a state is passed over, with its job's number in the warning."""
+    reply = listing("<JB_job_number>7</JB_job_number><JB_owner>ada</JB_owner>", job("r", 8))
+    assert ["8"] == list(SGE.read_status(reply))
+    assert ["7 ada"] == reply.passed_over
+
+
 def test_no_jobs_are_an_answer() -> None:
     """An empty list is an answer without jobs."""
     assert {} == jobs_of("qstat-xml-none")

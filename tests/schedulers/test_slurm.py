@@ -444,6 +444,10 @@ def test_every_saved_cancellation(name: str, expected: type[Exception] | None) -
         ("Unable to contact slurm controller (connect failure)", Meaning.UNAVAILABLE),
         ("Socket timed out on send/recv operation", Meaning.UNAVAILABLE),
         ("Slurm temporarily unable to accept job, sleeping and retrying", Meaning.UNAVAILABLE),
+        # SlurmctldParameters=rl_enable (Slurm 23.02 and later), from slurm_errno.c and
+        # slurm_protocol_api.c: the command waits and retries by itself, and rarely gives up.
+        ("sbatch: error: Rate limit exceeded, please retry momentarily", Meaning.UNAVAILABLE),
+        ("squeue: RPC rate limited 3 time(s). Sleeping then trying again.", Meaning.UNAVAILABLE),
         ("Requested node configuration is not available", Meaning.REFUSED),
         ("Invalid partition name specified", Meaning.REFUSED),
         ("", Meaning.REFUSED),

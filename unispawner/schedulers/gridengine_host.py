@@ -31,7 +31,7 @@ def complete_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         result["sge_cell"] = result["sge_cell"] or os.environ.get("SGE_CELL", "")
         for name in ("sge_qmaster_port", "sge_execd_port"):
             port = os.environ.get(name.upper(), "")
-            result[name] = result[name] or (int(port) if port.isdigit() else 0)
+            result[name] = result[name] or (int(port) if port.isdecimal() else 0)
     result["sge_root"] = _remember_root(result["sge_cell"] or "default")
     return result
 

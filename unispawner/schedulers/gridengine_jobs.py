@@ -48,29 +48,36 @@ def read_state(word: str) -> JobState:
 def read_jobs(text: str, passed_over: list[str] | None = None) -> dict[str, JobInfo] | None:
     """Read ``qstat -xml``; return None if the text is something else.
 
-    Return None also if an entry has no number or no state: somebody may have forged a part of it.
+    An entry without a number or a state is passed over. If there is an entry inside another one,
+    which a name that was not escaped could have made, nothing is read.
 
     Parameters
     ----------
     passed_over
-        A list that gets the lines around the document.
+        A list that gets the lines around the document, and the entries that can't be read.
     """
     text, around = cut_xml(text, "job_info")
     root = parse_xml(text, "job_info")
     if root is None:
         return None
     jobs: dict[str, JobInfo] = {}
+    odd: list[str] = []
     order: dict[str, tuple[str, tuple[float, ...]]] = {}
     for entry in root.iter("job_list"):
         job_id, word = find_text(entry, "JB_job_number"), find_text(entry, "state")
-        if not re.fullmatch(r"\d+", job_id) or not word:
+        if entry.find(".//job_list") is not None:
             return None
+        if not re.fullmatch(r"\d{1,20}", job_id, re.ASCII) or not word:
+            odd.append(" ".join(text.strip() for text in entry.itertext()))
+            continue
         if job_id in jobs:
             continue  # an array has an entry for each task; those that run come first
         jobs[job_id] = _info(entry, word)
         order[job_id] = ("", (-read_number(find_text(entry, "JAT_prio")), float(job_id)))
+    if odd and not jobs:
+        return None
     if passed_over is not None:
-        passed_over += around
+        passed_over += [*around, *odd]
     return number_waiting(jobs, order.__getitem__)
 
 

@@ -250,7 +250,7 @@ class HTCondor(Scheduler):
             try:
                 job_id = str(int(row["ClusterId"]))
                 info = self._info(row, gone=gone)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 # A user can write nonsense into a job with condor_qedit.
                 reply.passed_over.append(str(row))
                 continue

@@ -164,6 +164,8 @@ class Slurm(Scheduler):
             r"Unable to contact slurm|Connection refused|timed out|Zero Bytes|"
             r"temporarily un|not currently|Communication|communications|try again|"
             r"Resource temporarily unavailable|in standby|configuration source|"
+            # slurmctld has had too many requests of this user (SlurmctldParameters=rl_enable).
+            r"Rate limit exceeded|please retry|rate limited|"
             r"Protocol authentication error|can't be reached now|Problem talking to database",
             Meaning.UNAVAILABLE,
         ),
@@ -437,7 +439,7 @@ def _explain(reason: str) -> str:
 def _rank(row: Sequence[str]) -> tuple[float, ...]:
     """Return a job's sort key: by priority, and then by the order of submission."""
     number = re.match(r"\d+", row[0])
-    return (-float(row[6]) if row[6].isdigit() else 0.0, float(number[0]) if number else 0.0)
+    return (-float(row[6]) if row[6].isdecimal() else 0.0, float(number[0]) if number else 0.0)
 
 
 def _escape_pattern(path: str) -> str:

@@ -115,7 +115,7 @@ def _gpus(gres: str) -> int:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def _megabytes(text: str) -> int | None:
