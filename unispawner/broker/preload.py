@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import gc
 import threading
-from importlib import import_module
 
 from ..agent import actions as _actions  # noqa: F401 (loads what the agent's actions need)
+from ..agent import login
 from ..agent.executors import preload as preload_executors
-
-_STANDARD = (
-    *("encodings.idna", "encodings.utf_8", "encodings.ascii", "encodings.latin_1"),
-    *("json", "subprocess", "tempfile", "traceback", "uuid", "xml.etree.ElementTree"),
-    *("importlib.metadata", "glob", "shutil", "logging", "csv", "statistics", "_strptime"),
-)
-"""Of the standard library: what the agent, the schedulers and PSI/J import late."""
+from ..script.rendering import launcher_source
 
 
 def preload() -> None:
     """Load all modules; nothing of it starts a thread or reads what a user can change."""
-    for name in _STANDARD:
-        import_module(name)
     preload_executors()
+    # What they read once, and the patterns that they compile, are in all children then.
+    launcher_source()
+    login.login_umask()
+    login.login_language()
     if threading.active_count() != 1:
         raise RuntimeError("a module has started a thread, so the broker can't fork")
     gc.collect()

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 
 from ..errors import InvalidJobError
@@ -43,6 +44,7 @@ trap - TERM INT HUP QUIT USR1 USR2
 """
 
 
+@cache
 def launcher_source() -> str:
     """Return the text of launcher.py, which every job carries."""
     return files("unispawner").joinpath("launcher.py").read_text(encoding="utf-8")
