@@ -176,6 +176,7 @@ class RunningHub:
         prefix: Sequence[str] = (),
         umask: int = 0o022,
         sudoers: str = "",
+        account: str = HUB_ACCOUNT,
     ) -> None:
         """Prepare a Hub without starting it.
 
@@ -192,20 +193,23 @@ class RunningHub:
         sudoers
             The line that lets the Hub act as its users. Default: the line that administrators of
             UniSpawner are given.
+        account
+            The account of the Hub; it may be root.
         """
+        self.account = account
         self._sudoers_line = sudoers
         self.prefix, self.umask = list(prefix), umask
         mine = secrets.token_hex(4)
         self.job_name = f"jupyter-{mine}"
         self.folder = Path(tempfile.mkdtemp(prefix="unispawner-hub-"))
-        shutil.chown(self.folder, HUB_ACCOUNT, HUB_ACCOUNT)
+        shutil.chown(self.folder, account, account)
         # The last matching line counts. A wider line, with SETENV, must come after another Hub's.
         self._sudoers = Path(f"/etc/sudoers.d/unispawner-tests-{'z' if sudoers else ''}{mine}")
         self._settings: dict[str, dict[str, dict[str, Any]]] = {}
         self._hub: subprocess.Popen[bytes] | None = None
         self._proxy: subprocess.Popen[bytes] | None = None
         self._clients: list[HubClient] = []
-        self._api_token, self._proxy_token = secrets.token_hex(16), secrets.token_hex(16)
+        self.api_token, self._proxy_token = secrets.token_hex(16), secrets.token_hex(16)
         self.cluster = cluster
         self._choose_addresses()
         self.url = f"http://{self.front_ip}:{self.front_port}/"
@@ -235,7 +239,7 @@ class RunningHub:
             proxy_api_url=self._proxy_api_url,
             proxy_token=self._proxy_token,
             password=PASSWORD,
-            api_token=self._api_token,
+            api_token=self.api_token,
             singleuser=find_program("jupyterhub-singleuser"),
             job_name=self.job_name,
             scheduler=self.cluster.name,
@@ -260,7 +264,7 @@ class RunningHub:
     def _write(self, name: str, text: str) -> None:
         draft = self.folder / f"{name}.new"
         draft.write_text(text)
-        shutil.chown(draft, HUB_ACCOUNT, HUB_ACCOUNT)
+        shutil.chown(draft, self.account, self.account)
         draft.chmod(0o600)
         draft.rename(self.folder / name)
 
@@ -329,7 +333,7 @@ class RunningHub:
 
     def _popen(self, command: list[str], log: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a command as the Hub's account, without the environment of the tests."""
-        become = ["setpriv", f"--reuid={HUB_ACCOUNT}", f"--regid={HUB_ACCOUNT}", "--init-groups"]
+        become = ["setpriv", f"--reuid={self.account}", f"--regid={self.account}", "--init-groups"]
         with open(self.folder / log, "ab") as output:
             return subprocess.Popen(
                 [*self._enter(), *become, "--", *command],
@@ -391,7 +395,7 @@ class RunningHub:
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
         """Call the Hub's REST API as an administrator; raise HubClientError for 400 and above."""
-        return await self._call(method, f"{self.url}hub/api/{path}", self._api_token, body)
+        return await self._call(method, f"{self.url}hub/api/{path}", self.api_token, body)
 
     async def server(self, user: str, server_name: str = "") -> dict[str, Any]:
         """Return a server as the Hub shows it to an administrator, with its saved state.
