@@ -8,7 +8,7 @@ release. Its types and sizes are checked all the same, so that nothing of a wron
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
@@ -19,6 +19,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 TEXT_LIMIT = 4000
 """How many characters of one text are kept."""
 NUMBER_LIMIT = 2**63
+Reader = Callable[[Any], Any]
+"""Returns the value in plain data, or raises ValueError."""
 
 
 def encode(value: Any) -> Any:
@@ -47,43 +49,51 @@ def decode(kind: Any, data: Any) -> Any:
     ValueError
         If the data is not what :func:`encode` makes of such a value.
     """
+    return _reader(kind)(data)
+
+
+@cache
+def _reader(kind: Any) -> Reader:
+    """Return the function that reads values of a type; it is made once for each type."""
     if kind in _READERS:
-        return _READERS[kind](data)
+        return _READERS[kind]
     if is_dataclass(kind):
-        return _decode_fields(kind, data)
+        return _fields_reader(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        (inner,) = (one for one in arguments if one is not type(None))
-        return None if data is None else decode(inner, data)
+        inner = _reader(next(one for one in arguments if one is not type(None)))
+        return lambda data: None if data is None else inner(data)
     if origin in (tuple, frozenset):
-        return origin([decode(arguments[0], item) for item in _expect(list, data)])
+        inner = _reader(arguments[0])
+        return lambda data: origin(map(inner, _expect(list, data)))
     if origin is dict:
-        items = _expect(dict, data).items()
-        return {_read_text(key): decode(arguments[1], item) for key, item in items}
+        inner = _reader(arguments[1])
+        return lambda data: {
+            _read_text(key): inner(item) for key, item in _expect(dict, data).items()
+        }
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(data)
+        return kind
     raise TypeError(f"values of {kind!r} can't be read")
+
+
+def _fields_reader(kind: Any) -> Reader:
+    hints = get_type_hints(kind)
+    readers = {one.name: _reader(hints[one.name]) for one in fields(kind) if one.init}
+
+    def read(data: Any) -> Any:
+        given = _expect(dict, data).items()
+        try:
+            return kind(**{name: readers[name](value) for name, value in given if name in readers})
+        except TypeError as error:  # a field is missing
+            raise ValueError(str(error)) from None
+
+    return read
 
 
 def _is_default(one: Field[Any], value: Any) -> bool:
     if one.default_factory is not MISSING:
         return bool(value == one.default_factory())
     return one.default is not MISSING and bool(value == one.default)
-
-
-def _decode_fields(kind: Any, data: Any) -> Any:
-    given = _expect(dict, data)
-    names = [(name, inner) for name, inner in _hints(kind) if name in given]
-    try:
-        return kind(**{name: decode(inner, given[name]) for name, inner in names})
-    except TypeError as error:  # a field is missing
-        raise ValueError(str(error)) from None
-
-
-@cache
-def _hints(kind: Any) -> tuple[tuple[str, Any], ...]:
-    hints = get_type_hints(kind)
-    return tuple((one.name, hints[one.name]) for one in fields(kind) if one.init)
 
 
 def _expect(kind: type, data: Any) -> Any:
@@ -119,7 +129,7 @@ def _read_length(data: Any) -> timedelta:
         raise ValueError("a length of time is too large") from None
 
 
-_READERS: Mapping[Any, Any] = {
+_READERS: Mapping[Any, Reader] = {
     str: _read_text,
     bool: lambda data: _expect(bool, data),
     int: _read_whole,

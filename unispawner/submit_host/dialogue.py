@@ -60,44 +60,40 @@ async def hold_dialogue(
     UniSpawnerError
         If a command can't be run or does not end in time, or if the dialogue raises it.
     """
-    reply: Reply | UniSpawnerError | None = None
+    command: list[str] = []
+    done: Finished | UniSpawnerError | None = None
     while True:
         # Not on the event loop: reading a thousand rows takes some milliseconds.
-        command, result = await asyncio.to_thread(_step, dialogue, reply)
-        if command is None:
+        following, result = await asyncio.to_thread(_step, dialogue, command, done)
+        if following is None:
             assert result is not None
             return result[0]
+        command = following
         try:
-            reply = await _run(command, host, environment, output_limit)
+            done = await host.run(
+                command,
+                environment={**environment, **QUERY_ENVIRONMENT},
+                timeout=QUERY_TIMEOUT,
+                output_limit=output_limit,
+                urgent=True,
+            )
         except UniSpawnerError as error:
             if isinstance(error, AnswerTooLarge) and output_limit < QUERY_LIMIT:
                 dialogue.close()
                 raise
-            reply = error
-
-
-async def _run(
-    command: list[str], host: Runner, environment: Mapping[str, str], output_limit: int
-) -> Reply:
-    done = await host.run(
-        command,
-        environment={**environment, **QUERY_ENVIRONMENT},
-        timeout=QUERY_TIMEOUT,
-        output_limit=output_limit,
-        urgent=True,
-    )
-    return Reply(
-        tuple(command),
-        done.exit_status,
-        done.stdout.decode("utf-8", "replace"),
-        done.stderr.decode("utf-8", "replace"),
-    )
+            done = error
 
 
 def _step(
-    dialogue: Dialogue[T], reply: Reply | UniSpawnerError | None
+    dialogue: Dialogue[T], command: list[str], done: Finished | UniSpawnerError | None
 ) -> tuple[list[str], None] | tuple[None, tuple[T]]:
-    """Return the dialogue's next command, or its result."""
+    """Return the dialogue's next command, or its result, after the last command has ended."""
+    reply: Reply | UniSpawnerError | None
+    if isinstance(done, Finished):
+        stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+        reply = Reply(tuple(command), done.exit_status, stdout, stderr)
+    else:
+        reply = done
     try:
         return advance(dialogue, reply), None
     except StopIteration as stop:
