@@ -22,6 +22,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -82,10 +84,24 @@ Answer = tuple[int, dict[str, str], dict[str, Any]]
 
 
 class Hub:
-    """A Hub that answers reports as a test wants, and keeps them with their times."""
+    """A Hub that answers reports as a test wants, and keeps them with their times.
+
+    Attributes
+    ----------
+    answers, reports, times
+        The answers to reports of a server that is ready, one after the other, and these reports.
+    events, event_answers
+        All reports' bodies, and the answers to the events that are not "ready".
+    gates, answered
+        What the answer to an event waits for, and the events that have been answered.
+    """
 
     def __init__(self, port: int = 0, context: ssl.SSLContext | None = None) -> None:
         self.answers: list[Answer] = [(204, {}, {})]
+        self.events: list[dict[str, Any]] = []
+        self.event_answers: dict[str, Answer] = {}
+        self.gates: dict[str, threading.Event] = {}
+        self.answered: list[str] = []
         self.reports: list[dict[str, Any]] = []
         self.times: list[float] = []
         hub = self
@@ -108,16 +124,23 @@ class Hub:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
-        status, headers, reply = self.answers[min(len(self.reports), len(self.answers) - 1)]
-        self.times.append(time.monotonic())
-        self.reports.append(
-            {
-                "request": f"{request.command} {request.path}",
-                "authorization": request.headers["Authorization"],
-                "body": json.loads(body),
-            }
-        )
+        body = json.loads(request.rfile.read(int(request.headers.get("Content-Length", 0))))
+        self.events.append(body)
+        if body["event"] == "ready":
+            status, headers, reply = self.answers[min(len(self.reports), len(self.answers) - 1)]
+            self.times.append(time.monotonic())
+            self.reports.append(
+                {
+                    "request": f"{request.command} {request.path}",
+                    "authorization": request.headers["Authorization"],
+                    "body": body,
+                }
+            )
+        else:
+            status, headers, reply = self.event_answers.get(body["event"], (204, {}, {}))
+        if gate := self.gates.get(body["event"]):
+            gate.wait(PATIENCE)
+        self.answered.append(body["event"])
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name, value)
@@ -185,7 +208,7 @@ def launch(tmp_path: Path, environment: Environment) -> Iterator[Launch]:
     jobs: list[Job] = []
 
     def launch(
-        command: list[str], *options: str, interpreter: str = sys.executable, **constants: float
+        command: list[str], *options: str, interpreter: str = sys.executable, **constants: object
     ) -> Job:
         """launch(command, *options, interpreter=, NAME=value of a constant...) -> Job"""
         text = TEXT
@@ -236,7 +259,7 @@ def test_reports_a_server_that_listens(hub: Hub, launch: Launch, interpreter: st
     [report] = hub.reports
     assert "POST /hub/api/unispawner/report" == report["request"]
     assert f"token {TOKEN}" == report["authorization"]
-    assert {"host", "port"} == set(report["body"])
+    assert {"event", "host", "port"} == set(report["body"])
     assert "node7" == report["body"]["host"]
     socket.create_connection(("127.0.0.1", report["body"]["port"]), PATIENCE).close()
 
@@ -258,7 +281,7 @@ def test_runs_from_a_here_document(hub: Hub, environment: Environment, tmp_path:
 
 def test_is_small_and_needs_nothing() -> None:
     """The text is small, is valid Python 3.6, and needs neither our package nor a `__file__`."""
-    assert len(TEXT.encode()) < 32 * 1024
+    assert len(TEXT.encode()) < 34 * 1024
     assert "__file__" not in TEXT
     assert not re.search(r"^\s*(from|import) (unispawner|jupyter)", TEXT, re.M)
     ast.parse(TEXT, feature_version=(3, 6))
@@ -698,14 +721,17 @@ def test_end_during_a_request(launch: Launch, environment: Environment) -> None:
         environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{hub.getsockname()[1]}/hub/api"
         job = launch(python(ends))
         hub.accept()[0].close()  # the launcher has seen that there is a Hub
-        with hub.accept()[0] as request:
-            request.settimeout(PATIENCE)
-            text = b""
-            while b"}" not in text:
-                received = request.recv(65536)
-                assert received, "the request ended early"
-                text += received
-            port = json.loads(text.split(b"\r\n\r\n")[1])["port"]
+        with ExitStack() as requests:
+            port = None
+            while port is None:  # the first request says that the job has begun
+                request = requests.enter_context(hub.accept()[0])
+                request.settimeout(PATIENCE)
+                text = b""
+                while b"}" not in text:
+                    received = request.recv(65536)
+                    assert received, "the request ended early"
+                    text += received
+                port = json.loads(text.split(b"\r\n\r\n")[1]).get("port")
             start = time.monotonic()
             socket.create_connection(("127.0.0.1", port), PATIENCE).close()
             assert 5 == job.status()
@@ -735,6 +761,113 @@ def test_refused_report(hub: Hub, launch: Launch, status: int) -> None:
     assert "the Hub does not know this server any more" in job.stderr
     assert {"POST /hub/api/unispawner/report"} == {r["request"] for r in hub.reports}
     assert 1 < len(hub.reports)
+
+
+# --- the beginning and the end ----------------------------------------------------------------
+
+
+def test_the_job_s_events(hub: Hub, launch: Launch) -> None:
+    """The Hub hears that the job has begun, where the server listens, and its end with status."""
+    job = launch(python(LISTENING))
+    job.wait_for_output("(reported )")
+    wait_for(lambda: len(hub.events) == 2, "the first two events")
+    job.process.send_signal(signal.SIGTERM)
+    assert 7 == job.status()
+    begun, ready = sorted(hub.events[:2], key=lambda event: str(event["event"]))
+    assert {"event": "begun", "host": "node7"} == begun
+    assert "ready" == ready["event"]
+    assert [{**ready, "event": "ended", "status": 7}] == hub.events[2:]
+
+
+def test_server_that_ends_before_it_listens(hub: Hub, launch: Launch) -> None:
+    """The end of a server that never listened has its status and no port."""
+    job = launch(["sh", "-c", "exit 3"])
+    assert 3 == job.status()
+    ended = [event for event in hub.events if event["event"] == "ended"]
+    assert [{"event": "ended", "host": "node7", "status": 3}] == ended
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 503])
+def test_hub_without_events(hub: Hub, launch: Launch, status: int) -> None:
+    """A Hub that refuses the events stops no server, and none of its words are in the log."""
+    hub.event_answers = dict.fromkeys(("begun", "ended"), (status, {}, {"message": "what"}))
+    job = launch(python(LISTENING), **{SHORT_HOLD: "1, 1, 1"})
+    job.wait_for_output("(reported )")
+    job.process.send_signal(signal.SIGTERM)
+    assert 7 == job.status()
+    assert "what" not in job.stderr
+
+
+def test_hub_that_is_slow_to_hear_of_the_beginning(hub: Hub, launch: Launch) -> None:
+    """A beginning that is not answered delays neither the server nor its report."""
+    hub.gates["begun"] = threading.Event()
+    job = launch(python(LISTENING))
+    job.wait_for_output("(reported )")
+    assert (2, ["ready"]) == (len(hub.events), hub.answered)
+    hub.gates["begun"].set()
+
+
+def holds(port: int) -> bool:
+    """Return whether a port is taken."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return False
+    except OSError:
+        return True
+
+
+SHORT_HOLD = "HOLD_LONGEST, HOLD_AFTER_SIGNAL, HOLD_UNREPORTED"
+
+
+def test_port_is_held_until_the_hub_knows(hub: Hub, launch: Launch) -> None:
+    """The Hub's route still leads to the port: nobody gets it until the Hub has answered."""
+    hub.event_answers["ended"] = (503, {"Retry-After": "0"}, {})
+    job = launch(python(LISTENING.replace("signal.pause()", "listener.accept(); os._exit(5)")))
+    job.wait_for_output("(reported )")
+    port = hub.reports[0]["body"]["port"]
+    socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+    wait_for(lambda: hub.events[-1]["event"] == "ended", "the end")
+    assert holds(port)
+    for _ in range(2):
+        request = Request(f"http://127.0.0.1:{port}/user/alice/api")
+        with pytest.raises(HTTPError) as error:
+            urlopen(request, timeout=PATIENCE)
+        assert 503 == error.value.code
+        error.value.close()
+    hub.event_answers["ended"] = (200, {}, {})
+    assert 5 == job.status()
+    assert not holds(port)
+
+
+@pytest.mark.parametrize("then", ["nothing", "signal"])
+def test_port_is_not_held_for_ever(hub: Hub, launch: Launch, then: str) -> None:
+    """If the Hub does not answer, the job ends after a while, and soon when it has to end."""
+    hub.event_answers["ended"] = (503, {}, {})
+    limits = "1, 60, 60" if then == "nothing" else "60, 1, 60"
+    ends = LISTENING.replace("signal.pause()", "listener.accept(); os._exit(5)")
+    job = launch(python(ends), **{SHORT_HOLD: limits})
+    job.wait_for_output("(reported )")
+    port = hub.reports[0]["body"]["port"]
+    socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+    wait_for(lambda: hub.events[-1]["event"] == "ended", "the end")
+    if then == "signal":
+        job.process.send_signal(signal.SIGTERM)
+    assert 5 == job.status()
+    assert "has not answered the report that the server has ended" in job.stderr
+
+
+def test_end_does_not_overtake_the_report(hub: Hub, launch: Launch) -> None:
+    """A report that the Hub still checks is answered before the Hub hears of the server's end."""
+    hub.gates["ready"] = threading.Event()
+    ends = LISTENING.replace("signal.pause()", "listener.accept(); os._exit(5)")
+    job = launch(python(ends), **{SHORT_HOLD: "60, 60, 60"})
+    wait_for(lambda: hub.reports, "report")
+    port = hub.reports[0]["body"]["port"]
+    socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+    wait_for(lambda: not alive(job.server_pid()), "the server's end")
+    hub.gates["ready"].set()
+    assert 5 == job.status()
+    assert ["ready", "ended"] == hub.answered[-2:]
 
 
 def test_refused_stubborn_server(hub: Hub, launch: Launch) -> None:

@@ -7,6 +7,7 @@ The job's script contains this text and runs it, as the user, from standard inpu
 The launcher picks a free port and starts the server. The port is in JUPYTERHUB_SERVICE_URL and
 replaces each `{port}` in the arguments. The launcher waits until this very server listens, and
 reports host and port with the server's own token. When the server ends, it ends with its status.
+It also reports that the job has begun and that the server has ended; see `Report` and `hold_port`.
 The server may be no child of the launcher, as in a job step of srun: see `strangers`.
 
 unispawner is not installed on nodes. Therefore this is one file that needs only Linux, Python 3.6
@@ -43,6 +44,8 @@ REQUEST_TIMEOUT = 10
 RETRY_FIRST, RETRY_LAST, RETRY_AFTER_LIMIT = 0.2, 30, 60
 AWAIT_LAST = 5  # between attempts to reach a Hub that does not answer
 REFUSAL_PATIENCE = 120  # a Hub that starts may not know its servers yet
+# How long the job's end waits for the Hub: if it has a route here, after a signal, without a route
+HOLD_LONGEST, HOLD_AFTER_SIGNAL, HOLD_UNREPORTED = 30, 5, 3
 TERM_GRACE = 10
 
 MARK = "UNISPAWNER_MARK"  # the variable that all processes of this job have
@@ -286,19 +289,59 @@ def candidate_ports(service: Url, allowed: range) -> "Iterator[int]":
 
 def bind(service: Url, port: int) -> int:
     """Return the port if it is free, or 0; for port 0 the kernel picks a free one."""
-    host = None if service.host in ("", "*") else service.host
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as probe:
-            probe.bind(address)
+        with bound_socket(service, port, 0) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return 0
         where = service.with_port(port)
         raise Problem(f"the server can't listen on {where}: {error}. {inventory()}") from None
+
+
+def bound_socket(service: Url, port: int, reuse: int) -> socket.socket:
+    host = None if service.host in ("", "*") else service.host
+    family, kind, _, _, address = socket.getaddrinfo(
+        host, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def hold_port(service: Url, port: int) -> bool:
+    """Listen on the port of a server that has ended, until this process ends, too.
+
+    Requests with secrets may still come, and another user could take the port.
+    """
+    import threading
+
+    try:
+        listener = bound_socket(service, port, 1)
+        listener.listen(16)
+        threading.Thread(target=refuse_requests, args=(listener,), daemon=True).start()
+    except (OSError, RuntimeError):
+        return False  # a process that the server has left may listen there
+    return True
+
+
+def refuse_requests(listener: socket.socket) -> None:
+    while True:
+        try:
+            with listener.accept()[0] as connection:
+                connection.settimeout(1)
+                connection.recv(65536)
+                connection.sendall(
+                    b"HTTP/1.1 503 Service Unavailable\r\n"
+                    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+                )
+        except OSError:
+            time.sleep(0.1)  # the client has gone, or there are too many of them
 
 
 def listeners(port: int) -> "Dict[str, int]":
@@ -599,33 +642,47 @@ def kill_all(pids: "Iterable[int]", number: int) -> None:
 
 
 class Report:
-    """Reports host and port to the Hub in its own thread.
+    """Reports one event to the Hub in its own thread: "begun", "ready" or "ended".
 
     Resolving a name can't be interrupted, while signals and the server's end must be noticed at
-    once.
+    once. Only "ready" must be accepted.
     """
 
-    def __init__(self, hub: Hub, host: str, port: int) -> None:
-        import http.client  # noqa: F401 (takes 25 ms: better while the server starts than later)
+    def __init__(self, hub: Hub, event: str, after: "Optional[Report]" = None, **facts: object):
         import threading
 
-        self.hub, self.where = hub, {"host": host, "port": port}
-        self.refused = False
+        self.hub, self.after, self.facts = hub, after, facts
+        self.event, self.must = event, event == "ready"
+        self.refused = self.accepted = False
+        self.withdrawn = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
+        try:
+            self.thread.start()
+        except RuntimeError:  # too many processes
+            if self.must:
+                raise
 
     def run(self) -> None:
         """Try until the Hub has accepted the report, or refused it for REFUSAL_PATIENCE."""
         backoff: float = RETRY_FIRST
         refused_since: "Optional[float]" = None
         last_words = ""
-        while True:
+        if self.after:
+            self.after.thread.join()  # a report that is under way must not overtake this one
+        while not self.withdrawn.is_set():
             status, words, pause = self.attempt(backoff)
             if 200 <= status < 300:
-                break
-            if words != last_words:
+                self.accepted = True
+                if self.must:
+                    say("reported {host}:{port} to the Hub".format(**self.facts))
+                return
+            later = status == 0 or status == 429 or status >= 500
+            if not (self.must or later):
+                return
+            if self.must and words != last_words:
                 last_words = words
                 say(f"{self.hub.name} has not accepted the report yet ({words}); trying again")
-            if status == 0 or status == 429 or status >= 500:
+            if later:
                 refused_since = None
             else:
                 refused_since = refused_since or time.monotonic()
@@ -633,9 +690,8 @@ class Report:
                 if pause <= 0:
                     self.refused = True
                     return
-            time.sleep(pause)
+            self.withdrawn.wait(pause)
             backoff = min(2 * backoff, RETRY_LAST)
-        say("reported {host}:{port} to the Hub".format(**self.where))
 
     def attempt(self, backoff: float) -> "Tuple[int, str, float]":
         """Return the status (0: no answer), the Hub's words, and the seconds until the next try."""
@@ -659,7 +715,8 @@ class Report:
         headers = {"Authorization": f"token {self.hub.token}", "Content-Type": "application/json"}
         connection = self.hub.connect()
         try:
-            connection.request("POST", self.hub.report_path, json.dumps(self.where), headers)
+            body = json.dumps(dict(self.facts, event=self.event))
+            connection.request("POST", self.hub.report_path, body, headers)
             response = connection.getresponse()
             text = response.read(65536).decode("utf-8", "replace")
         finally:
@@ -682,15 +739,17 @@ def main(arguments: "List[str]") -> int:
     server = Server()
     if not server.await_hub(hub):
         return server.status or 0
-    port = 0
+    port, begun = 0, None  # type: Tuple[int, Optional[Report]]
     for port in islice(candidate_ports(service, allowed), PORT_TRIES):
         if port < 1024:
             raise Problem(f"port {port} is reserved for the system; ports begin at 1024")
         environment[b"JUPYTERHUB_SERVICE_URL"] = os.fsencode(service.with_port(port))
         server.start([a.replace("{port}", str(port)) for a in command], environment, port)
-        report = Report(hub, host, port)
-        if server.wait_until_listening(port):
-            return see_through(server, report)
+        begun = begun or Report(hub, "begun", host=host)
+        listens = server.wait_until_listening(port)
+        begun.withdrawn.set()
+        if listens:
+            return see_through(server, Report(hub, "ready", host=host, port=port), service)
         others = strangers(port)
         server.sweep()
         stranger = f"; on it listens {', '.join(others)}" if others else ""
@@ -701,17 +760,18 @@ def main(arguments: "List[str]") -> int:
         if server.end_requested or service.port or bind(service, port):
             break
         say(f"another process has taken port {port}; trying another port")
+        begun.thread.join(1)  # a fork should have one thread
     if not port:
         where = " in the range of --ports (c.UniSpawner.port_range)" if allowed else ""
         raise Problem("no port is free" + where)
+    await_answer(server, Report(hub, "ended", host=host, status=server.status), HOLD_UNREPORTED)
     return server.status or 0
 
 
-def see_through(server: Server, report: Report) -> int:
-    """Report a server that listens, and return its exit status when it has ended."""
-    report.thread.start()
-    while not server.wait(POLL_LAST if report.thread.is_alive() else NOTE_INTERVAL):
-        if report.refused:
+def see_through(server: Server, ready: Report, service: Url) -> int:
+    """Return the exit status of a server that listens when it has ended and the Hub knows of it."""
+    while not server.wait(POLL_LAST if ready.thread.is_alive() else NOTE_INTERVAL):
+        if ready.refused:
             say("the Hub does not know this server any more, so the server is ended")
             server.terminate()
             server.sweep()
@@ -719,8 +779,25 @@ def see_through(server: Server, report: Report) -> int:
         if server.forked and strangers(server.port) is None:
             say("the server does not listen any more, so the processes that it left are ended")
             break
+    ready.withdrawn.set()
+    held = hold_port(service, server.port)
+    ended = Report(ready.hub, "ended", ready, status=server.status or 0, **ready.facts)
     server.sweep()
+    held = held or hold_port(service, server.port)
+    await_answer(server, ended, HOLD_LONGEST if ready.accepted else HOLD_UNREPORTED)
     return server.status or 0
+
+
+def await_answer(server: Server, ended: Report, seconds: float) -> None:
+    """Wait until the Hub has answered, and not for long if the job must end."""
+    start, requested = time.monotonic(), server.end_requested
+    while ended.thread.is_alive():
+        requested = requested or bool(signal.sigtimedwait(ENDING & server.signals, 0))
+        limit = min(seconds, HOLD_AFTER_SIGNAL) if requested else seconds
+        if time.monotonic() - start > limit:
+            say(f"{ended.hub.name} has not answered the report that the server has ended")
+            return
+        ended.thread.join(0.1)
 
 
 if __name__ == "__main__":

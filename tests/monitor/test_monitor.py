@@ -14,7 +14,7 @@ import pytest
 
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
-from unispawner.monitor import missing
+from unispawner.monitor import missing, rhythm
 from unispawner.monitor import monitor as module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor, get_monitor
@@ -110,12 +110,12 @@ class Lab:
 
 @pytest.fixture
 async def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
-    monkeypatch.setattr(module, "FAST_INTERVAL", 0.02)
-    monkeypatch.setattr(module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(missing, "HIDDEN_INTERVAL", 0.0)
     scheduler = FakeScheduler(tmp_path)
     host = Host()
-    found = Lab(scheduler, FakeUserSide(scheduler), host, Monitor(scheduler, host, {}, IDLE))
+    found = Lab(scheduler, FakeUserSide(scheduler), host, Monitor(scheduler, host, {}, IDLE, 0.0))
     yield found
     await close(found.monitor)
 
@@ -335,7 +335,7 @@ async def test_missing_twice_is_asked_for_as_its_user(
 
 async def test_a_hidden_job_is_followed_as_its_user(lab: Lab) -> None:
     """A hidden job is followed to its end as its user, at the ordinary interval."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     job = lab.track()
     await lab.answers()
     lab.scheduler.hide(job.job_id)
@@ -373,7 +373,7 @@ async def test_its_users_word_counts_only_for_a_job_that_may_be_hidden(
     Otherwise a route could lead to a node where the job is not.
     """
     monkeypatch.setattr(FakeScheduler, "may_hide_jobs", listed)
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     job = lab.track() if listed else lab.track_hidden()
     lab.track("bob")
     await lab.answers()
@@ -414,7 +414,7 @@ async def test_one_that_its_user_does_not_see_has_ended(lab: Lab) -> None:
 @pytest.mark.parametrize("error", [AgentError("sudo"), SchedulerUnavailable("down")])
 async def test_no_answer_from_its_user_is_not_gone_either(lab: Lab, error: AgentError) -> None:
     """If the user's side fails, a missing job is kept and asked for again."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     job = lab.track()
     lab.track("bob")
     await lab.answers()
@@ -472,7 +472,7 @@ async def test_over_half_vanishing_is_not_believed(
     That the scheduler does not know them by id either does not count: it may have lost its memory,
     or be another cluster's.
     """
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
     await lab.answers()
     before = [job.info for job in jobs]
@@ -488,7 +488,7 @@ async def test_over_half_vanishing_is_not_believed(
 
 async def test_in_doubt_the_word_that_a_job_has_ended_counts(lab: Lab) -> None:
     """If jobs vanish together, the scheduler's word that one has ended still counts."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     jobs = [lab.track(owner) for owner in ("alice", "bob", "carol", "dora")]
     await lab.answers()
     ends = [JobState.COMPLETED, JobState.FAILED, JobState.CANCELED]
@@ -503,7 +503,7 @@ async def test_in_doubt_the_word_that_a_job_has_ended_counts(lab: Lab) -> None:
 
 async def test_in_doubt_a_few_are_asked_for_at_a_time(lab: Lab) -> None:
     """If jobs vanish together, only a few are asked for at a time, since each costs a process."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     jobs = [lab.track(f"user{i}") for i in range(4 * missing.SAMPLE)]
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs))
@@ -538,7 +538,7 @@ class Slow(FakeUserSide):
 
 async def test_in_doubt_slow_answers_do_not_pile_up(lab: Lab) -> None:
     """Questions that are not answered yet count among those few."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     lab.side = slow = Slow(lab.scheduler)
     jobs = [lab.track(f"user{i}") for i in range(4 * missing.SAMPLE)]
     await lab.answers()
@@ -588,7 +588,7 @@ async def test_doubt_ends_when_they_are_back(lab: Lab) -> None:
 
 async def test_doubt_does_not_last_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while jobs that vanished together are asked for as usual."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     jobs = [lab.track() for _ in range(4)]
     await lab.answers()
     lab.scheduler.forget(*(job.job_id for job in jobs))
@@ -701,7 +701,7 @@ async def test_a_new_job_that_is_stopping_has_no_grace(lab: Lab) -> None:
 
 async def test_a_job_that_is_gone_by_absence_is_cancelled_all_the_same(lab: Lab) -> None:
     """A job that the scheduler does not know is cancelled once, in case that was wrong."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     job, other = lab.track(), lab.track("bob")
     await lab.answers()
     lab.scheduler.forget(job.job_id)
@@ -720,7 +720,7 @@ async def test_that_this_fails_is_no_harm(lab: Lab, caplog: pytest.LogCaptureFix
         def _cancel(self, owner: str, request: Any) -> dict[str, str]:
             raise AgentError("no cancelling today")
 
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     lab.side = Refusing(lab.scheduler)
     job, other = lab.track(), lab.track("bob")
     await lab.answers()
@@ -734,7 +734,7 @@ async def test_that_this_fails_is_no_harm(lab: Lab, caplog: pytest.LogCaptureFix
 
 async def test_a_job_whose_end_was_reported_is_not_cancelled(lab: Lab) -> None:
     """A job whose end the scheduler has reported is not cancelled."""
-    lab.monitor.status_interval = 0.05
+    lab.monitor.rhythm.status_interval = 0.05
     job, _ = lab.track(), lab.track("bob")
     await lab.answers()
     lab.scheduler.change(job.job_id, JobState.COMPLETED)
@@ -808,6 +808,7 @@ async def test_a_stuck_job_that_is_mended_is_followed(lab: Lab) -> None:
     again.
     """
     lab.side = Reasons(lab.scheduler)
+    lab.monitor.rhythm.status_interval = 0.05
     job = lab.track(submitted=True)
     for expected in (1, 2):
         lab.scheduler.change(job.job_id, JobState.HELD, stuck=True)
@@ -842,63 +843,111 @@ async def test_a_late_reason_does_not_undo_what_came_after(lab: Lab, state: JobS
 # -- when it asks -------------------------------------------------------------------------------
 
 
-def interval(lab: Lab, *jobs: TrackedJob, submitted: TrackedJob | None = None) -> float:
-    """Return the monitor's interval with these jobs, and one that has just been submitted."""
-    lab.monitor._jobs.clear()
-    lab.monitor._jobs.update({job: Followed(job) for job in jobs})
-    if submitted is not None:
-        soon = time.monotonic() + 1000
-        lab.monitor._jobs[submitted] = Followed(submitted, starting_until=soon)
-    return lab.monitor._interval()
-
-
-def tracked(lab: Lab, state: JobState | None, **fields: Any) -> TrackedJob:
-    info = None if state is None else JobInfo("alice", state)
-    return TrackedJob("1", fake_client(lab.scheduler, "alice", lab.side), info=info, **fields)
-
-
-async def test_the_interval(lab: Lab) -> None:
-    """The interval is short while somebody waits for a start, a report or an end."""
-    fast = [
-        tracked(lab, JobState.RUNNING, reported=False),
-        tracked(lab, JobState.RUNNING, reported=True, stopping=True),
-        tracked(lab, JobState.QUEUED, stopping=True),
-    ]
-    slow = [
-        tracked(lab, None),
-        tracked(lab, JobState.QUEUED),
-        tracked(lab, JobState.HELD),
-        tracked(lab, JobState.RUNNING, reported=True),
-        tracked(lab, JobState.UNKNOWN),
-    ]
-    assert [module.FAST_INTERVAL] * 3 == [interval(lab, *slow, job) for job in fast]
-    assert [IDLE] * 5 == [interval(lab, job) for job in slow]
-    for job in slow[:2]:
-        assert module.FAST_INTERVAL == interval(lab, *slow[2:], submitted=job)
-    assert IDLE == interval(lab, *slow)
-    lab.monitor._jobs.clear()
-
-
 async def test_a_submission_is_followed_closely(lab: Lab) -> None:
     """A job that has just been submitted is urgent; one that a restart found is not."""
     before = time.monotonic()
     job, old = lab.track(submitted=True), lab.track()
     assert [True, False] == [lab.monitor._jobs[one].urgent for one in (job, old)]
     assert lab.monitor._jobs[job].starting_until >= before + module.FAST_AFTER_SUBMIT
-    assert module.FAST_INTERVAL == lab.monitor._interval()
 
 
-async def test_it_asks_by_itself_while_somebody_waits(lab: Lab) -> None:
-    """While somebody waits, the monitor asks at the short interval, and then stops that."""
-    job = lab.track()
-    lab.scheduler.change(job.job_id, JobState.RUNNING)
+async def test_it_asks_by_itself_while_a_job_waits(lab: Lab) -> None:
+    """After a submission the monitor asks by itself, and stops that when the job runs: its server
+    reports."""
+    job = lab.track(submitted=True)
     await lab.eventually(lambda: lab.monitor.queries >= 4)
-    job.reported = True
+    lab.scheduler.change(job.job_id, JobState.RUNNING)
+    await lab.eventually(lambda: job.info and job.info.state is JobState.RUNNING)
     await lab.eventually(lambda: lab.host.at_work == 0)
-    await lab.answers()
     queries = lab.monitor.queries
     await asyncio.sleep(0.3)
     assert queries == lab.monitor.queries
+
+
+# -- a single job -------------------------------------------------------------------------------
+
+
+async def answered_alone(lab: Lab) -> TrackedJob:
+    """Return a job of which the list of all jobs has told that it waits."""
+    lab.monitor.rhythm.min_query_interval = IDLE
+    job = lab.track()
+    await lab.monitor.refresh(PATIENCE)
+    return job
+
+
+async def test_a_job_that_has_reported_is_asked_for_alone(lab: Lab) -> None:
+    """It need not wait for the next list of all jobs. Its place in the queue stays the list's."""
+    job = await answered_alone(lab)
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node2", queue_position=1)
+    await lab.monitor.ask_about(job, PATIENCE)
+    assert job.info
+    assert ("node2", None) == (job.info.exec_host, job.info.queue_position)
+    assert (1, 1) == (lab.monitor.queries, lab.monitor.single_queries)
+
+
+async def test_an_end_that_is_found_alone(lab: Lab) -> None:
+    """A job that a single question finds ended is not followed any more."""
+    job, other = await answered_alone(lab), lab.track()
+    lab.scheduler.change(job.job_id, JobState.COMPLETED)
+    await lab.monitor.ask_about(job, PATIENCE)
+    assert job.final
+    assert frozenset((other,)) == lab.monitor.jobs
+
+
+async def test_another_owners_row_does_not_count_alone(lab: Lab) -> None:
+    """A single question believes no row of another owner, as a list does not."""
+    theirs = lab.scheduler.submit("bob")
+    lab.scheduler.change(theirs, JobState.RUNNING, exec_host="node9")
+    job = TrackedJob(theirs, fake_client(lab.scheduler, "alice", lab.side))
+    lab.monitor.rhythm.min_query_interval = IDLE
+    lab.monitor.track(job)
+    await lab.monitor.refresh(PATIENCE)
+    await lab.monitor.ask_about(job, PATIENCE)
+    assert (None, 1) == (job.info, lab.monitor.single_queries)
+
+
+async def test_a_hidden_job_that_has_reported_is_asked_for_as_its_user(lab: Lab) -> None:
+    """A job that the Hub can't see is not asked for in vain."""
+    job = lab.track_hidden()
+    await lab.answers(3)
+    await lab.eventually(lambda: job.info is not None)
+    lab.monitor.rhythm.min_query_interval = IDLE
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node3")
+    singles = lab.monitor.single_queries
+    await lab.eventually(lambda: lab.host.at_work == 0)
+    await lab.monitor.ask_about(job, PATIENCE)
+    await lab.eventually(lambda: job.info and job.info.exec_host == "node3")
+    assert singles == lab.monitor.single_queries
+
+
+async def test_a_single_question_that_fails_changes_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job keeps its state, and the list of all jobs is asked for in its place."""
+    job = await answered_alone(lab)
+
+    def refuse(*_: object) -> Any:
+        raise SchedulerUnavailable("no such question here")
+
+    monkeypatch.setattr(FakeScheduler, "query_few", refuse)
+    lab.scheduler.change(job.job_id, JobState.RUNNING)
+    await lab.monitor.ask_about(job, PATIENCE)
+    assert job.info
+    assert (JobState.QUEUED, None) == (job.info.state, lab.monitor.problem)
+    lab.monitor.rhythm._all.next_at = 0.0  # the time has come
+    lab.monitor.hurry()
+    await lab.eventually(lambda: job.info and job.info.state is JobState.RUNNING)
+
+
+async def test_ask_about_comes_back(lab: Lab) -> None:
+    """It returns in time if there is no answer, and at once for a job that nobody follows."""
+    lab.scheduler.hang()
+    job = lab.track()
+    await asyncio.wait_for(lab.monitor.ask_about(job, 0.1), PATIENCE)
+    await asyncio.wait_for(lab.monitor.ask_about(lab.job(), PATIENCE), PATIENCE)
+
+
+# -- when it asks for all -----------------------------------------------------------------------
 
 
 async def test_a_new_job_is_asked_for_at_once(lab: Lab) -> None:
@@ -911,7 +960,7 @@ async def test_a_new_job_is_asked_for_at_once(lab: Lab) -> None:
 
 async def test_a_slow_scheduler_is_asked_less(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Queries take a tenth of the time at most, however many callers hurry the monitor."""
-    monkeypatch.setattr(module, "LARGEST_SHARE", 0.1)
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE", 0.1)
     lab.scheduler._write_answer(f"sleep 0.05; cat {lab.scheduler.directory}/queue")
     lab.track(submitted=True)
     while len(lab.host.spans) < 3:
@@ -926,7 +975,7 @@ async def test_a_query_that_ran_out_of_time_is_not_taken_for_a_slow_scheduler(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a query that ran out of time, the next one comes soon."""
-    monkeypatch.setattr(module, "LARGEST_SHARE", 0.01)
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE", 0.01)
     monkeypatch.setattr(dialogue, "QUERY_TIMEOUT", 0.5)
     lab.scheduler.hang()
     lab.track(submitted=True)
@@ -939,7 +988,7 @@ async def test_a_query_that_ran_out_of_time_is_not_taken_for_a_slow_scheduler(
 
 async def test_a_failing_scheduler_is_asked_less_and_less(lab: Lab) -> None:
     """A failing scheduler is asked at growing intervals, and often again once it answers."""
-    lab.monitor.status_interval = 0.15
+    lab.monitor.rhythm.status_interval = 0.15
     lab.scheduler.answer(stderr="does not answer", exit_status=1)
     job = lab.track(submitted=True)
     await lab.eventually(lambda: len(lab.host.spans) >= 5)
@@ -947,10 +996,10 @@ async def test_a_failing_scheduler_is_asked_less_and_less(lab: Lab) -> None:
     gaps = [after - before for before, after in itertools.pairwise(starts)]
     for failures, gap in enumerate(gaps[:4], start=1):
         # The monitor's clock begins a little earlier than the host's.
-        assert gap >= 0.8 * min(0.15, module.FAST_INTERVAL * 2**failures)
+        assert gap >= 0.8 * min(0.15, rhythm.FAST_INTERVAL * 2**failures)
     lab.scheduler.recover()
     await lab.eventually(lambda: job.info is not None)
-    assert module.FAST_INTERVAL == lab.monitor._interval()
+    assert 0 == lab.monitor.rhythm.failures
 
 
 async def test_refresh_comes_back_though_there_is_no_answer(lab: Lab) -> None:
@@ -992,9 +1041,9 @@ def test_a_monitor_works_in_one_loop_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     """A monitor works in a new event loop after its first one was closed at any moment."""
-    monkeypatch.setattr(module, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
     scheduler = FakeScheduler(tmp_path)
-    monitor = Monitor(scheduler, SubmitHost(), {}, IDLE)
+    monitor = Monitor(scheduler, SubmitHost(), {}, IDLE, 0.0)
 
     def job() -> TrackedJob:
         return TrackedJob(scheduler.submit("alice"), fake_client(scheduler, "alice"))
@@ -1033,7 +1082,10 @@ def test_one_monitor_for_all_that_ask_alike(tmp_path: Path) -> None:
     scheduler, host = FakeScheduler(tmp_path), SubmitHost()
     first = get_monitor(scheduler, host, {"A": "1", "B": "2"}, 15.0)
     assert first is get_monitor(scheduler, host, {"B": "2", "A": "1"}, 20.0)
-    assert 20.0 == first.status_interval
+    assert 20.0 == first.rhythm.status_interval
+    for given, longest in ((3.0, 3.0), (5.0, 5.0), (2.0, 5.0)):
+        assert first is get_monitor(scheduler, host, {"A": "1", "B": "2"}, 15.0, given)
+        assert longest == first.rhythm.min_query_interval
     assert first is not get_monitor(scheduler, host, {"A": "2"}, 15.0)
     assert first is not get_monitor(scheduler, SubmitHost(), {"A": "1", "B": "2"}, 15.0)
 

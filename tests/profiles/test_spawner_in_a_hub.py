@@ -21,7 +21,7 @@ from support.hub_app import NODE, OTHER, PATIENCE, FakeSpawner, Hub, hub_app
 from traitlets.config import Config
 
 from unispawner import JobState, ProfilesSpawner
-from unispawner.monitor import monitor as monitor_module
+from unispawner.monitor import rhythm
 from unispawner.profiles.children import ChildFactory
 from unispawner.web.failures import SpawnFailure
 from unispawner.web.reports import Report
@@ -229,8 +229,8 @@ async def test_the_route_of_a_job_that_is_run_again(
 
     Another user may take the freed port.
     """
-    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
-    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
     wrapper, user = spawner_of(hub, profile="plain"), hub.user("ada")
     row = orm.Server(base_url=user.base_url)
     hub.app.db.add(row)

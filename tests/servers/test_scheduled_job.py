@@ -20,7 +20,7 @@ from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, hub_app
 
 from unispawner.errors import AgentError
 from unispawner.job import JobState
-from unispawner.monitor import monitor as monitor_module
+from unispawner.monitor import rhythm
 from unispawner.run_as.client import AgentClient
 from unispawner.servers import scheduled_job
 from unispawner.servers.state import ServerState
@@ -42,8 +42,8 @@ Restored = Callable[..., FakeSpawner]
 @pytest.fixture
 async def restored(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Restored]:
     """Return a function that makes a spawner with the saved state of an earlier Hub's server."""
-    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
-    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(scheduled_job, "_FIRST_ANSWER", 0.5)
     account = ordinary_account().pw_name
     user, made = hub.user("ada"), []

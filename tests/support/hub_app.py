@@ -27,6 +27,7 @@ from traitlets.config import Config
 from support.accounts import ordinary_account
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor import monitor as monitor_module
+from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
 from unispawner.run_as.client import AgentClient
 from unispawner.run_as.decision import Way
@@ -107,6 +108,7 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     listener, port = bind_unused_port()
     config = Config()
     config.JupyterHub.spawner_class = FakeSpawner
+    config.FakeSpawner.min_query_interval = 0.0
     config.FakeSpawner.account_name = lambda _: ordinary_account().pw_name
     config.JupyterHub.authenticator_class = "dummy"
     config.JupyterHub.db_url = "sqlite:///:memory:"
@@ -187,8 +189,8 @@ async def starting_server(
     end."""
     from unispawner.servers import scheduled_job
 
-    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
-    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(scheduled_job, "_REPORT_WAITS", 0.2)
     ordinary_account()  # skips the test if there is none
     found = Server(hub.user(user).spawners[""])

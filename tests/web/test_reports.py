@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jupyterhub import orm
 from jupyterhub.spawner import SimpleLocalProcessSpawner
+from support.hub import until
 from support.hub_app import NODE, OTHER, PATIENCE, Hub, Server, hub_app, starting_server
 from tornado.httpclient import AsyncHTTPClient
 
@@ -15,7 +16,9 @@ from unispawner import TorqueSpawner
 from unispawner.job import JobState
 from unispawner.schedulers.base import Dialogue
 from unispawner.servers import scheduled_job
+from unispawner.servers.state import DEAD_ADDRESS
 from unispawner.testing import FakeScheduler
+from unispawner.web import reports, words
 from unispawner.web.failures import SpawnFailure
 from unispawner.web.reports import BODY_LIMIT
 
@@ -61,7 +64,8 @@ async def test_nothing_else_in_a_report_counts(hub: Hub, server: Server) -> None
     extra = {"cmd": ["id"], "state": {}, "mark": "x", "account": "root", "notebook_dir": "/"}
     body = {"host": NODE, "port": 65535, "run_as": "same_user", "job_id": "1;id", **extra}
     assert 200 == (await hub.post(body, server.token)).code
-    assert {**before, "host": NODE, "port": 65535} == server.spawner.server_job.state.to_dict()
+    after = {**before, "host": NODE, "port": 65535, "reported_host": NODE}
+    assert after == server.spawner.server_job.state.to_dict()
     assert traits == {name: getattr(server.spawner, name) for name in traits}
 
 
@@ -143,6 +147,158 @@ async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:
         assert (NODE, port) == server.where
 
 
+# -- the beginning and the end ------------------------------------------------------------------
+
+
+async def test_a_job_that_has_begun(hub: Hub, server: Server) -> None:
+    """The Hub asks about a job that says that it runs, and believes only the scheduler."""
+    await server.submitted()
+    await server.spawner.monitor().refresh(PATIENCE)
+    job = server.spawner.server_job.tracked
+    assert job
+    begun = {"event": "begun", "host": NODE}
+    assert 200 == (await hub.post(begun, server.token)).code
+    await server.spawner.monitor().refresh(PATIENCE)
+    assert job.info
+    assert (JobState.QUEUED, ("", 0)) == (job.info.state, server.where)
+    server.runs_on(NODE)
+    assert 200 == (await hub.post(begun, server.token)).code
+    await until(lambda: job.info and job.info.exec_host == NODE, "the scheduler names the host")
+    assert (
+        200 == (await hub.post({"event": "ready", "host": NODE, "port": 2000}, server.token)).code
+    )
+    assert (NODE, 2000) == server.where
+
+
+async def test_a_job_that_begins_before_its_id_is_known(hub: Hub, server: Server) -> None:
+    """Such a report is taken: the job is asked for as soon as it has an id."""
+    job = server.spawner.server_job
+    assert job.tracked is None
+    job.take_begin()
+    await server.submitted()
+    assert 200 == (await hub.post({"event": "begun", "host": NODE}, server.token)).code
+
+
+async def ready(hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Make a server ready for JupyterHub; return a list of the addresses that its route gets."""
+    await server.running()
+    assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    await asyncio.wait_for(server.start, PATIENCE)
+    moves: list[tuple[str, int]] = []
+
+    async def note(host: str, port: int) -> None:
+        moves.append((host, port))
+
+    monkeypatch.setattr(server.spawner.server_job, "move_route", note)
+    return moves
+
+
+async def test_the_end_of_a_server(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The route leads to the dead address before the report is answered. The job is followed as
+    before, until the scheduler says that it has ended."""
+    moves = await ready(hub, server, monkeypatch)
+    ended = {"event": "ended", "host": NODE, "port": 2000, "status": 3}
+    assert 200 == (await hub.post(ended, server.token)).code
+    assert ([DEAD_ADDRESS], ("", 0)) == (moves, server.where)
+    assert await server.spawner.poll() is None
+    job = server.spawner.server_job.tracked
+    assert job
+    assert "has ended, as its job" in words.progress_event(job, None, "Slurm")["message"]
+    server.spawner.fake.change(job.job_id, JobState.FAILED, exit_code=3)
+    assert 200 == (await hub.post(ended, server.token)).code
+    await until(lambda: job.final, "the scheduler confirms it")
+    assert "before its server was ready" not in words.job_ended(job, "Slurm")
+
+
+@pytest.mark.parametrize(
+    "late", [{"host": NODE, "port": 1999}, {"host": OTHER, "port": 2000}, {"host": NODE}]
+)
+async def test_a_late_end_of_an_earlier_run(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch, late: dict[str, Any]
+) -> None:
+    """The end of a server that listened elsewhere moves no route: the job was run again."""
+    moves = await ready(hub, server, monkeypatch)
+    assert 200 == (await hub.post({**late, "event": "ended", "status": 1}, server.token)).code
+    assert ([], (NODE, 2000)) == (moves, server.where)
+
+
+async def test_an_end_while_the_report_is_checked(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report whose server has ended meanwhile is not taken any more."""
+    await server.running()
+    checking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: Any, **__: Any) -> str:
+        checking.set()
+        await go_on.wait()
+        return NODE
+
+    monkeypatch.setattr(scheduled_job, "check_address", slow)
+    report = {"host": NODE, "port": 2000}
+    posted = asyncio.ensure_future(hub.post(report, server.token))
+    await asyncio.wait_for(checking.wait(), PATIENCE)
+    ended = {**report, "event": "ended", "status": 0}
+    assert 200 == (await hub.post(ended, server.token)).code
+    go_on.set()
+    assert (503, ("", 0)) == ((await posted).code, server.where)
+    assert 200 == (await hub.post(report, server.token)).code, "another server on the same port"
+
+
+async def test_a_proxy_that_does_not_take_the_dead_address(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launcher is told so and reports again: it holds the port until the route is gone."""
+    moves = await ready(hub, server, monkeypatch)
+
+    async def fail(host: str, port: int) -> None:
+        raise OSError("the proxy is down")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(server.spawner.server_job, "move_route", fail)
+        ended = {"event": "ended", "host": NODE, "port": 2000}
+        assert 500 == (await hub.post(ended, server.token)).code
+    assert 200 == (await hub.post(ended, server.token)).code
+    assert ([DEAD_ADDRESS], ("", 0)) == (moves, server.where)
+
+
+async def test_events_that_make_no_sense(hub: Hub, server: Server) -> None:
+    """Unknown events and values of a wrong type are refused, and nothing changes."""
+    await server.running()
+    for body in (
+        {"event": "paused", "host": NODE},
+        {"event": None, "host": NODE, "port": 2000},
+        {"event": ["begun"], "host": NODE},
+        {"event": "begun"},
+        {"event": "ended", "host": 5},
+        {"event": "ended", "host": NODE, "port": "2000"},
+    ):
+        assert 400 == (await hub.post(body, server.token)).code
+    assert (
+        200 == (await hub.post({"event": "ended", "host": NODE, "status": "x"}, server.token)).code
+    )
+    assert ("", 0) == server.where
+
+
+async def test_a_server_that_reports_too_often(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to wait, and later it may report again."""
+    await server.submitted()
+    begun = {"event": "begun", "host": NODE}
+    monkeypatch.setattr(reports.Allowance, "clock", lambda _: 0.0)
+    server.spawner.server_job.allowance = reports.Allowance()
+    codes = [(await hub.post(begun, server.token)).code for _ in range(reports.REPORTS_AT_ONCE)]
+    assert {200} == set(codes)
+    response = await hub.post(begun, server.token)
+    assert (429, "2") == (response.code, response.headers["Retry-After"])
+    monkeypatch.setattr(reports.Allowance, "clock", lambda _: 1.0)
+    assert 200 == (await hub.post(begun, server.token)).code
+    assert 429 == (await hub.post(begun, server.token)).code
+
+
 # -- reports that come too early ----------------------------------------------------------------
 
 
@@ -155,6 +311,7 @@ async def test_while_the_host_is_not_known_the_answer_is_retry(hub: Hub, server:
     assert ("", 0) == server.where
     server.runs_on(NODE)
     while response.code == 503:
+        await asyncio.sleep(0.2)
         response = await hub.post({"host": NODE, "port": 2000}, server.token)
     assert (200, (NODE, 2000)) == (response.code, server.where)
 
@@ -333,8 +490,8 @@ async def test_a_job_that_fails(hub: Hub, server: Server) -> None:
     with pytest.raises(SpawnFailure) as caught:
         await asyncio.wait_for(asyncio.shield(server.start), PATIENCE)
     text, html = caught.value.jupyterhub_message, caught.value.jupyterhub_html_message
-    for words in (job_id, "FAILED", "it ended <badly>", "<b>no module</b>"):
-        assert words in text
+    for part in (job_id, "FAILED", "it ended <badly>", "<b>no module</b>"):
+        assert part in text
     assert "&lt;b&gt;no module&lt;/b&gt;" in html
     assert "<b>" not in html
     assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code

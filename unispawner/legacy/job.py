@@ -353,6 +353,7 @@ class BatchJob(ServerJob[BatchState]):
         spawner = self.spawner
         spawner.port = report.port
         self.state.port, self.state.from_here = report.port, report.from_here
+        self.state.reported_host = report.host or ""
         self.commit()
         # A single task at a time, however often a job reports: it takes the last port.
         idle = self._following is None or self._following.done()

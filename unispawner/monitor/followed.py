@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ..job import JobInfo
+from ..job import JobInfo, JobState
 from .tracked_job import TrackedJob
 
 
@@ -17,8 +17,13 @@ class Followed:
     ----------
     since
         When the monitor began to follow the job. All moments are of time.monotonic.
+    begun_at
+        When something began that no launcher reports: the job's submission, or its end; None if
+        nothing did.
     starting_until
         Until when the job counts as one that has just been submitted.
+    wanted_at
+        When somebody wanted to know about this job; None if everybody knows.
     missed
         How many good answers in a row have lacked the job.
     listed
@@ -36,7 +41,9 @@ class Followed:
 
     job: TrackedJob
     since: float = field(default_factory=time.monotonic)
+    begun_at: float | None = None
     starting_until: float = float("-inf")
+    wanted_at: float | None = None
     missed: int = 0
     listed: bool = False
     unread: bool = False
@@ -48,6 +55,13 @@ class Followed:
     def urgent(self) -> bool:
         """True while somebody waits for the job to start, to report, or to stop."""
         return self.job.awaited or time.monotonic() < self.starting_until
+
+    @property
+    def restless_since(self) -> float | None:
+        """When that began which may change the job's state unreported; None if nothing may."""
+        info = self.job.info
+        waits = info is None or info.state in (JobState.QUEUED, JobState.HELD)
+        return self.begun_at if waits or self.job.stopping else None
 
     @property
     def expected(self) -> bool:

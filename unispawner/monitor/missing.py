@@ -93,6 +93,13 @@ class MissingJobs:
         for name, jobs in by_user.items():
             tasks.start(self._ask(jobs[0].job.client, jobs), f"asking for jobs as {name}")
 
+    def ask_now(self, one: Followed) -> None:
+        """Ask for a job that an answer about it alone lacks, if its turn has come."""
+        rested = time.monotonic() - one.asked_at >= HIDDEN_INTERVAL
+        if not one.asking and rested and (one.hidden or one.missed >= 2):
+            name = one.job.client.account.name
+            tasks.start(self._ask(one.job.client, [one]), f"asking for a job as {name}")
+
     def _update_doubt(self, missing: Collection[Followed], now: float) -> None:
         """Begin or cease to doubt the answers. One vanished job alone is no reason for doubt."""
         vanished = sum(one.expected for one in missing)

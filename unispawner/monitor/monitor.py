@@ -23,22 +23,13 @@ from ..submit_host.host import SubmitHost
 from .followed import Followed
 from .inventory_cache import InventoryCache
 from .missing import MissingJobs
+from .rhythm import Rhythm
 from .tracked_job import TrackedJob
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
-FAST_INTERVAL = 1.0
-"""Seconds between queries while something starts or stops."""
 FAST_AFTER_SUBMIT = 60.0
 """How long (seconds) after its submission a job counts as starting."""
-LARGEST_SHARE = 0.1
-"""The largest part of the time that queries may take: a slow scheduler is asked less often."""
-LARGEST_SHARE_OF_FAILURES = 0.5
-"""The same for queries that failed.
-
-It is larger, because a query that ran out of time says nothing about how long the next one will
-take, and twenty starts may wait for that one.
-"""
 BY_ID_SECONDS = 600.0
 """How long (seconds) only our own jobs are asked for, once the list of all jobs was too large."""
 
@@ -56,7 +47,9 @@ class Monitor:
     environment
         The whole environment of the query command.
     status_interval
-        Seconds between queries when nothing starts or stops.
+        Seconds between questions for all jobs when nothing starts or stops.
+    min_query_interval
+        The shortest time (seconds) between two questions for all jobs.
     """
 
     def __init__(
@@ -65,22 +58,25 @@ class Monitor:
         host: SubmitHost,
         environment: Mapping[str, str],
         status_interval: float = 15.0,
+        min_query_interval: float = 2.0,
     ) -> None:
         self.scheduler = scheduler
         self.host = host
         self.environment = dict(environment)
-        self.status_interval = status_interval
+        self.rhythm = Rhythm(status_interval, min_query_interval)
         self.problem: UniSpawnerError | None = None
-        """Why the last query failed; None if it succeeded."""
+        """Why the last question for all jobs failed; None if it succeeded."""
         self.queries = 0
-        """How many queries there have been."""
+        """How many questions for all jobs there have been."""
+        self.single_queries = 0
+        """How many questions for a single job there have been."""
         self._jobs: dict[TrackedJob, Followed] = {}
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
-        self._failures = 0
         self._by_id_until = float("-inf")
         """Until when only our own jobs are asked for, because all jobs are too many."""
+        self._refused_single = False
         self.inventory = InventoryCache(scheduler, host, self.environment)
         self._missing = MissingJobs(scheduler, self.inventory, self._jobs)
 
@@ -99,8 +95,9 @@ class Monitor:
         """
         followed = self._jobs.setdefault(job, Followed(job))
         if submitted:
-            followed.starting_until = time.monotonic() + FAST_AFTER_SUBMIT
-        self._wake.set()
+            followed.begun_at = time.monotonic()
+            followed.starting_until = followed.begun_at + FAST_AFTER_SUBMIT
+        self.hurry()
         if self._task is None or self._task.done():
             # Tasks of an event loop that has ended may have waited for the old ones.
             self._wake, self._answered = asyncio.Event(), asyncio.Event()
@@ -112,8 +109,32 @@ class Monitor:
         self._wake.set()
 
     def hurry(self) -> None:
-        """Ask as soon as possible: something is about to change."""
+        """Ask for all jobs as soon as possible: something is about to change."""
+        self.rhythm.hurry()
         self._wake.set()
+
+    def expect_end(self, job: TrackedJob) -> None:
+        """Ask about a job now and, for a while, often: it is being ended."""
+        if (followed := self._jobs.get(job)) is not None:
+            followed.begun_at = time.monotonic()
+            self.want(job)
+
+    def want(self, job: TrackedJob) -> None:
+        """Ask about a job as soon as possible, alone or with all others."""
+        followed = self._jobs.get(job)
+        if followed is not None and followed.wanted_at is None:
+            followed.wanted_at = time.monotonic()
+            self._wake.set()
+
+    async def ask_about(self, job: TrackedJob, seconds: float) -> None:
+        """Return when a question asked from now on has told of a job, or after some seconds."""
+        self.want(job)
+        deadline = time.monotonic() + seconds
+        while (followed := self._jobs.get(job)) is not None and followed.wanted_at is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            await tasks.wait_for_event(self._answered, left)
 
     async def refresh(self, seconds: float) -> None:
         """Return after the next answer, or after that many seconds."""
@@ -134,31 +155,26 @@ class Monitor:
 
     async def _run(self) -> None:
         while self._jobs:
-            began = time.monotonic()
             self._wake.clear()
-            await self._ask(began)
-            took = time.monotonic() - began
+            now = time.monotonic()
+            question = self.rhythm.next_question(now, self._jobs.values())
+            if question.at > now:
+                await tasks.wait_for_event(self._wake, question.at - now)
+                continue
+            if question.about is not None:
+                await self._ask_single(question.about, now)
+                self.rhythm.note_single(now, time.monotonic())
+            else:
+                self.rhythm.begin_all()
+                await self._ask(now)
+                self.rhythm.note_all(now, time.monotonic(), failed=self.problem is not None)
             self._answered.set()
             self._answered = asyncio.Event()
-            share = LARGEST_SHARE_OF_FAILURES if self.problem else LARGEST_SHARE
-            least = max(FAST_INTERVAL, took / share)
-            # Not before `least` is over; then at the interval's end, or when somebody hurries.
-            await asyncio.sleep(max(0.0, began + least - time.monotonic()))
-            rest = began + max(least, self._interval()) - time.monotonic()
-            if rest > 0 and self._jobs:
-                await tasks.wait_for_event(self._wake, rest)
-
-    def _interval(self) -> float:
-        fast = any(one.urgent for one in self._jobs.values())
-        if fast and self._failures:
-            return float(min(self.status_interval, FAST_INTERVAL * 2**self._failures))
-        return FAST_INTERVAL if fast else self.status_interval
 
     async def _ask(self, began: float) -> None:
         try:
             answer = await self.query()
         except Exception as error:
-            self._failures = min(self._failures + 1, 10)
             if self.problem is None:
                 # A bug, such as one in a parser, is logged with its place.
                 ours = isinstance(error, UniSpawnerError)
@@ -169,12 +185,13 @@ class Monitor:
                     exc_info=not ours,
                 )
             self.problem = as_unavailable(error, self.scheduler.title)
-            for job in self._jobs:
-                job.notify()
+            for one in self._jobs.values():
+                one.wanted_at = None  # a scheduler that is down is not asked all the time
+                one.job.notify()
             return
         if self.problem is not None:
             log.warning("%s answers again.", self.scheduler.title)
-        self.problem, self._failures = None, 0
+        self.problem = None
         await self._apply(answer.jobs, began, answer.unread)
 
     async def query(self) -> Tracked:
@@ -219,6 +236,7 @@ class Monitor:
         UniSpawnerError
             If the scheduler does not answer, or its answer can't be read.
         """
+        self.single_queries += 1
         found: Tracked = await self._question("query", [job_id])
         return found
 
@@ -235,6 +253,44 @@ class Monitor:
 
     async def _question(self, name: str, arguments: Collection[str] = ()) -> Any:
         return await self.host.ask(self.scheduler, name, arguments, environment=self.environment)
+
+    async def _ask_single(self, one: Followed, began: float) -> None:
+        """Ask about one job: as the Hub, or as its user if the Hub can't see it.
+
+        An answer without the job means no more than a list of all jobs without it.
+        """
+        one.wanted_at = None
+        job = one.job
+        if one.hidden:
+            self._missing.ask_now(one)
+            return
+        try:
+            answer = await self.query_one(job.job_id)
+        except Exception as error:
+            if not self._refused_single:
+                self._refused_single = True
+                log.info(
+                    "%s did not answer about job %s alone, so it is asked about all jobs: %s",
+                    self.scheduler.title,
+                    job.job_id,
+                    error,
+                    exc_info=not isinstance(error, UniSpawnerError),
+                )
+            self.rhythm.hurry()
+            return
+        if job not in self._jobs:
+            return
+        info = answer.jobs.get(job.job_id)
+        if info is not None and job.client.account.owns(info.owner):
+            one.listed, one.unread = True, False
+            # An answer about one job can't know its place among the others.
+            place = job.info.queue_position if job.info else None
+            self._take_answer(one, replace(info, queue_position=place), began)
+            if job.final:
+                self._jobs.pop(job, None)
+        else:
+            one.missed += 1
+            self._missing.ask_now(one)
 
     async def _apply(
         self, answer: Mapping[str, JobInfo], began: float, unread: Collection[str] = ()
@@ -255,6 +311,8 @@ class Monitor:
                 await asyncio.sleep(0)
             if one.job not in self._jobs:
                 continue  # another job's change has ended this one, or somebody has meanwhile
+            if one.wanted_at is not None and one.wanted_at <= began:
+                one.wanted_at = None
             if one.since >= began:
                 continue  # the job is younger than the question, and its id may be a forged one
             info = answer.get(one.job.job_id)
@@ -267,7 +325,7 @@ class Monitor:
             if one.job.final:
                 self._jobs.pop(one.job, None)
         self._missing.handle(
-            [one for one in missing if one.job in self._jobs], self.status_interval
+            [one for one in missing if one.job in self._jobs], self.rhythm.status_interval
         )
 
     def _take_answer(self, one: Followed, info: JobInfo, asked_at: float) -> None:
@@ -308,11 +366,18 @@ def get_monitor(
     host: SubmitHost,
     environment: Mapping[str, str],
     status_interval: float,
+    min_query_interval: float = 0.0,
 ) -> Monitor:
-    """Return the one monitor of a scheduler, shared by all spawners that ask it the same way."""
+    """Return the one monitor of a scheduler, shared by all spawners that ask it the same way.
+
+    Of their shortest times between two questions, the longest one counts.
+    """
     key = (scheduler.query_key, host, tuple(sorted(environment.items())))
     monitor = _monitors.get(key)
     if monitor is None:
-        monitor = _monitors[key] = Monitor(scheduler, host, environment, status_interval)
-    monitor.status_interval = status_interval
+        monitor = Monitor(scheduler, host, environment, status_interval, min_query_interval)
+        _monitors[key] = monitor
+    monitor.rhythm.status_interval = status_interval
+    least = max(monitor.rhythm.min_query_interval, min_query_interval)
+    monitor.rhythm.min_query_interval = least
     return monitor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -49,6 +50,10 @@ class TrackedJob:
         True once the scheduler has accepted the cancellation.
     being_reported
         True while a report is checked: only one is checked at a time.
+    has_begun
+        True from the job's own report that it runs until the scheduler has answered.
+    server_ended
+        True from the job's own report that its server has ended until another server reports.
     refusal
         Why the last report was not accepted, in words for its user; empty if it was, or none came.
     slow_start
@@ -67,11 +72,14 @@ class TrackedJob:
     stopping: bool = False
     cancelled: bool = False
     being_reported: bool = False
+    has_begun: bool = False
+    server_ended: bool = False
     refusal: str = ""
     slow_start: SlowStart | None = None
     reported_at: float = float("-inf")
     run_start: float | None = None
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
+    _begun_at: float = float("-inf")
     _changed: asyncio.Event | None = None
 
     @property
@@ -106,6 +114,16 @@ class TrackedJob:
             self._changed.set()
             self._changed = None
 
+    def note_begin(self) -> None:
+        """Take note that the job itself says that it runs."""
+        self.has_begun, self._begun_at = True, time.monotonic()
+        self.notify()
+
+    def note_server_end(self) -> None:
+        """Take note that the job itself says that its server has ended."""
+        self.server_ended = True
+        self.notify()
+
     def note_refusal(self, why: str) -> None:
         """Take note that a report was not accepted: the user's page shows why."""
         if why != self.refusal:
@@ -124,6 +142,8 @@ class TrackedJob:
         if (message, native_state) != (info.message, info.native_state):
             info = replace(info, message=message, native_state=native_state)
         before, self.info = self.info, info
+        if asked_at >= self._begun_at:
+            self.has_begun = False
         if self.reported and self.run_start is None and asked_at > self.reported_at:
             self.run_start = info.start_time
         if info == before:

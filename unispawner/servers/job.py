@@ -22,7 +22,7 @@ from .. import tasks
 from ..errors import JobEndedError
 from ..run_as.client import AgentClient
 from ..web import bookkeeping, words
-from ..web.reports import Report
+from ..web.reports import Allowance, Report, ServerEnd
 from ..web.server_status import JobFacts
 from . import database
 from .resume import Resumption
@@ -46,6 +46,8 @@ class ServerJob(abc.ABC, Generic[State]):
         True if another process of the Hub has submitted the job.
     resumption
         The start that goes on after a restart of the Hub; None if none does.
+    allowance
+        How many reports its server may send.
     """
 
     def __init__(self, spawner: Any, state: State) -> None:
@@ -60,6 +62,8 @@ class ServerJob(abc.ABC, Generic[State]):
         self._cleaned_mark = ""
         self._base_url = ""
         self._left = False
+        self._last_end: tuple[str, int | None] | None = None
+        self.allowance = Allowance()
 
     # -- what a subclass writes ------------------------------------------------------------------
 
@@ -86,6 +90,36 @@ class ServerJob(abc.ABC, Generic[State]):
     @abc.abstractmethod
     async def take_report(self, report: Report) -> None:
         """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
+
+    def take_begin(self) -> None:
+        """Take note that the job says that it runs: see TakesReports. Does nothing here."""
+
+    async def take_end(self, end: ServerEnd) -> None:
+        """Send users to the dead address if they are sent to the server that has ended.
+
+        The launcher holds the server's port until this returns. Nothing else of its report is
+        believed. It may also be the late report of an earlier run, whose server was elsewhere.
+        """
+        self._last_end = (end.host, end.port)
+        if not self._leads_to(end):
+            return
+        await self.move_route(*DEAD_ADDRESS)
+        if self._leads_to(end):
+            self.spawner.log.info(
+                "%s: the server has ended with status %s, so its route leads nowhere",
+                self.name,
+                end.status,
+            )
+            self.drop_address()
+
+    def _leads_to(self, end: ServerEnd) -> bool:
+        state = self.state
+        same_host = not state.reported_host or state.reported_host == end.host
+        return bool(state.port) and state.port == end.port and same_host
+
+    def has_just_ended(self, report: Report) -> bool:
+        """Return whether the server of a report has ended while the report was checked."""
+        return self._last_end == (report.host, report.port)
 
     @abc.abstractmethod
     async def cancel(self) -> None:
@@ -199,10 +233,14 @@ class ServerJob(abc.ABC, Generic[State]):
             "%s: the job is no longer where its server was; it is followed to its new place",
             self.name,
         )
-        self.state.port = 0
+        self.drop_address()
+        tasks.start(self.move_route(*DEAD_ADDRESS), f"route of {self.name}")
+
+    def drop_address(self) -> None:
+        """Forget where the server was."""
+        self.state.port, self.state.reported_host = 0, ""
         self.state.waiting_since = time.time()
         self.commit()
-        tasks.start(self.move_route(*DEAD_ADDRESS), f"route of {self.name}")
 
     async def move_route(self, host: str, port: int) -> None:
         """Send a ready server's users to another address at once."""

@@ -6,7 +6,7 @@ import abc
 from typing import TYPE_CHECKING, Any
 
 from ..web import reports
-from ..web.reports import Report
+from ..web.reports import Allowance, Report, ServerEnd
 from ..web.server_status import WithStatus
 from . import start_check
 from .job import ServerJob
@@ -42,6 +42,11 @@ class JobSpawner(WithStatus, _Base):
         token_id: int | None = self.server_job.state.token_id
         return token_id
 
+    @property
+    def allowance(self) -> Allowance:
+        """How many reports its server may send."""
+        return self.server_job.allowance
+
     def clear_state(self) -> None:
         """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
         if self.server_job.forget():
@@ -60,6 +65,14 @@ class JobSpawner(WithStatus, _Base):
     async def take_report(self, report: Report) -> None:
         """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
         await self.server_job.take_report(report)
+
+    def take_begin(self) -> None:
+        """Take note of a job that runs: see :class:`unispawner.web.reports.TakesReports`."""
+        self.server_job.take_begin()
+
+    async def take_end(self, end: ServerEnd) -> None:
+        """Take a server's end: see :class:`unispawner.web.reports.TakesReports`."""
+        await self.server_job.take_end(end)
 
     async def get_url(self) -> str:
         """Return where the server is; after a restart, wait for one that has not reported yet."""

@@ -10,12 +10,12 @@ from .. import tasks
 from ..errors import InvalidJobError, JobEndedError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobInfo, JobState
 from ..monitor.cancel import cancel_until_ended
-from ..monitor.monitor import FAST_INTERVAL, Monitor
+from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..run_as.accounts import find_account
 from ..run_as.client import AgentClient
 from ..web import bookkeeping, words
-from ..web.reports import Report
+from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
 from .address import check_address, find_exec_host, has_moved
 from .job import ServerJob
@@ -24,8 +24,8 @@ from .slow_start import StartWatch, find_limits
 from .state import ServerState
 
 _LOG_LINES = 20
-_REPORT_WAITS = 4 * FAST_INTERVAL
-"""How long (seconds) a report waits for the scheduler's next answer."""
+_REPORT_WAITS = 4.0
+"""How long (seconds) a report waits for the scheduler's answer about its job."""
 _FIRST_ANSWER = 4.0
 """How long (seconds) a restarted Hub waits to find the job, and then for an answer about it."""
 _SUBMIT_MARGIN = 30.0
@@ -210,10 +210,10 @@ class ScheduledJob(ServerJob[ServerState]):
             raise SchedulerUnavailable(words.STILL_SUBMITTING)
         if job.being_reported:
             raise SchedulerUnavailable(words.REPORT_UNDER_CHECK)
-        job.being_reported = True
+        job.being_reported, self._last_end = True, None
         try:
             if find_exec_host(job) is None:
-                await self.monitor.refresh(_REPORT_WAITS)
+                await self.monitor.ask_about(job, _REPORT_WAITS)
             address = await check_address(
                 job,
                 report.host,
@@ -222,10 +222,11 @@ class ScheduledJob(ServerJob[ServerState]):
                 asker=self.spawner.user.name,
                 on_own_host=partial(self._own_place.find, report),
             )
-            if not (self.is_current() and self.tracked is job):
+            moved = not (self.is_current() and self.tracked is job)
+            if moved or self.has_just_ended(report):
                 raise SchedulerUnavailable(words.JOB_MOVED)
         except InvalidJobError as error:
-            self.monitor.hurry()  # the job may have been run again elsewhere; it reports again
+            self.monitor.want(job)  # the job may have been run again elsewhere; it reports again
             job.note_refusal(error.message)
             raise
         except SchedulerUnavailable as error:
@@ -235,6 +236,8 @@ class ScheduledJob(ServerJob[ServerState]):
         finally:
             job.being_reported = False
         self.state.host, self.state.port = address, report.port
+        self.state.reported_host = report.host or ""
+        job.server_ended = False
         job.reported, job.reported_at, job.run_start = True, time.monotonic(), None
         job.refusal = ""
         self.commit()
@@ -242,13 +245,31 @@ class ScheduledJob(ServerJob[ServerState]):
         if bookkeeping.outer(self.spawner).ready:
             await self.move_route(address, report.port)
 
-    def forget_address(self) -> None:
-        """Send users to a dead address: the server's old port may be another user's by now."""
+    def take_begin(self) -> None:
+        """Ask soon about a job that says that it runs."""
+        job = self.tracked
+        # A job without an id yet is asked for as soon as it has one.
+        if job is not None and find_exec_host(job) is None:
+            job.note_begin()
+            self.monitor.want(job)
+
+    async def take_end(self, end: ServerEnd) -> None:
+        """Send users to the dead address, and ask soon whether the job has ended."""
+        job = self.tracked
+        led_there = bool(self.state.port)
+        await super().take_end(end)
+        if job is not None and job is self.tracked and not self.state.port:
+            if led_there or job.stopping:
+                job.note_server_end()
+            self.monitor.want(job)
+
+    def drop_address(self) -> None:
+        """Forget where the server was."""
         self.state.host = ""
         if self.tracked is not None:
             self.tracked.reported = False
         self._own_place.forget()
-        super().forget_address()
+        super().drop_address()
 
     def _note_refusal(self, why: str) -> None:
         if self.tracked is not None:

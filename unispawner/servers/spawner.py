@@ -144,7 +144,13 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
     def monitor(self) -> Monitor:
         """Return the monitor of the scheduler, which all its spawners share."""
         environment = self.command_environment()
-        return get_monitor(self.get_scheduler(), self.get_host(), environment, self.status_interval)
+        return get_monitor(
+            self.get_scheduler(),
+            self.get_host(),
+            environment,
+            self.status_interval,
+            self.min_query_interval,
+        )
 
     def agent_client(self, account: Account) -> AgentClient:
         """Return the way to an account's agent.

@@ -38,6 +38,8 @@ class SavedState:
         submission if the job was run again.
     port
         Where the server has reported to listen; 0 means that it has not reported yet.
+    reported_host
+        The host in that report, in the job's own words; empty if it had none.
     stopping
         True from when the job's end was asked for until it is confirmed.
     """
@@ -48,6 +50,7 @@ class SavedState:
     token_id: int | None = None
     waiting_since: float = 0.0
     port: int = 0
+    reported_host: str = ""
     stopping: bool = False
 
     def to_dict(self) -> dict[str, Any]:

@@ -125,9 +125,22 @@ class JobSettings(NameSettings):
         15.0,
         min=1.0,
         help="""How often (seconds) the Hub asks the scheduler for the states of all jobs
-        while no server starts or stops. While one does, it asks every second. In both cases it asks
-        a slow scheduler less often, so that queries take a tenth of the time at most. Default:
-        15.""",
+        while no server starts or stops. For a while after a submission, and while a server stops,
+        it asks more often: at first after a second, then at intervals that double. The servers
+        themselves report when they begin, are ready and end. A slow scheduler is asked less often,
+        so that queries take a tenth of the time at most. Default: 15.""",
+    ).tag(config=True)
+
+    min_query_interval = Float(
+        2.0,
+        min=0.0,
+        help="""The shortest time (seconds) between two questions to the scheduler for all jobs,
+        whatever happens. Any larger value is right, too: the Hub then notices some things later,
+        such as a job that fails in the queue. Beside these questions there is at most one question
+        a second for a single job, when its server has reported something. Spawners with the same
+        scheduler share its questions, and the largest of their values counts. Values below 1 count
+        as 1. Example: 30 at a site whose scheduler limits the requests of each user. Default:
+        2.""",
     ).tag(config=True)
 
     inventory_interval = Float(

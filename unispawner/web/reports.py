@@ -1,4 +1,8 @@
-"""Hub API for jobs: where a job's launcher reports the host and port of its server."""
+"""Hub API for jobs: a job's launcher reports that it runs, where its server listens, and its end.
+
+Only the scheduler's word counts for a job's state. What a job says of itself makes the Hub ask
+earlier, and takes the route from a server that has ended.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,8 @@ from .hosts import is_own_address
 BODY_LIMIT = 4096
 """Bytes."""
 LOWEST_PORT = 1024
+REPORTS_AT_ONCE = 60
+"""How many reports a server may send without a pause."""
 _PATIENCE = 120.0
 """How long (seconds) a port waits until the scheduler has said where its job runs."""
 
@@ -47,10 +53,54 @@ class Report:
     from_here: bool = False
 
 
+@dataclass(frozen=True)
+class ServerEnd:
+    """What a job says of the end of its server.
+
+    Attributes
+    ----------
+    host
+        The name or address that the job has for its node.
+    port
+        Where the server listened; None if it never did.
+    status
+        The server's exit status; None if the job does not say.
+    """
+
+    host: str
+    port: int | None = None
+    status: int | None = None
+
+
+class Allowance:
+    """How many reports a server may send: some at once, and later one a second."""
+
+    def __init__(self) -> None:
+        self._left, self._since = float(REPORTS_AT_ONCE), self.clock()
+
+    def clock(self) -> float:
+        """Return the time in seconds, from any beginning."""
+        return time.monotonic()
+
+    def take(self) -> bool:
+        """Return whether one more report is allowed now."""
+        now = self.clock()
+        self._left = min(float(REPORTS_AT_ONCE), self._left + now - self._since)
+        self._since = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class TakesReports(Protocol):
     """A spawner whose jobs report."""
 
     token_id: int | None
+
+    @property
+    def allowance(self) -> Allowance:
+        """How many reports its server may send."""
 
     async def take_report(self, report: Report) -> None:
         """Take where the server listens.
@@ -62,6 +112,12 @@ class TakesReports(Protocol):
         InvalidJobError
             If the host is not the job's.
         """
+
+    def take_begin(self) -> None:
+        """Take note that the job says that it runs."""
+
+    async def take_end(self, end: ServerEnd) -> None:
+        """Take a server's end: when this returns, no user is sent to its port any more."""
 
 
 class _Handler(APIHandler):
@@ -77,6 +133,10 @@ class _Handler(APIHandler):
             raise web.HTTPError(
                 403, "This is not the token of a server that is starting or running."
             )
+        if not spawner.allowance.take():
+            error = web.HTTPError(429, "This server reports too often.")
+            error.headers = {"Retry-After": "2"}  # type: ignore[attr-defined] # JupyterHub sends it
+            raise error
         return spawner
 
     def _read_body(self) -> dict[str, Any]:
@@ -87,6 +147,12 @@ class _Handler(APIHandler):
         except (ValueError, RecursionError):
             raise web.HTTPError(400, "The report is not valid JSON.") from None
         return body if isinstance(body, dict) else {}
+
+    def _read_host(self, body: dict[str, Any]) -> str:
+        host = body.get("host")
+        if not isinstance(host, str) or not 0 < len(host) <= 253:
+            raise web.HTTPError(400, "host must be a name or an address of 1 to 253 characters.")
+        return host
 
     def _read_port(self, body: dict[str, Any]) -> int:
         port = body.get("port")
@@ -105,20 +171,39 @@ class _Handler(APIHandler):
 
 
 class ReportHandler(_Handler):
-    """``POST /hub/api/unispawner/report`` with ``{"host": …, "port": …}``; nothing else counts.
+    """``POST /hub/api/unispawner/report``: what a job says; nothing else in the body counts.
+
+    ``{"event": "begun", "host": …}`` as soon as it runs; ``{"event": "ready", "host": …,
+    "port": …}`` when its server listens (jobs of older versions send no event);
+    ``{"event": "ended", "host": …, "port": …, "status": …}`` when the server has ended, without a
+    port if it never listened.
 
     Answers 200; 503 with Retry-After while the scheduler has not said yet where the job runs; 400
-    for a body that makes no sense; 409 for a host that is not the job's.
+    for a body that makes no sense; 409 for a host that is not the job's; 429 for too many reports.
     """
 
     async def post(self) -> None:
         """Take a report."""
         spawner = self._spawner()
         body = self._read_body()
-        host = body.get("host")
-        if not isinstance(host, str) or not 0 < len(host) <= 253:
-            raise web.HTTPError(400, "host must be a name or an address of 1 to 253 characters.")
-        report = Report(self._read_port(body), host, self._from_here())
+        event, host = body.get("event", "ready"), self._read_host(body)
+        if event == "begun":
+            spawner.take_begin()
+        elif event == "ended":
+            port = self._read_port(body) if body.get("port") is not None else None
+            status = body.get("status")
+            await spawner.take_end(ServerEnd(host, port, status if type(status) is int else None))
+        elif event == "ready":
+            if not await self._take(
+                spawner, Report(self._read_port(body), host, self._from_here())
+            ):
+                return
+        else:
+            raise web.HTTPError(400, 'event must be "begun", "ready" or "ended".')
+        self.finish("{}")
+
+    async def _take(self, spawner: TakesReports, report: Report) -> bool:
+        """Take where a server listens; return False if the job has to report again."""
         try:
             await spawner.take_report(report)
         except InvalidJobError as error:
@@ -130,8 +215,8 @@ class ReportHandler(_Handler):
             self.set_header("Retry-After", "1")
             self.set_status(503)
             self.finish(json.dumps({"status": 503, "message": str(error)}))
-            return
-        self.finish("{}")
+            return False
+        return True
 
 
 class PortHandler(_Handler):

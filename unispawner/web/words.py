@@ -50,8 +50,13 @@ def progress_event(
         return {"progress": 10, "message": f"Job {job.job_id} is submitted to {title}"}
     old = f" ({title} does not answer at the moment; this is its last answer)" if problem else ""
     if info.state in (JobState.QUEUED, JobState.HELD):
+        if job.has_begun:
+            return {"progress": 40, "message": _begun(job) + old}
         return {"progress": 20, "message": _waiting(job.job_id, info) + old}
     if info.state is JobState.RUNNING:
+        if job.server_ended:
+            message = f"The server on {info.exec_host} has ended, as its job {job.job_id} reports"
+            return {"progress": 90, "message": message + old}
         if job.reported and job.refusal:
             message = f"The server on {info.exec_host} can't be reached: {job.refusal}"
             return {"progress": 90, "message": message + old}
@@ -67,6 +72,10 @@ def progress_event(
         return {"progress": 60, "message": message + old}
     reason = f": {info.message}" if info.message else ""
     return {"progress": 60, "message": f"Job {job.job_id} {_STATES[info.state]}{reason}"}
+
+
+def _begun(job: TrackedJob) -> str:
+    return f"Job {job.job_id} reports that it runs; waiting for the scheduler to confirm it"
 
 
 def _slow(job: TrackedJob, where: str, start: SlowStart, old: str) -> str:
@@ -109,7 +118,7 @@ def job_ended(job: TrackedJob, title: str) -> str:
     reason = f": {info.message}" if info and info.message else ""
     if info and info.stuck:
         return f"The job {job.job_id} can't run. {words}{reason}."
-    when = "" if job.reported else " before its server was ready"
+    when = "" if job.reported or job.server_ended else " before its server was ready"
     return f"The job {job.job_id} ended{when}. {words}{reason}."
 
 
