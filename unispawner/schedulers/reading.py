@@ -14,7 +14,7 @@ from ..job import JobInfo, JobState
 
 T = TypeVar("T")
 
-NOT_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Characters that XML does not allow, and that a job's attribute may contain all the same."""
 LINES_LOOKED_AT = 1000
 """How many lines are looked at, of those that can't be read."""
