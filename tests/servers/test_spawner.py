@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tornado.web import HTTPError
@@ -55,6 +56,54 @@ def test_a_setting_of_another_release_loses_no_server(options: dict[str, object]
     spawner.load_state(state)
     assert state == spawner.get_state()
     assert ("gridengine", "job") == (spawner.get_scheduler().name, spawner.sge_gpus_per)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"slurm_cluster": "alpha"}, {"slurm_cluster": "beta"}),
+        ({"slurm_cluster": "alpha"}, {}),
+        ({}, {"slurm_cluster": "beta"}),
+        ({"scheduler_environment": {"SLURM_CONF": "/alpha"}}, {"slurm_cluster": "beta"}),
+    ],
+)
+def test_a_server_stays_on_its_cluster(before: dict[str, object], now: dict[str, object]) -> None:
+    """After a restart with another cluster in the configuration, a job is asked for where it was
+    submitted: the same id on another cluster is another job."""
+    old = UniSpawner(scheduler="slurm", **before)
+    saved = replace(
+        STATE,
+        scheduler="slurm",
+        scheduler_options=old.get_scheduler().options,
+        scheduler_environment=dict(old.scheduler_environment),
+    )
+    spawner, other = UniSpawner(scheduler="slurm", **now), UniSpawner(scheduler="slurm", **now)
+    spawner.load_state(saved.to_dict())
+    assert old.get_scheduler().query_key == spawner.get_scheduler().query_key
+    assert old.monitor() is spawner.monitor()
+    assert other.monitor() is not spawner.monitor()
+
+
+def test_a_state_from_before_there_was_the_setting() -> None:
+    """A job of an older release is on the host's own cluster, whatever is configured now."""
+    state = {**STATE.to_dict(), "scheduler": "slurm", "scheduler_options": {}}
+    spawner = UniSpawner(scheduler="slurm", slurm_cluster="beta")
+    spawner.load_state(state)
+    assert "" == spawner.slurm_cluster
+
+
+@pytest.mark.parametrize(
+    ("saved", "expected"), [("login1", "login1"), ("", "login2"), (None, "login2")]
+)
+def test_a_server_stays_on_its_submit_host(saved: str | None, expected: str) -> None:
+    """A job is asked for on the host where it was submitted. One of the Hub's own host is asked for
+    on what is configured now, because the Hub may have moved."""
+    state = {**STATE.to_dict(), "scheduler": "slurm", "submit_host": saved}
+    if saved is None:
+        del state["submit_host"]
+    spawner = UniSpawner(scheduler="slurm", submit_host="login2")
+    spawner.load_state(state)
+    assert expected == spawner.submit_host
 
 
 async def test_progress_before_the_scheduler_is_detected() -> None:

@@ -73,6 +73,9 @@ class ServerState(SavedState):
     ----------
     scheduler, scheduler_options, scheduler_path, scheduler_environment, cluster
         As they were set for this server: a hook may have set them, and is not run again.
+    submit_host
+        The same; empty means the Hub's own host, or a state of an older release. A Hub that has
+        moved elsewhere since then finds the job through what is configured now.
     job_id
         The scheduler's id of the job; empty until the submission is answered. The mark finds the
         job if the answer was lost.
@@ -101,6 +104,7 @@ class ServerState(SavedState):
     host: str = ""
     log_dir: str = ""
     proto: str = "http"
+    submit_host: str = ""
 
     @property
     def url(self) -> str:

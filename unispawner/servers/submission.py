@@ -73,6 +73,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         submit_time=time.time(),
         waiting_since=time.time(),
         scheduler_path=spawner.scheduler_path,
+        submit_host=spawner.submit_host,
         scheduler_environment=dict(spawner.scheduler_environment),
         state_dir=spawner.state_dir_text(),
         log_dir=spawner.log_dir,
