@@ -33,7 +33,7 @@ from ...settings.host_map import map_host
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
-from . import batchspawner, queues
+from . import batchspawner, clusters, queues
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 
@@ -41,7 +41,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN = 5
 _NEEDS_SCHEDULER = "this check needs the scheduler, which is WRONG above"
 _VARIABLES = {
-    "slurm": ("SLURM_CONF", "SLURM_CLUSTERS"),
+    "slurm": ("SLURM_CONF",),
     "htcondor": ("CONDOR_CONFIG",),
     "lsf": ("LSF_ENVDIR",),
     "pbs": ("PBS_CONF_FILE", "PBS_SERVER"),
@@ -100,6 +100,8 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     if any(map(_has_queues, ours)):
         result.append(_check("queues", _queues, spawner))
     result += [_check("host_map", _with_scheduler, _host_map, one) for one in ours if one.host_map]
+    if len(ours) > 1:
+        result.append(_check("clusters", _clusters, ours))
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch))
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
@@ -330,6 +332,14 @@ async def _scheduler(spawner: UniSpawner) -> str:
     how = " (detected)" if spawner.scheduler == "auto" else ""
     environment = spawner.command_environment()
     await detect.check(scheduler, spawner.get_host(), environment)
+    cluster = os.environ.get("SLURM_CLUSTERS")
+    chosen = scheduler.cluster_name or environment.get("SLURM_CLUSTERS")
+    if scheduler.name == "slurm" and cluster and not chosen:
+        raise Doubt(
+            f"{scheduler.title}{how}: SLURM_CLUSTERS is set here, but its commands do not get it "
+            "from the Hub's own environment. If they need it: c.UniSpawner.slurm_cluster = "
+            f"{cluster!r}"
+        )
     for name in _VARIABLES.get(scheduler.name, ()):
         value = os.environ.get(name)
         if value and name not in environment:
@@ -375,9 +385,11 @@ def _absent_folders(path: str) -> list[str]:
 async def _query(spawner: UniSpawner) -> str:
     seen = await spawner.monitor().survey()
     owners = seen.owners - {getpass.getuser()}
+    cluster = spawner.cluster_title()
+    prefix = f"{cluster}: " if cluster else ""
     return (
-        f"{getpass.getuser()} sees {seen.jobs} jobs of {len(owners)} other accounts. If there are "
-        "more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
+        f"{prefix}{getpass.getuser()} sees {seen.jobs} jobs of {len(owners)} other accounts. If "
+        "there are more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
     )
 
 
@@ -395,6 +407,13 @@ async def _queues(spawner: Any) -> str:
     if found:
         raise Doubt("; ".join(dict.fromkeys(found)))
     return "every job is within the limits that the scheduler reports"
+
+
+async def _clusters(spawners: list[UniSpawner]) -> str:
+    found = clusters.find_clusters(spawners)
+    if doubts := await clusters.find_doubts(found):
+        raise Doubt("; ".join(doubts))
+    return ", ".join(sorted({one.get_scheduler().title for one in found.values()}))
 
 
 async def _host_map(spawner: UniSpawner) -> str:

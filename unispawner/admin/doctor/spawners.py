@@ -18,6 +18,7 @@ from ...profiles.spawner import ProfilesSpawner
 from ...profiles.wrap_spawner import WrapSpawner
 from ...servers.spawner import UniSpawner
 from ...settings.scheduler import SchedulerSettings
+from ...settings.way import WaySettings
 from ..configured_spawner import UnknownChild, wrapped_spawner
 
 
@@ -80,7 +81,9 @@ def _what_is_checked(spawner: Spawner) -> object:
     """Return those values of a spawner that the checks depend on."""
     names: Iterable[str] = ()
     if isinstance(spawner, UniSpawner):
-        names = (*SchedulerSettings.class_own_traits(config=True), "agent_python")
+        of_cluster = SchedulerSettings.class_own_traits(config=True)
+        of_way = WaySettings.class_own_traits(config=True)
+        names = (*of_cluster, *of_way, "host_map", "hub_connect_url")
     elif isinstance(spawner, BatchSpawnerBase):
         names = (*COMMANDS, "agent_python", "batch_script", "public_environment")
     return type(spawner), *(repr(getattr(spawner, name)) for name in names)
