@@ -250,7 +250,7 @@ def test_a_scheduler_that_is_found_starts(hub: Hub, command: Callable[[str, str]
     text = '[ "$1" = --version ] && echo "slurm 22.05.8"\nexit 0'
     config = command("squeue", text) + 'c.UniSpawner.resources = {"memory": "1G"}\n'
     log = hub.serves(config)
-    assert ("unispawner is wrong" in log, "No user can start" in log) == (False, False)
+    assert ("unispawner is wrong" in log, "can't start until" in log) == (False, False)
 
 
 def test_a_scheduler_that_is_down(hub: Hub, command: Callable[[str, str], str]) -> None:
@@ -261,11 +261,39 @@ def test_a_scheduler_that_is_down(hub: Hub, command: Callable[[str, str], str]) 
     )
     log = hub.serves(command("squeue", text))
     assert (
-        "No user can start a server until this is solved: scheduler: none of the schedulers on this"
-        in log
+        "Servers that need this can't start until it is solved: scheduler: none of the schedulers "
+        "on this" in log
     )
     assert "Unable to contact" in log
     assert "unispawner is wrong" not in log
+
+
+def test_one_of_two_clusters_is_down(hub: Hub, command: Callable[[str, str], str]) -> None:
+    """If the cluster of one profile does not answer, the Hub starts, and the log names the profile;
+    a mistake in another profile ends the start all the same."""
+    text = (
+        '[ "$1" = --version ] && echo "slurm 22.05.8" && exit\n'
+        '[ "$2" = down ] && echo "Unable to contact" >&2 && exit 1\n'
+        '[ "$2" = nope ] && echo "No cluster \'nope\' known by database" >&2 && exit 1\nexit 0'
+    )
+    names = ("up", "down")
+    profiles = [{"display_name": name, "config": {"slurm_cluster": name}} for name in names]
+    config = (
+        f'{command("squeue", text)}c.UniSpawner.scheduler = "slurm"\n'
+        f'c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"\n'
+        f"c.ProfilesSpawner.profiles = {profiles}\n"
+    )
+    log = hub.serves(config)
+    assert (
+        "Servers that need this can't start until it is solved: profile 'down': scheduler: Slurm "
+        "(down) does not answer" in log
+    )
+    more = (
+        "c.ProfilesSpawner.profiles += [{'display_name': 'x', 'config': {'slurm_cluster': 'nope'}}]"
+    )
+    assert "profile 'x': slurm_cluster: Slurm's database knows no cluster" in hub.refuses(
+        f"{config}{more}\n"
+    )
 
 
 def test_another_spawner_is_no_business_of_ours(hub: Hub) -> None:

@@ -30,18 +30,31 @@ async def check_profiles(profiles: Iterable[Any], wrapper: Spawner) -> None:
     InvalidJobError
         Naming the profile, and the part of it that can't be right.
     SchedulerUnavailable
-        If a scheduler does not answer, and everything else is right.
+        If schedulers do not answer, and everything else is right; the message names the profiles
+        whose servers can't start for that reason, unless that is all of them.
     """
-    unavailable: SchedulerUnavailable | None = None
-    for profile in read_some_profiles(profiles):
+    unavailable: dict[str, list[Profile]] = {}
+    read = read_some_profiles(profiles)
+    for profile in read:
         try:
             await check_profile(profile, wrapper)
         except InvalidJobError as error:
             raise InvalidJobError(f"{_prefix(profile)}{error.message}") from None
         except SchedulerUnavailable as error:
-            unavailable = error
-    if unavailable is not None:
-        raise unavailable
+            unavailable.setdefault(str(error), []).append(profile)
+    if unavailable:
+        raise SchedulerUnavailable(
+            "\n".join(_name(those, read) + why for why, those in unavailable.items())
+        )
+
+
+def _name(those: list[Profile], all_profiles: list[Profile]) -> str:
+    """Return the beginning of a message about some profiles; empty if it is about all."""
+    if len(those) == len(all_profiles):
+        return ""
+    if len(those) == 1:
+        return _prefix(those[0])
+    return f"profiles {', '.join(repr(one.slug) for one in those)}: "
 
 
 def read_some_profiles(given: Iterable[Any]) -> list[Profile]:

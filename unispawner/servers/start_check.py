@@ -75,4 +75,4 @@ def _check(hub: Any) -> None:
         if isinstance(error, InvalidJobError):
             hub.log.critical("The configuration of unispawner is wrong: %s", error)
             hub.exit(1)
-        hub.log.error("No user can start a server until this is solved: %s", error)
+        hub.log.error("Servers that need this can't start until it is solved: %s", error)
