@@ -8,7 +8,8 @@ nothing secret. The broker reads it, and hands the body unread to the process th
 frame                 header
 ====================  ==========================================================================
 greeting, first       ``protocol``, ``version`` (unispawner's), ``clock`` (the broker's
-                      time.monotonic), ``host``, ``account`` (who has started it)
+                      time.monotonic), ``time`` (its time.time), ``host``, ``account`` (who has
+                      started it)
 request               ``id``, ``kind``, ``account`` (for ``agent`` and ``account``) and
                       ``deadline``, a time on the broker's clock
 answer                ``id``, ``status`` (the exit status of the process, or minus its signal)

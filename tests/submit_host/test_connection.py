@@ -238,6 +238,22 @@ async def test_deadlines_are_times_on_the_brokers_clock(
     assert 4990.0 < connection.greeting.clock_offset <= 5000.0
 
 
+@pytest.mark.parametrize(("offset", "words"), [(90.0, "ahead of"), (-90.0, "behind"), (1.0, "")])
+async def test_the_time_of_day_on_the_far_side(
+    broker: FakeBroker,
+    connection: Connection,
+    caplog: pytest.LogCaptureFixture,
+    offset: float,
+    words: str,
+) -> None:
+    """The log says by how much the far side's time of day is wrong, if users could notice it."""
+    broker.set(time=offset)
+    await ask(connection)
+    found = [one.getMessage() for one in caplog.records if "time of day" in one.msg]
+    assert bool(words) == bool(found)
+    assert not words or f"s {words} the Hub's" in found[0]
+
+
 def test_several_event_loops_share_a_connection(broker: FakeBroker, connection: Connection) -> None:
     """Event loops in several threads, one after the other or at once, use one broker."""
     results: list[object] = []

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import socket
@@ -29,7 +30,8 @@ from pathlib import Path
 import psutil
 
 from support.clusters import CLUSTERS, Cluster
-from support.hub import HUB_ACCOUNT, RunningHub, why_no_hub
+from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, why_no_hub
+from unispawner.run_as.broker import BrokerCommand
 
 SERVICE_ACCOUNT = "hubsvc"
 PORT = 2222
@@ -140,6 +142,17 @@ class LoginNode:
         self._sudoers.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def change_host_key(self, key: str = "") -> str:
+        """Give the stopped sshd a new host key, or the given one; return the one before."""
+        path = self.folder / "host_key"
+        before = path.read_text()
+        if key:
+            path.write_text(key)
+        else:
+            path.unlink()
+            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path))
+        return before
+
     # -- what it permits -----------------------------------------------------------------------
 
     def accept(self, command: str = "") -> None:
@@ -244,14 +257,18 @@ class Container:
             str(self.folder),
             *hidden,
         ]
-        self._holder = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "HIDE": " ".join(COMMANDS)},
-        )
+        with open(self.folder / "errors", "wb") as errors:
+            self._holder = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, "HIDE": " ".join(COMMANDS)},
+            )
         assert self._holder.stdout
-        self.pid = int(self._holder.stdout.readline())
+        ready = self._holder.stdout.readline()
+        assert ready, (self.folder / "errors").read_text()
+        self.pid = int(ready)
         self._connect(cluster, number)
 
     def _write_files(self, account: str) -> None:
@@ -298,7 +315,7 @@ class Container:
 
 
 CONFIG = """
-c.UniSpawner.run_as = "broker"
+c.UniSpawner.broker_group = {group!r}
 c.UniSpawner.submit_host = {submit_host!r}
 c.UniSpawner.ssh_options = [
     *("-F", "none", "-p", "{port}", "-i", "{folder}/key"),
@@ -329,6 +346,7 @@ class HubElsewhere(RunningHub):
 
     def _more_config(self) -> str:
         return CONFIG.format(
+            group=USER_GROUP,
             submit_host=f"{SERVICE_ACCOUNT}@{self.login.address}",
             port=self.login.port,
             folder=self.folder,
@@ -336,7 +354,12 @@ class HubElsewhere(RunningHub):
         )
 
     def _let_it_become_users(self) -> None:
-        """The login node's sudoers permit it; there is no sudo in the container."""
+        """Let the service account on the login node start the broker, and by the key only that."""
+        command = BrokerCommand(
+            sys.executable, group=USER_GROUP, environment=self.cluster.environment
+        )
+        self.login.permit(command.sudoers_line(SERVICE_ACCOUNT))
+        self.login.accept(shlex.join(command.with_sudo))
 
     def _enter(self) -> list[str]:
         return self.container.enter(self.folder)

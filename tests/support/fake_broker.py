@@ -104,6 +104,7 @@ class _Program:
                 "protocol": config.get("protocol", frames.PROTOCOL),
                 "version": config.get("version", _version.__version__),
                 "clock": time.monotonic() + config.get("clock", 0.0),
+                "time": time.time() + config.get("time", 0.0),
                 "host": "login1",
                 "account": "hubsvc",
             }

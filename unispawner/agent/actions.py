@@ -278,7 +278,15 @@ def _state(request: Request) -> StateDir:
 
 
 def _scheduler(request: Request) -> Scheduler:
-    return get_scheduler(request["scheduler"], request["scheduler_options"])
+    """Return the scheduler, with what only this host knows filled in: see ``complete_settings``."""
+    given = get_scheduler(request["scheduler"], request["scheduler_options"])
+    settings = given.complete_settings(given.options)
+    if settings == given.options:
+        return given
+    found = get_scheduler(given.name, settings)
+    for name, value in found.environment().items():
+        os.environ.setdefault(name, value)
+    return found
 
 
 def _executor(scheduler: Scheduler) -> Any:

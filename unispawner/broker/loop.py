@@ -47,6 +47,7 @@ class Broker:
                 "protocol": PROTOCOL,
                 "version": __version__,
                 "clock": time.monotonic(),
+                "time": time.time(),
                 "host": os.uname().nodename,
                 "account": account,
             }

@@ -1,4 +1,8 @@
-"""Finds Grid Engine's root, cell and ports on the Hub's own host; called on the Hub's side only."""
+"""Finds Grid Engine's root, cell and ports on this host.
+
+The Hub's side calls it on the Hub's own host. On another host, where the Hub finds nothing, the
+user's side and the broker do.
+"""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ async def check_address(
             mapped,
             loopback=monitor.scheduler.loopback,
             asker=asker,
-            on_own_host=on_own_host,
+            on_own_host=on_own_host if monitor.host.here else None,
             find_address=partial(_find_address, monitor, host) if mapped == host else None,
         )
     except SchedulerUnavailable as error:

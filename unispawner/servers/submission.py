@@ -6,7 +6,9 @@ import os
 import pwd
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..errors import (
     AgentError,
@@ -19,6 +21,7 @@ from ..job import JobSpec
 from ..run_as.accounts import find_account
 from ..run_as.client import AgentClient
 from ..web import words
+from ..web.hosts import is_loopback
 from ..web.summary import describe_job
 from . import database
 from .scheduled_job import ScheduledJob
@@ -61,6 +64,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
             f"c.Spawner.environment: making the server's environment failed: "
             f"{type(error).__name__}: {error}"
         ) from error
+    _warn_of_loopback(spawner, environment)
     spec: JobSpec = spawner.job_spec(secrets.token_hex(8), environment, account.name)
     scheduler = spawner.get_scheduler()
     job.state = ServerState(
@@ -137,6 +141,24 @@ def _give_up(job: ScheduledJob) -> None:
     job.start_clean_up()
     job.state.mark = ""
     job.commit()
+
+
+_warned: set[str] = set()
+"""The addresses of the Hub's API that the log has a warning about."""
+
+
+def _warn_of_loopback(spawner: Any, environment: Mapping[str, str]) -> None:
+    """Warn if servers, which run on other hosts, would look for the Hub on their own host."""
+    url = str(environment.get("JUPYTERHUB_API_URL", ""))
+    if spawner.get_host().here or url in _warned or not is_loopback(urlsplit(url).hostname or ""):
+        return
+    _warned.add(url)
+    spawner.log.warning(
+        "c.Spawner.hub_connect_url: servers would look for the Hub at %s, which on a node is the "
+        "node itself. Set it to the address at which the nodes reach the Hub, such as "
+        "'http://hub.example.org:8081' (or c.JupyterHub.hub_ip, if this host has that address)",
+        url,
+    )
 
 
 def _account_name(spawner: Any) -> str:

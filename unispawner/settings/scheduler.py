@@ -90,10 +90,15 @@ class SchedulerSettings(_Base):
         return self.scheduler_named(name)
 
     def scheduler_named(self, name: str) -> Scheduler:
-        """Return the scheduler of that name, with its settings as configured here."""
+        """Return the scheduler of that name, with its settings as configured here.
+
+        What they leave to the submit host is looked up there, if it is another host.
+        """
         cls = scheduler_class(name)
         options = {setting.name: getattr(self, setting.name) for setting in cls.settings()}
-        scheduler = get_scheduler(name, cls.complete_settings(options))
+        if self.search_host().here:
+            options = cls.complete_settings(options)
+        scheduler = get_scheduler(name, options)
         if self.cluster:
             scheduler.show_cluster(self.cluster)
         return scheduler

@@ -13,6 +13,7 @@ from ..errors import InvalidJobError
 from ..run_as import WAYS, RunAs, decision, get_run_as
 from ..run_as.broker import GROUP, Broker, BrokerCommand, explain_start
 from ..run_as.decision import Way
+from ..schedulers import scheduler_class
 from ..submit_host import ssh
 from ..submit_host.brokered import BrokeredHost, get_brokered_host
 from ..submit_host.host import HOST, SubmitHost
@@ -20,6 +21,8 @@ from .scheduler import SchedulerSettings
 
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 """The whole environment of sudo, ssh and the broker."""
+FAR_PYTHON = "/opt/unispawner/bin/python3"
+"""The default of ``agent_python`` on another host: the Hub's own says nothing about that one."""
 
 
 class WaySettings(SchedulerSettings):
@@ -83,13 +86,13 @@ class WaySettings(SchedulerSettings):
         help="""The Python on the submit host that runs the agent, the part of unispawner that
         works as the user, and the broker. unispawner must be installed in it, and users must be
         able to read it, so it can't be below /root. For the broker, it and all its folders must
-        belong to root, and nobody else may change them. Default: the Python that runs the
-        Hub.""",
+        belong to root, and nobody else may change them. Default: the Python that runs the Hub; with
+        submit_host: "/opt/unispawner/bin/python3".""",
     ).tag(config=True)
 
     @default("agent_python")
     def _default_agent_python(self) -> str:
-        return sys.executable
+        return FAR_PYTHON if self.submit_host else sys.executable
 
     @property
     def broker_is_roots(self) -> bool:
@@ -137,14 +140,30 @@ class WaySettings(SchedulerSettings):
         InvalidJobError
             If the settings contradict each other, or sudo does not permit the way that is set.
         """
-        if self.submit_host and self.run_as not in ("auto", "broker"):
-            raise InvalidJobError(
-                f"run_as: {self.run_as!r} is not possible with submit_host = "
-                f"{self.submit_host!r}: only the broker works on another host. Leave run_as unset"
-            )
+        if self.submit_host:
+            self._check_far_settings()
         return await decision.decide(
             self.run_as, self.submit_host, self.broker_command(), self.brokered_host()
         )
+
+    def _check_far_settings(self) -> None:
+        """Check that no setting is only possible on the Hub's own host."""
+        where = f"submit_host = {self.submit_host!r}"
+        if self.run_as not in ("auto", "broker"):
+            raise InvalidJobError(
+                f"run_as: {self.run_as!r} is not possible with {where}: only the broker works on "
+                "another host. Leave run_as unset"
+            )
+        if self.scheduler != "auto" and scheduler_class(self.scheduler).loopback:
+            raise InvalidJobError(
+                f"scheduler: {self.scheduler!r} is not possible with {where}: it runs servers as "
+                "processes of the Hub's own host. Set scheduler to the one of that host, or leave "
+                "submit_host empty"
+            )
+        if not self.agent_python.startswith("/"):
+            raise InvalidJobError(
+                f"agent_python: {self.agent_python!r} must be an absolute path on {where}"
+            )
 
     async def check_way(self) -> Way:
         """Return the way, after the broker has greeted if it is the broker's.

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from .. import frames
 from .._version import __version__
@@ -48,11 +48,14 @@ class Greeting:
     clock_offset
         How many seconds its clock is ahead of time.monotonic() here, or a little less: the time
         that the frame has travelled is missing. So a deadline is never too late over there.
+    time_offset
+        The same for the time of day.
     """
 
     host: str
     account: str
     clock_offset: float
+    time_offset: float = 0.0
 
 
 class BrokerProcess:
@@ -183,7 +186,7 @@ class BrokerProcess:
 
     def set_clock(self, clock: object) -> None:
         """Take the broker's clock from an answer: within weeks, two hosts' clocks drift apart."""
-        if self.greeting and isinstance(clock, int | float) and not isinstance(clock, bool):
+        if self.greeting and _is_number(clock):
             self.greeting = replace(self.greeting, clock_offset=clock - time.monotonic())
 
     def read_errors(self) -> bytes:
@@ -267,9 +270,16 @@ def _read_greeting(header: dict[str, Any]) -> Greeting:
             f"it is of unispawner {there}. {here}. Install the same version for both, and restart "
             "the Hub if it was started before the last installation"
         )
-    clock = header.get("clock")
-    if isinstance(clock, bool) or not isinstance(clock, int | float):
+    clock, now = header.get("clock"), header.get("time", time.time())
+    if not (_is_number(clock) and _is_number(now)):
         raise BrokenConnection("its greeting has no clock")
     return Greeting(
-        str(header.get("host"))[:255], str(header.get("account"))[:255], clock - time.monotonic()
+        str(header.get("host"))[:255],
+        str(header.get("account"))[:255],
+        clock - time.monotonic(),
+        now - time.time(),
     )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

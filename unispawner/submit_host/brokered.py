@@ -31,13 +31,14 @@ class BrokeredHost(SubmitHost):
     connection
         The connection to the broker.
     place
-        The host's name, for messages.
+        The host's name, for messages; empty if it is the Hub's own host.
     """
 
     def __init__(self, connection: Connection, place: str = "", at_once: int | None = None) -> None:
         super().__init__(at_once)
         self.connection = connection
         self.place = place or SubmitHost.place
+        self.here = not place
 
     async def run(self, command: Sequence[str], **_: Any) -> Finished:
         """Refuse to run a command.

@@ -30,6 +30,10 @@ log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 """The pauses (seconds) before the broker is started again: the first one, and the longest one."""
+SSH_FAILED = 255
+"""The exit status of ssh if the connection fails, also in the middle of it."""
+CLOCK_TOLERANCE = 5.0
+"""By how many seconds the time of day on two hosts may differ without a warning."""
 GREETING_TIME = 30.0
 """How long (seconds) a broker may take until it greets: ssh and a slow file system take time."""
 ANSWER_TIME = 5.0
@@ -413,6 +417,14 @@ class Connection:
                 "The broker runs on %s as %s: %s", greeting.host, greeting.account, self._shown
             )
         self.problem, self.printed, self._failures = "", "", 0
+        if abs(greeting.time_offset) > CLOCK_TOLERANCE:
+            log.warning(
+                "The time of day on %s is %.0f s %s the Hub's. Users read wrong times of when jobs "
+                "begin and end. Set the clocks of both hosts (NTP).",
+                greeting.host,
+                abs(greeting.time_offset),
+                "ahead of" if greeting.time_offset > 0 else "behind",
+            )
         if process.preamble.strip():
             log.warning(
                 "Text came before the broker's greeting, from a start-up file of its account or a "
@@ -442,12 +454,11 @@ class Connection:
             why = f"exit status {status}" if status >= 0 else f"signal {-status}"
             why = f"it ended with {why}"
         advice = ""
-        if process.greeting is None:
+        if process.greeting is None or status == SSH_FAILED:
             advice = self._explain(status, process.printed, bytes(process.preamble))
         if time.monotonic() - process.started > LONGEST_PAUSE:
             self._short_lives = 0
-        what = f"The broker is lost: {why}. Its command: {self._shown}"
-        self._note_failure(f"{advice} {what}".strip(), _join(process))
+        self._note_failure(f"{advice} The broker is lost: {why}.".strip(), _join(process))
         self._fail_open()
 
     def _fail_open(self) -> None:
@@ -471,7 +482,12 @@ class Connection:
         self._failures += 1
         if (self.problem, printed) != self._logged and not self._closed:
             more = f"\n{printed}" if printed else ""
-            log.warning("%s%s\nIt is started again when it is needed.", self.problem, more)
+            log.warning(
+                "%s Its command: %s%s\nIt is started again when it is needed.",
+                self.problem,
+                self._shown,
+                more,
+            )
         self._logged = self.problem, printed
         for request in [one for one in self._waiting if one.only_greets]:
             self._waiting.remove(request)

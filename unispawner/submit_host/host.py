@@ -46,9 +46,13 @@ class SubmitHost:
     ----------
     place
         The host's name, for messages.
+    here
+        True if this is the Hub's own host; otherwise nothing on the Hub's own host, such as its
+        files, its accounts or its sockets, says anything about jobs.
     """
 
     place = "the Hub's host"
+    here = True
 
     def __init__(self, at_once: int | None = None) -> None:
         self.at_once = at_once or max(4, 2 * (os.cpu_count() or 1))

@@ -387,7 +387,7 @@ The texts are those of OpenSSH 7 to 10, sudo, and common shells: tests/outputs/s
 def explain_failure(
     destination: Destination, exit_status: int | None, stderr: str, began: bytes = b""
 ) -> str:
-    """Return what is wrong with a connection, and what to do about it.
+    """Return what is wrong with a connection, and what to do about it; empty if that is not known.
 
     Parameters
     ----------
@@ -411,7 +411,7 @@ def explain_failure(
             "the shell is not interactive; or the key's command is not the broker."
         )
     if exit_status is None:
-        return f"submit_host: the broker on {destination.host} did not answer in time."
+        return ""
     return (
         f"submit_host: ssh to {destination} ended with exit status {exit_status}, and the broker "
         "there has sent nothing."

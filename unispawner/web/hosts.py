@@ -241,6 +241,14 @@ async def _addresses(host: str, lookups: Questions, asker: str, fix: str) -> set
     return {_unmapped(ipaddress.ip_address(text.partition("%")[0])) for text in found}
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address means, on every host, that host itself."""
+    try:
+        return _unmapped(ipaddress.ip_address(host)).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _first_label(host: str) -> str:
     """Return ``node1`` for ``node1.cluster.example``; an address is returned whole."""
     return host if re.fullmatch(r"[0-9.]+|.*:.*", host) else host.partition(".")[0].lower()

@@ -1,0 +1,204 @@
+"""A Hub in a container, without accounts, homes and Slurm, and a login node behind a real sshd."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clusters import Slurm, run
+from support.elsewhere import CLOCK_OFFSET, HubElsewhere, LoginNode, why_not_elsewhere
+from support.eyes import assert_hidden
+from support.hub import until
+from support.journey import (
+    PATIENCE,
+    failing_start,
+    log_of,
+    nothing_left,
+    private_files,
+    requeue,
+    start,
+)
+
+from unispawner.admin.hub_client import HubClient
+
+pytestmark = pytest.mark.slurm
+
+HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
+WHERE_AM_I = "import json, os, socket; print(json.dumps([socket.gethostname(), os.getuid()]))"
+
+
+@pytest.fixture(scope="module")
+def login(slurm: Slurm) -> Iterator[LoginNode]:
+    """Give this host as a login node."""
+    if reason := why_not_elsewhere():
+        pytest.skip(f"no Hub elsewhere: {reason}")
+    with LoginNode(slurm) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+async def hub(slurm: Slurm, login: LoginNode) -> AsyncIterator[HubElsewhere]:
+    """Give a Hub in a container that reaches the login node by ssh only."""
+    running = HubElsewhere(slurm, login)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.close()
+        slurm.cancel_named(running.job_name)
+
+
+@pytest.fixture
+async def alice(hub: HubElsewhere, slurm: Slurm) -> AsyncIterator[HubClient]:
+    """Give alice's browser; at the end all her jobs are gone."""
+    client = await hub.client("alice")
+    yield client
+    hub.set("alice")
+    slurm.cancel_named(hub.job_name)
+
+    async def nothing_is_left() -> bool:
+        server = await hub.server("alice")
+        return not server.get("ready") and not server.get("pending")
+
+    await until(nothing_is_left, "alice's server is gone", PATIENCE)
+
+
+async def queued(hub: HubElsewhere, alice: HubClient) -> str:
+    """Start a server of alice's that waits in the queue; return the job's id."""
+    hub.set("alice", **HELD)
+    starting = asyncio.ensure_future(alice.start())
+    job_id = await hub.job_id("alice")
+    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return job_id
+
+
+async def message_with(client: HubClient, words: str) -> str:
+    """Return the first message of a start's progress that has these words."""
+
+    async def follow() -> str:
+        async for event in client.progress():
+            if words in str(event.get("message")):
+                return str(event["message"])
+        return ""
+
+    return await asyncio.wait_for(follow(), PATIENCE)
+
+
+async def test_a_servers_whole_life(
+    hub: HubElsewhere, slurm: Slurm, login: LoginNode, alice: HubClient
+) -> None:
+    """The Hub has no account, home or scheduler, and a clock of its own. A kernel answers from a
+    node as the user; a requeue is followed; a report that names another host is refused; neither
+    the login node's listings nor its processes show the token; after the stop nothing is left."""
+    missing = hub.container.run("sh", "-c", "id alice; ls /home; command -v squeue sbatch sudo")
+    assert "no such user" in missing
+    assert 1 == len(missing.splitlines())
+    clock = "import time; print(time.monotonic())"
+    ahead = float(hub.container.run(sys.executable, "-c", clock)) - time.monotonic()
+    assert CLOCK_OFFSET - 60 < ahead < CLOCK_OFFSET + 60
+
+    await start(alice)
+
+    state = await hub.state("alice")
+    host, uid = json.loads(await alice.run_cell(WHERE_AM_I))
+    assert ("alice", host) == slurm.owner_and_host(state["job_id"])
+    assert pwd.getpwnam("alice").pw_uid == uid
+    assert 1 == len([one for one in login.connections() if one.username() == "hubsvc"])
+    environment = Path(f"/home/alice/.unispawner/jobs/{state['mark']}/environment").read_text()
+    match = re.search(r"JUPYTERHUB_API_TOKEN\W+(\w{32,})", environment)
+    assert match
+    await assert_hidden(slurm, state["job_id"], [match[1]])
+    status = await hub.api("GET", "unispawner/servers/alice")
+    assert slurm.job(state["job_id"])["BatchHost"] == status["exec_host"]
+
+    refused = await alice.request(
+        "POST",
+        f"{hub.url}hub/api/unispawner/report",
+        body=json.dumps({"host": "10.77.0.1", "port": 2222}),
+        headers={"Authorization": f"token {match[1]}"},
+    )
+    assert 409 == refused.code
+    assert state == await hub.state("alice")
+
+    await requeue(hub, slurm, alice, "", state["job_id"])
+    await alice.stop()
+    await nothing_left(slurm, state)
+    assert os.path.exists(log_of(state))
+    assert {"/"} == set(await hub.routes())
+
+
+async def test_the_connection_breaks(
+    hub: HubElsewhere, slurm: Slurm, login: LoginNode, alice: HubClient
+) -> None:
+    """While sshd is down, a running server answers and a start stays pending and says why; a stop
+    stays pending. All of it goes on when sshd is back, also if the Hub was restarted meanwhile."""
+    job_id = await queued(hub, alice)
+    before = login.log().count("Accepted publickey")
+    assert login.cut()
+    await until(lambda: login.log().count("Accepted publickey") > before, "a new connection")
+    await asyncio.sleep(2)
+    assert "pending" in await hub.server("alice")
+
+    login.stop()
+    await message_with(alice, "does not answer at the moment")
+    hub.kill()
+    await hub.start()  # while the login node is down
+    assert job_id == (await hub.state("alice"))["job_id"]
+    run("scontrol", "release", job_id)
+    await until(lambda: "RUNNING" == slurm.job(job_id)["JobState"], "the job runs")
+    login.start()
+    await alice.wait_ready(timeout=PATIENCE)
+    assert "42" == await alice.run_cell("6*7")
+
+    login.stop()
+    await asyncio.sleep(3)
+    assert "42" == await alice.run_cell("6*7")
+    hub.kill()
+    await hub.start()
+    assert "42" == await alice.run_cell("6*7")
+    stopping = asyncio.ensure_future(alice.api("DELETE", "users/alice/server"))
+    stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
+    await asyncio.sleep(2)
+    state = await hub.state("alice")
+    assert {job_id} == slurm.active(name=hub.job_name)
+
+    login.start()
+    await nothing_left(slurm, state)
+    await until(lambda: not private_files(state), "the private files are gone")
+
+
+async def test_a_login_node_that_can_not_be_reached(
+    hub: HubElsewhere, slurm: Slurm, login: LoginNode, alice: HubClient
+) -> None:
+    """A Hub starts also if the login node is down or shows another host key. Its log, and whoever
+    starts a server, read what to do; there is no job. With all in order, the next start works."""
+    key = ""
+    for problem in ("nothing listens on port 2222", "is not the one that the Hub's known_hosts"):
+        login.stop()
+        if "known_hosts" in problem:
+            key = login.change_host_key()
+            login.start()
+        hub.kill()
+        await hub.start()
+        assert problem in hub.log()
+        event = await failing_start(alice, "")
+        assert "submit_host: " in event["message"]
+        assert problem in event["message"]
+        assert set() == slurm.active(name=hub.job_name)
+
+    login.stop()
+    login.change_host_key(key)
+    login.start()
+    hub.kill()
+    await hub.start()
+    await start(alice)
+    await alice.stop()
