@@ -38,6 +38,7 @@ from jupyterhub.utils import make_ssl_context
 
 from support.clusters import Cluster
 from unispawner.admin.hub_client import HubClient, HubClientError
+from unispawner.run_as.broker import BrokerCommand
 from unispawner.run_as.sudo import Sudo
 
 HUB_ACCOUNT = "jupyterhub"
@@ -78,6 +79,7 @@ c.JupyterHub.load_roles = [
     }}
 ]
 c.UniSpawner.cmd = [{singleuser!r}]
+c.UniSpawner.broker_group = {group!r}
 c.UniSpawner.job_name = {job_name!r}
 c.UniSpawner.status_interval = 1
 c.UniSpawner.scheduler = {scheduler!r}
@@ -191,8 +193,8 @@ class RunningHub:
         umask
             The umask of the Hub.
         sudoers
-            The line that lets the Hub act as its users. Default: the line that administrators of
-            UniSpawner are given.
+            The line that lets the Hub act as its users. Default: the lines that administrators of
+            UniSpawner are given, so that the Hub uses the broker.
         account
             The account of the Hub; it may be root.
         """
@@ -242,6 +244,7 @@ class RunningHub:
             api_token=self.api_token,
             singleuser=find_program("jupyterhub-singleuser"),
             job_name=self.job_name,
+            group=USER_GROUP,
             scheduler=self.cluster.name,
             scheduler_path=self.cluster.path,
             scheduler_environment=self.cluster.environment,
@@ -250,13 +253,26 @@ class RunningHub:
 
     def _let_it_become_users(self) -> None:
         """Let the Hub act as its users, with the line that administrators are given."""
-        line = self._sudoers_line or Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
+        lines = [self._sudoers_line] if self._sudoers_line else self._lines()
         # sudo ignores files with a dot in the name, so it never reads an incomplete file.
         draft = self._sudoers.with_name(self._sudoers.name + ".new")
-        draft.write_text(f"{line}\n")
+        draft.write_text("".join(f"{line}\n" for line in lines))
         draft.chmod(0o440)
         subprocess.run(["visudo", "-cqf", draft], check=True)
         draft.rename(self._sudoers)
+
+    def _lines(self) -> list[str]:
+        """Return a line for the broker, which the Hub uses, and one for `run_as = "sudo"`."""
+        broker = BrokerCommand(
+            sys.executable,
+            group=USER_GROUP,
+            path=self.cluster.path,
+            environment=self.cluster.environment,
+        )
+        return [
+            broker.sudoers_line(HUB_ACCOUNT),
+            Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP),
+        ]
 
     def _write_settings(self) -> None:
         self._write("settings.json", json.dumps(self._settings))
