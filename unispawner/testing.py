@@ -227,7 +227,7 @@ class FakeUserSide(RunAs):
     requests
         All requests so far.
     error
-        If it is not None, every request raises it.
+        If it is not None, every request raises it, and does nothing.
     log
         The text of every job's log.
     """
@@ -256,6 +256,7 @@ class FakeUserSide(RunAs):
         self.requests.append(dict(request))
         await asyncio.sleep(0)
         if self.error is not None:
+            self.error.unsent = True
             raise self.error
         return getattr(self, f"_{request['action']}")(account.name, request)
 

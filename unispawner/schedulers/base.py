@@ -55,6 +55,15 @@ QUERY_TIMEOUT = 12.0
 QUERY_LIMIT = 64 * 1024**2
 """How many bytes a command may print; a job has about a hundred, but with PBS a few thousand."""
 
+_NOT_REACHED = re.compile(
+    r"connect failure|connection refused|no route to host"
+    r"|(can ?not|can't|couldn't|unable to|failed to) (connect|contact|locate|find address)",
+    re.IGNORECASE,
+)
+"""What a submit command prints that has not reached its scheduler: then there is no job.
+
+After other failures, such as a time-out, the scheduler may still take the job.
+"""
 END = 1024
 """How many characters are searched for an error, at each end of what a command has printed."""
 
@@ -539,11 +548,13 @@ class Scheduler(ABC):
     def submit_error(self, reply: Reply) -> UniSpawnerError:
         """Return the error for a failed submission."""
         if self.meaning(reply) is Meaning.UNAVAILABLE:
-            return self._error(
+            error = self._error(
                 SchedulerUnavailable,
                 f"{self.title} accepts no jobs at the moment:",
                 reply,
             )
+            error.unsent = _NOT_REACHED.search(reply.text) is not None
+            return error
         return self._error(SubmitError, f"{self.title} refused the job:", reply)
 
     def cancel_error(self, reply: Reply) -> UniSpawnerError | None:

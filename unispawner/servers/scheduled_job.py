@@ -14,6 +14,7 @@ from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..run_as.accounts import find_account
 from ..run_as.client import AgentClient
+from ..submit_host.host import LONGEST_WAIT
 from ..web import bookkeeping, words
 from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
@@ -46,6 +47,8 @@ class ScheduledJob(ServerJob[ServerState]):
     tracked
         The job as the monitor follows it; None until the job has an id, and after a restart until
         it is found again.
+    lost
+        The error of a submission that may have made a job all the same, while it is looked for.
     began
         When the start began (time.monotonic); after a restart, ``waiting_since`` counts.
     """
@@ -53,6 +56,7 @@ class ScheduledJob(ServerJob[ServerState]):
     def __init__(self, spawner: object, state: ServerState | None = None) -> None:
         super().__init__(spawner, state or ServerState())
         self.tracked: TrackedJob | None = None
+        self.lost: UniSpawnerError | None = None
         self.began = time.monotonic()
         self._attachment: asyncio.Task[None] | None = None
         self._own_place = OwnPlace(self, self._note_refusal)
@@ -106,7 +110,8 @@ class ScheduledJob(ServerJob[ServerState]):
         """Return what is known of the job at this moment."""
         tracked = self.tracked
         if tracked is None:
-            return JobFacts(summary=self.state.summary)
+            message = words.looking_for(self.lost) if self.lost else ""
+            return JobFacts(summary=self.state.summary, message=message)
         problem = self.monitor.problem
         return JobFacts(
             job_id=tracked.job_id,
@@ -365,7 +370,9 @@ class ScheduledJob(ServerJob[ServerState]):
         mark, until no agent can be at work on it any more.
         """
         state, pause = self.state, 1.0
-        deadline = state.submit_time + self.spawner.agent_timeout + _SUBMIT_MARGIN
+        # What waited for its turn when the Hub died is gone; what had begun ends in this time.
+        deadline = min(time.time(), state.submit_time + LONGEST_WAIT)
+        deadline += self.spawner.agent_timeout + _SUBMIT_MARGIN
         while self.tracked is None and self.is_current():
             try:
                 client = await self.client()

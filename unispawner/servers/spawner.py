@@ -130,6 +130,8 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
             job, tracked = self.server_job, self.server_job.tracked
             if tracked is None:  # which scheduler "auto" is may not be known yet
                 event = words.progress_event(None, None, "the cluster")
+                if job.lost is not None:
+                    event["message"] = words.looking_for(job.lost)
             else:
                 event = words.progress_event(tracked, job.monitor.problem, job.title)
             if event != last:

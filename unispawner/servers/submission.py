@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import secrets
@@ -27,6 +28,10 @@ from . import database
 from .scheduled_job import ScheduledJob
 from .search_paths import drop_hubs_paths, drop_unsettable
 from .state import DEAD_ADDRESS, ServerState
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 15.0
+"""The pauses (seconds) between two looks for a job whose submission has no answer."""
 
 
 async def prepare(job: ScheduledJob) -> JobSpec:
@@ -107,8 +112,7 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
             spec, job.spawner.job_shell, certificates=job.spawner.certificates
         )
     except (AgentError, SchedulerUnavailable) as error:
-        # The answer is lost, but the job may exist.
-        job_id = await _find_lost(job, client)
+        job_id = "" if error.unsent else await _find_lost(job, client, error)
         if not job_id:
             _give_up(job)
             raise error
@@ -123,16 +127,35 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     job.spawner.log.info("%s: job %s on %s, its log: %s", job.name, job_id, job.title, log)
 
 
-async def _find_lost(job: ScheduledJob, client: AgentClient) -> str:
+async def _find_lost(job: ScheduledJob, client: AgentClient, error: UniSpawnerError) -> str:
+    """Look for the job of a submission without an answer; return "" if there is certainly none.
+
+    That a job is missing counts only when nobody can be at work on the submission any more. Until
+    then, and while nobody answers, the start stays pending and keeps its mark.
+    """
+    pause, warned = _FIRST_PAUSE, ""
+    job.lost = error
     try:
-        return await client.find(job.state.mark)
-    except UniSpawnerError as error:
-        job.spawner.log.warning(
-            "%s: the submission failed, and it is not known whether there is a job: %s",
-            job.name,
-            error,
-        )
-        return ""
+        while True:
+            asked_at = time.monotonic()
+            try:
+                found = await client.find(job.state.mark)
+                if found or asked_at >= error.open_until:
+                    return found
+            except UniSpawnerError as failure:
+                if failure.message != warned:
+                    job.spawner.log.warning(
+                        "%s: the submission failed, and it is not known whether there is a job; "
+                        "looking for it again until that is known: %s",
+                        job.name,
+                        failure,
+                    )
+                warned = failure.message
+            left = error.open_until - time.monotonic()
+            await asyncio.sleep(min(pause, left) if left > 0 else pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+    finally:
+        job.lost = None
 
 
 def _give_up(job: ScheduledJob) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,6 +27,8 @@ from .notices import NOTICES
 
 GROUP_AT_ONCE = 2
 """How many commands of one group may run at a time (see :meth:`SubmitHost.run`)."""
+LONGEST_WAIT = 300.0
+"""How long (seconds) a command may wait for its turn; after that it is not run any more."""
 LONGEST_TURN = 10.0
 """How long (seconds) a command counts as running: one that hangs costs no processor time."""
 
@@ -184,7 +187,15 @@ class SubmitHost:
         turn = contextlib.nullcontext() if urgent else self._turn()
         # First a turn of the group: a command that waits for it does not hold up other users.
         groups = self._turns_of(group, GROUP_AT_ONCE) if group else contextlib.nullcontext()
+        asked_at = time.monotonic()
         async with groups, turn:
+            if time.monotonic() - asked_at > LONGEST_WAIT:
+                refusal = SchedulerUnavailable(
+                    f"The command has waited {LONGEST_WAIT:g} s for its turn and was not run. Too "
+                    "many commands run or hang: see the Hub's log."
+                )
+                refusal.unsent = True
+                raise refusal
             yield
 
     @contextlib.asynccontextmanager

@@ -78,6 +78,14 @@ def _begun(job: TrackedJob) -> str:
     return f"Job {job.job_id} reports that it runs; waiting for the scheduler to confirm it"
 
 
+def looking_for(error: UniSpawnerError) -> str:
+    """Return what is said while it is not known whether a submission has made a job."""
+    return (
+        "The submission has no answer, and there may be a job all the same. The Hub looks for it: "
+        f"if there is one, the start goes on. What failed: {error.message}"
+    )
+
+
 def _slow(job: TrackedJob, where: str, start: SlowStart, old: str) -> str:
     message = (
         f"Job {job.job_id}{where} runs for {start.seconds} s of {start.limit}; the server is not "

@@ -1,0 +1,184 @@
+"""A submission whose answer is lost: no job is left behind, and no start is given up too early."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.hub_app import PATIENCE, FakeSpawner, Hub, Server, hub_app
+
+from unispawner.errors import AgentError, SchedulerUnavailable, UniSpawnerError
+from unispawner.monitor import monitor as monitor_module
+from unispawner.run_as.accounts import Account
+from unispawner.servers import submission
+from unispawner.submit_host.host import SubmitHost
+from unispawner.testing import FakeScheduler, FakeUserSide
+from unispawner.web.failures import SpawnFailure
+
+
+class LosingSide(FakeUserSide):
+    """A user's side whose answer to a submission is lost.
+
+    Attributes
+    ----------
+    done
+        Whether the submission is done.
+    error
+        What the Hub gets instead of the answer.
+    searches
+        What the next searches raise; a search without one is answered.
+    """
+
+    def __init__(self, scheduler: FakeScheduler) -> None:
+        super().__init__(scheduler)
+        self.done = True
+        self.loss: UniSpawnerError = SchedulerUnavailable("the broker is lost")
+        self.searches: list[UniSpawnerError] = []
+        self.searched = asyncio.Event()
+
+    async def call(
+        self, host: SubmitHost, account: Account, request: Mapping[str, Any], seconds: float
+    ) -> Any:
+        if request["action"] == "submit":
+            if self.done:
+                await super().call(host, account, request, seconds)
+            raise self.loss
+        if request["action"] == "find":
+            self.searched.set()
+            if self.searches:
+                raise self.searches.pop(0)
+        return await super().call(host, account, request, seconds)
+
+
+@pytest.fixture
+async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
+    """A Hub's application."""
+    async with hub_app(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def side(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> LosingSide:
+    """The users' side of the Hub; searches follow each other quickly."""
+    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(submission, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(submission, "_LONGEST_PAUSE", 0.02)
+    found = LosingSide(FakeSpawner.fake)
+    monkeypatch.setattr(FakeSpawner, "side", found)
+    return found
+
+
+@pytest.fixture
+async def server(hub: Hub, side: LosingSide) -> AsyncIterator[Server]:
+    """A server; the test starts it by making the fixture's object."""
+    found = Server(hub.user("ada").spawners[""])
+    yield found
+    found.start.cancel()
+    await asyncio.wait({found.start})
+    side.searches.clear()
+    await found.spawner.stop()
+    found.spawner.clear_state()
+    assert [] == alive(side)
+
+
+def alive(side: FakeUserSide) -> list[str]:
+    """Return the ids of the jobs that have not ended."""
+    return [one for one, info in side.scheduler.jobs.items() if not info.state.final]
+
+
+def not_before(error: UniSpawnerError, seconds: float) -> UniSpawnerError:
+    error.open_until = time.monotonic() + seconds
+    return error
+
+
+async def test_a_job_that_exists_is_found(side: LosingSide, server: Server) -> None:
+    """A job that was made although its answer is lost is followed, and the start goes on."""
+    await server.running()
+    assert ["1"] == alive(side)
+    assert server.spawner.server_job.lost is None
+
+
+async def test_absence_counts_only_after_the_deadline(side: LosingSide, server: Server) -> None:
+    """A job that appears after the first searches, but before the deadline, is found."""
+    side.done = False
+    side.loss = not_before(side.loss, PATIENCE)
+    for _ in range(4):
+        side.searched.clear()
+        await asyncio.wait_for(side.searched.wait(), PATIENCE)
+    assert not server.start.done()
+    assert await server.spawner.poll() is None
+    side.scheduler.submit(
+        server.spawner.server_job.state.account, server.spawner.server_job.state.mark
+    )
+    await server.submitted()
+    assert ["1"] == alive(side)
+
+
+async def test_a_job_that_is_absent_after_the_deadline(side: LosingSide, server: Server) -> None:
+    """Without a job after the deadline, the start fails with the reason, and nothing is left."""
+    side.done = False
+    side.loss = not_before(side.loss, 0.2)
+    with pytest.raises(SpawnFailure, match="the broker is lost"):
+        await asyncio.wait_for(server.start, PATIENCE)
+    assert time.monotonic() >= side.loss.open_until
+    assert "" == server.spawner.server_job.state.mark
+    assert [] == alive(side)
+
+
+async def test_a_search_that_fails_says_nothing(side: LosingSide, server: Server) -> None:
+    """While nobody answers, the start stays pending with its mark, and the page says so."""
+    side.searches = [SchedulerUnavailable("no broker")] * 3 + [AgentError("no home")] * 3
+    while side.searches:
+        side.searched.clear()
+        await asyncio.wait_for(side.searched.wait(), PATIENCE)
+        if side.searches:
+            assert server.spawner.server_job.state.mark
+            assert await server.spawner.poll() is None
+            event = await anext(server.spawner.progress())
+            assert "The Hub looks for it" in event["message"]
+            assert "the broker is lost" in server.spawner.server_job.facts().message
+    await server.submitted()
+    assert ["1"] == alive(side)
+
+
+async def test_what_has_certainly_not_happened(side: LosingSide, server: Server) -> None:
+    """A request that certainly did nothing fails the start at once, without any search."""
+    side.done = False
+    side.loss.unsent = True
+    with pytest.raises(SpawnFailure, match="the broker is lost"):
+        await asyncio.wait_for(server.start, PATIENCE)
+    assert [] == side.asked("find")
+
+
+async def test_a_stop_meanwhile(side: LosingSide, server: Server) -> None:
+    """A stop waits until it is known whether there is a job, and cancels it."""
+    side.searches = [SchedulerUnavailable("no broker")] * 5
+    await asyncio.wait_for(side.searched.wait(), PATIENCE)
+    await asyncio.wait_for(server.spawner.stop(), PATIENCE)
+    assert [] == side.searches
+    assert ["1"] == list(side.scheduler.jobs)
+    assert [] == alive(side)
+    with pytest.raises(SpawnFailure, match="CANCELED"):
+        await server.start
+
+
+async def test_a_hub_that_ends_meanwhile(side: LosingSide, server: Server) -> None:
+    """A Hub that shuts down meanwhile leaves the mark, with which the next Hub finds the job."""
+    side.searches = [SchedulerUnavailable("no broker")] * 1000
+    await asyncio.wait_for(side.searched.wait(), PATIENCE)
+    job = server.spawner.server_job
+    assert job._submission
+    job._submission.cancel()
+    await asyncio.wait({job._submission, server.start})
+    state = {**server.spawner.get_state(), "scheduler": "slurm"}  # "fake" is no value of the trait
+    assert (job.state.mark, "") == (state["mark"], state["job_id"])
+    assert state["mark"]
+    side.searches.clear()
+    server.spawner.load_state(state)
+    assert await asyncio.wait_for(server.spawner.poll(), PATIENCE) is None
+    assert "1" == server.spawner.server_job.state.job_id
