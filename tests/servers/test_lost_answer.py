@@ -12,7 +12,7 @@ import pytest
 from support.hub_app import PATIENCE, FakeSpawner, Hub, Server, hub_app
 
 from unispawner.errors import AgentError, SchedulerUnavailable, UniSpawnerError
-from unispawner.monitor import monitor as monitor_module
+from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
 from unispawner.servers import submission
 from unispawner.submit_host.host import SubmitHost
@@ -64,8 +64,8 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
 @pytest.fixture
 async def side(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> LosingSide:
     """The users' side of the Hub; searches follow each other quickly."""
-    monkeypatch.setattr(monitor_module, "FAST_INTERVAL", 0.02)
-    monkeypatch.setattr(monitor_module, "LARGEST_SHARE", 1.0)
+    monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(submission, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(submission, "_LONGEST_PAUSE", 0.02)
     found = LosingSide(FakeSpawner.fake)
