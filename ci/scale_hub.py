@@ -1,4 +1,4 @@
-"""What ci/scale runs in the Hub's process: the two spawners that it compares, and its gauges."""
+"""What ci/scale runs in the Hub's process: its gauges, and the spawner that is compared."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.spawner import Spawner
-from tornado.httpclient import AsyncHTTPClient
-from traitlets import Enum
-
-from unispawner.job import JobInfo, JobState
-from unispawner.run_as.accounts import Account
-from unispawner.run_as.client import AgentClient
-from unispawner.servers.spawner import UniSpawner
-from unispawner.testing import FakeScheduler, FakeUserSide
 
 SERVERS_PER_NODE = 40
 FIRST_PORT = 20000
@@ -50,24 +41,7 @@ def mark(number: int) -> str:
     return f"{number + 1:016x}"
 
 
-def running_jobs(count: int) -> tuple[dict[str, JobInfo], dict[str, str]]:
-    """Return the jobs of so many running servers, and their marks."""
-    began = round(time.time()) - 3600.0
-    jobs = {
-        str(number + 1): JobInfo(
-            user_name(number),
-            JobState.RUNNING,
-            exec_host=place(number)[0],
-            start_time=began,
-            estimated_end=began + 8 * 3600,
-            native_state="RUNNING",
-        )
-        for number in range(count)
-    }
-    return jobs, {mark(number): str(number + 1) for number in range(count)}
-
-
-# -- the spawners --------------------------------------------------------------------------------
+# -- the other spawner, and the configuration ----------------------------------------------------
 
 
 class TrivialSpawner(Spawner):
@@ -92,59 +66,6 @@ class TrivialSpawner(Spawner):
         self.there = False
 
 
-class _UserSide(FakeUserSide):
-    """The fake agent; each job runs at once, and its launcher reports as a real one does."""
-
-    def _submit(self, owner: str, request: Any) -> dict[str, str]:
-        reply = super()._submit(owner, request)
-        host, port = place(int(owner[1:]))
-        now = time.time()
-        self.scheduler.change(
-            reply["job_id"],
-            JobState.RUNNING,
-            exec_host=host,
-            start_time=now,
-            estimated_end=now + 60,
-        )
-        environment = request["spec"]["environment"]
-        task = asyncio.get_running_loop().create_task(self._report(environment, host, port))
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
-        return reply
-
-    async def _report(self, environment: dict[str, str], host: str, port: int) -> None:
-        url = f"{environment['JUPYTERHUB_API_URL']}/unispawner/report"
-        headers = {"Authorization": f"token {environment['JUPYTERHUB_API_TOKEN']}"}
-        body = json.dumps({"host": host, "port": port})
-        for _ in range(60):
-            reply = await AsyncHTTPClient().fetch(
-                url, method="POST", headers=headers, body=body, raise_error=False
-            )
-            if reply.code != 503:
-                return
-            await asyncio.sleep(1)
-
-
-_tasks: set[asyncio.Task[None]] = set()
-
-
-class ScaleSpawner(UniSpawner):
-    """UniSpawner on the fake scheduler and its fake agent; nothing else of it is replaced."""
-
-    scheduler = Enum(("fake",), "fake").tag(config=True)
-    fake: FakeScheduler
-    side: _UserSide
-
-    def get_scheduler(self) -> FakeScheduler:
-        return self.fake
-
-    def take_options(self, options: Any) -> None:
-        """Take nothing: the fake scheduler has no settings."""
-
-    def agent_client(self, account: Account) -> AgentClient:
-        return replace(super().agent_client(account), run_as=self.side)
-
-
 def prepare(c: Any, spawner: str, count: int, folder: str) -> None:
     """Configure a Hub for one of the two spawners, with so many servers that run already."""
     gauges.start()
@@ -152,12 +73,9 @@ def prepare(c: Any, spawner: str, count: int, folder: str) -> None:
     if spawner == "trivial":
         c.JupyterHub.spawner_class = TrivialSpawner
         return
-    place_of_files = Path(folder, "fake")
-    place_of_files.mkdir(exist_ok=True)
-    ScaleSpawner.fake = FakeScheduler(place_of_files, [place(0)[0]])
-    ScaleSpawner.fake.load(*running_jobs(count))
-    ScaleSpawner.side = _UserSide(ScaleSpawner.fake)
-    c.JupyterHub.spawner_class = ScaleSpawner
+    import scale_spawner  # only here: the other Hub must not have anything of unispawner
+
+    scale_spawner.prepare(c, count, folder)
 
 
 # -- the gauges ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
+from unispawner.run_as.accounts import Account
 from unispawner.servers.state import VERSION, ServerState
 
 FULL = ServerState(
@@ -24,6 +25,15 @@ FULL = ServerState(
 def test_everything_comes_back() -> None:
     """All fields survive JSON, as the database keeps it."""
     assert FULL == ServerState.from_dict(json.loads(json.dumps(FULL.to_dict())))
+
+
+def test_an_account_that_was_saved_need_not_be_looked_up() -> None:
+    """A restarted Hub has the account from the state, unless an older release saved the state or
+    the lowest uid has been raised since."""
+    state = ServerState(account="ada", uid=1000, home="/home/ada", uid_name="DOM\\ada")
+    assert Account("ada", 1000, "/home/ada", "DOM\\ada") == state.saved_account(1000)
+    assert None is state.saved_account(1001)
+    assert None is ServerState(account="ada").saved_account(0)
 
 
 def test_no_server_is_no_state() -> None:

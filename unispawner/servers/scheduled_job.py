@@ -89,8 +89,9 @@ class ScheduledJob(ServerJob[ServerState]):
         if self.tracked is not None:
             return self.tracked.client
         await self.spawner.find_way()
-        account = await find_account(
-            self.state.account, self.spawner.min_uid, host=self.spawner.get_host()
+        min_uid = self.spawner.min_uid
+        account = self.state.saved_account(min_uid) or await find_account(
+            self.state.account, min_uid, host=self.spawner.get_host()
         )
         client: AgentClient = self.spawner.agent_client(account)
         return client

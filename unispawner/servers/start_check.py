@@ -3,7 +3,7 @@
 JupyterHub has no hook for that: it makes no spawner until a user starts a server. It imports the
 spawner's class before it has an instance of itself, and before it has read its configuration. So
 the check is added to the first step after that, which sets up the handlers. This is the only place
-where something of JupyterHub's is replaced.
+where something of JupyterHub's is replaced. The same step loads the users whose servers run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import sys
 import threading
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ..errors import InvalidJobError, UniSpawnerError
+from ..web.bookkeeping import load_users_with_servers
 
 
 def add_to_hub() -> None:
@@ -29,9 +32,21 @@ def add_to_hub() -> None:
     @functools.wraps(original)
     def init_handlers(hub: Any) -> None:
         _check(hub)
+        _load_users(hub)
         original(hub)
 
     hub_class.init_handlers = init_handlers
+
+
+def _load_users(hub: Any) -> None:
+    """Load the users whose servers the Hub is about to look for: a restart is much faster then."""
+    try:
+        users = load_users_with_servers(hub)
+    except SQLAlchemyError as error:  # without them the Hub asks for each by itself
+        hub.log.warning("The users with running servers could not be loaded together: %s", error)
+        return
+    # The Hub looks for the servers in the next turn of its event loop, and then keeps the users.
+    asyncio.get_running_loop().call_later(1.0, users.clear)
 
 
 class _Once(logging.Filter):

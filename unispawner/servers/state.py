@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from ..run_as.accounts import Account
+
 VERSION = 1
 DEAD_ADDRESS = ("127.0.0.1", 1)
 """Where nothing listens, and where no user could: port 1 of the Hub's own loopback."""
@@ -90,6 +92,10 @@ class ServerState(SavedState):
         Where the account's logs are, as it was set for this server; empty means in ``state_dir``.
     proto
         ``https`` with ``internal_ssl``, else ``http``.
+    uid, home, uid_name
+        The account as it was found for this server, so that a restarted Hub need not look up
+        thousands: see :class:`unispawner.run_as.accounts.Account`. A uid of 0 means that an older
+        release saved the state.
     """
 
     scheduler: str = ""
@@ -105,6 +111,18 @@ class ServerState(SavedState):
     log_dir: str = ""
     proto: str = "http"
     submit_host: str = ""
+    uid: int = 0
+    home: str = ""
+    uid_name: str = ""
+
+    def saved_account(self, min_uid: int) -> Account | None:
+        """Return the account as it was saved; None if it must be looked up.
+
+        The agent compares the uid with the account's own before it does anything.
+        """
+        if self.uid == 0 or self.uid < min_uid:
+            return None
+        return Account(self.account, self.uid, self.home, self.uid_name)
 
     @property
     def url(self) -> str:

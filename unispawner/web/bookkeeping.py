@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from jupyterhub import orm
+from sqlalchemy.orm import selectinload
 
 from ..errors import UniSpawnerError
 from .failures import SpawnFailure
@@ -56,6 +57,21 @@ def is_known(spawner: Any) -> bool:
     """Return whether JupyterHub still uses a spawner: it drops one when its server has ended."""
     known = outer(spawner)
     return known.user.spawners.get(known.name) is known
+
+
+# -- a restart of the Hub -----------------------------------------------------------------------
+
+
+def load_users_with_servers(hub: Any) -> list[orm.User]:
+    """Load all users who have a server with a few questions to the database, and return them.
+
+    ``init_spawners`` of JupyterHub (5.0 to 6.1) asks five questions for each server that runs,
+    before the Hub answers anybody: it means to load the users together, but nothing refers to them
+    until they are needed, so that they are dropped. While somebody keeps this list, they are there.
+    """
+    users = hub.db.query(orm.User).join(orm.User._orm_spawners)
+    having = users.filter(orm.Spawner.server_id.is_not(None))
+    return list(having.options(selectinload(orm.User._orm_spawners)))
 
 
 # -- a start that goes on after a restart of the Hub --------------------------------------------
