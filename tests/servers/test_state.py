@@ -28,12 +28,13 @@ def test_everything_comes_back() -> None:
 
 
 def test_an_account_that_was_saved_need_not_be_looked_up() -> None:
-    """A restarted Hub has the account from the state, unless an older release saved the state or
-    the lowest uid has been raised since."""
+    """A restarted Hub has the account from the state, unless an older release saved the state, the
+    lowest uid has been raised since, or the Hub has another submit host now."""
     state = ServerState(account="ada", uid=1000, home="/home/ada", uid_name="DOM\\ada")
-    assert Account("ada", 1000, "/home/ada", "DOM\\ada") == state.saved_account(1000)
-    assert None is state.saved_account(1001)
-    assert None is ServerState(account="ada").saved_account(0)
+    assert Account("ada", 1000, "/home/ada", "DOM\\ada") == state.saved_account(1000, "")
+    assert None is state.saved_account(1001, "")
+    assert None is state.saved_account(1000, "login1")
+    assert None is ServerState(account="ada").saved_account(0, "")
 
 
 def test_no_server_is_no_state() -> None:

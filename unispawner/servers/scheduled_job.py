@@ -89,9 +89,9 @@ class ScheduledJob(ServerJob[ServerState]):
         if self.tracked is not None:
             return self.tracked.client
         await self.spawner.find_way()
-        min_uid = self.spawner.min_uid
-        account = self.state.saved_account(min_uid) or await find_account(
-            self.state.account, min_uid, host=self.spawner.get_host()
+        spawner, min_uid = self.spawner, self.spawner.min_uid
+        account = self.state.saved_account(min_uid, spawner.submit_host) or await find_account(
+            self.state.account, min_uid, host=spawner.get_host()
         )
         client: AgentClient = self.spawner.agent_client(account)
         return client

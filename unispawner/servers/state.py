@@ -115,12 +115,13 @@ class ServerState(SavedState):
     home: str = ""
     uid_name: str = ""
 
-    def saved_account(self, min_uid: int) -> Account | None:
+    def saved_account(self, min_uid: int, submit_host: str) -> Account | None:
         """Return the account as it was saved; None if it must be looked up.
 
-        The agent compares the uid with the account's own before it does anything.
+        It must be looked up if the Hub now has another submit host: uids may differ there. The
+        agent compares the uid with the account's own before it does anything.
         """
-        if self.uid == 0 or self.uid < min_uid:
+        if self.uid == 0 or self.uid < min_uid or self.submit_host != submit_host:
             return None
         return Account(self.account, self.uid, self.home, self.uid_name)
 
