@@ -215,6 +215,28 @@ def test_spawners_share_a_monitor_by_what_they_are_set_to() -> None:
     assert "west" == second.monitor().environment["SGE_CELL"]
 
 
+def test_the_name_of_a_cluster() -> None:
+    """Messages name the cluster, by the site's name for it or else the scheduler's own; that makes
+    no other cluster of it."""
+    plain, named = spawner("slurm"), spawner("slurm", cluster="mars")
+    assert ("", "Slurm") == (plain.cluster_title(), plain.get_scheduler().title)
+    assert ("mars", "Slurm (mars)") == (named.cluster_title(), named.get_scheduler().title)
+    assert plain.monitor() is named.monitor()
+    by_slurm = spawner("slurm", slurm_cluster="beta")
+    assert ("beta", "Slurm (beta)") == (by_slurm.cluster_title(), by_slurm.get_scheduler().title)
+    both = spawner("slurm", slurm_cluster="beta", cluster="mars")
+    assert ("mars", "Slurm (mars)") == (both.cluster_title(), both.get_scheduler().title)
+    assert by_slurm.monitor() is both.monitor()
+    assert "Slurm" == type(both.get_scheduler()).title
+
+
+def test_variables_that_choose_several_clusters_end_the_start() -> None:
+    """A variable that names several clusters is refused as a setting of the job."""
+    one = spawner("slurm", scheduler_environment={"SLURM_CLUSTERS": "a,b"})
+    with pytest.raises(InvalidJobError, match="scheduler_environment: SLURM_CLUSTERS can't be"):
+        one.job_spec(MARK, environment={})
+
+
 # -- in the state -------------------------------------------------------------------------------
 
 

@@ -14,7 +14,12 @@ from support.inventories import GIGABYTE, NO_DEFAULT, NOTHING, ONE_HOST, POOL, Q
 from unispawner.errors import SchedulerUnavailable
 from unispawner.schedulers.inventory import Inventory
 from unispawner.testing import FakeScheduler
-from unispawner.web.availability import Availability, availability, clusters_to_dict
+from unispawner.web.availability import (
+    Availability,
+    availability,
+    clusters_to_dict,
+    name_apart,
+)
 
 
 def availability_of(inventory: Inventory | None, queue: str = "") -> Availability:
@@ -167,3 +172,16 @@ def test_spawners_of_which_nothing_is_known(tmp_path: Path) -> None:
     undecided = spawner(Cache(POOL, 0.0), tmp_path)
     undecided.get_scheduler = fail
     assert availability(undecided) is None
+
+
+def test_two_clusters_of_one_name() -> None:
+    """Two clusters of one scheduler that nobody has given names are both reported; what two
+    profiles say of one cluster is reported once."""
+
+    def of(source: str, name: str = "slurm") -> Availability:
+        return Availability(name, QUEUES, 1000.0, False, "", 60.0, source)
+
+    found = [of("a"), None, of("b"), of("a"), of("c", "big"), of("d")]
+    names = [one.cluster if one else None for one in name_apart(found)]
+    assert ["slurm", None, "slurm 2", "slurm", "big", "slurm 3"] == names
+    assert {"slurm", "slurm 2", "slurm 3", "big"} == set(clusters_to_dict(found)["clusters"])
