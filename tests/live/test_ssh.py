@@ -17,7 +17,7 @@ import pytest
 from support.clusters import Slurm, run
 from support.elsewhere import CLOCK_OFFSET, HubElsewhere, LoginNode, why_not_elsewhere
 from support.eyes import assert_hidden
-from support.hub import until
+from support.hub import HUB_ACCOUNT, find_program, until
 from support.journey import (
     PATIENCE,
     failing_start,
@@ -134,6 +134,21 @@ async def test_a_servers_whole_life(
     await nothing_left(slurm, state)
     assert os.path.exists(log_of(state))
     assert {"/"} == set(await hub.routes())
+
+
+async def test_doctor_in_the_container(hub: HubElsewhere, login: LoginNode) -> None:
+    """doctor goes the Hub's way: it starts the broker, asks the scheduler, finds the commands with
+    the agent on the login node, and says which host it means."""
+    become = ("setpriv", f"--reuid={HUB_ACCOUNT}", f"--regid={HUB_ACCOUNT}", "--init-groups")
+    command = (*become, find_program("unispawner") or "unispawner", "doctor")
+    options = ("-f", f"{hub.folder}/jupyterhub_config.py", "--account", "alice")
+
+    lines = hub.container.run(*command, *options)
+
+    assert "ok      submit_host: the broker runs on " in lines
+    assert f"ok      scheduler: Slurm on {login.address}" in lines
+    assert re.search(r"^ok      account: .*alice", lines, re.MULTILINE)
+    assert "WRONG" not in lines
 
 
 async def test_the_connection_breaks(

@@ -30,6 +30,7 @@ from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from ...settings import detect
 from ...settings.host_map import map_host
+from ...submit_host.connection import CLOCK_TOLERANCE
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
@@ -80,7 +81,9 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     """
     ours: list[Any] = [one for one in spawners if isinstance(one, UniSpawner)]
     of_batch: list[Any] = [one for one in spawners if isinstance(one, BatchSpawnerBase)]
-    result: list[Check] = [_check("scheduler", _scheduler, one) for one in ours]
+    far = [one for one in ours if one.submit_host]
+    result: list[Check] = [_check("submit_host", _submit_host, one) for one in far]
+    result += [_check("scheduler", _scheduler, one) for one in ours]
     result.append(_check("hub", _hub, spawner, spawners))
     if isinstance(spawner, ProfilesSpawner):
         result.append(_check("profiles", _profiles, spawner))
@@ -102,7 +105,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     result += [_check("host_map", _with_scheduler, _host_map, one) for one in ours if one.host_map]
     if len(ours) > 1:
         result.append(_check("clusters", _clusters, ours))
-    pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch))
+    pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch) if one not in far)
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
         result += [_check("account", _with_scheduler, _account, one, account) for one in ours]
@@ -156,6 +159,8 @@ async def _runs_here_only(spawners: list[Any]) -> bool:
     """Return whether the schedulers say that this host is their only node."""
     hosts: set[str] = set()
     for one in spawners:
+        if isinstance(one, UniSpawner) and one.submit_host:
+            return False  # jobs are submitted on another host
         try:
             inventory = await _with_its_scheduler(one).monitor().inventory.get()
         except UniSpawnerError:
@@ -340,7 +345,7 @@ async def _scheduler(spawner: UniSpawner) -> str:
             "from the Hub's own environment. If they need it: c.UniSpawner.slurm_cluster = "
             f"{cluster!r}"
         )
-    for name in _VARIABLES.get(scheduler.name, ()):
+    for name in _VARIABLES.get(scheduler.name, ()) if spawner.search_host().here else ():
         value = os.environ.get(name)
         if value and name not in environment:
             raise Doubt(
@@ -348,7 +353,8 @@ async def _scheduler(spawner: UniSpawner) -> str:
                 "the Hub's own environment. If they need it: c.UniSpawner.scheduler_environment = "
                 f"{{{name!r}: {value!r}}}"
             )
-    return f"{scheduler.title}{how}"
+    where = "" if spawner.search_host().here else f" on {spawner.search_host().place}"
+    return f"{scheduler.title}{how}{where}"
 
 
 async def _job(spawner: UniSpawner) -> str:
@@ -359,6 +365,8 @@ async def _job(spawner: UniSpawner) -> str:
 
 
 async def _commands(spawner: UniSpawner) -> str:
+    if not spawner.search_host().here:
+        return f"they are on {spawner.search_host().place}; --account NAME looks for them there"
     path = spawner.command_environment()["PATH"]
     found = {
         name: shutil.which(name, path=path) for name in spawner.get_scheduler().needed_commands()
@@ -437,6 +445,20 @@ def _shorten(texts: list[str]) -> str:
     return ", ".join([*texts[:_SHOWN], *["..."] * (len(texts) > _SHOWN)])
 
 
+async def _submit_host(spawner: UniSpawner) -> str:
+    """Start the broker there, and see what may keep servers from finding the Hub."""
+    await spawner.check_way()
+    connection = spawner.brokered_host().connection
+    greeting = connection.greeting
+    assert greeting
+    if abs(greeting.time_offset) > CLOCK_TOLERANCE:
+        raise Doubt(
+            f"the time of day on {greeting.host} differs from the Hub's by "
+            f"{abs(greeting.time_offset):.0f} s; set the clocks of both hosts (NTP)"
+        )
+    return f"the broker runs on {greeting.host} as {greeting.account}"
+
+
 async def _python(python: str) -> str:
     return _check_readable(python)
 
@@ -459,7 +481,7 @@ def _check_readable(python: str) -> str:
 
 
 async def _account(spawner: UniSpawner, name: str) -> str:
-    if os.getuid() == 0:
+    if os.getuid() == 0 and not spawner.submit_host:
         print("        (you are root; as the Hub's account, this checks what sudo allows it)")
     await spawner.find_way()
     account = await find_account(name, spawner.min_uid, host=spawner.get_host())
