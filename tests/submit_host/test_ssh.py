@@ -66,7 +66,7 @@ def test_command() -> None:
     for option in (
         *("BatchMode=yes", "StrictHostKeyChecking=yes", "ServerAliveInterval=15"),
         *("ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no"),
-        *("ControlMaster=no", "ControlPath=none", "ConnectTimeout=10"),
+        *("ControlMaster=no", "ControlPath=none", "ConnectTimeout=8"),
     ):
         assert "-o" == command[command.index(option) - 1]
 
@@ -74,7 +74,7 @@ def test_command() -> None:
 def options_of(options: Any) -> list[str]:
     """Return the words that options add to the command."""
     plain, command = ssh_command(FAR, [], BROKER), ssh_command(FAR, options, BROKER)
-    start = plain.index("ConnectTimeout=10") - 1
+    start = plain.index("ConnectTimeout=8") - 1
     assert plain == [*command[:start], *command[start + len(command) - len(plain) :]]
     return command[start : start + len(command) - len(plain)]
 
@@ -102,7 +102,7 @@ def test_options_come_before_our_defaults_and_after_what_is_fixed() -> None:
     """ssh takes the first value of an option: the site's time-out counts, not ours."""
     command = ssh_command(FAR, ["-o", "ConnectTimeout=3", "-F", "/etc/jupyterhub/ssh"], BROKER)
 
-    assert command.index("ConnectTimeout=3") < command.index("ConnectTimeout=10")
+    assert command.index("ConnectTimeout=3") < command.index("ConnectTimeout=8")
     assert command.index("StrictHostKeyChecking=yes") < command.index("ConnectTimeout=3")
     assert "/etc/jupyterhub/ssh" == command[command.index("-F") + 1]
 
@@ -207,6 +207,13 @@ def test_nothing_was_printed() -> None:
     """A far side that says nothing, or only a greeting, is explained by how ssh ended."""
     assert "" == explain_failure(FAR, None, "")
     assert "ended with exit status 3" in explain_failure(FAR, 3, "", MAGIC)
+
+
+def test_what_ended_the_connection_comes_first() -> None:
+    """A missing key is only a warning of ssh's if the host can't be reached at all."""
+    stderr = saved("no-key-file")[1].partition("\n")[0] + "\n" + saved("no-such-name")[1]
+
+    assert "can't resolve login1.invalid" in explain_failure(FAR, 255, stderr)
 
 
 @pytest.mark.parametrize("text", ["{host}", "{0}", "{", "%s"])

@@ -36,8 +36,9 @@ _FIXED = {
     "ControlPath": "none",
     "EscapeChar": "none",
 }
+# ssh gives up before a look-up of an account does (10 s), so that its error has ssh's reason.
 _DEFAULTS = {
-    "ConnectTimeout": "10",
+    "ConnectTimeout": "8",
     "ServerAliveInterval": "15",
     "ServerAliveCountMax": "3",
     "LogLevel": "INFO",
@@ -275,6 +276,21 @@ _FAILURES: tuple[tuple[str, str], ...] = (
         'known_hosts"].',
     ),
     (
+        r"Could not resolve hostname (?P<name>\S+): (?P<why>.+)",
+        "the Hub's host can't resolve {name} ({why}). Check submit_host and the name service of "
+        "the Hub's host or container.",
+    ),
+    (
+        r"connect to (host|address) (?P<name>\S+) port (?P<port>\d+): Connection refused",
+        "nothing listens on port {port} of {name}. Check that sshd runs there, and that "
+        "ssh_options names its port.",
+    ),
+    (
+        r"connect to (host|address) (?P<name>\S+) port (?P<port>\d+): (?P<why>.+)",
+        "{name} can't be reached on port {port} ({why}). Check the network and the firewalls "
+        "between the Hub and the host.",
+    ),
+    (
         r"UNPROTECTED PRIVATE KEY FILE|bad permissions",
         "other accounts can read the private key, so ssh does not use it. Give the file the mode "
         "0400 and the Hub's account as its owner (Kubernetes: defaultMode: 0400).",
@@ -298,21 +314,6 @@ _FAILURES: tuple[tuple[str, str], ...] = (
         r"Too many authentication failures",
         "{destination} ended the connection after too many keys. Name the right one, and "
         '"-o", "IdentitiesOnly=yes", in ssh_options.',
-    ),
-    (
-        r"Could not resolve hostname (?P<name>\S+): (?P<why>.+)",
-        "the Hub's host can't resolve {name} ({why}). Check submit_host and the name service of "
-        "the Hub's host or container.",
-    ),
-    (
-        r"connect to (host|address) (?P<name>\S+) port (?P<port>\d+): Connection refused",
-        "nothing listens on port {port} of {name}. Check that sshd runs there, and that "
-        "ssh_options names its port.",
-    ),
-    (
-        r"connect to (host|address) (?P<name>\S+) port (?P<port>\d+): (?P<why>.+)",
-        "{name} can't be reached on port {port} ({why}). Check the network and the firewalls "
-        "between the Hub and the host.",
     ),
     (
         r"timed out during banner exchange|Connection to \S+ port \d+ timed out",
