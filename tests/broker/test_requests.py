@@ -16,6 +16,7 @@ from support.agent import Agent, wait_for
 from support.broker import BrokerProcess, running_broker
 
 from unispawner import __version__, frames
+from unispawner.schedulers.questions import Tracked, decode
 
 KILLED_IN_TIME = 30.0
 """How long (seconds) a killed process may be seen at most; it is far from what a hung one takes."""
@@ -59,7 +60,7 @@ def test_a_question(broker: BrokerProcess) -> None:
     """A question gets the answer of its dialogue."""
     question = {"name": "query_tracked", "arguments": ["1.2"], "scheduler": "local", "options": {}}
     answer = broker.ask("question", body=json.dumps(question).encode())
-    assert {"result": {}, "notices": []} == {**answer.result, "result": {}}
+    assert Tracked() == decode("query_tracked", answer.result).result
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"[" * 100_000, b'{"name": "no_such"}', b"\xff"])

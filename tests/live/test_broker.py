@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -92,6 +93,25 @@ def test_a_child_becomes_the_user_completely(broker: BrokerProcess, agent: Agent
     assert f"HOME={entry.pw_dir}\n" in text
     assert "SUDO" not in text
     assert "/memfd:" not in text  # what a command inherits
+
+
+def test_a_child_has_a_keyring_of_its_own(broker: BrokerProcess, agent: Agent) -> None:
+    """Children do not share the session keyring of whoever started the broker: Kerberos may keep
+    tickets there."""
+    code = "import ctypes; print('ring', ctypes.CDLL(None).syscall(250, 0, -3, 1))"
+    if os.uname().machine != "x86_64":
+        pytest.skip("the number of keyctl(2) differs by machine")
+    command = ["/usr/bin/python3", "-I", "-c", code]
+    path = agent.directory / "out"
+    agent.own(agent.directory)
+    script = f"{command[0]} -I -c {shlex.quote(code)} >>{path}; exit 1"
+    for _ in range(2):
+        broker.ask("agent", agent.account.pw_name, ask_squeue(agent, script))
+    own = subprocess.run(command, capture_output=True, text=True).stdout
+    rings = [*path.read_text().splitlines(), own.strip()]
+    if "ring -1" in rings:
+        pytest.skip("keyctl(2) is forbidden here")
+    assert 3 == len(set(rings)), rings
 
 
 def test_a_core_limit_of_the_broker_does_not_matter(agent: Agent) -> None:

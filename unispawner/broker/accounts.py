@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import AgentError
-from .memory import forbid_looking
+from .memory import forbid_looking, leave_keyring
 
 _NOBODY = {65534, 2**32 - 2}
 """The uids of ``nobody``: NFS shows files of unknown owners as theirs."""
@@ -161,6 +161,7 @@ def become(entry: pwd.struct_passwd, groups: Sequence[int]) -> None:
         raise AgentError(f"The broker did not become {entry.pw_name}.")
     if uid:
         _check_root_is_lost(entry.pw_name)
+        leave_keyring()
     forbid_looking()
 
 

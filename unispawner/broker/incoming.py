@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..frames import PREFIX_SIZE, FrameError, unpack_header, unpack_prefix
-from .memory import Buffer, make_file
+from .memory import Buffer
 
 KINDS = ("agent", "question", "account")
 LONGEST = 86400.0
@@ -92,8 +92,8 @@ class Incoming:
     Parameters
     ----------
     accept
-        Is called with each header and the body's length. It returns the request; None drops the
-        body.
+        Is called with each header and the body's length. It returns the request with the file for
+        its body; None drops the body.
     take
         Is called with each request when its body is complete.
     """
@@ -164,8 +164,6 @@ class Incoming:
         self._request = self._accept(header, self._body_length)
         self._left = self._body_length
         self._text, self._header_length, self._body_length = b"", 0, 0
-        if self._request is not None:
-            self._request.body = make_file("request")
         if not self._left:
             self._complete()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import select
@@ -14,7 +15,7 @@ from ..errors import clean_output
 from ..frames import PROTOCOL, FrameError
 from .accounts import Rules
 from .incoming import Incoming, InvalidRequestError, Request, parse_header
-from .memory import Buffer
+from .memory import Buffer, make_file
 from .outgoing import Outgoing
 from .processes import Child
 from .turns import Turns
@@ -92,7 +93,8 @@ class Broker:
             times.append(first)
         if not times:
             return None
-        return max(0.0, min(times) - time.monotonic()) * 1000 + 1
+        patience = max(0.0, min(times) - time.monotonic()) * 1000 + 1
+        return None if math.isinf(patience) else patience
 
     def _read_signals(self) -> None:
         numbers = os.read(self._signals, 4096)
@@ -147,7 +149,11 @@ class Broker:
         elif reason := self._turns.refuse(request):
             self._refuse(request.id, "busy", f"{reason}. Try again later.")
         else:
-            return request
+            try:
+                request.body = make_file("request")
+                return request
+            except OSError as error:
+                self._refuse(request.id, "busy", f"There is no room for a request: {error}")
         return None
 
     def _take(self, request: Request) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import platform
 
 CHUNK = 256 * 1024
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -16,6 +17,10 @@ _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 1, 2, 4
 """fcntl(2). A file whose size is sealed refuses to be written beyond its end."""
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 """Options of prctl(2)."""
+
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+"""The number of keyctl(2), which the C library does not offer, by machine."""
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 class Buffer:
@@ -93,3 +98,13 @@ def forbid_looking() -> None:
     """
     if _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) or _LIBC.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "PR_SET_DUMPABLE has no effect")
+
+
+def leave_keyring() -> None:
+    """Get a session keyring of one's own, as a login does: Kerberos keeps tickets in it.
+
+    Otherwise all children would share that of the Hub. Where containers forbid it, or where the
+    number is not known, nothing happens.
+    """
+    if number := _KEYCTL.get(platform.machine()):
+        _LIBC.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -21,6 +22,8 @@ GIVE_UP_AFTER = KILL_AFTER + 2.0
 """How long after its deadline the answer says that a process could not be killed."""
 STDERR_LIMIT = 64 * 1024
 """How many bytes at the end of standard error an answer has."""
+_LOOK_EVERY = 0.1
+"""How often (seconds) the session of a killed child is searched for what has been forked since."""
 _STDERR_SIZE = 1024**2
 _REPLY_SIZES = {"agent": 1024**2, "question": BODY_LIMIT - 2 * STDERR_LIMIT, "account": 64 * 1024}
 
@@ -33,18 +36,27 @@ class Child:
         self.started = time.monotonic()
         self.status: int | None = None
         self.killed = self.answered = False
-        self._files = (
-            make_file("reply", _REPLY_SIZES[request.kind]),
-            make_file("errors", _STDERR_SIZE),
-        )
+        self._next_look = 0.0
+        self._left: list[int] = []
+        self._files = [make_file("reply", _REPLY_SIZES[request.kind])]
+        try:
+            self._files.append(make_file("errors", _STDERR_SIZE))
+            self.pid = self._fork(rules, limits)
+        except OSError:
+            self.close()
+            raise
+        request.close()
+
+    def _fork(self, rules: Rules, limits: Any) -> int:
+        """Return the process id of the child, which never returns from here."""
         everything = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self.pid = os.fork()
-            if not self.pid:
-                work(request, *self._files, rules, limits)
+            pid = os.fork()
+            if not pid:
+                work(self.request, self._files[0], self._files[1], rules, limits)
+            return pid
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, everything)
-            request.close()
 
     @property
     def busy(self) -> bool:
@@ -53,26 +65,31 @@ class Child:
 
     def next_step(self) -> float:
         """Return when something has to be done about it, if it does not end before."""
-        now = time.monotonic()
-        steps = [self.request.deadline + KILL_AFTER]
-        if self.busy:
-            steps.append(self.started + LONGEST_TURN)
-        return now + 0.1 if self.killed else min(steps)
+        if self.given_up:
+            return math.inf  # SIGCHLD says when it ends after all
+        if self.killed:
+            return self._next_look
+        kill = self.request.deadline + KILL_AFTER
+        return min(kill, self.started + LONGEST_TURN) if self.busy else kill
 
     def kill_if_late(self) -> bool:
         """Kill it and its session once its time is up; return whether that is new."""
-        if time.monotonic() < self.request.deadline + KILL_AFTER or self.status is not None:
+        now = time.monotonic()
+        if now < self.request.deadline + KILL_AFTER or self.status is not None or self.given_up:
             return False
         new, self.killed = not self.killed, True
-        _kill(self.pid)
-        for pid in members(self.pid):
-            _kill(pid)
+        if now >= self._next_look:  # reading all of /proc takes a while
+            self._next_look = now + _LOOK_EVERY
+            _kill(self.pid)
+            self._left = members(self.pid)
+            for pid in self._left:
+                _kill(pid)
         return new
 
     def reap(self) -> bool:
         """Return whether it has ended. It keeps its number until its session has been killed."""
         if self.status is None:
-            if self.killed and members(self.pid) and not self.given_up:
+            if self.killed and self._left and not self.given_up:
                 return False
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
