@@ -79,9 +79,11 @@ async def find(
         finally:
             if (task := _looking.get(turn)) is not None and task.done():
                 del _looking[turn]
-        _found[key] = _choose(found, environment["PATH"])
+        _found[key] = _choose(found, environment["PATH"], host)
         candidates = "; ".join(map(str, found))
-        log.info('scheduler = "auto" means %s here. Found: %s', _found[key], candidates)
+        log.info(
+            'scheduler = "auto" means %s on %s. Found: %s', _found[key], _name(host), candidates
+        )
     return _found[key]
 
 
@@ -110,15 +112,16 @@ async def check(scheduler: Scheduler, host: SubmitHost, environment: Mapping[str
     if found is None:
         raise SchedulerUnavailable(
             f"scheduler: {scheduler.title}'s {scheduler.identify_command[0]} was not found in "
-            f"{environment['PATH']}. Set c.UniSpawner.scheduler_path to its directory"
+            f"{environment['PATH']}{_elsewhere(host)}. Set c.UniSpawner.scheduler_path to its "
+            "directory"
         )
     if found.problem:
         raise SchedulerUnavailable(f"scheduler: {scheduler.title} does not answer: {found.problem}")
     if not found.confirmed:
         raise InvalidJobError(
             f"scheduler: the command {found.command} is not {scheduler.title}'s; it prints "
-            f"{found.answer!r}. Set c.UniSpawner.scheduler to the scheduler of this host, or "
-            "c.UniSpawner.scheduler_path to the directory of the right command"
+            f"{found.answer!r}. Set c.UniSpawner.scheduler to the scheduler of {_name(host)}, "
+            "or c.UniSpawner.scheduler_path to the directory of the right command"
         )
 
 
@@ -140,7 +143,15 @@ async def _ask(
     )
 
 
-def _choose(found: list[Found], path: str) -> str:
+def _name(host: SubmitHost) -> str:
+    return "this host" if host.here else host.place
+
+
+def _elsewhere(host: SubmitHost) -> str:
+    return "" if host.here else f" on {host.place}"
+
+
+def _choose(found: list[Found], path: str, host: SubmitHost) -> str:
     """Return the name of the only scheduler that answers; raise an error otherwise."""
     here = [one for one in found if one.confirmed or one.problem]
     answering = [one for one in here if not one.problem]
@@ -149,17 +160,18 @@ def _choose(found: list[Found], path: str) -> str:
     listing = "".join(f"\n  {one}" for one in found)
     if answering:
         raise InvalidJobError(
-            "scheduler: several schedulers answer on this host. Set c.UniSpawner.scheduler to one "
-            f"of them:{listing}"
+            f"scheduler: several schedulers answer on {_name(host)}. Set c.UniSpawner.scheduler "
+            f"to one of them:{listing}"
         )
     if here:
         raise SchedulerUnavailable(
-            "scheduler: none of the schedulers on this host answers. To make the Hub wait for one "
-            f"of them, set c.UniSpawner.scheduler:{listing}"
+            f"scheduler: none of the schedulers on {_name(host)} answers. To make the Hub wait for "
+            f"one of them, set c.UniSpawner.scheduler:{listing}"
         )
+    local = ', or c.UniSpawner.scheduler = "local" for processes on this host' if host.here else ""
     raise InvalidJobError(
-        f"scheduler: no scheduler's commands were found in {path}. Set c.UniSpawner.scheduler_path "
-        'to their directory, or c.UniSpawner.scheduler = "local" for processes on this host.'
+        f"scheduler: no scheduler's commands were found in {path}{_elsewhere(host)}. Set "
+        f"c.UniSpawner.scheduler_path to their directory{local}."
         f"{' Found:' + listing if found else ''}"
     )
 
