@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,11 +20,13 @@ from unispawner.admin.hub_client import HubClient, HubClientError
 
 pytestmark = pytest.mark.slurm
 
-# A scheduler's command that is slow, or fails, while a file of that name lies beside it.
+# A scheduler's command that is slow, fails, or only says that it has done its work, while a file of
+# that name lies beside it.
 WRAPPER = """\
 #!/bin/sh
 here=$(dirname "$0")
 if [ -e "$here/fail-{name}" ]; then echo "Unable to contact slurm controller" >&2; exit 1; fi
+if [ -e "$here/pretend-{name}" ]; then exit 0; fi
 {command} "$@"; status=$?
 while [ -e "$here/hang-{name}" ]; do sleep 0.1; done
 exit $status
@@ -364,3 +369,52 @@ async def test_hub_is_not_killed_by_a_vanished_account(
     )
     await asyncio.wait_for(gone.stop(), 60)
     run("userdel", "--remove", name, check=False)
+
+
+def recorded(hub: RunningHub) -> list[Any]:
+    """Return the jobs whose end the Hub has still to be told of."""
+    with sqlite3.connect(hub.folder / "hub.sqlite") as database:
+        return database.execute("SELECT server_name, state FROM unispawner_endings").fetchall()
+
+
+async def answer_of_route(alice: HubClient) -> int:
+    return (await alice.request("GET", "user/alice/api")).code
+
+
+@pytest.mark.hub
+async def test_server_that_has_ended_while_its_job_goes_on(
+    hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path
+) -> None:
+    """The job itself reports its server's end: the route leads nowhere at once, though Slurm says
+    that the job runs. A stop then only needs Slurm's acceptance. It is kept for a Hub that is
+    killed before Slurm has confirmed it: that Hub cancels the job, beside the user's next one.
+    """
+    hub.set("alice", epilogue="sleep 600")
+    await alice.start()
+    await alice.wait_ready(timeout=60)
+    old = (await hub.state("alice"))["job_id"]
+    os.kill(int(await alice.run_cell("import os; print(os.getppid())")), signal.SIGTERM)
+
+    async def leads_nowhere() -> bool:
+        return await answer_of_route(alice) == 503
+
+    await until(leads_nowhere, "the route leads nowhere")
+    assert not (await hub.state("alice"))["port"]
+    assert "so its route leads nowhere" in hub.log()
+    assert "RUNNING" == slurm.job(old)["JobState"]
+
+    (commands / "pretend-scancel").touch()
+    await alice.stop()
+    assert 1 == len(recorded(hub))
+    assert "RUNNING" == slurm.job(old)["JobState"]
+    hub.kill()
+    hub.set("alice")
+    await hub.start()
+    await alice.start()
+    await alice.wait_ready(timeout=60)
+    new = (await hub.state("alice"))["job_id"]
+    assert {old, new} == slurm.active(name=hub.job_name)
+    (commands / "pretend-scancel").unlink()
+    await until(lambda: not recorded(hub), "Slurm has confirmed the end", 90)
+    assert {new} == slurm.active(name=hub.job_name)
+    assert 200 == await answer_of_route(alice)

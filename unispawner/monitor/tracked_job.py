@@ -61,6 +61,8 @@ class TrackedJob:
     reported_at, run_start
         When the server reported (time.monotonic), and the start time of the run that reported, as
         the first answer to a later question gives it. Another start time means another run.
+    asked_at
+        When the question was asked (time.monotonic) whose answer is ``info``.
     on_change
         Called with the job and its previous ``info`` after ``info`` has changed.
     """
@@ -78,6 +80,7 @@ class TrackedJob:
     slow_start: SlowStart | None = None
     reported_at: float = float("-inf")
     run_start: float | None = None
+    asked_at: float = float("-inf")
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
     _begun_at: float = float("-inf")
     _changed: asyncio.Event | None = None
@@ -141,7 +144,7 @@ class TrackedJob:
         message, native_state = _one_line(info.message), _one_line(info.native_state)
         if (message, native_state) != (info.message, info.native_state):
             info = replace(info, message=message, native_state=native_state)
-        before, self.info = self.info, info
+        before, self.info, self.asked_at = self.info, info, asked_at
         if asked_at >= self._begun_at:
             self.has_begun = False
         if self.reported and self.run_start is None and asked_at > self.reported_at:

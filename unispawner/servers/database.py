@@ -12,7 +12,7 @@ from ..web.bookkeeping import log_name, outer
 from .state import DEAD_ADDRESS
 
 
-def _session(spawner: Any) -> Any:
+def session_of(spawner: Any) -> Any:
     """Return the Hub's database session; None for a spawner that belongs to nobody."""
     return None if spawner.orm_spawner is None else object_session(spawner.orm_spawner)
 
@@ -22,7 +22,7 @@ def commit(spawner: Any) -> bool:
 
     Return False, and log why, if the database refuses: what is under way goes on.
     """
-    database = _session(spawner)
+    database = session_of(spawner)
     if database is None:
         return True
     try:
@@ -39,14 +39,14 @@ def commit(spawner: Any) -> bool:
 
 def find_token_id(spawner: Any) -> int | None:
     """Return the id of the API token that the server is given; None without a database."""
-    database = _session(spawner)
+    database = session_of(spawner)
     token = orm.APIToken.find(database, spawner.api_token) if database else None
     return token.id if token else None
 
 
 def revoke_token(spawner: Any, token_id: int | None) -> None:
     """Delete a server's token, which JupyterHub can't after a restart: it knows only its hash."""
-    database = _session(spawner)
+    database = session_of(spawner)
     if token_id is None or database is None:
         return
     token = database.get(orm.APIToken, token_id)
@@ -60,7 +60,7 @@ def leave_to_the_next_hub(spawner: Any, base_url: str) -> None:
     JupyterHub cancels a stop when it ends, and forgets the server. A Hub that starts asks only
     about servers that have a row in the database, so there must be a row again.
     """
-    if _session(spawner) is not None and spawner.orm_spawner.server is None:
+    if session_of(spawner) is not None and spawner.orm_spawner.server is None:
         address, port = DEAD_ADDRESS
         spawner.orm_spawner.server = orm.Server(base_url=base_url, ip=address, port=port)
     commit(spawner)
@@ -68,7 +68,7 @@ def leave_to_the_next_hub(spawner: Any, base_url: str) -> None:
 
 def has_other_users(spawner: Any) -> bool:
     """Return whether the Hub has more users than the spawner's own."""
-    database = _session(spawner)
+    database = session_of(spawner)
     if database is None:
         return False
     others = database.query(orm.User).filter(orm.User.id != spawner.user.orm_user.id)

@@ -46,6 +46,8 @@ class ServerJob(abc.ABC, Generic[State]):
         True if another process of the Hub has submitted the job.
     resumption
         The start that goes on after a restart of the Hub; None if none does.
+    recorded
+        True once the database has a record of the job's end, which outlives what JupyterHub keeps.
     allowance
         How many reports its server may send.
     """
@@ -62,6 +64,7 @@ class ServerJob(abc.ABC, Generic[State]):
         self._cleaned_mark = ""
         self._base_url = ""
         self._left = False
+        self.recorded = False
         self._last_end: tuple[str, int | None] | None = None
         self.allowance = Allowance()
 
@@ -182,6 +185,8 @@ class ServerJob(abc.ABC, Generic[State]):
         killed after the stop.
         """
         cut_short = self.state.stopping and self.state.mark and not self.over
+        if self.recorded:
+            return False
         if not cut_short or (self.server is not None and not self._left):
             return False
         self._left = True

@@ -18,7 +18,9 @@ from ..submit_host.host import LONGEST_WAIT
 from ..web import bookkeeping, words
 from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
+from . import endings
 from .address import check_address, find_exec_host, has_moved
+from .database import session_of
 from .job import ServerJob
 from .own_place import OwnPlace
 from .slow_start import StartWatch, find_limits
@@ -59,6 +61,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self.lost: UniSpawnerError | None = None
         self.began = time.monotonic()
         self._attachment: asyncio.Task[None] | None = None
+        self._confirmation: asyncio.Task[None] | None = None
         self._own_place = OwnPlace(self, self._note_refusal)
 
     # -- what it is made of ----------------------------------------------------------------------
@@ -103,8 +106,9 @@ class ScheduledJob(ServerJob[ServerState]):
         self.monitor.track(self.tracked, submitted=submitted)
 
     def stop_following(self) -> None:
-        """Stop following the job: the monitor asks about it no more."""
-        if self.tracked is not None:
+        """Stop following the job, unless its end has to be confirmed: nobody asks about it more."""
+        unconfirmed = self._confirmation is not None and not self._confirmation.done()
+        if self.tracked is not None and not unconfirmed:
             self.monitor.untrack(self.tracked)
 
     def facts(self) -> JobFacts:
@@ -351,16 +355,45 @@ class ScheduledJob(ServerJob[ServerState]):
     # -- the end ---------------------------------------------------------------------------------
 
     async def cancel(self) -> None:
-        """Cancel the job until the scheduler confirms it, and remove its private files."""
+        """Cancel the job, and return when it is certain that its end comes.
+
+        That is so when the scheduler has confirmed it and the private files are removed. It is so
+        earlier, when the scheduler has accepted the cancellation and the job itself has reported
+        that its server has ended. Then the database has a record of the job until it is confirmed.
+        """
         if self.tracked is None and self.state.mark:
             await self._attach()
         job = self.tracked
         if job is None:
             return
+        if self._confirmation is None or self._confirmation.done():
+            self._confirmation = tasks.start(self.confirm_end(), f"end of a job of {self.name}")
+        may_record = True
+        while not self._confirmation.done():
+            if job.cancelled and job.server_ended and may_record:
+                self.recorded = may_record = endings.record(self.spawner, self.state.mark)
+                if self.recorded:
+                    return
+            news = tasks.start(job.wait_change(), f"news of a job of {self.name}")
+            await asyncio.wait({news, self._confirmation}, return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+
+    async def confirm_end(self) -> None:
+        """Cancel the job until the scheduler confirms that, and remove its private files."""
+        if self.tracked is None:
+            await self._attach()
+        job = self.tracked
+        if job is None:
+            return
+        # The database's session: when this ends, the spawner may have been forgotten.
+        database, mark = session_of(self.spawner), self.state.mark
         job.stopping = True
         self.monitor.track(job)
         await cancel_until_ended(job, self.monitor)
         await self.clean_up()
+        if self.recorded:
+            endings.forget(database, mark, self.spawner.log)
+            self.monitor.untrack(job)
 
     # -- after a restart -------------------------------------------------------------------------
 

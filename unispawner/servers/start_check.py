@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..web.bookkeeping import load_users_with_servers
+from . import endings
 
 
 def add_to_hub() -> None:
@@ -34,6 +35,7 @@ def add_to_hub() -> None:
         _check(hub)
         _load_users(hub)
         original(hub)
+        endings.resume(hub)
 
     hub_class.init_handlers = init_handlers
 
