@@ -32,7 +32,7 @@ class Job:
         self.error: Exception | None = None
         log = SimpleNamespace(warning=lambda *_: None, info=lambda *_: None)
         self.spawner = SimpleNamespace(
-            account_name=None, log=log, user=SimpleNamespace(settings={})
+            account_name=None, log=log, user=SimpleNamespace(settings={}), submits_here=True
         )
 
     async def client(self) -> Any:
@@ -141,3 +141,14 @@ async def test_the_servers_of_a_node_ask_once(monkeypatch: pytest.MonkeyPatch) -
         later.setattr(time, "monotonic", lambda: float("inf"))
         await place.look_again()
     assert "192.0.2.1" == asked[2]
+
+
+async def test_jobs_that_another_host_submits() -> None:
+    """With ``submit_host``, no socket of the Hub's own host says anything about a server."""
+    job = Job()
+    job.spawner.submits_here = False
+    job.state.host, job.state.port = str(next(iter(own_addresses()))), 4000
+
+    await OwnPlace(job, job.notes.append).look_again()  # type: ignore[arg-type] # as above
+
+    assert ([], 4000) == (job.routes, job.state.port)

@@ -64,8 +64,8 @@ class OwnPlace:
     async def look_again(self) -> None:
         """Send users to the dead address if the server listens no more, and back if it does."""
         state = self._job.state
-        if not self._job.spawner.get_host().here:
-            return  # no job runs on the Hub's host
+        if not self._job.spawner.submits_here:
+            return  # no job runs on the Hub's own host
         if self._left is not None and not state.port:
             await self._return(*self._left)
         elif state.port and await self._is_here(state.host):

@@ -96,7 +96,7 @@ class SchedulerSettings(_Base):
         """
         cls = scheduler_class(name)
         options = {setting.name: getattr(self, setting.name) for setting in cls.settings()}
-        if self.search_host().here:
+        if self.submits_here:
             options = cls.complete_settings(options)
         scheduler = get_scheduler(name, options)
         if self.cluster:
@@ -115,6 +115,11 @@ class SchedulerSettings(_Base):
         """
         if self.scheduler == "auto":
             await detect.find(self.search_host(), self.base_environment(), self.scheduler_named)
+
+    @property
+    def submits_here(self) -> bool:
+        """True if jobs are submitted on the Hub's own host."""
+        return True
 
     def search_host(self) -> SubmitHost:
         """Return the host on which a scheduler is looked for."""

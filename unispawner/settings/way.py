@@ -191,6 +191,11 @@ class WaySettings(SchedulerSettings):
         """Return the host that asks the scheduler, submits jobs and has the users' accounts."""
         return self.brokered_host() if self.way().name == "broker" else HOST
 
+    @property
+    def submits_here(self) -> bool:
+        """True if jobs are submitted on the Hub's own host."""
+        return not self.submit_host
+
     def search_host(self) -> SubmitHost:
         """Return the host on which a scheduler is looked for; here, this needs no broker."""
         return self.brokered_host() if self.submit_host else HOST

@@ -345,7 +345,7 @@ async def _scheduler(spawner: UniSpawner) -> str:
             "from the Hub's own environment. If they need it: c.UniSpawner.slurm_cluster = "
             f"{cluster!r}"
         )
-    for name in _VARIABLES.get(scheduler.name, ()) if spawner.search_host().here else ():
+    for name in _VARIABLES.get(scheduler.name, ()) if spawner.submits_here else ():
         value = os.environ.get(name)
         if value and name not in environment:
             raise Doubt(
@@ -353,7 +353,7 @@ async def _scheduler(spawner: UniSpawner) -> str:
                 "the Hub's own environment. If they need it: c.UniSpawner.scheduler_environment = "
                 f"{{{name!r}: {value!r}}}"
             )
-    where = "" if spawner.search_host().here else f" on {spawner.search_host().place}"
+    where = "" if spawner.submits_here else f" on {spawner.search_host().place}"
     return f"{scheduler.title}{how}{where}"
 
 
@@ -365,7 +365,7 @@ async def _job(spawner: UniSpawner) -> str:
 
 
 async def _commands(spawner: UniSpawner) -> str:
-    if not spawner.search_host().here:
+    if not spawner.submits_here:
         return f"they are on {spawner.search_host().place}; --account NAME looks for them there"
     path = spawner.command_environment()["PATH"]
     found = {
