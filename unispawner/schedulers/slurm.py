@@ -20,6 +20,9 @@ from .reading import number_waiting, split_rows
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
 _HEADING = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME"
 """squeue's heading. It distinguishes a list without a job from a mere notice of the site's."""
+# A number, an owner, a state of one word, and six further fields.
+_ROW = re.compile(r"[0-9]{1,10}(?:[^0-9|][^|]*)?\|[^|]+\|[^|\s]*(?:\|[^|]*){6}")
+_EPOCH = re.compile(r"[0-9]{1,11}")
 _NODE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _CLUSTER_HEADING = re.compile(r"CLUSTER: (.*)")
 """What squeue and sinfo print before a cluster's rows with -M; 22.05 prints it without -h only."""
@@ -406,7 +409,7 @@ def read_time(text: str) -> float | None:
     A site's own squeue may run the real one where our variables don't reach it, through ssh for
     example. It then prints a local time, and the zone is most likely the Hub's own.
     """
-    if re.fullmatch(r"\d{1,11}", text, re.ASCII):
+    if _EPOCH.fullmatch(text):
         return float(text)
     try:
         return datetime.fromisoformat(text).timestamp()
@@ -421,13 +424,7 @@ def is_one_cluster(name: str) -> bool:
 
 def _is_row(line: str) -> bool:
     """Return whether a line is a job's row. An array's task has an id like ``12_3``."""
-    row = line.split("|")
-    return (
-        len(row) == len(_FIELDS)
-        and re.match(r"\d{1,10}(\D|$)", row[0], re.ASCII) is not None
-        and row[1] != ""
-        and not re.search(r"\s", row[2])
-    )
+    return _ROW.fullmatch(line) is not None
 
 
 def _explain(reason: str) -> str:
