@@ -90,7 +90,11 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
         done.append("save, stopping" if one.server_job.state.stopping else "save")
         return True
 
+    async def commit_soon(one: Any) -> bool:
+        return commit(one)
+
     monkeypatch.setattr(database, "commit", commit)
+    monkeypatch.setattr(database, "commit_soon", commit_soon)
     monkeypatch.setattr(database, "revoke_token", lambda _, number: done.append(f"revoke {number}"))
     monkeypatch.setattr(
         database, "leave_to_the_next_hub", lambda _, url: done.append(f"leave {url}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from jupyterhub import orm
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,6 +13,9 @@ from sqlalchemy.orm import object_session
 
 from ..web.bookkeeping import log_name, outer
 from .state import DEAD_ADDRESS
+
+TOGETHER = 0.01
+"""How long (seconds) a state waits for others that are saved with it."""
 
 
 def session_of(spawner: Any) -> Any:
@@ -35,6 +41,64 @@ def commit(spawner: Any) -> bool:
         )
         return False
     return True
+
+
+@dataclass(eq=False)
+class _Batch:
+    """States of one database that are saved together."""
+
+    session: Any
+    loop: asyncio.AbstractEventLoop
+    waiting: list[tuple[Any, asyncio.Future[bool]]] = field(default_factory=list)
+
+    def commit(self) -> None:
+        """Save all states at once; if the database refuses, save each one by itself."""
+        if _batches.get(self.session) is self:
+            del _batches[self.session]
+        try:
+            for spawner, _ in self.waiting:
+                if session_of(spawner) is not self.session:
+                    continue  # the server has been deleted
+                state = outer(spawner).get_state()
+                if spawner.orm_spawner.state != state:
+                    spawner.orm_spawner.state = state
+            self.session.commit()
+            together = True
+        except Exception:  # also of one spawner's get_state: it must not cost the others
+            self.session.rollback()
+            together = False
+        for spawner, saved in self.waiting:
+            if saved.done():
+                continue  # whoever waited was cancelled
+            try:
+                saved.set_result(together or commit(spawner))
+            except Exception as error:  # it is raised where somebody waits
+                saved.set_exception(error)
+
+
+_batches: WeakKeyDictionary[Any, _Batch] = WeakKeyDictionary()
+"""What is to be saved soon, by the database session."""
+
+
+async def commit_soon(spawner: Any) -> bool:
+    """Save a spawner's state within some milliseconds, together with others that come meanwhile.
+
+    Each commit waits for the disk, and the whole Hub with it. When many servers start or stop at
+    once, one commit saves what would take many. Return as :func:`commit` does.
+    """
+    session = session_of(spawner)
+    if session is None:
+        return True
+    loop = asyncio.get_running_loop()
+    batch = _batches.get(session)
+    if batch is None or batch.loop is not loop:
+        batch = _batches[session] = _Batch(session, loop)
+        loop.call_later(TOGETHER, batch.commit)
+    saved: asyncio.Future[bool] = loop.create_future()
+    batch.waiting.append((spawner, saved))
+    # JupyterHub uses the same session: a commit of its own meanwhile saves this, too.
+    spawner.orm_spawner.state = outer(spawner).get_state()
+    return await saved
 
 
 def find_token_id(spawner: Any) -> int | None:

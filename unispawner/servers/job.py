@@ -163,6 +163,10 @@ class ServerJob(abc.ABC, Generic[State]):
         """
         return not self.is_current() or database.commit(self.spawner)
 
+    async def commit_soon(self) -> bool:
+        """Save the state together with other servers' states: see :func:`.database.commit_soon`."""
+        return not self.is_current() or await database.commit_soon(self.spawner)
+
     def forget(self) -> bool:
         """Let go of the job and revoke its token; return False if the next Hub must end it.
 
@@ -245,7 +249,8 @@ class ServerJob(abc.ABC, Generic[State]):
         """Forget where the server was."""
         self.state.port, self.state.reported_host = 0, ""
         self.state.waiting_since = time.time()
-        self.commit()
+        if not self.state.stopping:  # that is saved, and soon the server has no row any more
+            self.commit()
 
     async def move_route(self, host: str, port: int) -> None:
         """Send a ready server's users to another address at once."""
@@ -253,8 +258,10 @@ class ServerJob(abc.ABC, Generic[State]):
         if server is None or not self.is_current():  # the row may be the next job's
             return
         server.ip, server.port = host, port
-        self.commit()
-        if bookkeeping.outer(self.spawner).ready:
+        ready = bookkeeping.outer(self.spawner).ready
+        if ready or not self.state.stopping:
+            self.commit()
+        if ready:
             user = self.spawner.user
             await user.settings["proxy"].add_user(user, self.spawner.name)
 
@@ -300,16 +307,16 @@ class ServerJob(abc.ABC, Generic[State]):
     async def _save_and_cancel(self) -> None:
         server = self.server
         self._base_url = server.base_url if server else self._base_url
-        self._save_stopping()
+        await self._save_stopping()
         await self.wait_submitted()
         if not self.state.stopping:  # a submission may have made the state anew
-            self._save_stopping()
+            await self._save_stopping()
         await self.cancel()
 
-    def _save_stopping(self) -> None:
+    async def _save_stopping(self) -> None:
         self.state.stopping = True
         if self.state.mark:
-            self.commit()
+            await self.commit_soon()
 
     def start_clean_up(self) -> asyncio.Task[None] | None:
         """Begin to remove the job's private files, once; return the task, None without a job."""

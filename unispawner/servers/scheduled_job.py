@@ -250,10 +250,11 @@ class ScheduledJob(ServerJob[ServerState]):
         job.server_ended = False
         job.reported, job.reported_at, job.run_start = True, time.monotonic(), None
         job.refusal = ""
-        self.commit()
         job.notify()
         if bookkeeping.outer(self.spawner).ready:
             await self.move_route(address, report.port)
+        else:
+            await self.commit_soon()  # before the launcher believes that it has reported
 
     def take_begin(self) -> None:
         """Ask soon about a job that says that it runs."""

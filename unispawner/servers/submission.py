@@ -35,14 +35,14 @@ _LONGEST_PAUSE = 15.0
 
 
 async def prepare(job: ScheduledJob) -> JobSpec:
-    """Return the job to submit, after the state that finds it again has been saved.
+    """Return the job to submit, and set the state that finds it again.
 
     Raises
     ------
     InvalidJobError
         If a setting can't be right.
     AgentError
-        If there is no account for it, or the database takes no changes.
+        If there is no account for it.
     SchedulerUnavailable
         If ``scheduler`` is "auto" and no scheduler answers.
     JobEndedError
@@ -96,19 +96,20 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     if job.server is not None:
         job.server.proto = job.state.proto  # a restarted Hub asks the server before it knows better
         job.server.ip, job.server.port = DEAD_ADDRESS
-    if not job.commit():
-        raise AgentError(words.DATABASE_REFUSES)
     return spec
 
 
 async def submit(job: ScheduledJob, spec: JobSpec) -> None:
-    """Submit a job, and save its id before anything else is awaited.
+    """Save what finds the job again, submit it, and save its id before anything else.
 
     Raises
     ------
     UniSpawnerError
         If there is no job; nothing is left of it then.
     """
+    if not await job.commit_soon():
+        job.state.mark = ""
+        raise AgentError(words.DATABASE_REFUSES)
     client = await job.client()
     try:
         job_id = await client.submit(
@@ -125,7 +126,7 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     job.spawner.certificates = None  # the job has them
     job.track(client, job_id, submitted=True)
     job.state.job_id = job_id
-    job.commit()
+    await job.commit_soon()
     log = f"{client.log_dir or f'{client.state_dir}/logs'}/{spec.mark}.log"
     job.spawner.log.info("%s: job %s on %s, its log: %s", job.name, job_id, job.title, log)
 

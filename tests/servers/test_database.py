@@ -1,0 +1,130 @@
+"""States that are saved together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jupyterhub import orm
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from unispawner.servers import database
+
+
+class Database:
+    """A database that counts the commits that save something."""
+
+    def __init__(self) -> None:
+        self.session = orm.new_session_factory("sqlite:///:memory:")()
+        self.saved: list[int] = []
+        self.refusals: list[str] = []
+        event.listen(self.session, "after_flush", self._after_flush)
+
+    def _after_flush(self, session: Any, context: Any) -> None:
+        if self.refusals:
+            raise OperationalError(self.refusals.pop(), {}, Exception("database is locked"))
+        self.saved.append(len(session.dirty))
+
+    def spawner(self, name: str) -> Any:
+        """Return a spawner of a new user, whose state has the user's name."""
+        user = orm.User(name=name)
+        row = orm.Spawner(name="", user=user)
+        self.session.add_all([user, row])
+        self.session.commit()
+        self.saved.clear()
+        return SimpleNamespace(
+            orm_spawner=row,
+            get_state=lambda: {"name": name},
+            log=logging.getLogger("JupyterHub.test"),
+            _log_name=name,
+        )
+
+    def states(self) -> list[Any]:
+        """Return what a Hub would find that starts now."""
+        self.session.rollback()
+        self.session.expire_all()
+        return [row.state for row in self.session.query(orm.Spawner).order_by(orm.Spawner.id)]
+
+
+@pytest.fixture
+def hubs_database() -> Iterator[Database]:
+    """Give a database as the Hub has it, in memory."""
+    made = Database()
+    yield made
+    made.session.close()
+    made.session.get_bind().dispose()
+
+
+async def test_many_states_are_saved_by_one_commit(hubs_database: Database) -> None:
+    """Twenty servers that start at once cost one commit; when each goes on, its state is saved."""
+    spawners = [hubs_database.spawner(f"user{number}") for number in range(20)]
+    assert [True] * 20 == await asyncio.gather(*map(database.commit_soon, spawners))
+    assert [20] == hubs_database.saved
+    assert [{"name": f"user{number}"} for number in range(20)] == hubs_database.states()
+
+
+async def test_a_commit_of_jupyterhubs_saves_the_states_that_wait(hubs_database: Database) -> None:
+    """JupyterHub's own commit meanwhile saves the state; there is nothing more to write then."""
+    saving = asyncio.ensure_future(database.commit_soon(hubs_database.spawner("ada")))
+    await asyncio.sleep(0)
+    hubs_database.session.commit()
+    assert await saving
+    assert [1] == hubs_database.saved
+    assert [{"name": "ada"}] == hubs_database.states()
+
+
+async def test_a_rollback_of_jupyterhubs_loses_no_state(hubs_database: Database) -> None:
+    """JupyterHub may undo what was not saved yet; the state is then set again."""
+    saving = asyncio.ensure_future(database.commit_soon(hubs_database.spawner("ada")))
+    await asyncio.sleep(0)
+    hubs_database.session.rollback()
+    assert await saving
+    assert [{"name": "ada"}] == hubs_database.states()
+
+
+async def test_a_refused_commit_is_tried_for_each_state(hubs_database: Database) -> None:
+    """A database that refuses a commit of many states is asked again for each: those that it
+    takes are saved, and the others' servers learn that theirs are not."""
+    spawners = [hubs_database.spawner(name) for name in ("ada", "bob")]
+    hubs_database.refusals = ["for ada", "for both"]
+    assert [False, True] == await asyncio.gather(*map(database.commit_soon, spawners))
+    assert [{}, {"name": "bob"}] == [state or {} for state in hubs_database.states()]
+
+
+async def test_an_error_of_one_state_costs_no_other(hubs_database: Database) -> None:
+    """A site's own spawner that can't say what its state is fails alone."""
+    ada, bob = hubs_database.spawner("ada"), hubs_database.spawner("bob")
+    saving = asyncio.gather(*map(database.commit_soon, [ada, bob]), return_exceptions=True)
+    await asyncio.sleep(0)
+
+    def fail() -> None:
+        raise ValueError("no state")
+
+    ada.get_state = fail
+    error, saved = await saving
+    assert "no state" == str(error)
+    assert saved is True
+    assert {"name": "bob"} == hubs_database.states()[1]
+
+
+def test_states_are_saved_in_each_event_loop(hubs_database: Database) -> None:
+    """What waited in an event loop that has ended does not hold up the next one's states."""
+    spawner = hubs_database.spawner("ada")
+
+    async def leave() -> None:
+        waiting = asyncio.ensure_future(database.commit_soon(spawner))
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    asyncio.run(leave())
+    assert asyncio.run(database.commit_soon(spawner))
+
+
+async def test_a_spawner_that_belongs_to_nobody_has_nothing_to_save() -> None:
+    """Without a row in a database there is nothing to do."""
+    assert await database.commit_soon(SimpleNamespace(orm_spawner=None))
