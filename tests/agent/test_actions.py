@@ -4,9 +4,11 @@ import json
 import os
 import pwd
 import resource
+import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,8 @@ def left(agent: Agent) -> set[str]:
 
 
 def is_over(job_id: str) -> bool:
-    return job_id not in listed() or listed()[job_id].state.final
+    found = listed().get(job_id)
+    return found is None or found.state.final
 
 
 # -- a job of the local scheduler ---------------------------------------------------------------
@@ -74,9 +77,9 @@ def test_the_files_of_a_job_are_private(agent: Agent) -> None:
     job_id = agent.submit(spec).result["job_id"]
     private = agent.state_dir / "jobs" / MARK
     files = sorted(private.iterdir())
-    assert ["environment", "job_id", "script"] == [path.name for path in files]
-    assert [0o600] * 3 == [stat.S_IMODE(path.stat().st_mode) for path in files]
-    assert [agent.account.pw_uid] * 3 == [path.stat().st_uid for path in files]
+    assert ["cluster", "environment", "job_id", "script"] == [path.name for path in files]
+    assert [0o600] * 4 == [stat.S_IMODE(path.stat().st_mode) for path in files]
+    assert [agent.account.pw_uid] * 4 == [path.stat().st_uid for path in files]
     assert "TOKEN" in (private / "environment").read_text()
     assert "topsecret" not in (private / "script").read_text()
     pid = job_id.partition(".")[0]
@@ -246,17 +249,21 @@ def test_a_wrong_state_dir(agent: Agent, where: str) -> None:
 
 def age(agent: Agent, mark: str) -> Path:
     directory = Path(agent.state_dir / "jobs" / mark)
-    os.utime(directory, (1, 1))
+    yesterday = time.time() - 86400
+    os.utime(directory, (yesterday, yesterday))
     return directory
 
 
-def stale(agent: Agent, mark: str, job_id: str = "") -> Path:
-    """Return a directory that an old job has left."""
+def stale(agent: Agent, mark: str, job_id: str = "", like: str = "") -> Path:
+    """Return a directory that an old job has left, on the cluster of the job with mark `like`."""
     agent.call("check")
     directory = agent.state_dir / "jobs" / mark
     directory.mkdir(mode=0o700)
     agent.own(directory)
     (directory / "environment").write_text("export TOKEN=x\n")
+    if like:
+        shutil.copy(agent.state_dir / "jobs" / like / "cluster", directory / "cluster")
+        agent.own(directory / "cluster")
     if job_id:
         (directory / "job_id").write_text(job_id)
         (directory / "job_id").chmod(0o644)
@@ -272,9 +279,9 @@ def test_old_directories_of_dead_jobs_are_swept(agent: Agent) -> None:
     (agent.state_dir / "jobs" / unheard / "job_id").unlink()
     for mark in (live, unheard):
         age(agent, mark)
-    stale(agent, "c" * 16, "999999999.1")
-    stale(agent, "d" * 16)
-    stale(agent, "e" * 16, "garbage; id")
+    stale(agent, "c" * 16, "999999999.1", like=live)
+    stale(agent, "d" * 16, like=live)
+    stale(agent, "e" * 16, "garbage; id", like=live)
     new = "f" * 16
     (agent.state_dir / "jobs" / new).mkdir()
     agent.own(agent.state_dir / "jobs" / new)
@@ -286,11 +293,44 @@ def test_old_directories_of_dead_jobs_are_swept(agent: Agent) -> None:
 
 def test_nothing_is_swept_while_the_scheduler_is_down(agent: Agent) -> None:
     """If the scheduler does not answer, nothing is removed."""
-    directory = stale(agent, OTHER, "77")
     folder = agent.fake_command("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     agent.fake_command("sbatch", "echo 1")
-    agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder])
+    slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
+    agent.submit(agent.spec("", mark="a" * 16), **slurm)
+    directory = stale(agent, OTHER, "77", like="a" * 16)
+    agent.submit(agent.spec(""), **slurm)
     assert (directory / "environment").exists()
+
+
+OTHER_CLUSTERS: dict[str, dict[str, Any]] = {
+    "slurm_cluster": {"scheduler_options": {"slurm_cluster": "beta"}},
+    "environment": {"scheduler_environment": {"SLURM_CONF": "/beta.conf"}},
+    "submit host": {"submit_host": "login2"},
+}
+
+
+@pytest.mark.parametrize("name", OTHER_CLUSTERS)
+def test_files_of_another_cluster_are_not_swept(agent: Agent, name: str) -> None:
+    """A cluster that knows no job of an id says nothing of another cluster's job of that id: its
+    private files stay, and the same cluster's are removed."""
+    folder = agent.fake_command("squeue", "true")
+    agent.fake_command("sbatch", "echo 1")
+    slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
+    for mark, more in (("a" * 16, {}), ("b" * 16, OTHER_CLUSTERS[name])):
+        agent.submit(agent.spec("", mark=mark), **{**slurm, **more})
+    for mark in ("a" * 16, "b" * 16):
+        age(agent, mark)
+    agent.submit(agent.spec(""), **slurm)
+    assert {"b" * 16, MARK} == {path.name for path in (agent.state_dir / "jobs").iterdir()}
+
+
+def test_files_that_no_scheduler_is_asked_about(agent: Agent) -> None:
+    """The files of another cluster's job are removed after two months."""
+    directory = stale(agent, OTHER, "77")
+    long_ago = time.time() - 61 * 86400
+    os.utime(directory, (long_ago, long_ago))
+    agent.submit(agent.spec("true"))
+    assert not directory.exists()
 
 
 # -- Slurm's words ------------------------------------------------------------------------------
@@ -323,7 +363,7 @@ def test_a_slurm_submission(agent: Agent) -> None:
         assert f"#SBATCH {line}\n" in script
     assert f"#SBATCH --output={agent.state_dir}/logs/{MARK}.log\n" in script
     assert (agent.directory / "arguments").read_text().startswith("--parsable /")
-    assert {"environment", "job_id"} == {
+    assert {"cluster", "environment", "job_id"} == {
         path.name for path in (agent.state_dir / "jobs" / MARK).iterdir()
     }
     assert {"job_id": "9"} == agent.call(

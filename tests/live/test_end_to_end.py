@@ -83,7 +83,7 @@ async def test_two_users_at_once(
         assert (client.user, host) == cluster.owner_and_host(state["job_id"])
         assert socket.gethostname() != host
         assert {state["job_id"]} == cluster.active(user=client.user, name=hub.job_name)
-        assert {"environment", "job_id"} == set(private_files(state)) - {"script"}
+        assert {"cluster", "environment", "job_id"} == set(private_files(state)) - {"script"}
 
     await _bob_is_kept_out(alice, bob, states[0])
 

@@ -382,7 +382,7 @@ def test_files_are_private(alice: ClusterAgent) -> None:
     job = alice.submit('echo "$TOKEN"; sleep 300', environment={"TOKEN": token})
     wait_for(lambda: token in job.text())
     assert token not in run("condor_q", "-l", job.job_id, user="bob")
-    assert {"environment", "job_id", "script"} == set(os.listdir(job.directory))
+    assert {"cluster", "environment", "job_id", "script"} == set(os.listdir(job.directory))
     assert 0o700 == (job.directory / "script").stat().st_mode & 0o777
     assert 0o600 == (job.directory / "environment").stat().st_mode & 0o777
     assert token not in (job.directory / "script").read_text()

@@ -343,7 +343,7 @@ async def test_private_files(alice: HubClient, notebook: dict[str, Any]) -> None
     job = base / "jobs" / notebook["mark"]
     for folder in (base, base / "jobs", base / "logs", job):
         assert ("alice", "0o700") == owner_and_mode(folder)
-    assert ["environment", "job_id"] == sorted(os.listdir(job))
+    assert ["cluster", "environment", "job_id"] == sorted(os.listdir(job))
     for file in (job / "environment", job / "job_id", log_of(notebook)):
         assert ("alice", "0o600") == owner_and_mode(file)
 

@@ -7,6 +7,8 @@ entry of the user.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import pwd
 import re
@@ -41,7 +43,8 @@ Account = pwd.struct_passwd
 STALE_AFTER = 600.0
 """The age (seconds) at which the sweep checks a job's files: no submission takes that long."""
 ABANDONED_AFTER = 60 * 86400.0
-"""The age (seconds) at which a job's files are removed where no scheduler can be asked about it."""
+"""The age (seconds) at which a job's files are removed where no scheduler can be asked about it, or
+another one would have to be."""
 
 
 def submit(request: Request, account: Account) -> dict[str, str]:
@@ -54,7 +57,8 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         spec = JobSpec.from_dict(request["spec"])
         scheduler.check_supported(spec)
         state = _state(request)
-        _sweep(state, scheduler, account.pw_name)
+        cluster = _identify_cluster(request, scheduler)
+    _sweep(state, scheduler, cluster, account.pw_name)
     try:
         environment = _with_mark(spec.environment, spec.mark)
         certificates = _certificates(request, state.job(spec.mark))
@@ -63,6 +67,7 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
             text = render_variables(environment, spec.mark)
         directory = state.create_job(spec.mark, text)
+        write_private(directory / "cluster", cluster)
         for _, path, content in certificates:
             write_private(path, content)
         spec = _fill_places(spec, state, account)
@@ -306,9 +311,31 @@ def _check_id(job_id: str, scheduler: Scheduler) -> str:
     return job_id
 
 
-def _sweep(state: StateDir, scheduler: Scheduler, owner: str) -> None:
-    """Remove the files of jobs that ended while no Hub was running."""
-    old = {directory.name: directory for directory in state.old_jobs(STALE_AFTER)}
+def _identify_cluster(request: Request, scheduler: Scheduler) -> str:
+    """Return a text that is the same for two requests about one cluster, and else another one."""
+    chosen = [
+        scheduler.name,
+        repr(scheduler.query_key),
+        str(request.get("submit_host", "")),
+        list(request["scheduler_path"]),
+        sorted(request["scheduler_environment"].items()),
+    ]
+    return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
+
+
+def _sweep(state: StateDir, scheduler: Scheduler, cluster: str, owner: str) -> None:
+    """Remove the files of jobs that ended while no Hub was running.
+
+    The user's home may have the files of jobs of other clusters, too. This scheduler knows nothing
+    of those, and may have other jobs of the same ids.
+    """
+    old: dict[str, Path] = {}
+    for directory in state.old_jobs(STALE_AFTER):
+        if read_private(directory / "cluster") == cluster:
+            old[directory.name] = directory
+    for directory in state.old_jobs(ABANDONED_AFTER):
+        if directory.name not in old:
+            state.remove_job(directory.name)
     ids = {mark: read_private(directory / "job_id") for mark, directory in old.items()}
     known = [job_id for job_id in ids.values() if scheduler.job_id.fullmatch(job_id)]
     try:

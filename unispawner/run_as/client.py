@@ -191,8 +191,10 @@ class AgentClient:
         return await self.run_as.call(self.host, self.account, request, self.seconds)
 
     def _places(self) -> dict[str, Any]:
-        """Return what is set of the folder for logs, and of directories that may be unsafe."""
+        """Return what is set of the submit host, the folder for logs, and unsafe directories."""
+        place = self.host.place
         places = {
+            "submit_host": "" if place == SubmitHost.place else place,
             "log_dir": self.log_dir,
             "logs_kept": 0 if self.logs_kept == AgentClient.logs_kept else self.logs_kept,
             "trusted_parents": list(self.trusted_parents),
