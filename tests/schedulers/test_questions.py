@@ -12,7 +12,7 @@ from support.dialogues import hold
 from unispawner.errors import AgentError, InvalidJobError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
 from unispawner.schedulers import get_scheduler, questions
-from unispawner.schedulers.base import CommandNotFound, Reply
+from unispawner.schedulers.base import AnswerTooLarge, CommandNotFound, Reply
 from unispawner.schedulers.identity import Identity
 from unispawner.schedulers.questions import Notice, Question, Survey, Tracked
 
@@ -79,6 +79,21 @@ def test_a_command_that_is_missing_is_no_scheduler() -> None:
 
     found = questions.answer(Question("identify", (), "slurm"), run)
     assert questions.decode("identify", found).result is None
+
+
+def test_a_list_that_is_too_large_is_an_answer() -> None:
+    """A scheduler with too many jobs to be read answers, and how many there are is not known."""
+
+    def run(command: list[str], environment: Mapping[str, str]) -> Reply:
+        if "--version" in command:
+            return Reply(tuple(command), 0, "slurm-wlm 22.05.8\n")
+        raise AnswerTooLarge("squeue printed more than 67108864 bytes")
+
+    found = questions.answer(Question("identify", (), "slurm"), run)
+    expected = Identity("slurm-wlm 22.05.8", confirmed=True)
+    assert expected == questions.decode("identify", found).result
+    found = questions.answer(Question("survey", (), "slurm"), run)
+    assert Survey() == questions.decode("survey", found).result
 
 
 def test_an_error_of_a_command_reaches_the_dialogue() -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
-from .base import CommandNotFound, Dialogue, Meaning, Reply, Scheduler
+from .base import AnswerTooLarge, CommandNotFound, Dialogue, Meaning, Reply, Scheduler
 
 LONGEST = 100
 """How many characters of a command's answer are kept."""
@@ -67,6 +67,8 @@ def identify(scheduler: Scheduler) -> Dialogue[Identity | None]:
         yield from scheduler.query()
     except InvalidJobError:
         raise
+    except AnswerTooLarge:
+        pass  # it answers; the monitor asks for its own jobs only
     except UniSpawnerError as error:
         return Identity(answer, confirmed=True, problem=str(error))
     return Identity(answer, confirmed=True)

@@ -125,9 +125,12 @@ class Tracked:
 
 @dataclass(frozen=True)
 class Survey:
-    """How many jobs there are, and the accounts that have some."""
+    """How many jobs there are, and the accounts that have some.
 
-    jobs: int = 0
+    ``jobs`` is None if the list of all jobs is too large to be read.
+    """
+
+    jobs: int | None = None
     owners: frozenset[str] = frozenset()
 
 
@@ -292,7 +295,10 @@ def _query_few(scheduler: Scheduler, ids: tuple[str, ...]) -> Dialogue[Tracked]:
 
 
 def _survey(scheduler: Scheduler) -> Dialogue[Survey]:
-    jobs = yield from scheduler.query()
+    try:
+        jobs = yield from scheduler.query()
+    except AnswerTooLarge:
+        return Survey()
     return Survey(len(jobs), frozenset(info.owner for info in jobs.values()))
 
 
