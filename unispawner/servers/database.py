@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,7 +16,7 @@ from ..web.bookkeeping import log_name, outer
 from .state import DEAD_ADDRESS
 
 TOGETHER = 0.01
-"""How long (seconds) a state waits for others that are saved with it."""
+"""How long (seconds) a change waits for others that are saved with it."""
 
 
 def session_of(spawner: Any) -> Any:
@@ -36,69 +37,105 @@ def commit(spawner: Any) -> bool:
         database.commit()
     except SQLAlchemyError as error:
         database.rollback()
-        spawner.log.error(
-            "%s: the Hub's database did not save the server's state: %s", log_name(spawner), error
-        )
+        _log_refusal(spawner, error)
         return False
     return True
 
 
+Write = Callable[[], None]
+
+
 @dataclass(eq=False)
 class _Batch:
-    """States of one database that are saved together."""
+    """Changes of one database that are saved together."""
 
     session: Any
     loop: asyncio.AbstractEventLoop
-    waiting: list[tuple[Any, asyncio.Future[bool]]] = field(default_factory=list)
+    waiting: list[tuple[Write, asyncio.Future[None]]] = field(default_factory=list)
 
-    def commit(self) -> None:
-        """Save all states at once; if the database refuses, save each one by itself."""
+    def save(self) -> None:
+        """Save all changes at once; if the database refuses, save each one by itself."""
         if _batches.get(self.session) is self:
             del _batches[self.session]
         try:
-            for spawner, _ in self.waiting:
-                if session_of(spawner) is not self.session:
-                    continue  # the server has been deleted
-                state = outer(spawner).get_state()
-                if spawner.orm_spawner.state != state:
-                    spawner.orm_spawner.state = state
+            for write, _ in self.waiting:
+                write()
             self.session.commit()
             together = True
-        except Exception:  # also of one spawner's get_state: it must not cost the others
+        except Exception:  # one change's error must not cost the others
             self.session.rollback()
             together = False
-        for spawner, saved in self.waiting:
-            if saved.done():
-                continue  # whoever waited was cancelled
+        for write, saved in self.waiting:
             try:
-                saved.set_result(together or commit(spawner))
+                if not together:
+                    write()
+                    self.session.commit()
             except Exception as error:  # it is raised where somebody waits
-                saved.set_exception(error)
+                self.session.rollback()
+                if not saved.done():
+                    saved.set_exception(error)
+            else:
+                if not saved.done():  # whoever waited may have been cancelled
+                    saved.set_result(None)
 
 
 _batches: WeakKeyDictionary[Any, _Batch] = WeakKeyDictionary()
 """What is to be saved soon, by the database session."""
 
 
-async def commit_soon(spawner: Any) -> bool:
-    """Save a spawner's state within some milliseconds, together with others that come meanwhile.
+async def save_soon(session: Any, write: Write) -> None:
+    """Save a change within some milliseconds, together with others that come meanwhile.
 
     Each commit waits for the disk, and the whole Hub with it. When many servers start or stop at
-    once, one commit saves what would take many. Return as :func:`commit` does.
+    once, one commit saves what would take many.
+
+    Parameters
+    ----------
+    write
+        Makes the change in the session, and may be called again if that fails.
+
+    Raises
+    ------
+    Exception
+        What the change or the database has raised; this change is not saved then.
     """
-    session = session_of(spawner)
-    if session is None:
-        return True
     loop = asyncio.get_running_loop()
     batch = _batches.get(session)
     if batch is None or batch.loop is not loop:
         batch = _batches[session] = _Batch(session, loop)
-        loop.call_later(TOGETHER, batch.commit)
-    saved: asyncio.Future[bool] = loop.create_future()
-    batch.waiting.append((spawner, saved))
+        loop.call_later(TOGETHER, batch.save)
+    saved: asyncio.Future[None] = loop.create_future()
+    batch.waiting.append((write, saved))
+    await saved
+
+
+async def commit_soon(spawner: Any) -> bool:
+    """Save a spawner's state by :func:`save_soon`; return as :func:`commit` does."""
+    session = session_of(spawner)
+    if session is None:
+        return True
+
+    def write() -> None:
+        if session_of(spawner) is not session:
+            return  # the server has been deleted
+        state = outer(spawner).get_state()
+        if spawner.orm_spawner.state != state:
+            spawner.orm_spawner.state = state
+
     # JupyterHub uses the same session: a commit of its own meanwhile saves this, too.
-    spawner.orm_spawner.state = outer(spawner).get_state()
-    return await saved
+    write()
+    try:
+        await save_soon(session, write)
+    except SQLAlchemyError as error:
+        _log_refusal(spawner, error)
+        return False
+    return True
+
+
+def _log_refusal(spawner: Any, error: SQLAlchemyError) -> None:
+    spawner.log.error(
+        "%s: the Hub's database did not save the server's state: %s", log_name(spawner), error
+    )
 
 
 def find_token_id(spawner: Any) -> int | None:

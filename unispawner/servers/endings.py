@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .. import tasks
 from ..errors import AgentError
 from ..web import bookkeeping
-from .database import session_of
+from .database import save_soon, session_of
 
 _metadata = MetaData()
 """Not JupyterHub's own: its upgrades of the database neither know nor change our table."""
@@ -57,27 +57,28 @@ class Ending:
     state: dict[str, Any]
 
 
-def record(spawner: Any, mark: str) -> bool:
+async def record(spawner: Any, mark: str) -> bool:
     """Save that a spawner's job is being ended; return False, and log why, if that fails."""
     database = session_of(spawner)
     if database is None:
         return False
     known = bookkeeping.outer(spawner)
-    try:
+    values = {
+        "mark": mark,
+        "user_name": known.user.name,
+        "server_name": known.name,
+        "since": time.time(),
+    }
+
+    def write() -> None:
         _metadata.create_all(database.connection())
         database.execute(_TABLE.delete().where(_TABLE.c.mark == mark))
-        database.execute(
-            _TABLE.insert().values(
-                mark=mark,
-                user_name=known.user.name,
-                server_name=known.name,
-                since=time.time(),
-                state=json.dumps(known.get_state()),
-            )
-        )
-        database.commit()
+        database.execute(_TABLE.insert().values(values))
+
+    try:
+        values["state"] = json.dumps(known.get_state())
+        await save_soon(database, write)
     except (SQLAlchemyError, TypeError, ValueError) as error:
-        database.rollback()
         spawner.log.warning(
             "%s: the Hub's database did not save that the job is being ended, so the stop waits "
             "for the scheduler: %s",
@@ -88,13 +89,15 @@ def record(spawner: Any, mark: str) -> bool:
     return True
 
 
-def forget(database: Any, mark: str, log: Any) -> None:
+async def forget(database: Any, mark: str, log: Any) -> None:
     """Remove a job from the table: the scheduler has confirmed its end."""
-    try:
+
+    def write() -> None:
         database.execute(_TABLE.delete().where(_TABLE.c.mark == mark))
-        database.commit()
+
+    try:
+        await save_soon(database, write)
     except SQLAlchemyError as error:
-        database.rollback()
         log.warning("The Hub's database did not forget the job with mark %s: %s", mark, error)
 
 
@@ -139,7 +142,7 @@ async def _end(hub: Any, ending: Ending) -> None:
         )
         return
     await confirm()
-    forget(hub.db, ending.mark, hub.log)
+    await forget(hub.db, ending.mark, hub.log)
 
 
 def _find_confirmation(hub: Any, ending: Ending) -> Callable[[], Awaitable[None]]:

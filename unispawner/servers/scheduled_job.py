@@ -372,8 +372,11 @@ class ScheduledJob(ServerJob[ServerState]):
         may_record = True
         while not self._confirmation.done():
             if job.cancelled and job.server_ended and may_record:
-                self.recorded = may_record = endings.record(self.spawner, self.state.mark)
+                database, mark = session_of(self.spawner), self.state.mark
+                self.recorded = may_record = await endings.record(self.spawner, mark)
                 if self.recorded:
+                    if self._confirmation.done():  # it did not know of the record yet
+                        await endings.forget(database, mark, self.spawner.log)
                     return
             news = tasks.start(job.wait_change(), f"news of a job of {self.name}")
             await asyncio.wait({news, self._confirmation}, return_when=asyncio.FIRST_COMPLETED)
@@ -393,7 +396,7 @@ class ScheduledJob(ServerJob[ServerState]):
         await cancel_until_ended(job, self.monitor)
         await self.clean_up()
         if self.recorded:
-            endings.forget(database, mark, self.spawner.log)
+            await endings.forget(database, mark, self.spawner.log)
             self.monitor.untrack(job)
 
     # -- after a restart -------------------------------------------------------------------------
