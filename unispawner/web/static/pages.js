@@ -40,7 +40,8 @@
 
   function showStatus(place, status) {
     const waits = ["queued", "held"].includes(status.state);
-    const job = status.job_id && status.scheduler ? `${status.job_id} on ${status.scheduler}` : status.job_id;
+    const scheduler = status.cluster ? `${status.scheduler} (${status.cluster})` : status.scheduler;
+    const job = status.job_id && status.scheduler ? `${status.job_id} on ${scheduler}` : status.job_id;
     const facts = { ...status, job_id: job, profile_name: status.profile_name || status.profile };
     for (const fact of place.querySelectorAll("[data-fact]")) {
       const name = fact.dataset.fact;
