@@ -392,11 +392,11 @@ def _absent_folders(path: str) -> list[str]:
 
 async def _query(spawner: UniSpawner) -> str:
     seen = await spawner.monitor().survey()
-    if seen.jobs is None:
-        return f"{prefix}the list of all jobs is too large: only those of servers are asked for"
     owners = seen.owners - {getpass.getuser()}
     cluster = spawner.cluster_title()
     prefix = f"{cluster}: " if cluster else ""
+    if seen.jobs is None:
+        return f"{prefix}the list of all jobs is too large: only those of servers are asked for"
     return (
         f"{prefix}{getpass.getuser()} sees {seen.jobs} jobs of {len(owners)} other accounts. If "
         "there are more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
