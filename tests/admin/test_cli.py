@@ -34,12 +34,17 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_sudoers_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """``doctor --sudoers`` prints one line with the Hub's Python, and nothing else."""
+def test_sudoers_has_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``doctor --sudoers`` prints one line, which lets the Hub start the broker; comments say so,
+    and hold the line that ``run_as = "sudo"`` would need instead."""
     arguments = ["doctor", "--sudoers", "-f", str(config), "--hub-account", "hub", "--group", "lab"]
     assert 0 == main(arguments)
-    expected = "hub ALL=(%lab) NOPASSWD: /opt/hub/bin/python3 -I -m unispawner.agent\n"
-    assert expected == capsys.readouterr().out
+    first, line, second, other = capsys.readouterr().out.splitlines()
+    expected = "/opt/hub/bin/unispawner-broker --group lab --min-uid 1000"
+    assert f"hub ALL=(root) NOPASSWD: {expected}" == line
+    assert '# run_as = "broker":' == first
+    assert second.startswith('# run_as = "sudo"')
+    assert "# hub ALL=(%lab) NOPASSWD: /opt/hub/bin/python3 -I -m unispawner.agent" == other
 
 
 def test_render_prints_the_jobs_script(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

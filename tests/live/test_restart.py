@@ -31,10 +31,7 @@ if [ -e "$here/pretend-{name}" ]; then exit 0; fi
 while [ -e "$here/hang-{name}" ]; do sleep 0.1; done
 exit $status
 """
-CONFIG = """
-c.JupyterHub.init_spawners_timeout = 1
-c.UniSpawner.scheduler_path = {folder!r}
-"""
+CONFIG = "c.JupyterHub.init_spawners_timeout = 1\n"
 HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
 
 
@@ -56,7 +53,7 @@ async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
     """Give a Hub whose scheduler's commands are those of the fixture `commands`."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
-    running = RunningHub(slurm, config=CONFIG.format(folder=str(commands)))
+    running = RunningHub(slurm, config=CONFIG, path=str(commands))
     try:
         await running.start()
         yield running

@@ -178,6 +178,7 @@ class RunningHub:
         prefix: Sequence[str] = (),
         umask: int = 0o022,
         sudoers: str = "",
+        path: str = "",
         account: str = HUB_ACCOUNT,
     ) -> None:
         """Prepare a Hub without starting it.
@@ -195,6 +196,8 @@ class RunningHub:
         sudoers
             The line that lets the Hub act as its users. Default: the lines that administrators of
             UniSpawner are given, so that the Hub uses the broker.
+        path
+            Folders with other scheduler's commands, which come before the cluster's own.
         account
             The account of the Hub; it may be root.
         """
@@ -213,6 +216,7 @@ class RunningHub:
         self._clients: list[HubClient] = []
         self.api_token, self._proxy_token = secrets.token_hex(16), secrets.token_hex(16)
         self.cluster = cluster
+        self.path = ":".join(filter(None, (path, cluster.path)))
         self._choose_addresses()
         self.url = f"http://{self.front_ip}:{self.front_port}/"
         self._proxy_api_url = f"http://{self.front_ip}:{self._proxy_port}"
@@ -246,7 +250,7 @@ class RunningHub:
             job_name=self.job_name,
             group=USER_GROUP,
             scheduler=self.cluster.name,
-            scheduler_path=self.cluster.path,
+            scheduler_path=self.path,
             scheduler_environment=self.cluster.environment,
         )
         self._write("jupyterhub_config.py", text + more)
@@ -266,7 +270,7 @@ class RunningHub:
         broker = BrokerCommand(
             sys.executable,
             group=USER_GROUP,
-            path=self.cluster.path,
+            path=self.path,
             environment=self.cluster.environment,
         )
         return [

@@ -88,13 +88,13 @@ def _add_doctor(commands: _Commands) -> None:
     sub.add_argument(
         "--sudoers",
         action="store_true",
-        help="only print the line that /etc/sudoers.d needs, and check nothing",
+        help="only print the line that /etc/sudoers.d needs, and check nothing; comments say what "
+        "other lines are for",
     )
     sub.add_argument(
         "--group",
-        default="jupyterhub-users",
-        help="with --sudoers: the group of the accounts that may have servers "
-        "(default: %(default)s)",
+        help="with --sudoers: the group of the accounts that may have servers (default: "
+        "c.UniSpawner.broker_group, or jupyterhub-users)",
     )
     sub.add_argument(
         "--hub-account",

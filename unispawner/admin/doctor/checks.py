@@ -37,6 +37,7 @@ from ..migrate.old_config import SCHEDULERS
 from . import batchspawner, clusters, queues
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
+from .ways import check_way, distinct_ways
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN = 5
@@ -83,6 +84,10 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     of_batch: list[Any] = [one for one in spawners if isinstance(one, BatchSpawnerBase)]
     far = [one for one in ours if one.submit_host]
     result: list[Check] = [_check("submit_host", _submit_host, one) for one in far]
+    result += [
+        _check("run_as", check_way, one)
+        for one in distinct_ways([one for one in ours if one not in far])
+    ]
     result += [_check("scheduler", _scheduler, one) for one in ours]
     result.append(_check("hub", _hub, spawner, spawners))
     if isinstance(spawner, ProfilesSpawner):

@@ -11,12 +11,15 @@ import pwd
 import sys
 import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ...errors import InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
+from ...run_as.broker import GROUP
 from ...run_as.sudo import Sudo
 from ...servers.spawner import UniSpawner
+from ...submit_host.ssh import parse_destination
 from ..configured_spawner import class_or_unispawner, load_config, spawner_for_nobody
 from . import batchspawner
 from .checks import Doubt, Skipped, list_checks
@@ -37,9 +40,11 @@ def run(options: argparse.Namespace) -> int:
     spawner = spawner_for_nobody(cls, config, options.config)
     spawners = find_spawners(spawner)
     if options.sudoers:
-        hub_account = options.hub_account or getpass.getuser()
-        print_sudoers(spawners, hub_account, options.group)
-        print_notes(hub_account, options.group)
+        group = options.group or _group_of(spawners)
+        hub_account = options.hub_account or _account_of(spawners)
+        print_sudoers(spawners, hub_account, group)
+        if not any(map(_elsewhere, spawners)):
+            print_notes(hub_account, group)
         return 0
     if not options.account:
         print("not checked: acting as a user (--account NAME checks it)")
@@ -75,12 +80,67 @@ def print_notes(hub_account: str, group: str) -> None:
         print(f"--group: this host has no group {group!r}; create it.", file=sys.stderr)
 
 
+def _elsewhere(spawner: Any) -> str:
+    """Return the host on which a spawner submits, if it is not this one."""
+    return spawner.submit_host if isinstance(spawner, UniSpawner) else ""
+
+
+def _group_of(spawners: Iterable[Any]) -> str:
+    named = (one.broker_group for one in spawners if isinstance(one, UniSpawner))
+    return next(filter(None, named), GROUP)
+
+
+def _account_of(spawners: Iterable[Any]) -> str:
+    """Return the account that sudo lets start the broker: on another host, that of ssh."""
+    places = [parse_destination(place) for place in map(_elsewhere, spawners) if place]
+    return next((one.account for one in places if one.account), getpass.getuser())
+
+
 def print_sudoers(spawners: Iterable[Any], hub_account: str, group: str) -> None:
-    """Print a line for sudoers for each Python that runs the agent; usually there is one."""
-    pythons: dict[str, bool] = {}
+    """Print the lines for sudoers that a configuration needs, and others as comments.
+
+    There is one for each broker, and one for each Python that runs the agent by itself.
+    """
+    spawners = list(spawners)
+    brokers = dict.fromkeys(
+        _broker_line(one, hub_account, group)
+        for one in spawners
+        if isinstance(one, UniSpawner) and one.run_as in ("auto", "broker")
+    )
+    agents = _agent_lines(spawners, hub_account, group)
+    if brokers:
+        print('# run_as = "broker":')
+        print("\n".join(brokers))
+        optional = [line for line, needed in agents.items() if not needed]
+        if optional:
+            print('# run_as = "sudo", with a session of PAM for each action, would need instead:')
+            print("\n".join(f"# {line}" for line in optional))
+    for line in (line for line, needed in agents.items() if needed):
+        print(line)
+
+
+def _broker_line(spawner: UniSpawner, hub_account: str, group: str) -> str:
+    command = replace(spawner.broker_command(), group=group)
+    place = f"# on {spawner.submit_host}:\n" if spawner.submit_host else ""
+    return place + command.sudoers_line(hub_account)
+
+
+def _agent_lines(spawners: Iterable[Any], hub_account: str, group: str) -> dict[str, bool]:
+    """Return the lines that let sudo run the agent, each with whether it is needed."""
+    setenv: dict[str, bool] = {}
+    needed: dict[str, bool] = {}
     for one in spawners:
-        if isinstance(one, UniSpawner | BatchSpawnerBase):
-            setenv = isinstance(one, BatchSpawnerBase) and batchspawner.keeps_environment(one)
-            pythons[one.agent_python] = pythons.get(one.agent_python, False) or setenv
-    for python, setenv in pythons.items():
-        print(Sudo(python).sudoers_line(hub_account, group, setenv=setenv))
+        if isinstance(one, BatchSpawnerBase):
+            keeps = batchspawner.keeps_environment(one)
+        elif isinstance(one, UniSpawner) and not one.submit_host and one.run_as != "broker":
+            keeps = False
+        else:
+            continue
+        python = one.agent_python
+        setenv[python] = setenv.get(python, False) or keeps
+        uses = not isinstance(one, UniSpawner) or one.run_as != "auto"
+        needed[python] = needed.get(python, False) or uses
+    return {
+        Sudo(python).sudoers_line(hub_account, group, setenv=keeps): needed[python]
+        for python, keeps in setenv.items()
+    }
