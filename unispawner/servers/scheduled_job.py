@@ -259,8 +259,10 @@ class ScheduledJob(ServerJob[ServerState]):
     def take_begin(self) -> None:
         """Ask soon about a job that says that it runs."""
         job = self.tracked
-        # A job without an id yet is asked for as soon as it has one.
-        if job is not None and find_exec_host(job) is None:
+        if job is None:
+            return  # it is asked for as soon as it has an id
+        job.server_ended = False  # the job was run again
+        if find_exec_host(job) is None:
             job.note_begin()
             self.monitor.want(job)
 
