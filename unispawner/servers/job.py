@@ -175,7 +175,8 @@ class ServerJob(abc.ABC, Generic[State]):
         """
         if self.leave_stop():
             return False
-        self.start_clean_up()
+        if not self.recorded:  # else the private files go when the end is confirmed
+            self.start_clean_up()
         database.revoke_token(self.spawner, self.state.token_id)
         if self.resumption is not None:
             self.resumption.forget(JobEndedError(self._why_not_ready()))
