@@ -56,3 +56,17 @@ def test_psij_searches_no_plugins(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
     run(f"{before}sys.path.append({str(tmp_path)!r}); import psij; print(1)")
     assert (tmp_path / "ran").exists()  # so it would have been run
+
+
+def test_executors_start_no_thread() -> None:
+    """An executor of PSI/J has no thread that asks the scheduler, and parses no template."""
+    found = run(
+        "import json, sys, threading\n"
+        "from unispawner.agent.executors import get_executor\n"
+        "from unispawner.schedulers import get_scheduler\n"
+        "names = ('slurm', 'pbs', 'torque', 'lsf', 'htcondor', 'local')\n"
+        "executors = [get_executor(get_scheduler(name)) for name in names]\n"
+        "parsed = [hasattr(one, 'generator') for one in executors]\n"
+        "print(json.dumps([threading.active_count(), any(parsed)]))"
+    )
+    assert [1, False] == found

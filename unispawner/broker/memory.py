@@ -10,6 +10,8 @@ import platform
 
 CHUNK = 256 * 1024
 _LIBC = ctypes.CDLL(None, use_errno=True)
+# Looked up once: each child would do it again.
+_memfd_create, _prctl, _syscall = _LIBC.memfd_create, _LIBC.prctl, _LIBC.syscall
 _CLOEXEC, _ALLOW_SEALING = 1, 2
 """Flags of memfd_create(2)."""
 _ADD_SEALS = getattr(fcntl, "F_ADD_SEALS", 1033)
@@ -76,7 +78,7 @@ def make_file(name: str, size: int | None = None) -> int:
     size
         How many bytes it can hold; None means any number.
     """
-    descriptor: int = _LIBC.memfd_create(name.encode(), _CLOEXEC | _ALLOW_SEALING)
+    descriptor: int = _memfd_create(name.encode(), _CLOEXEC | _ALLOW_SEALING)
     if descriptor < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"memfd_create: {os.strerror(number)}")
@@ -96,7 +98,7 @@ def forbid_looking() -> None:
     OSError
         If the kernel does not do it.
     """
-    if _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) or _LIBC.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0):
+    if _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) or _prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "PR_SET_DUMPABLE has no effect")
 
 
@@ -107,4 +109,4 @@ def leave_keyring() -> None:
     number is not known, nothing happens.
     """
     if number := _KEYCTL.get(platform.machine()):
-        _LIBC.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
+        _syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)

@@ -4,7 +4,7 @@ PSI/J (0.9.11) knows how a job gets to a scheduler: submit, cancel, the commands
 Two parts of it are replaced. Its templates of scripts leave out the job's name, GPUs and log, quote
 attributes twice and always set a time limit; so the script comes from
 :mod:`unispawner.script.rendering`. Its commands have no time-out; so they run through
-:mod:`unispawner.agent.commands`. Its polling thread never runs: the agent ends before that.
+:mod:`unispawner.agent.commands`. Its polling thread is never started.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import abc
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from psij import Job as PsijJob
 from psij import JobSpec as PsijJobSpec
@@ -26,7 +26,12 @@ from ...job import JobSpec
 from ...schedulers import Scheduler
 from ..commands import run
 
-_NEVER = 10**6
+
+class _NoPolling:
+    """Takes the place of PSI/J's thread, which asks the scheduler about jobs."""
+
+    def register_job(self, job: PsijJob) -> None:
+        """Do nothing: the Hub's monitor asks about jobs."""
 
 
 class RenderedJob(PsijJob):
@@ -51,11 +56,15 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
-        # PSI/J's default work directory is in the home that the process had when it imported psij;
+        # Not super(): PSI/J's executors also read and parse their own template of a script. Its
+        # default work directory is in the home that the process had when it imported psij;
         # submit_script sets the right one.
-        super().__init__(url=None, config=self.config_class(initial_queue_polling_delay=_NEVER))
+        BatchSchedulerExecutor.__init__(self, url=None, config=self.config_class())
 
     config_class: type[BatchSchedulerExecutorConfig] = BatchSchedulerExecutorConfig
+
+    def _start_queue_poll_thread(self) -> Any:
+        return _NoPolling()
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
         """Submit through PSI/J; the script's file is removed before this returns."""

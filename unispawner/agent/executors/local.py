@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from psij import JobExecutor, JobExecutorConfig
 from psij.executors.local import LocalJobExecutor
 
 from ...errors import CancelError, SubmitError
@@ -26,7 +27,8 @@ class Executor(LocalJobExecutor):
     _NAME_ = "local"
 
     def __init__(self, scheduler: Scheduler) -> None:
-        super().__init__()
+        # Not super(): PSI/J's executor would start a thread that waits for the processes.
+        JobExecutor.__init__(self, config=JobExecutorConfig.DEFAULT)
         self.scheduler = scheduler
 
     def submit_script(self, spec: JobSpec, script: str, directory: Path) -> str:
