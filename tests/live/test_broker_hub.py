@@ -127,14 +127,13 @@ async def test_killed_before_the_submission(
     await until((commands / "waits").exists, "sbatch waits")
     (commands / "waits").unlink()
     await kill_broker(hub)
-    lost = "The submission has no answer"
 
-    async def is_lost() -> bool:
+    async def follow() -> None:
         async for event in alice.progress():
-            return lost in str(event.get("message"))
-        return False
+            if "The submission has no answer" in str(event.get("message")):
+                return
 
-    await until(is_lost, "the page says that the job is looked for")
+    await asyncio.wait_for(follow(), 20)
     assert (await hub.state("alice"))["mark"]
     (commands / "before").unlink()
     await starting

@@ -145,6 +145,12 @@ def explain_start(exit_status: int | None, printed: str, began: bytes) -> str:
             "run_as: sudo does not let the Hub start the broker. The line in sudoers must have "
             "NOPASSWD and exactly this command: `unispawner doctor --sudoers` prints it."
         )
+    if "others could change what runs as root" in printed:
+        return (
+            "agent_python: the broker does not run as root with this Python, because others than "
+            "root could change it. Install Python and unispawner as root in a folder of root's, or "
+            "set c.UniSpawner.run_as = 'sudo'."
+        )
     if "No module named" in printed and "unispawner" in printed:
         return (
             "agent_python: this Python has no unispawner, or an older one without the broker. "

@@ -110,7 +110,11 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     if not await job.commit_soon():
         job.state.mark = ""
         raise AgentError(words.DATABASE_REFUSES)
-    client = await job.client()
+    try:
+        client = await job.client()
+    except UniSpawnerError:
+        _give_up(job)
+        raise
     try:
         job_id = await client.submit(
             spec, job.spawner.job_shell, certificates=job.spawner.certificates
