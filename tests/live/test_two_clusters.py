@@ -131,6 +131,7 @@ async def test_the_same_job_id_on_both(hub: RunningHub, two_slurms: Two) -> None
 
 
 @pytest.mark.two_slurms
+@pytest.mark.parametrize("hub", ["-M"], indirect=True)
 async def test_one_cluster_is_down(hub: RunningHub, two_slurms: Two) -> None:
     """While one cluster's controller is down, its servers are unknown and not gone, also after a
     restart of the Hub, and servers start on the other cluster."""

@@ -26,7 +26,9 @@ def saved(name: str, prefix: str = "") -> Reply:
 # -- what is set --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["all", "alpha,beta", "-beta", "a b", "beta\n", "alpha,", "/x"])
+@pytest.mark.parametrize(
+    "name", ["all", "ALL", "alpha,beta", "-beta", "a b", "beta\n", "alpha,", "/x"]
+)
 def test_a_value_that_is_not_one_cluster(name: str) -> None:
     """A list, "all" and what could be read as an option are refused: a server is on one cluster."""
     with pytest.raises(InvalidJobError, match="slurm_cluster: .* must be the name of one cluster"):
@@ -53,6 +55,7 @@ def test_other_attributes_that_begin_like_them() -> None:
     ("cluster", "variables"),
     [
         ("", {"SLURM_CLUSTERS": "all"}),
+        ("", {"SLURM_CLUSTERS": "All"}),
         ("", {"SLURM_CLUSTERS": "alpha,beta"}),
         ("", {"SBATCH_CLUSTERS": "beta"}),
         ("beta", {"SLURM_CLUSTERS": "alpha"}),

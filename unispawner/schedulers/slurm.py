@@ -248,7 +248,7 @@ class Slurm(Scheduler):
         SchedulerUnavailable
             If the answer is another cluster's: its jobs have the same ids as ours.
         """
-        if not self.slurm_cluster:
+        if not self.slurm_cluster or "CLUSTER: " not in reply.stdout:
             return reply.stdout
         lines = reply.stdout.split("\n")
         headings = [found[1] for found in map(_CLUSTER_HEADING.fullmatch, lines) if found]
@@ -419,7 +419,7 @@ def read_time(text: str) -> float | None:
 
 def is_one_cluster(name: str) -> bool:
     """Return whether a value of ``-M`` names one cluster."""
-    return name != "all" and re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
+    return name.lower() != "all" and re.fullmatch(r"\w[\w.-]*", name, re.ASCII) is not None
 
 
 def _is_row(line: str) -> bool:
