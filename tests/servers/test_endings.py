@@ -155,6 +155,20 @@ async def test_a_hub_that_was_killed_after_the_stop(hub: Hub, server: Server, us
     assert "cleanup" == spawner.side.requests[-1]["action"]
 
 
+async def test_a_stop_that_a_restart_interrupted(hub: Hub, server: Server) -> None:
+    """It goes on in poll(), which reports no server as soon as the stop has returned."""
+    spawner, state = server.spawner, server.spawner.server_job.state
+    spawner.server_job.stop_following()
+    saved = {**state.to_dict(), "scheduler": "slurm", "stopping": True}
+    spawner.load_state(saved)
+    polling = asyncio.ensure_future(spawner.poll())
+    await until(lambda: spawner.server_job.tracked, "the job is found", PATIENCE)
+    await cancelled(server)
+    await spawner.take_end(END)
+    assert 0 == await asyncio.wait_for(polling, PATIENCE)
+    assert [state.mark] == recorded(hub)
+
+
 async def test_a_record_that_can_not_be_loaded(
     hub: Hub, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

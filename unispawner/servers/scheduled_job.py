@@ -350,6 +350,8 @@ class ScheduledJob(ServerJob[ServerState]):
             await self._wait_first_answer()
             if not self.is_current():  # it was stopped meanwhile
                 return 0
+        if self.recorded:  # a stop has returned: its confirmation needs no server any more
+            return _exit_status(self.tracked.info if self.tracked else None)
         if self.tracked is None or not self.tracked.over:
             await self._own_place.look_again()
             return None
