@@ -151,21 +151,22 @@ def test_an_unknown_scheduler_or_setting_is_refused() -> None:
             questions.answer(question, lambda command, environment: Reply((), 0, ""))
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("query", ["7", "--helper=/tmp/x"]),
-        ("query_tracked", ["-o"]),
-        ("query_tracked", ["7\n8"]),
-        ("query", []),
-        ("find_address", []),
-        ("find_address", ["a", "b"]),
-    ],
-)
-def test_arguments_that_are_no_ids_never_reach_a_command(name: str, arguments: list[str]) -> None:
-    """What does not look like the id of a job becomes no word of a command."""
-    with pytest.raises(AgentError):
-        hold(questions.converse(SLURM, name, arguments))
+@pytest.mark.parametrize("wrong", ["--helper=/tmp/x", "-o", "7\n8", "7,8", "", "7 8", "$(id)"])
+def test_arguments_that_are_no_ids_never_reach_a_command(wrong: str) -> None:
+    """What does not look like a job's id becomes no word of a command; other jobs are asked for."""
+    for name in ("query", "query_tracked"):
+        answer, commands = hold(questions.converse(SLURM, name, ["7", wrong, "8"]), (ROWS, "", 0))
+        assert ["7", "8"] == list(answer.result.jobs)
+        assert [SLURM.status_command(["7", "8"] if name == "query" else None)] == commands
+    answer, commands = hold(questions.converse(SLURM, "query", [wrong]))
+    assert ({}, []) == (answer.result.jobs, commands)
+
+
+@pytest.mark.parametrize("names", [[], ["a", "b"]])
+def test_an_address_is_of_one_node(names: list[str]) -> None:
+    """The question about an address takes one name."""
+    with pytest.raises(AgentError, match="takes one name"):
+        hold(questions.converse(SLURM, "find_address", names))
 
 
 @pytest.mark.parametrize(

@@ -183,15 +183,16 @@ RESULTS: Mapping[str, Any] = {
 def converse(scheduler: Scheduler, name: str, arguments: Collection[str] = ()) -> Dialogue[Answer]:
     """Ask a question of ``DIALOGUES``: the same dialogue, whose result is the whole answer.
 
+    What does not look like the id of a job is not asked for: the answer about other jobs counts.
+
     Raises
     ------
     AgentError
-        If the arguments are not right.
+        If the number of arguments is not right.
     UniSpawnerError
         If the scheduler does not answer, or its answer can't be read.
     """
-    given = tuple(arguments)
-    _check_arguments(scheduler, name, given)
+    given = _check_arguments(scheduler, name, arguments)
     dialogue = DIALOGUES[name](scheduler, given)
     replies: list[Reply] = []
     reply: Reply | UniSpawnerError | None = None
@@ -317,11 +318,12 @@ def _are_words(arguments: Any) -> bool:
     )
 
 
-def _check_arguments(scheduler: Scheduler, name: str, arguments: tuple[str, ...]) -> None:
-    """Refuse arguments that the question does not take: they become words of a command."""
+def _check_arguments(
+    scheduler: Scheduler, name: str, arguments: Collection[str]
+) -> tuple[str, ...]:
+    """Return the arguments that may become words of a command."""
+    if name == "find_address" and len(arguments) != 1:
+        raise AgentError(f"The question {name!r} takes one name, and not {len(arguments)}.")
     if name in ("query_tracked", "query"):
-        wrong = [one for one in arguments if not scheduler.job_id.fullmatch(one)]
-        if wrong:
-            raise AgentError(f"{wrong[0][:100]!r} is not the id of a job of {scheduler.title}.")
-    if (name == "query" and not arguments) or (name == "find_address" and len(arguments) != 1):
-        raise AgentError(f"The question {name!r} has {len(arguments)} arguments, which is wrong.")
+        return tuple(one for one in arguments if scheduler.job_id.fullmatch(one))
+    return tuple(arguments)
