@@ -58,3 +58,15 @@ def test_a_scheduler_that_is_not_there_is_an_error_of_the_reply(tmp_path: Path) 
     question = Question("survey", (), "gridengine")
     error = ask(json.dumps(question.to_dict()).encode(), tmp_path)["error"]
     assert ("AgentError", "qstat can't be run") == (error["type"], error["message"][:18])
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"), [("localhost", {"127.0.0.1", "::1"}), ("no-such-host.invalid", {""})]
+)
+def test_an_address_that_only_the_name_service_here_knows(
+    host: str, addresses: set[str], tmp_path: Path
+) -> None:
+    """A scheduler without addresses of its own leaves a node's name to this host's name service: a
+    Hub on another host may not be able to resolve it."""
+    question = Question("find_address", (host,), "gridengine")
+    assert ask(json.dumps(question.to_dict()).encode(), tmp_path)["result"]["result"] in addresses

@@ -1,4 +1,4 @@
-"""A Hub in a container, without accounts, homes and Slurm, and a login node behind a real sshd."""
+"""A Hub in a container, without accounts, homes and a scheduler; a login node with a real sshd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clusters import Slurm, run
+from support.clusters import CLUSTERS, Cluster, Slurm, run
 from support.elsewhere import CLOCK_OFFSET, HubElsewhere, LoginNode, why_not_elsewhere
 from support.eyes import assert_hidden
 from support.hub import HUB_ACCOUNT, find_program, until
@@ -29,8 +29,6 @@ from support.journey import (
 )
 
 from unispawner.admin.hub_client import HubClient
-
-pytestmark = pytest.mark.slurm
 
 HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
 WHERE_AM_I = "import json, os, socket; print(json.dumps([socket.gethostname(), os.getuid()]))"
@@ -93,6 +91,7 @@ async def message_with(client: HubClient, words: str) -> str:
     return await asyncio.wait_for(follow(), PATIENCE)
 
 
+@pytest.mark.slurm
 async def test_a_servers_whole_life(
     hub: HubElsewhere, slurm: Slurm, login: LoginNode, alice: HubClient
 ) -> None:
@@ -136,6 +135,7 @@ async def test_a_servers_whole_life(
     assert {"/"} == set(await hub.routes())
 
 
+@pytest.mark.slurm
 async def test_doctor_in_the_container(hub: HubElsewhere, login: LoginNode) -> None:
     """doctor goes the Hub's way: it starts the broker, asks the scheduler, finds the commands with
     the agent on the login node, and says which host it means."""
@@ -151,6 +151,7 @@ async def test_doctor_in_the_container(hub: HubElsewhere, login: LoginNode) -> N
     assert "WRONG" not in lines
 
 
+@pytest.mark.slurm
 async def test_the_connection_breaks(
     hub: HubElsewhere, slurm: Slurm, login: LoginNode, alice: HubClient
 ) -> None:
@@ -191,6 +192,7 @@ async def test_the_connection_breaks(
     await until(lambda: not private_files(state), "the private files are gone")
 
 
+@pytest.mark.slurm
 async def test_a_login_node_that_can_not_be_reached(
     hub: HubElsewhere, slurm: Slurm, login: LoginNode, alice: HubClient
 ) -> None:
@@ -217,3 +219,30 @@ async def test_a_login_node_that_can_not_be_reached(
     await hub.start()
     await start(alice)
     await alice.stop()
+
+
+OTHERS = [
+    pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS if name != "slurm"
+]
+
+
+@pytest.mark.parametrize("cluster", OTHERS, indirect=True, scope="module")
+async def test_other_schedulers(cluster: Cluster) -> None:
+    """A server runs and stops also where only the login node can resolve the names of the nodes,
+    and where what the Hub's settings leave open is looked up there."""
+    if reason := why_not_elsewhere():
+        pytest.skip(f"no Hub elsewhere: {reason}")
+    with LoginNode(cluster) as node:
+        hub = HubElsewhere(cluster, node)
+        try:
+            await hub.start()
+            alice = await hub.client("alice")
+            await start(alice)
+            state = await hub.state("alice")
+            host, _ = json.loads(await alice.run_cell(WHERE_AM_I))
+            assert ("alice", host) == cluster.owner_and_host(state["job_id"])
+            await alice.stop()
+            await nothing_left(cluster, state)
+        finally:
+            await hub.close()
+            cluster.cancel_named(hub.job_name)

@@ -356,7 +356,10 @@ class HubElsewhere(RunningHub):
     def _let_it_become_users(self) -> None:
         """Let the service account on the login node start the broker, and by the key only that."""
         command = BrokerCommand(
-            sys.executable, group=USER_GROUP, environment=self.cluster.environment
+            sys.executable,
+            group=USER_GROUP,
+            path=self.cluster.path,
+            environment=self.cluster.environment,
         )
         self.login.permit(command.sudoers_line(SERVICE_ACCOUNT))
         self.login.accept(shlex.join(command.with_sudo))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Mapping
@@ -41,13 +42,28 @@ def reply_to_question(raw: bytes) -> dict[str, Any]:
     try:
         if len(raw) > QUESTION_LIMIT:
             raise AgentError(f"The question has more than {QUESTION_LIMIT} bytes.")
-        return {"version": VERSION, "result": answer(Question.from_dict(_read(raw)), _run)}
+        question = Question.from_dict(_read(raw))
+        found = answer(question, _run)
+        if question.name == "find_address" and found["result"] in ("", *question.arguments):
+            found["result"] = _resolve(*question.arguments)
+        return {"version": VERSION, "result": found}
     except UniSpawnerError as error:
         return {"version": VERSION, "error": error.to_dict()}
     except Exception as error:  # such as a bug in a parser
         traceback.print_exc()
         failure = SchedulerUnavailable(f"The question could not be answered: {error!r}")
         return {"version": VERSION, "error": failure.to_dict()}
+
+
+def _resolve(host: str) -> str:
+    """Return the address that this host's name service has for a node; empty if it has none.
+
+    A Hub on another host may not be able to resolve the names of the cluster's nodes.
+    """
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, ValueError):
+        return ""
 
 
 def _read(raw: bytes) -> Any:
