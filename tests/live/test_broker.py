@@ -122,7 +122,7 @@ def test_a_core_limit_of_the_broker_does_not_matter(agent: Agent) -> None:
         body = ask_squeue(agent, f"grep core /proc/$PPID/limits >{path}; kill -SEGV $PPID")
         answer = one.ask("agent", agent.account.pw_name, body)
         assert -signal.SIGSEGV == answer.header["status"]
-        assert ["0", "0"] == path.read_text().split()[4:6]
+        assert ["0", "unlimited"] == path.read_text().split()[4:6]
 
 
 def test_the_limit_on_open_files_is_that_of_the_hub(agent: Agent) -> None:

@@ -37,7 +37,7 @@ def work(request: Request, reply: int, errors: int, rules: Rules, limits: Any) -
     try:
         os.setsid()
         forbid_looking()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         _reset_signals()
         left = request.deadline - time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, max(left, 0.0) + ALARM_AFTER)
