@@ -9,6 +9,7 @@ import asyncio
 import cProfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,3 +105,24 @@ async def test_a_job_that_is_forgotten_meanwhile(tmp_path: Path) -> None:
     assert None is last.info.start_time
     assert 2 * AT_A_TIME - 1 == len(monitor.jobs)
     assert not monitor._missing.in_doubt
+
+
+async def test_only_the_schedulers_time_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long a question took is noted before its answer is taken over, which a busy event loop
+    delays: otherwise a Hub with many servers would ask a scheduler that is fast ever less often."""
+    monitor, answer = follow(tmp_path, 10)
+    order: list[str] = []
+
+    async def query() -> SimpleNamespace:
+        return SimpleNamespace(jobs=answer, unread=())
+
+    async def apply(*_: object) -> None:
+        order.append("taken over")
+
+    monkeypatch.setattr(monitor, "query", query)
+    monkeypatch.setattr(monitor, "_apply", apply)
+    monkeypatch.setattr(monitor.rhythm, "note_all", lambda *_, **__: order.append("noted"))
+    await monitor._ask(time.monotonic())
+    assert ["noted", "taken over"] == order

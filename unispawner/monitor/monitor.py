@@ -33,7 +33,7 @@ FAST_AFTER_SUBMIT = 60.0
 BY_ID_SECONDS = 600.0
 """How long (seconds) only our own jobs are asked for, once the list of all jobs was too large."""
 
-AT_A_TIME = 100
+AT_A_TIME = 500
 """How many jobs of an answer are taken over before the event loop does something else."""
 
 
@@ -167,7 +167,6 @@ class Monitor:
             else:
                 self.rhythm.begin_all()
                 await self._ask(now)
-                self.rhythm.note_all(now, time.monotonic(), failed=self.problem is not None)
             self._answered.set()
             self._answered = asyncio.Event()
 
@@ -185,6 +184,7 @@ class Monitor:
                     exc_info=not ours,
                 )
             self.problem = as_unavailable(error, self.scheduler.title)
+            self.rhythm.note_all(began, time.monotonic(), failed=True)
             for one in self._jobs.values():
                 one.wanted_at = None  # a scheduler that is down is not asked all the time
                 one.job.notify()
@@ -192,6 +192,8 @@ class Monitor:
         if self.problem is not None:
             log.warning("%s answers again.", self.scheduler.title)
         self.problem = None
+        # Only the scheduler's time counts: the rest may take long in an event loop that is busy.
+        self.rhythm.note_all(began, time.monotonic(), failed=False)
         await self._apply(answer.jobs, began, answer.unread)
 
     async def query(self) -> Tracked:
