@@ -62,6 +62,8 @@ class Candidate:
         The account of the Hub.
     sudoers
         The line for sudo; empty for the one that UniSpawner needs.
+    elsewhere
+        Whether the Hub is in a container, and reaches Slurm by ssh.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Candidate:
     config: Callable[[Place], str]
     account: str = HUB_ACCOUNT
     sudoers: str = ""
+    elsewhere: bool = False
 
     def full_config(self, place: Place) -> str:
         """Return all lines that the Hub of this candidate has beside those of the tests' Hubs."""
@@ -111,11 +114,27 @@ def _unispawner(run_as: str) -> Callable[[Place], str]:
 c.UniSpawner.run_as = {run_as!r}
 c.UniSpawner.resources = {{"memory": "{MEMORY_MB}M"}}
 c.UniSpawner.queue_name = {PARTITION!r}
-c.UniSpawner.scheduler_path = {str(place.commands)!r}
 c.UniSpawner.status_interval = 15
 """
 
     return config
+
+
+class CountedSlurm(Slurm):
+    """Slurm for a Hub whose questions are counted.
+
+    Parameters
+    ----------
+    commands
+        The folder with the programs that note each question.
+    """
+
+    def __init__(self, commands: Path) -> None:
+        self._commands = commands
+
+    @property
+    def path(self) -> str:
+        return str(self._commands)
 
 
 BARE = "bare"
@@ -133,6 +152,7 @@ HUBS = {
         ),
         Candidate("broker", "UniSpawner, broker", _unispawner("broker"), account="root"),
         Candidate("sudo", "UniSpawner, sudo", _unispawner("sudo")),
+        Candidate("ssh", "UniSpawner, ssh", _unispawner("auto"), elsewhere=True),
     )
 }
 TITLES |= {name: one.title for name, one in HUBS.items()}

@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.clusters import Slurm
+from support.elsewhere import HubElsewhere, LoginNode
 from support.hub import RunningHub, until
 
 from . import stalls
-from .candidates import BARE, HUBS, Candidate, Place
+from .candidates import BARE, HUBS, Candidate, CountedSlurm, Place
 from .figures import Minute, Results
 from .load import Bare, HubLoad, Web, users_with_jobs, wait_no_jobs
 from .machine import close_partition, say
@@ -63,13 +63,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measured:
-    """A Hub of a candidate, and its meters."""
+    """A Hub of a candidate, and its meters.
+
+    Attributes
+    ----------
+    roots
+        The processes whose descendants count with it: the Hub, and sshd on the far side.
+    """
 
     candidate: Candidate
     hub: RunningHub
     load: HubLoad
     questions: QuestionLog
     place: Place
+    roots: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -77,7 +84,7 @@ class Measured:
 
     def cpu(self) -> float:
         """Return the processor seconds of the Hub with all its children so far."""
-        return cpu_seconds(self.hub.pid)
+        return cpu_seconds(*self.roots)
 
     def longest_stall(self, since: float) -> float:
         return stalls.longest(str(self.place.stalls), since)
@@ -136,19 +143,23 @@ class Bench:
         noted.touch()
         noted.chmod(0o666)
         place = Place(self._folder, self._server, questions.folder, noted)
-        hub = RunningHub(
-            Slurm(),
-            config=candidate.full_config(place),
-            account=candidate.account,
-            sudoers=candidate.sudoers,
-        )
+        cluster, config = CountedSlurm(questions.folder), candidate.full_config(place)
+        far_side = []
+        if candidate.elsewhere:
+            login = stack.enter_context(LoginNode(cluster))
+            far_side = [login.pid]
+            hub: RunningHub = HubElsewhere(cluster, login, config=config)
+        else:
+            account, sudoers = candidate.account, candidate.sudoers
+            hub = RunningHub(cluster, config=config, account=account, sudoers=sudoers)
         stack.push_async_callback(hub.close)
         await hub.start()
         load = HubLoad(hub, self._web)
         await load.add(self._plan.users)
+        roots = (hub.pid, *far_side)
         if self._forks:
-            self._forks.watch(candidate.name, hub.pid)
-        return Measured(candidate, hub, load, questions, place)
+            self._forks.watch(candidate.name, *roots)
+        return Measured(candidate, hub, load, questions, place, roots)
 
     # -- starts and stops ------------------------------------------------------------------------
 

@@ -48,7 +48,6 @@ class Cluster:
         one = Followed(TrackedJob(name, NOBODY), begun_at=self.now)
         self.jobs.append(one)
         self.states[name] = JobState.QUEUED
-        self.rhythm.hurry()
         return one
 
     def start(self, name: str) -> None:
@@ -129,13 +128,37 @@ def test_twenty_that_start_at_once() -> None:
 
 
 def test_a_job_that_starts_at_once() -> None:
-    """It is asked for alone, at once: the list was asked for at its submission."""
+    """It is asked for alone, at once; its submission alone is no reason to ask."""
     cluster = Cluster()
     cluster.submit("1")
     cluster.at(0.4, cluster.start, "1")
-    cluster.run(0.5)
-    assert ([0.0], [0.4]) == (cluster.all, cluster.singles)
+    cluster.run(0.45)
+    assert ([], [0.4]) == (cluster.all, cluster.singles)
     assert JobState.RUNNING is cluster.state("1")
+
+
+def test_the_list_waits_for_jobs_that_are_about_to_begin() -> None:
+    """Twenty jobs that are submitted and begin within a second are all in one list: whoever comes
+    too late for it would wait for min_query_interval."""
+    cluster = Cluster()
+    for number in range(20):
+        cluster.at(number * 0.05, cluster.submit, str(number))
+        cluster.at(0.3 + number * 0.04, cluster.start, str(number))
+    cluster.run(1.2)
+    assert 1 == len(cluster.all)
+    assert {JobState.RUNNING} == {cluster.state(str(number)) for number in range(20)}
+
+
+def test_the_list_does_not_wait_long_for_a_job_that_stays_in_the_queue() -> None:
+    """Jobs that have begun wait a second at most for one that was submitted with them."""
+    cluster = Cluster()
+    for name in "123":
+        cluster.submit(name)
+    cluster.at(0.3, cluster.start, "1")
+    cluster.at(0.4, cluster.start, "2")
+    cluster.run(1.5)
+    assert JobState.RUNNING is cluster.state("1")
+    assert JobState.RUNNING is cluster.state("2")
 
 
 def test_a_cluster_of_running_servers() -> None:
@@ -154,7 +177,7 @@ def test_questions_grow_rarer_after_a_submission() -> None:
     cluster.submit("1")
     cluster.run(50)
     gaps = [later - sooner for sooner, later in pairwise(cluster.all)]
-    assert [2, 2, 4, 8, 15, 15] == [round(gap) for gap in gaps[:6]]
+    assert [2, 3, 6, 12, 15] == [round(gap) for gap in gaps[:5]]
 
 
 def test_the_shortest_interval_holds_whatever_happens() -> None:
@@ -212,7 +235,7 @@ def test_a_failing_scheduler_is_asked_less_and_less() -> None:
     """The intervals grow to status_interval, and no single job is asked for."""
     cluster = Cluster(Rhythm(status_interval=15), fails=True)
     cluster.submit("1")
-    cluster.run(1)
+    cluster.run(2)
     cluster.start("1")
     cluster.run(100)
     gaps = [later - sooner for sooner, later in pairwise(cluster.all)]

@@ -193,6 +193,12 @@ class LoginNode:
             assert time.monotonic() < deadline, "sshd does not listen"
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """The process id of sshd."""
+        assert self._sshd is not None
+        return self._sshd.pid
+
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
 

@@ -22,6 +22,11 @@ from .turns import Turns
 
 DRAIN = 5.0
 """How long (seconds) the broker waits at its end for somebody to read the last answers."""
+LEAST_AT_ONCE = 16
+"""How many agents may be busy at a time, on a host with few cores.
+
+An agent waits for the scheduler for most of its time, and a busy scheduler may take seconds.
+"""
 _MOST_ANSWERS = 256
 """How many answers may wait for their reader before no more requests are read."""
 _DESCRIPTORS = 4096
@@ -36,7 +41,7 @@ class Broker:
         self._buffer = Buffer()
         self._incoming = Incoming(0, self._buffer, self._accept, self._take)
         self._outgoing = Outgoing(1, self._buffer)
-        self._turns = Turns(max(8, 4 * (os.cpu_count() or 1)))
+        self._turns = Turns(max(LEAST_AT_ONCE, 4 * (os.cpu_count() or 1)))
         self._children: list[Child] = []
         self._reading = True
         self._ending = False

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from ..job import JobInfo, JobState
 from .tracked_job import TrackedJob
 
+NEW_SECONDS = 3.0
+"""How long (seconds) after its submission a job may be about to begin."""
+
 
 @dataclass(eq=False)
 class Followed:
@@ -55,6 +58,12 @@ class Followed:
     def urgent(self) -> bool:
         """True while somebody waits for the job to start, to report, or to stop."""
         return self.job.awaited or time.monotonic() < self.starting_until
+
+    def is_new(self, now: float) -> bool:
+        """Return whether the job was submitted a moment ago and nothing is known of it yet."""
+        recently = self.begun_at is not None and now < self.begun_at + NEW_SECONDS
+        told = self.job.info is not None or self.job.has_begun or self.wanted_at is not None
+        return recently and not told
 
     @property
     def restless_since(self) -> float | None:

@@ -97,7 +97,9 @@ class Monitor:
         if submitted:
             followed.begun_at = time.monotonic()
             followed.starting_until = followed.begun_at + FAST_AFTER_SUBMIT
-        self.hurry()
+            self._wake.set()
+        else:
+            self.hurry()
         if self._task is None or self._task.done():
             # Tasks of an event loop that has ended may have waited for the old ones.
             self._wake, self._answered = asyncio.Event(), asyncio.Event()

@@ -28,6 +28,13 @@ take, and twenty starts may wait for that one.
 """
 
 
+GATHER = 1.0
+"""How long (seconds) a question for all jobs waits for jobs that are about to begin.
+
+Whoever comes too late for it waits for the next one, which ``min_query_interval`` holds back.
+"""
+
+
 @dataclass(frozen=True)
 class Question:
     """The next question, and when to ask it; ``about`` is None if it is for all jobs."""
@@ -94,10 +101,13 @@ class Rhythm:
         a question for all jobs, or if there is only one such job.
         """
         wanted = [one for one in jobs if one.wanted_at is not None]
-        if self._hurried or wanted:
-            due = self._all.next_at
-        else:
-            due = max(self._all.next_at, self._all.asked_at + self.interval(jobs))
+        due = self._all.next_at
+        new = [one.begun_at for one in jobs if one.begun_at is not None and one.is_new(now)]
+        if not (self._hurried or wanted):
+            first_look = min(new) + FAST_INTERVAL if new else due
+            due = max(due, first_look, self._all.asked_at + self.interval(jobs))
+        elif new and not self._hurried:
+            due = max(due, min(one.wanted_at or 0.0 for one in wanted) + GATHER)
         if wanted and not self.failures:
             first = min(wanted, key=lambda one: one.wanted_at or 0.0)
             alone = max(now, self._single.next_at)

@@ -19,6 +19,13 @@ QUESTION_TIME = 45.0
 LARGE = 64 * 1024
 """How many bytes of a reply are read on the event loop; more are read in a thread."""
 
+AGENTS_AT_ONCE = 32
+"""How many agents the Hub requests at a time.
+
+The broker knows its host, and has limits of its own. What waits there grows old, so not all
+requests are sent at once.
+"""
+
 
 class BrokeredHost(SubmitHost):
     """Answers questions, finds accounts and reaches agents through one broker.
@@ -34,7 +41,9 @@ class BrokeredHost(SubmitHost):
         The host's name, for messages; empty if it is the Hub's own host.
     """
 
-    def __init__(self, connection: Connection, place: str = "", at_once: int | None = None) -> None:
+    def __init__(
+        self, connection: Connection, place: str = "", at_once: int = AGENTS_AT_ONCE
+    ) -> None:
         super().__init__(at_once)
         self.connection = connection
         self.place = place or SubmitHost.place
