@@ -382,9 +382,10 @@ class ScheduledJob(ServerJob[ServerState]):
                     if self._confirmation.done():  # it did not know of the record yet
                         await endings.forget(database, mark, self.spawner.log)
                     return
-            news = tasks.start(job.wait_change(), f"news of a job of {self.name}")
+            news = tasks.start(job.wait_change(1.0), f"news of a job of {self.name}")
             await asyncio.wait({news, self._confirmation}, return_when=asyncio.FIRST_COMPLETED)
             news.cancel()
+        self._confirmation.result()  # raises what kept it from its end
 
     async def confirm_end(self) -> None:
         """Cancel the job until the scheduler confirms that, and remove its private files."""
