@@ -18,8 +18,9 @@ from traitlets.config import Config
 
 from unispawner.legacy import job as job_module
 from unispawner.run_as.client import AgentClient
+from unispawner.servers.state import DEAD_ADDRESS
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
-from unispawner.web.reports import Report
+from unispawner.web.reports import Report, ServerEnd
 
 pytestmark = [
     pytest.mark.hub,
@@ -153,6 +154,28 @@ async def test_a_report_that_the_end_of_the_hub_follows(spawner: Dummy) -> None:
     assert "spawn" == after.pending
     assert f"http://{NODE}:4000" == await soon(after.get_url())
     assert after.server_job.state.from_here
+
+
+async def test_the_end_of_a_server_whose_job_goes_on(
+    spawner: Dummy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its launcher reports the end: the route leads to the dead address, and the job is polled as
+    before. An end at another port is that of an earlier run."""
+    start = await started(spawner)
+    await spawner.take_report(Report(4000, "node7"))
+    assert (NODE, 4000) == await soon(start)
+    moves: list[tuple[str, int]] = []
+
+    async def note(host: str, port: int) -> None:
+        moves.append((host, port))
+
+    monkeypatch.setattr(spawner.server_job, "move_route", note)
+    await spawner.take_end(ServerEnd("node7", 3999, 0))
+    await spawner.take_end(ServerEnd("node8", 4000, 0))
+    assert ([], 4000) == (moves, spawner.server_job.state.port)
+    await spawner.take_end(ServerEnd("node7", 4000, 0))
+    assert ([DEAD_ADDRESS], 0) == (moves, spawner.server_job.state.port)
+    assert await spawner.poll() is None
 
 
 async def test_a_report_while_a_restarted_hub_looks_for_the_server(spawner: Dummy) -> None:
