@@ -292,6 +292,22 @@ def test_a_request_while_it_ends(broker: BrokerProcess, agent: Agent) -> None:
     assert broker.read() is None
 
 
+def test_a_request_that_comes_halfway(broker: BrokerProcess, agent: Agent) -> None:
+    """A request whose body is not complete when the broker begins to end is not begun."""
+    name = agent.account.pw_name
+    running = broker.send("agent", name, ask_squeue(agent, "sleep 3; exit 1"))
+    wait_for(broker.children)
+    body = request(agent)
+    header = {"id": 99, "kind": "agent", "account": name, "deadline": time.monotonic() + 60}
+    broker.write(frames.pack(header, len(body)) + body[:10])
+    time.sleep(0.2)  # so that the header is read before the signal comes
+    broker.process.terminate()
+    time.sleep(0.2)
+    broker.write(body[10:])
+    assert "ending" == broker.answer(99).header["refused"]
+    assert broker.answer(running).error
+
+
 def test_a_reader_that_has_gone(broker: BrokerProcess) -> None:
     """The broker ends if nobody reads its answers any more."""
     assert broker.process.stdout

@@ -162,7 +162,10 @@ class Broker:
         return None
 
     def _take(self, request: Request) -> None:
-        self._turns.put(request)
+        if self._ending:  # since its header has come
+            self._refuse_request(request, "ending", "The broker ends.")
+        else:
+            self._turns.put(request)
 
     def _refuse(self, request_id: int | str | None, refused: str, message: str) -> None:
         if refused != "late":
