@@ -283,6 +283,23 @@ async def test_one_groups_hanging_commands_hold_nobody_up(tmp_path: Path) -> Non
     await asyncio.gather(*hanging, return_exceptions=True)
 
 
+async def test_many_servers_of_one_user_hold_nobody_up() -> None:
+    """A user who starts thirty named servers gets two turns at a time: others who come after that
+    have theirs at once, and in the order in which they come."""
+    host, order = SubmitHost(at_once=3), []
+
+    async def start(user: str) -> None:
+        async with host._turns_for(user):
+            order.append(user)
+            await asyncio.sleep(0)
+
+    users = [*["alice"] * 30, "bob", "carol", "dave"]
+    await asyncio.gather(*map(start, users))
+    assert sorted(users) == sorted(order)
+    assert ["bob", "carol", "dave"] == [user for user in order if user != "alice"]
+    assert order.index("dave") < 10
+
+
 async def test_what_several_groups_hang_holds_nobody_up_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
