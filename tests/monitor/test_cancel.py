@@ -37,7 +37,8 @@ async def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     scheduler = FakeScheduler(tmp_path)
     found = TrackedJob(scheduler.submit("alice"), fake_client(scheduler, side=Lazy(scheduler)))
     yield found
-    found.client.scheduler.change(found.job_id, JobState.CANCELED)  # type: ignore[attr-defined]
+    fake = found.client.scheduler
+    fake.change(found.job_id, JobState.CANCELED)  # type: ignore[attr-defined] # a FakeScheduler
 
 
 def cancels(job: TrackedJob) -> int:
