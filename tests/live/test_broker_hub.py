@@ -73,15 +73,22 @@ async def alice(hub: RunningHub, slurm: Slurm) -> AsyncIterator[HubClient]:
 def brokers(hub: RunningHub) -> list[psutil.Process]:
     """Return the broker's own processes: below the Hub's sudo, and no child that serves a user."""
     below = psutil.Process(hub.pid).children(recursive=True)
-    ours = [one for one in below if "unispawner.broker" in one.cmdline() and one.is_running()]
+    ours = [one for one in below if "unispawner.broker" in command_line(one)]
     return [one for one in ours if one.ppid() not in [other.pid for other in ours]]
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended; nobody may have waited for it yet
+        return []
 
 
 async def kill_broker(hub: RunningHub) -> None:
     """Kill the broker's own process with SIGKILL; a child that serves a user goes on."""
     (broker,) = brokers(hub)
     os.kill(broker.pid, signal.SIGKILL)
-    await until(lambda: not broker.is_running(), "the broker has ended")
+    await until(lambda: not command_line(broker), "the broker has ended")
 
 
 async def test_one_broker_serves_all_users(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
@@ -173,7 +180,7 @@ async def test_the_broker_ends_with_the_hub(
     await alice.wait_ready(timeout=60)
     (broker,) = brokers(hub)
     hub.kill()
-    await until(lambda: not broker.is_running(), "the broker has ended")
+    await until(lambda: not command_line(broker), "the broker has ended")
     await hub.start()
     assert (await hub.server("alice"))["ready"]
     assert broker.pid != brokers(hub)[0].pid

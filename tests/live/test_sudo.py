@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 from support.accounts import ordinary_accounts
+from support.clusters import Slurm
+from support.hub import HUB_ACCOUNT, USER_GROUP, running_hub
 
 from unispawner.run_as.accounts import Account
+from unispawner.run_as.broker import BrokerCommand
 from unispawner.run_as.sudo import Sudo
 
 
@@ -44,6 +47,38 @@ def test_visudo_accepts_our_line(tmp_path: Path, python: str) -> None:
     path.chmod(0o440)
     done = subprocess.run([visudo, "-cf", str(path)], capture_output=True, text=True)
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("visudo", path="/usr/sbin:/usr/bin"), reason="needs visudo")
+def test_visudo_accepts_the_brokers_line(tmp_path: Path) -> None:
+    """visudo accepts the broker's line also where its arguments have characters with a meaning in
+    sudoers."""
+    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
+    assert visudo
+    environment = {"A": "b c", "D": "e,f:g=h#i"}
+    command = BrokerCommand("/opt/my py/bin/python3", "a lab", 1000, "/a b:/c", environment)
+    path = tmp_path / "sudoers"
+    path.write_text(command.sudoers_line("hub") + "\n")
+    path.chmod(0o440)
+    done = subprocess.run([visudo, "-cf", str(path)], capture_output=True, text=True)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("name", ["sudo", "auto"])
+async def test_a_hub_that_uses_sudo(slurm: Slurm, name: str) -> None:
+    """A Hub uses sudo if it is told to, or if sudo does not permit its broker; servers start and
+    stop in this way, too."""
+    line = Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
+    config = f"c.UniSpawner.run_as = {name!r}\n"
+    async with running_hub(slurm, config=config, sudoers=line) as hub:
+        assert "The Hub acts as its users through sudo" in hub.log()
+        alice = await hub.client("alice")
+        await alice.start()
+        await alice.wait_ready(timeout=60)
+        assert "42" == await alice.run_cell("6*7")
+        await alice.stop()
+        assert set() == slurm.active(name=hub.job_name)
 
 
 SANDBOX = """
