@@ -275,7 +275,11 @@ class Container:
         ready = self._holder.stdout.readline()
         assert ready, (self.folder / "errors").read_text()
         self.pid = int(ready)
-        self._connect(cluster, number)
+        try:
+            self._connect(cluster, number)
+        except BaseException:
+            self.close()
+            raise
 
     def _write_files(self, account: str) -> None:
         entry = pwd.getpwnam(account)
@@ -292,7 +296,7 @@ class Container:
     def _connect(self, cluster: Cluster, number: int) -> None:
         """Connect the container with the bridge on which this host has the cluster's address."""
         bridge = _run("ip", "-o", "addr", "show", "to", f"{cluster.hub_ip}/32").split()[1]
-        link, pid = f"uhub{number}", str(self.pid)
+        link, pid = f"uhub{self.pid}", str(self.pid)
         _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid)
         _run("ip", "link", "set", link, "master", bridge, "up")
         enter = ("nsenter", "-t", pid, "-n", "ip")
