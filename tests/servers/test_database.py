@@ -68,18 +68,24 @@ async def test_many_states_are_saved_by_one_commit(hubs_database: Database) -> N
     assert [{"name": f"user{number}"} for number in range(20)] == hubs_database.states()
 
 
-async def test_a_commit_of_jupyterhubs_saves_the_states_that_wait(hubs_database: Database) -> None:
-    """JupyterHub's own commit meanwhile saves the state; there is nothing more to write then."""
-    saving = asyncio.ensure_future(database.commit_soon(hubs_database.spawner("ada")))
+async def test_nothing_is_changed_before_it_is_saved(hubs_database: Database) -> None:
+    """JupyterHub undoes, with a warning, what it finds changed when it has answered a request."""
+    ada = hubs_database.spawner("ada")
+
+    def change() -> None:
+        ada.orm_spawner.user.name = "Ada"
+
+    saving = asyncio.ensure_future(database.commit_soon(ada, change))
     await asyncio.sleep(0)
-    hubs_database.session.commit()
+    assert [] == list(hubs_database.session.dirty)
     assert await saving
-    assert [1] == hubs_database.saved
+    assert [] == list(hubs_database.session.dirty)
     assert [{"name": "ada"}] == hubs_database.states()
+    assert "Ada" == ada.orm_spawner.user.name
 
 
 async def test_a_rollback_of_jupyterhubs_loses_no_state(hubs_database: Database) -> None:
-    """JupyterHub may undo what was not saved yet; the state is then set again."""
+    """What JupyterHub undoes meanwhile is not the state that waits to be saved."""
     saving = asyncio.ensure_future(database.commit_soon(hubs_database.spawner("ada")))
     await asyncio.sleep(0)
     hubs_database.session.rollback()

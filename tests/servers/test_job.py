@@ -90,7 +90,7 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
         done.append("save, stopping" if one.server_job.state.stopping else "save")
         return True
 
-    async def commit_soon(one: Any) -> bool:
+    async def commit_soon(one: Any, change: Any = None) -> bool:
         return commit(one)
 
     monkeypatch.setattr(database, "commit", commit)

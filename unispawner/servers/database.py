@@ -87,7 +87,8 @@ async def save_soon(session: Any, write: Write) -> None:
     """Save a change within some milliseconds, together with others that come meanwhile.
 
     Each commit waits for the disk, and the whole Hub with it. When many servers start or stop at
-    once, one commit saves what would take many.
+    once, one commit saves what would take many. Until then nothing is changed in the session:
+    JupyterHub undoes what it finds changed whenever it has answered a request.
 
     Parameters
     ----------
@@ -109,21 +110,24 @@ async def save_soon(session: Any, write: Write) -> None:
     await saved
 
 
-async def commit_soon(spawner: Any) -> bool:
-    """Save a spawner's state by :func:`save_soon`; return as :func:`commit` does."""
+async def commit_soon(spawner: Any, change: Write | None = None) -> bool:
+    """Save a spawner's state by :func:`save_soon`; return as :func:`commit` does.
+
+    Parameters
+    ----------
+    change
+        Changes more that is saved with the state.
+    """
     session = session_of(spawner)
     if session is None:
         return True
 
     def write() -> None:
-        if session_of(spawner) is not session:
-            return  # the server has been deleted
-        state = outer(spawner).get_state()
-        if spawner.orm_spawner.state != state:
-            spawner.orm_spawner.state = state
+        if session_of(spawner) is session:  # otherwise the server has been deleted
+            spawner.orm_spawner.state = outer(spawner).get_state()
+            if change is not None:
+                change()
 
-    # JupyterHub uses the same session: a commit of its own meanwhile saves this, too.
-    write()
     try:
         await save_soon(session, write)
     except SQLAlchemyError as error:

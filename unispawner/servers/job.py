@@ -163,9 +163,9 @@ class ServerJob(abc.ABC, Generic[State]):
         """
         return not self.is_current() or database.commit(self.spawner)
 
-    async def commit_soon(self) -> bool:
+    async def commit_soon(self, change: database.Write | None = None) -> bool:
         """Save the state together with other servers' states: see :func:`.database.commit_soon`."""
-        return not self.is_current() or await database.commit_soon(self.spawner)
+        return not self.is_current() or await database.commit_soon(self.spawner, change)
 
     def forget(self) -> bool:
         """Let go of the job and revoke its token; return False if the next Hub must end it.
@@ -258,10 +258,11 @@ class ServerJob(abc.ABC, Generic[State]):
         server = self.server
         if server is None or not self.is_current():  # the row may be the next job's
             return
-        server.ip, server.port = host, port
         ready = bookkeeping.outer(self.spawner).ready
-        if ready or not self.state.stopping:
-            self.commit()
+        if self.state.stopping and not ready:
+            return  # JupyterHub has removed the route, and removes the row soon
+        server.ip, server.port = host, port
+        self.commit()
         if ready:
             user = self.spawner.user
             await user.settings["proxy"].add_user(user, self.spawner.name)

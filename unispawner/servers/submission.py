@@ -93,9 +93,6 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         summary=describe_job(spec),
         proto="https" if spawner.internal_ssl else "http",
     )
-    if job.server is not None:
-        job.server.proto = job.state.proto  # a restarted Hub asks the server before it knows better
-        job.server.ip, job.server.port = DEAD_ADDRESS
     return spec
 
 
@@ -107,7 +104,14 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     UniSpawnerError
         If there is no job; nothing is left of it then.
     """
-    if not await job.commit_soon():
+
+    def point_nowhere() -> None:
+        if job.server is not None:
+            # A restarted Hub asks the server before it knows better.
+            job.server.proto = job.state.proto
+            job.server.ip, job.server.port = DEAD_ADDRESS
+
+    if not await job.commit_soon(point_nowhere):
         job.state.mark = ""
         raise AgentError(words.DATABASE_REFUSES)
     try:

@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 from jupyterhub import orm
 from jupyterhub.apihandlers import default_handlers
 from jupyterhub.apihandlers.base import APIHandler
-from jupyterhub.utils import utcnow
 from tornado import web
 
 from .. import tasks
@@ -128,15 +127,14 @@ class _Handler(APIHandler):
         """Do nothing: only the token in the header counts, and no browser adds one by itself."""
 
     def get_current_user_token(self) -> Any:
-        """Return the user whose token this is.
+        """Return the user whose token this is, without a note of when the token was used.
 
-        JupyterHub's own method commits the time of the token's first use at once, for which the
-        whole Hub waits. Here the next commit saves it: the one of what is reported.
+        JupyterHub's own method commits such a note at once, for which the whole Hub waits. The
+        server's own requests make the same note.
         """
         token = self.get_token()
         if token is None or token.user is None:
             return None
-        token.last_activity = utcnow(with_tz=False)
         return self.users[token.user]
 
     def _spawner(self) -> TakesReports:
