@@ -64,6 +64,8 @@ class Candidate:
         The line for sudo; empty for the one that UniSpawner needs.
     elsewhere
         Whether the Hub is in a container, and reaches Slurm by ssh.
+    most_rounds
+        How many rounds at most, for one that takes long.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Candidate:
     account: str = HUB_ACCOUNT
     sudoers: str = ""
     elsewhere: bool = False
+    most_rounds: int = 100
 
     def full_config(self, place: Place) -> str:
         """Return all lines that the Hub of this candidate has beside those of the tests' Hubs."""
@@ -149,6 +152,7 @@ HUBS = {
             "batchspawner 1.3",
             _batchspawner,
             sudoers=f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL",
+            most_rounds=1,
         ),
         Candidate("broker", "UniSpawner, broker", _unispawner("broker"), account="root"),
         Candidate("sudo", "UniSpawner, sudo", _unispawner("sudo")),
