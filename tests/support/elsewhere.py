@@ -2,7 +2,7 @@
 
 The container is a set of namespaces: network, mounts, host name and clock. It has no accounts but
 its own, no /home, no scheduler, and an address of its own on the network of a cluster's nodes. The
-login node is this host, with a real sshd on that network.
+login node is this host, with a real sshd on that network, and an account that stays: hubsvc.
 
     with LoginNode(Slurm()) as login:
         hub = HubElsewhere(Slurm(), login)
@@ -30,11 +30,10 @@ from pathlib import Path
 import psutil
 
 from support.clusters import CLUSTERS, Cluster
-from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, why_no_hub
+from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, free_ports, why_no_hub
 from unispawner.run_as.broker import BrokerCommand
 
 SERVICE_ACCOUNT = "hubsvc"
-PORT = 2222
 CLOCK_OFFSET = 100_000
 """By how many seconds the clock of the Hub's container is ahead of this host's (monotonic)."""
 COMMANDS = (
@@ -117,7 +116,8 @@ class LoginNode:
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self.address, self.port = cluster.hub_ip, PORT
+        self.address = cluster.hub_ip
+        (self.port,) = free_ports(self.address, 1)
         # sshd accepts no files below a folder that others can write, such as /tmp.
         self.folder = Path(tempfile.mkdtemp(prefix="unispawner-sshd-", dir="/run"))
         self.folder.chmod(0o755)
