@@ -199,10 +199,8 @@ async def test_a_login_node_that_can_not_be_reached(
     """A Hub starts also if the login node is down or shows another host key. Its log, and whoever
     starts a server, read what to do; there is no job. With all in order, the next start works."""
     key = ""
-    for problem in (
-        f"nothing listens on port {login.port}",
-        "is not the one that the Hub's known_hosts",
-    ):
+    refused, changed = f"nothing listens on port {login.port}", "is not the one that the Hub's"
+    for problem in (refused, changed):
         login.stop()
         if problem == changed:
             key = login.change_host_key()
