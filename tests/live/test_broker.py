@@ -184,6 +184,23 @@ def test_the_account_that_started_it(agent: Agent) -> None:
         assert [str(hub.pw_uid), "arguments"] == reply["error"]["output"].split()
 
 
+@pytest.mark.parametrize("program", ["pkexec", "doas"])
+def test_the_account_that_used_another_program_than_sudo(agent: Agent, program: str) -> None:
+    """pkexec and doas report the account in variables of their own; it is no root either."""
+    hub, user = ordinary_accounts(2)
+    folder = agent.fake_command("squeue", "id -u >&2; exit 7")
+    started = {
+        "pkexec": {"PKEXEC_UID": str(hub.pw_uid)},
+        "doas": {"DOAS_USER": hub.pw_name},
+    }[program]
+    group = grp.getgrgid(user.pw_gid).gr_name
+    with running_broker("--group", group, "--path", folder, environment=started) as broker:
+        assert "started the broker" in broker.ask("agent", hub.pw_name, b"{}").error
+        question = {"name": "query_tracked", "arguments": ["1"], "scheduler": "slurm"}
+        reply = broker.ask("question", body=json.dumps(question).encode()).reply
+        assert str(hub.pw_uid) == reply["error"]["output"].strip()
+
+
 def test_sudo_needs_a_group() -> None:
     """Started through sudo without --group, the broker does not start."""
     done = subprocess.run(

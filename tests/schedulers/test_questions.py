@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from unispawner.schedulers import get_scheduler, questions
 from unispawner.schedulers.base import AnswerTooLarge, CommandNotFound, Reply
 from unispawner.schedulers.identity import Identity
 from unispawner.schedulers.questions import Notice, Question, Survey, Tracked
+from unispawner.schedulers.template_dialect import read_dialect
 
 ROWS = """7|alice|RUNNING|None|node1|debug|1|1795741018|1795741618
 8|bob|PENDING|Resources|n/a|debug|1|N/A|N/A
@@ -185,3 +188,18 @@ def test_an_answer_is_what_the_dialogue_returned() -> None:
     assert isinstance(answer.result, Tracked)
     assert isinstance(answer.result.jobs["8"], JobInfo)
     assert [SLURM.status_command()] == commands
+
+
+@pytest.mark.parametrize("name", questions.DIALOGUES)
+def test_commands_that_others_can_change(empty_folder: Path, name: str) -> None:
+    """No question runs the commands of a set of templates that others can change."""
+    folder = empty_folder / "set"
+    shutil.copytree(read_dialect("slurm").folder, folder)
+    folder.chmod(0o777)
+
+    def run(command: list[str], environment: Mapping[str, str]) -> Reply:
+        raise AssertionError(command)
+
+    question = Question(name, ("7",), "template", {"template": str(folder)})
+    with pytest.raises(InvalidJobError, match="can be changed by others"):
+        questions.answer(question, run)

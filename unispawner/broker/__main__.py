@@ -52,14 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _find_starter() -> int:
-    """Return the uid of the account that started the broker; sudo reports the one that ran it."""
+    """Return the uid of the account that started the broker; sudo, pkexec and doas report it."""
     if os.getuid() != os.geteuid():
         _fail("it can't run as a setuid program")
-    if os.getuid() == 0 and (uid := os.environ.get("SUDO_UID", "")):
-        if not uid.isdecimal():
-            _fail(f"SUDO_UID: {uid!r} is not a uid")
-        return int(uid)
-    return os.getuid()
+    if os.getuid() != 0:
+        return os.getuid()
+    for variable in ("SUDO_UID", "PKEXEC_UID"):
+        if uid := os.environ.get(variable, ""):
+            if not uid.isdecimal():
+                _fail(f"{variable}: {uid!r} is not a uid")
+            return int(uid)
+    if name := os.environ.get("DOAS_USER", ""):
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except KeyError:
+            _fail(f"DOAS_USER: there is no account {name!r}")
+    return 0
 
 
 def _name_of(uid: int) -> str:
@@ -67,7 +75,8 @@ def _name_of(uid: int) -> str:
     if uid == 0:
         return "root"
     if os.getuid() == 0:
-        return os.environ.get("SUDO_USER", str(uid))
+        name = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER")
+        return name or str(uid)
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -97,11 +97,14 @@ class Question:
         Raises
         ------
         InvalidJobError
-            If there is no such scheduler or setting.
+            If there is no such scheduler or setting, or if others than root and the account of this
+            process could change the commands of its set of templates.
         """
-        scheduler = get_scheduler(self.scheduler, self.options)
-        options = scheduler.complete_settings(scheduler.options)
-        return get_scheduler(self.scheduler, options)
+        given = get_scheduler(self.scheduler, self.options)
+        scheduler = get_scheduler(self.scheduler, given.complete_settings(given.options))
+        # The question names the set's folder: whoever sends it must not choose commands so.
+        scheduler.check_set_up()
+        return scheduler
 
 
 @dataclass(frozen=True)
