@@ -70,3 +70,22 @@ def test_executors_start_no_thread() -> None:
         "print(json.dumps([threading.active_count(), any(parsed)]))"
     )
     assert [1, False] == found
+
+
+def test_all_installed_packages_are_checked_before_they_are_loaded() -> None:
+    """The check of who can change the code knows each installed package that the broker loads."""
+    found = run(
+        "import json, sys\n"
+        "from unispawner.broker import safety\n"
+        "before = set(sys.modules)\n"
+        "from unispawner.broker.preload import preload\n"
+        "preload()\n"
+        "files = {name: getattr(sys.modules[name], '__file__', '') or ''"
+        " for name in set(sys.modules) - before}\n"
+        "used = {name.partition('.')[0] for name in files if 'site-packages' in files[name]}\n"
+        "print(json.dumps([sorted(used - set(safety._PACKAGES)), sorted(used)]))"
+    )
+    assert isinstance(found, list)
+    unknown, used = found
+    assert [] == unknown
+    assert "psij" in used

@@ -337,10 +337,11 @@ def test_the_parent_stays_small(broker: BrokerProcess, agent: Agent) -> None:
 # -- code that others can change ----------------------------------------------------------------
 
 
-def start_with(path: Path) -> subprocess.CompletedProcess[str]:
-    """Start a broker with another folder on its path."""
+def start_with(path: Path, *, first: bool = False) -> subprocess.CompletedProcess[str]:
+    """Start a broker with another folder at the end, or the beginning, of its path."""
     code = (
-        f"import sys; sys.path.append({str(path)!r})\nfrom unispawner.broker.__main__ import main"
+        f"import sys; sys.path.insert({0 if first else 1000}, {str(path)!r})\n"
+        "from unispawner.broker.__main__ import main"
     )
     return subprocess.run(
         [sys.executable, "-I", "-c", f"{code}; main()"],
@@ -374,6 +375,27 @@ def test_code_that_others_can_change(tmp_path: Path) -> None:
     link.symlink_to(folder)
     os.chown(link, ordinary_accounts(1)[0].pw_uid, -1, follow_symlinks=False)
     assert f"{link} belongs to uid" in start_with(link).stderr
+
+
+def test_a_folder_to_which_others_can_add_modules(tmp_path: Path) -> None:
+    """The sticky bit does not make a folder of modules safe: others can add modules to it."""
+    tmp_path.chmod(0o1777)
+    assert f"{tmp_path} is a folder to which others can add" in start_with(tmp_path).stderr
+    missing = start_with(tmp_path / "missing").stderr
+    assert f"{tmp_path / 'missing'} does not exist, and everybody could make it" in missing
+
+
+@pytest.mark.parametrize("package", ["psij", "psutil", "drmaa"])
+def test_a_package_is_checked_before_it_is_loaded(tmp_path: Path, package: str) -> None:
+    """Nothing of PSI/J, or of what it needs, runs if others can change it."""
+    tmp_path.chmod(0o755)
+    folder = tmp_path / package
+    folder.mkdir()
+    code = folder / "__init__.py"
+    code.write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')")
+    code.chmod(0o666)
+    assert f"{code} has the mode 0666" in start_with(tmp_path, first=True).stderr
+    assert not (tmp_path / "was-run").exists()
 
 
 def test_check_says_what_it_would_refuse() -> None:

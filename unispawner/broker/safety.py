@@ -2,7 +2,8 @@
 
 A file is safe if it belongs to root, if only root can write it, and if the same holds for each
 directory and each link on the way to it. A directory in which everybody may create files, such as
-``/tmp``, is safe if it has the sticky bit: nobody can rename or remove an entry of root's there.
+``/tmp``, is safe on the way if it has the sticky bit: nobody can rename or remove an entry of
+root's there. It is not safe as a folder of modules, nor is a path in it that does not exist.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 _MOST_LINKS = 40
-_LOADED_LATER = ("unispawner", "psij", "drmaa")
-"""Packages of which children load modules when they are users already."""
+_PACKAGES = (
+    *("unispawner", "psij", "drmaa"),
+    *("packaging", "psutil", "pystache", "typeguard", "typing_extensions"),
+)
+"""Packages that are checked as a whole, before anything of them but unispawner is loaded: ours, and
+those that we need with what they need. Children load modules of them when they are users."""
 
 
 def find_unsafe(paths: Iterable[str] | None = None) -> list[str]:
@@ -56,7 +62,9 @@ class _Checked:
             try:
                 status = os.lstat(entry)
             except FileNotFoundError:
-                return  # the directory above is safe: only root can create it
+                if _others_may_add_to(place):
+                    self.unsafe[entry] = "does not exist, and everybody could make it"
+                return  # otherwise only root can make it, if the directory above is safe
             except OSError as error:
                 self.unsafe[entry] = f"can't be checked ({error.strerror})"
                 return
@@ -71,6 +79,8 @@ class _Checked:
             target = Path(os.readlink(entry))
             names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
             place = "/" if target.is_absolute() else place
+        if _others_may_add_to(place):
+            self.unsafe.setdefault(place, "is a folder to which others can add modules")
 
     def _look(self, path: str) -> None:
         if path not in self._known:
@@ -90,6 +100,12 @@ class _Checked:
             self.unsafe[path] = f"has the mode {stat.S_IMODE(status.st_mode):04o}"
 
 
+def _others_may_add_to(path: str) -> bool:
+    """Return whether others than root may create files in a directory, with or without its bit."""
+    mode = os.stat(path).st_mode
+    return stat.S_ISDIR(mode) and bool(mode & 0o022)
+
+
 def _all_paths() -> Iterator[str]:
     """Yield the interpreter, its settings, and all code that is loaded or may be loaded."""
     yield from filter(None, (sys.executable, getattr(sys, "_base_executable", "")))
@@ -100,16 +116,22 @@ def _all_paths() -> Iterator[str]:
         yield entry
         yield from _files_of(entry, (".pth",), deep=False)
     for module in list(sys.modules.values()):
-        yield from _files_of_module(module)
+        for name in ("__file__", "__cached__"):
+            if isinstance(path := getattr(module, name, None), str):
+                yield path
+    for package in _PACKAGES:
+        yield from _files_of_package(package)
 
 
-def _files_of_module(module: object) -> Iterator[str]:
-    for name in ("__file__", "__cached__"):
-        if isinstance(path := getattr(module, name, None), str):
-            yield path
-    if getattr(module, "__name__", "") in _LOADED_LATER:
-        for folder in getattr(module, "__path__", ()):
-            yield from _files_of(folder, (".py", ".pyc", ".so"), deep=True)
+def _files_of_package(name: str) -> Iterator[str]:
+    """Yield the files and folders of a package, which need not be installed; none is loaded."""
+    spec = find_spec(name)
+    if spec is None:
+        return
+    yield from filter(None, (spec.origin, spec.cached))
+    for folder in spec.submodule_search_locations or ():
+        yield folder
+        yield from _files_of(folder, (".py", ".pyc", ".so"), deep=True)
 
 
 def _files_of(folder: str, endings: tuple[str, ...], *, deep: bool) -> Iterator[str]:
