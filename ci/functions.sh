@@ -11,7 +11,7 @@
 min_node=20 # configurable-http-proxy 5 needs it
 # The files from which the package is built.
 sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE unispawner legacy_templates
-    psij-descriptors)
+    psij-descriptors scripts)
 
 say() { echo "${0##*/}: $*"; }
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
