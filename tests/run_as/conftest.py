@@ -31,5 +31,5 @@ def fake_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ada: Account) -> 
     """A fake sudo in place of the real one; call it with shell commands to get a client."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setitem(base._ENVIRONMENT, "PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setitem(base.ENVIRONMENT, "PATH", f"{folder}:/usr/bin:/bin")
     return FakeSudo(folder, ada)

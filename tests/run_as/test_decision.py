@@ -57,7 +57,7 @@ def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SudoOfAHub
     """The sudo of a Hub that is not root and has decided nothing yet."""
     found = SudoOfAHub(tmp_path)
     monkeypatch.setattr(os, "getuid", lambda: 4242)
-    monkeypatch.setitem(base._ENVIRONMENT, "PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setitem(base.ENVIRONMENT, "PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(decision, "_decided", {})
     yield found
     found.host.connection.close()
@@ -101,7 +101,7 @@ async def test_sudo_wants_a_password_for_the_broker(sudo: SudoOfAHub) -> None:
 
 async def test_no_sudo_at_all(sudo: SudoOfAHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a sudo the way is still sudo's, whose error says that there is none."""
-    monkeypatch.setitem(base._ENVIRONMENT, "PATH", "/none")
+    monkeypatch.setitem(base.ENVIRONMENT, "PATH", "/none")
     monkeypatch.setenv("PATH", "/none")
     assert "sudo" == (await decide("auto", "", COMMAND, sudo.host)).name
 

@@ -70,7 +70,7 @@ async def test_a_missing_sudo(
     """Where sudo is not installed, the error names the command that is missing."""
     client = fake_sudo("")
     (tmp_path / "bin" / "sudo").unlink()
-    monkeypatch.setitem(base._ENVIRONMENT, "PATH", str(tmp_path / "bin"))
+    monkeypatch.setitem(base.ENVIRONMENT, "PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(AgentError, match="sudo can't be run: No such file"):
         await client.cancel("17")

@@ -13,7 +13,6 @@ from unispawner.errors import InvalidJobError
 from unispawner.frames import MAGIC
 from unispawner.submit_host.ssh import (
     Destination,
-    check_ssh_options,
     explain_failure,
     parse_destination,
     ssh_command,
@@ -136,7 +135,7 @@ def test_options_come_before_our_defaults_and_after_what_is_fixed() -> None:
 def test_options_are_refused(options: Any, words: str) -> None:
     """No option loosens the check of host keys, runs a command, forwards, or is unknown."""
     with pytest.raises(InvalidJobError, match=re.escape(words)) as caught:
-        check_ssh_options(options)
+        ssh_command(Destination("", "login1"), options, ["broker"])
 
     assert str(caught.value).startswith("ssh_options: ")
 

@@ -29,7 +29,7 @@ REQUEST_LIMIT = 8 * 1024**2
 
 def main() -> None:
     """Serve one request. The exit status is 0 if a reply was written."""
-    write_reply(_take_stdout(), lambda: serve(read_request(_take_stdin())))
+    write_reply(take_stdout(), lambda: serve(read_request(take_stdin(REQUEST_LIMIT + 1))))
 
 
 def write_reply(reply_to: int, work: Callable[[], Any]) -> None:
@@ -49,7 +49,7 @@ def write_reply(reply_to: int, work: Callable[[], Any]) -> None:
         stream.write(text)
 
 
-def _take_stdout() -> int:
+def take_stdout() -> int:
     """Return a copy of standard output for the reply; all other output goes to standard error.
 
     PSI/J's file cleaner prints, and a scheduler's command may print, too.
@@ -59,8 +59,9 @@ def _take_stdout() -> int:
     return reply_to
 
 
-def _take_stdin() -> bytes:
-    raw = sys.stdin.buffer.read(REQUEST_LIMIT + 1)
+def take_stdin(most: int) -> bytes:
+    """Read up to ``most`` bytes of standard input, and leave it empty."""
+    raw = sys.stdin.buffer.read(most)
     # No command that the agent starts may read from the Hub.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     return raw

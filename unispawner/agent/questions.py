@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -21,24 +20,25 @@ from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..schedulers.base import QUERY_ENVIRONMENT, QUERY_LIMIT, QUERY_TIMEOUT, Reply
 from ..schedulers.questions import Question, answer
 from .commands import run
+from .protocol import take_stdin, take_stdout, write_reply
 
-VERSION = 1
 QUESTION_LIMIT = 16 * 1024**2
 """How many bytes a question may have."""
 
 
 def main() -> None:
     """Answer the question on standard input. The exit status is 0 if a reply was written."""
-    raw = sys.stdin.buffer.read(QUESTION_LIMIT + 1)
-    reply_to = os.dup(1)
-    os.dup2(2, 1)  # all other output goes to standard error
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    with os.fdopen(reply_to, "w", encoding="utf-8") as stream:
-        json.dump(reply_to_question(raw[: QUESTION_LIMIT + 1]), stream)
+    write_reply(take_stdout(), lambda: answer_question(take_stdin(QUESTION_LIMIT + 1)))
 
 
-def reply_to_question(raw: bytes) -> dict[str, Any]:
-    """Return the reply to a question in JSON; its commands run in this process's environment."""
+def answer_question(raw: bytes) -> dict[str, Any]:
+    """Return the answer to a question in JSON; its commands run in this process's environment.
+
+    Raises
+    ------
+    UniSpawnerError
+        If it is not a question, if the scheduler does not answer, or if its answer can't be read.
+    """
     try:
         if len(raw) > QUESTION_LIMIT:
             raise AgentError(f"The question has more than {QUESTION_LIMIT} bytes.")
@@ -46,13 +46,12 @@ def reply_to_question(raw: bytes) -> dict[str, Any]:
         found = answer(question, _run)
         if question.name == "find_address" and found["result"] in ("", *question.arguments):
             found["result"] = _resolve(*question.arguments)
-        return {"version": VERSION, "result": found}
-    except UniSpawnerError as error:
-        return {"version": VERSION, "error": error.to_dict()}
+        return found
+    except UniSpawnerError:
+        raise
     except Exception as error:  # such as a bug in a parser
         traceback.print_exc()
-        failure = SchedulerUnavailable(f"The question could not be answered: {error!r}")
-        return {"version": VERSION, "error": failure.to_dict()}
+        raise SchedulerUnavailable(f"The question could not be answered: {error!r}") from error
 
 
 def _resolve(host: str) -> str:

@@ -10,8 +10,7 @@ import traceback
 from typing import Any, NoReturn
 
 from ..agent.protocol import limit_time, read_request, serve, write_reply
-from ..agent.questions import reply_to_question
-from ..errors import error_from_dict
+from ..agent.questions import answer_question
 from .accounts import Rules, become, describe, find_starter, find_user
 from .incoming import Request
 from .memory import forbid_looking
@@ -125,10 +124,7 @@ def _answer_question(request: Request, body: bytes, rules: Rules) -> Any:
     os.environ.clear()
     os.environ.update(question_environment(rules))
     os.chdir("/")
-    reply = reply_to_question(body)
-    if "error" in reply:
-        raise error_from_dict(reply["error"])
-    return reply["result"]
+    return answer_question(body)
 
 
 def question_environment(rules: Rules) -> dict[str, str]:

@@ -8,14 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError, error_from_dict
+from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..submit_host.host import Finished, SubmitHost
+from ..submit_host.replies import parse_reply, reported_error
 from .accounts import Account
 
 REPLY_LIMIT = 256 * 1024
 """How many bytes a reply may have; a longer one is an error."""
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
-"""The whole environment of sudo; nothing of the Hub's own goes with it."""
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
+"""The whole environment of sudo, ssh and the broker; nothing of the Hub's own goes with it."""
 _GRACE = 5.0
 """Seconds that the agent has to end by itself after its time is up, before it is killed."""
 AFTERMATH = 10.0
@@ -99,7 +100,7 @@ class RunAs(ABC):
             raise
         body = json.dumps({**request, "timeout": seconds}).encode()
         finished = await self.exchange(host, account, body, seconds)
-        reply = _parse(finished.stdout)
+        reply = parse_reply(finished.stdout)
         if reply is None:
             failure = AgentError(
                 self.explain(account, finished),
@@ -110,8 +111,8 @@ class RunAs(ABC):
             failure.unsent = self.never_ran(finished)
             failure.open_until = time.monotonic() + seconds
             raise failure
-        if "error" in reply:
-            raise _reported(reply["error"], seconds)
+        if (reported := reported_error(reply)) is not None:
+            raise _with_aftermath(reported, seconds)
         return reply.get("result")
 
     async def exchange(
@@ -121,7 +122,7 @@ class RunAs(ABC):
         try:
             return await host.run(
                 self.command(account),
-                environment=_ENVIRONMENT,
+                environment=ENVIRONMENT,
                 timeout=seconds + _GRACE,
                 output_limit=REPLY_LIMIT,
                 standard_input=body,
@@ -136,22 +137,12 @@ class RunAs(ABC):
         return _NO_AGENT in finished.stderr
 
 
-def _reported(data: Any, seconds: float) -> UniSpawnerError:
-    """Return the error in an agent's reply.
+def _with_aftermath(error: UniSpawnerError, seconds: float) -> UniSpawnerError:
+    """Return the error of an agent's reply, with the time until which a job may appear.
 
     The agent and its commands have ended. The scheduler may still be at work for a while, and
     longer if it did not answer.
     """
-    error = error_from_dict(data if isinstance(data, dict) else {})
     unanswered = isinstance(error, SchedulerUnavailable)
     error.open_until = time.monotonic() + (seconds if unanswered else min(seconds, AFTERMATH))
     return error
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    """Return the reply, or None if it is not one of this version: see agent/protocol.py."""
-    try:
-        reply = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return reply if isinstance(reply, dict) and reply.get("version") == 1 else None

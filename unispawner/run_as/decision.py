@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from ..submit_host.brokered import BrokeredHost
 from ..submit_host.host import HOST
-from .base import _ENVIRONMENT
+from .base import ENVIRONMENT
 from .broker import BrokerCommand
 from .sudo import REFUSED
 
@@ -87,7 +87,7 @@ async def _is_permitted(command: BrokerCommand, host: BrokeredHost) -> bool:
     try:
         done = await HOST.run(
             ["sudo", "-n", "-l", "--", *command.script_words],
-            environment=_ENVIRONMENT,
+            environment=ENVIRONMENT,
             timeout=SUDO_TIMEOUT,
             output_limit=64 * 1024,
             urgent=True,
@@ -102,11 +102,3 @@ async def _is_permitted(command: BrokerCommand, host: BrokeredHost) -> bool:
     except SchedulerUnavailable as error:
         return REFUSED.search(error.output) is None
     return True
-
-
-def forget_all() -> None:
-    """Forget what has been decided, as a new process does."""
-    _decided.clear()
-
-
-__all__ = ["Way", "decide", "decide_now", "forget_all"]

@@ -11,6 +11,7 @@ from traitlets import Bool, Dict, Enum, Integer, List, Unicode, Union, default
 
 from ..errors import InvalidJobError
 from ..run_as import WAYS, RunAs, decision, get_run_as
+from ..run_as.base import ENVIRONMENT
 from ..run_as.broker import GROUP, Broker, BrokerCommand, explain_start
 from ..run_as.decision import Way
 from ..schedulers import scheduler_class
@@ -19,8 +20,6 @@ from ..submit_host.brokered import BrokeredHost, get_brokered_host
 from ..submit_host.host import HOST, SubmitHost
 from .scheduler import SchedulerSettings
 
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
-"""The whole environment of sudo, ssh and the broker."""
 FAR_PYTHON = "/opt/unispawner/bin/python3"
 """The default of ``agent_python`` on another host: the Hub's own says nothing about that one."""
 
@@ -123,11 +122,11 @@ class WaySettings(SchedulerSettings):
         broker = self.broker_command()
         command = broker.words if self.broker_is_roots else broker.with_sudo
         if not self.submit_host:
-            return get_brokered_host(command, _ENVIRONMENT, explain=explain_start)
+            return get_brokered_host(command, ENVIRONMENT, explain=explain_start)
         destination = ssh.parse_destination(self.submit_host)
         return get_brokered_host(
             ssh.ssh_command(destination, self.ssh_options, command),
-            _ENVIRONMENT,
+            ENVIRONMENT,
             destination.host,
             partial(ssh.explain_failure, destination),
         )

@@ -7,12 +7,13 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ..errors import AgentError, SchedulerUnavailable, error_from_dict
+from ..errors import AgentError, SchedulerUnavailable
 from ..schedulers import Scheduler
 from ..schedulers.questions import Answer, Question, decode
 from .connection import Connection, Explain, no_advice
 from .entries import LOOKUP_TIMEOUT, Entry
 from .host import Finished, SubmitHost
+from .replies import parse_reply, reported_error
 
 QUESTION_TIME = 45.0
 """How long (seconds) a question may take; each of its commands has a limit of its own."""
@@ -109,9 +110,9 @@ class BrokeredHost(SubmitHost):
         """Return the result of a request, or raise the error that the broker's side reports."""
         finished = await self.connection.request(header, body, seconds)
         if len(finished.stdout) > LARGE:
-            reply = await asyncio.to_thread(_parse, finished.stdout)
+            reply = await asyncio.to_thread(parse_reply, finished.stdout)
         else:
-            reply = _parse(finished.stdout)
+            reply = parse_reply(finished.stdout)
         if reply is None:
             raise SchedulerUnavailable(
                 f"The broker on {self.place} gave no valid answer to a question "
@@ -119,19 +120,9 @@ class BrokeredHost(SubmitHost):
                 exit_status=finished.exit_status,
                 output=finished.stderr.decode("utf-8", "replace"),
             )
-        if "error" in reply:
-            error = reply["error"]
-            raise error_from_dict(error if isinstance(error, dict) else {})
+        if (error := reported_error(reply)) is not None:
+            raise error
         return reply.get("result")
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    """Return the reply, or None if it is not one of this version."""
-    try:
-        reply = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return reply if isinstance(reply, dict) and reply.get("version") == 1 else None
 
 
 _hosts: dict[tuple[str, ...], BrokeredHost] = {}
@@ -154,9 +145,3 @@ def get_brokered_host(
     if key not in _hosts:
         _hosts[key] = BrokeredHost(Connection(command, environment, explain), place)
     return _hosts[key]
-
-
-def close_all() -> None:
-    """End all brokers; the next request to a new host starts a new one."""
-    while _hosts:
-        _hosts.popitem()[1].connection.close()

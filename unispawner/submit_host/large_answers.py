@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..command import Finished
-from ..errors import AgentError, error_from_dict
+from ..errors import AgentError
 from ..schedulers import NAMES, Scheduler, scheduler_class
 from ..schedulers.questions import Answer, Question, decode
 from .dialogue import Runner
+from .replies import parse_reply, reported_error
 
 LARGE = 1024**2
 """How many bytes of a command's output the Hub's own process reads, in a few milliseconds."""
@@ -61,15 +62,14 @@ async def ask(question: Question, host: Runner, environment: Mapping[str, str]) 
 
 
 def _read(name: str, done: Finished) -> Answer:
-    try:
-        reply = json.loads(done.stdout)
-        if "error" in reply:
-            raise error_from_dict(reply["error"])
-        return decode(name, reply["result"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    reply = parse_reply(done.stdout)
+    if reply is None:
         raise AgentError(
             "The process that reads a scheduler's large answers failed:",
             command=_COMMAND,
             exit_status=done.exit_status,
             output=done.stderr.decode("utf-8", "replace"),
-        ) from None
+        )
+    if (error := reported_error(reply)) is not None:
+        raise error
+    return decode(name, reply.get("result"))

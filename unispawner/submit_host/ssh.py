@@ -123,17 +123,6 @@ def _is_host(host: str) -> bool:
         return _HOST.fullmatch(host) is not None
 
 
-def check_ssh_options(options: SshOptions) -> None:
-    """Check the administrator's options for ssh.
-
-    Raises
-    ------
-    InvalidJobError
-        For the first option that is wrong or that is not allowed.
-    """
-    _words(options)
-
-
 def ssh_command(destination: Destination, options: SshOptions, command: Sequence[str]) -> list[str]:
     """Return the command that runs another one on the submit host.
 
