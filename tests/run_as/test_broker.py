@@ -64,6 +64,15 @@ async def test_an_agent_that_ends_without_a_reply(client: AgentClient, broker: F
     assert not caught.value.unsent
 
 
+async def test_a_reply_that_is_too_large(client: AgentClient, broker: FakeBroker) -> None:
+    """A reply longer than the limit of all ways is no valid one; the job may exist."""
+    broker.set(actions={"submit": ["babble"]})
+    with pytest.raises(AgentError, match="without a valid reply") as caught:
+        await client.submit(JobSpec(mark=MARK), "/bin/sh")
+    assert not caught.value.unsent
+    assert caught.value.open_until > 0
+
+
 async def test_a_lost_connection(client: AgentClient, broker: FakeBroker) -> None:
     """If the broker dies with the request, the job may exist until the request's time is over."""
     broker.set(actions={"submit": ["die"]})
@@ -85,6 +94,16 @@ async def test_accounts_of_the_far_side(host: BrokeredHost) -> None:
     for odd in ("", "x" * 10_000):
         with pytest.raises(AgentError, match="There is no account"):
             await find_account(odd, 1000, host=host)
+
+
+@pytest.mark.parametrize("uid", [float("inf"), float("nan"), "x", None, [1]])
+async def test_an_account_that_makes_no_sense(
+    host: BrokeredHost, broker: FakeBroker, uid: object
+) -> None:
+    """An entry without a usable uid is an error of the far side's."""
+    broker.set(accounts={"ada": {**ENTRIES["ada"], "uid": uid}})
+    with pytest.raises(SchedulerUnavailable, match="no valid account for 'ada'"):
+        await find_account("ada", 1000, host=host)
 
 
 async def test_no_command_of_the_hubs(host: BrokeredHost, broker: FakeBroker) -> None:

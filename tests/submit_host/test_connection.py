@@ -311,3 +311,26 @@ def test_the_broker_ends_with_a_killed_hub(broker: FakeBroker) -> None:
     while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("clock", [float("nan"), float("inf"), 10**400, "1", None, True])
+async def test_a_clock_that_is_none(
+    broker: FakeBroker, connection: Connection, clock: object
+) -> None:
+    """A greeting without a usable time is a failure of the broker's, which is reported as one."""
+    for name in ("clock", "time"):
+        broker.set(greeting={name: clock})
+        with pytest.raises(SchedulerUnavailable, match="its greeting has no clock"):
+            await connection.greet(20.0)
+
+
+async def test_a_greeting_can_not_imitate_the_log(
+    broker: FakeBroker, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a broker says of itself is one line of the log, without control characters."""
+    caplog.set_level("INFO")
+    broker.set(greeting={"host": "\x1b[2Jlogin1\nx", "account": ["hub\r\nsvc"]})
+    await ask(connection)
+    found = [one.getMessage() for one in caplog.records if "runs on" in one.msg]
+    assert 1 == len(found)
+    assert found[0].isprintable()

@@ -4,9 +4,10 @@
     host = FakeBroker(folder).host()
 
 Run as a program it is the broker itself. The file ``config.json`` in its folder has ``version``,
-``protocol``, ``before`` (text that comes before the greeting), ``errors`` (what it prints to
-standard error), ``exit`` (end with this status instead of greeting), ``accounts`` (entries by
-name), ``actions``: what becomes of each action of the agent, in turn, the last for ever:
+``protocol``, ``greeting`` (other values of the greeting), ``before`` (text that comes before the
+greeting), ``errors`` (what it prints to standard error), ``exit`` (end with this status instead of
+greeting), ``accounts`` (entries by name), ``answers`` (to questions, by name), ``actions``: what
+becomes of each action of the agent, in turn, the last for ever:
 
 =============  ====================================================================================
 ``answer``     the action is done and answered
@@ -16,6 +17,7 @@ name), ``actions``: what becomes of each action of the agent, in turn, the last 
 ``late``       the action is done a moment before the deadline, and the broker dies at once
 ``refuse``     the request is refused
 ``crash``      the agent ends with signal 9, and has done nothing
+``babble``     the action is done, and the reply has a megabyte
 =============  ====================================================================================
 
 ``submit`` makes a file with the job's mark in the folder ``jobs``, ``cancel`` removes it, and
@@ -107,6 +109,7 @@ class _Program:
                 "time": time.time() + config.get("time", 0.0),
                 "host": "login1",
                 "account": "hubsvc",
+                **config.get("greeting", {}),
             }
         )
         while prefix := sys.stdin.buffer.read(frames.PREFIX_SIZE):
@@ -158,7 +161,8 @@ class _Program:
         result = self.do(request)
         if what == "do-and-die":
             os._exit(9)
-        self.reply(header, {"result": result})
+        more = {"more": " " * 1024**2} if what == "babble" else {}
+        self.reply(header, {"result": result, **more})
 
     def do(self, request: dict[str, Any]) -> Any:
         jobs = self.folder / "jobs"

@@ -14,7 +14,7 @@ from ..submit_host.replies import parse_reply, reported_error
 from .accounts import Account
 
 REPLY_LIMIT = 256 * 1024
-"""How many bytes a reply may have; a longer one is an error."""
+"""How many bytes a reply may have; a longer one is an error, whoever carries it."""
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 """The whole environment of sudo, ssh and the broker; nothing of the Hub's own goes with it."""
 _GRACE = 5.0
@@ -100,7 +100,7 @@ class RunAs(ABC):
             raise
         body = json.dumps({**request, "timeout": seconds}).encode()
         finished = await self.exchange(host, account, body, seconds)
-        reply = parse_reply(finished.stdout)
+        reply = parse_reply(finished.stdout) if len(finished.stdout) <= REPLY_LIMIT else None
         if reply is None:
             failure = AgentError(
                 self.explain(account, finished),

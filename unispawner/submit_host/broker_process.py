@@ -25,6 +25,8 @@ ENDING_TIME = 2.0
 ENDED = "it ended"
 """Why a connection is broken if its process has closed its output."""
 _CHUNK = 65536
+_LARGEST = 2**53
+"""No time is as large; a float still holds each whole number below it."""
 
 
 class BrokenConnection(Exception):
@@ -264,7 +266,7 @@ def _read_greeting(header: dict[str, Any]) -> Greeting:
         If it is of another protocol or another version of unispawner; the message says what to do.
     """
     here = f"The Hub has unispawner {__version__}"
-    there = str(header.get("version"))[:40]
+    there = _word(header.get("version"), 40)
     if header.get("protocol") != frames.PROTOCOL or there != __version__:
         raise BrokenConnection(
             f"it is of unispawner {there}. {here}. Install the same version for both, and restart "
@@ -274,12 +276,20 @@ def _read_greeting(header: dict[str, Any]) -> Greeting:
     if not (_is_number(clock) and _is_number(now)):
         raise BrokenConnection("its greeting has no clock")
     return Greeting(
-        str(header.get("host"))[:255],
-        str(header.get("account"))[:255],
+        _word(header.get("host")),
+        _word(header.get("account")),
         clock - time.monotonic(),
         now - time.time(),
     )
 
 
+def _word(value: object, limit: int = 255) -> str:
+    """Return a short text of the far side's, without line breaks: it goes into the log."""
+    return clean_output(" ".join(str(value)[:limit].split()))
+
+
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether this can be a time. JSON has NaN, infinity, and numbers no float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < _LARGEST

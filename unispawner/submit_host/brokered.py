@@ -87,7 +87,7 @@ class BrokeredHost(SubmitHost):
         try:
             texts = [str(result[key] or "") for key in ("name", "home", "uid_name")]
             return Entry(texts[0], int(result["uid"]), texts[1], texts[2])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SchedulerUnavailable(
                 f"The broker on {self.place} sent no valid account for {name!r}."
             ) from None

@@ -1,4 +1,7 @@
-"""Reads the replies that the agent, and whoever answers a question, write as JSON."""
+"""Reads the replies that the agent, and whoever answers a question, write as JSON.
+
+They come from the users' side or from another host, so they may be forged.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,18 @@ from ..errors import UniSpawnerError, error_from_dict
 
 VERSION = 1
 """The version of replies: that of :mod:`unispawner.agent.protocol`."""
+MOST_VALUES = 500_000
+"""How many values a reply may have; an inventory of thousands of nodes has some ten thousand.
+
+The reader holds Python's lock from beginning to end, so that a thread of its own does not help: the
+event loop would wait for more than a second for sixteen megabytes of empty lists.
+"""
 
 
 def parse_reply(raw: bytes) -> dict[str, Any] | None:
-    """Return the reply, or None if it is not one of this version."""
+    """Return the reply; None if it is not one of this version, or has too many values."""
+    if raw.count(b",") >= MOST_VALUES:
+        return None
     try:
         reply = json.loads(raw)
     except (ValueError, RecursionError):
