@@ -47,6 +47,13 @@ with socket.socket() as listener:
         signal.pause()
 """
 
+# Waits for a file: a server that listens at once may be ready before its job has said that it runs.
+WAITING = """
+import os, time
+while not os.path.exists("{}"):
+    time.sleep(0.02)
+"""
+
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-S", "-c", code]
@@ -766,14 +773,17 @@ def test_refused_report(hub: Hub, launch: Launch, status: int) -> None:
 # --- the beginning and the end ----------------------------------------------------------------
 
 
-def test_the_job_s_events(hub: Hub, launch: Launch) -> None:
+def test_the_job_s_events(hub: Hub, launch: Launch, tmp_path: Path) -> None:
     """The Hub hears that the job has begun, where the server listens, and its end with status."""
-    job = launch(python(LISTENING))
+    go = tmp_path / "go"
+    job = launch(python(WAITING.format(go) + LISTENING))
+    wait_for(lambda: hub.answered == ["begun"], "the first event")
+    go.touch()
     job.wait_for_output("(reported )")
-    wait_for(lambda: len(hub.events) == 2, "the first two events")
+    wait_for(lambda: len(hub.events) == 2, "the second event")
     job.process.send_signal(signal.SIGTERM)
     assert 7 == job.status()
-    begun, ready = sorted(hub.events[:2], key=lambda event: str(event["event"]))
+    begun, ready = hub.events[:2]
     assert {"event": "begun", "host": "node7"} == begun
     assert "ready" == ready["event"]
     assert [{**ready, "event": "ended", "status": 7}] == hub.events[2:]
@@ -798,10 +808,14 @@ def test_hub_without_events(hub: Hub, launch: Launch, status: int) -> None:
     assert "what" not in job.stderr
 
 
-def test_hub_that_is_slow_to_hear_of_the_beginning(hub: Hub, launch: Launch) -> None:
+def test_hub_that_is_slow_to_hear_of_the_beginning(
+    hub: Hub, launch: Launch, tmp_path: Path
+) -> None:
     """A beginning that is not answered delays neither the server nor its report."""
-    hub.gates["begun"] = threading.Event()
-    job = launch(python(LISTENING))
+    hub.gates["begun"], go = threading.Event(), tmp_path / "go"
+    job = launch(python(WAITING.format(go) + LISTENING))
+    wait_for(lambda: hub.events, "the first event")
+    go.touch()
     job.wait_for_output("(reported )")
     assert (2, ["ready"]) == (len(hub.events), hub.answered)
     hub.gates["begun"].set()

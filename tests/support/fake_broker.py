@@ -14,7 +14,6 @@ becomes of each action of the agent, in turn, the last for ever:
 ``die``        the broker dies before the action is done
 ``do-and-die`` the action is done, and then the broker dies
 ``ignore``     nothing is ever answered
-``late``       the action is done a moment before the deadline, and the broker dies at once
 ``refuse``     the request is refused
 ``crash``      the agent ends with signal 9, and has done nothing
 ``babble``     the action is done, and the reply has a megabyte
@@ -151,13 +150,6 @@ class _Program:
             return
         if what == "die":
             os._exit(9)
-        if what == "late":
-            threading.Timer(
-                max(0.0, header["deadline"] - time.monotonic() - 0.3), self.do, [request]
-            ).start()
-            self.send({"garbage": True})
-            os.close(1)
-            time.sleep(60)
         result = self.do(request)
         if what == "do-and-die":
             os._exit(9)
