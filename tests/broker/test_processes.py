@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
@@ -112,6 +112,27 @@ def test_the_end_of_the_errors(start: Callable[..., Child]) -> None:
     assert body.endswith(b"xend")
 
 
+def test_a_process_is_killed_as_soon_as_it_is_found(
+    start: Callable[..., Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number must not become that of another process while others are looked for."""
+    child, events = start(lambda reply, errors: time.sleep(60), seconds=-2.5), []
+
+    def find(session: int) -> Iterator[int]:
+        for pid in (71, 72):
+            events.append(f"found {pid}")
+            yield pid
+
+    monkeypatch.setattr(processes, "members", find)
+    monkeypatch.setattr(processes, "_kill", lambda pid: events.append(f"killed {pid}"))
+    assert child.kill_if_late()
+    os.kill(child.pid, signal.SIGKILL)
+    os.waitpid(child.pid, 0)
+    child.close()
+    expected = ["found 71", "killed 71", "found 72", "killed 72"]
+    assert [f"killed {child.pid}", *expected] == events
+
+
 def test_the_members_of_a_session() -> None:
     """All processes of a session are found, also in other process groups and whatever their name
     is, but not those that have left it."""
@@ -133,7 +154,7 @@ def test_the_members_of_a_session() -> None:
     with leader.stdout:
         group, left = map(int, leader.stdout.readline().split())
     try:
-        found = members(leader.pid)
+        found = list(members(leader.pid))
         assert group in found
         assert 2 == len(found)  # and the process with the odd name
         assert not {left, leader.pid, os.getpid()} & set(found)

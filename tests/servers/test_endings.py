@@ -181,6 +181,23 @@ async def test_a_record_that_can_not_be_loaded(
     assert f"'job_id': '{one.state['job_id']}'" in caplog.text
 
 
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", '"x"', "[" * 100_000])
+async def test_a_record_that_makes_no_sense(
+    hub: Hub, server: Server, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    """It costs no other record, and the log shows what is in it."""
+    mark = await stopped(server)
+    row = {"mark": "bad", "user_name": "ada", "server_name": "", "since": 0.0, "state": text}
+    hub.app.db.execute(endings._TABLE.insert().values(row))
+    hub.app.db.commit()
+    bad, good = sorted(endings.read_all(hub.app.db), key=lambda one: one.mark == mark)
+    assert (mark, mark) == (good.mark, good.state["mark"])
+    await endings._end(hub.app, bad)
+    assert "The job of ada that was being ended can't be loaded" in caplog.text
+    await endings.forget(hub.app.db, "bad", hub.app.log)
+    assert [mark] == recorded(hub)
+
+
 def test_the_hub_begins_with_it(hub: Hub) -> None:
     """The table exists once a Hub has been started."""
     assert [] == recorded(hub)

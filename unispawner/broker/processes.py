@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ..frames import BODY_LIMIT
@@ -81,9 +82,10 @@ class Child:
         if now >= self._next_look:  # reading all of /proc takes a while
             self._next_look = now + _LOOK_EVERY
             _kill(self.pid)
-            self._left = members(self.pid)
-            for pid in self._left:
+            self._left = []
+            for pid in members(self.pid):
                 _kill(pid)
+                self._left.append(pid)
         return new
 
     def reap(self) -> bool:
@@ -135,9 +137,12 @@ class Child:
             os.close(descriptor)
 
 
-def members(session: int) -> list[int]:
-    """Return the processes of a session that live, except its leader."""
-    found = []
+def members(session: int) -> Iterator[int]:
+    """Yield the processes of a session that live, except its leader.
+
+    Each is yielded as soon as it is found: a user must not have the time to let it end and its
+    number become that of another process, which would be killed instead.
+    """
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == session:
             continue
@@ -148,8 +153,7 @@ def members(session: int) -> list[int]:
         except (OSError, ValueError):
             continue  # it has ended
         if int(owner) == session and state not in (b"Z", b"X"):
-            found.append(int(name))
-    return found
+            yield int(name)
 
 
 def _kill(pid: int) -> None:

@@ -107,9 +107,18 @@ def read_all(database: Any) -> list[Ending]:
     rows = database.execute(_TABLE.select()).mappings().all()
     database.commit()
     return [
-        Ending(row["mark"], row["user_name"], row["server_name"], json.loads(row["state"]))
+        Ending(row["mark"], row["user_name"], row["server_name"], _read_state(row["state"]))
         for row in rows
     ]
+
+
+def _read_state(text: str) -> dict[str, Any]:
+    """Return a saved state; one that can't be read costs no other row, and has no mark."""
+    try:
+        state = json.loads(text)
+    except (ValueError, RecursionError):
+        state = None
+    return state if isinstance(state, dict) else {"unreadable": text[:1000]}
 
 
 def resume(hub: Any) -> None:
