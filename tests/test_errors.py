@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from unispawner import errors
-from unispawner.errors import AgentError, SubmitError, UniSpawnerError, error_from_dict
+from unispawner.errors import (
+    AgentError,
+    SubmitError,
+    UniSpawnerError,
+    clean_output,
+    error_from_dict,
+)
 from unispawner.schedulers.base import CommandNotFound
 
 
@@ -80,3 +86,8 @@ def test_forged_errors_are_tamed(data: dict[str, Any]) -> None:
     assert sum(len(word) for word in error.command) <= 50 * 500
     assert error.exit_status is None
     assert all(isinstance(word, str) for word in error.command)
+
+
+def test_lines_of_a_terminal() -> None:
+    """A line that ends as on a terminal, like ssh's own, ends without a strange character."""
+    assert "one\ntwo\N{REPLACEMENT CHARACTER}three" == clean_output("one\r\ntwo\rthree\r\n")

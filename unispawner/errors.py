@@ -27,8 +27,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def clean_output(text: str, limit: int = OUTPUT_LIMIT) -> str:
-    """Return the last ``limit`` characters of foreign text, without control characters."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.strip()[-limit:])
+    """Return the last ``limit`` characters of foreign text, without control characters.
+
+    ssh ends its lines with a carriage return, as on a terminal.
+    """
+    text = text.replace("\r\n", "\n").strip()
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[-limit:])
 
 
 class UniSpawnerError(Exception):

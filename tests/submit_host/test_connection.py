@@ -337,3 +337,23 @@ async def test_a_greeting_can_not_imitate_the_log(
     found = [one.getMessage() for one in caplog.records if "runs on" in one.msg]
     assert 1 == len(found)
     assert found[0].isprintable()
+
+
+async def test_advice_replaces_the_exit_status() -> None:
+    """A command that ends with a known failure is reported by the advice for it alone."""
+    connection = Connection(["/bin/sh", "-c", "exit 3"], {}, lambda *_: "run_as: mend it.")
+    with pytest.raises(SchedulerUnavailable) as caught:
+        await connection.greet(20.0)
+    connection.close()
+    assert "run_as: mend it." == caught.value.message
+
+
+async def test_a_long_command_is_logged_with_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """The end of ssh's command has the host and the broker's arguments, so it is in the log."""
+    options = [f"option-{number}" for number in range(100)]
+    connection = Connection(["/bin/false", *options, "hubsvc@login1"], {})
+    with pytest.raises(SchedulerUnavailable):
+        await connection.greet(20.0)
+    connection.close()
+    assert "/bin/false" in caplog.text
+    assert "option-99 hubsvc@login1" in caplog.text

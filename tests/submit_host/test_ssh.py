@@ -181,7 +181,7 @@ MEANINGS = {
     "startup-text": "printed 'Welcome to login1!\\n' before the broker's greeting",
     "sudo-other-command": "sudo on 127.0.0.1 does not let the account run the broker",
     "sudo-password": "sudo on 127.0.0.1 does not let the account run the broker",
-    "unknown-key": "the Hub knows no host key of 127.0.0.1",
+    "unknown-key": "the line that `ssh-keyscan -p 2299 127.0.0.1` prints",
     "unreadable-python": "the account can't run /opt/site/closed/python on 127.0.0.1",
 }
 

@@ -82,8 +82,9 @@ def _check_group(entry: pwd.struct_passwd, groups: Sequence[int], group: str) ->
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
         raise AgentError(
-            f"--group: there is no group {group!r} on the submit host, so the broker can't become "
-            "anybody. Correct the group in the line of sudoers and in the Hub's configuration."
+            f"--group: there is no group {group!r} on the submit host, so nobody can run servers. "
+            "Create it there, or name another group both in c.UniSpawner.broker_group and in the "
+            "line of sudoers."
         ) from None
     if gid not in groups:
         raise AgentError(

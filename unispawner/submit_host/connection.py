@@ -394,7 +394,9 @@ class Connection:
 
     @property
     def _shown(self) -> str:
-        return " ".join(self.command)[:500]
+        """The command for a message. Its end has the host and the broker's arguments."""
+        text = " ".join(self.command)
+        return text if len(text) <= 500 else f"{text[:20]} … {text[-450:]}"
 
     def _start(self) -> None:
         self.starts += 1
@@ -458,7 +460,9 @@ class Connection:
             advice = self._explain(status, process.printed, bytes(process.preamble))
         if time.monotonic() - process.started > LONGEST_PAUSE:
             self._short_lives = 0
-        self._note_failure(f"{advice} The broker is lost: {why}.".strip(), _join(process))
+        # Advice about a process that has ended says all that its exit status says.
+        what = advice if advice and status is not None else f"{advice} The broker is lost: {why}."
+        self._note_failure(what.strip(), _join(process))
         self._fail_open()
 
     def _fail_open(self) -> None:
@@ -483,7 +487,7 @@ class Connection:
         if (self.problem, printed) != self._logged and not self._closed:
             more = f"\n{printed}" if printed else ""
             log.warning(
-                "%s Its command: %s%s\nIt is started again when it is needed.",
+                "%s Its command: %s%s\nThe broker is started again when it is needed.",
                 self.problem,
                 self._shown,
                 more,

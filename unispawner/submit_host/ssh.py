@@ -258,9 +258,9 @@ _FAILURES: tuple[tuple[str, str], ...] = (
         "administrator for the fingerprint of the key, and only then replace the line in the file.",
     ),
     (
-        r"No (\S+ )?host key is known for|Host key verification failed",
+        r"No (\S+ )?host key is known for (\[\S+\]:(?P<port>\d+))?|Host key verification failed",
         "the Hub knows no host key of {host}, so nothing was sent. Write the line that "
-        "`ssh-keyscan {host}` prints into a file, compare its fingerprint with the host's own, and "
+        "`ssh-keyscan {scan}` prints into a file, compare its fingerprint with the host's own, and "
         'name the file: c.UniSpawner.ssh_options = ["-o", "UserKnownHostsFile=/etc/jupyterhub/'
         'known_hosts"].',
     ),
@@ -350,8 +350,9 @@ _FAILURES: tuple[tuple[str, str], ...] = (
         r"sudo: .*(password is required|no tty present|terminal is required)"
         r"|not in the sudoers|not allowed to (execute|run)|may not run sudo",
         "sudo on {host} does not let the account run the broker without a password. The line in "
-        "sudoers must have NOPASSWD and exactly this command; `unispawner doctor --sudoers` prints "
-        "it.",
+        "sudoers there must have NOPASSWD and the very command that is started; `unispawner doctor "
+        "--sudoers` prints the line. If the key has a command of its own in authorized_keys, that "
+        "one must be the same, word by word.",
     ),
     (
         r"sudo: (command )?not found|sudo: No such file",
@@ -361,7 +362,7 @@ _FAILURES: tuple[tuple[str, str], ...] = (
     (
         r"(?m)^(sudo: |.*sh: .*?)?(?P<file>/\S+?): ([Cc]ommand not found|not found|No such file)",
         "there is no {file} on {host}. Set c.UniSpawner.agent_python to the Python there that has "
-        "unispawner.",
+        "unispawner, and correct the line in sudoers and the key's command in authorized_keys.",
     ),
     (
         r"(?m)^(sudo: |.*sh: .*?)?(?P<file>/\S+?): Permission denied\.?$",
@@ -392,7 +393,9 @@ def explain_failure(
     for pattern, message in _FAILURES:
         if match := re.search(pattern, printed):
             found = {name: value or "" for name, value in match.groupdict().items()}
-            words = {"destination": destination, "host": destination.host, **found}
+            host, port = destination.host, found.get("port")
+            scan = f"-p {port} {host}" if port else host
+            words = {"destination": destination, "host": host, "scan": scan, **found}
             return f"submit_host: {message.format(**words)}"
     if began and not began.startswith(MAGIC):
         return (
