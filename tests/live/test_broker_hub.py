@@ -93,7 +93,7 @@ async def kill_broker(hub: RunningHub) -> None:
 
 async def test_one_broker_serves_all_users(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """With its line in sudoers, a Hub uses the broker by itself; one process serves all users."""
-    assert "acts as its users through broker: sudo permits its command" in hub.log()
+    assert "acts as its users through broker, because sudo permits its command" in hub.log()
     bob = await hub.client("bob")
     for client in (alice, bob):
         await client.start()

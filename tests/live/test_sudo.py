@@ -72,7 +72,7 @@ async def test_a_hub_that_uses_sudo(slurm: Slurm, name: str) -> None:
     line = Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
     config = f"c.UniSpawner.run_as = {name!r}\n"
     async with running_hub(slurm, config=config, sudoers=line) as hub:
-        assert "The Hub acts as its users through sudo" in hub.log()
+        assert "the Hub acts as its users through sudo" in hub.log()
         alice = await hub.client("alice")
         await alice.start()
         await alice.wait_ready(timeout=60)

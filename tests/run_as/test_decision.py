@@ -89,7 +89,9 @@ async def test_sudo_permits_the_broker(sudo: SudoOfAHub, caplog: pytest.LogCaptu
 async def test_sudo_does_not_permit_the_broker(sudo: SudoOfAHub) -> None:
     """If sudo does not permit the broker, sudo is used, as it was before there was a broker."""
     sudo.allow(listed=False)
-    assert "sudo" == (await decide("auto", "", COMMAND, sudo.host)).name
+    way = await decide("auto", "", COMMAND, sudo.host)
+    assert "sudo" == way.name
+    assert way.reason.endswith(" ".join(COMMAND.script_words))  # for who mistyped the line
     assert [] == sudo.broker.lines("starts")
 
 

@@ -71,13 +71,16 @@ async def decide(asked: str, submit_host: str, command: BrokerCommand, host: Bro
         elif asked == "broker":
             raise InvalidJobError(
                 'run_as: it is "broker", but sudo does not let the Hub start the broker without a '
-                "password. `unispawner doctor --sudoers` prints the line that sudoers needs. The "
-                f"command is: {' '.join(command.with_sudo)}"
+                "password. `unispawner doctor --sudoers` prints the line that sudoers needs: with "
+                f"NOPASSWD, and with the very command {' '.join(command.script_words)}"
             )
         else:
-            way = Way("sudo", "sudo does not permit the broker's command")
+            words = " ".join(command.script_words)
+            way = Way(
+                "sudo", f"sudo does not permit the broker's command without a password: {words}"
+            )
     if key not in _decided:
-        log.info("The Hub acts as its users through %s: %s.", way.name, way.reason)
+        log.info("run_as: the Hub acts as its users through %s, because %s", way.name, way.reason)
     _decided[key] = way
     return way
 

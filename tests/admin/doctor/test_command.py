@@ -59,3 +59,14 @@ def test_notes_about_the_sudoers_line(
     out, err = doctor.capsys.readouterr()
     assert out.startswith(f"{account} ALL=(%{group}) ")
     assert notes == err.splitlines()
+
+
+def test_a_group_that_the_hub_does_not_name(doctor: Doctor) -> None:
+    """A line for another group than the configuration's is printed with what to set."""
+    doctor.config.write_text('c.JupyterHub.spawner_class = "unispawner"\n')
+    names = ["--hub-account", "root", "--group", "root"]
+    assert 0 == main(["doctor", "-f", str(doctor.config), "--sudoers", *names])
+    assert doctor.capsys.readouterr().err.endswith(
+        "--group: the Hub's own command names the group 'jupyterhub-users', and sudo would refuse "
+        "it. Set c.UniSpawner.broker_group = 'root'.\n"
+    )

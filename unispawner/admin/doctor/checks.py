@@ -42,6 +42,7 @@ from .ways import check_way, distinct_ways
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN = 5
 _NEEDS_SCHEDULER = "this check needs the scheduler, which is WRONG above"
+_NEEDS_WAY = "this check needs run_as or submit_host, which is WRONG above"
 _VARIABLES = {
     "slurm": ("SLURM_CONF",),
     "htcondor": ("CONDOR_CONFIG",),
@@ -88,7 +89,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
         _check("run_as", check_way, one)
         for one in distinct_ways([one for one in ours if one not in far])
     ]
-    result += [_check("scheduler", _scheduler, one) for one in ours]
+    result += [_check("scheduler", _with_way, _scheduler, one) for one in ours]
     result.append(_check("hub", _hub, spawner, spawners))
     if isinstance(spawner, ProfilesSpawner):
         result.append(_check("profiles", _profiles, spawner))
@@ -120,6 +121,24 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
 
 def _check(name: str, check: Callable[..., Awaitable[str]], *arguments: Any) -> Check:
     return name, lambda: check(*arguments)
+
+
+async def _need_way(spawner: UniSpawner) -> None:
+    """Raise Skipped if the check of the broker or of the submit host has failed."""
+    try:
+        way = await spawner.find_way()
+    except UniSpawnerError:
+        raise Skipped(_NEEDS_WAY) from None
+    if way.name == "broker" and spawner.brokered_host().connection.problem:
+        raise Skipped(_NEEDS_WAY)
+
+
+async def _with_way(
+    check: Callable[..., Awaitable[str]], spawner: UniSpawner, *arguments: Any
+) -> str:
+    """Do a check for which the Hub must reach the submit host."""
+    await _need_way(spawner)
+    return await check(spawner, *arguments)
 
 
 # -- the checks ------------------------------------------------------------------------------------
@@ -396,21 +415,34 @@ def _absent_folders(path: str) -> list[str]:
 
 
 async def _query(spawner: UniSpawner) -> str:
+    await _need_way(spawner)
     seen = await spawner.monitor().survey()
-    owners = seen.owners - {getpass.getuser()}
+    asker = _asker(spawner)
+    owners = seen.owners - {asker}
     cluster = spawner.cluster_title()
     prefix = f"{cluster}: " if cluster else ""
     if seen.jobs is None:
         return f"{prefix}the list of all jobs is too large: only those of servers are asked for"
     return (
-        f"{prefix}{getpass.getuser()} sees {seen.jobs} jobs of {len(owners)} other accounts. If "
-        "there are more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
+        f"{prefix}{asker} sees {_count(seen.jobs, 'job')} of {_count(len(owners), 'other account')}"
+        ". If there are more, the scheduler hides jobs from the Hub (Slurm: PrivateData=jobs)"
     )
+
+
+def _asker(spawner: UniSpawner) -> str:
+    """Return the account that asks the scheduler: on another host, the one that ssh logs in to."""
+    greeting = None if spawner.submits_here else spawner.brokered_host().connection.greeting
+    return greeting.account if greeting else getpass.getuser()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 async def _queues(spawner: Any) -> str:
     found: list[str] = []
     for prefix, one in find_jobs(spawner):
+        await _need_way(one)
         try:
             inventory = await one.monitor().inventory.get()
             spec = one.job_spec("0" * 16, environment={})
@@ -433,6 +465,7 @@ async def _clusters(spawners: list[UniSpawner]) -> str:
 
 async def _host_map(spawner: UniSpawner) -> str:
     """Try the table or function on the scheduler's nodes."""
+    await _need_way(spawner)
     try:
         hosts = sorted((await spawner.monitor().inventory.get()).hosts)
         mapped = {host: await map_host(spawner.host_map, host) for host in hosts}
@@ -490,7 +523,7 @@ def _check_readable(python: str) -> str:
 async def _account(spawner: UniSpawner, name: str) -> str:
     if os.getuid() == 0 and not spawner.submit_host:
         print("        (you are root; as the Hub's account, this checks what sudo allows it)")
-    await spawner.find_way()
+    await _need_way(spawner)
     account = await find_account(name, spawner.min_uid, host=spawner.get_host())
     facts = await spawner.agent_client(account).check()
     return format_facts(facts)

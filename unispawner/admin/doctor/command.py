@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         print_sudoers(spawners, hub_account, group)
         if not any(map(_elsewhere, spawners)):
             print_notes(hub_account, group)
+        print_other_groups(spawners, group)
         return 0
     if not options.account:
         print("not checked: acting as a user (--account NAME checks it)")
@@ -78,6 +79,21 @@ def print_notes(hub_account: str, group: str) -> None:
         grp.getgrnam(group)
     except KeyError:
         print(f"--group: this host has no group {group!r}; create it.", file=sys.stderr)
+
+
+def print_other_groups(spawners: Iterable[Any], group: str) -> None:
+    """Print to standard error which group the Hub's own command names, if it is another one.
+
+    sudo would refuse that command, because it is not the one of the printed line.
+    """
+    ours = (one for one in spawners if isinstance(one, UniSpawner))
+    used = {one.broker_group or GROUP for one in ours if one.run_as in ("auto", "broker")}
+    for other in sorted(used - {group}):
+        print(
+            f"--group: the Hub's own command names the group {other!r}, and sudo would refuse it. "
+            f"Set c.UniSpawner.broker_group = {group!r}.",
+            file=sys.stderr,
+        )
 
 
 def _elsewhere(spawner: Any) -> str:

@@ -1,0 +1,39 @@
+"""What ``unispawner doctor`` reports about the way of becoming a user."""
+
+from __future__ import annotations
+
+import pytest
+from support.doctor import Doctor
+
+from unispawner.admin.doctor.ways import check_group
+from unispawner.errors import InvalidJobError
+from unispawner.run_as import base
+
+
+def test_a_submit_host_that_can_not_be_reached(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that fails is reported once, and what needs it is skipped."""
+    fails = (
+        "#!/bin/sh\necho 'ssh: connect to host login1 port 22: Connection refused' >&2\nexit 255\n"
+    )
+    (doctor.programs / "ssh").write_text(fails)
+    monkeypatch.setitem(base.ENVIRONMENT, "PATH", f"{doctor.programs}:/usr/bin:/bin")
+    status, lines = doctor(
+        'c.JupyterHub.spawner_class = "unispawner"\nc.JupyterHub.hub_ip = "0.0.0.0"\n'
+        'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.submit_host = "login1"\n',
+        *("--account", "alice"),
+    )
+    assert 1 == status
+    wrong = [line for line in lines if line.startswith("WRONG")]
+    assert 1 == len(wrong), wrong
+    assert wrong[0].startswith("WRONG   submit_host: nothing listens on port 22 of login1")
+    skipped = [line.split(":")[0] for line in lines if line.startswith("skipped")]
+    assert ["skipped scheduler", "skipped query", "skipped queues", "skipped account"] == skipped
+
+
+def test_the_group_of_the_broker_is_missing() -> None:
+    """A group that this host lacks is reported before a user meets it."""
+    with pytest.raises(InvalidJobError, match="broker_group: this host has no group 'no-such'"):
+        check_group("no-such")
+    check_group("")  # a Hub of root's may leave it out
