@@ -171,14 +171,13 @@ def test_it_ends_by_its_own_alarm(agent: Agent) -> None:
 
 def test_the_alarm_ends_a_submission_that_sweeps(agent: Agent) -> None:
     """After the time limit no job is submitted, even if the agent was sweeping old files."""
-    agent.call("check")  # makes the directories
-    stale = agent.state_dir / "jobs" / ("f" * 16)
-    stale.mkdir()
-    agent.own(stale)
-    os.utime(stale, (0, 0))
     folder = agent.fake_command("squeue", "exec sleep 600")
-    agent.fake_command("sbatch", f"echo submitted >{agent.directory}/submitted; echo 1")
-    done = agent.submit(agent.spec(""), scheduler="slurm", scheduler_path=[folder], timeout=1)
+    agent.fake_command("sbatch", "echo 1")
+    slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
+    assert "1" == agent.submit(agent.spec("", mark="f" * 16), **slurm).result["job_id"]
+    os.utime(agent.state_dir / "jobs" / ("f" * 16), (0, 0))
+    agent.fake_command("sbatch", f"echo submitted >{agent.directory}/submitted; echo 2")
+    done = agent.submit(agent.spec(""), **slurm, timeout=1)
     assert "did not finish within" in done.reply.get("error", {}).get("message", "")
     assert not (agent.directory / "submitted").exists()
 
