@@ -214,6 +214,20 @@ def test_sudo_needs_a_group() -> None:
     assert "--group: it is needed" in done.stderr
 
 
+@pytest.mark.parametrize("variable", ["SSH_CONNECTION", "SUDO_UID"])
+def test_root_on_another_host(variable: str) -> None:
+    """Root's broker serves a Hub on this host only, not one that has logged in as root."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "unispawner.broker", "--group", "users"],
+        env={variable: "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "Let the Hub log in as an account of its own" in done.stderr
+
+
 # -- tokens of others ---------------------------------------------------------------------------
 
 

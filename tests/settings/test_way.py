@@ -44,13 +44,6 @@ def test_commands_of_another_host() -> None:
     )
 
 
-def test_root_on_another_host_needs_no_sudo() -> None:
-    """If the Hub logs in as root, the broker is root's own."""
-    command = spawner(submit_host="root@login1").brokered_host().connection.command
-
-    assert "/opt/unispawner/bin/python3 -I -m unispawner.broker --min-uid 1000" == command[-1]
-
-
 def test_the_hubs_own_host_says_nothing_about_another_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -75,6 +68,7 @@ def test_the_hubs_own_host_says_nothing_about_another_one(
         ({"scheduler": "local"}, "scheduler: 'local' is not possible with submit_host"),
         ({"agent_python": "python3"}, "agent_python: 'python3' must be an absolute path"),
         ({"submit_host": "-oProxyCommand=id"}, "submit_host: '-oProxyCommand=id'"),
+        ({"submit_host": "root@login1"}, "submit_host: 'root@login1': the Hub must not log in as"),
         ({"ssh_options": ["-o", "StrictHostKeyChecking=no"]}, "ssh_options: StrictHostKeyChecking"),
     ],
 )

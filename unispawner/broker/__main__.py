@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve requests until standard input ends."""
     starter = _find_starter()
     account = _name_of(starter)
+    from_elsewhere = any(os.environ.get(name) for name in ("SSH_CONNECTION", "SUDO_UID"))
     os.environ.clear()  # nothing of whoever started the broker reaches a library or a child
     os.environ.update({"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/"})
     os.umask(0o077)
@@ -38,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _fail(
                 "--group: it is needed where the broker is started through sudo. It names the "
                 "group of the accounts that may have servers."
+            )
+        if rules.by_root and from_elsewhere:
+            _fail(
+                "root has started it over ssh or through sudo. The scheduler would be asked as "
+                "root, for a Hub on another host. Let the Hub log in as an account of its own, "
+                "such as hubsvc@login1, which starts the broker through sudo."
             )
     if os.isatty(0):
         _fail("a Hub starts this program and speaks to it; by hand, try it with --check")

@@ -96,9 +96,7 @@ class WaySettings(SchedulerSettings):
     @property
     def broker_is_roots(self) -> bool:
         """True if root itself starts the broker: no sudo stands between."""
-        if self.submit_host:
-            return ssh.parse_destination(self.submit_host).account == "root"
-        return os.getuid() == 0
+        return os.getuid() == 0 and not self.submit_host
 
     def broker_command(self) -> BrokerCommand:
         """Return the command that starts the broker where it runs."""

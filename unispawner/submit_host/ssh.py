@@ -99,7 +99,8 @@ def parse_destination(text: str) -> Destination:
     Raises
     ------
     InvalidJobError
-        If it is not a host or ACCOUNT@HOST, or if ssh or a shell could read it as anything else.
+        If it is not a host or ACCOUNT@HOST, if ssh or a shell could read it as anything else, or if
+        the account is root.
     """
     account, at, host = text.rpartition("@")
     if not _is_host(host):
@@ -112,6 +113,12 @@ def parse_destination(text: str) -> Destination:
         raise InvalidJobError(
             f"submit_host: {text!r}: {account!r} can't be an account's name: use letters, digits "
             "and _ . @ + -, and no - at the beginning"
+        )
+    if account == "root":
+        raise InvalidJobError(
+            f"submit_host: {text!r}: the Hub must not log in as root, since whoever has its key "
+            "would be root there. Make an account for it, such as hubsvc, which starts the broker "
+            "through sudo: see docs/hub-elsewhere.md"
         )
     return Destination(account, host)
 
