@@ -309,7 +309,8 @@ def test_a_scheduler_that_is_wrong_is_reported_once(doctor: Doctor) -> None:
         (doctor.programs / name).unlink()
     status, lines = doctor(
         "c.JupyterHub.spawner_class = 'unispawner.ProfilesSpawner'\n"
-        "c.JupyterHub.hub_ip = '0.0.0.0'\nc.UniSpawner.agent_python = '/bin/sh'\n"
+        "c.JupyterHub.hub_ip = '0.0.0.0'\nc.UniSpawner.run_as = 'sudo'\n"
+        "c.UniSpawner.agent_python = '/bin/sh'\n"
         f"c.UniSpawner.scheduler_environment = {{'PATH': {str(doctor.programs)!r}}}\n"
         f"c.ProfilesSpawner.profiles = {profiles!r}\n"
     )

@@ -12,6 +12,7 @@ QUEUES = """
 c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
 c.JupyterHub.hub_ip = "10.1.0.5"
 c.UniSpawner.scheduler = "slurm"
+c.UniSpawner.run_as = "sudo"
 c.UniSpawner.agent_python = "/bin/sh"
 c.ProfilesSpawner.profiles = [
     {
