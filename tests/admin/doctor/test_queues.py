@@ -94,9 +94,17 @@ def test_a_cluster_that_only_this_environment_names(
     """A variable that would choose another cluster, and that commands do not get, is shown with
     the setting for it."""
     name = "SLURM_CONF"
-    monkeypatch.setenv(name, "/opt/slurm/b.conf")
+    file = doctor.programs / "b.conf"
+    file.touch()
+    monkeypatch.setenv(name, str(file))
     look = next(line for line in doctor(slurm)[1] if " scheduler: Slurm: " in line)
     assert look.startswith("look at")
-    assert f"c.UniSpawner.scheduler_environment = {{'{name}': '/opt/slurm/b.conf'}}" in look
-    given = f'{slurm}\nc.UniSpawner.scheduler_environment["{name}"] = "/opt/slurm/b.conf"'
+    assert f"c.UniSpawner.scheduler_environment = {{'{name}': '{file}'}}" in look
+    given = f'{slurm}\nc.UniSpawner.scheduler_environment["{name}"] = "{file}"'
     assert "ok      scheduler: Slurm" in doctor(given)[1]
+
+
+def test_a_configuration_file_that_does_not_exist(doctor: Doctor, slurm: str) -> None:
+    """A file that chooses the cluster and does not exist is named; Slurm's commands would wait."""
+    _, lines = doctor(f'{slurm}\nc.UniSpawner.scheduler_environment["SLURM_CONF"] = "/no/such"')
+    assert 1 == sum("scheduler_environment: SLURM_CONF: " in line for line in lines), lines

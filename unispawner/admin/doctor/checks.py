@@ -10,7 +10,7 @@ import getpass
 import os
 import shutil
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -360,6 +360,8 @@ async def _scheduler(spawner: UniSpawner) -> str:
     scheduler = spawner.get_scheduler()
     how = " (detected)" if spawner.scheduler == "auto" else ""
     environment = spawner.command_environment()
+    if spawner.submits_here:
+        _check_files_of(scheduler.name, environment)
     await detect.check(scheduler, spawner.get_host(), environment)
     cluster = os.environ.get("SLURM_CLUSTERS")
     chosen = scheduler.cluster_name or environment.get("SLURM_CLUSTERS")
@@ -379,6 +381,23 @@ async def _scheduler(spawner: UniSpawner) -> str:
             )
     where = "" if spawner.submits_here else f" on {spawner.search_host().place}"
     return f"{scheduler.title}{how}{where}"
+
+
+def _check_files_of(scheduler: str, environment: Mapping[str, str]) -> None:
+    """Check that the files exist that choose a cluster: without them Slurm's commands only wait.
+
+    Raises
+    ------
+    InvalidJobError
+        For the first that can't be read.
+    """
+    for name in _VARIABLES.get(scheduler, ()):
+        path = environment.get(name, "")
+        if path.startswith("/") and not os.access(path, os.R_OK):
+            raise InvalidJobError(
+                f"scheduler_environment: {name}: {getpass.getuser()} finds no {path} on this host "
+                "or can't read it; correct c.UniSpawner.scheduler_environment"
+            )
 
 
 async def _job(spawner: UniSpawner) -> str:
