@@ -83,8 +83,29 @@ class Command:
     def run(self) -> Finished:
         """Run the command to its end; raise what ``SubmitHost.run`` raises."""
         deadline = time.monotonic() + self._seconds
+        self._process = process = self._start()
         try:
-            self._process = process = subprocess.Popen(
+            if self._killed:  # before there was a process
+                self._kill_group()
+            output = self._communicate(process, deadline)
+            status = process.wait(max(0.0, deadline - time.monotonic()))
+            self._done = True
+            return Finished(status, output["stdout"], output["stderr"][:STDERR_LIMIT])
+        except subprocess.TimeoutExpired:
+            raise SchedulerUnavailable(
+                f"{self.command[0]} did not end within {self._seconds:g} s.", command=self.command
+            ) from None
+        finally:
+            self.kill()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                assert pipe
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start the process; the error says what to do if that is not possible."""
+        try:
+            return subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -106,23 +127,6 @@ class Command:
             )
             failure.unsent = True
             raise failure from None
-        try:
-            if self._killed:  # before there was a process
-                self._kill_group()
-            output = self._communicate(process, deadline)
-            status = process.wait(max(0.0, deadline - time.monotonic()))
-            self._done = True
-            return Finished(status, output["stdout"], output["stderr"][:STDERR_LIMIT])
-        except subprocess.TimeoutExpired:
-            raise SchedulerUnavailable(
-                f"{self.command[0]} did not end within {self._seconds:g} s.", command=self.command
-            ) from None
-        finally:
-            self.kill()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                assert pipe
-                with contextlib.suppress(OSError):
-                    pipe.close()
 
     def kill(self) -> None:
         """Kill the command and all that it has left running.

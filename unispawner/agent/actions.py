@@ -60,16 +60,8 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         cluster = _identify_cluster(request, scheduler)
     _sweep(state, scheduler, cluster, account.pw_name)
     try:
-        environment = _with_mark(spec.environment, spec.mark)
-        certificates = _certificates(request, state.job(spec.mark))
-        environment.update({name: str(path) for name, path, _ in certificates})
-        text = render_environment(environment)
-        if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
-            text = render_variables(environment, spec.mark)
-        directory = state.create_job(spec.mark, text)
+        directory = _write_files(request, spec, scheduler, state)
         write_private(directory / "cluster", cluster)
-        for _, path, content in certificates:
-            write_private(path, content)
         spec = _fill_places(spec, state, account)
         script = render_script(
             spec,
@@ -97,6 +89,20 @@ def submit(request: Request, account: Account) -> dict[str, str]:
     with contextlib.suppress(OSError):  # the job exists, and can be found by its mark as well
         write_private(directory / "job_id", job_id)
     return {"job_id": job_id, "log": spec.stdout_path}
+
+
+def _write_files(request: Request, spec: JobSpec, scheduler: Scheduler, state: StateDir) -> Path:
+    """Make a job's private folder with its environment and certificates, and return the folder."""
+    environment = _with_mark(spec.environment, spec.mark)
+    certificates = _certificates(request, state.job(spec.mark))
+    environment.update({name: str(path) for name, path, _ in certificates})
+    text = render_environment(environment)
+    if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
+        text = render_variables(environment, spec.mark)
+    directory = state.create_job(spec.mark, text)
+    for _, path, content in certificates:
+        write_private(path, content)
+    return directory
 
 
 def _certificates(request: Request, directory: Path) -> list[tuple[str, Path, str]]:

@@ -103,7 +103,7 @@ def forbid_looking() -> None:
 
 
 def leave_keyring() -> None:
-    """Get a session keyring of one's own, as a login does: Kerberos keeps tickets in it.
+    """Join a new session keyring, as a login does: Kerberos keeps tickets in it.
 
     Otherwise all children would share that of the Hub. Where containers forbid it, or where the
     number is not known, nothing happens.

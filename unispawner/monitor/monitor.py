@@ -32,7 +32,6 @@ FAST_AFTER_SUBMIT = 60.0
 """How long (seconds) after its submission a job counts as starting."""
 BY_ID_SECONDS = 600.0
 """How long (seconds) only our own jobs are asked for, once the list of all jobs was too large."""
-
 AT_A_TIME = 500
 """How many jobs of an answer are taken over before the event loop does something else."""
 
@@ -129,7 +128,7 @@ class Monitor:
             self._wake.set()
 
     async def ask_about(self, job: TrackedJob, seconds: float) -> None:
-        """Return when a question asked from now on has told of a job, or after some seconds."""
+        """Return after the next answer that counts for a job, or after that many seconds."""
         self.want(job)
         deadline = time.monotonic() + seconds
         while (followed := self._jobs.get(job)) is not None and followed.wanted_at is not None:

@@ -26,8 +26,6 @@ LARGEST_SHARE_OF_FAILURES = 0.5
 It is larger, because a query that ran out of time says nothing about how long the next one will
 take, and twenty starts may wait for that one.
 """
-
-
 GATHER = 1.0
 """How long (seconds) a question for all jobs waits for jobs that are about to begin.
 

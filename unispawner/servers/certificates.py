@@ -21,8 +21,6 @@ from ..web.hosts import find_addresses
 
 MOST_NODES = 3000
 """How many nodes a certificate names: each takes about 20 bytes, and a client reads 100 KiB."""
-
-
 LIFETIME = 600.0
 """How long (seconds) the addresses of a cluster's nodes are reused."""
 _AT_ONCE = 4

@@ -157,7 +157,7 @@ async def _end(hub: Any, ending: Ending) -> None:
 def _find_confirmation(hub: Any, ending: Ending) -> Callable[[], Awaitable[None]]:
     """Return what ends the job, of a spawner that JupyterHub does not know.
 
-    The user's present spawner would not do: it may have another server by now.
+    The user's present spawner can't be used: it may have another server by now.
     """
     found = orm.User.find(hub.db, ending.user_name)
     user = SimpleNamespace(name=ending.user_name, settings=hub.tornado_settings, groups=[])

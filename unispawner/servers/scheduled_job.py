@@ -222,19 +222,7 @@ class ScheduledJob(ServerJob[ServerState]):
             raise SchedulerUnavailable(words.REPORT_UNDER_CHECK)
         job.being_reported, self._last_end = True, None
         try:
-            if find_exec_host(job) is None:
-                await self.monitor.ask_about(job, _REPORT_WAITS)
-            address = await check_address(
-                job,
-                report.host,
-                self.spawner.host_map,
-                self.monitor,
-                asker=self.spawner.user.name,
-                on_own_host=partial(self._own_place.find, report),
-            )
-            moved = not (self.is_current() and self.tracked is job)
-            if moved or self.has_just_ended(report):
-                raise SchedulerUnavailable(words.JOB_MOVED)
+            address = await self._check_report(job, report)
         except InvalidJobError as error:
             self.monitor.want(job)  # the job may have been run again elsewhere; it reports again
             job.note_refusal(error.message)
@@ -255,6 +243,23 @@ class ScheduledJob(ServerJob[ServerState]):
             await self.move_route(address, report.port)
         else:
             await self.commit_soon()  # before the launcher believes that it has reported
+
+    async def _check_report(self, job: TrackedJob, report: Report) -> str:
+        """Return the address of the job's server; raise what :meth:`take_report` raises."""
+        if find_exec_host(job) is None:
+            await self.monitor.ask_about(job, _REPORT_WAITS)
+        address = await check_address(
+            job,
+            report.host,
+            self.spawner.host_map,
+            self.monitor,
+            asker=self.spawner.user.name,
+            on_own_host=partial(self._own_place.find, report),
+        )
+        moved = not (self.is_current() and self.tracked is job)
+        if moved or self.has_just_ended(report):
+            raise SchedulerUnavailable(words.JOB_MOVED)
+        return address
 
     def take_begin(self) -> None:
         """Ask soon about a job that says that it runs."""

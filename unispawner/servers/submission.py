@@ -19,7 +19,7 @@ from ..errors import (
     UniSpawnerError,
 )
 from ..job import JobSpec
-from ..run_as.accounts import find_account
+from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..web import words
 from ..web.hosts import is_loopback
@@ -62,6 +62,13 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     )
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
+    spec: JobSpec = spawner.job_spec(secrets.token_hex(8), _environment(spawner), account.name)
+    job.state = _first_state(spawner, account, spec)
+    return spec
+
+
+def _environment(spawner: Any) -> dict[str, str]:
+    """Return the server's environment without what no job may get."""
     try:
         environment = drop_unsettable(drop_hubs_paths(spawner.get_env()), spawner.log)
     except Exception as error:  # c.Spawner.environment may hold the administrator's functions
@@ -70,9 +77,13 @@ async def prepare(job: ScheduledJob) -> JobSpec:
             f"{type(error).__name__}: {error}"
         ) from error
     _warn_of_loopback(spawner, environment)
-    spec: JobSpec = spawner.job_spec(secrets.token_hex(8), environment, account.name)
+    return environment
+
+
+def _first_state(spawner: Any, account: Account, spec: JobSpec) -> ServerState:
+    """Return the state that finds a job again before its id is known."""
     scheduler = spawner.get_scheduler()
-    job.state = ServerState(
+    return ServerState(
         scheduler=scheduler.name,
         scheduler_options=scheduler.options,
         cluster=spawner.cluster_title(),
@@ -93,7 +104,6 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         summary=describe_job(spec),
         proto="https" if spawner.internal_ssl else "http",
     )
-    return spec
 
 
 async def submit(job: ScheduledJob, spec: JobSpec) -> None:

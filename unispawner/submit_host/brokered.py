@@ -19,7 +19,6 @@ QUESTION_TIME = 45.0
 """How long (seconds) a question may take; each of its commands has a limit of its own."""
 LARGE = 64 * 1024
 """How many bytes of a reply are read on the event loop; more are read in a thread."""
-
 AGENTS_AT_ONCE = 32
 """How many agents the Hub requests at a time.
 

@@ -53,7 +53,7 @@ what was printed to standard output before the first frame.
 
 
 def no_advice(exit_status: int | None, printed: str, began: bytes) -> str:
-    """Return nothing: the message of the failure has to do."""
+    """Return nothing: the failure is reported without advice."""
     return ""
 
 
