@@ -157,8 +157,8 @@ def test_a_header_that_is_none(broker: BrokerProcess, header: bytes) -> None:
     ],
 )
 def test_garbage(broker: BrokerProcess, agent: Agent, data: bytes, message: str) -> None:
-    """After what is no frame nothing can be read: that is said, what runs is finished, and the
-    broker ends."""
+    """Behind something that is not a frame nothing can be read: the broker says so, finishes what
+    runs, and ends."""
     running = broker.send("agent", agent.account.pw_name, request(agent))
     broker.write(data)
     refusal = broker.answer(None).header

@@ -67,7 +67,7 @@ def test_visudo_accepts_the_brokers_line(tmp_path: Path) -> None:
 @pytest.mark.slurm
 @pytest.mark.parametrize("name", ["sudo", "auto"])
 async def test_a_hub_that_uses_sudo(slurm: Slurm, name: str) -> None:
-    """A Hub uses sudo if it is told to, or if sudo does not permit its broker; servers start and
+    """A Hub uses sudo if run_as names it, or if sudo does not permit its broker; servers start and
     stop in this way, too."""
     line = Sudo(sys.executable).sudoers_line(HUB_ACCOUNT, USER_GROUP)
     config = f"c.UniSpawner.run_as = {name!r}\n"

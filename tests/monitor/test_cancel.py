@@ -49,7 +49,7 @@ def cancels(job: TrackedJob) -> int:
 async def test_a_job_is_not_cancelled_again_before_the_scheduler_was_asked(
     job: TrackedJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That nobody has asked yet is no sign that the job goes on."""
+    """A job is cancelled once as long as the scheduler has not been asked about it since."""
     monitor = Monitor(job.client.scheduler, SubmitHost(), {}, NEVER, NEVER)
     monitor.track(job)
     await monitor.refresh(PATIENCE)

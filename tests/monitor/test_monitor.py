@@ -868,7 +868,7 @@ async def test_it_asks_by_itself_while_a_job_waits(lab: Lab) -> None:
 
 
 async def answered_alone(lab: Lab) -> TrackedJob:
-    """Return a job of which the list of all jobs has told that it waits."""
+    """Return a job that waits, as the list of all jobs has shown once."""
     lab.monitor.rhythm.min_query_interval = IDLE
     job = lab.track()
     await lab.monitor.refresh(PATIENCE)

@@ -40,7 +40,7 @@ def none_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_two_jobs_of_one_id(tmp_path: Path) -> None:
-    """Job 1 has ended on one cluster and runs on the other, and each server is told of its own."""
+    """Job 1 has ended on one cluster and runs on the other: each server has its own job's state."""
     host = TwoClusters()
     client = fake_client(FakeScheduler(tmp_path), "alice")
     jobs = {}

@@ -80,7 +80,7 @@ def test_a_job_that_is_too_large_by_itself_is_left_out() -> None:
 
 
 def test_slurm_by_one_id() -> None:
-    """Of one id slurmctld itself sends this job only; an unknown id is no error."""
+    """If a single id is asked for, slurmctld sends this job only; an unknown id raises no error."""
     found, commands = ask("slurm", ["17"], saved("slurm/squeue-by-ids"))
     assert (["17"], ["-j", "17"]) == (list(found.jobs), commands[0][-2:])
     assert {} == ask("slurm", ["999999"], saved("slurm/squeue-unknown"))[0].jobs

@@ -22,7 +22,7 @@ from unispawner.servers.spawner import UniSpawner
 
 pytestmark = pytest.mark.hub
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 PACKAGE = Path(unispawner.__file__).parents[1]
 
 # A Hub that needs neither a proxy nor an account, and only its own files.

@@ -250,7 +250,7 @@ async def test_an_end_while_the_report_is_checked(
 async def test_a_proxy_that_does_not_take_the_dead_address(
     hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The launcher is told so and reports again: it holds the port until the route is gone."""
+    """The launcher gets an error and reports again: it holds the port until the route is gone."""
     moves = await ready(hub, server, monkeypatch)
 
     async def fail(host: str, port: int) -> None:
@@ -285,7 +285,7 @@ async def test_events_that_make_no_sense(hub: Hub, server: Server) -> None:
 async def test_a_server_that_reports_too_often(
     hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told to wait, and later it may report again."""
+    """The answer says how long to wait, and later the server may report again."""
     await server.submitted()
     begun = {"event": "begun", "host": NODE}
     monkeypatch.setattr(reports.Allowance, "clock", lambda _: 0.0)
