@@ -19,6 +19,8 @@ PATH = re.compile(
 )
 OF_A_CONTRIBUTOR = {"fastq"}
 """Folders and files that an example has a contributor make."""
+OF_PYTHON = {"pyvenv.cfg"}
+"""Files that Python itself has in an environment."""
 
 
 def read(page: str) -> str:
@@ -64,7 +66,11 @@ def test_links_between_the_documents_resolve() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/how-it-works.md", "CONTRIBUTING.md", "docs/adding-a-scheduler.md"]
+    "page",
+    [
+        *("CONTRIBUTING.md", "docs/adding-a-scheduler.md", "docs/broker.md"),
+        *("docs/how-it-works.md", "docs/performance.md", "docs/security.md"),
+    ],
 )
 def test_files_that_a_document_names_exist(page: str) -> None:
     """A path between backticks is one of the repository, or of the package."""
@@ -96,15 +102,16 @@ JOINED = {"c.ProfilesSpawner.profiles failed"}
 """Messages that the code joins from the name of a setting and a word."""
 
 
-def test_quoted_messages_are_those_of_the_code() -> None:
-    """A message that docs/install.md quotes can be found in the code as it stands there."""
+@pytest.mark.parametrize("page", ["docs/hub-elsewhere.md", "docs/install.md"])
+def test_quoted_messages_are_those_of_the_code(page: str) -> None:
+    """A message that a document quotes can be found in the code as it stands there."""
     texts = [
         node.value
         for path in (TOP / "unispawner").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    table = read("docs/install.md").partition("## When something is wrong")[2]
+    table = read(page).partition("## When something is wrong")[2]
     quotes = set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", table)) - JOINED
     assert quotes
     parts = {part.strip() for quote in quotes for part in quote.split("…")} - {""}
