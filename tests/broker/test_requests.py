@@ -251,6 +251,19 @@ def test_the_agents_own_time_out(broker: BrokerProcess, agent: Agent) -> None:
     assert "did not finish within" in answer.error
 
 
+@pytest.mark.parametrize("end", ["sleep 600", "kill -KILL $PPID; sleep 600"])
+def test_a_child_that_gives_up_leaves_no_command_at_work(
+    broker: BrokerProcess, agent: Agent, end: str
+) -> None:
+    """When the answer to a request without a result has come, nothing of it goes on: a submission
+    that others take for lost must not happen later."""
+    pids = agent.own(agent.directory) / "pids"
+    body = ask_squeue(agent, f"sleep 600 & echo $! $$ >{pids}; {end}")
+    assert broker.ask("agent", agent.account.pw_name, body, seconds=2).header
+    left = [int(word) for word in pids.read_text().split()]
+    assert [] == list(filter(is_alive, left))
+
+
 def test_whoever_does_not_read(broker: BrokerProcess, agent: Agent) -> None:
     """Children are killed in time also if nobody reads the answers, and no answer is lost."""
     pid = agent.directory / "pid"

@@ -25,6 +25,8 @@ STDERR_LIMIT = 64 * 1024
 """How many bytes at the end of standard error an answer has."""
 _LOOK_EVERY = 0.1
 """How often (seconds) the session of a killed child is searched for what has been forked since."""
+_EARLY = 0.05
+"""How long (seconds) before its deadline a child's own timer may go off."""
 _STDERR_SIZE = 1024**2
 _REPLY_SIZES = {"agent": 1024**2, "question": BODY_LIMIT - 2 * STDERR_LIMIT, "account": 64 * 1024}
 
@@ -74,9 +76,15 @@ class Child:
         return min(kill, self.started + LONGEST_TURN) if self.busy else kill
 
     def kill_if_late(self) -> bool:
-        """Kill it and its session once its time is up; return whether that is new."""
+        """Kill it and its session once its time is up; return whether that is new.
+
+        That is so, too, if it ends by its own time-out or by a signal: the commands that it has
+        started may still be at work, such as a submission.
+        """
         now = time.monotonic()
-        if now < self.request.deadline + KILL_AFTER or self.status is not None or self.given_up:
+        if self.status is not None or self.given_up:
+            return False
+        if now < self.request.deadline + KILL_AFTER and not (self.killed or self._gave_out(now)):
             return False
         new, self.killed = not self.killed, True
         if now >= self._next_look:  # reading all of /proc takes a while
@@ -86,7 +94,17 @@ class Child:
             for pid in members(self.pid):
                 _kill(pid)
                 self._left.append(pid)
-        return new
+        return new and now >= self.request.deadline + KILL_AFTER
+
+    def _gave_out(self, now: float) -> bool:
+        """Return whether it has ended without having come to the end of its work.
+
+        It is not reaped by this, so that its session's number can't become another one's.
+        """
+        how = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if how is None:
+            return False
+        return how.si_code != os.CLD_EXITED or now >= self.request.deadline - _EARLY
 
     def reap(self) -> bool:
         """Return whether it has ended. It keeps its number until its session has been killed."""
