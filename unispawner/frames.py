@@ -9,7 +9,7 @@ frame                 header
 ====================  ==========================================================================
 greeting, first       ``protocol``, ``version`` (unispawner's), ``clock`` (the broker's
                       time.monotonic), ``time`` (its time.time), ``host``, ``account`` (who has
-                      started it)
+                      started it), ``uid`` (the broker's own)
 request               ``id``, ``kind``, ``account`` (for ``agent`` and ``account``) and
                       ``deadline``, a time on the broker's clock
 answer                ``id``, ``status`` (the exit status of the process, or minus its signal)

@@ -56,6 +56,7 @@ class Broker:
                 "time": time.time(),
                 "host": os.uname().nodename,
                 "account": account,
+                "uid": rules.uid,
             }
         )
 

@@ -52,12 +52,15 @@ class Greeting:
         that the frame has travelled is missing. So a deadline is never too late over there.
     time_offset
         The same for the time of day.
+    is_root
+        Whether it can become other accounts than its own.
     """
 
     host: str
     account: str
     clock_offset: float
     time_offset: float = 0.0
+    is_root: bool = True
 
 
 class BrokerProcess:
@@ -265,12 +268,11 @@ def _read_greeting(header: dict[str, Any]) -> Greeting:
     BrokenConnection
         If it is of another protocol or another version of unispawner; the message says what to do.
     """
-    here = f"The Hub has unispawner {__version__}"
     there = _word(header.get("version"), 40)
     if header.get("protocol") != frames.PROTOCOL or there != __version__:
         raise BrokenConnection(
-            f"it is of unispawner {there}. {here}. Install the same version for both, and restart "
-            "the Hub if it was started before the last installation"
+            f"it has unispawner {there}, and the Hub has {__version__}. Install the same version "
+            "for both, and restart the Hub if it was started before the last installation"
         )
     clock, now = header.get("clock"), header.get("time", time.time())
     if not (_is_number(clock) and _is_number(now)):
@@ -280,6 +282,7 @@ def _read_greeting(header: dict[str, Any]) -> Greeting:
         _word(header.get("account")),
         clock - time.monotonic(),
         now - time.time(),
+        header.get("uid", 0) == 0,
     )
 
 

@@ -416,7 +416,7 @@ class Connection:
             log.warning("The broker on %s answers again.", greeting.host)
         else:
             log.info(
-                "The broker runs on %s as %s: %s", greeting.host, greeting.account, self._shown
+                "The broker runs on %s for %s: %s", greeting.host, greeting.account, self._shown
             )
         self.problem, self.printed, self._failures = "", "", 0
         if abs(greeting.time_offset) > CLOCK_TOLERANCE:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pytest
 from support.doctor import Doctor
+from support.fake_broker import FakeBroker
 
 from unispawner.admin.doctor.ways import check_group
 from unispawner.errors import InvalidJobError
@@ -37,3 +41,21 @@ def test_the_group_of_the_broker_is_missing() -> None:
     with pytest.raises(InvalidJobError, match="broker_group: this host has no group 'no-such'"):
         check_group("no-such")
     check_group("")  # a Hub of root's may leave it out
+
+
+def test_a_broker_that_is_not_root(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A far broker that was started without sudo answers, but serves only its own account."""
+    broker = FakeBroker(tmp_path)
+    broker.set(greeting={"uid": 992})
+    ssh = f"#!/bin/sh\nexec {shlex.join(broker.command)}\n"
+    (doctor.programs / "ssh").write_text(ssh)
+    monkeypatch.setitem(base.ENVIRONMENT, "PATH", f"{doctor.programs}:/usr/bin:/bin")
+    _, lines = doctor(
+        'c.JupyterHub.spawner_class = "unispawner"\nc.JupyterHub.hub_ip = "0.0.0.0"\n'
+        'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.submit_host = "login2"\n'
+    )
+    (found,) = [line for line in lines if " submit_host: " in line]
+    assert found.startswith("look at submit_host: the broker on ")
+    assert found.endswith("must begin with sudo -n")

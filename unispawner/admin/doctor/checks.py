@@ -515,7 +515,12 @@ async def _submit_host(spawner: UniSpawner) -> str:
             f"the time of day on {greeting.host} differs from the Hub's by "
             f"{abs(greeting.time_offset):.0f} s; set the clocks of both hosts (NTP)"
         )
-    return f"the broker runs on {greeting.host} as {greeting.account}"
+    if not greeting.is_root:
+        raise Doubt(
+            f"the broker on {greeting.host} does not run as root, so only {greeting.account} can "
+            "have servers; the command of the Hub's key in authorized_keys must begin with sudo -n"
+        )
+    return f"the broker runs on {greeting.host} for {greeting.account}"
 
 
 async def _python(python: str) -> str:
