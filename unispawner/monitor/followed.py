@@ -26,7 +26,7 @@ class Followed:
     starting_until
         Until when the job counts as one that has just been submitted.
     wanted_at
-        When somebody wanted to know about this job; None if everybody knows.
+        When somebody asked for news of this job that has not come yet; None if nobody waits for it.
     missed
         How many good answers in a row have lacked the job.
     listed
@@ -62,12 +62,13 @@ class Followed:
     def is_new(self, now: float) -> bool:
         """Return whether the job was submitted a moment ago and nothing is known of it yet."""
         recently = self.begun_at is not None and now < self.begun_at + NEW_SECONDS
-        told = self.job.info is not None or self.job.has_begun or self.wanted_at is not None
-        return recently and not told
+        known = self.job.info is not None or self.job.has_begun or self.wanted_at is not None
+        return recently and not known
 
     @property
-    def restless_since(self) -> float | None:
-        """When that began which may change the job's state unreported; None if nothing may."""
+    def may_change_since(self) -> float | None:
+        """When the job was submitted, or began to be ended, if that may still change its state
+        without a report of the launcher's; otherwise None."""
         info = self.job.info
         waits = info is None or info.state in (JobState.QUEUED, JobState.HELD)
         return self.begun_at if waits or self.job.stopping else None

@@ -94,7 +94,7 @@ class MissingJobs:
             tasks.start(self._ask(jobs[0].job.client, jobs), f"asking for jobs as {name}")
 
     def ask_now(self, one: Followed) -> None:
-        """Ask for a job that an answer about it alone lacks, if its turn has come."""
+        """Ask as its user for a job that an answer about it alone does not have, but not often."""
         rested = time.monotonic() - one.asked_at >= HIDDEN_INTERVAL
         if not one.asking and rested and (one.hidden or one.missed >= 2):
             name = one.job.client.account.name

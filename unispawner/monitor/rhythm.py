@@ -122,7 +122,7 @@ class Rhythm:
 
         It is as long as the time from the beginning of what is going on to the last question.
         """
-        beginnings = [one.restless_since for one in jobs if one.restless_since is not None]
+        beginnings = [one.may_change_since for one in jobs if one.may_change_since is not None]
         if not beginnings:
             return self.status_interval
         soon = max(FAST_INTERVAL, self._all.asked_at - max(beginnings))
