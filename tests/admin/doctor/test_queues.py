@@ -105,6 +105,8 @@ def test_a_cluster_that_only_this_environment_names(
 
 
 def test_a_configuration_file_that_does_not_exist(doctor: Doctor, slurm: str) -> None:
-    """A file that chooses the cluster and does not exist is named; Slurm's commands would wait."""
+    """A file that chooses the cluster and does not exist is named, once: Slurm's commands wait."""
+    (doctor.programs / "squeue").write_text("#!/bin/sh\nexit 1\n")
     _, lines = doctor(f'{slurm}\nc.UniSpawner.scheduler_environment["SLURM_CONF"] = "/no/such"')
     assert 1 == sum("scheduler_environment: SLURM_CONF: " in line for line in lines), lines
+    assert not any(line.startswith("WRONG   profile") for line in lines), lines

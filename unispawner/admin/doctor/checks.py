@@ -330,7 +330,8 @@ async def _profile(spawner: ProfilesSpawner, profile: Profile) -> str:
     try:
         await check_profile(profile, spawner)
     except UniSpawnerError as error:
-        if error.message == await _why_no_scheduler(profile, spawner):
+        why = await _why_no_scheduler(profile, spawner)
+        if why and (error.message == why or error.message.startswith("scheduler: ")):
             raise Skipped(_NEEDS_SCHEDULER) from None
         raise
     cls = ChildFactory(profile, spawner).spawner_class
