@@ -8,7 +8,6 @@ import os
 import pwd
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import pytest
 from support.accounts import needs_root, ordinary_accounts
 from support.agent import Agent, agent_of_a_user, wait_for
 from support.broker import BrokerProcess, running_broker
+from support.sudo_sandbox import can_have_a_sandbox, run_with_sudoers
 
 pytestmark = needs_root
 
@@ -428,24 +428,12 @@ def test_check_says_what_it_would_refuse() -> None:
 
 # -- sudo ---------------------------------------------------------------------------------------
 
-SANDBOX = """
-set -e
-mount -t tmpfs -o mode=755 tmpfs /etc/sudoers.d
-cat >/etc/sudoers.d/unispawner
-chmod 440 /etc/sudoers.d/unispawner
-exec setpriv --reuid "$1" --regid "$2" --clear-groups "$0" -c '
-import json, subprocess, sys
-for command in json.loads(sys.argv[1]):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, cwd="/",
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": sys.argv[2], "HOME": sys.argv[2]})
-    print(json.dumps([done.returncode, done.stdout.decode("latin-1"), done.stderr.decode()]))
-' "$3" "$4"
-"""
 EVIL = 'import os\nprint("EVIL", os.getuid())\n'
 
 
 @pytest.mark.skipif(
-    not shutil.which("sudo") or not SCRIPT.exists(), reason="needs the script, sudo"
+    not can_have_a_sandbox() or not SCRIPT.exists(),
+    reason="needs the script, sudo and a mount namespace",
 )
 def test_what_a_line_of_sudoers_confines(tmp_path: Path) -> None:
     """With a line that names the script, the Hub's account can start the broker as it is and
@@ -477,21 +465,9 @@ def test_what_a_line_of_sudoers_confines(tmp_path: Path) -> None:
         ["sudo", "-n", "--", str(tmp_path / "bin/python3"), "-I", "-m", "unispawner.broker"],
         ["sudo", "-n", f"PYTHONPATH={packages}", "--", str(SCRIPT), *arguments],
     ]
-    line = f"{hub.pw_name} ALL=(root) NOPASSWD: {SCRIPT} {' '.join(arguments)}\n"
-    done = subprocess.run(
-        [
-            *("unshare", "-m", "sh", "-c", SANDBOX, sys.executable),
-            *(str(hub.pw_uid), str(hub.pw_gid), json.dumps(commands), str(packages)),
-        ],
-        input=line,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode and "mount" in done.stderr:
-        pytest.skip("needs a mount namespace")
-    assert 0 == done.returncode, done.stderr
-    outcomes = [json.loads(text) for text in done.stdout.splitlines()]
-    assert len(commands) == len(outcomes)
+    line = f"{hub.pw_name} ALL=(root) NOPASSWD: {SCRIPT} {' '.join(arguments)}"
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(packages), "HOME": str(packages)}
+    outcomes = run_with_sudoers(line, hub, commands, environment=environment)
     assert not [one for one in outcomes if "EVIL" in one[1]]
     for status, stdout, stderr in outcomes[:2]:
         assert (0, f"serves {hub.pw_name}") == (

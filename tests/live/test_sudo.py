@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grp
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from support.accounts import ordinary_accounts
 from support.clusters import Slurm
 from support.hub import HUB_ACCOUNT, USER_GROUP, running_hub
+from support.sudo_sandbox import can_have_a_sandbox, run_with_sudoers
 
 from unispawner.run_as.accounts import Account
 from unispawner.run_as.broker import BrokerCommand
@@ -81,27 +81,6 @@ async def test_a_hub_that_uses_sudo(slurm: Slurm, name: str) -> None:
         assert set() == slurm.active(name=hub.job_name)
 
 
-SANDBOX = """
-set -e
-mount -t tmpfs -o mode=755 tmpfs /etc/sudoers.d
-cat >/etc/sudoers.d/unispawner
-chmod 440 /etc/sudoers.d/unispawner
-exec setpriv --reuid "$1" --regid "$2" --clear-groups "$0" -c '
-import json, subprocess, sys
-for command in json.loads(sys.argv[1]):
-    done = subprocess.run(command, input=sys.argv[2], capture_output=True, text=True, cwd="/")
-    print(json.dumps([done.returncode, done.stdout, done.stderr]))
-' "$3" "$4"
-"""
-
-
-def can_have_a_sandbox() -> bool:
-    if os.getuid() != 0 or not shutil.which("sudo") or not shutil.which("setpriv"):
-        return False
-    command = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/etc/sudoers.d"]
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
 @pytest.mark.skipif(not can_have_a_sandbox(), reason="needs root, sudo and a mount namespace")
 def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
     """With only our line a Hub can run the agent as a member of the group, and nothing else. The
@@ -130,19 +109,10 @@ def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:
         [word if word != user.pw_name else "#0" for word in allowed],
         ["sudo", "-E", *allowed[1:]],
     ]
-    done = subprocess.run(
-        [
-            *("unshare", "-m", "sh", "-c", SANDBOX, sys.executable),
-            *(str(hub.pw_uid), str(hub.pw_gid), json.dumps(commands), json.dumps(request)),
-        ],
-        input=sudoers_line(sys.executable, hub.pw_name, group) + "\n",
-        capture_output=True,
-        text=True,
-    )
-    assert 0 == done.returncode, done.stderr
-    (status, stdout, stderr), *others = [json.loads(line) for line in done.stdout.splitlines()]
+    line = sudoers_line(sys.executable, hub.pw_name, group)
+    outcomes = run_with_sudoers(line, hub, commands, json.dumps(request))
+    (status, stdout, stderr), *others = outcomes
     assert 0 == status, stderr
     assert "unknown action 'no_such'" in json.loads(stdout)["error"]["message"]
-    assert len(commands) - 1 == len(others)
     for command, (status, stdout, _) in zip(commands[1:], others, strict=True):
         assert (1, "") == (status, stdout), command
