@@ -18,6 +18,7 @@ answer                ``id``, ``status`` (the exit status of the process, or min
                       signal because its time was up; otherwise there is no ``late``
 refusal               ``id``, ``refused`` (``late``, ``invalid``, ``busy``, ``ending``) and
                       ``message``; there was no process
+both                  ``clock``, the broker's time.monotonic when it wrote them
 ====================  ==========================================================================
 
 The kinds of requests are ``agent`` (the body is a request to :mod:`unispawner.agent`), ``question``

@@ -54,6 +54,7 @@ def test_a_request_to_the_agent(broker: BrokerProcess, agent: Agent) -> None:
     answer = broker.ask("agent", name, request(agent))
     assert (0, "") == (answer.header["status"], answer.stderr)
     assert agent.call("check").result == answer.result
+    assert broker.greeting["clock"] < answer.header["clock"] <= time.monotonic()
 
 
 def test_a_question(broker: BrokerProcess) -> None:

@@ -18,6 +18,7 @@ from support.fake_broker import FakeBroker
 
 from unispawner import frames
 from unispawner.errors import AgentError, SchedulerUnavailable
+from unispawner.submit_host import broker_process
 from unispawner.submit_host import connection as module
 from unispawner.submit_host.connection import Connection
 
@@ -239,6 +240,23 @@ async def test_deadlines_are_times_on_the_brokers_clock(
     await ask(connection)
     assert connection.greeting
     assert 4990.0 < connection.greeting.clock_offset <= 5000.0
+
+
+async def test_a_clock_that_drifts_away(
+    broker: FakeBroker, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers show the broker's clock. One that runs ahead counts at once. One that falls behind
+    counts after a while, because an answer may only have waited."""
+    for given, expected in ((5000.0, 5000.0), (5100.0, 5100.0), (5050.0, 5100.0)):
+        broker.set(clock=given)
+        await ask(connection)
+        assert connection.greeting
+        assert expected - 30.0 < connection.greeting.clock_offset <= expected
+    monkeypatch.setattr(broker_process, "CLOCK_INTERVAL", 0.0)
+    await ask(connection)  # the last one of the old interval
+    await ask(connection)
+    assert connection.greeting
+    assert 5020.0 < connection.greeting.clock_offset <= 5050.0
 
 
 @pytest.mark.parametrize(("offset", "words"), [(90.0, "ahead of"), (-90.0, "behind"), (1.0, "")])

@@ -131,7 +131,8 @@ class _Program:
 
     def reply(self, header: dict[str, Any], reply: dict[str, Any]) -> None:
         text = json.dumps({"version": 1, **reply}).encode()
-        self.send({"id": header["id"], "status": 0, "stdout": len(text)}, text)
+        clock = time.monotonic() + self.config.get("clock", 0.0)
+        self.send({"id": header["id"], "status": 0, "stdout": len(text), "clock": clock}, text)
 
     def take_agent(self, header: dict[str, Any], request: dict[str, Any]) -> None:
         action = request["action"]

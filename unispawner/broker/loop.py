@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .. import __version__
@@ -16,7 +17,7 @@ from ..frames import PROTOCOL, FrameError
 from .accounts import Rules
 from .incoming import Incoming, InvalidRequestError, Request, parse_header
 from .memory import Buffer, make_file
-from .outgoing import Outgoing
+from .outgoing import Outgoing, Part
 from .processes import Child
 from .turns import Turns
 
@@ -171,9 +172,16 @@ class Broker:
     def _refuse(self, request_id: int | str | None, refused: str, message: str) -> None:
         if refused != "late":
             log(f"refused ({refused}): {message}")
-        self._outgoing.put(
-            {"id": request_id, "refused": refused, "message": clean_output(message, 1000)}
-        )
+        self._send({"id": request_id, "refused": refused, "message": clean_output(message, 1000)})
+
+    def _send(
+        self,
+        header: dict[str, Any],
+        parts: tuple[Part | bytes, ...] = (),
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        """Send an answer or a refusal, with the time: another host's clock may drift away."""
+        self._outgoing.put({**header, "clock": time.monotonic()}, parts, done)
 
     def _refuse_request(self, request: Request, refused: str, message: str) -> None:
         request.close()
@@ -199,7 +207,7 @@ class Broker:
                 log(f"killed the process for {child.request.group!r}: its time was up")
             ended = child.reap()
             if (ended or child.given_up) and not child.answered:
-                self._outgoing.put(*child.answer(), done=child.close)
+                self._send(*child.answer(), done=child.close)
             if ended or (self._ending and child.given_up):
                 self._children.remove(child)
                 self._turns.end(child.request)

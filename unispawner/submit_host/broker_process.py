@@ -22,6 +22,8 @@ PREAMBLE_LIMIT = 64 * 1024
 """How many bytes of other text may come before the first frame."""
 ENDING_TIME = 2.0
 """How long (seconds) a process may take to end after it has closed its output."""
+CLOCK_INTERVAL = 600.0
+"""How long (seconds) the largest offset of the broker's clock counts."""
 ENDED = "it ended"
 """Why a connection is broken if its process has closed its output."""
 _CHUNK = 65536
@@ -89,6 +91,7 @@ class BrokerProcess:
         self.greeting: Greeting | None = None
         self.preamble = bytearray()
         self.errors = bytearray()
+        self._clock_set, self._largest_offset = self.started, float("-inf")
         # A session of its own: Ctrl-C in the Hub's terminal is for the Hub, which still needs it.
         self._process = subprocess.Popen(
             self.command,
@@ -190,9 +193,20 @@ class BrokerProcess:
         return found
 
     def set_clock(self, clock: object) -> None:
-        """Take the broker's clock from an answer: within weeks, two hosts' clocks drift apart."""
-        if self.greeting and _is_number(clock):
-            self.greeting = replace(self.greeting, clock_offset=clock - time.monotonic())
+        """Take the broker's clock from an answer: within weeks, two hosts' clocks drift apart.
+
+        Each answer shows an offset that is too small by the time that it has travelled or waited,
+        so the largest one of the last minutes counts.
+        """
+        if self.greeting is None or not _is_number(clock):
+            return
+        now = time.monotonic()
+        self._largest_offset = max(self._largest_offset, clock - now)
+        is_over = now >= self._clock_set + CLOCK_INTERVAL
+        if is_over or self._largest_offset > self.greeting.clock_offset:
+            self.greeting = replace(self.greeting, clock_offset=self._largest_offset)
+        if is_over:
+            self._clock_set, self._largest_offset = now, float("-inf")
 
     def read_errors(self) -> bytes:
         """Read what has come on standard error, keep its end, and return it."""
