@@ -205,6 +205,17 @@ async def test_a_broker_that_does_not_answer(
     assert 2 == len(broker.lines("starts"))
 
 
+async def test_a_request_that_ran_out_of_time(broker: FakeBroker, connection: Connection) -> None:
+    """If the broker ended a process because its time was up, nobody knows what it has done."""
+    broker.set(actions={"submit": ["late"]})
+    with pytest.raises(SchedulerUnavailable, match="did not finish in time") as caught:
+        await ask(connection, action="submit")
+    assert (False, "it hung") == (caught.value.unsent, caught.value.output)
+    assert caught.value.open_until > 0
+    await ask(connection)
+    assert 1 == len(broker.lines("starts"))
+
+
 async def test_a_refusal_is_certain(broker: FakeBroker, connection: Connection) -> None:
     """What the broker refuses has certainly not happened."""
     broker.set(actions={"submit": ["refuse"]})

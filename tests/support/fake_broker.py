@@ -15,6 +15,7 @@ becomes of each action of the agent, in turn, the last for ever:
 ``do-and-die`` the action is done, and then the broker dies
 ``ignore``     nothing is ever answered
 ``refuse``     the request is refused
+``late``       the agent is ended by signal 9, because its time is up
 ``crash``      the agent ends with signal 9, and has done nothing
 ``babble``     the action is done, and the reply has a megabyte
 =============  ====================================================================================
@@ -148,6 +149,9 @@ class _Program:
             return
         if what == "crash":
             self.send({"id": header["id"], "status": -9, "stdout": 0}, b"Killed")
+            return
+        if what == "late":
+            self.send({"id": header["id"], "status": -9, "stdout": 0, "late": True}, b"it hung")
             return
         if what == "die":
             os._exit(9)

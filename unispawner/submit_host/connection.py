@@ -351,6 +351,13 @@ class Connection:
             return
         status = _number(frame.header.get("status"))
         length = max(0, _number(frame.header.get("stdout")))
+        if frame.header.get("late") is True:
+            request.fail(
+                "The request did not finish in time, so the broker ended its process.",
+                frame.body[length:].decode("utf-8", "replace"),
+                open_until=request.deadline,
+            )
+            return
         request.deliver(Finished(status, frame.body[:length], frame.body[length:]), None)
 
     def _drop_late(self, now: float) -> None:
