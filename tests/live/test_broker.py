@@ -369,6 +369,7 @@ def start_with(path: Path, *, first: bool = False) -> subprocess.CompletedProces
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",  # a greeting begins with lengths that are not text
     )
 
 
