@@ -1,4 +1,4 @@
-"""The Python scripts in ci/: they can be imported, and what ci/reference makes is up to date."""
+"""The Python scripts in ci/: they can be imported, and the pages that they make are up to date."""
 
 from __future__ import annotations
 
@@ -62,3 +62,15 @@ def test_the_reference_is_up_to_date() -> None:
     assert pages
     for page, made in pages.items():
         assert made(page.read_text()) == page.read_text(), f"run ci/reference for {page.name}"
+
+
+def test_the_page_of_threats_is_up_to_date() -> None:
+    """docs/threats.md is what the markers on the tests say, and the markers are right."""
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "ci" / "threats", "--check"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stderr)

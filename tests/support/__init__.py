@@ -18,6 +18,7 @@ What pure tests use:
 ``batch_dummy``   a site's subclass of a legacy class, without a Hub
 ``doctor``        ``unispawner doctor`` for a configuration
 ``migration``     ``unispawner migrate`` for a configuration
+``threats``       the marker ``threat``, of which docs/threats.md is made
 ================  ==============================================================================
 
 What tests of tests/live use:

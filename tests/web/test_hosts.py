@@ -59,6 +59,11 @@ def _resolve(monkeypatch: pytest.MonkeyPatch, addresses: dict[str, list[str]]) -
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It reports another host as its own, so that the proxy sends its user's requests there.",
+    stopped_by="The Hub accepts only the host on which the scheduler says that the job runs.",
+)
 async def test_another_host_is_refused() -> None:
     """The error for another host names both hosts, and the two settings that may be wrong."""
     with pytest.raises(InvalidJobError, match=rf"{OTHER}.*{NODE}") as caught:
