@@ -14,6 +14,8 @@ What pure tests use:
 ``hub_app``       JupyterHub's application in the test's own process, on a fake scheduler, and a
                   server that starts there
 ``listening``     a process that listens on a port of this host
+``guarantee``     what was asked and seen, and whether it keeps the guarantee of
+                  docs/reliability.md
 ``wrapped``       a spawner in a spawner, without a Hub
 ``batch_dummy``   a site's subclass of a legacy class, without a Hub
 ``doctor``        ``unispawner doctor`` for a configuration
