@@ -22,14 +22,16 @@ both                  ``clock``, the broker's time.monotonic when it wrote them
 ====================  ==========================================================================
 
 The kinds of requests are ``agent`` (the body is a request to :mod:`unispawner.agent`), ``question``
-(the body is a :class:`unispawner.schedulers.questions.Question` as JSON) and ``account`` (no body;
-the result is an account's entry, or None if there is none). The standard output of all three is a
-reply ``{"version": 1, "result": …}`` or ``{"version": 1, "error": …}``.
+(the body is a :class:`unispawner.schedulers.questions.Question` as JSON), ``account`` (no body; the
+result is an account's entry, or None if there is none) and ``name`` (the body is a ``HOST_NAME``;
+the result is a list of its addresses there). The standard output of all four is a reply
+``{"version": 1, "result": …}`` or ``{"version": 1, "error": …}``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import struct
 from typing import Any
 
@@ -40,6 +42,8 @@ HEADER_LIMIT = 4096
 """How many bytes a header may have."""
 BODY_LIMIT = 16 * 1024**2
 """How many bytes a body may have."""
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
+"""The name of a node, which the submit host resolves. A job may have made it up."""
 _PREFIX = struct.Struct("!4sHI")
 PREFIX_SIZE = _PREFIX.size
 """How many bytes come before the header."""

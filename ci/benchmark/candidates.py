@@ -118,8 +118,6 @@ c.UniSpawner.run_as = {run_as!r}
 c.UniSpawner.resources = {{"memory": "{MEMORY_MB}M"}}
 c.UniSpawner.queue_name = {PARTITION!r}
 c.UniSpawner.status_interval = 15
-# The container of "ssh" can't resolve c3.cluster.example, as node3 calls itself.
-c.UniSpawner.report_host = "route"
 """
 
     return config

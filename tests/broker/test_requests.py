@@ -80,6 +80,16 @@ def test_accounts(broker: BrokerProcess, agent: Agent) -> None:
         assert broker.ask("account", name).result is None, name
 
 
+def test_names_of_nodes(broker: BrokerProcess) -> None:
+    """A name is answered with its addresses, and one that nobody has with none. What can't be a
+    name is an error: it may have been made up to reach something else."""
+    found = broker.ask("name", body=b"localhost").result
+    assert {"127.0.0.1"} <= set(found) <= {"127.0.0.1", "::1"}
+    assert [] == broker.ask("name", body=b"node1.invalid").result
+    for name in (b"", b"-x", b"a b", b"a\0b", b"::1%lo", "ünï".encode(), b"a" * 300, b"a" * 10**6):
+        assert "is not the name of a host" in broker.ask("name", body=name).error, name
+
+
 def test_refused_accounts(broker: BrokerProcess) -> None:
     """Uid 0, uids below the lowest and nobody are refused, also for the agent."""
     low = next(entry for entry in pwd.getpwall() if 0 < entry.pw_uid < 100)
@@ -114,7 +124,7 @@ def test_an_account_that_does_not_exist(broker: BrokerProcess) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"kind": "no_such"}, "kind: 'no_such' must be one of agent, question, account"),
+        ({"kind": "no_such"}, "kind: 'no_such' must be one of agent, question, account, name"),
         ({"kind": ["agent"]}, "kind: "),
         ({"account": "a\nb"}, r"account: 'a\nb' can't be an account"),
         ({"account": "a\0b"}, "account: "),

@@ -6,6 +6,7 @@ import itertools
 
 from unispawner.broker.incoming import Request
 from unispawner.broker.turns import (
+    NAMES,
     OTHERS,
     PER_ACCOUNT,
     RUNNING,
@@ -63,6 +64,14 @@ def test_questions_do_not_wait_for_agents() -> None:
     assert ["agent", "question", "account", None] == [one and one.kind for one in kinds]
     put(turns, *(request(kind="question") for _ in range(OTHERS)))
     assert OTHERS - 1 == sum(turns.next(busy=1) is not None for _ in range(OTHERS))
+
+
+def test_names_have_few_turns_of_their_own() -> None:
+    """Names that hang take only a few turns, and none of the questions' and look-ups'."""
+    turns = Turns(at_once=1)
+    put(turns, *(request("", kind="name") for _ in range(NAMES + 1)), request(kind="question"))
+    kinds = [one.kind for one in (turns.next(busy=0) for _ in range(NAMES + 2)) if one]
+    assert ["name"] * NAMES + ["question"] == sorted(kinds)
 
 
 def test_what_waits_is_bounded() -> None:

@@ -136,6 +136,23 @@ async def test_a_servers_whole_life(
 
 
 @pytest.mark.slurm
+async def test_a_node_with_a_name_of_its_own(
+    hub: HubElsewhere, slurm: Slurm, alice: HubClient
+) -> None:
+    """A server on a node that calls itself c3.cluster.example, and Slurm calls it node3, gets ready
+    with no setting for names: the login node resolves both names."""
+    hub.set("alice", custom_attributes={"slurm.w": "node3"})
+    assert "c3" not in hub.container.run("getent", "hosts", "c3.cluster.example")
+
+    await start(alice)
+
+    assert (await hub.state("alice"))["host"] == slurm.node("node3")["NodeAddr"]
+    host, _ = json.loads(await alice.run_cell(WHERE_AM_I))
+    assert host.startswith("c3")
+    await alice.stop()
+
+
+@pytest.mark.slurm
 async def test_doctor_in_the_container(hub: HubElsewhere, login: LoginNode) -> None:
     """doctor goes the Hub's way: it starts the broker, asks the scheduler, finds the commands with
     the agent on the login node, and says which host it means."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.fake_broker import FakeBroker
+from support.fake_broker import FakeBroker, until
 
 from unispawner import frames
 from unispawner.errors import AgentError, SchedulerUnavailable
@@ -45,15 +45,6 @@ async def ask(connection: Connection, seconds: float = 30.0, **request: str) -> 
     body = json.dumps({"action": "find", "mark": MARK, **request}).encode()
     finished = await connection.request({"kind": "agent", "account": "alice"}, body, seconds)
     return json.loads(finished.stdout)["result"]
-
-
-async def until(true: object, seconds: float = 20.0) -> None:
-    """Wait until a function returns something true."""
-    assert callable(true)
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def test_many_requests_cross_one_process(broker: FakeBroker, connection: Connection) -> None:

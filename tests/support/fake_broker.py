@@ -6,8 +6,9 @@
 Run as a program it is the broker itself. The file ``config.json`` in its folder has ``version``,
 ``protocol``, ``greeting`` (other values of the greeting), ``before`` (text that comes before the
 greeting), ``errors`` (what it prints to standard error), ``exit`` (end with this status instead of
-greeting), ``accounts`` (entries by name), ``answers`` (to questions, by name), ``actions``: what
-becomes of each action of the agent, in turn, the last for ever:
+greeting), ``accounts`` (entries by name), ``names`` (addresses by name, or what becomes of it),
+``answers`` (to questions, by name), ``actions``: what becomes of each action of the agent, in turn,
+the last for ever:
 
 =============  ====================================================================================
 ``answer``     the action is done and answered
@@ -27,11 +28,13 @@ becomes of each action of the agent, in turn, the last for ever:
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,14 @@ class FakeBroker:
     def jobs(self) -> list[str]:
         """The marks of the jobs."""
         return sorted(path.name for path in (self.folder / "jobs").iterdir())
+
+
+async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until a function returns something true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
 
 
 class _Program:
@@ -125,10 +136,22 @@ class _Program:
         elif kind == "account":
             self.note("requests", f"account {header['account']}")
             self.reply(header, {"result": self.config.get("accounts", {}).get(header["account"])})
+        elif kind == "name":
+            self.take_name(header, body.decode())
         else:
             question = json.loads(body)
             self.note("requests", f"question {question['name']}")
             self.reply(header, self.config.get("answers", {}).get(question["name"], {}))
+
+    def take_name(self, header: dict[str, Any], name: str) -> None:
+        """Answer with a name's addresses; "hang" gets no answer, and "refuse" a refusal."""
+        self.note("requests", f"name {name}")
+        found = self.config.get("names", {}).get(name, [])
+        if found == "refuse":
+            message = "kind: 'name' must be one of agent. Install the same version for both."
+            self.send({"id": header["id"], "refused": "invalid", "message": message})
+        elif found != "hang":
+            self.reply(header, {"result": found})
 
     def reply(self, header: dict[str, Any], reply: dict[str, Any]) -> None:
         text = json.dumps({"version": 1, **reply}).encode()

@@ -194,6 +194,46 @@ async def test_a_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         await check_host("node1", "node1", loopback=False)
 
 
+async def test_a_reported_name_that_another_host_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this host can't resolve the name that a job reports, the submit host does it. Only the
+    addresses of the job's own host count, as ever."""
+
+    def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def resolve(name: str) -> list[str]:
+        asked.append(name)
+        return {"c3.example": [NODE6, NODE], "c4.example": [OTHER]}.get(name, [])
+
+    asked: list[str] = []
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert NODE == await check_host("c3.example", NODE, loopback=False, resolve=resolve)
+    with pytest.raises(InvalidJobError, match=rf"c4\.example \({OTHER}\)"):
+        await check_host("c4.example", NODE, loopback=False, resolve=resolve)
+    with pytest.raises(SchedulerUnavailable, match=r"can't resolve 'c5'.*submit host can't"):
+        await check_host("c5", NODE, loopback=False, resolve=resolve)
+    assert NODE == await check_host(NODE, NODE, loopback=False, resolve=resolve)
+    assert ["c3.example", "c4.example", "c5"] == asked
+
+
+async def test_why_the_submit_host_resolves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job reports again while the submit host does not answer, and the message has both
+    reasons. A name that this host resolves needs no other host."""
+
+    async def resolve(name: str) -> list[str]:
+        raise SchedulerUnavailable("There is no connection to the broker.")
+
+    def getaddrinfo(host: str, port: object, **_: object) -> list[object]:
+        if host == "node1":
+            return [(0, 0, 0, "", (NODE, 0))]
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert NODE == await check_host("node1", NODE, loopback=False, resolve=resolve)
+    with pytest.raises(SchedulerUnavailable, match=r"can't resolve 'c3'.*no connection"):
+        await check_host("c3", NODE, loopback=False, resolve=resolve)
+
+
 async def test_dead_names_of_one_user_delay_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a name that a user has made up is resolved, another name of the same user is not, so
     that a user can't take all threads; other users' names are resolved at once."""

@@ -11,7 +11,7 @@ from typing import Any
 from ..frames import PREFIX_SIZE, FrameError, unpack_header, unpack_prefix
 from .memory import Buffer
 
-KINDS = ("agent", "question", "account")
+KINDS = ("agent", "question", "account", "name")
 LONGEST = 86400.0
 """How far ahead (seconds) a deadline may be."""
 _NAME_LIMIT = 256
@@ -68,7 +68,7 @@ def read_request(header: dict[str, Any], length: int, now: float) -> Request:
             "submit host older than the Hub's? Install the same version for both.",
             request_id,
         )
-    if kind == "question":
+    if kind in ("question", "name"):
         account = ""
     elif not isinstance(account, str) or not _is_name(account):
         raise InvalidRequestError(f"account: {account!r:.80} can't be an account", request_id)

@@ -28,7 +28,12 @@ _LOOK_EVERY = 0.1
 _EARLY = 0.05
 """How long (seconds) before its deadline a child's own timer may go off."""
 _STDERR_SIZE = 1024**2
-_REPLY_SIZES = {"agent": 1024**2, "question": BODY_LIMIT - 2 * STDERR_LIMIT, "account": 64 * 1024}
+_REPLY_SIZES = {
+    "agent": 1024**2,
+    "question": BODY_LIMIT - 2 * STDERR_LIMIT,
+    "account": 64 * 1024,
+    "name": 64 * 1024,
+}
 
 
 class Child:

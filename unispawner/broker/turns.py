@@ -11,10 +11,13 @@ PER_ACCOUNT = 2
 WAITING_PER_ACCOUNT = 32
 OTHERS = 8
 """How many children may run at a time for questions, and as many for look-ups of accounts."""
+NAMES = 4
+"""How many children may run at a time for names of nodes: users make names up that take long."""
 WAITING_OTHERS = 512
 WAITING = 1024
 WAITING_BYTES = 64 * 1024**2
 """How many bytes all bodies that wait may have."""
+_AT_ONCE = {"agent": PER_ACCOUNT, "question": OTHERS, "account": OTHERS, "name": NAMES}
 RUNNING = 200
 """How many children may run at all; of these most hang, since young ones have their own limit."""
 LONGEST_TURN = 10.0
@@ -69,7 +72,7 @@ class Turns:
             agent = queue[0].kind == "agent"
             if agent and (busy >= self.at_once or sum(self._running.values()) >= RUNNING):
                 continue
-            if self._running.get(group, 0) >= (PER_ACCOUNT if agent else OTHERS):
+            if self._running.get(group, 0) >= _AT_ONCE[queue[0].kind]:
                 continue
             request = queue[0]
             self._remove(request)

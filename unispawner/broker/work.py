@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import time
 import traceback
 from typing import Any, NoReturn
 
 from ..agent.protocol import limit_time, read_request, serve, write_reply
 from ..agent.questions import answer_question
+from ..errors import AgentError
+from ..frames import HOST_NAME
 from .accounts import Rules, become, describe, find_starter, find_user
 from .incoming import Request
 from .memory import forbid_looking
 
 ALARM_AFTER = 1.0
 """How long (seconds) after its deadline a child that does not end itself gets SIGALRM."""
+MOST_ADDRESSES = 64
+"""How many addresses of a name are returned."""
 _REPLY = 3
 """The descriptor of the reply."""
 _HANDLED = (signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -107,6 +112,8 @@ def _serve(request: Request, body: bytes, rules: Rules) -> None:
             return _be_the_agent(request, body, rules)
         if request.kind == "question":
             return _answer_question(request, body, rules)
+        if request.kind == "name":
+            return _resolve_name(request, body, rules)
         return describe(request.account, rules)
 
     write_reply(_REPLY, find_result)
@@ -125,6 +132,33 @@ def _answer_question(request: Request, body: bytes, rules: Rules) -> Any:
     os.environ.update(question_environment(rules))
     os.chdir("/")
     return answer_question(body)
+
+
+def _resolve_name(request: Request, body: bytes, rules: Rules) -> Any:
+    become(*find_starter(rules))
+    # A name service that hangs is no Python: the signal itself has to end this process.
+    signal.setitimer(signal.ITIMER_REAL, max(request.deadline - time.monotonic(), 0.1))
+    return resolve_name(body)
+
+
+def resolve_name(raw: bytes) -> list[str]:
+    """Return the addresses that this host's name service has for a node; none if it has none.
+
+    Raises
+    ------
+    AgentError
+        If it is not the name of a host: a job may have made it up.
+    """
+    name = raw.decode("ascii", "replace")
+    if not HOST_NAME.fullmatch(name):
+        raise AgentError(f"{name[:300]!r} is not the name of a host.")
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return []
+    # A scope ("fe80::1%eth0") is not a part of the address.
+    addresses = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
+    return list(addresses)[:MOST_ADDRESSES]
 
 
 def question_environment(rules: Rules) -> dict[str, str]:

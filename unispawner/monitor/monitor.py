@@ -20,6 +20,7 @@ from ..schedulers import Scheduler
 from ..schedulers.base import QUERY_LIMIT
 from ..schedulers.questions import Survey, Tracked
 from ..submit_host.host import SubmitHost
+from ..submit_host.names import Remembered
 from .followed import Followed
 from .inventory_cache import InventoryCache
 from .missing import MissingJobs
@@ -76,6 +77,7 @@ class Monitor:
         self._by_id_until = float("-inf")
         """Until when only our own jobs are asked for, because all jobs are too many."""
         self._refused_single = False
+        self._addresses: Remembered[str] = Remembered()
         self.inventory = InventoryCache(scheduler, host, self.environment)
         self._missing = MissingJobs(scheduler, self.inventory, self._jobs)
 
@@ -151,7 +153,10 @@ class Monitor:
         UniSpawnerError
             If the scheduler does not answer.
         """
+        if (known := self._addresses.get(host)) is not None:
+            return known  # a server that is not ready reports once a second
         found: str = await self._question("find_address", [host])
+        self._addresses.put(host, found)
         return found
 
     async def _run(self) -> None:

@@ -69,6 +69,7 @@ async def check_address(
             loopback=monitor.scheduler.loopback,
             asker=asker,
             on_own_host=on_own_host if monitor.host.here else None,
+            resolve=None if monitor.host.here else partial(monitor.host.resolve, asker=asker),
             find_address=partial(_find_address, monitor, host) if mapped == host else None,
         )
     except SchedulerUnavailable as error:

@@ -13,10 +13,13 @@ from ..schedulers.questions import Answer, Question, decode
 from .connection import Connection, Explain, no_advice
 from .entries import LOOKUP_TIMEOUT, Entry
 from .host import Finished, SubmitHost
+from .names import Names
 from .replies import parse_reply, reported_error
 
 QUESTION_TIME = 45.0
 """How long (seconds) a question may take; each of its commands has a limit of its own."""
+NAME_TIME = 5.0
+"""How long (seconds) a name may take to be resolved."""
 LARGE = 64 * 1024
 """How many bytes of a reply are read on the event loop; more are read in a thread."""
 AGENTS_AT_ONCE = 32
@@ -48,6 +51,7 @@ class BrokeredHost(SubmitHost):
         self.connection = connection
         self.place = place or SubmitHost.place
         self.here = not place
+        self._names = Names(self._ask_name, self.place)
 
     async def run(self, command: Sequence[str], **_: Any) -> Finished:
         """Refuse to run a command.
@@ -90,6 +94,19 @@ class BrokeredHost(SubmitHost):
             raise SchedulerUnavailable(
                 f"The broker on {self.place} sent no valid account for {name!r}."
             ) from None
+
+    async def resolve(self, name: str, asker: str) -> tuple[str, ...]:
+        """Return the addresses that the broker's host has for a node; none if that is the Hub's.
+
+        Raises
+        ------
+        UniSpawnerError
+            See :meth:`.Names.resolve`.
+        """
+        return () if self.here else await self._names.resolve(name, asker)
+
+    async def _ask_name(self, name: str) -> Any:
+        return await self._ask({"kind": "name"}, name.encode(), NAME_TIME)
 
     async def _answer(
         self,

@@ -181,6 +181,23 @@ class SubmitHost:
         """
         return await look_up(name)
 
+    async def resolve(self, name: str, asker: str) -> tuple[str, ...]:
+        """Return the addresses of a node's name, if this host knows more names than the Hub's own.
+
+        Parameters
+        ----------
+        name
+            A name that a job has reported; its user may have made it up.
+        asker
+            The user: one name at a time is resolved for each.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the name can't be resolved now.
+        """
+        return ()
+
     @contextlib.asynccontextmanager
     async def _turns_for(self, group: str, *, urgent: bool = False) -> AsyncIterator[None]:
         """Hold the turns that a command of a group needs."""

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import psutil
 
@@ -22,6 +22,8 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.
 _LONGEST = 255
 RESOLVE_TIMEOUT = 5.0
 """How long (seconds) a name may take to be resolved."""
+SHORT_TIMEOUT = 2.0
+"""The same for a reported name that another host can resolve, too: the job waits for the answer."""
 
 
 def _resolve(host: str) -> list[str]:
@@ -62,6 +64,7 @@ async def check_host(
     loopback: bool,
     asker: str = "",
     find_address: Callable[[], Awaitable[str]] | None = None,
+    resolve: Callable[[str], Awaitable[Collection[str]]] | None = None,
     on_own_host: Callable[[set[Address], set[Address]], Awaitable[str]] | None = None,
 ) -> str:
     """Return the address at which the Hub reaches a server.
@@ -79,6 +82,9 @@ async def check_host(
     find_address
         Returns another name or address of ``exec_host``, for a Hub that can't resolve it; empty if
         there is none.
+    resolve
+        Returns the addresses of ``reported``, for a Hub that can't resolve it; none if nobody can.
+        They are as good as the Hub's own, since only those of ``exec_host`` count.
     on_own_host
         Checks a server on the Hub's own host, and returns its address; called with the addresses of
         both names and with all addresses of this host. None refuses servers on this host.
@@ -95,7 +101,7 @@ async def check_host(
     if is_same_name(reported, exec_host):
         addresses = wanted  # a full and a short name: the scheduler's is resolved
     else:
-        addresses = await _addresses(reported, _THEIRS, asker, _FIX_NAME)
+        addresses = await _addresses_of_report(reported, asker, resolve)
     own = own_addresses()
     if loopback:
         wanted |= own
@@ -112,6 +118,24 @@ async def check_host(
     if not loopback:
         _refuse_special(reported, both, own, _FIX_REPORT)
     return str(both[0])
+
+
+async def _addresses_of_report(
+    reported: str, asker: str, resolve: Callable[[str], Awaitable[Collection[str]]] | None
+) -> set[Address]:
+    """Return the addresses of a name that a job has reported; ``resolve`` helps the Hub."""
+    if resolve is None:
+        return await _addresses(reported, _THEIRS, asker, _FIX_NAME)
+    try:
+        return await _addresses(reported, _THEIRS, asker, _FIX_NAME, SHORT_TIMEOUT)
+    except SchedulerUnavailable as here:
+        try:
+            found = await resolve(reported)
+        except SchedulerUnavailable as there:
+            raise SchedulerUnavailable(f"{here.message} submit_host: {there.message}") from None
+        if not found:
+            raise SchedulerUnavailable(f"{here.message} The submit host can't, either.") from None
+        return {_unmapped(ipaddress.ip_address(one)) for one in found}
 
 
 async def find_addresses(exec_host: str, find_address: Callable[[], Awaitable[str]]) -> set[str]:
@@ -219,20 +243,23 @@ def _refuse_special(
             )
 
 
-async def _addresses(host: str, lookups: Questions, asker: str, fix: str) -> set[Address]:
+async def _addresses(
+    host: str, lookups: Questions, asker: str, fix: str, seconds: float | None = None
+) -> set[Address]:
+    seconds = RESOLVE_TIMEOUT if seconds is None else seconds
     try:
         return {_unmapped(ipaddress.ip_address(host))}  # it takes no thread
     except ValueError:
         pass
     try:
-        found = await lookups.ask(_resolve, host, asker, RESOLVE_TIMEOUT)
+        found = await lookups.ask(_resolve, host, asker, seconds)
     except socket.gaierror as error:
         raise SchedulerUnavailable(
             f"The Hub's host can't resolve {host!r} ({error.strerror}). {fix}"
         ) from None
     except asyncio.TimeoutError:
         raise SchedulerUnavailable(
-            f"{host!r} could not be resolved within {RESOLVE_TIMEOUT:g} s. Check the name service "
+            f"{host!r} could not be resolved within {seconds:g} s. Check the name service "
             "of the Hub's host."
         ) from None
     except UnicodeError:
