@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "script": {"errors", "job", "schedulers", "launcher"},
     "agent": {"command", "errors", "units", "job", "schedulers", "script"},
     # The broker is started by name; nothing imports it.
-    "broker": {"errors", "frames", "script", "agent"},
+    "broker": {"command", "errors", "frames", "script", "agent"},
     "submit_host": {"_version", "command", "errors", "frames", "schedulers"},
     "run_as": {"errors", "job", "schedulers", "submit_host"},
     "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},

@@ -11,10 +11,11 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from .errors import AgentError, SchedulerUnavailable
 from .schedulers.base import AnswerTooLarge, CommandNotFound
@@ -48,7 +49,8 @@ class Command:
         How long it may take.
     new_session
         True if it begins a session of its own, so that all that it starts can be killed with it.
-        The agent's commands stay in the agent's session, with which they end.
+        The agent's commands stay in the agent's session, with which they end; each begins a process
+        group of its own.
     umask
         The command's umask; that of this process if it is negative.
     """
@@ -96,6 +98,9 @@ class Command:
                 f"{self.command[0]} did not end within {self._seconds:g} s.", command=self.command
             ) from None
         finally:
+            if not self._done:  # before its number is free: others could get it
+                self._signal_group()
+                self._kill_other_groups()
             self.kill()
             for pipe in (process.stdin, process.stdout, process.stderr):
                 assert pipe
@@ -112,9 +117,9 @@ class Command:
                 stderr=subprocess.PIPE,
                 env=self._environment,
                 cwd=self._directory,
-                start_new_session=self._new_session,
                 umask=self._umask,
                 bufsize=0,
+                **_apart(session=self._new_session),
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -137,16 +142,33 @@ class Command:
         if self._process is not None and not self._done:
             self._kill_group()
 
-    def _kill_group(self) -> None:
+    def _signal_group(self) -> None:
         assert self._process
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._new_session:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _kill_group(self) -> None:
+        assert self._process
+        self._signal_group()
         # This removes the zombie of a process that has ended; `ended` asks again for another one.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.05)
+
+    def _kill_other_groups(self) -> None:
+        """Kill what the command has started in further process groups, as ``set -m`` does.
+
+        The agent looks for them if it leads its session: then nobody else's processes are in it.
+        """
+        assert self._process
+        if self._new_session:
+            found = members(self._process.pid)
+        elif os.getsid(0) == os.getpid():
+            found = members(os.getpid(), spared_group=os.getpgrp())
+        else:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def _communicate(self, process: subprocess.Popen[bytes], deadline: float) -> dict[str, bytes]:
         """Write its input and read its output until it has closed its output."""
@@ -191,3 +213,31 @@ class Command:
                 "was not read.",
                 command=self.command,
             )
+
+
+def _apart(*, session: bool) -> dict[str, Any]:
+    """Return the options with which a process begins its own session, or its own group."""
+    if session:
+        return {"start_new_session": True}
+    if sys.version_info >= (3, 11):
+        return {"process_group": 0}
+    return {"preexec_fn": os.setpgrp}
+
+
+def members(session: int, *, spared_group: int = 0) -> Iterator[int]:
+    """Yield the processes of a session that live, except its leader and those of a group.
+
+    Each is yielded as soon as it is found: a user must not have the time to let it end and its
+    number become that of another process, which would be killed instead.
+    """
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == session:
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                # The command's name is in brackets, and may contain anything.
+                state, _, group, owner = file.read().rpartition(b")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue  # it has ended
+        if int(owner) == session and int(group) != spared_group and state not in (b"Z", b"X"):
+            yield int(name)

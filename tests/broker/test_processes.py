@@ -17,7 +17,8 @@ from unispawner.broker import processes
 from unispawner.broker.accounts import Rules
 from unispawner.broker.incoming import Request
 from unispawner.broker.memory import make_file
-from unispawner.broker.processes import STDERR_LIMIT, Child, members
+from unispawner.broker.processes import STDERR_LIMIT, Child
+from unispawner.command import members
 
 
 @pytest.fixture
@@ -158,6 +159,7 @@ def test_the_members_of_a_session() -> None:
         assert group in found
         assert 2 == len(found)  # and the process with the odd name
         assert not {left, leader.pid, os.getpid()} & set(found)
+        assert {group} == set(found) - set(members(leader.pid, spared_group=group))
     finally:
         for pid in (*members(leader.pid), left, leader.pid):
             os.kill(pid, signal.SIGKILL)

@@ -164,6 +164,14 @@ async def test_a_time_out_ends_children_that_outlive_the_command(tmp_path: Path)
             os.kill(pid, 9)
 
 
+@pytest.mark.parametrize("end", ["wait", "exit"])
+async def test_a_time_out_ends_other_groups_of_the_session(tmp_path: Path, end: str) -> None:
+    """A time-out ends what the command has started in process groups of their own."""
+    with pytest.raises(SchedulerUnavailable):
+        await sh(f"set -m; sleep 600 & echo $! >{tmp_path}/pids; {end}", timeout=0.5)
+    await gone(await pids_in(tmp_path / "pids", 1))
+
+
 async def test_cancellation_ends_the_command(tmp_path: Path) -> None:
     """Cancelling the task ends the command, so that a Hub's shutdown leaves no query behind."""
     task = asyncio.create_task(sh(f"sleep 600 & echo $! $$ >{tmp_path}/pids; wait"))

@@ -6,9 +6,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
+from ..command import members
 from ..frames import BODY_LIMIT
 from .accounts import Rules
 from .incoming import Request
@@ -158,25 +158,6 @@ class Child:
         """Free the reply."""
         for descriptor in self._files:
             os.close(descriptor)
-
-
-def members(session: int) -> Iterator[int]:
-    """Yield the processes of a session that live, except its leader.
-
-    Each is yielded as soon as it is found: a user must not have the time to let it end and its
-    number become that of another process, which would be killed instead.
-    """
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == session:
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                # The command's name is in brackets, and may contain anything.
-                state, _, _, owner = file.read().rpartition(b")")[2].split()[:4]
-        except (OSError, ValueError):
-            continue  # it has ended
-        if int(owner) == session and state not in (b"Z", b"X"):
-            yield int(name)
 
 
 def _kill(pid: int) -> None:
