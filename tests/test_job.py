@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from unispawner.errors import InvalidJobError
-from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec, merge_resources
+from unispawner.job import (
+    JobInfo,
+    JobSpec,
+    JobState,
+    ResourceSpec,
+    hub_of_mark,
+    is_mark,
+    make_mark,
+    merge_resources,
+    start_of_mark,
+)
 from unispawner.units import format_memory
 
 FULL = JobSpec(
@@ -167,12 +177,37 @@ def test_a_job_needs_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "mark", ["0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "../etc/passwd/..", "x"]
+    "mark",
+    [
+        *("0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "../etc/passwd/..", "x"),
+        *("-0123456789abcdef", "Hub-0123456789abcdef", "a/b-0123456789abcdef", "a-b-" + "0" * 16),
+        *("0123456789abcdef-0123456789abcdef", "hub-0123456789abcde", "hub-0123456789abcdef\n"),
+    ],
 )
-def test_a_mark_is_sixteen_hexadecimal_digits(mark: str) -> None:
-    """A mark has sixteen hexadecimal digits, because it becomes a part of a path."""
+def test_odd_marks_are_refused(mark: str) -> None:
+    """A mark has sixteen hexadecimal digits, perhaps behind a Hub's id: it becomes a part of a
+    path."""
     with pytest.raises(InvalidJobError, match="^mark: "):
         JobSpec(mark=mark)
+
+
+@pytest.mark.parametrize("hub_id", ["", "a", "prod", "0123456789abcde"])
+@pytest.mark.parametrize("now", [0.0, 1_800_000_000.9, 2.0**32 - 1])
+def test_a_new_mark_tells_its_hub_and_its_age(hub_id: str, now: float) -> None:
+    """A mark has the Hub's id and when its start began, in at most 32 characters, which is what the
+    Hub's database has room for."""
+    mark = make_mark(hub_id, now)
+    assert is_mark(mark)
+    assert len(mark) <= 32
+    assert (hub_id, float(int(now))) == (hub_of_mark(mark), start_of_mark(mark))
+    assert mark != make_mark(hub_id, now)
+
+
+def test_a_mark_of_an_older_release_has_no_hub() -> None:
+    """A mark of an older release is a mark; nobody takes a part of it for a Hub's id."""
+    assert is_mark("0123456789abcdef")
+    assert "" == hub_of_mark("0123456789abcdef")
+    assert "0123456789abcdef" == JobSpec(mark="0123456789abcdef").mark
 
 
 @pytest.mark.parametrize("name", ["A", "_", "PATH", "a1_B"])

@@ -6,6 +6,7 @@ The names of fields are PSI/J's. Nothing here depends on JupyterHub, PSI/J or a 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -24,8 +25,17 @@ SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
 """Variables with the folders of programs and libraries: the Hub's own are wrong in a job."""
 _READ_ONLY_VARIABLES = {"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"}
 
-MARK = "[0-9a-f]{16}"
-"""A job's mark, as a regular expression."""
+HUB_ID = "[a-z0-9]{1,15}"
+"""The id of a Hub, as a regular expression.
+
+No scheduler's dialect gives these characters a meaning, or changes them. With the rest, a mark has
+at most 32 characters, the width of a column in the Hub's database.
+"""
+MARK = rf"(?:{HUB_ID}-)?[0-9a-f]{{16}}"
+"""A job's mark, as a regular expression: the Hub's id and the start's id (see :func:`make_mark`).
+
+Marks of older releases, of the legacy classes, and of a Hub without an id have no Hub id.
+"""
 MARK_VARIABLE = "UNISPAWNER_MARK"
 """The environment variable that holds a job's mark, where the scheduler has no comment for it."""
 
@@ -230,6 +240,33 @@ def merge_resources(*layers: Mapping[str, Any]) -> dict[str, Any]:
 _COUNTS = tuple(f.name for f in fields(ResourceSpec) if f.type == "int | None")
 
 
+def make_mark(hub_id: str, now: float) -> str:
+    """Return a new mark for a job that a Hub starts now.
+
+    The start's id has 16 hexadecimal digits: the time in seconds, and 8 random digits. So everybody
+    who sees a mark knows how old the start is, whatever its scheduler says. No mark is a secret.
+
+    Parameters
+    ----------
+    hub_id
+        The id of the Hub; empty if it has none.
+    now
+        The time in seconds since the epoch.
+    """
+    start = f"{int(now) % 2**32:08x}{secrets.token_hex(4)}"
+    return f"{hub_id}-{start}" if hub_id else start
+
+
+def hub_of_mark(mark: str) -> str:
+    """Return the id of the Hub in a mark; empty if it has none."""
+    return mark.rpartition("-")[0]
+
+
+def start_of_mark(mark: str) -> float:
+    """Return when the start of a mark with a Hub id began, in seconds since the epoch."""
+    return float(int(mark.rpartition("-")[2][:8], 16))
+
+
 def is_mark(value: object) -> bool:
     """Return whether a value is a mark."""
     return isinstance(value, str) and re.fullmatch(MARK, value) is not None
@@ -281,7 +318,10 @@ class JobSpec:
         if not self.name:
             raise InvalidJobError("name: it is empty, but a job needs a name")
         if self.mark and not is_mark(self.mark):
-            raise InvalidJobError(f"mark: {self.mark!r} must be 16 hexadecimal digits")
+            raise InvalidJobError(
+                f"mark: {self.mark!r} must be 16 hexadecimal digits, perhaps "
+                "behind a Hub's id and a hyphen"
+            )
         _check_environment(self.environment)
         for key, value in self.custom_attributes.items():
             _check_attribute(key, value)

@@ -15,7 +15,7 @@ import pytest
 from support import OUTPUTS
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
-from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec, make_mark
 from unispawner.schedulers import NAMES, get_scheduler
 from unispawner.schedulers import template_dialect as dialect
 from unispawner.schedulers.base import ALL_FIELDS, Meaning, Reply, Scheduler
@@ -326,7 +326,14 @@ its own."""
         (None, "0123"),
         (None, f"{MARK}0"),
         (None, MARK.upper()),
+        (None, f"-{MARK}"),
+        (None, f"Prod-{MARK}"),
+        (None, f"pr.od-{MARK}"),
+        (None, f"prod-{MARK}-1"),
+        (None, f"{MARK}-{MARK}"),
+        (None, f"prod-{MARK[1:]}"),
         ("-f", MARK),
+        ("-f", f"prod-{MARK}"),
         ("1;id", MARK),
         ("", MARK),
     ],
@@ -384,6 +391,25 @@ def test_hostile_text_stays_in_its_line(scheduler: Scheduler, what: str) -> None
     assert line.startswith("#") or not is_shell_text(scheduler)
     assert "\n" not in line
     assert scheduler.dialect is None or "$(id)" not in line
+
+
+@pytest.mark.parametrize("hub_id", ["1", "prod", "0123456789abcde", "abcdef"])
+def test_marks_with_a_hubs_id_are_read(scheduler: Scheduler, hub_id: str) -> None:
+    """A mark has its Hub's id where the Hub has one; marks of older releases have none."""
+    own = {"local": "11.22"}.get(scheduler.name, "11")
+    other = own.replace("11", "33")
+    mark = make_mark(hub_id, 1_800_000_000.0)
+    show = LISTINGS.get(scheduler.name, show_lines)
+    expected = {mark: own, MARK: other}
+    assert expected == scheduler.read_marks(reply(show([(own, mark), (other, MARK)])))
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "local"])
+@pytest.mark.parametrize("mark", [MARK, make_mark("0123456789abcde", 1_800_000_000.0)])
+def test_a_script_has_the_mark_as_it_is(name: str, mark: str) -> None:
+    """Nothing of a mark is escaped or cut in a scheduler's directives, however long it is."""
+    lines = get_scheduler(name).directives(JobSpec(mark=mark))
+    assert 1 == sum(bool(re.search(rf"[:=\"]{mark}(?![\w-])", line)) for line in lines)
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name != "local"])

@@ -113,6 +113,7 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     config.JupyterHub.authenticator_class = "dummy"
     config.JupyterHub.db_url = "sqlite:///:memory:"
     config.JupyterHub.cookie_secret = b"x" * 32
+    config.JupyterHub.cookie_secret_file = str(folder / "cookie_secret")
     config.ConfigurableHTTPProxy.auth_token = "unused"
     config.Authenticator.allow_all = True
     # On a loaded machine a start may take longer than JupyterHub's 1 s for the answer "pending".

@@ -507,7 +507,7 @@ class Scheduler(ABC):
             If the command failed.
         """
         self.check_answered(reply)
-        pairs = re.findall(rf"^(\S+)\b.*\bunispawner:({MARK})\b", reply.stdout, re.MULTILINE)
+        pairs = re.findall(rf"^(\S+)\b.*\bunispawner:({MARK})(?![\w-])", reply.stdout, re.M)
         return {mark: job_id for job_id, mark in pairs if self.job_id.fullmatch(job_id)}
 
     def state(self, word: str) -> JobState:

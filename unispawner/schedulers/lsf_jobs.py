@@ -177,7 +177,7 @@ def read_long_marks(text: str) -> dict[str, str]:
     """
     found: set[tuple[str, str]] = set()
     for job_id, part in _long_parts(text):
-        marks = re.findall(rf"\bunispawner:({MARK})\b", part)
+        marks = re.findall(rf"\bunispawner:({MARK})(?![\w-])", part)
         found.update((mark, job_id) for mark in marks)
     return keep_unique(found)
 

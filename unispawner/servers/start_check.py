@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..web.bookkeeping import load_users_with_servers
-from . import endings
+from . import endings, hub_id
 
 
 def add_to_hub() -> None:
@@ -34,6 +34,7 @@ def add_to_hub() -> None:
     def init_handlers(hub: Any) -> None:
         _check(hub)
         _load_users(hub)
+        hub_id.set_up(hub)
         original(hub)
         endings.resume(hub)
 

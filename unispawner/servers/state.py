@@ -27,8 +27,9 @@ class SavedState:
     Attributes
     ----------
     mark
-        16 hexadecimal digits that name the job and its private files; empty means that there is no
-        server.
+        The Hub's id and the start's, which name the job and its private files (see
+        :func:`unispawner.job.make_mark`); empty means that there is no server. Older releases have
+        saved marks without a Hub's id.
     account
         The system account that the job runs under.
     state_dir

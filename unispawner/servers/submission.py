@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,13 +17,14 @@ from ..errors import (
     SchedulerUnavailable,
     UniSpawnerError,
 )
-from ..job import JobSpec
+from ..job import JobSpec, make_mark
 from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
 from ..web import words
 from ..web.hosts import is_loopback
 from ..web.summary import describe_job
 from . import database
+from .hub_id import find_hub_id
 from .scheduled_job import ScheduledJob
 from .search_paths import drop_hubs_paths, drop_unsettable
 from .state import DEAD_ADDRESS, ServerState
@@ -62,7 +62,8 @@ async def prepare(job: ScheduledJob) -> JobSpec:
     )
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
-    spec: JobSpec = spawner.job_spec(secrets.token_hex(8), _environment(spawner), account.name)
+    mark = make_mark(find_hub_id(spawner), time.time())
+    spec: JobSpec = spawner.job_spec(mark, _environment(spawner), account.name)
     job.state = _first_state(spawner, account, spec)
     return spec
 

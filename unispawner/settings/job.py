@@ -26,7 +26,7 @@ from traitlets import (
 from traitlets.config import Config
 
 from ..errors import InvalidJobError
-from ..job import PER_CORE, JobSpec, ResourceSpec
+from ..job import HUB_ID, PER_CORE, JobSpec, ResourceSpec
 from ..schedulers import NAMES
 from ..script.rendering import render_script
 from ..units import parse_duration, parse_memory
@@ -119,6 +119,14 @@ class JobSettings(NameSettings):
         allow_none=True,
         help="""A function that takes the spawner and returns the name of the system account
         that the server runs under. None (the default): the name of the Hub user.""",
+    ).tag(config=True)
+
+    hub_id = Unicode(
+        help="""The id of this Hub, the first part of each job's mark, by which `unispawner reap`
+        knows the jobs of this Hub: 1 to 15 lower-case letters and digits, such as "teaching2". No
+        two Hubs of a cluster may have the same. It is for the whole Hub: set it for no single
+        profile. Empty (the default): the Hub makes an id when it first starts, and keeps it in the
+        file "unispawner_hub_id" beside the file of c.JupyterHub.cookie_secret_file.""",
     ).tag(config=True)
 
     status_interval = Float(
@@ -237,6 +245,14 @@ class JobSettings(NameSettings):
             check_host_map(proposal["value"])
         except InvalidJobError as error:
             raise TraitError(str(error)) from None
+        return proposal["value"]
+
+    @validate("hub_id")
+    def _check_hub_id(self, proposal: Mapping[str, Any]) -> Any:
+        if proposal["value"] and not re.fullmatch(HUB_ID, proposal["value"]):
+            raise TraitError(
+                f"hub_id: {proposal['value']!r} must have 1 to 15 lower-case letters and digits"
+            )
         return proposal["value"]
 
     @default("ip")
