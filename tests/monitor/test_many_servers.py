@@ -9,7 +9,6 @@ import asyncio
 import cProfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +16,7 @@ from unispawner.job import JobInfo, JobState
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import AT_A_TIME, Monitor
 from unispawner.monitor.tracked_job import TrackedJob
+from unispawner.schedulers.questions import Tracked
 from unispawner.submit_host.host import SubmitHost
 from unispawner.testing import FakeScheduler, fake_client
 
@@ -115,11 +115,12 @@ async def test_only_the_schedulers_time_counts(
     monitor, answer = follow(tmp_path, 10)
     order: list[str] = []
 
-    async def query() -> SimpleNamespace:
-        return SimpleNamespace(jobs=answer, unread=())
+    async def query() -> Tracked:
+        return Tracked(answer)
 
-    async def apply(*_: object) -> None:
+    async def apply(*_: object, **__: object) -> list[Followed]:
         order.append("taken over")
+        return []
 
     monkeypatch.setattr(monitor, "query", query)
     monkeypatch.setattr(monitor, "_apply", apply)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.attacks import CLAIMED_HOST, FORGED_ROW
 
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
@@ -1171,3 +1172,135 @@ async def test_one_job_can_be_asked_for_alone(lab: Lab) -> None:
     found = await lab.monitor.query_one(job.job_id)
     assert other.job_id not in found.jobs
     assert JobState.QUEUED is found.jobs[job.job_id].state
+
+
+# -- what users may have forged -----------------------------------------------------------------
+
+
+class ForgedList(FakeScheduler):
+    """A scheduler in whose list of all jobs users can write rows, and not where one is asked for.
+
+    ``forged`` has such rows.
+    """
+
+    forged: dict[str, JobInfo]
+
+    def is_forgeable(self, reply: Reply) -> bool:
+        return True
+
+    def query(self, job_ids: Collection[str] | None = None) -> Dialogue[dict[str, JobInfo]]:
+        jobs = yield from super().query(job_ids)
+        return jobs if job_ids is not None else {**self.forged, **jobs}
+
+
+@pytest.fixture
+async def forged(lab: Lab, tmp_path: Path) -> AsyncIterator[Lab]:
+    """A lab whose scheduler's list can be forged."""
+    scheduler = ForgedList(tmp_path)
+    scheduler.forged = {}
+    side, monitor = FakeUserSide(scheduler), Monitor(scheduler, lab.host, {}, IDLE, 0.0)
+    yield Lab(scheduler, side, lab.host, monitor)
+    await close(monitor)
+
+
+@pytest.mark.threat(**FORGED_ROW)
+async def test_a_forged_row_of_a_job_that_never_existed_names_no_host(forged: Lab) -> None:
+    """A row that a user has written leads no report to a host: the job alone is unknown."""
+    assert isinstance(forged.scheduler, ForgedList)
+    forged.scheduler.forged["999"] = JobInfo("alice", JobState.RUNNING, exec_host="db.internal")
+    job = TrackedJob("999", fake_client(forged.scheduler, "alice", forged.side))
+    forged.monitor.track(job)
+    for _ in range(3):
+        await forged.answers()
+        assert None is job.info or "" == job.info.exec_host
+    assert 0 < forged.monitor.single_queries
+
+
+@pytest.mark.threat(**FORGED_ROW)
+async def test_a_forged_end_ends_no_job(forged: Lab) -> None:
+    """A row that says that a job has ended counts only if an answer about the job alone agrees."""
+    assert isinstance(forged.scheduler, ForgedList)
+    job = forged.track()
+    other = forged.track("bob")
+    await forged.answers()
+    forged.scheduler.hide(job.job_id)  # its own row is not in the list yet
+    forged.scheduler.forged[job.job_id] = JobInfo("alice", JobState.FAILED, exit_code=1)
+    await forged.answers(2)
+    assert {job, other} == forged.monitor.jobs
+    assert job.info
+    assert JobState.QUEUED is job.info.state
+
+
+async def test_a_host_of_a_list_that_may_be_forged_is_confirmed_once(forged: Lab) -> None:
+    """A job's host counts once an answer about it alone names it, and is not asked for again."""
+    job, other = forged.track(), forged.track("bob")
+    forged.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
+    await forged.answers()
+    assert job.info
+    assert "node1" == job.info.exec_host
+    assert 1 == forged.monitor.single_queries
+    await forged.answers(2)
+    assert 1 == forged.monitor.single_queries
+    forged.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node2")
+    await forged.answers()
+    assert "node2" == job.info.exec_host
+    forged.scheduler.change(job.job_id, JobState.COMPLETED, exit_code=0)
+    await forged.answers()
+    assert job.final
+    assert {other} == forged.monitor.jobs
+
+
+async def test_few_jobs_are_confirmed_after_each_list(
+    forged: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If there is no time to confirm all hosts that are new, the others come with the next list."""
+    monkeypatch.setattr(module, "CONFIRM_SECONDS", -1.0)
+    jobs = [forged.job() for _ in range(5)]
+    for job in jobs:
+        job.reported = True
+        forged.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
+        forged.monitor.track(job)
+    await forged.answers()
+    assert 0 == forged.monitor.single_queries
+    monkeypatch.setattr(module, "CONFIRM_SECONDS", PATIENCE)
+    await forged.answers()
+    assert 5 == forged.monitor.single_queries
+    assert {"node1"} == {job.info.exec_host for job in jobs if job.info}
+
+
+@pytest.mark.threat(**CLAIMED_HOST)
+async def test_a_hidden_job_of_a_site_that_hides_none_has_only_a_claimed_host(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the scheduler does not say that it hides jobs, the host is only what the user claims."""
+
+    async def hides_none(self: Monitor) -> bool:
+        return False
+
+    monkeypatch.setattr(Monitor, "hides_jobs", hides_none)
+    lab.monitor = Monitor(lab.scheduler, lab.host, {}, IDLE, 0.0)
+    job = lab.track_hidden()
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node2")
+    await lab.answers(2)
+    await lab.eventually(lambda: job.info and job.info.state is JobState.RUNNING)
+    assert job.info
+    assert ("", "node2") == (job.info.exec_host, job.claimed_host)
+    await close(lab.monitor)
+
+
+async def test_a_scheduler_that_does_not_say_whether_it_hides_jobs(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the question fails, the host is only what the user claims, and the log says why."""
+
+    async def fails(self: Monitor) -> bool:
+        raise SchedulerUnavailable("no such command")
+
+    monkeypatch.setattr(Monitor, "hides_jobs", fails)
+    lab.monitor = Monitor(lab.scheduler, lab.host, {}, IDLE, 0.0)
+    job = lab.track_hidden()
+    lab.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node2")
+    await lab.answers(2)
+    await lab.eventually(lambda: job.claimed_host)
+    assert "does not say whether it hides jobs from the Hub: no such command" in caplog.text
+    await close(lab.monitor)

@@ -6,11 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.attacks import CLAIMED_HOST
 
+from unispawner.errors import InvalidJobError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
+from unispawner.monitor.monitor import Monitor
 from unispawner.monitor.tracked_job import TrackedJob
-from unispawner.servers.address import has_moved
+from unispawner.servers.address import check_address, has_moved
 from unispawner.servers.state import ServerState
+from unispawner.submit_host.host import SubmitHost
 from unispawner.testing import FakeScheduler, fake_client
 
 RUNNING = JobInfo("alice", JobState.RUNNING, exec_host="node1", start_time=1000.0)
@@ -60,6 +64,51 @@ def test_a_second_run_that_has_reported(tmp_path: Path) -> None:
     job.update(second, asked_at=101.0)
     assert has_moved(job, RUNNING, second) is False
     assert has_moved(job, second, replace(RUNNING, start_time=1009.0)) is True
+
+
+async def check(job: TrackedJob, reported: str, peer: str) -> str:
+    """Check a report that comes from an address."""
+
+    async def on_own_host(*_: object) -> str:
+        raise AssertionError
+
+    monitor = Monitor(job.client.scheduler, SubmitHost(), {})
+    return await check_address(
+        job, reported, {}, monitor, asker="alice", on_own_host=on_own_host, peer=peer
+    )
+
+
+CLAIMED = JobInfo("alice", JobState.RUNNING)
+
+
+@pytest.mark.threat(**CLAIMED_HOST)
+@pytest.mark.parametrize("peer", ["", "10.9.0.8"])
+async def test_a_claimed_host_is_no_place_for_a_route(tmp_path: Path, peer: str) -> None:
+    """If only the user's side names a node, a report from elsewhere, or through a proxy, does not
+    count: the user could send the Hub's proxy to any node of the cluster."""
+    job = tracked(tmp_path, None)
+    job.info, job.claimed_host = CLAIMED, "10.9.0.7"
+    with pytest.raises((InvalidJobError, SchedulerUnavailable)):
+        await check(job, "10.9.0.7", peer)
+
+
+async def test_a_report_from_the_claimed_host_counts(tmp_path: Path) -> None:
+    """A report that comes from the very node that the user's side names shows that it is there."""
+    job = tracked(tmp_path, None)
+    job.info, job.claimed_host = CLAIMED, "10.9.0.7"
+    assert "10.9.0.7" == await check(job, "node7.unknown.invalid", "10.9.0.7")
+    job.info = JobInfo("alice", JobState.QUEUED)
+    with pytest.raises(SchedulerUnavailable):
+        await check(job, "10.9.0.7", "10.9.0.7")
+
+
+async def test_the_schedulers_host_comes_before_a_claim(tmp_path: Path) -> None:
+    """Where the scheduler itself names the host, an earlier claim of the user's means nothing."""
+    job = tracked(tmp_path, None)
+    job.info, job.claimed_host = replace(RUNNING, exec_host="10.9.0.6"), "10.9.0.7"
+    with pytest.raises(InvalidJobError, match=r"10\.9\.0\.6"):
+        await check(job, "10.9.0.7", "10.9.0.7")
+    assert "10.9.0.6" == await check(job, "10.9.0.6", "10.9.0.7")
 
 
 @pytest.mark.parametrize(

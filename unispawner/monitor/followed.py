@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..job import JobInfo, JobState
 from .tracked_job import TrackedJob
@@ -40,6 +40,8 @@ class Followed:
         True while the scheduler is asked for this job by id, as its user.
     asked_at
         When the last such question ended.
+    confirmed_host
+        The host that the last answer about this job alone named; empty if it named none.
     """
 
     job: TrackedJob
@@ -53,6 +55,7 @@ class Followed:
     hidden: bool = False
     asking: bool = False
     asked_at: float = float("-inf")
+    confirmed_host: str = ""
 
     @property
     def urgent(self) -> bool:
@@ -78,7 +81,25 @@ class Followed:
         """True if the answers about all jobs should have this job."""
         return not (self.hidden or self.unread or self.job.stopping)
 
-    def update(self, info: JobInfo, asked_at: float) -> None:
+    @property
+    def host(self) -> str:
+        """The host on which the job runs, as far as it is known; else empty."""
+        return self.job.info.exec_host if self.job.info else ""
+
+    def believe(self, info: JobInfo) -> JobInfo | None:
+        """Return what counts at once of a row that users may have forged; None if nothing does.
+
+        A new host, and the job's end, count only when an answer about the job alone confirms them.
+        A job that had another host keeps it until then, so that its move is noticed.
+        """
+        if info.state.final:
+            return None
+        if info.exec_host in ("", self.confirmed_host):
+            return info
+        return None if self.host else replace(info, exec_host="")
+
+    def update(self, info: JobInfo, asked_at: float, *, claimed_host: str = "") -> None:
         """Take over an answer that has the job."""
         self.missed = 0
+        self.job.claimed_host = claimed_host
         self.job.update(info, asked_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 
 from .. import tasks
@@ -21,7 +21,8 @@ log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 DOUBT_LASTS = 600.0
 """How long (seconds) jobs that vanished together are taken for running all the same."""
 HOSTS_INTERVAL = 600.0
-"""How long (seconds) the list of the cluster's nodes is reused for jobs that are hidden."""
+"""How long (seconds) the list of the cluster's nodes is reused for jobs that are hidden, and the
+answer to the question whether the site hides jobs at all."""
 HIDDEN_INTERVAL = 5.0
 """The shortest time (seconds) between two questions for a job that only its own user may see."""
 NEW_JOB_GRACE = 30.0
@@ -47,6 +48,8 @@ class MissingJobs:
     ----------
     jobs
         All jobs that the monitor follows; a job that has ended is removed.
+    ask_whether_hidden
+        Asks the scheduler whether the site hides users' jobs from the Hub's account.
     """
 
     def __init__(
@@ -54,11 +57,14 @@ class MissingJobs:
         scheduler: Scheduler,
         inventory: InventoryCache,
         jobs: dict[TrackedJob, Followed],
+        ask_whether_hidden: Callable[[], Awaitable[bool]],
     ) -> None:
         self._scheduler = scheduler
         self._inventory = inventory
         self._jobs = jobs
         self._doubted_since: float | None = None
+        self._ask_whether_hidden = ask_whether_hidden
+        self._hides, self._hides_until = False, float("-inf")
 
     @property
     def in_doubt(self) -> bool:
@@ -128,6 +134,7 @@ class MissingJobs:
                 # The user's side may name any host: only the cluster's own nodes count.
                 if info.exec_host and info.exec_host not in await self._nodes():
                     answer[job_id] = replace(info, exec_host="")
+            hides = bool(answer) and await self._site_hides_jobs()
         except UniSpawnerError as error:
             title, name = self._scheduler.title, client.account.name
             log.warning("%s could not be asked about the jobs of %s: %s", title, name, error)
@@ -137,17 +144,41 @@ class MissingJobs:
                 one.asking, one.asked_at = False, time.monotonic()
         for one in jobs:
             if one.job in self._jobs:
-                self._take_answer(one, answer.get(one.job.job_id), asked_at)
+                self._take_answer(one, answer.get(one.job.job_id), asked_at, hides=hides)
 
     async def _nodes(self) -> frozenset[str]:
         return (await self._inventory.get(HOSTS_INTERVAL)).hosts
 
-    def _take_answer(self, one: Followed, info: JobInfo | None, asked_at: float) -> None:
-        """Take over what the user's side says of a job; None means that there is no such job."""
+    async def _site_hides_jobs(self) -> bool:
+        """Return whether the scheduler says that it hides jobs; False also if it does not say."""
+        if self._scheduler.may_hide_jobs and time.monotonic() >= self._hides_until:
+            try:
+                self._hides = await self._ask_whether_hidden()
+            except UniSpawnerError as error:
+                self._hides = False
+                log.warning(
+                    "%s does not say whether it hides jobs from the Hub: %s",
+                    self._scheduler.title,
+                    error,
+                )
+            self._hides_until = time.monotonic() + HOSTS_INTERVAL
+        return self._hides
+
+    def _take_answer(
+        self, one: Followed, info: JobInfo | None, asked_at: float, *, hides: bool
+    ) -> None:
+        """Take over what the user's side says of a job; None means that there is no such job.
+
+        Where the scheduler does not say that it hides jobs, the host is only what the user claims.
+        """
         meaning = self._conclude_end(one, asked_at) if info is None else self._check(one, info)
         if meaning is None:
             return
-        one.update(meaning, asked_at)
+        if hides:
+            one.update(meaning, asked_at)
+        else:
+            claimed = meaning.exec_host
+            one.update(replace(meaning, exec_host=""), asked_at, claimed_host=claimed)
         if one.job.final:
             self._jobs.pop(one.job, None)
 

@@ -35,6 +35,8 @@ BY_ID_SECONDS = 600.0
 """How long (seconds) only our own jobs are asked for, once the list of all jobs was too large."""
 AT_A_TIME = 500
 """How many jobs of an answer are taken over before the event loop does something else."""
+CONFIRM_SECONDS = 2.0
+"""How long (seconds) jobs are asked for one by one after a list that users may have forged."""
 
 
 class Monitor:
@@ -79,7 +81,7 @@ class Monitor:
         self._refused_single = False
         self._addresses: Remembered[str] = Remembered()
         self.inventory = InventoryCache(scheduler, host, self.environment)
-        self._missing = MissingJobs(scheduler, self.inventory, self._jobs)
+        self._missing = MissingJobs(scheduler, self.inventory, self._jobs, self.hides_jobs)
 
     @property
     def jobs(self) -> frozenset[TrackedJob]:
@@ -200,7 +202,10 @@ class Monitor:
         self.problem = None
         # Only the scheduler's time counts: the rest may take long in an event loop that is busy.
         self.rhythm.note_all(began, time.monotonic(), failed=False)
-        await self._apply(answer.jobs, began, answer.unread)
+        unconfirmed = await self._apply(
+            answer.jobs, began, answer.unread, forgeable=answer.forgeable
+        )
+        await self._confirm(unconfirmed)
 
     async def query(self) -> Tracked:
         """Ask once about all jobs that are followed.
@@ -259,6 +264,17 @@ class Monitor:
         found: Survey = await self._question("survey")
         return found
 
+    async def hides_jobs(self) -> bool:
+        """Return whether the site hides users' jobs from accounts like the Hub's.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        found: bool = await self._question("hides_jobs")
+        return found
+
     async def _question(self, name: str, arguments: Collection[str] = ()) -> Any:
         return await self.host.ask(self.scheduler, name, arguments, environment=self.environment)
 
@@ -291,6 +307,7 @@ class Monitor:
         info = answer.jobs.get(job.job_id)
         if info is not None and job.client.account.owns(info.owner):
             one.listed, one.unread = True, False
+            one.confirmed_host = info.exec_host
             # An answer about one job can't know its place among the others.
             place = job.info.queue_position if job.info else None
             self._take_answer(one, replace(info, queue_position=place), began)
@@ -301,9 +318,17 @@ class Monitor:
             self._missing.ask_now(one)
 
     async def _apply(
-        self, answer: Mapping[str, JobInfo], began: float, unread: Collection[str] = ()
-    ) -> None:
+        self,
+        answer: Mapping[str, JobInfo],
+        began: float,
+        unread: Collection[str] = (),
+        *,
+        forgeable: bool = False,
+    ) -> list[Followed]:
         """Take over an answer about all jobs, to a question asked at that moment.
+
+        Returns the jobs about which an answer that may be forged says something that does not count
+        before it is confirmed.
 
         The event loop has a turn for others after each ``AT_A_TIME`` jobs, and those who waited for
         news of these jobs have theirs.
@@ -312,8 +337,10 @@ class Monitor:
         ----------
         unread
             The ids that occur in lines of the answer which can't be read.
+        forgeable
+            True if users may have written some of the answer's rows.
         """
-        missing = []
+        missing, unconfirmed = [], []
         for number, one in enumerate(list(self._jobs.values()), start=1):
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
@@ -326,7 +353,11 @@ class Monitor:
             info = answer.get(one.job.job_id)
             if info is not None and one.job.client.account.owns(info.owner):
                 one.hidden, one.listed, one.unread = False, True, False
-                self._take_answer(one, info, began)
+                believed = one.believe(info) if forgeable else info
+                if believed is not info:
+                    unconfirmed.append(one)
+                if believed is not None:
+                    self._take_answer(one, believed, began)
             else:
                 one.unread = one.job.job_id in unread
                 missing.append(one)
@@ -335,6 +366,22 @@ class Monitor:
         self._missing.handle(
             [one for one in missing if one.job in self._jobs], self.rhythm.status_interval
         )
+        return unconfirmed
+
+    async def _confirm(self, unconfirmed: Collection[Followed]) -> None:
+        """Ask about each of these jobs alone: those first for which somebody waits.
+
+        Those for which there is no time come again with the next list.
+        """
+        began = time.monotonic()
+        for one in sorted(unconfirmed, key=lambda one: not (one.urgent or one.host)):
+            now = time.monotonic()
+            if now - began > CONFIRM_SECONDS:
+                if one.urgent:
+                    self.rhythm.hurry()
+                return
+            if one.job in self._jobs:
+                await self._ask_single(one, now)
 
     def _take_answer(self, one: Followed, info: JobInfo, asked_at: float) -> None:
         """Update a job; if it is stuck for an unknown reason, ask for the reason before that."""

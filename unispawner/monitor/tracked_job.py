@@ -63,6 +63,9 @@ class TrackedJob:
         the first answer to a later question gives it. Another start time means another run.
     asked_at
         When the question was asked (time.monotonic) whose answer is ``info``.
+    claimed_host
+        The host of a running job that only its user's side names, although the scheduler does not
+        say that it hides jobs: only a report that comes from that host counts.
     on_change
         Called with the job and its previous ``info`` after ``info`` has changed.
     """
@@ -81,6 +84,7 @@ class TrackedJob:
     reported_at: float = float("-inf")
     run_start: float | None = None
     asked_at: float = float("-inf")
+    claimed_host: str = ""
     on_change: Callable[[TrackedJob, JobInfo | None], None] | None = None
     _begun_at: float = float("-inf")
     _changed: asyncio.Event | None = None

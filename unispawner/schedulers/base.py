@@ -405,6 +405,29 @@ class Scheduler(ABC):
         yield from ()  # makes this a dialogue
         return False
 
+    def is_forgeable(self, reply: Reply) -> bool:
+        """Return whether users may have written a row of this answer about several jobs.
+
+        A subclass overrides it where the scheduler prints users' text that can look like a row.
+        What such an answer says about a job's host and its end counts only when an answer about
+        that job alone confirms it. There nobody can forge a row: for a job that the scheduler does
+        not know it prints none, and of two rows with the same id neither counts.
+        """
+        return False
+
+    def hides_jobs(self) -> Dialogue[bool]:
+        """Ask whether the site hides users' jobs from accounts like the Hub's.
+
+        A subclass with ``may_hide_jobs`` overrides it.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        yield from ()  # makes this a dialogue
+        return False
+
     def query_tracked(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
         """Ask for the jobs of all users, these among them: the monitor's question, as the Hub.
 

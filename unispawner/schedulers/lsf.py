@@ -276,6 +276,17 @@ class Lsf(Scheduler):
             raise self.unreadable_error(reply)
         return jobs or {}
 
+    def is_forgeable(self, reply: Reply) -> bool:
+        """A table is, because it has the jobs' names, which may contain line breaks."""
+        return "-json" not in reply.command
+
+    def hides_jobs(self) -> Dialogue[bool]:
+        """Ask for SECURE_JOB_INFO_LEVEL (lsb.params); relatives of LSF do not have it."""
+        reply = yield ["bparams", "-a"]
+        self.check_answered(reply)
+        level = re.search(r"\bSECURE_JOB_INFO_LEVEL\s*=\s*(\d)", reply.stdout, re.ASCII)
+        return level is not None and level[1] != "0"
+
     def _unexplained(self, text: str) -> list[str]:
         """Return the lines that are none of LSF's messages."""
         patterns = [pattern for pattern, _ in self.errors]

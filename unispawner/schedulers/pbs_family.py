@@ -188,6 +188,18 @@ class PbsFamily(Scheduler):
         jobs = {job_id: self._read(row) for job_id, row in found.items()}
         return {job_id: info for job_id, info in jobs.items() if info}
 
+    def hides_jobs(self) -> Dialogue[bool]:
+        """Ask for the server's attribute query_other_jobs.
+
+        It is listed only if it is set; TORQUE without it hides the jobs of others, and PBS sets it
+        when it is installed.
+        """
+        reply = yield ["qstat", "-B", "-f"]
+        self.check_answered(reply)
+        if not re.search(r"^Server: ", reply.stdout, re.MULTILINE):
+            raise self.unreadable_error(reply)
+        return not re.search(r"^\s+query_other_jobs = True\s*$", reply.stdout, re.MULTILINE)
+
     def is_doubtful(self, reply: Reply) -> bool:
         """Return whether no row of an answer counts, because some may be forged."""
         return False

@@ -119,11 +119,14 @@ class Tracked:
         The ids that occur in lines of the answer which can't be read.
     by_id
         True if only these jobs were asked for, because the list of all jobs is too large.
+    forgeable
+        True if users may have written some of the answer's rows.
     """
 
     jobs: dict[str, JobInfo] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     by_id: bool = False
+    forgeable: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ DIALOGUES: Mapping[str, Callable[[Scheduler, tuple[str, ...]], Dialogue[Any]]] =
     "query_tracked": lambda scheduler, ids: _query_tracked(scheduler, ids),
     "query": lambda scheduler, ids: _query_few(scheduler, ids),
     "survey": lambda scheduler, _: _survey(scheduler),
+    "hides_jobs": lambda scheduler, _: scheduler.hides_jobs(),
     "inventory": lambda scheduler, _: scheduler.inventory(),
     "find_address": lambda scheduler, names: scheduler.find_address(*names),
     "identify": lambda scheduler, _: identify(scheduler),
@@ -176,6 +180,7 @@ RESULTS: Mapping[str, Any] = {
     "query_tracked": Tracked,
     "query": Tracked,
     "survey": Survey,
+    "hides_jobs": bool,
     "inventory": Inventory,
     "find_address": str,
     "identify": Identity | None,
@@ -212,7 +217,9 @@ def converse(scheduler: Scheduler, name: str, arguments: Collection[str] = ()) -
             reply = error
     if isinstance(result, Tracked):
         lines = [line for one in replies for line in one.passed_over]
-        result = replace(result, unread=result.unread | find_mentioned(lines, given))
+        unread = result.unread | find_mentioned(lines, given)
+        forgeable = any(scheduler.is_forgeable(one) for one in replies)
+        result = replace(result, unread=unread, forgeable=forgeable)
     size = max((len(one.stdout) for one in replies), default=0)
     return Answer(result, tuple(_notices(replies)), size)
 

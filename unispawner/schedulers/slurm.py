@@ -320,6 +320,15 @@ class Slurm(Scheduler):
         command = self.at_cluster("squeue", "-h", "-a", "-t", "all", "-o", "|".join(_FIELDS))
         return command if job_ids is None else [*command, "-j", ",".join(job_ids)]
 
+    def hides_jobs(self) -> Dialogue[bool]:
+        """Ask for PrivateData in the configuration (slurm.conf(5))."""
+        reply = yield self.at_cluster("scontrol", "show", "config")
+        self.check_answered(reply)
+        private = re.search(r"^PrivateData\s*=\s*(\S*)", reply.stdout, re.MULTILINE)
+        if private is None:
+            raise self.unreadable_error(reply)
+        return bool({"jobs", "all"} & set(private[1].lower().split(",")))
+
     def read_status(self, reply: Reply) -> dict[str, JobInfo]:
         """Read squeue's rows; there is no row for an id that Slurm does not know."""
         if reply.exit_status and self.meaning(reply) is Meaning.GONE:

@@ -177,6 +177,10 @@ class Torque(PbsFamily):
         """Return whether a job in an answer can't be read: see :meth:`query_tracked`."""
         return any("<Job>" in text for text in reply.passed_over)
 
+    def is_forgeable(self, reply: Reply) -> bool:
+        """Every list is: qstat does not escape the names of resources, which users write."""
+        return True
+
     def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
         """Ask the server how many jobs it has: qstat prints nothing if there is none."""
         if job_ids is not None:

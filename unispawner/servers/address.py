@@ -30,6 +30,7 @@ async def check_address(
     *,
     asker: str,
     on_own_host: Callable[[set[Address], set[Address]], Awaitable[str]],
+    peer: str = "",
 ) -> str:
     """Return the address at which the Hub reaches a job's server.
 
@@ -44,6 +45,8 @@ async def check_address(
     asker, on_own_host
         The Hub user, and what checks a server on the Hub's own host: see
         :func:`unispawner.web.hosts.check_host`.
+    peer
+        The address that the report comes from; empty if that is not known.
 
     Raises
     ------
@@ -53,6 +56,9 @@ async def check_address(
         If the reported host is not the job's.
     """
     host = find_exec_host(job)
+    if host is None and peer and _is_claimed(job):
+        # Its user could name any node. That it reports from there shows that it is there.
+        host, reported = job.claimed_host, peer
     if host is None:
         raise SchedulerUnavailable(words.HOST_UNKNOWN)
     mapped = await map_host(host_map, host)
@@ -77,9 +83,14 @@ async def check_address(
             raise
         message = f"{error.message} The scheduler calls the job's host {host!r}."
         raise SchedulerUnavailable(message) from None
-    if find_exec_host(job) != host:
+    if (find_exec_host(job) or job.claimed_host) != host:
         raise SchedulerUnavailable(words.JOB_MOVED)
     return address
+
+
+def _is_claimed(job: TrackedJob) -> bool:
+    running = job.info is not None and job.info.state is JobState.RUNNING and not job.info.ending
+    return running and bool(job.claimed_host)
 
 
 async def _find_address(monitor: Monitor, host: str) -> str:

@@ -255,6 +255,7 @@ class ScheduledJob(ServerJob[ServerState]):
             self.monitor,
             asker=self.spawner.user.name,
             on_own_host=partial(self._own_place.find, report),
+            peer=report.peer,
         )
         moved = not (self.is_current() and self.tracked is job)
         if moved or self.has_just_ended(report):

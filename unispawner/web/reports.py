@@ -46,11 +46,14 @@ class Report:
         A name or an address that the job has for its node; None if it leaves that to the scheduler.
     from_here
         True if a process of the Hub's own host sent it.
+    peer
+        The address that it came from; empty if a proxy has forwarded it.
     """
 
     port: int
     host: str | None = None
     from_here: bool = False
+    peer: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,14 +174,19 @@ class _Handler(APIHandler):
             raise web.HTTPError(400, f"port must be a number from {LOWEST_PORT} to 65535.")
         return port
 
-    def _from_here(self) -> bool:
-        """Return whether a process of the Hub's own host sends this, and not through the proxy.
+    def _peer(self) -> str:
+        """Return the address of the process that sends this; empty if a proxy has forwarded it.
 
-        The proxy runs here, too, but it names its client in a header.
+        JupyterHub's own proxy runs here, and names its client in a header.
         """
         peer = self.request.connection.context.address
         forwarded = any(name.startswith("X-Forwarded-") for name in self.request.headers)
-        return isinstance(peer, tuple) and not forwarded and is_own_address(str(peer[0]))
+        return str(peer[0]) if isinstance(peer, tuple) and not forwarded else ""
+
+    def _from_here(self) -> bool:
+        """Return whether a process of the Hub's own host sends this, and not through the proxy."""
+        peer = self._peer()
+        return bool(peer) and is_own_address(peer)
 
 
 class ReportHandler(_Handler):
@@ -206,7 +214,7 @@ class ReportHandler(_Handler):
             await spawner.take_end(ServerEnd(host, port, status if type(status) is int else None))
         elif event == "ready":
             if not await self._take(
-                spawner, Report(self._read_port(body), host, self._from_here())
+                spawner, Report(self._read_port(body), host, self._from_here(), self._peer())
             ):
                 return
         else:
@@ -247,9 +255,9 @@ class PortHandler(_Handler):
         else:
             waiting, here = _waiting.get(spawner), self._from_here()
             if waiting is not None:
-                waiting.port, waiting.from_here = port, here
+                waiting.port, waiting.from_here, waiting.peer = port, here, self._peer()
             else:
-                report = _waiting[spawner] = Report(port, from_here=here)
+                report = _waiting[spawner] = Report(port, from_here=here, peer=self._peer())
                 name = bookkeeping.log_name(spawner)
                 tasks.start(_take_when_known(spawner, report), f"port of {name}")
         self.set_status(201)

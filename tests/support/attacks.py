@@ -1,0 +1,14 @@
+"""Attacks that several tests try: the texts of their rows in docs/threats.md."""
+
+FORGED_ROW = {
+    "who": "user",
+    "tries": "They write text into their job that looks like a job in the scheduler's list.",
+    "stopped_by": "What such a list says about a job's host and its end counts only when the "
+    "answer to a question about that very job confirms it.",
+}
+CLAIMED_HOST = {
+    "who": "user",
+    "tries": "Their agent says that their job is hidden from the Hub and runs on another node.",
+    "stopped_by": "Where the scheduler does not say that it hides jobs, a report counts only if it "
+    "comes from that node; elsewhere the host must be one of the cluster's nodes.",
+}
