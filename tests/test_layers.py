@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The broker is started by name; nothing imports it.
     "broker": {"command", "errors", "frames", "script", "agent"},
     "submit_host": {"_version", "command", "errors", "frames", "schedulers"},
-    "run_as": {"errors", "job", "schedulers", "submit_host"},
+    "run_as": {"errors", "job", "schedulers", "submit_host", "tasks"},
     "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},
     "settings": {
         *("errors", "job", "units", "schedulers", "script", "submit_host", "run_as", "tasks"),

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 from support.fake_broker import FakeBroker
+from traitlets.config import Config
 
-from unispawner.errors import InvalidJobError
+from unispawner.errors import InvalidJobError, SchedulerUnavailable
 from unispawner.run_as import base, decision
 from unispawner.run_as.broker import BrokerCommand
 from unispawner.run_as.decision import Way, decide, decide_now
+from unispawner.servers.spawner import UniSpawner
+from unispawner.servers.state import ServerState
+from unispawner.submit_host import brokered
 from unispawner.submit_host.brokered import BrokeredHost
 from unispawner.submit_host.connection import Connection
 
@@ -39,11 +43,15 @@ class SudoOfAHub:
         self.host = BrokeredHost(Connection(COMMAND.with_sudo, environment))
         self.allow()
 
-    def allow(self, *, listed: bool = True, runs: bool = True) -> None:
-        """Set whether ``sudo -l`` lists the command, and whether it runs without a password."""
+    def allow(self, *, listed: bool = True, runs: bool = True, path: str = "") -> None:
+        """Set whether ``sudo -l`` lists the command, and whether it runs without a password.
+
+        With ``path`` both hold only for a command of the broker with this path.
+        """
         refusal = "echo 'sudo: a password is required' >&2; exit 1"
         self._script.write_text(
             "#!/bin/sh\n"
+            f'case "$*" in *{path}*) ;; *) {refusal} ;; esac\n'
             f'if [ "$2" = -l ]; then echo "$*" >>{self.asked}\n'
             f"{'exit 0' if listed else refusal}\n"
             "fi\n"
@@ -137,6 +145,82 @@ async def test_each_command_is_decided_by_itself(sudo: SudoOfAHub) -> None:
     sudo.allow(listed=False)
     other = BrokerCommand("/opt/hub/bin/python3", "other")
     assert "sudo" == (await decide("auto", "", other, sudo.host)).name
+
+
+def saved_server(folder: Path, path: str, **environment: str) -> UniSpawner:
+    """Return the spawner of a server that was started with another path than today's."""
+    config = Config()
+    config.UniSpawner.scheduler = "slurm"
+    config.UniSpawner.agent_python = "/opt/hub/bin/python3"
+    config.UniSpawner.scheduler_path = path
+    before = UniSpawner(config=config)
+    before.server_job.state = ServerState(
+        mark="0" * 16, scheduler="slurm", scheduler_path=path, scheduler_environment=environment
+    )
+    state = before.get_state()
+    config.UniSpawner.scheduler_path = "/opt/today/bin"
+    now = UniSpawner(config=config)
+    now.load_state(state)
+    return now
+
+
+@pytest.fixture
+def brokers(sudo: SudoOfAHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[SudoOfAHub]:
+    """The sudo of a Hub whose spawners have brokers of their own, which end with the test."""
+    monkeypatch.setattr(decision, "_refusals", {})
+    monkeypatch.setattr(decision, "_replaced", [])
+    hosts: dict[tuple[str, ...], BrokeredHost] = {}
+    monkeypatch.setattr(brokered, "_hosts", hosts)
+    yield sudo
+    for host in hosts.values():
+        host.connection.close()
+
+
+def path_of(spawner: UniSpawner) -> str:
+    host = spawner.get_host()
+    assert isinstance(host, BrokeredHost)
+    command = host.connection.command
+    return command[command.index("--path") + 1]
+
+
+async def test_a_saved_server_keeps_its_broker(brokers: SudoOfAHub, tmp_path: Path) -> None:
+    """A server is reached through the broker with its own settings as long as sudo permits it: a
+    profile may have chosen them."""
+    found = saved_server(tmp_path, "/opt/old/bin")
+    assert "broker" == (await found.find_way()).name
+    assert ("/opt/old/bin", "/opt/old/bin") == (path_of(found), found.scheduler_path)
+
+
+async def test_a_saved_server_whose_broker_is_not_permitted_any_more(
+    brokers: SudoOfAHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If sudo permits only the broker with today's scheduler_path, servers of another path are
+    reached through that one, and never through sudo itself. The log says so once."""
+    brokers.allow(path="/opt/today/bin")
+    for found in [saved_server(tmp_path, "/opt/old/bin") for _ in range(3)]:
+        assert "broker" == (await found.find_way()).name
+        assert "/opt/today/bin" == path_of(found)
+        assert "broker" == found.get_run_as().name
+    assert 1 == caplog.text.count("servers were started with '/opt/old/bin'")
+    asked = brokers.asked.read_text() if brokers.asked.exists() else ""
+    assert 1 == asked.count("/opt/today/bin")
+
+
+async def test_a_saved_server_with_another_environment(brokers: SudoOfAHub, tmp_path: Path) -> None:
+    """Other variables may mean another cluster, which knows nothing of the job. So today's broker
+    is not asked about it, and the error has the command that sudo should permit."""
+    brokers.allow(path="/opt/today/bin")
+    found = saved_server(tmp_path, "/opt/old/bin", SLURM_CONF="/etc/beta.conf")
+    with pytest.raises(SchedulerUnavailable, match="--environment SLURM_CONF=/etc/beta.conf"):
+        await found.find_way()
+
+
+async def test_a_saved_server_where_no_broker_is_permitted(
+    brokers: SudoOfAHub, tmp_path: Path
+) -> None:
+    """A Hub that sudo permits no broker reaches saved servers as it starts new ones."""
+    brokers.allow(listed=False, runs=False)
+    assert "sudo" == (await saved_server(tmp_path, "/opt/old/bin").find_way()).name
 
 
 async def test_another_host(sudo: SudoOfAHub) -> None:

@@ -67,6 +67,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
                 saved = ServerState()
         if saved.mark:
             self.submit_host = saved.submit_host or self.submit_host
+            self.keep_broker()
             self.scheduler_path = saved.scheduler_path
             self.scheduler_environment = saved.scheduler_environment
             self.state_dir = saved.state_dir or self.state_dir

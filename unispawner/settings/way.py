@@ -89,6 +89,11 @@ class WaySettings(SchedulerSettings):
         submit_host: "/opt/unispawner/bin/python3".""",
     ).tag(config=True)
 
+    _configured: BrokerCommand | None = None
+    """The broker's command of today's settings, if those of a saved server replace them."""
+    _command: BrokerCommand | None = None
+    """The broker's command that is used; None means that of the settings."""
+
     @default("agent_python")
     def _default_agent_python(self) -> str:
         return FAR_PYTHON if self.submit_host else sys.executable
@@ -98,8 +103,14 @@ class WaySettings(SchedulerSettings):
         """True if root itself starts the broker: no sudo stands between."""
         return os.getuid() == 0 and not self.submit_host
 
+    def keep_broker(self) -> None:
+        """Keep today's command of the broker: the settings of a saved server come in its place."""
+        self._command, self._configured = None, self.broker_command()
+
     def broker_command(self) -> BrokerCommand:
         """Return the command that starts the broker where it runs."""
+        if self._command is not None:
+            return self._command
         python = self.agent_python
         return BrokerCommand(
             python if self.submit_host else str(Path(python).absolute()),
@@ -117,7 +128,9 @@ class WaySettings(SchedulerSettings):
         InvalidJobError
             If ``submit_host`` or ``ssh_options`` is wrong.
         """
-        broker = self.broker_command()
+        return self._host_of(self.broker_command())
+
+    def _host_of(self, broker: BrokerCommand) -> BrokeredHost:
         command = broker.words if self.broker_is_roots else broker.with_sudo
         if not self.submit_host:
             return get_brokered_host(command, ENVIRONMENT, explain=explain_start)
@@ -139,9 +152,20 @@ class WaySettings(SchedulerSettings):
         """
         if self.submit_host:
             self._check_far_settings()
+        if self._configured is not None and self.run_as in ("auto", "broker"):
+            await self._choose_command(self._configured)
         return await decision.decide(
             self.run_as, self.submit_host, self.broker_command(), self.brokered_host()
         )
+
+    async def _choose_command(self, today: BrokerCommand) -> None:
+        """Choose between the broker's command of a saved server and that of today's settings."""
+        if self.broker_is_roots:
+            return  # no sudo has to permit it
+        chosen = await decision.choose_command(
+            self.run_as, self.submit_host, self.broker_command(), today, self._host_of
+        )
+        self._command = today if chosen == today else None
 
     def _check_far_settings(self) -> None:
         """Check that no setting is only possible on the Hub's own host."""
