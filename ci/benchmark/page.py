@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from .figures import Load, Minute, Results, median, percentile, ratio
 
 FLOOR = "floor"
-BEGIN = "<!-- {name}: written by ci/bench -->"
+BEGIN = "<!-- {name}: written by {by} -->"
 END = "<!-- end of {name} -->"
 
 Rows = Iterable[Sequence[str]]
 
 
-def replace_between(page: str, name: str, text: str) -> str:
-    """Return the page with this text between the two marks of a name.
+def replace_between(page: str, name: str, text: str, by: str = "ci/bench") -> str:
+    """Return the page with this text between the two marks of a name; `by` is the command.
 
     Raises
     ------
     ValueError
         If the page does not have each mark once, in this order.
     """
-    begin, end = BEGIN.format(name=name), END.format(name=name)
+    begin, end = BEGIN.format(name=name, by=by), END.format(name=name)
     if page.count(begin) != 1 or page.count(end) != 1 or page.index(end) < page.index(begin):
         raise ValueError(f"the page must have {begin!r} once, and {end!r} once after it")
     before, _, rest = page.partition(begin)

@@ -98,6 +98,9 @@ GOOD: dict[str, Callable[[], History]] = {
     "a start that the Hub refused": lambda: History(
         starts=[Start(0, ALICE, 1, 400)], sightings=[see_nothing(2), see_nothing(12)]
     ),
+    "a start that was answered with an error of the Hub's own, and went on": lambda: History(
+        starts=[Start(0, ALICE, 1, 500)], sightings=[see(2), see(12)]
+    ),
     "moments at which nobody could look": lambda: started(
         see(2), Sighting(20), see(21, jobs=None), see(30, routes=None), see(40)
     ),
@@ -144,7 +147,7 @@ BAD: dict[str, tuple[Kind, Callable[[], History]]] = {
     "a job of a start that the Hub refused": (
         Kind.ORPHANED,
         lambda: History(
-            starts=[Start(0, ALICE, 1, 500, "sbatch failed")],
+            starts=[Start(0, ALICE, 1, 424, "sbatch failed")],
             sightings=[see_nothing(2, jobs=[RUNS]), see_nothing(20, jobs=[RUNS])],
         ),
     ),

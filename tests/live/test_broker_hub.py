@@ -10,10 +10,9 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from support.clusters import Slurm
-from support.hub import RunningHub, until, why_no_hub
+from support.hub import RunningHub, command_line, until, why_no_hub
 
 from unispawner.admin.hub_client import HubClient
 
@@ -70,23 +69,9 @@ async def alice(hub: RunningHub, slurm: Slurm) -> AsyncIterator[HubClient]:
     await until(lambda: not slurm.active(name=hub.job_name), "no job is left", 60)
 
 
-def brokers(hub: RunningHub) -> list[psutil.Process]:
-    """Return the broker's own processes: below the Hub's sudo, and no child that serves a user."""
-    below = psutil.Process(hub.pid).children(recursive=True)
-    ours = [one for one in below if "unispawner.broker" in command_line(one)]
-    return [one for one in ours if one.ppid() not in [other.pid for other in ours]]
-
-
-def command_line(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.NoSuchProcess:  # it has ended; nobody may have waited for it yet
-        return []
-
-
 async def kill_broker(hub: RunningHub) -> None:
     """Kill the broker's own process with SIGKILL; a child that serves a user goes on."""
-    (broker,) = brokers(hub)
+    (broker,) = hub.brokers()
     os.kill(broker.pid, signal.SIGKILL)
     await until(lambda: not command_line(broker), "the broker has ended")
 
@@ -101,7 +86,7 @@ async def test_one_broker_serves_all_users(hub: RunningHub, slurm: Slurm, alice:
     assert "42" == await alice.run_cell("6*7")
     owners = {slurm.job(await hub.job_id(name))["UserId"].partition("(")[0] for name in USERS}
     assert set(USERS) == owners
-    assert 1 == len(brokers(hub))
+    assert 1 == len(hub.brokers())
     await bob.stop()
 
 
@@ -122,7 +107,7 @@ async def test_killed_between_submission_and_answer(
     await alice.wait_ready(timeout=60)
     assert job_id == await hub.job_id("alice")
     assert {job_id} == slurm.active(name=hub.job_name)
-    assert 1 == len(brokers(hub))
+    assert 1 == len(hub.brokers())
 
 
 async def test_killed_before_the_submission(
@@ -158,7 +143,7 @@ async def test_killed_with_the_child_that_submits(
     starting.add_done_callback(lambda task: task.cancelled() or task.exception())
     await until((commands / "waits").exists, "sbatch waits")
     (commands / "waits").unlink()
-    (broker,) = brokers(hub)
+    (broker,) = hub.brokers()
     for process in (*broker.children(recursive=True), broker):
         process.kill()
 
@@ -178,9 +163,9 @@ async def test_the_broker_ends_with_the_hub(
     """A Hub that is killed with SIGKILL leaves no broker, and the next Hub starts its own."""
     await alice.start()
     await alice.wait_ready(timeout=60)
-    (broker,) = brokers(hub)
+    (broker,) = hub.brokers()
     hub.kill()
     await until(lambda: not command_line(broker), "the broker has ended")
     await hub.start()
     assert (await hub.server("alice"))["ready"]
-    assert broker.pid != brokers(hub)[0].pid
+    assert broker.pid != hub.brokers()[0].pid

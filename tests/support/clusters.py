@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from support import CHECKOUT
+from support.guarantee import Job
 
 VARIABLES = (
     *("SLURM_CONF", "CONDOR_CONFIG"),
@@ -98,6 +99,13 @@ class Cluster(abc.ABC):
     @abc.abstractmethod
     def active(self, *, user: str = "", name: str = "") -> set[str]:
         """Return the ids of jobs that wait or run, without those that are being ended."""
+
+    def jobs(self, name: str) -> list[Job]:
+        """Return the jobs of this name that wait or run, with their marks, as root sees them.
+
+        A job of a legacy class has an empty mark.
+        """
+        raise NotImplementedError(f"{self.name}: nobody has needed this yet")
 
     @abc.abstractmethod
     def cancel(self, job_id: str, user: str) -> None:
@@ -195,8 +203,19 @@ class Slurm(Cluster):
     def active(self, *, user: str = "", name: str = "") -> set[str]:
         chosen = [f"--user={user}"] if user else []
         chosen += [f"--name={name}"] if name else []
-        states = "--states=PENDING,CONFIGURING,RUNNING,SUSPENDED,REQUEUED,SPECIAL_EXIT"
-        return set(self.run("squeue", "-h", states, "-o", "%i", *chosen).split())
+        return set(self.run("squeue", "-h", self.ACTIVE, "-o", "%i", *chosen).split())
+
+    ACTIVE = "--states=PENDING,CONFIGURING,RUNNING,SUSPENDED,REQUEUED,SPECIAL_EXIT"
+
+    def jobs(self, name: str) -> list[Job]:
+        rows = self.run("squeue", "-h", self.ACTIVE, "-o", "%i|%u|%T|%k", f"--name={name}")
+        jobs = []
+        for row in rows.splitlines():
+            job_id, owner, state, comment = row.split("|", 3)
+            mark = re.search(r"unispawner:([0-9a-f]{16})", comment)
+            waits = state in ("PENDING", "CONFIGURING", "REQUEUED", "SPECIAL_EXIT")
+            jobs.append(Job(job_id, owner, mark[1] if mark else "", waits))
+        return jobs
 
     def cancel(self, job_id: str, user: str) -> None:
         self.run("scancel", job_id, user=user)
@@ -360,6 +379,25 @@ class GridEngine(Cluster):
             and "d" not in job["state"]
         }
 
+    def jobs(self, name: str) -> list[Job]:
+        marks, job_id = {}, ""
+        for line in run("qstat", "-j", "*", check=False).splitlines():
+            field, _, value = line.partition(":")
+            if field == "job_number":
+                job_id = value.strip()
+            elif field == "context" and (mark := re.search("unispawner=([0-9a-f]{16})", value)):
+                marks[job_id] = mark[1]
+        return [
+            Job(
+                job["JB_job_number"],
+                job["JB_owner"],
+                marks.get(job["JB_job_number"], ""),
+                "q" in job["state"],
+            )
+            for job in self._jobs()
+            if job["JB_name"] == name and "d" not in job["state"]
+        ]
+
     def cancel(self, job_id: str, user: str) -> None:
         run("qdel", job_id, user=user)
 
@@ -429,7 +467,7 @@ class HTCondor(Cluster):
         return os.path.dirname(found)
 
     def _jobs(self) -> list[dict[str, Any]]:
-        fields = "ClusterId,Owner,JobStatus,JobBatchName,RemoteHost"
+        fields = "ClusterId,Owner,JobStatus,JobBatchName,RemoteHost,UnispawnerMark"
         answer = run("condor_q", "-allusers", "-json", "-attributes", fields)
         return list(json.loads(answer)) if answer else []
 
@@ -441,6 +479,19 @@ class HTCondor(Cluster):
             and name in ("", job.get("JobBatchName"))
             and job["JobStatus"] not in (3, 4)
         }
+
+    def jobs(self, name: str) -> list[Job]:
+        waiting = (1, 5)  # idle, held
+        return [
+            Job(
+                str(job["ClusterId"]),
+                job["Owner"],
+                job.get("UnispawnerMark", ""),
+                job["JobStatus"] in waiting,
+            )
+            for job in self._jobs()
+            if job.get("JobBatchName") == name and job["JobStatus"] not in (3, 4)
+        ]
 
     def cancel(self, job_id: str, user: str) -> None:
         run("condor_rm", job_id, user=user)

@@ -25,8 +25,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 FOREVER = float("inf")
-_BROKEN = 500
-"""A stop with this status, or a higher one, may have happened."""
+BROKEN = 500
+"""What was answered with this status, or a higher one, may have been accepted all the same: a Hub
+that is being shut down answers so, and the next Hub goes on with the start."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,13 @@ class Listener:
         Whose it is; None if it is no server of JupyterHub's.
     mark
         The mark of its job; empty if that is not known.
+    pid
+        Its process id, for tests that end it.
     """
 
     server: Server | None
     mark: str = ""
+    pid: int = 0
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ class Violation:
         return f"{self.at:.1f} {self.server}: {self.kind.value}: {self.text}"
 
 
-def check(history: History, within: float) -> list[Violation]:
+def check(history: History, within: float, since: float = -FOREVER) -> list[Violation]:
     """Return what was wrong, each thing once, in the order in which it was seen.
 
     Parameters
@@ -213,18 +217,22 @@ def check(history: History, within: float) -> list[Violation]:
     within
         T: the seconds after a fault, a request, an answer or the end of a job in which all has to
         be in order again.
+    since
+        Judge only what was seen from then on; what was seen before says whose each job is.
     """
     lives = _Lives(history)
     found = [
         *_foreign_routes(history),
         *_doubled_jobs(history, lives),
         *_unowned_jobs(history, lives, within),
-        *_outcomes(history, lives, within),
+        *_outcomes(history, lives, within, since),
         *_lost_though_spared(history, within),
         *_tokens(history, lives, within),
     ]
     first: dict[tuple[Kind, Server, str], Violation] = {}
     for one in sorted(found, key=lambda one: one.at):
+        if one.at < since and one.kind is not Kind.UNSEEN:
+            continue
         first.setdefault((one.kind, one.server, one.text), one)
     return list(first.values())
 
@@ -310,7 +318,7 @@ class _Lives:
         last = lives[-1] if lives else None
         if isinstance(event, Stop):
             sure = last and last.stop and _is_sure(last.stop)
-            if last and not sure and not 400 <= event.status < _BROKEN:
+            if last and not sure and _answer(event.status) is not False:
                 last.stop = event
         elif isinstance(event, Told):
             if last:
@@ -352,8 +360,8 @@ class _Lives:
 
 
 def _answer(status: int) -> bool | None:
-    """Return whether the Hub said yes; None if it said nothing."""
-    return None if status == 0 else status < 400
+    """Return whether the Hub said yes; None if nobody knows."""
+    return None if status == 0 or status >= BROKEN else status < 400
 
 
 def _is_sure(stop: Stop) -> bool:
@@ -394,7 +402,7 @@ def _unowned_jobs(history: History, lives: _Lives, within: float) -> Iterator[Vi
                 yield Violation(Kind.ORPHANED, sighting.at, Server(job.owner, "?"), text)
 
 
-def _outcomes(history: History, lives: _Lives, within: float) -> Iterator[Violation]:
+def _outcomes(history: History, lives: _Lives, within: float, since: float) -> Iterator[Violation]:
     """Each start is settled within T, and stays so: reachable, or over with no job left."""
     for life in lives.all:
         jobs: set[tuple[str, bool]] = set()
@@ -408,7 +416,8 @@ def _outcomes(history: History, lives: _Lives, within: float) -> Iterator[Violat
             known = [moment for moment in life.moments() if moment <= sighting.at]
             if life.answered > sighting.at:
                 continue
-            if sighting.at >= _settled(history, sighting.at, changed, *known) + within:
+            settled = _settled(history, sighting.at, changed, *known) + within
+            if sighting.at >= max(settled, since):
                 seen = True
                 if wrong := _judge(life, sighting, lives):
                     yield wrong

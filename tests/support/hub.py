@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import psutil
 import pytest
 from jupyterhub.utils import make_ssl_context
 
@@ -112,6 +113,14 @@ async def until(find: Callable[[], Any], what: str, seconds: float = 20, pause: 
             return found
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(pause)
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Return a process's command line; empty if it has ended."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:  # nobody may have waited for it yet
+        return []
 
 
 async def post_form(client: HubClient, path: str, fields: Mapping[str, str | Sequence[str]]) -> Any:
@@ -255,6 +264,10 @@ class RunningHub:
         )
         self._write("jupyterhub_config.py", text + more)
 
+    def configure(self, lines: str) -> None:
+        """Write other lines in place of the test's own; the Hub reads them at its next start."""
+        self._write_config(self._more_config() + lines)
+
     def _let_it_become_users(self) -> None:
         """Let the Hub act as its users, with the line that administrators are given."""
         lines = [self._sudoers_line] if self._sudoers_line else self._lines()
@@ -389,6 +402,34 @@ class RunningHub:
             self._hub.wait(30)
             self._hub = None
 
+    def kill_proxy(self) -> None:
+        """Kill the proxy alone, with SIGKILL; it forgets all routes."""
+        assert self._proxy is not None
+        self._proxy.kill()
+        self._proxy.wait(30)
+
+    def start_proxy(self) -> None:
+        """Start the proxy again."""
+        self._proxy = self._start_proxy()
+
+    def forbid_sudo(self) -> None:
+        """Let sudo refuse everything to the Hub."""
+        self._sudoers.rename(self._sudoers_away)
+
+    def permit_sudo(self) -> None:
+        """Let sudo permit again what it did before `forbid_sudo`."""
+        self._sudoers_away.rename(self._sudoers)
+
+    @property
+    def _sudoers_away(self) -> Path:
+        return self._sudoers.with_name(f"{self._sudoers.name}.away")  # sudo ignores it for its dot
+
+    def brokers(self) -> list[psutil.Process]:
+        """Return the broker's own processes: below the Hub, and no child that serves a user."""
+        below = psutil.Process(self.pid).children(recursive=True)
+        ours = [one for one in below if "unispawner.broker" in command_line(one)]
+        return [one for one in ours if one.ppid() not in [other.pid for other in ours]]
+
     async def close(self) -> None:
         """Stop the Hub and the proxy in any state, and remove their files."""
         try:
@@ -401,6 +442,7 @@ class RunningHub:
                 self._proxy.kill()
                 self._proxy.wait(30)
             self._sudoers.unlink(missing_ok=True)
+            self._sudoers_away.unlink(missing_ok=True)
             RunningHub.running.remove(self)
             shutil.rmtree(self.folder, ignore_errors=True)
 

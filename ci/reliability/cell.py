@@ -1,0 +1,123 @@
+"""One Hub with one spawner class on one scheduler, in which one user works and faults strike."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Any
+
+from support.clusters import Cluster
+from support.guarantee import Job, Server
+from support.hub import RunningHub, until
+from support.watch import Watch
+
+from unispawner.admin.hub_client import HubClient, HubClientError
+
+from . import candidates
+from .commands import Commands
+from .databases import LockDatabase
+
+T = 90.0
+"""The seconds within which all has to be in order: see docs/reliability.md."""
+READY = 90.0
+"""How long (seconds) a start without a fault may take on a loaded machine."""
+
+
+class Cell:
+    """A Hub for faults. `async with` it.
+
+    Attributes
+    ----------
+    hub, cluster, commands
+        What faults break.
+    user
+        The user's account.
+    spawner
+        One of `candidates.SPAWNERS`.
+    watch
+        What is seen in this trial; a new one for each.
+    broken
+        What a fault holds until it is cleared.
+    """
+
+    def __init__(self, spawner: str, cluster: Cluster, user: str, more_config: str = "") -> None:
+        self.spawner, self.cluster, self.user = spawner, cluster, user
+        self.commands = Commands(cluster)
+        self.hub = RunningHub(
+            cluster, path=str(self.commands.folder), sudoers=candidates.sudoers(spawner)
+        )
+        lines = candidates.config(spawner, cluster, self.commands, self.hub.job_name)
+        self.hub.configure(lines + more_config)
+        self.watch: Watch
+        self.broken: LockDatabase | None = None
+        self._client: HubClient | None = None
+
+    async def __aenter__(self) -> Cell:
+        await self.hub.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.hub.close()
+        finally:
+            self.cluster.cancel_named(self.hub.job_name)
+            self.commands.close()
+
+    @property
+    def server(self) -> Server:
+        return Server(self.user)
+
+    async def client(self) -> HubClient:
+        """Return the user's browser, logged in."""
+        if self._client is None:
+            self._client = await self.hub.client(self.user)
+        return self._client
+
+    # -- what the user does ---------------------------------------------------------------------
+
+    async def start(self) -> int:
+        """Ask for the server; return the answer's status."""
+        return await self.watch.start(await self.client())
+
+    async def stop(self) -> int:
+        """Ask for the server's end; return the answer's status."""
+        return await self.watch.stop(await self.client())
+
+    async def start_and_wait(self) -> None:
+        """Start the server and wait until it can be used."""
+        status = await self.start()
+        assert status < 400, f"the start without a fault failed: {self.watch.history.told[-1:]}"
+        await (await self.client()).wait_ready(timeout=READY)
+
+    async def jobs(self) -> list[Job]:
+        """Return the jobs of this Hub, as root sees them."""
+        return await asyncio.to_thread(self.cluster.jobs, self.hub.job_name)
+
+    async def job(self) -> Job:
+        """Return the only job, as soon as there is one."""
+        jobs: list[Job] = await until(self.jobs, "a job", T)
+        return jobs[0]
+
+    async def state(self) -> dict[str, Any]:
+        """Return what the Hub has saved of the server, without a wrapper around it."""
+        state = await self.hub.state(self.user)
+        return dict(state.get("child_state") or state)
+
+    async def clean(self) -> None:
+        """End what is left of a trial, so that the next one begins with nothing."""
+        self.commands.reset()
+        with contextlib.suppress(HubClientError, OSError):
+            await self.hub.api("DELETE", f"users/{self.user}/server")
+
+        async def is_gone() -> bool:
+            self.cluster.cancel_named(self.hub.job_name)
+            server = await self.hub.server(self.user)
+            return not (server.get("ready") or server.get("pending") or await self.jobs())
+
+        await until(is_gone, "nothing is left of the trial", 2 * T, pause=1)

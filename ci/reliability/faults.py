@@ -1,0 +1,395 @@
+"""The faults: each has a name, what breaks, and how that is mended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+from support.clusters import run
+from support.hub import command_line, until
+from support.watch import environment_of, find_listener, processes_with_mark
+
+from . import homes
+from .cell import Cell
+from .databases import LockDatabase, damage_row, forbid_writing, permit_writing
+from .moments import EACH_STEP, Action, Fault
+
+OURS = ("UniSpawner", "ProfilesSpawner")
+
+# -- the scheduler's commands -------------------------------------------------------------------
+
+
+def let_commands(mode: str) -> Action:
+    """Return what makes all commands behave so."""
+
+    async def inject(cell: Cell) -> None:
+        cell.commands.set(mode)
+
+    return inject
+
+
+def let_submission(mode: str) -> Action:
+    async def inject(cell: Cell) -> None:
+        cell.commands.set(mode, cell.commands.submitting)
+
+    return inject
+
+
+async def mend_commands(cell: Cell) -> None:
+    cell.commands.reset()
+
+
+def commands(name: str, title: str, mode: str, seconds: float) -> Fault:
+    inject = let_commands(mode)
+    return Fault(name, title, inject, mend_commands, spares=True, seconds=seconds)
+
+
+COMMANDS = [
+    commands("fail", "all commands of the scheduler fail", "fail", seconds=8),
+    commands("hang", "all commands hang", "hang", seconds=8),
+    commands("slow", "all commands take 4 s longer", "slow", seconds=12),
+    commands("nothing", "all commands print nothing, with exit status 0", "nothing", seconds=8),
+    commands("garbled", "all commands do their work and print random bytes", "garbled", seconds=8),
+    commands("half", "all commands do their work and print half", "half", seconds=8),
+    commands(
+        "random", "half of all commands fail, half of these after their work", "random", seconds=15
+    ),
+    Fault(
+        "submitted-unheard",
+        "the submit command does its work and never answers",
+        let_submission("hang-after"),
+        mend_commands,
+        moments=("starting",),
+        seconds=3,
+        spares=True,
+    ),
+]
+
+# -- the Hub and its processes ------------------------------------------------------------------
+
+
+async def kill_hub(cell: Cell) -> None:
+    cell.hub.kill()
+
+
+async def terminate_hub(cell: Cell) -> None:
+    await cell.hub.terminate()
+
+
+async def start_hub(cell: Cell) -> None:
+    await cell.hub.start()
+
+
+async def kill_broker(cell: Cell) -> None:
+    """Kill the broker's own process; its children, which serve users, go on."""
+    brokers = cell.hub.brokers()
+    for broker in brokers:
+        broker.kill()
+    await until(lambda: not any(map(command_line, brokers)), "the broker has ended")
+
+
+async def kill_broker_and_agents(cell: Cell) -> None:
+    """Kill the broker and all that it has forked for users."""
+    for broker in cell.hub.brokers():
+        for process in (*broker.children(recursive=True), broker):
+            process.kill()
+
+
+async def kill_proxy(cell: Cell) -> None:
+    cell.hub.kill_proxy()
+
+
+async def start_proxy(cell: Cell) -> None:
+    cell.hub.start_proxy()
+
+
+async def refuse_sudo(cell: Cell) -> None:
+    """Let sudo refuse everything; what has it already is killed."""
+    cell.hub.forbid_sudo()
+    await kill_broker_and_agents(cell)
+
+
+async def permit_sudo(cell: Cell) -> None:
+    cell.hub.permit_sudo()
+
+
+ALL_MOMENTS = ("running", "submitted", *EACH_STEP)
+PROCESSES = [
+    Fault(
+        "hub-kill",
+        "the Hub is killed (SIGKILL) at each step, and started again",
+        kill_hub,
+        start_hub,
+        moments=ALL_MOMENTS,
+        seconds=0.5,
+        spares=True,
+    ),
+    Fault(
+        "hub-term",
+        "the Hub is ended (SIGTERM) at each step, and started again",
+        terminate_hub,
+        start_hub,
+        moments=("running", "submitted", "start+0.4", "start+1.8", "stop+0.1"),
+        seconds=0.5,
+        spares=True,
+    ),
+    Fault(
+        "broker-kill",
+        "the broker is killed at each step",
+        kill_broker,
+        moments=ALL_MOMENTS,
+        seconds=0,
+        spares=True,
+        spawners=OURS,
+    ),
+    Fault(
+        "agent-kill",
+        "the broker and all agents are killed at each step",
+        kill_broker_and_agents,
+        moments=ALL_MOMENTS,
+        seconds=0,
+        spares=True,
+        spawners=OURS,
+    ),
+    Fault(
+        "proxy-kill",
+        "the proxy is killed, and started again without any route",
+        kill_proxy,
+        start_proxy,
+        moments=("running", "submitted"),
+        seconds=2,
+        spares=True,
+    ),
+    Fault(
+        "sudo",
+        "sudo refuses everything",
+        refuse_sudo,
+        permit_sudo,
+        seconds=8,
+        spares=True,
+    ),
+]
+
+# -- the job ------------------------------------------------------------------------------------
+
+
+async def kill_launcher(cell: Cell) -> None:
+    """Kill the launcher, which waits for its server on the node."""
+    for pid in await _pids_of_job(cell):
+        if environment_of(pid).get("JUPYTERHUB_USER") and _is_launcher(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def kill_server(cell: Cell) -> None:
+    """Kill the server with SIGKILL, as the kernel does when memory is short."""
+    (target,) = [
+        target
+        for path, target in (await cell.hub.routes()).items()
+        if path.startswith(f"/user/{cell.user}")
+    ]
+    listener = await asyncio.to_thread(find_listener, target)
+    assert listener is not None
+    assert listener.pid
+    os.kill(listener.pid, signal.SIGKILL)
+
+
+async def _pids_of_job(cell: Cell) -> list[int]:
+    (job,) = await cell.jobs()
+    return await asyncio.to_thread(processes_with_mark, job.mark)
+
+
+def _is_launcher(pid: int) -> bool:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return b"launcher" in file.read()
+
+
+async def cancel_job(cell: Cell) -> None:
+    """Cancel the job as its user does at the command line."""
+    job = await cell.job()
+    await asyncio.to_thread(cell.cluster.cancel, job.job_id, cell.user)
+
+
+SUSPEND = {
+    "slurm": (("scontrol", "suspend", "{}"), ("scontrol", "resume", "{}")),
+    "gridengine": (("qmod", "-sj", "{}"), ("qmod", "-usj", "{}")),
+    "htcondor": (("condor_suspend", "{}"), ("condor_continue", "{}")),
+}
+REQUEUE = {
+    "slurm": ("scontrol", "requeue", "{}"),
+    "gridengine": ("qmod", "-rj", "{}"),
+    "htcondor": ("condor_vacate_job", "-fast", "{}"),
+}
+HOLD = {
+    "slurm": (("scontrol", "requeuehold", "{}"), ("scontrol", "release", "{}")),
+    "htcondor": (("condor_hold", "{}"), ("condor_release", "{}")),
+}
+
+
+def tell_scheduler(find: Callable[[Cell], tuple[str, ...] | None]) -> Action:
+    """Return what runs a scheduler's command for the job, as root."""
+
+    async def act(cell: Cell) -> None:
+        command, jobs = find(cell), await cell.jobs()
+        if command and jobs:
+            words = [word.format(jobs[0].job_id) for word in command]
+            await asyncio.to_thread(run, *words, check=False)
+
+    return act
+
+
+async def let_requeued_begin(cell: Cell) -> None:
+    """Let a requeued job begin at once; Slurm would let it wait for two minutes."""
+    if cell.cluster.name != "slurm":
+        return
+    (job,) = await until(cell.jobs, "the requeued job")
+    command = ("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
+    await until(lambda: not run(*command, check=False), "the job may begin again", 60)
+
+
+async def limit_time(cell: Cell) -> None:
+    """Let the job's time be over soon."""
+    (job,) = await cell.jobs()
+    command = ("scontrol", "update", f"JobId={job.job_id}", "TimeLimit=1")
+    await asyncio.to_thread(run, *command)
+    await until(lambda: not cell.cluster.jobs(cell.hub.job_name), "its time is over", 150, pause=1)
+
+
+JOBS = [
+    Fault(
+        "launcher-kill",
+        "the launcher is killed",
+        kill_launcher,
+        moments=("running", "submitted"),
+        seconds=0,
+        spawners=OURS,
+    ),
+    Fault(
+        "server-kill",
+        "the server is killed, as for want of memory",
+        kill_server,
+        moments=("running",),
+        seconds=0,
+    ),
+    Fault(
+        "cancel",
+        "the job is cancelled at the command line",
+        cancel_job,
+        moments=("running", "submitted"),
+        seconds=0,
+    ),
+    Fault(
+        "requeue",
+        "the job is sent back to the queue, and begins again",
+        tell_scheduler(lambda cell: REQUEUE[cell.cluster.name]),
+        let_requeued_begin,
+        moments=("running",),
+        seconds=3,
+        schedulers=("slurm", "htcondor"),
+        spawners=OURS,
+    ),
+    Fault(
+        "hold",
+        "the job is stopped and held, and released",
+        tell_scheduler(lambda cell: HOLD[cell.cluster.name][0]),
+        tell_scheduler(lambda cell: HOLD[cell.cluster.name][1]),
+        moments=("running",),
+        seconds=8,
+        schedulers=tuple(HOLD),
+        spawners=OURS,
+    ),
+    Fault(
+        "suspend",
+        "the job is suspended for 8 s, and resumed",
+        tell_scheduler(lambda cell: SUSPEND[cell.cluster.name][0]),
+        tell_scheduler(lambda cell: SUSPEND[cell.cluster.name][1]),
+        moments=("running",),
+        seconds=8,
+        spares=True,
+    ),
+    Fault(
+        "time",
+        "the job's time is over",
+        limit_time,
+        moments=("running",),
+        seconds=0,
+        schedulers=("slurm",),
+    ),
+]
+
+# -- homes, the Hub's database ------------------------------------------------------------------
+
+HOMES = [
+    Fault(
+        "home-missing",
+        "the user's home is missing",
+        homes.take_away,
+        homes.give_back,
+        seconds=6,
+    ),
+    Fault(
+        "home-read-only",
+        "the user's home is read-only",
+        homes.mount_read_only,
+        homes.unmount,
+        seconds=6,
+    ),
+    Fault("home-full", "the user's home is full", homes.mount_full, homes.unmount, seconds=6),
+]
+
+
+async def lock_database(cell: Cell) -> None:
+    cell.broken = LockDatabase(cell.hub.folder / "hub.sqlite")
+
+
+async def free_database(cell: Cell) -> None:
+    assert cell.broken is not None
+    cell.broken.close()
+    cell.broken = None
+
+
+async def forbid_database(cell: Cell) -> None:
+    forbid_writing(cell.hub.folder)
+
+
+async def permit_database(cell: Cell) -> None:
+    permit_writing(cell.hub.folder)
+
+
+async def kill_and_damage(cell: Cell) -> None:
+    cell.hub.kill()
+    damage_row(cell.hub.folder / "hub.sqlite", cell.user)
+
+
+DATABASES = [
+    Fault(
+        "db-locked",
+        "another program locks the Hub's database for 12 s",
+        lock_database,
+        free_database,
+        moments=("running", "starting", "submitted", "stopping"),
+        seconds=12,
+        spares=True,
+    ),
+    Fault(
+        "db-read-only",
+        "the Hub's database can't be written",
+        forbid_database,
+        permit_database,
+        moments=("running", "starting", "submitted", "stopping"),
+        seconds=6,
+        spares=True,
+    ),
+    Fault(
+        "db-row",
+        "the server's row is damaged while the Hub is away",
+        kill_and_damage,
+        start_hub,
+        moments=("running",),
+        seconds=0,
+    ),
+]
+FAULTS: dict[str, Fault] = {
+    one.name: one for one in [*COMMANDS, *PROCESSES, *JOBS, *HOMES, *DATABASES]
+}

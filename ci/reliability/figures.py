@@ -1,0 +1,106 @@
+"""The rows of the table in docs/reliability.md, and how they are kept and merged: pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from benchmark.page import make_table
+from support.guarantee import Kind, Violation
+
+SHOWN = (Kind.LOST, Kind.ORPHANED, Kind.DOUBLED)
+"""What has a column of its own; the other kinds share one."""
+WORDS = 160
+"""The longest text (characters) of what a user read."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one fault did to one spawner class on one scheduler.
+
+    Attributes
+    ----------
+    tried
+        How many servers met the fault.
+    violations
+        How often each kind of violation was found, by the name of the kind.
+    seconds
+        The longest time from the end of the fault until all was in order; infinite if it never was.
+    read
+        What its user could read last; empty if the server went on.
+    """
+
+    fault: str
+    scheduler: str
+    spawner: str
+    tried: int
+    violations: dict[str, int]
+    seconds: float
+    read: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.fault, self.scheduler, self.spawner
+
+
+def count(violations: Iterable[Violation]) -> dict[str, int]:
+    """Return how often there is each kind of violation, by its name."""
+    return dict(Counter(one.kind.name for one in violations))
+
+
+def shorten(text: str) -> str:
+    """Return a message for a cell of the table: one line, not too long, without Markdown's bar."""
+    line = " ".join(text.split()).replace("|", "/").replace("<", "&lt;")
+    return line if len(line) <= WORDS else f"{line[: WORDS - 2]} …"
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """Return rows as text that `from_json` reads."""
+    return json.dumps([asdict(row) for row in rows], indent=1)
+
+
+def from_json(text: str) -> list[Row]:
+    return [Row(**row) for row in json.loads(text)]
+
+
+def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
+    """Return the old rows with the new ones; a new row replaces the old one of the same cell."""
+    rows = {row.key: row for row in old}
+    rows.update({row.key: row for row in new})
+    return list(rows.values())
+
+
+def table(rows: Iterable[Row], titles: dict[str, str], notes: dict[str, str]) -> str:
+    """Return the table in Markdown, with the rows of a fault together, in the order of `titles`.
+
+    Parameters
+    ----------
+    titles
+        The sentence for each fault, by its name.
+    notes
+        Why a row is not zero, by the name of its fault.
+    """
+    order = list(titles)
+    known = sorted(
+        (row for row in rows if row.fault in titles),
+        key=lambda row: (order.index(row.fault), row.scheduler, row.spawner),
+    )
+    head = ["fault", "where", "tried", *(kind.name.lower() for kind in SHOWN), "other", "seconds"]
+    lines = []
+    for row in known:
+        others = sum(row.violations.values()) - sum(_shown(row))
+        seconds = "never" if math.isinf(row.seconds) else f"{row.seconds:.0f}"
+        numbers = [str(number) for number in (row.tried, *_shown(row), others)]
+        read = shorten(row.read) if row.read else "(the server goes on)"
+        if row.violations and row.fault in notes:
+            read += f" **Why not zero:** {notes[row.fault]}"
+        where = f"{row.scheduler}, {row.spawner}"
+        lines.append([titles[row.fault], where, *numbers, seconds, read])
+    return make_table([*head, "what the user read"], lines)
+
+
+def _shown(row: Row) -> list[int]:
+    return [row.violations.get(kind.name, 0) for kind in SHOWN]
