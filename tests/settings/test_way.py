@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_the_hubs_own_host_says_nothing_about_another_one(
     assert "/here/default" == near.get_scheduler().options["sge_root"]
     assert (False, True) == (far.get_host().here, near.search_host().here)
     assert HOST is near.search_host()
+
+
+def test_a_hub_of_root_names_its_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an account a Hub that runs as root would log in as root. It is refused when the Hub
+    starts, and another Hub logs in under its own name."""
+    config = spawner(submit_host="login1").config
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    with pytest.raises(InvalidJobError, match='names no account.*"hubsvc@login1"'):
+        asyncio.run(UniSpawner.check_config(config))
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    command = spawner(submit_host="login1").brokered_host().connection.command
+    assert "login1" == command[command.index("--") + 1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from support.fake_broker import FakeBroker, until
 
 from unispawner import frames
 from unispawner.errors import AgentError, SchedulerUnavailable
-from unispawner.submit_host import broker_process
+from unispawner.submit_host import broker_process, restarts, tolerance
 from unispawner.submit_host import connection as module
 from unispawner.submit_host.connection import Connection
 
@@ -34,7 +35,7 @@ def broker(tmp_path: Path) -> FakeBroker:
 @pytest.fixture
 def connection(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     """A connection to it, which pauses shortly between attempts."""
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(restarts, "FIRST_PAUSE", 0.05)
     found = Connection(broker.command, broker.environment)
     yield found
     found.close()
@@ -97,30 +98,117 @@ async def test_a_request_is_never_sent_after_its_deadline(
     broker: FakeBroker, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request whose time passes while there is no connection has certainly not happened."""
-    monkeypatch.setattr(module, "PATIENCE", 1000)
-    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(restarts, "PATIENCE", 1000)
+    monkeypatch.setattr(restarts, "LONGEST_PAUSE", 0.05)
     broker.set(exit=3, errors="no such thing\n")
-    with pytest.raises(SchedulerUnavailable):  # on a busy machine the first end takes a while
+    # On a busy machine the first end takes a while.
+    with pytest.raises(SchedulerUnavailable, match="exit status 3") as greeting:
         await connection.greet(60.0)
-    with pytest.raises(SchedulerUnavailable, match="exit status 3") as caught:
+    assert "no such thing" == greeting.value.output
+    with pytest.raises(SchedulerUnavailable, match="no connection to the submit host") as caught:
         await ask(connection, 0.5, action="submit")
     assert caught.value.unsent
-    assert "no such thing" == caught.value.output
     broker.set()
     await ask(connection)
     assert ["find alice answer"] == broker.lines("requests")
 
 
 async def test_a_broker_that_can_not_start_is_reported_soon(
-    broker: FakeBroker, connection: Connection
+    broker: FakeBroker, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a few attempts requests fail with the reason, and do not wait for their deadline."""
+    """After a few attempts requests fail, and do not wait for their deadline. Users read a plain
+    sentence; the reason, and what the broker has printed, are in the log."""
     broker.set(exit=1, errors="sudo: a password is required\n")
-    with pytest.raises(SchedulerUnavailable, match="exit status 1") as caught:
+    with pytest.raises(SchedulerUnavailable, match="in the Hub's log") as caught:
         await ask(connection, 600.0)
-    assert "sudo: a password is required" == caught.value.output
     assert caught.value.unsent
-    assert module.PATIENCE == len(broker.lines("starts"))
+    assert "sudo" not in str(caught.value)
+    assert "exit status 1" in connection.problem
+    assert "exit status 1" in caplog.text
+    assert "sudo: a password is required" in caplog.text
+    assert restarts.PATIENCE == len(broker.lines("starts"))
+
+
+async def test_a_user_who_waits_cuts_the_pause_short(
+    broker: FakeBroker, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During a long pause a request fails at once. With a user who waits there is an attempt soon,
+    whose result the request gets; many such users make no more attempts than one."""
+    monkeypatch.setattr(restarts, "PATIENCE", 1)
+    monkeypatch.setattr(restarts, "FIRST_PAUSE", 600.0)
+    monkeypatch.setattr(restarts, "LONGEST_PAUSE", 600.0)
+    broker.set(exit=1)
+    with pytest.raises(SchedulerUnavailable):
+        await connection.greet(60.0)
+    with pytest.raises(SchedulerUnavailable, match="no connection"):
+        await ask(connection, 600.0)
+    assert 1 == len(broker.lines("starts"))
+
+    monkeypatch.setattr(restarts, "SHORTEST_PAUSE", 0.5)
+    requests = []
+    for _ in range(20):
+        connection.hurry()
+        requests.append(asyncio.ensure_future(ask(connection, 600.0)))
+    found = await asyncio.gather(*requests, return_exceptions=True)
+    assert {SchedulerUnavailable} == set(map(type, found))
+    assert 2 == len(broker.lines("starts"))
+
+    broker.set()
+    connection.hurry()
+    assert {"job_id": ""} == await ask(connection, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("flood", "words"),
+    [
+        ("frames", "frames or .* that answer no request"),
+        ("bodies", "frames or .* that answer no request"),
+        ("errors", "bytes to standard error within a minute"),
+    ],
+)
+async def test_a_flood_ends_the_connection(
+    broker: FakeBroker,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    flood: str,
+    words: str,
+) -> None:
+    """A broker that sends frames nobody has asked for, or that prints without end, loses its
+    connection; the log says why, and little of what it printed. The event loop goes on meanwhile,
+    and the next broker is started after a pause."""
+    monkeypatch.setattr(tolerance, "BYTES", 8 * 1024**2)
+    longest, beating = 0.0, True
+
+    async def beat() -> None:
+        nonlocal longest
+        while beating:
+            began = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - began)
+
+    heart = asyncio.ensure_future(beat())
+    broker.set(flood=flood)
+    await connection.greet(60.0)
+    await until(lambda: connection.problem)
+    assert longest < 5.0  # far more than what other programs of a busy machine cost
+    beating = False
+    await heart
+    assert re.search(words, connection.problem)
+    assert len(caplog.text) < 3 * broker_process.KEPT
+    broker.set()
+    await ask(connection)
+    assert 2 == len(broker.lines("starts"))
+
+
+def test_what_may_be_used_up_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An amount is there again after a minute, and until then what is more is refused."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    left = tolerance.PerMinute(3)
+    assert [True, True, False] == [left.take(), left.take(2), left.take()]
+    now += 60.0
+    assert [True, False] == [left.take(3), left.take()]
 
 
 async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
@@ -190,8 +278,9 @@ async def test_a_broker_that_does_not_answer(
     monkeypatch.setattr(module, "ANSWER_TIME", 0.2)
     broker.set(actions={"submit": ["ignore"]})
     await connection.greet(60.0)  # on a busy machine its start takes longer than the request
-    with pytest.raises(SchedulerUnavailable, match="did not answer in time"):
+    with pytest.raises(SchedulerUnavailable, match="not known what became"):
         await ask(connection, 0.3, action="submit")
+    assert "did not answer in time" in connection.problem
     await ask(connection)
     assert 2 == len(broker.lines("starts"))
 

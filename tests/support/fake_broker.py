@@ -5,7 +5,8 @@
 
 Run as a program it is the broker itself. The file ``config.json`` in its folder has ``version``,
 ``protocol``, ``greeting`` (other values of the greeting), ``before`` (text that comes before the
-greeting), ``errors`` (what it prints to standard error), ``exit`` (end with this status instead of
+greeting), ``errors`` (what it prints to standard error), ``flood`` (what comes without end after
+the greeting: ``frames``, ``bodies`` or ``errors``), ``exit`` (end with this status instead of
 greeting), ``accounts`` (entries by name), ``names`` (addresses by name, or what becomes of it),
 ``answers`` (to questions, by name), ``actions``: what becomes of each action of the agent, in turn,
 the last for ever:
@@ -123,11 +124,22 @@ class _Program:
                 **config.get("greeting", {}),
             }
         )
+        if "flood" in config:
+            threading.Thread(target=self.flood, args=(config["flood"],), daemon=True).start()
         while prefix := sys.stdin.buffer.read(frames.PREFIX_SIZE):
             header_length, body_length = frames.unpack_prefix(prefix)
             header = frames.unpack_header(sys.stdin.buffer.read(header_length))
             body = sys.stdin.buffer.read(body_length)
             threading.Thread(target=self.take, args=(header, body), daemon=True).start()
+
+    def flood(self, what: str) -> None:
+        body = bytes(4 * 1024**2) if what == "bodies" else b""
+        while True:
+            if what == "errors":
+                sys.stderr.write("noise\n" * 1000)
+                sys.stderr.flush()
+            else:
+                self.send({"id": 10**6, "status": 0, "stdout": len(body)}, body)
 
     def take(self, header: dict[str, Any], body: bytes) -> None:
         kind = header["kind"]

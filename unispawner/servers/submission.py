@@ -53,6 +53,7 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         raise spawner.certificates_problem
     stopping = job.state.stopping
     await spawner.find_way()
+    spawner.get_host().hurry()
     await spawner.find_scheduler()
     account = await find_account(
         _account_name(spawner),

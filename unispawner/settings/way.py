@@ -59,10 +59,11 @@ class WaySettings(SchedulerSettings):
     submit_host = Unicode(
         "",
         help="""The host on which jobs are submitted, if it is not the Hub's own: "login1" or
-        "hubsvc@login1". The Hub starts the broker there with ssh, and all that it does with the
-        scheduler, the accounts and the users' homes crosses this connection; the Hub's host needs
-        none of them. The broker's host needs a Python with the Hub's version of unispawner (see
-        agent_python). Empty (the default): the Hub's own host.""",
+        "hubsvc@login1". A Hub that runs as root must name the account. The Hub starts the broker
+        there with ssh, and all that it does with the scheduler, the accounts and the users' homes
+        crosses this connection; the Hub's host needs none of them. The broker's host needs a Python
+        with the Hub's version of unispawner (see agent_python). Empty (the default): the Hub's own
+        host.""",
     ).tag(config=True)
 
     ssh_options = Union(
@@ -134,7 +135,7 @@ class WaySettings(SchedulerSettings):
         command = broker.words if self.broker_is_roots else broker.with_sudo
         if not self.submit_host:
             return get_brokered_host(command, ENVIRONMENT, explain=explain_start)
-        destination = ssh.parse_destination(self.submit_host)
+        destination = ssh.parse_destination(self.submit_host, by_root=os.getuid() == 0)
         return get_brokered_host(
             ssh.ssh_command(destination, self.ssh_options, command),
             ENVIRONMENT,

@@ -12,7 +12,7 @@ from ..schedulers import Scheduler
 from ..schedulers.questions import Answer, Question, decode
 from .connection import Connection, Explain, no_advice
 from .entries import LOOKUP_TIMEOUT, Entry
-from .host import Finished, SubmitHost
+from .host import GROUP_AT_ONCE, Finished, SubmitHost
 from .names import Names
 from .replies import parse_reply, reported_error
 
@@ -22,6 +22,8 @@ NAME_TIME = 5.0
 """How long (seconds) a name may take to be resolved."""
 LARGE = 64 * 1024
 """How many bytes of a reply are read on the event loop; more are read in a thread."""
+OTHERS_AT_ONCE = 64
+"""How many questions the Hub sends at a time, and as many look-ups of accounts; others wait."""
 AGENTS_AT_ONCE = 32
 """How many agents the Hub requests at a time.
 
@@ -84,7 +86,9 @@ class BrokeredHost(SubmitHost):
         if not 0 < len(name) <= 256:
             return None  # no directory service has it, and a frame's header is short
         header = {"kind": "account", "account": name}
-        result = await self._ask(header, b"", LOOKUP_TIMEOUT)
+        # First a turn among those for this name: a user with many starts delays nobody else.
+        async with self._others(f"account {name}", GROUP_AT_ONCE), self._others("accounts"):
+            result = await self._ask(header, b"", LOOKUP_TIMEOUT)
         if result is None:
             return None
         try:
@@ -95,6 +99,11 @@ class BrokeredHost(SubmitHost):
                 f"The broker on {self.place} sent no valid account for {name!r}."
             ) from None
 
+    def hurry(self) -> None:
+        """Have the connection tried again soon: a user waits."""
+        if self.connection.problem:
+            self.connection.hurry()
+
     async def resolve(self, name: str, asker: str) -> tuple[str, ...]:
         """Return the addresses that the broker's host has for a node; none if that is the Hub's.
 
@@ -104,6 +113,10 @@ class BrokeredHost(SubmitHost):
             See :meth:`.Names.resolve`.
         """
         return () if self.here else await self._names.resolve(name, asker)
+
+    def _others(self, what: str, at_once: int | None = None) -> asyncio.Semaphore:
+        """Return the turns of requests that are no agent's; no account begins with a NUL."""
+        return self._turns_of(f"\0{what}", at_once or OTHERS_AT_ONCE)
 
     async def _ask_name(self, name: str) -> Any:
         return await self._ask({"kind": "name"}, name.encode(), NAME_TIME)
@@ -118,7 +131,8 @@ class BrokeredHost(SubmitHost):
         """Have the broker ask: its own arguments name the environment of the commands."""
         question = Question(name, tuple(arguments), scheduler.name, scheduler.options)
         body = json.dumps(question.to_dict()).encode()
-        data = await self._ask({"kind": "question"}, body, QUESTION_TIME)
+        async with self._others("questions"):
+            data = await self._ask({"kind": "question"}, body, QUESTION_TIME)
         # Not on the event loop: an inventory may have thousands of nodes.
         return await asyncio.to_thread(decode, name, data)
 

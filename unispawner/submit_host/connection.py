@@ -7,9 +7,7 @@ The broker ends with the Hub, however that ends: the pipe that it reads is close
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import itertools
 import logging
 import os
 import selectors
@@ -17,19 +15,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from .. import frames
 from ..command import Finished
 from ..errors import AgentError, SchedulerUnavailable, clean_output
 from .broker_process import ENDED, BrokenConnection, BrokerProcess, Frame, Greeting
+from .handover import Handover
+from .request import NO_CONNECTION, NO_TURN, UNKNOWN_OUTCOME, Request
+from .restarts import Restarts
+from .tolerance import Tolerance
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-"""The pauses (seconds) before the broker is started again: the first one, and the longest one."""
 SSH_FAILED = 255
 """The exit status of ssh if the connection fails, also in the middle of it."""
 CLOCK_TOLERANCE = 5.0
@@ -38,12 +36,9 @@ GREETING_TIME = 30.0
 """How long (seconds) a broker may take until it greets: ssh and a slow file system take time."""
 ANSWER_TIME = 5.0
 """How long (seconds) after a request's deadline its answer may come: the far side ends it then."""
-PATIENCE = 3
-"""After so many attempts in a row without a greeting, requests no longer wait for the next one."""
 CLOSING_TIME = 10.0
 """How long (seconds) :meth:`Connection.close` waits for the thread."""
 
-Deliver = Callable[[Finished | None, SchedulerUnavailable | None], None]
 Explain = Callable[[int | None, str, bytes], str]
 """Returns what to do about a broker that has failed; empty without advice.
 
@@ -55,42 +50,6 @@ what was printed to standard output before the first frame.
 def no_advice(exit_status: int | None, printed: str, began: bytes) -> str:
     """Return nothing: the failure is reported without advice."""
     return ""
-
-
-@dataclass(eq=False)
-class _Request:
-    """A request that has no answer yet.
-
-    Attributes
-    ----------
-    deadline
-        When (time.monotonic) the far side must not be at work on it any more.
-    deliver
-        Gets the answer or the error; it may be called from any thread.
-    sent
-        True if the far side may have all of it.
-    abandoned
-        True if nobody waits for the answer any more.
-    """
-
-    header: dict[str, Any]
-    body: bytes
-    deadline: float
-    deliver: Deliver
-    sent: bool = False
-    abandoned: bool = False
-    id: int = field(default_factory=itertools.count(1).__next__)
-
-    @property
-    def only_greets(self) -> bool:
-        """True if only the greeting is awaited: the first failure is its answer, too."""
-        return not self.header
-
-    def fail(self, message: str, printed: str = "", *, open_until: float = 0.0) -> None:
-        """Fail with SchedulerUnavailable: see ``open_until`` and ``unsent`` in errors.py."""
-        error = SchedulerUnavailable(message, output=printed)
-        error.unsent, error.open_until = not self.sent, open_until
-        self.deliver(None, error)
 
 
 class Connection:
@@ -118,23 +77,21 @@ class Connection:
         """Why there is no connection; empty if there is one, or if none was needed yet."""
         self.printed = ""
         """What the broker that failed had printed."""
-        self.starts = 0
-        """How often the broker has been started."""
         self._environment = dict(environment)
         self._explain = explain
         self._lock = threading.Lock()
-        self._new: deque[_Request] = deque()
+        self._new: deque[Request] = deque()
         self._thread: threading.Thread | None = None
         self._closed = False
         # The rest belongs to the thread.
-        self._waiting: deque[_Request] = deque()
-        self._open: dict[int, _Request] = {}
+        self._waiting: deque[Request] = deque()
+        self._open: dict[int, Request] = {}
         self._process: BrokerProcess | None = None
         self._ended: list[BrokerProcess] = []
         self._selector = selectors.DefaultSelector()
-        self._short_lives = 0
-        self._failures = 0
-        self._start_at = 0.0
+        self._restarts = Restarts()
+        self._hurry = False
+        self._tolerance = Tolerance()
         self._logged = ("", "")
         self._wake_end, self._waker = os.pipe()
         for end in (self._wake_end, self._waker):
@@ -146,6 +103,11 @@ class Connection:
         """What the broker says about itself; None while there is no connection."""
         process = self._process
         return process.greeting if process else None
+
+    @property
+    def starts(self) -> int:
+        """How often the broker has been started."""
+        return self._restarts.starts
 
     @property
     def pid(self) -> int | None:
@@ -197,27 +159,17 @@ class Connection:
         return await self._exchange(header, body, seconds)
 
     async def _exchange(self, header: Mapping[str, Any], body: bytes, seconds: float) -> Finished:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Finished] = loop.create_future()
-
-        def settle(finished: Finished | None, error: SchedulerUnavailable | None) -> None:
-            if future.done():
-                return  # cancelled meanwhile
-            if error is not None:
-                future.set_exception(error)
-            elif finished is not None:
-                future.set_result(finished)
-
-        def deliver(finished: Finished | None, error: SchedulerUnavailable | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, so that nobody waits
-                loop.call_soon_threadsafe(settle, finished, error)
-
-        request = _Request(dict(header), body, time.monotonic() + seconds, deliver)
+        request = Request(dict(header), body, time.monotonic() + seconds, Handover())
         self._submit(request)
         try:
-            return await future
+            return await request.answer.future
         finally:
             request.abandoned = True
+
+    def hurry(self) -> None:
+        """Start the broker soon, whatever the pause is, if a request waits: so does a user."""
+        self._hurry = True
+        self._wake()
 
     def close(self) -> None:
         """End the broker and the thread; requests fail. It is not used any more."""
@@ -228,7 +180,7 @@ class Connection:
         if thread is not None:
             thread.join(CLOSING_TIME)
 
-    def _submit(self, request: _Request) -> None:
+    def _submit(self, request: Request) -> None:
         with self._lock:
             self._new.append(request)
             if self._closed:
@@ -273,9 +225,12 @@ class Connection:
         with self._lock:
             self._waiting += self._new
             self._new.clear()
+            hurry, self._hurry = self._hurry, False
+        if hurry and self._process is None:
+            self._restarts.hurry()
         now = time.monotonic()
         self._drop_late(now)
-        if self._process is None and self._waiting and now >= self._start_at:
+        if self._process is None and self._waiting and now >= self._restarts.next_start:
             self._start()
         if self._process is not None and self._process.greeting is not None:
             self._send(now)
@@ -315,7 +270,7 @@ class Connection:
             while self._waiting and not process.full:
                 request = self._waiting.popleft()
                 if request.only_greets:
-                    request.deliver(Finished(0, b"", b""), None)
+                    request.answer.deliver(Finished(0, b"", b""))
                     continue
                 self._open[request.id] = request
                 deadline = request.deadline + process.greeting.clock_offset
@@ -328,7 +283,7 @@ class Connection:
 
     def _note_sent(self, requests: list[object]) -> None:
         for request in requests:
-            assert isinstance(request, _Request)
+            assert isinstance(request, Request)
             request.sent, request.body = True, b""
 
     def _watch_input(self, process: BrokerProcess) -> None:
@@ -344,7 +299,8 @@ class Connection:
             self._process.set_clock(frame.header.get("clock"))
         request = self._open.pop(_number(frame.header.get("id")), None)
         if request is None:
-            return  # it came too late
+            self._tolerance.take_unasked(len(frame.body))
+            return
         if "refused" in frame.header:
             request.sent = False
             request.fail(f"The broker refused the request: {frame.header.get('message')}")
@@ -358,19 +314,19 @@ class Connection:
                 open_until=request.deadline,
             )
             return
-        request.deliver(Finished(status, frame.body[:length], frame.body[length:]), None)
+        request.answer.deliver(Finished(status, frame.body[:length], frame.body[length:]))
 
     def _drop_late(self, now: float) -> None:
         """Let requests fail whose time is over; a broker that leaves one without answer is lost."""
-        pausing = self._process is None and now < self._start_at
-        hopeless = pausing and self._failures >= PATIENCE
-        kept: deque[_Request] = deque()
+        pausing = self._process is None and now < self._restarts.next_start
+        hopeless = self._process is None and self._restarts.is_hopeless(now)
+        kept: deque[Request] = deque()
         for request in self._waiting:
             if request.abandoned:
                 continue
             known = request.only_greets and pausing and self.problem
             if now >= request.deadline or hopeless or known:
-                request.fail(self._why_unsent(), self.printed)
+                self._fail_unsent(request)
             else:
                 kept.append(request)
         self._waiting = kept
@@ -380,17 +336,21 @@ class Connection:
         if process and process.greeting is None and now > process.started + GREETING_TIME:
             self._lose(f"it did not greet within {GREETING_TIME:g} s")
 
-    def _why_unsent(self) -> str:
-        if self.problem:
-            return f"There is no connection to the broker. {self.problem}"
-        return f"The broker took no request in time. It runs as: {self._shown}"
+    def _fail_unsent(self, request: Request) -> None:
+        if request.only_greets:  # doctor, or the Hub's start: the administrator reads it
+            busy = f"The broker took no request in time. It runs as: {self._shown}"
+            request.fail(self.problem or busy, self.printed)
+        elif self.problem:
+            request.fail(NO_CONNECTION)
+        else:
+            request.fail(NO_TURN)
 
     def _pause(self) -> float | None:
         """Return how long (seconds) the thread may wait; None without limit."""
         times = [request.deadline for request in self._waiting]
         times += [request.deadline + ANSWER_TIME for request in self._open.values()]
         if self._process is None and self._waiting:
-            times.append(self._start_at)
+            times.append(self._restarts.next_start)
         elif self._process is not None and self._process.greeting is None:
             times.append(self._process.started + GREETING_TIME)
         if self._ended:
@@ -406,7 +366,7 @@ class Connection:
         return text if len(text) <= 500 else f"{text[:20]} … {text[-450:]}"
 
     def _start(self) -> None:
-        self.starts += 1
+        self._restarts.note_start()
         try:
             process = BrokerProcess(self.command, self._environment)
         except OSError as error:
@@ -425,7 +385,8 @@ class Connection:
             log.info(
                 "The broker runs on %s for %s: %s", greeting.host, greeting.account, self._shown
             )
-        self.problem, self.printed, self._failures = "", "", 0
+        self.problem, self.printed = "", ""
+        self._restarts.note_greeting()
         if abs(greeting.time_offset) > CLOCK_TOLERANCE:
             log.warning(
                 "The time of day on %s is %.0f s %s the Hub's. Users read wrong times of when jobs "
@@ -445,6 +406,7 @@ class Connection:
         text = process.read_errors()
         if not text:
             self._selector.unregister(process.stderr)
+        self._tolerance.take_errors(len(text))
 
     def _lose(self, why: str) -> None:
         """End the process; what it had begun is not known any more, and the rest waits."""
@@ -465,8 +427,6 @@ class Connection:
         advice = ""
         if process.greeting is None or status == SSH_FAILED:
             advice = self._explain(status, process.printed, bytes(process.preamble))
-        if time.monotonic() - process.started > LONGEST_PAUSE:
-            self._short_lives = 0
         # Advice about a process that has ended says all that its exit status says.
         what = advice if advice and status is not None else f"{advice} The broker is lost: {why}."
         self._note_failure(what.strip(), _join(process))
@@ -476,23 +436,16 @@ class Connection:
         opened, self._open = self._open, {}
         for request in reversed(opened.values()):
             if request.sent:
-                request.fail(
-                    f"It is not known what became of the request. {self.problem}",
-                    self.printed,
-                    open_until=request.deadline,
-                )
+                request.fail(UNKNOWN_OUTCOME, open_until=request.deadline)
             else:  # the far side has a part of it at most, and can't have begun
                 self._waiting.appendleft(request)
 
     def _note_failure(self, what: str, printed: str) -> None:
         """Remember why there is no connection, log it once, and set the time of the next start."""
         self.problem, self.printed = what, printed
-        pause = min(FIRST_PAUSE * 2**self._short_lives, LONGEST_PAUSE)
-        self._start_at = time.monotonic() + pause
-        self._short_lives = min(self._short_lives + 1, 10)
-        self._failures += 1
+        self._restarts.note_failure()
         if (self.problem, printed) != self._logged and not self._closed:
-            more = f"\n{printed}" if printed else ""
+            more = f"\n{printed}" if printed and self._tolerance.may_log(printed) else ""
             log.warning(
                 "%s Its command: %s%s\nThe broker is started again when it is needed.",
                 self.problem,

@@ -23,6 +23,7 @@ from ..schedulers.questions import Answer, Question, converse
 from . import large_answers
 from .dialogue import hold_dialogue
 from .entries import Entry, look_up
+from .handover import Handover
 from .notices import NOTICES
 
 GROUP_AT_ONCE = 2
@@ -181,6 +182,9 @@ class SubmitHost:
         """
         return await look_up(name)
 
+    def hurry(self) -> None:
+        """Take note that a user waits, if there is a connection to the host that is broken."""
+
     async def resolve(self, name: str, asker: str) -> tuple[str, ...]:
         """Return the addresses of a node's name, if this host knows more names than the Hub's own.
 
@@ -256,27 +260,18 @@ async def _in_thread(running: Command) -> Finished:
     asyncio's subprocesses are not used: their cancellation waits for the process, and for ever if
     it comes while the pipes are connected (Python 3.11). JupyterHub cancels all tasks when it ends.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Finished] = loop.create_future()
-
-    def deliver(finished: Finished | None, error: BaseException | None) -> None:
-        if future.done():
-            return  # cancelled meanwhile
-        if error is not None:
-            future.set_exception(error)
-        elif finished is not None:
-            future.set_result(finished)
+    handover: Handover[Finished] = Handover()
 
     def work() -> None:
         try:
-            outcome: tuple[Finished | None, BaseException | None] = running.run(), None
+            finished = running.run()
         except Exception as error:  # it is raised again where somebody awaits the command
-            outcome = None, error
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so that nobody waits
-            loop.call_soon_threadsafe(deliver, *outcome)
+            handover.deliver(None, error)
+        else:
+            handover.deliver(finished)
 
     threading.Thread(target=work, name=f"run {running.command[0]}", daemon=True).start()
-    return await future
+    return await handover.future
 
 
 __all__ = ["GROUP_AT_ONCE", "HOST", "Command", "Finished", "SubmitHost"]

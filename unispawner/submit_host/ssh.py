@@ -93,8 +93,13 @@ class Destination:
         return f"{self.account}@{self.host}" if self.account else self.host
 
 
-def parse_destination(text: str) -> Destination:
+def parse_destination(text: str, *, by_root: bool = False) -> Destination:
     """Return what ``submit_host`` names.
+
+    Parameters
+    ----------
+    by_root
+        True if the Hub runs as root: without an account, ssh would log in as root.
 
     Raises
     ------
@@ -113,6 +118,12 @@ def parse_destination(text: str) -> Destination:
         raise InvalidJobError(
             f"submit_host: {text!r}: {account!r} can't be an account's name: use letters, digits "
             "and _ . @ + -, and no - at the beginning"
+        )
+    if by_root and not at:
+        raise InvalidJobError(
+            f"submit_host: {text!r} names no account, so that the Hub, which runs as root, would "
+            f'log in as root. Name its account there: c.UniSpawner.submit_host = "hubsvc@{host}". '
+            "See docs/hub-elsewhere.md"
         )
     if account == "root":
         raise InvalidJobError(

@@ -25,7 +25,7 @@ def test_a_submit_host_that_can_not_be_reached(
     monkeypatch.setitem(base.ENVIRONMENT, "PATH", f"{doctor.programs}:/usr/bin:/bin")
     status, lines = doctor(
         'c.JupyterHub.spawner_class = "unispawner"\nc.JupyterHub.hub_ip = "0.0.0.0"\n'
-        'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.submit_host = "login1"\n',
+        'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.submit_host = "hubsvc@login1"\n',
         *("--account", "alice"),
     )
     assert 1 == status
@@ -54,7 +54,7 @@ def test_a_broker_that_is_not_root(
     monkeypatch.setitem(base.ENVIRONMENT, "PATH", f"{doctor.programs}:/usr/bin:/bin")
     _, lines = doctor(
         'c.JupyterHub.spawner_class = "unispawner"\nc.JupyterHub.hub_ip = "0.0.0.0"\n'
-        'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.submit_host = "login2"\n'
+        'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.submit_host = "hubsvc@login2"\n'
     )
     (found,) = [line for line in lines if " submit_host: " in line]
     assert found.startswith("look at submit_host: the broker on ")

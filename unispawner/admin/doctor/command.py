@@ -7,6 +7,7 @@ import asyncio
 import getpass
 import grp
 import logging
+import os
 import pwd
 import sys
 import traceback
@@ -108,7 +109,9 @@ def _group_of(spawners: Iterable[Any]) -> str:
 
 def _account_of(spawners: Iterable[Any]) -> str:
     """Return the account that sudo lets start the broker: on another host, that of ssh."""
-    places = [parse_destination(place) for place in map(_elsewhere, spawners) if place]
+    by_root = os.getuid() == 0
+    given = filter(None, map(_elsewhere, spawners))
+    places = [parse_destination(place, by_root=by_root) for place in given]
     return next((one.account for one in places if one.account), getpass.getuser())
 
 
