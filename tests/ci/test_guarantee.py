@@ -196,6 +196,13 @@ def test_what_keeps_the_guarantee(name: str) -> None:
     assert [] == kinds(GOOD[name]())
 
 
+def test_what_is_in_order_at_once() -> None:
+    """With T = 0, what is in order at every moment that is judged is no violation."""
+    history = started(see(2), see(3, routes={}), see(4), faults=[Fault("proxy", 3, 3)])
+    assert [] == check(history, 0, since=4)
+    assert [Kind.LOST] == [one.kind for one in check(history, 0, since=3)]
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_what_breaks_the_guarantee(name: str) -> None:
     """Each kind of violation is found, also if it is over when the history ends, and once."""

@@ -17,6 +17,7 @@ import pytest
 
 from support import CHECKOUT
 from support.guarantee import Job
+from unispawner.job import MARK
 
 VARIABLES = (
     *("SLURM_CONF", "CONDOR_CONFIG"),
@@ -212,7 +213,7 @@ class Slurm(Cluster):
         jobs = []
         for row in rows.splitlines():
             job_id, owner, state, comment = row.split("|", 3)
-            mark = re.search(r"unispawner:([0-9a-f]{16})", comment)
+            mark = re.search(rf"unispawner:({MARK})", comment)
             waits = state in ("PENDING", "CONFIGURING", "REQUEUED", "SPECIAL_EXIT")
             jobs.append(Job(job_id, owner, mark[1] if mark else "", waits))
         return jobs
@@ -385,7 +386,7 @@ class GridEngine(Cluster):
             field, _, value = line.partition(":")
             if field == "job_number":
                 job_id = value.strip()
-            elif field == "context" and (mark := re.search("unispawner=([0-9a-f]{16})", value)):
+            elif field == "context" and (mark := re.search(f"unispawner=({MARK})", value)):
                 marks[job_id] = mark[1]
         return [
             Job(

@@ -454,6 +454,7 @@ def _tokens(history: History, lives: _Lives, within: float) -> Iterator[Violatio
             needed.setdefault(token.token_id, sighting.at)
             if any(_owns(token, job, lives) for job in sighting.jobs):
                 needed[token.token_id] = sighting.at
+                continue
             last = _settled(history, sighting.at, needed[token.token_id])
             if sighting.at >= last + within:
                 text = f"token {token.token_id}"
