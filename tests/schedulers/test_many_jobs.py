@@ -1,25 +1,31 @@
-"""Answers with fifty thousand jobs: the work of reading them grows as the answers do.
+"""Answers with fifty thousand jobs or nodes: the work of reading them grows as the answers do.
 
-Operations are counted, not seconds: the calls of functions, in Python and in C. What such a count
-does not show, a call that takes ever longer, would use up the processor time that a test may have.
+The calls of functions are counted, in Python and in C. A call that takes ever longer is found by
+its processor time, of which an answer with ten times as many rows may take 25 times as much. Real
+time does not count, so that a busy machine changes nothing.
 """
 
 from __future__ import annotations
 
 import cProfile
 import signal
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import pytest
+from support.attacks import HEAVY_LIST
 from support.dialogues import Answer, hold
 from support.many_jobs import LISTINGS, first_id
+from support.many_nodes import CLUSTERS
 
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import END, Meaning, Reply, meaningful_parts
+from unispawner.schedulers.inventory import Inventory
 from unispawner.schedulers.questions import converse
 from unispawner.schedulers.reading import find_mentioned
 
+T = TypeVar("T")
 MANY = 50_000
 MOST_SECONDS = 60.0
 """How much processor time a test may take: twenty times as much as the slowest needs."""
@@ -33,6 +39,11 @@ CALLS = {
     "lsf columns": 70,
 }
 """How many calls the reading of one job may take, about a half more than it takes now."""
+TEN_TIMES_AS_MUCH = 25.0
+"""How many times as much processor time an answer with ten times as many rows may take.
+
+For work that grows with the square of the rows it would be a hundred.
+"""
 MORE = {"htcondor": [("[]", "", 0)], "lsf columns": []}
 """The answers to further commands of the question."""
 
@@ -58,23 +69,61 @@ def count_calls(work: Callable[[], Any]) -> tuple[int, Any]:
     return sum(entry.callcount for entry in profile.getstats()), result
 
 
+def assert_linear(few: Callable[[], T], many: Callable[[], T]) -> tuple[T, T]:
+    """Check the processor time of the same work with ten times as many rows; return the results.
+
+    The garbage collector and the caches of the processor disturb such a measurement, so that the
+    best of three counts.
+    """
+    ratios = []
+    for _ in range(3):
+        began = time.process_time()
+        first = few()
+        between = time.process_time()
+        second = many()
+        ratios.append((time.process_time() - between) / (between - began))
+        if ratios[-1] < TEN_TIMES_AS_MUCH:
+            return first, second
+    pytest.fail(f"ten times as many rows take {min(ratios):.0f} times as much processor time")
+
+
 def read(name: str, count: int) -> tuple[int, Any]:
     """Answer the monitor's question with so many jobs; return the calls, and the answer."""
+    listing = LISTINGS[name](count)
     scheduler, ids = get_scheduler(name.split()[0]), [first_id(name), "999999"]
     refusal: list[Answer] = [("", "bad option -json", 255)] if name == "lsf columns" else []
-    answers: list[Answer] = [*refusal, (LISTINGS[name](count), "", 0), *MORE.get(name, [])]
+    answers: list[Answer] = [*refusal, (listing, "", 0), *MORE.get(name, [])]
     dialogue = converse(scheduler, "query_tracked", ids)
     return count_calls(lambda: hold(dialogue, *answers)[0])
 
 
+@pytest.mark.threat(**HEAVY_LIST)
 @pytest.mark.parametrize("name", sorted(LISTINGS))
 def test_fifty_thousand_jobs(name: str) -> None:
-    """Each job takes a bounded number of operations, and as many in a long list as in a short."""
-    few, _ = read(name, MANY // 10)
-    many, answer = read(name, MANY)
+    """Each job takes a bounded number of operations, and as many in a long list as in a short. No
+    call takes ever longer, in C as well."""
+    (few, _), (many, answer) = assert_linear(
+        lambda: read(name, MANY // 10), lambda: read(name, MANY)
+    )
     assert [first_id(name)] == list(answer.result.jobs)
     assert many / MANY < CALLS[name]
     assert many < few * 10.5
+
+
+@pytest.mark.parametrize("name", sorted(CLUSTERS))
+def test_fifty_thousand_nodes(name: str) -> None:
+    """Ten times as many nodes take about ten times as much processor time, in C as well."""
+    scheduler = get_scheduler(name)
+    few, many = ([(text, "", 0) for text in CLUSTERS[name](count)] for count in (MANY // 10, MANY))
+
+    def read(answers: list[Answer]) -> Inventory:
+        found: Inventory = hold(converse(scheduler, "inventory"), *answers)[0].result
+        return found
+
+    _, found = assert_linear(lambda: read(few), lambda: read(many))
+    nodes = MANY // 2 if name == "htcondor" else MANY
+    assert (nodes, True) == (len(found.nodes), found.totals().cores > 0)
+    assert found.limits(found.queues[0].name if found.queues else "")
 
 
 @pytest.mark.parametrize("name", sorted(LISTINGS))

@@ -8,10 +8,10 @@ import pytest
 import support
 
 from unispawner.errors import AgentError, SchedulerUnavailable
-from unispawner.schedulers.base import advance
+from unispawner.schedulers.base import QUERY_LIMIT, advance
 from unispawner.schedulers.inventory import Inventory
 from unispawner.schedulers.slurm import Slurm
-from unispawner.schedulers.slurm_inventory import read_inventory
+from unispawner.schedulers.slurm_inventory import NODES_COMMAND, read_inventory
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = support.OUTPUTS / "slurm"
@@ -34,6 +34,13 @@ def test_the_command_is_the_one_that_was_captured() -> None:
     command = next(Slurm().inventory())
     for name in ("sinfo-inventory", "sinfo-inventory-busy"):
         assert tuple(command) == read_saved_reply(OUTPUTS / name).command
+
+
+def test_fifty_thousand_nodes_can_be_read() -> None:
+    """sinfo fills its columns with blanks: fifty thousand such rows are not too many bytes."""
+    widths = [int(width) for width in re.findall(r":(\d+)\|", " ".join(NODES_COMMAND))]
+    assert 11 == len(widths)
+    assert 50_000 * (sum(widths) + len(widths) + 1) < QUERY_LIMIT
 
 
 def test_how_many_jobs_there_are() -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.attacks import HEAVY_LIST
 from support.many_jobs import LISTINGS, first_id
+from support.many_nodes import CLUSTERS
 
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
@@ -22,6 +26,12 @@ from unispawner.testing import FakeScheduler
 COMMANDS = {"slurm": "squeue", "htcondor": "condor_q", "lsf": "bjobs"}
 MANY = 20_000
 """So many jobs that each listing has more than a mebibyte."""
+FIFTY_THOUSAND = 50_000
+BEAT = 0.005
+"""Seconds between two turns of the heartbeat."""
+LONGEST_STALL = 0.25
+"""How long (seconds) the event loop may have no turn for others."""
+TRIES = 3
 
 
 class Cluster:
@@ -108,6 +118,111 @@ async def test_this_process_reads_small_answers_only(cluster: Cluster) -> None:
         assert ["1000"] == list(await cluster.ask(slurm, "1000"))
         assert expected == cluster.runs
     assert not cluster.host._large
+
+
+class Heartbeat:
+    """Measures how long the event loop has no turn for others.
+
+    Attributes
+    ----------
+    computing
+        The longest such time in seconds of this process's processor time: its work, whatever else
+        the machine does.
+    waiting
+        The longest such time in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.computing = self.waiting = 0.0
+
+    async def watch(self, work: Awaitable[object]) -> None:
+        """Wait for the end of some work, and measure meanwhile."""
+        beats = asyncio.create_task(self._beat())
+        await asyncio.sleep(2 * BEAT)
+        try:
+            await work
+            await asyncio.sleep(2 * BEAT)  # a stall at the very end counts, too
+        finally:
+            beats.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            began, began_computing = time.monotonic(), time.process_time()
+            await asyncio.sleep(BEAT)
+            self.computing = max(self.computing, time.process_time() - began_computing)
+            self.waiting = max(self.waiting, time.monotonic() - began - BEAT)
+
+
+async def find_stall(work: Callable[[], Awaitable[object]]) -> str:
+    """Return what is wrong if the event loop has no turn for others for too long; else nothing.
+
+    A machine with more to do than it can makes every process wait, in proportion.
+    """
+    found = []
+    for _ in range(TRIES):
+        heartbeat = Heartbeat()
+        await heartbeat.watch(work())
+        busy = max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+        if heartbeat.computing < LONGEST_STALL and heartbeat.waiting < LONGEST_STALL * busy:
+            return ""
+        found.append(f"{heartbeat.computing:.2f} s of work, {heartbeat.waiting:.2f} s of time")
+    return "; ".join(found)
+
+
+@pytest.mark.parametrize("kind", ["computing", "waiting"])
+async def test_the_heartbeat_notices_a_stall(kind: str) -> None:
+    """A call that holds the event loop is measured, so that the tests below can fail."""
+
+    async def work() -> None:
+        began = time.process_time()
+        while kind == "computing" and time.process_time() - began < 2 * LONGEST_STALL:
+            pass
+        if kind == "waiting":
+            time.sleep(2 * LONGEST_STALL)
+
+    heartbeat = Heartbeat()
+    await heartbeat.watch(work())
+    assert LONGEST_STALL < getattr(heartbeat, kind)
+    assert await find_stall(work) or kind == "waiting"
+
+
+@pytest.mark.threat(**HEAVY_LIST)
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+async def test_the_event_loop_goes_on_while_fifty_thousand_jobs_are_read(
+    cluster: Cluster, name: str
+) -> None:
+    """While a large answer is fetched and read, the event loop has turns for others: at the first
+    question, which is asked twice, and at the next one."""
+    cluster.prints(COMMANDS[name], LISTINGS[name](FIFTY_THOUSAND))
+    if name == "htcondor":
+        (cluster.folder / "condor_status").symlink_to("/bin/false")
+    scheduler = get_scheduler(name)
+
+    async def ask_first_and_again() -> None:
+        cluster.host = SubmitHost()
+        for _ in range(2):
+            assert [first_id(name)] == list(await cluster.ask(scheduler, first_id(name)))
+
+    assert "" == await find_stall(ask_first_and_again)
+
+
+async def test_the_event_loop_goes_on_while_fifty_thousand_nodes_are_read(
+    cluster: Cluster,
+) -> None:
+    """The inventory of a very large cluster, which comes back as a whole, stalls nothing either."""
+    nodes, jobs = CLUSTERS["slurm"](FIFTY_THOUSAND)
+    cluster.prints("sinfo", nodes)
+    (cluster.folder / "jobs").write_text(jobs)
+    (cluster.folder / "squeue").write_text(f"#!/bin/sh\ncat {cluster.folder}/jobs\n")
+    (cluster.folder / "squeue").chmod(0o755)
+
+    async def ask() -> None:
+        found = await cluster.host.ask(
+            get_scheduler("slurm"), "inventory", environment=cluster.environment
+        )
+        assert FIFTY_THOUSAND == len(found.nodes)
+
+    assert "" == await find_stall(ask)
 
 
 async def test_a_scheduler_of_a_tests_own_is_asked_here(tmp_path: Path) -> None:

@@ -12,3 +12,9 @@ CLAIMED_HOST = {
     "stopped_by": "Where the scheduler does not say that it hides jobs, a report counts only if it "
     "comes from that node; elsewhere the host must be one of the cluster's nodes.",
 }
+HEAVY_LIST = {
+    "who": "other user",
+    "tries": "They submit tens of thousands of jobs, so that the Hub is busy with reading lists.",
+    "stopped_by": "The work of every reader grows with the number of rows and not faster; large "
+    "answers are read by another process.",
+}

@@ -13,7 +13,7 @@ from .inventory import Node, Queue
 _FACTORS = {**MEMORY_UNITS, "E": 1024**6}
 _WORKING = {"ok", "closed_Full", "closed_Excl", "closed_Busy", "closed_cu_Excl"}
 """The states of a host that works, even if no further job fits on it now."""
-_HEADING = re.compile(r"\s*(?:[A-Z]+LIMIT\s*)+")
+_HEADING = re.compile(r"(\s*[A-Z]+LIMIT(?!\S))+\s*")
 _VALUES = {
     "CPULIMIT": r"\s*[\d.]+ min(?: of \S+)?",
     "RUNLIMIT": r"\s*([\d.]+) min(?: of \S+)?",
@@ -187,25 +187,27 @@ def _find_members(
     if not terms:
         return hosts
     wanted = [term for term in terms if not term.startswith("~")]
-    chosen = _expand(wanted, hosts, groups, frozenset())
-    return chosen - _expand(_excluded(terms), hosts, groups, frozenset())
+    return frozenset(
+        _expand(wanted, hosts, groups).difference(_expand(_excluded(terms), hosts, groups))
+    )
 
 
 def _expand(
-    terms: Iterable[str],
-    hosts: frozenset[str],
-    groups: Mapping[str, HostTerms],
-    above: frozenset[str],
-) -> frozenset[str]:
-    result: frozenset[str] = frozenset()
-    for term in terms:
-        name = _bare(term)
-        if name in ("all", "others", "allremote"):
-            result |= hosts
-        elif name in hosts:
-            result |= {name}
-        elif name in groups and name not in above:  # groups may contain groups
-            result |= _expand(groups[name], hosts, groups, above | {name})
+    terms: Iterable[str], hosts: frozenset[str], groups: Mapping[str, HostTerms]
+) -> set[str]:
+    """Return the hosts that are named, alone or as members of groups, which may contain groups."""
+    result: set[str] = set()
+    left, seen = [_bare(term) for term in terms], set()
+    while left:
+        name = left.pop()
+        if name in hosts:
+            result.add(name)
+        elif name not in seen:
+            seen.add(name)
+            if name in ("all", "others", "allremote"):
+                result |= hosts
+            else:
+                left += map(_bare, groups.get(name, ()))
     return result
 
 

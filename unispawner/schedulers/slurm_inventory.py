@@ -12,14 +12,17 @@ from ..units import MEMORY_UNITS
 from .inventory import Inventory, Node, Queue
 from .reading import split_rows
 
-_FIELDS = (
-    *("NodeList", "Partition", "Available", "StateLong", "Time", "Size"),
-    *("CPUsState", "Memory", "AllocMem", "Gres", "GresUsed"),
-)
-_WIDTH = 400
-"""How many characters a column may have: sinfo cuts off the rest."""
+_WIDTHS = {
+    "NodeList": 100, "Partition": 100, "Available": 20, "StateLong": 30, "Time": 20, "Size": 30,
+    "CPUsState": 40, "Memory": 20, "AllocMem": 20, "Gres": 400, "GresUsed": 400,
+}
+"""How many characters a column may have: sinfo cuts off the rest, and fills up with blanks.
+
+An answer with fifty thousand nodes must be no larger than what is read of a command.
+"""
+_FIELDS = tuple(_WIDTHS)
 _AVAILABLE = {"idle", "mixed", "allocated", "completing", "planned"}
-_COLUMNS = ",".join(f"{name}:{_WIDTH}|" for name in _FIELDS)
+_COLUMNS = ",".join(f"{name}:{width}|" for name, width in _WIDTHS.items())
 
 ERROR = re.compile(r"slurm_load_\w+( error)?: |(squeue|sinfo): (error|fatal): ")
 """An error of Slurm's own, after which a part of the answer may be missing."""
