@@ -20,6 +20,7 @@ What pure tests use:
 ``batch_dummy``   a site's subclass of a legacy class, without a Hub
 ``doctor``        ``unispawner doctor`` for a configuration
 ``migration``     ``unispawner migrate`` for a configuration
+``fuzzing``       what is fuzzed, and how
 ``threats``       the marker ``threat``, of which docs/threats.md is made
 ================  ==============================================================================
 
