@@ -37,21 +37,29 @@ class Cell:
         One of `candidates.SPAWNERS`.
     watch
         What is seen in this trial; a new one for each.
-    broken
-        What a fault holds until it is cleared.
+    broken, rules, neighbour
+        What a fault holds until it is cleared: a lock, rules of the network, another Hub.
     """
 
-    def __init__(self, spawner: str, cluster: Cluster, user: str, more_config: str = "") -> None:
+    def __init__(self, spawner: str, cluster: Cluster, user: str) -> None:
         self.spawner, self.cluster, self.user = spawner, cluster, user
         self.commands = Commands(cluster)
-        self.hub = RunningHub(
-            cluster, path=str(self.commands.folder), sudoers=candidates.sudoers(spawner)
-        )
-        lines = candidates.config(spawner, cluster, self.commands, self.hub.job_name)
-        self.hub.configure(lines + more_config)
+        self.hub = self.make_hub()
         self.watch: Watch
         self.broken: LockDatabase | None = None
+        self.rules: list[list[str]] = []
+        self.neighbour: RunningHub | None = None
         self._client: HubClient | None = None
+
+    def make_hub(self) -> RunningHub:
+        """Return a Hub of this class on this scheduler, with the wrapped commands."""
+        hub = RunningHub(
+            self.cluster,
+            path=str(self.commands.folder),
+            sudoers=candidates.sudoers(self.spawner),
+        )
+        hub.configure(candidates.config(self.spawner, self.cluster, self.commands, hub.job_name))
+        return hub
 
     async def __aenter__(self) -> Cell:
         await self.hub.start()

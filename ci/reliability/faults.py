@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from support.clusters import run
 from support.hub import command_line, until
 from support.watch import environment_of, find_listener, processes_with_mark
 
-from . import homes
+from unispawner.admin.hub_client import HubClientError
+
+from . import homes, networks, own_slurm
 from .cell import Cell
 from .databases import LockDatabase, damage_row, forbid_writing, permit_writing
 from .moments import EACH_STEP, Action, Fault
@@ -390,6 +393,134 @@ DATABASES = [
         seconds=0,
     ),
 ]
+# -- several at once, the network, clocks -------------------------------------------------------
+
+
+async def nothing_breaks(cell: Cell) -> None:
+    """Leave all as it is: the moment itself is the trial."""
+
+
+async def run_neighbour(cell: Cell) -> None:
+    """Start another Hub on this cluster, with a server of the same user, and kill it meanwhile."""
+    cell.neighbour = hub = cell.make_hub()
+    await hub.start()
+    client = await hub.client(cell.user)
+    starting = asyncio.ensure_future(client.start())
+    await asyncio.sleep(1)
+    hub.kill()
+    await asyncio.wait({starting})
+    starting.exception()
+    await hub.start()
+
+
+async def end_neighbour(cell: Cell) -> None:
+    """Stop the other Hub, and what it has left."""
+    assert cell.neighbour is not None
+    with contextlib.suppress(HubClientError):
+        await cell.neighbour.api("DELETE", f"users/{cell.user}/server")
+    await cell.neighbour.close()
+    await asyncio.to_thread(cell.cluster.cancel_named, cell.neighbour.job_name)
+    cell.neighbour = None
+
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+"""Debian's package libfaketime."""
+
+
+def set_clock(seconds: int) -> Action:
+    """Return what starts the Hub again with another clock; jobs and the scheduler keep theirs."""
+
+    async def act(cell: Cell) -> None:
+        cell.hub.kill()
+        variables = [f"FAKETIME={seconds:+d}", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+        cell.hub.prefix = ["env", f"LD_PRELOAD={FAKETIME}", *variables] if seconds else []
+        await cell.hub.start()
+
+    return act
+
+
+OTHERS = [
+    Fault(
+        "at-once",
+        "start, stop and start at once",
+        nothing_breaks,
+        moments=("at once", "at once, slower"),
+        seconds=0,
+    ),
+    Fault(
+        "two-hubs",
+        "another Hub on the cluster, with a server of the same user, is killed",
+        run_neighbour,
+        end_neighbour,
+        moments=("running",),
+        seconds=1,
+        spares=True,
+    ),
+    Fault(
+        "network",
+        "the network between the Hub and the nodes is cut for 60 s",
+        networks.cut,
+        networks.mend,
+        moments=("running", "submitted", "stopping"),
+        seconds=60,
+        spares=True,
+    ),
+    Fault(
+        "clock-ahead",
+        "the Hub's clock is 10 minutes ahead of the cluster's",
+        set_clock(600),
+        set_clock(0),
+        seconds=8,
+        spares=True,
+    ),
+    Fault(
+        "clock-behind",
+        "the Hub's clock is 10 minutes behind the cluster's",
+        set_clock(-600),
+        set_clock(0),
+        seconds=8,
+        spares=True,
+    ),
+]
+
+# -- the scheduler itself -----------------------------------------------------------------------
+
+CONTROLLERS = [
+    Fault(
+        "controller-stop",
+        "the scheduler's controller is stopped for 180 s",
+        own_slurm.freeze,
+        own_slurm.thaw,
+        moments=("running", "starting", "stopping"),
+        seconds=180,
+        spares=True,
+        schedulers=("slurm",),
+        own=True,
+    ),
+    Fault(
+        "controller-kill",
+        "the scheduler's controller is killed, and started again",
+        own_slurm.kill,
+        own_slurm.bring_up,
+        moments=("running", "starting", "submitted", "stopping"),
+        seconds=5,
+        spares=True,
+        schedulers=("slurm",),
+        own=True,
+    ),
+    Fault(
+        "controller-lost",
+        "the scheduler loses all its state; another user's job gets the id of ours",
+        own_slurm.lose_state,
+        own_slurm.bring_up_and_take_the_id,
+        moments=("running", "submitted"),
+        seconds=1,
+        schedulers=("slurm",),
+        own=True,
+    ),
+]
+
 FAULTS: dict[str, Fault] = {
-    one.name: one for one in [*COMMANDS, *PROCESSES, *JOBS, *HOMES, *DATABASES]
+    one.name: one
+    for one in [*COMMANDS, *PROCESSES, *JOBS, *HOMES, *DATABASES, *OTHERS, *CONTROLLERS]
 }

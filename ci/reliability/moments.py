@@ -39,6 +39,8 @@ class Fault:
         What is done before the server starts.
     within
         T for this fault, in seconds.
+    own
+        True if it breaks the scheduler itself, so that it needs one of the command's own.
     why
         Why the row isn't zero, if it isn't.
     """
@@ -54,6 +56,7 @@ class Fault:
     spawners: tuple[str, ...] = ("UniSpawner", "ProfilesSpawner", "legacy")
     before: Action = nothing
     within: float = T
+    own: bool = False
     why: str = ""
 
 
@@ -131,6 +134,20 @@ def after_stop(delay: float) -> Callable[[Cell, Fault], Awaitable[None]]:
     return moment
 
 
+def at_once(delay: float) -> Callable[[Cell, Fault], Awaitable[None]]:
+    """Return a moment in which the user starts, stops and starts, twice, without waiting."""
+
+    async def moment(cell: Cell, fault: Fault) -> None:
+        asked: list[asyncio.Task[int]] = []
+        with cell.watch.fault(fault.name):
+            for ask in (cell.start, cell.stop, cell.start, cell.stop, cell.start):
+                asked.append(asyncio.ensure_future(ask()))
+                await asyncio.sleep(delay)
+            await asyncio.gather(*asked)
+
+    return moment
+
+
 START_DELAYS = (0.1, 0.4, 0.9, 1.8, 3.0)
 STOP_DELAYS = (0.1, 0.6)
 MOMENTS: dict[str, Callable[[Cell, Fault], Awaitable[None]]] = {
@@ -138,6 +155,8 @@ MOMENTS: dict[str, Callable[[Cell, Fault], Awaitable[None]]] = {
     "starting": while_starting,
     "submitted": when_submitted,
     "stopping": while_stopping,
+    "at once": at_once(0.05),
+    "at once, slower": at_once(1.0),
     **{f"start+{delay:g}": after_start(delay) for delay in START_DELAYS},
     **{f"stop+{delay:g}": after_stop(delay) for delay in STOP_DELAYS},
 }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from support.clusters import CLUSTERS
+from support.clusters import CLUSTERS, Cluster
 from support.guarantee import Violation
 from support.watch import Watch
 
 from .cell import Cell
 from .figures import Row, count
 from .moments import Fault, Trial, try_moment
+from .own_slurm import own_slurm
+
+Rows = AsyncIterator[Row]
 
 
 def say(text: str) -> None:
@@ -47,32 +49,26 @@ async def try_fault(cell: Cell, fault: Fault) -> Row:
     return Row(fault.name, cell.cluster.name, cell.spawner, tried, counts, seconds, read)
 
 
-async def try_faults(scheduler: str, spawner: str, user: str, faults: Sequence[Fault]) -> list[Row]:
-    """Try faults with one spawner class on one scheduler, in one Hub; return the rows."""
-    chosen = [one for one in faults if scheduler in one.schedulers and spawner in one.spawners]
-    rows: list[Row] = []
+async def try_faults(cluster: Cluster, spawner: str, user: str, faults: Sequence[Fault]) -> Rows:
+    """Try faults with one spawner class on one scheduler, in one Hub; yield the rows."""
+    chosen = [one for one in faults if cluster.name in one.schedulers and spawner in one.spawners]
     if chosen:
-        async with Cell(spawner, CLUSTERS[scheduler](), user) as cell:
+        async with Cell(spawner, cluster, user) as cell:
             for fault in chosen:
-                rows.append(await try_fault(cell, fault))
-    return rows
+                yield await try_fault(cell, fault)
 
 
-async def try_all(
-    schedulers: Sequence[str],
-    spawners: Sequence[str],
-    users: Sequence[str],
-    faults: Sequence[Fault],
-) -> list[Row]:
-    """Try faults on each scheduler with each class; the schedulers are used at the same time."""
-
-    async def on(scheduler: str, user: str) -> list[Row]:
-        rows: list[Row] = []
-        for spawner in spawners:
-            rows += await try_faults(scheduler, spawner, user, faults)
-        return rows
-
-    found = await asyncio.gather(
-        *(on(scheduler, user) for scheduler, user in zip(schedulers, users, strict=True))
-    )
-    return [row for rows in found for row in rows]
+async def try_on(
+    scheduler: str, spawners: Sequence[str], user: str, faults: Sequence[Fault]
+) -> Rows:
+    """Try faults on a scheduler with each class; what breaks a scheduler needs one of our own."""
+    shared = [one for one in faults if not one.own]
+    own = [one for one in faults if one.own and scheduler in one.schedulers]
+    for spawner in spawners:
+        async for row in try_faults(CLUSTERS[scheduler](), spawner, user, shared):
+            yield row
+    if own:
+        with own_slurm() as cluster:
+            for spawner in spawners:
+                async for row in try_faults(cluster, spawner, user, own):
+                    yield row
