@@ -22,6 +22,9 @@ from typing import Any
 OUTPUT_LIMIT = 4000
 """How many characters of a command's output an error keeps: the last, which hold the reason."""
 
+MESSAGE_LIMIT = 8000
+"""How many characters of a message an error keeps: a message may quote what somebody has sent."""
+
 # Control characters in foreign text can move a terminal's cursor or imitate lines of the log.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -33,6 +36,13 @@ def clean_output(text: str, limit: int = OUTPUT_LIMIT) -> str:
     """
     text = text.replace("\r\n", "\n").strip()
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[-limit:])
+
+
+def _cut_middle(message: str) -> str:
+    """Return a message without its middle if it is too long: its end says what to do."""
+    if len(message) <= MESSAGE_LIMIT:
+        return message
+    return f"{message[: MESSAGE_LIMIT // 2]} … {message[-MESSAGE_LIMIT // 2 :]}"
 
 
 class UniSpawnerError(Exception):
@@ -60,7 +70,7 @@ class UniSpawnerError(Exception):
         exit_status: int | None = None,
         output: str = "",
     ) -> None:
-        self.message = _CONTROL.sub(" ", message)
+        self.message = _CONTROL.sub(" ", _cut_middle(message))
         super().__init__(self.message)
         self.command = tuple(command)
         self.exit_status = exit_status

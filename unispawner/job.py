@@ -360,19 +360,32 @@ class JobSpec:
         """
         _check_keys(cls, data, "job")
         values = dict(data)
-        resources = values.get("resources") or {}
+        for name, kind in _CONTAINERS.items():
+            values[name] = values.get(name) or kind()
+            if not isinstance(values[name], kind):
+                raise InvalidJobError(f"{name}: it must be of type {kind.__name__}")
+        resources = values["resources"]
         _check_keys(ResourceSpec, resources, "resources")
         values["resources"] = ResourceSpec(**resources)
         if values.get("duration") is not None:
-            values["duration"] = parse_duration(timedelta(seconds=float(values["duration"])))
+            values["duration"] = _read_seconds(values["duration"])
         return cls(**values)
 
 
+_CONTAINERS = {"arguments": list, "environment": dict, "custom_attributes": dict, "resources": dict}
+"""The types of the fields that are not texts or numbers, in data of JSON."""
 _TEXTS = ("prologue", "epilogue")
 """Text of several lines."""
 _LINES = tuple(f.name for f in fields(JobSpec) if f.type == "str" and f.name not in _TEXTS)
 """All other text: each is a part of one line of the job's script, where a line break would begin
 another directive."""
+
+
+def _read_seconds(value: Any) -> timedelta:
+    try:
+        return parse_duration(timedelta(seconds=float(value)))
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidJobError("duration: it must be a number of seconds") from None
 
 
 def _is_int(value: object) -> bool:

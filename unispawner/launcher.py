@@ -704,8 +704,11 @@ class Report:
         except (OSError, http.client.HTTPException, ValueError) as error:
             return 0, str(error) or type(error).__name__, jitter * backoff
         pause = jitter * backoff
-        if retry_after.isdigit():
-            pause = min(int(retry_after), RETRY_AFTER_LIMIT) + jitter * RETRY_FIRST
+        try:
+            seconds = min(max(0, int(retry_after)), RETRY_AFTER_LIMIT)
+            pause = seconds + jitter * RETRY_FIRST
+        except ValueError:
+            pass  # there is none, or it is a date
         return status, f"{status} {words}", pause
 
     def post(self) -> "Tuple[int, str, str]":
@@ -723,7 +726,7 @@ class Report:
             connection.close()
         try:
             words = json.loads(text)["message"]
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             words = response.reason
         return response.status, " ".join(str(words).split()), response.getheader("Retry-After", "")
 

@@ -84,13 +84,14 @@ def read_request(raw: bytes) -> dict[str, Any]:
         request = json.loads(raw)
         if request["version"] != VERSION:
             raise AgentError(
-                f"The Hub uses version {request['version']} of the protocol, but the unispawner "
-                f"that c.UniSpawner.agent_python runs uses version {VERSION}. Install the same "
-                "unispawner for both."
+                f"The Hub uses version {request['version']!r:.20} of the protocol, but the "
+                f"unispawner that c.UniSpawner.agent_python runs uses version {VERSION}. Install "
+                "the same unispawner for both."
             )
+        return dict(request)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise AgentError(f"The request could not be read: {error!r}") from None
-    return dict(request)
+        # Not the error's own text: it may show the request, which holds the token of a server.
+        raise AgentError(f"The request could not be read: {type(error).__name__}.") from None
 
 
 def serve(request: dict[str, Any], *, most: float = math.inf) -> Any:

@@ -530,8 +530,14 @@ class Scheduler(ABC):
             If the command failed.
         """
         self.check_answered(reply)
-        pairs = re.findall(rf"^(\S+)\b.*\bunispawner:({MARK})(?![\w-])", reply.stdout, re.M)
-        return {mark: job_id for job_id, mark in pairs if self.job_id.fullmatch(job_id)}
+        marks = {}
+        # A single pattern for both would try each part of a line with each other part.
+        for line in reply.stdout.split("\n"):
+            job_id, _, rest = line.partition(" ")
+            found = re.findall(rf"\bunispawner:({MARK})(?![\w-])", rest)
+            if found and self.job_id.fullmatch(job_id):
+                marks[found[-1]] = job_id
+        return marks
 
     def state(self, word: str) -> JobState:
         """Return the state that a word of the scheduler means; UNKNOWN for a new word."""

@@ -67,7 +67,7 @@ def count_waiting(text: str) -> int | None:
 
 def _count_tasks(text: str) -> int:
     """Return the number of tasks in ``25-40:3`` or ``7,9``; a job without tasks counts as 1."""
-    ranges = re.findall(r"(\d+)(?:-(\d+):(\d+))?", text)
+    ranges = re.findall(r"(\d{1,10})(?:-(\d{1,10}):([1-9]\d{0,9}))?", text, re.ASCII)
     return sum(len(range(int(a), int(b or a) + 1, int(step or 1))) for a, b, step in ranges) or 1
 
 
@@ -143,7 +143,7 @@ def read_size(text: str) -> int | None:
 
 def _duration(text: str) -> timedelta | None:
     """Read ``HH:MM:SS`` or seconds; None for INFINITY. What follows a comma is of single hosts."""
-    match = re.fullmatch(r"(?:(\d+):(\d+):)?(\d+)", text.partition(",")[0])
+    match = re.fullmatch(r"(?:(\d{1,7}):(\d{1,7}):)?(\d{1,10})", text.partition(",")[0], re.ASCII)
     if match is None:
         return None
     hours, minutes, seconds = (int(part or 0) for part in match.groups())

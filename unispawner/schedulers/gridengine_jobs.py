@@ -6,6 +6,7 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 
 from ..job import MARK, JobInfo, JobState
 from .reading import NOT_XML, cut_document, number_waiting, read_iso_time
@@ -119,10 +120,12 @@ def read_owners(text: str) -> set[str]:
 
 def read_unknown(text: str) -> set[str]:
     """Return the numbers of the jobs that do not exist, according to ``qstat -j``."""
-    match = re.search(
-        r"^Following jobs do not exist.*:\s*$((?:\n\s*[\d, ]+\s*$)+)", text, re.MULTILINE
-    )
-    return set(re.findall(r"\d+", match[1])) if match else set()
+    lines = iter(text.split("\n"))
+    for line in lines:
+        if line.startswith("Following jobs do not exist") and line.rstrip().endswith(":"):
+            numbers = takewhile(lambda one: not set(one) - set("0123456789, \t\r"), lines)
+            return {number for one in numbers for number in re.findall(r"\d+", one, re.ASCII)}
+    return set()
 
 
 def read_contexts(text: str) -> dict[str, str]:

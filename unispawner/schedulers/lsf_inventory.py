@@ -25,6 +25,9 @@ _VALUES = {
 """How bqueues writes the value of each limit; the other limits are written as ``512 M``."""
 _AMOUNT = r"\s*([\d.]+ ?[KMGTPE]?)(?=\s|$)"
 
+_MINUTES = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
+_COUNT = re.compile(r"[0-9]{1,10}")
+
 HostTerms = tuple[str, ...]
 """The words behind ``HOSTS:``; no word means every host."""
 
@@ -131,7 +134,9 @@ def read_nodes(
 
 def find_notice(text: str) -> list[str] | None:
     """Return the lines before bhosts' heading; None if the text is not the output of bhosts."""
-    heading = re.search(r"^\s*HOST_NAME\s+STATUS\s+.*\bMAX\s+NJOBS\b", text, re.MULTILINE)
+    heading = re.search(
+        r"^[ \t]*HOST_NAME[ \t]+STATUS[ \t]+.*\bMAX[ \t]+NJOBS\b", text, re.MULTILINE
+    )
     if heading is None:
         return None
     return [line for line in text[: heading.start()].splitlines() if line.strip()]
@@ -230,7 +235,7 @@ def read_amount(text: str) -> int | None:
     match = re.fullmatch(r"([\d.]+) ?([KMGTPE])", text.strip(), re.ASCII)
     try:
         return int(float(match[1]) * _FACTORS[match[2]]) if match else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -254,8 +259,8 @@ def _table(text: str) -> Iterator[dict[str, str]]:
 
 
 def _minutes(text: str | None) -> timedelta | None:
-    return timedelta(minutes=float(text)) if text and re.fullmatch(r"\d+(\.\d+)?", text) else None
+    return timedelta(minutes=float(text)) if text and _MINUTES.fullmatch(text) else None
 
 
 def _count(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and _COUNT.fullmatch(text) else None

@@ -323,7 +323,12 @@ def _number(job_id: str) -> str:
 
 def _named_as_gone(errors: str) -> list[str]:
     """Return the ids of jobs that do not exist or have ended, according to qstat's errors."""
-    found = re.findall(r"Unknown Job ?Id(?: Error)? (\S+)|(\S+) Job has finished", errors, re.I)
+    found = re.findall(
+        # Without (?<!\S) each character of a long word would be tried as its beginning.
+        r"Unknown Job ?Id(?: Error)? (\S+)|(?<!\S)(\S+) Job has finished",
+        errors,
+        re.IGNORECASE,
+    )
     return [one or other for one, other in found]
 
 

@@ -91,7 +91,7 @@ def read_queues(queues: Blocks, server: Row, *, gpus: str) -> Iterator[Queue]:
             for key, value in source.items()
             if key.startswith("resources_max.")
         }
-        counts = dict(re.findall(r"(\w+):(\d+)", row.get("state_count", ""), re.ASCII))
+        counts = dict(re.findall(r"\b(\w+):(\d{1,10})\b", row.get("state_count", ""), re.ASCII))
         yield Queue(
             name,
             default=server.get("default_queue", "").partition("@")[0] == name,
@@ -173,7 +173,7 @@ def _available(row: Row) -> bool:
 
 def _slots(jobs: str) -> int:
     """Count the slots of ``0/7.server, 1/7.server`` (4.2) or ``0-3/7.server,5/8.server`` (5.0)."""
-    slots = re.findall(r"(\d+)(?:-(\d+))?", re.sub(r"/[^,\s]*", "", jobs), re.ASCII)
+    slots = re.findall(r"(\d{1,9})(?:-(\d{1,9}))?", re.sub(r"/[^,\s]*", "", jobs), re.ASCII)
     return sum(int(last or first) - int(first) + 1 for first, last in slots)
 
 

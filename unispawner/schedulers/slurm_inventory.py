@@ -13,8 +13,17 @@ from .inventory import Inventory, Node, Queue
 from .reading import split_rows
 
 _WIDTHS = {
-    "NodeList": 100, "Partition": 100, "Available": 20, "StateLong": 30, "Time": 20, "Size": 30,
-    "CPUsState": 40, "Memory": 20, "AllocMem": 20, "Gres": 400, "GresUsed": 400,
+    "NodeList": 100,
+    "Partition": 100,
+    "Available": 20,
+    "StateLong": 30,
+    "Time": 20,
+    "Size": 30,
+    "CPUsState": 40,
+    "Memory": 20,
+    "AllocMem": 20,
+    "Gres": 400,
+    "GresUsed": 400,
 }
 """How many characters a column may have: sinfo cuts off the rest, and fills up with blanks.
 
@@ -24,6 +33,7 @@ _FIELDS = tuple(_WIDTHS)
 _AVAILABLE = {"idle", "mixed", "allocated", "completing", "planned"}
 _COLUMNS = ",".join(f"{name}:{width}|" for name, width in _WIDTHS.items())
 
+_NUMBER = re.compile(r"[0-9]{1,15}")
 ERROR = re.compile(r"slurm_load_\w+( error)?: |(squeue|sinfo): (error|fatal): ")
 """An error of Slurm's own, after which a part of the answer may be missing."""
 
@@ -114,11 +124,11 @@ def _node(row: Mapping[str, str], queue: str) -> Node:
 def _gpus(gres: str) -> int:
     """Return the number of GPUs in ``gpu:a100:2(S:0-1),gpu:1,license:3``."""
     plain = re.sub(r"\([^)]*\)", "", gres)
-    return sum(int(one) for one in re.findall(r"(?:^|,)gpu(?::[^:,]+)*?:(\d+)(?=,|$)", plain))
+    return sum(int(one) for one in re.findall(r"(?:^|,)gpu(?::[^:,]+)*?:(\d{1,9})(?=,|$)", plain))
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _megabytes(text: str) -> int | None:
@@ -128,7 +138,7 @@ def _megabytes(text: str) -> int | None:
 
 def _limit(text: str) -> timedelta | None:
     """Read ``7-00:00:00``, ``2:00:00`` or ``10:00``; return None for ``infinite`` and ``n/a``."""
-    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
+    match = re.fullmatch(r"(?:(\d{1,6})-)?(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6})", text, re.ASCII)
     if match is None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())

@@ -62,10 +62,42 @@ class SavedState:
 
     @classmethod
     def from_dict(cls: type[State], data: object) -> State:
-        """Read what was saved; the state of another spawner or of another version is no server."""
+        """Read what was saved; the state of another spawner or of another version is no server.
+
+        A value of another type than its field's, in a damaged row, is replaced by the default: an
+        error would keep the Hub from starting.
+        """
         if not isinstance(data, Mapping) or data.get("version") != VERSION:
             return cls()
-        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+        return cls(
+            **{
+                one.name: data[one.name]
+                for one in fields(cls)
+                if one.name in data and _is_right(data[one.name], one.type)
+            }
+        )
+
+
+def _is_right(value: object, annotation: object) -> bool:
+    """Return whether a value of JSON has the type that a field's annotation names."""
+    if type(value) not in _TYPES[str(annotation)]:
+        return False
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return "Any" in str(annotation) or all(isinstance(one, str) for one in inner)
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "int | None": (int, type(None)),
+    "float | None": (float, int, type(None)),
+    "dict[str, Any]": (dict,),
+    "dict[str, str]": (dict,),
+    "list[str]": (list,),
+}
+"""The types of JSON's values, by the annotations of the fields."""
 
 
 @dataclass

@@ -378,12 +378,12 @@ _FAILURES: tuple[tuple[str, str], ...] = (
         'the broker by a command of the key (command="…" in authorized_keys).',
     ),
     (
-        r"(?m)^(sudo: |.*sh: .*?)?(?P<file>/\S+?): ([Cc]ommand not found|not found|No such file)",
+        r"(?<!\S)(?P<file>/[^\s:]+): ([Cc]ommand not found|not found|No such file)",
         "there is no {file} on {host}. Set c.UniSpawner.agent_python to the Python there that has "
         "unispawner, and correct the line in sudoers and the key's command in authorized_keys.",
     ),
     (
-        r"(?m)^(sudo: |.*sh: .*?)?(?P<file>/\S+?): Permission denied\.?$",
+        r"(?<!\S)(?P<file>/[^\s:]+): Permission denied\.?(?m:$)",
         "the account can't run {file} on {host}. Let it read the folder and each folder above it.",
     ),
 )

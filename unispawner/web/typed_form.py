@@ -165,7 +165,7 @@ class _Reader(HTMLParser):
         found = self.form.fields.setdefault(name, Field())
         found.kinds.add(kind)
         longest = given.get("maxlength") or ""
-        if longest.isdecimal():
+        if longest.isdecimal() and len(longest) < 10:
             found.longest = max(int(longest), found.longest or 0)
         return found
 

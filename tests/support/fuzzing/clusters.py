@@ -42,6 +42,7 @@ SETTINGS: Mapping[str, tuple[dict[str, Any], ...]] = {
     "slurm": ({}, {"slurm_cluster": "alpha"}),
     "template": tuple({"template": name} for name in ("slurm", "torque", "lsf", "htcondor")),
 }
+NO_ANSWER: Answer = ["", "no answer", 1]
 IDS = ("1", "2", "30", "1000", "1.pbslab", "2.torquelab", "999999")
 MOST_COMMANDS = 60
 """How many commands a question may take: each of a few jobs by itself, and some more."""
@@ -108,7 +109,7 @@ def talk(dialogue: Dialogue[Any], answer: Callable[[list[str]], Answer]) -> Any:
             command = advance(dialogue, reply)
             commands += 1
             assert commands <= MOST_COMMANDS, f"too many commands, the last is {command}"
-            stdout, stderr, status = answer(command) if commands < 12 else ["", "no answer", 1]
+            stdout, stderr, status = answer(command) if commands < 12 else NO_ANSWER
             reply = Reply(tuple(command), status, stdout, stderr)
     except StopIteration as stop:
         return stop.value
@@ -133,7 +134,7 @@ def run(value: dict[str, Any]) -> None:
     scheduler = get_scheduler(value["scheduler"], value["options"])
     answers: Iterator[Answer] = iter(value["answers"])
     name = value["question"]
-    result = talk(QUESTIONS[name](scheduler), lambda _: next(answers, ["", "no answer", 1]))
+    result = talk(QUESTIONS[name](scheduler), lambda _: next(answers, NO_ANSWER))
     if name in DIALOGUES:
         there = json.loads(json.dumps(encode(result)))
         assert decode(name, there) is not None

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from tornado import web
 
+from support import OUTPUTS
 from unispawner import frames, launcher
 from unispawner._version import __version__
 from unispawner.agent import protocol
 from unispawner.broker.incoming import Incoming, InvalidRequestError, Request, parse_header
 from unispawner.broker.memory import Buffer, make_file
 from unispawner.command import Finished
-from unispawner.errors import UniSpawnerError, clean_output
+from unispawner.errors import AgentError, UniSpawnerError, clean_output
 from unispawner.job import JobSpec
 from unispawner.legacy.status import for_log
 from unispawner.run_as import get_run_as
@@ -30,10 +31,12 @@ from unispawner.run_as.client import AgentClient
 from unispawner.schedulers import get_scheduler, plain
 from unispawner.schedulers.questions import RESULTS, Notice, Question, decode
 from unispawner.schedulers.reading import first_of_each_kind, quote_lines
-from unispawner.submit_host.broker_process import BrokenConnection, BrokerProcess
+from unispawner.submit_host.broker_process import KEPT, BrokenConnection, BrokerProcess
 from unispawner.submit_host.connection import Connection
 from unispawner.submit_host.host import SubmitHost
 from unispawner.submit_host.notices import Notices
+from unispawner.submit_host.ssh import Destination, explain_failure
+from unispawner.testing import read_saved_reply
 from unispawner.web.reports import ReportHandler
 
 from .mutations import TOKENS, changed, changed_bytes, json_values
@@ -81,8 +84,6 @@ def requests(draw: DrawFn) -> dict[str, Any]:
     request: dict[str, Any] = json.loads(json.dumps(_REQUEST))
     for _ in range(draw(st.integers(0, 2))):
         inner: dict[str, Any] = draw(st.sampled_from((request, request["spec"])))
-        if not isinstance(inner, dict):
-            break
         key = draw(st.sampled_from(sorted(inner)))
         if draw(st.booleans()) and key != "spec":
             del inner[key]
@@ -110,7 +111,7 @@ def run_service(value: str) -> None:
         request = protocol.read_request(raw)
         float(request["timeout"])
         if os.getuid() != request["uid"]:
-            raise protocol.AgentError(f"not {entry.pw_name}: {request['account']}")
+            raise AgentError(f"not {entry.pw_name}: {request['account']}")
         return {}
 
     protocol.write_reply(write, work)
@@ -175,7 +176,12 @@ def run_reply(value: list[str]) -> None:
     """Take a reply to each request of the Hub's; what it is made of can be shown and saved."""
     name, reply = value
     scheduler, host = get_scheduler("slurm"), _Host(reply.encode("latin-1"))
-    client = AgentClient(ACCOUNT, scheduler, get_run_as("sudo", agent_python="/usr/bin/python3", allow_shared_account=False), host)
+    client = AgentClient(
+        ACCOUNT,
+        scheduler,
+        get_run_as("sudo", agent_python="/usr/bin/python3", allow_shared_account=False),
+        host,
+    )
     calls: Mapping[str, Any] = {
         "submit": lambda: client.submit(JobSpec(mark=MARK), "/bin/sh"),
         "status": lambda: client.status(["12"]),
@@ -272,8 +278,13 @@ _HEADERS = (
     {"id": 2, "kind": "question", "account": "", "deadline": 60.0},
     {"id": "x", "kind": "account", "account": "alice", "deadline": 60.0},
     {
-        **{"protocol": 1, "version": __version__, "clock": 5.0, "time": 5.0},
-        **{"host": "login1", "account": "hub", "uid": 0},
+        "protocol": 1,
+        "version": __version__,
+        "clock": 5.0,
+        "time": 5.0,
+        "host": "login1",
+        "account": "hub",
+        "uid": 0,
     },
     {"id": 1, "status": 0, "stdout": 3, "clock": 5.0},
     {"id": 1, "status": -9, "stdout": 0, "late": True, "clock": 6.0},
@@ -469,7 +480,8 @@ def run_hub_answer(value: list[Any]) -> None:
         )
 
     report = launcher.Report.__new__(launcher.Report)
-    report.hub = SimpleNamespace(token="x", report_path="/", connect=connect)
+    hub: Any = SimpleNamespace(token="x", report_path="/", connect=connect)
+    report.hub = hub
     report.facts, report.event = {"host": "node1"}, "ready"
     status, words, pause = report.attempt(1.0)
     assert status in (0, 503)
@@ -497,7 +509,28 @@ def run_text(value: list[str]) -> None:
 
 _TEXTS = changed(st.sampled_from(("Welcome to the cluster\nline 2", "\x1b[31mred", "a\r\nb", "")))
 
+# -- what ssh and the far side's shell print -----------------------------------------------------
+
+_SSH = [read_saved_reply(path) for path in sorted((OUTPUTS / "ssh").iterdir())]
+
+
+@st.composite
+def failures(draw: DrawFn) -> list[Any]:
+    """Make what ssh has printed, and what came before the greeting."""
+    saved = draw(st.sampled_from(_SSH))
+    errors = draw(changed(st.just(saved.stderr)))[-KEPT:]
+    return [saved.exit_status, errors, draw(changed_bytes(st.just(saved.stdout)))]
+
+
+def run_failure(value: list[Any]) -> None:
+    """Explain why ssh has failed."""
+    status, errors, began = value
+    words = explain_failure(Destination("hub", "login1"), status, errors, began.encode("latin-1"))
+    assert len(words) < 5000
+
+
 TARGETS = (
+    Target("ssh-output", failures(), run_failure),
     Target("agent-request", in_bytes(requests()), run_request, (UniSpawnerError,)),
     Target("agent-service", in_bytes(requests()), run_service),
     Target("agent-reply", replies(), run_reply, (UniSpawnerError,)),

@@ -16,7 +16,7 @@ TOKENS = (
     *("9" * 10, "9" * 19, "9" * 400, "9" * 5000, "9" * 5000 + ":00", "99999999-00:00:00"),
     *("1-2:0", "5-1:1", "1-99999999999999999999:1", "0:0:0", "/", "/9/9/9", "1/" * 9),
     *("null", "true", "NaN", "Infinity", "[]", "{}", "[[]]", '""', '"', "'", "\\", "\\\\", "`"),
-    *('"\\u0000"', '"\\ud800"', '\\ud83d', "\\n", "\\x41", "%00", "&amp;", "&#0;", "&#xd800;"),
+    *('"\\u0000"', '"\\ud800"', "\\ud83d", "\\n", "\\x41", "%00", "&amp;", "&#0;", "&#xd800;"),
     *("&#55296;", "&x;", "&", "<", ">", "<a>", "</a>", "<!--", "-->", "]]>", "<![CDATA[", "<?x?>"),
     '<!DOCTYPE a [<!ENTITY x "y"><!ENTITY z "&x;&x;&x;">]>',
     *("|", "||||||||", ":", "::", ",", ";", "=", " = ", "@", "#", "$(id)", "${x}", "{job_id}"),
@@ -165,7 +165,8 @@ def json_values(texts: SearchStrategy[str] | None = None) -> SearchStrategy[Any]
     leaves |= st.text(max_size=20)
     return st.recursive(
         leaves,
-        lambda inner: st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+        ),
         max_leaves=8,
     )

@@ -14,6 +14,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from unispawner.errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from unispawner.job import CONTROL, JobSpec, ResourceSpec
+from unispawner.legacy.job import BatchState
 from unispawner.profiles.reading import find_profile, read_form, read_profiles
 from unispawner.run_as.accounts import Account
 from unispawner.schedulers import get_scheduler
@@ -21,7 +22,7 @@ from unispawner.servers.endings import _read_state
 from unispawner.servers.state import SavedState, ServerState
 from unispawner.settings.host_map import _look_up
 from unispawner.settings.names import _check_fields, _check_folder, fill_folder
-from unispawner.submit_host.ssh import explain_failure, parse_destination
+from unispawner.submit_host.ssh import parse_destination
 from unispawner.units import (
     format_duration,
     format_memory,
@@ -67,7 +68,9 @@ PROFILES = read_profiles(
 )
 _NAMES = ("profile", "_xsrf", *PROFILES[1].options, "gpu--memory", "gpu--duration", "local--x", "x")
 _VALUES: SearchStrategy[str] = changed(
-    st.sampled_from(("gpu", "local", "4", "2", "8:00:00", "1-00:00:00", "4G", "true", "plain", "ml")),
+    st.sampled_from(
+        ("gpu", "local", "4", "2", "8:00:00", "1-00:00:00", "4G", "true", "plain", "ml")
+    ),
     most=2,
 )
 
@@ -179,7 +182,14 @@ def run_duration(value: Any) -> None:
 
 _HOSTS = changed(
     st.sampled_from(
-        ("node1", "node1.cluster.example", "192.0.2.1", "fe80::1%eth0", "::ffff:127.0.0.1", "hub@n1")
+        (
+            "node1",
+            "node1.cluster.example",
+            "192.0.2.1",
+            "fe80::1%eth0",
+            "::ffff:127.0.0.1",
+            "hub@n1",
+        )
     ),
     2,
 )
@@ -282,7 +292,7 @@ def states(draw: DrawFn) -> Any:
 
 def run_state(value: Any) -> None:
     """Load a saved state: each field has a value of its type, whatever the row has."""
-    for kind in (SavedState, ServerState):
+    for kind in (SavedState, BatchState, ServerState):
         state = kind.from_dict(value)
         json.dumps(state.to_dict())
         assert isinstance(state.mark, str)
@@ -302,7 +312,12 @@ def run_origin(value: Any) -> None:
 
 
 _ORIGINS = json_values() | st.fixed_dictionaries(
-    {"kind": json_values(), "signature": json_values(), "names": json_values(), "typed": json_values()}
+    {
+        "kind": json_values(),
+        "signature": json_values(),
+        "names": json_values(),
+        "typed": json_values(),
+    }
 )
 
 _TCP = """\

@@ -214,7 +214,7 @@ def read_job_id(output: str) -> str:
 
     A site's wrapper may print a notice, too.
     """
-    found = re.findall(r"^\s*(\d+)\.\d+ - \d+\.\d+\s*$", output, re.ASCII | re.MULTILINE)
+    found = re.findall(r"^[ \t]*(\d+)\.\d+ - \d+\.\d+[ \t\r]*$", output, re.ASCII | re.MULTILINE)
     return found[-1] if found else output.strip()
 
 
