@@ -1,8 +1,13 @@
-"""Fixtures for tests with real schedulers and a Hub on each; it prints which were used."""
+"""Fixtures for tests with real schedulers and a Hub on each; it prints which were used.
+
+`ci/test` runs them on several lanes, which are copies of this machine: see ``Lanes``.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
 
 import pytest
 from support.agent import Agent, agent_of_a_user
@@ -18,17 +23,67 @@ from support.clusters import (
 )
 from support.hub import RunningHub, running_hub
 from support.sites import STARTED
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from unispawner.schedulers import NAMES
 
 EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS]
 
 
+LONGEST_FIRST = ("test_end_to_end.py", "test_two_clusters.py", "test_restart.py")
+"""Files with one Hub and much to do; a lane that began with them last would keep all waiting."""
+
+SEEN_BY_WORKERS: dict[str, Any] = {}
+"""What the workers of pytest-xdist say at their ends, each in a lane of its own."""
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc] # it has no types
+    """Give a free lane the next tests that share a Hub: those of a file with the same scheduler."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        if file.endswith("test_sites.py"):
+            return nodeid  # each starts a Hub of its own
+        words = set(re.split(r"[\[\]-]", test))
+        return f"{file} {' '.join(name for name in CLUSTERS if name in words)}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell pytest-xdist's controller what only a worker knows."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["live"] = what_was_live()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    seen = getattr(node, "workeroutput", {}).get("live", {})
+    SEEN_BY_WORKERS.update(seen.get("schedulers", {}))
+    for where, names in seen.get("sites", {}).items():
+        STARTED.setdefault(where, []).extend(names)
+
+
+def what_was_live() -> dict[str, Any]:
+    return {"schedulers": {name: live_or_saved(name) for name in NAMES}, "sites": STARTED}
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name in NAMES:
-        terminalreporter.write_line(f"scheduler {name}: {live_or_saved(name)}")
+        words = SEEN_BY_WORKERS.get(name) or live_or_saved(name)
+        terminalreporter.write_line(f"scheduler {name}: {words}")
     for where, names in STARTED.items():
-        terminalreporter.write_line(f"sites, {where}: {len(names)} started: {', '.join(names)}")
+        listed = ", ".join(sorted(names))
+        terminalreporter.write_line(f"sites, {where}: {len(names)} started: {listed}")
     terminalreporter.write_line(f"browser: {why_no_browser() or find_browser()}")
 
 
