@@ -8,7 +8,7 @@ lane_pids=() # of the first process of each lane
 # start_lanes NUMBER: start that many lanes; return 1 if this machine can't have them.
 start_lanes() {
     local number folder starting=()
-    for ((number = 1; number <= $1; number++)); do
+    for ((number = 0; number < $1; number++)); do
         folder=$dir/lanes/$number
         mkdir -p "$folder"
         rm -f "$folder.pid"
@@ -17,9 +17,9 @@ start_lanes() {
             "$checkout/ci/lane" "$folder" "$checkout" "$dir" {lock}>&- </dev/null &>"$folder.log" &
         starting+=($!)
     done
-    for ((number = 1; number <= $1; number++)); do
+    for ((number = 0; number < $1; number++)); do
         until [ -s "$dir/lanes/$number.pid" ]; do
-            kill -0 "${starting[number - 1]}" 2>/dev/null || return
+            kill -0 "${starting[number]}" 2>/dev/null || return
             sleep 0.1
         done
         lane_pids+=("$(<"$dir/lanes/$number.pid")")
@@ -36,33 +36,38 @@ in_lane() {
 # in_first_lane COMMAND...: run COMMAND in the first lane.
 in_first_lane() { if [ ${#lane_pids[@]} -gt 0 ]; then in_lane "${lane_pids[0]}" "$@"; else "$@"; fi; }
 
-# in_lanes COMMAND...: run COMMAND in all lanes at once; print what it prints in the first. It fails if
-# COMMAND fails in any.
+# in_lanes COMMAND...: run COMMAND in all lanes at once, and print what it prints in the first. It fails if
+# COMMAND fails in any; then what it prints in that lane is printed, too.
 in_lanes() {
-    local number=0 pid running=() status=0
+    local number running=() log=$dir/lanes status=0
     if [ ${#lane_pids[@]} = 0 ]; then
         "$@"
         return
     fi
-    for pid in "${lane_pids[@]}"; do
-        number=$((number + 1))
-        in_lane "$pid" "$@" >"$dir/lanes/$number.out" 2> >(sed "s/^/lane $number: /" >&2) &
+    for number in "${!lane_pids[@]}"; do
+        in_lane "${lane_pids[number]}" "$@" >"$log/$number.out" 2>"$log/$number.err" </dev/null &
         running+=($!)
     done
-    for pid in "${running[@]}"; do wait "$pid" || status=1; done
-    cat "$dir/lanes/1.out"
+    for number in "${!lane_pids[@]}"; do
+        if ! wait "${running[number]}"; then
+            say "in lane $number, $1 failed:" >&2
+            cat "$log/$number".{out,err} >&2
+            status=1
+        fi
+    done
+    if [ $status = 0 ]; then cat "$log/0.err" >&2; fi
+    cat "$log/0.out"
     return $status
 }
 
 # lane_pythons PYTHON: write for each lane a command that runs PYTHON in it, and print their paths.
 lane_pythons() {
-    local number=0 pid
-    for pid in "${lane_pids[@]}"; do
-        number=$((number + 1))
+    local number
+    for number in "${!lane_pids[@]}"; do
         {
             echo "#!/bin/bash"
             declare -f in_lane
-            printf 'in_lane %q %q "$@"\n' "$pid" "$1"
+            printf 'in_lane %q %q "$@"\n' "${lane_pids[number]}" "$1"
         } >"$dir/lanes/$number.python"
         chmod 755 "$dir/lanes/$number.python"
         echo "$dir/lanes/$number.python"
