@@ -1,11 +1,10 @@
 """Fixtures for tests with real schedulers and a Hub on each; it prints which were used.
 
-`ci/test` runs them on several lanes, which are copies of this machine: see ``Lanes``.
+`ci/test` runs them on several lanes, which are copies of this machine: see support/lanes.py.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
@@ -22,8 +21,8 @@ from support.clusters import (
     why_not,
 )
 from support.hub import RunningHub, running_hub
+from support.lanes import LONGEST_FIRST, Lanes
 from support.sites import STARTED
-from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from unispawner.schedulers import NAMES
@@ -31,22 +30,8 @@ from unispawner.schedulers import NAMES
 EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS]
 
 
-LONGEST_FIRST = ("test_end_to_end.py", "test_two_clusters.py", "test_restart.py")
-"""Files with one Hub and much to do; a lane that began with them last would keep all waiting."""
-
 SEEN_BY_WORKERS: dict[str, Any] = {}
 """What the workers of pytest-xdist say at their ends, each in a lane of its own."""
-
-
-class Lanes(LoadScopeScheduling):  # type: ignore[misc] # it has no types
-    """Give a free lane the next tests that share a Hub: those of a file with the same scheduler."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file, _, test = nodeid.partition("::")
-        if file.endswith("test_sites.py"):
-            return nodeid  # each starts a Hub of its own
-        words = set(re.split(r"[\[\]-]", test))
-        return f"{file} {' '.join(name for name in CLUSTERS if name in words)}"
 
 
 @pytest.hookimpl(optionalhook=True)
