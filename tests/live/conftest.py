@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
@@ -37,6 +38,13 @@ SEEN_BY_WORKERS: dict[str, Any] = {}
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder for the workers' temporary folders, which pytest-xdist's controller has made
+    in its own /tmp."""
+    if folder := config.option.basetemp:
+        os.makedirs(os.path.dirname(os.path.abspath(folder)), mode=0o700, exist_ok=True)
 
 
 @pytest.hookimpl(trylast=True)
