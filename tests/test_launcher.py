@@ -288,7 +288,7 @@ def test_runs_from_a_here_document(hub: Hub, environment: Environment, tmp_path:
 
 def test_is_small_and_needs_nothing() -> None:
     """The text is small, is valid Python 3.6, and needs neither our package nor a `__file__`."""
-    assert len(TEXT.encode()) < 34 * 1024
+    assert len(TEXT.encode()) < 36 * 1024
     assert "__file__" not in TEXT
     assert not re.search(r"^\s*(from|import) (unispawner|jupyter)", TEXT, re.M)
     ast.parse(TEXT, feature_version=(3, 6))
@@ -958,7 +958,8 @@ def test_no_url(launch: Launch, environment: Environment, name: str, url: str) -
 
 
 def test_internal_ssl(launch: Launch, environment: Environment, tmp_path: Path) -> None:
-    """With internal_ssl both sides use the certificates that JupyterHub made."""
+    """Where the server's certificate is made before the start, as by the legacy classes, both sides
+    use the certificates that JupyterHub made."""
     certipy = pytest.importorskip("certipy").Certipy(store_dir=str(tmp_path))
     for name in ("hub", "user"):
         certipy.create_ca(f"{name}-ca")
@@ -982,6 +983,95 @@ def test_internal_ssl(launch: Launch, environment: Environment, tmp_path: Path) 
     launch(python(LISTENING))
     wait_for(lambda: hub.reports, "report")
     hub.close()
+
+
+# --- the certificate for the node ---------------------------------------------------------------
+
+SHOWING = """
+import os
+path = os.environ["JUPYTERHUB_SSL_CERTFILE"]
+print("certificate", path, oct(os.stat(path).st_mode), open(path).read(), flush=True)
+"""
+GIVEN: Answer = (200, {}, {"certificate": "for node7"})
+
+
+@pytest.fixture
+def certified(environment: Environment, tmp_path: Path) -> Path:
+    """Give the private folder of a job that gets a certificate when its node is known."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    environment["UNISPAWNER_CLIENT_CERTIFICATE"] = str(folder / "clientfile")
+    environment["JUPYTERHUB_SSL_KEYFILE"] = str(folder / "keyfile")
+    return folder
+
+
+def test_certificate_for_the_node(hub: Hub, launch: Launch, certified: Path) -> None:
+    """The server starts with the certificate that the Hub's answer to "begun" has, in a new private
+    file beside the key. It is reported once. A job that is run again gets another file."""
+    hub.event_answers["begun"] = GIVEN
+    for run in (1, 2):
+        job = launch(python(SHOWING + LISTENING))
+        path = job.wait_for_output(r"certificate (\S+) 0o100600 for node7\n")
+        assert certified == Path(path).parent
+        job.wait_for_output("(reported )")
+        assert ["begun", "ready"] == [event["event"] for event in hub.events]
+        assert run == len(list(certified.glob("certfile-*")))
+        job.process.send_signal(signal.SIGTERM)
+        assert 7 == job.status()
+        hub.events.clear()
+
+
+def test_certificate_that_takes_time(hub: Hub, launch: Launch, certified: Path) -> None:
+    """Until the Hub has an answer, the launcher asks again and starts nothing: the scheduler may
+    not have said yet where the job runs, or the Hub may be restarted meanwhile."""
+    hub.event_answers["begun"] = (503, {"Retry-After": "0"}, {"message": "not yet"})
+    job = launch(python(SHOWING + LISTENING))
+    wait_for(lambda: len(hub.events) > 2, "some reports")
+    assert {"begun"} == {event["event"] for event in hub.events}
+    assert 1 == job.stderr.count("has not accepted the report yet (503 not yet)")
+    assert not list(certified.glob("certfile-*"))
+    hub.event_answers["begun"] = GIVEN
+    job.wait_for_output("(reported )")
+
+
+def test_end_before_there_is_a_certificate(hub: Hub, launch: Launch, certified: Path) -> None:
+    """A job that is cancelled while it waits for its certificate ends at once without a server."""
+    hub.gates["begun"] = threading.Event()
+    job = launch(["echo", "started"])
+    wait_for(lambda: hub.events, "the report")
+    job.process.send_signal(signal.SIGTERM)
+    assert 128 + signal.SIGTERM == job.status()
+    assert "" == job.stdout
+    hub.gates["begun"].set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((409, {}, {"message": "being ended"}), "has not accepted that the job begins (409 being"),
+        ((200, {}, {}), "has no certificate"),
+        ((200, {}, []), "has no certificate"),
+        ((204, {}, {}), "has no certificate"),
+    ],
+)
+def test_no_certificate(
+    hub: Hub, launch: Launch, certified: Path, answer: Answer, message: str
+) -> None:
+    """A job that gets no certificate ends without a server, and its log says why."""
+    hub.event_answers["begun"] = answer
+    job = launch(["echo", "started"], REFUSAL_PATIENCE=1)
+    assert 1 == job.status()
+    assert ("", True) == (job.stdout, message in job.stderr)
+
+
+def test_certificate_that_cannot_be_written(hub: Hub, launch: Launch, certified: Path) -> None:
+    """A folder that can't be written into ends the job, and the log names the file."""
+    hub.event_answers["begun"] = GIVEN
+    certified.rmdir()
+    job = launch(["echo", "started"])
+    assert 1 == job.status()
+    assert "the server's certificate can't be written: " in job.stderr
+    assert str(certified / "certfile-") in job.stderr
 
 
 # --- signals and ends -------------------------------------------------------------------------

@@ -49,6 +49,7 @@ HOLD_LONGEST, HOLD_AFTER_SIGNAL, HOLD_UNREPORTED = 30, 5, 3
 TERM_GRACE = 10
 
 MARK = "UNISPAWNER_MARK"  # the variable that all processes of this job have
+CLIENT_CERTIFICATE = "UNISPAWNER_CLIENT_CERTIFICATE"  # with internal_ssl: what reports show
 JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
@@ -126,7 +127,8 @@ class Hub:
         import ssl
 
         context = ssl.create_default_context(cafile=os.environ.get("JUPYTERHUB_SSL_CLIENT_CA"))
-        certificate = os.environ.get("JUPYTERHUB_SSL_CERTFILE")
+        certificate = os.environ.get(CLIENT_CERTIFICATE)
+        certificate = certificate or os.environ.get("JUPYTERHUB_SSL_CERTFILE")
         if certificate:
             context.load_cert_chain(certificate, os.environ.get("JUPYTERHUB_SSL_KEYFILE"))
         return http.client.HTTPSConnection(
@@ -512,6 +514,18 @@ class Server:
             pause = min(2 * pause, AWAIT_LAST)
         return True
 
+    def await_answer(self, report: "Report") -> bool:
+        """Return True when a report is accepted, False if a signal requests the end meanwhile."""
+        while report.thread.is_alive():
+            got = signal.sigtimedwait(self.signals - {signal.SIGCHLD}, POLL_FIRST)
+            if got is not None and got.si_signo in ENDING:
+                report.withdrawn.set()
+                self.status = 128 + got.si_signo
+                return False
+        if report.accepted:
+            return True
+        raise Problem(f"the Hub has not accepted that the job begins ({report.words})")
+
     def start(self, command: "List[str]", environment: "Dict[bytes, bytes]", port: int) -> None:
         self.status, self.forked, self.port, self.listens = None, False, port, False
         launcher = os.getpid()
@@ -645,15 +659,18 @@ class Report:
     """Reports one event to the Hub in its own thread: "begun", "ready" or "ended".
 
     Resolving a name can't be interrupted, while signals and the server's end must be noticed at
-    once. Only "ready" must be accepted.
+    once. Only "ready" must be accepted, and with internal_ssl "begun".
     """
 
     def __init__(self, hub: Hub, event: str, after: "Optional[Report]" = None, **facts: object):
         import threading
 
         self.hub, self.after, self.facts = hub, after, facts
-        self.event, self.must = event, event == "ready"
+        self.event = event
+        self.certified = event == "begun" and CLIENT_CERTIFICATE in os.environ
+        self.must = self.certified or event == "ready"
         self.refused = self.accepted = False
+        self.words, self.certificate = "", ""
         self.withdrawn = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         try:
@@ -666,21 +683,20 @@ class Report:
         """Try until the Hub has accepted the report, or refused it for REFUSAL_PATIENCE."""
         backoff: float = RETRY_FIRST
         refused_since: "Optional[float]" = None
-        last_words = ""
         if self.after:
             self.after.thread.join()  # a report that is under way must not overtake this one
         while not self.withdrawn.is_set():
             status, words, pause = self.attempt(backoff)
             if 200 <= status < 300:
                 self.accepted = True
-                if self.must:
+                if self.event == "ready":
                     say("reported {host}:{port} to the Hub".format(**self.facts))
                 return
             later = status == 0 or status == 429 or status >= 500
             if not (self.must or later):
                 return
-            if self.must and words != last_words:
-                last_words = words
+            if self.must and words != self.words:
+                self.words = words
                 say(f"{self.hub.name} has not accepted the report yet ({words}); trying again")
             if later:
                 refused_since = None
@@ -691,7 +707,7 @@ class Report:
                     self.refused = True
                     return
             self.withdrawn.wait(pause)
-            backoff = min(2 * backoff, RETRY_LAST)
+            backoff = min(2 * backoff, AWAIT_LAST if self.certified else RETRY_LAST)
 
     def attempt(self, backoff: float) -> "Tuple[int, str, float]":
         """Return the status (0: no answer), the Hub's words, and the seconds until the next try."""
@@ -724,11 +740,31 @@ class Report:
             text = response.read(65536).decode("utf-8", "replace")
         finally:
             connection.close()
+        words, answer = response.reason, {}
         try:
-            words = json.loads(text)["message"]
+            answer = dict(json.loads(text))
+            words = answer["message"]
         except (ValueError, TypeError, LookupError, RecursionError):
-            words = response.reason
+            pass
+        self.certificate = str(answer.get("certificate", ""))
         return response.status, " ".join(str(words).split()), response.getheader("Retry-After", "")
+
+
+def take_certificate(begun: Report) -> bytes:
+    """Write the certificate for this host, which is public, beside its key; return the path.
+
+    The job may have run elsewhere before, and another host may still have the old file's contents.
+    """
+    if not begun.certificate:
+        raise Problem("the Hub's answer to the report that the job begins has no certificate")
+    folder = os.path.dirname(os.environ.get("JUPYTERHUB_SSL_KEYFILE", ""))
+    path = os.path.join(folder, f"certfile-{os.urandom(4).hex()}")
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(begun.certificate)
+    except OSError as error:
+        raise Problem(f"the server's certificate can't be written: {error}") from None
+    return os.fsencode(path)
 
 
 # --- all together -----------------------------------------------------------------------------
@@ -743,6 +779,11 @@ def main(arguments: "List[str]") -> int:
     if not server.await_hub(hub):
         return server.status or 0
     port, begun = 0, None  # type: Tuple[int, Optional[Report]]
+    if CLIENT_CERTIFICATE in os.environ:
+        begun = Report(hub, "begun", host=host)
+        if not server.await_answer(begun):
+            return server.status or 0
+        environment[b"JUPYTERHUB_SSL_CERTFILE"] = take_certificate(begun)
     for port in islice(candidate_ports(service, allowed), PORT_TRIES):
         if port < 1024:
             raise Problem(f"port {port} is reserved for the system; ports begin at 1024")

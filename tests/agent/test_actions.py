@@ -92,18 +92,19 @@ def narrow_umask() -> None:
 
 def test_the_certificates_of_a_job(agent: Agent) -> None:
     """The files of internal_ssl are private files of the job, whose environment names them; a file
-    of another name is not written."""
-    texts = {"keyfile": "KEY", "certfile": "CERT", "cafile": "CA", "../other": "text"}
+    of another name is not written. The server's certificate is none of them: its host is not known
+    yet."""
+    texts = {"keyfile": "KEY", "clientfile": "CERT", "cafile": "CA", "../other": "text"}
     paths = {"JUPYTERHUB_SSL_KEYFILE": "/of/the/hub", "OTHER": "stays"}
     agent.submit(agent.spec("env; sleep 600", environment=paths), certificates=texts)
     folder = agent.state_dir / "jobs" / MARK
-    for name in ("keyfile", "certfile", "cafile"):
+    for name in ("keyfile", "clientfile", "cafile"):
         assert texts[name] == (folder / name).read_text()
         assert 0o600 == stat.S_IMODE((folder / name).stat().st_mode)
     assert [] == list(agent.state_dir.rglob("other"))
     wanted = {
         f"JUPYTERHUB_SSL_KEYFILE={folder}/keyfile",
-        f"JUPYTERHUB_SSL_CERTFILE={folder}/certfile",
+        f"UNISPAWNER_CLIENT_CERTIFICATE={folder}/clientfile",
         f"JUPYTERHUB_SSL_CLIENT_CA={folder}/cafile",
         "OTHER=stays",
     }
@@ -112,6 +113,7 @@ def test_the_certificates_of_a_job(agent: Agent) -> None:
         return set(agent.call("log", mark=MARK, lines=99).result["tail"].splitlines())
 
     assert wait_for(lambda: wanted <= printed())
+    assert not any(line.startswith("JUPYTERHUB_SSL_CERTFILE=") for line in printed())
 
 
 def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:

@@ -1,34 +1,68 @@
-"""A Hub with ``internal_ssl``: its servers' certificates reach nodes that nobody knew before."""
+"""A Hub with ``internal_ssl``: a server's certificate is made for the node of its job."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import pwd
+import re
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
-from support.clusters import Slurm
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from support.clusters import Cluster, Slurm
+from support.elsewhere import HubElsewhere, LoginNode, why_not_elsewhere
 from support.hub import EncryptedHub, until, why_no_hub
-from support.journey import requeue, start
+from support.journey import PATIENCE, log_of, requeue, start
 
 from unispawner.admin.hub_client import HubClient
+from unispawner.servers import certificates
+from unispawner.web import tls
 
-pytestmark = pytest.mark.slurm
+HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
+# A web server on the node, with a certificate and its key; it prints its port.
+STUB = """
+import http.server, ssl, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+stub = http.server.ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+context.load_cert_chain({certificate!r}, {key!r})
+stub.socket = context.wrap_socket(stub.socket, server_side=True, do_handshake_on_connect=False)
+threading.Thread(target=stub.serve_forever, daemon=True).start()
+print(stub.server_port)
+"""
+
+
+class EncryptedHubElsewhere(EncryptedHub, HubElsewhere):
+    """A Hub with ``internal_ssl`` in a container, which submits by ssh."""
 
 
 @pytest.fixture(scope="module")
-async def hub(slurm: Slurm) -> AsyncIterator[EncryptedHub]:
+async def hub(cluster: Cluster) -> AsyncIterator[EncryptedHub]:
     if reason := why_no_hub():
         pytest.skip(reason)
-    hub = EncryptedHub(slurm)
+    hub = EncryptedHub(cluster)
     try:
         await hub.start()
         yield hub
     finally:
         await hub.close()
+        cluster.cancel_named(hub.job_name)
 
 
 @pytest.fixture(scope="module")
@@ -36,31 +70,85 @@ async def alice(hub: EncryptedHub) -> HubClient:
     return await hub.client("alice")
 
 
-def jobs_folder(state: dict[str, Any]) -> Path:
-    return Path(pwd.getpwnam(state["account"]).pw_dir, ".unispawner", "jobs", state["mark"])
+@dataclass
+class Files:
+    """A job's private files, read by root."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Files:
+        home = pwd.getpwnam(state["account"]).pw_dir
+        return cls(Path(home, ".unispawner", "jobs", state["mark"]))
+
+    @property
+    def modes(self) -> dict[str, str]:
+        return {path.name: oct(path.stat().st_mode & 0o777) for path in self.folder.iterdir()}
+
+    @property
+    def certificates(self) -> list[Path]:
+        """The certificates of the server, the oldest first."""
+        return sorted(self.folder.glob("certfile-*"), key=lambda path: path.stat().st_mtime_ns)
+
+    @property
+    def token(self) -> str:
+        text = (self.folder / "environment").read_text()
+        found = re.search(r"JUPYTERHUB_API_TOKEN\W+(\w{32,})", text)
+        assert found
+        return found[1]
 
 
-async def test_a_server_with_certificates(
-    hub: EncryptedHub, slurm: Slurm, alice: HubClient
-) -> None:
-    """A kernel of a server on a node answers through the proxy, which trusts the certificate of the
-    server. The server refuses whoever has no certificate. Its key is a private file of the user's
-    until the job ends. All of this holds after a restart of the Hub and a requeue of the job."""
+def addresses(certificate: Path) -> list[str]:
+    """Return the addresses that a certificate names."""
+    read = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+
+
+async def test_a_server_on_a_node(hub: EncryptedHub, alice: HubClient) -> None:
+    """A kernel of a server on a node answers through the proxy. The certificate names the node
+    alone; key and certificates are private files of the user's until the job ends."""
     await start(alice)
     state = await hub.state("alice")
-    assert "https" == state["proto"]
+    files = Files.of(state)
+    try:
+        assert ("https", True) == (state["proto"], bool(state["public_key"]))
+        assert "42" == await alice.run_cell("6*7")
+        [certificate] = files.certificates
+        assert [state["host"]] == addresses(certificate)
+        names = {"keyfile", "clientfile", "cafile", certificate.name}
+        assert dict.fromkeys(names, "0o600").items() <= files.modes.items()
+        shown = "import os; print(os.environ['JUPYTERHUB_SSL_CERTFILE'])"
+        assert str(certificate) == (await alice.run_cell(shown)).strip()
+    finally:
+        await alice.stop()
+    assert not files.folder.exists()
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("cluster", ["slurm"], indirect=True, scope="module")
+async def test_restarts_and_requeues(hub: EncryptedHub, slurm: Slurm, alice: HubClient) -> None:
+    """A job that begins while the Hub is away waits for its certificate; the server goes on after
+    a restart of the Hub; a requeue gets a new certificate, whose server's kernel answers."""
+    hub.set("alice", **HELD)
+    starting = asyncio.ensure_future(alice.start())
+    job_id = await hub.job_id("alice")
+    state = await hub.state("alice")
+    hub.kill()
+    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+    slurm.run("scontrol", "release", job_id)
+
+    def waits() -> bool:
+        log = Path(log_of(state))
+        return log.exists() and "does not answer" in log.read_text()
+
+    await until(waits, "the launcher waits for the Hub", PATIENCE)
+    await hub.start()
+    await alice.wait_ready("", timeout=PATIENCE)
+    hub.set("alice")
     assert "42" == await alice.run_cell("6*7")
-
-    folder = jobs_folder(state)
-    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
-    assert {"keyfile": "0o600", "certfile": "0o600", "cafile": "0o600"}.items() <= modes.items()
-    shown = "import os; print(os.environ['JUPYTERHUB_SSL_KEYFILE'])"
-    assert str(folder / "keyfile") == (await alice.run_cell(shown)).strip()
-
-    stranger = ssl.create_default_context()
-    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
-    with pytest.raises(OSError, match=r"(?i)certificate|alert|reset|eof|closed"):
-        urlopen(f"https://{state['host']}:{state['port']}/", context=stranger, timeout=20)
+    files = Files.of(state)
+    [before] = files.certificates
 
     hub.kill()
     await hub.start()
@@ -68,9 +156,130 @@ async def test_a_server_with_certificates(
     async def ready() -> bool:
         return bool((await hub.server("alice")).get("ready"))
 
-    await until(ready, "the server is ready after the restart", 60)
+    await until(ready, "the server is ready after the restart", PATIENCE)
     assert "42" == await alice.run_cell("6*7")
 
-    await requeue(hub, slurm, alice, "", state["job_id"])
+    await requeue(hub, slurm, alice, "", job_id)
+    state = await hub.state("alice")
+    assert [before.name] == [path.name for path in files.certificates[:-1]]
+    assert [state["host"]] == addresses(files.certificates[-1])
+    assert "42" == await alice.run_cell("6*7")
     await alice.stop()
-    assert not folder.exists()
+
+
+class Foreigner:
+    """Certificates that the Hub's authority has signed, and stubs on a node that show them.
+
+    The files are in a folder of alice's, since her job reads them.
+    """
+
+    def __init__(self, hub: EncryptedHub, alice: HubClient, folder: Path) -> None:
+        self.hub, self.alice, self.folder = hub, alice, folder
+
+    def sign(self, user: str, *names: str) -> tuple[Path, Path]:
+        """Return the files of a certificate of a user's and of its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        spawner = SimpleNamespace(
+            user=SimpleNamespace(name=user), internal_certs_location=str(self.hub.certificates)
+        )
+        stem = self.folder / f"{user}{len(list(self.folder.iterdir()))}"
+        certificate, secret = stem.with_suffix(".crt"), stem.with_suffix(".key")
+        signed = certificates.sign(spawner, tls.encode_key(key.public_key()), names)
+        certificate.write_text(signed)
+        secret.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return certificate, secret
+
+    async def serve(self, certificate: Path, key: Path) -> int:
+        """Start a web server with a certificate in alice's job; return its port."""
+        code = STUB.format(certificate=str(certificate), key=str(key))
+        return int(await self.alice.run_cell(code))
+
+    async def through_proxy(self, host: str, port: int) -> int:
+        """Return the status of a page behind a route of the proxy's to a port."""
+        await self.hub.route(f"stub{port}", f"https://{host}:{port}")
+        return int((await self.alice.request("GET", f"stub{port}/")).code)
+
+    def report(self, token: str, certificate: Path, key: Path, body: Any) -> tuple[int, Any]:
+        """Report with a token and a certificate; return the status and the answer."""
+        context = ssl.create_default_context(cafile=str(self.hub.certificates / "hub-ca_trust.crt"))
+        context.load_cert_chain(certificate, key)
+        request = Request(
+            f"https://{self.hub.hub_ip}:{self.hub.hub_port}/hub/api/unispawner/report",
+            data=json.dumps(body).encode(),
+            headers={"Authorization": f"token {token}"},
+        )
+        try:
+            with urlopen(request, context=context, timeout=20) as response:
+                return response.status, json.load(response)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)["message"]
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("cluster", ["slurm"], indirect=True, scope="module")
+async def test_foreign_certificates(
+    hub: EncryptedHub, alice: HubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy takes no server that shows the certificate of another node, or one for clients. The
+    Hub makes no route to another user's server on the same node, and takes no report with another
+    user's certificate. Whoever has no certificate reaches neither the server nor the Hub."""
+    await start(alice)
+    state = await hub.state("alice")
+    host, port, files = state["host"], state["port"], Files.of(state)
+    foreign = Foreigner(hub, alice, files.folder)
+    monkeypatch.chdir(hub.folder)  # paths in JupyterHub's list of certificates are relative to it
+
+    right = await foreign.serve(*foreign.sign("alice", f"IP:{host}"))
+    other_node = await foreign.serve(*foreign.sign("alice", "IP:192.0.2.1", "DNS:other"))
+    for_clients = await foreign.serve(*foreign.sign("alice"))
+    neighbour = await foreign.serve(*foreign.sign("bob", f"IP:{host}"))
+    codes = [await foreign.through_proxy(host, one) for one in (right, other_node, for_clients)]
+    assert [200, 503, 503] == codes
+
+    bobs = foreign.sign("bob", f"IP:{host}")
+    mine = files.certificates[0], files.folder / "keyfile"
+    begun = {"event": "begun", "host": host}
+    code, message = foreign.report(files.token, *bobs, begun)
+    assert (403, "The certificate of this report is not that of the server's user.") == (
+        code,
+        message,
+    )
+    code, answer = foreign.report(files.token, *mine, begun)
+    assert (200, ["certificate"]) == (code, list(answer))
+    for wrong, why in (
+        (neighbour, "shows the certificate of another server"),
+        (other_node, "shows a certificate that is not for this server"),
+    ):
+        code, message = foreign.report(files.token, *mine, {"host": host, "port": wrong})
+        assert code == 409
+        assert why in message
+    assert (host, port) == ((await hub.state("alice"))["host"], (await hub.state("alice"))["port"])
+
+    stranger = ssl.create_default_context()
+    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+    for url in (f"https://{host}:{port}/", f"https://{hub.hub_ip}:{hub.hub_port}/hub/api/"):
+        with pytest.raises(OSError, match=r"(?i)certificate|alert|reset|eof|closed"):
+            urlopen(url, context=stranger, timeout=20)
+    await alice.stop()
+
+
+@pytest.mark.slurm
+async def test_over_ssh(slurm: Slurm) -> None:
+    """A Hub elsewhere, which submits by ssh, has servers with certificates for their nodes."""
+    if reason := why_no_hub() or why_not_elsewhere():
+        pytest.skip(f"no Hub elsewhere: {reason}")
+    with LoginNode(slurm) as login:
+        hub = EncryptedHubElsewhere(slurm, login)
+        try:
+            await hub.start()
+            await test_a_server_on_a_node(hub, await hub.client("alice"))
+        finally:
+            await hub.close()
+            slurm.cancel_named(hub.job_name)

@@ -178,6 +178,8 @@ class RunningHub:
 
     running: list[RunningHub] = []
     """The Hubs that are not closed; their logs are shown when a test fails."""
+    _scheme = "http"
+    """How the Hub, its proxy and the servers speak with each other."""
 
     def __init__(
         self,
@@ -228,7 +230,7 @@ class RunningHub:
         self.path = ":".join(filter(None, (path, cluster.path)))
         self._choose_addresses()
         self.url = f"http://{self.front_ip}:{self.front_port}/"
-        self._proxy_api_url = f"http://{self.front_ip}:{self._proxy_port}"
+        self._proxy_api_url = f"{self._scheme}://{self.front_ip}:{self._proxy_port}"
         self._write_settings()
         self._write_config(self._more_config() + config)
         RunningHub.running.append(self)
@@ -354,7 +356,7 @@ class RunningHub:
         program = find_program("configurable-http-proxy")
         assert program, "there is no configurable-http-proxy on PATH"
         options = self._proxy_options()
-        hub = f"http{'s' if options else ''}://{self.hub_ip}:{self.hub_port}"
+        hub = f"{self._scheme}://{self.hub_ip}:{self.hub_port}"
         command = [program, f"--ip={self.front_ip}", f"--port={self.front_port}"]
         command += [f"--api-ip={self.front_ip}", f"--api-port={self._proxy_port}"]
         command += [f"--default-target={hub}", f"--error-target={hub}/hub/error", *options]
@@ -524,21 +526,30 @@ async def running_hub(cluster: Cluster, **arguments: Any) -> AsyncIterator[Runni
 class EncryptedHub(RunningHub):
     """A Hub with ``internal_ssl``: Hub, proxy and servers check each other's certificates."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        config = f"""
+    _scheme = "https"
+
+    def _more_config(self) -> str:
+        return f"""{super()._more_config()}
 c.JupyterHub.internal_ssl = True
-c.JupyterHub.trusted_alt_names = ["IP:{cluster.hub_ip}"]
+c.JupyterHub.trusted_alt_names = ["IP:{self.hub_ip}"]
 """
-        super().__init__(cluster, config=config)
-        self._proxy_api_url = f"https://{self.front_ip}:{self._proxy_port}"
-        self._write_config(config)
+
+    @property
+    def certificates(self) -> Path:
+        """The folder with the Hub's own keys and certificates."""
+        return self.folder / "internal-ssl"
+
+    async def route(self, path: str, target: str) -> None:
+        """Let the proxy send requests for a path to a target."""
+        url = f"{self._proxy_api_url}/api/routes/{path}"
+        await self._call("POST", url, self._proxy_token, {"target": target})
 
     def _proxy_options(self) -> list[str]:
         """Have JupyterHub make its certificates; return its options for a proxy."""
         config = str(self.folder / "jupyterhub_config.py")
         make = [sys.executable, "-m", "jupyterhub", "--generate-certs", "-f", config]
         assert 0 == self._popen(make, "hub.log").wait(60), self.log_tail()
-        store = self.folder / "internal-ssl"
+        store = self.certificates
         options = []
         for side, name in (("api", "proxy-api"), ("client", "proxy-client")):
             folder = store / name
@@ -550,7 +561,7 @@ c.JupyterHub.trusted_alt_names = ["IP:{cluster.hub_ip}"]
 
     async def _call(self, method: str, url: str, token: str, body: Any = None, **_: Any) -> Any:
         """Call an API with the Hub's own certificate, for which the proxy asks."""
-        store = self.folder / "internal-ssl"
+        store = self.certificates
         context = make_ssl_context(
             str(store / "hub-internal" / "hub-internal.key"),
             str(store / "hub-internal" / "hub-internal.crt"),

@@ -174,7 +174,7 @@ async def test_a_job_that_begins_before_its_id_is_known(hub: Hub, server: Server
     """Such a report is taken: the job is asked for as soon as it has an id."""
     job = server.spawner.server_job
     assert job.tracked is None
-    job.take_begin()
+    assert {} == await job.take_begin(NODE)
     await server.submitted()
     assert 200 == (await hub.post({"event": "begun", "host": NODE}, server.token)).code
 

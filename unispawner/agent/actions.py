@@ -34,10 +34,14 @@ from .wrapper import write_wrapper
 Request = Mapping[str, Any]
 CERTIFICATES: Mapping[str, str] = {
     "keyfile": "JUPYTERHUB_SSL_KEYFILE",
-    "certfile": "JUPYTERHUB_SSL_CERTFILE",
+    "clientfile": "UNISPAWNER_CLIENT_CERTIFICATE",
     "cafile": "JUPYTERHUB_SSL_CLIENT_CA",
 }
-"""The variables in which a server finds the files of ``internal_ssl``: JupyterHub's own names."""
+"""The variables in which the launcher and the server find the files of ``internal_ssl``.
+
+JUPYTERHUB_SSL_CERTFILE, JupyterHub's own name, comes from the launcher: the server's certificate is
+made when its node is known.
+"""
 Account = pwd.struct_passwd
 
 STALE_AFTER = 600.0

@@ -325,7 +325,9 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
 
     async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
         """Move the certificates to where the child's server can read them."""
-        moved: dict[str, str] = await maybe_future(self._child().move_certs(paths))
+        child = self._child()
+        moved: dict[str, str] = await maybe_future(child.move_certs(paths))
+        child.cert_paths = moved  # the child makes its server's environment
         return moved
 
 

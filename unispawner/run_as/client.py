@@ -65,7 +65,7 @@ class AgentClient:
         Parameters
         ----------
         certificates
-            The text of the files ``keyfile``, ``certfile`` and ``cafile`` of ``internal_ssl``.
+            The text of the files ``keyfile``, ``clientfile`` and ``cafile`` of ``internal_ssl``.
         """
         more = {"certificates": dict(certificates)} if certificates else {}
         result = await self._call("submit", spec=spec.to_dict(), shell=shell, **more)

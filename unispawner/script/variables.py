@@ -22,7 +22,7 @@ _OF_SHELLS = (DEFAULT_PATH, "/usr/local/bin:/usr/bin:/usr/local/sbin:/usr/sbin")
 """What shells take for PATH if their environment has none."""
 _SHELLS_OWN = frozenset({"IFS", "OPTIND", "PS4", "PWD", "OLDPWD", "SHLVL", "_"})
 """Variables of the shell itself: the site's script would run differently with other values."""
-_LAUNCHERS = ("JUPYTERHUB_", "JPY_")
+_LAUNCHERS = ("JUPYTERHUB_", "JPY_", "UNISPAWNER_CLIENT_")
 """How the names begin that the launcher or the server can't do without."""
 
 _TEXT = """\

@@ -11,7 +11,7 @@ from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..settings.host_map import HostMap, map_host
 from ..web import words
-from ..web.hosts import check_form, check_host, is_same_name
+from ..web.hosts import check_form, check_host, is_dns_name, is_same_name
 from ..web.own_host import Address
 
 
@@ -91,6 +91,39 @@ async def check_address(
 def _is_claimed(job: TrackedJob) -> bool:
     running = job.info is not None and job.info.state is JobState.RUNNING and not job.info.ending
     return running and bool(job.claimed_host)
+
+
+async def find_names(
+    job: TrackedJob,
+    reported: str,
+    host_map: HostMap,
+    monitor: Monitor,
+    *,
+    asker: str,
+    peer: str = "",
+) -> list[str]:
+    """Return what a certificate for a job's host names: the address of the route, and the name.
+
+    On the Hub's own host the server's sockets decide which address the route has, and there are
+    none yet: so these are all addresses of the host.
+
+    Raises
+    ------
+    SchedulerUnavailable, InvalidJobError
+        As :func:`check_address` does.
+    """
+    all_own: set[Address] = set()
+
+    async def on_own_host(_: set[Address], own: set[Address]) -> str:
+        all_own.update(one for one in own if not one.is_link_local)
+        return ""
+
+    address = await check_address(
+        job, reported, host_map, monitor, asker=asker, on_own_host=on_own_host, peer=peer
+    )
+    name = find_exec_host(job) or job.claimed_host
+    names = [f"IP:{one}" for one in sorted(map(str, all_own)) or [address]]
+    return names + ([f"DNS:{name}"] if is_dns_name(name) else [])
 
 
 async def _find_address(monitor: Monitor, host: str) -> str:

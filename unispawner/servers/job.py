@@ -94,8 +94,9 @@ class ServerJob(abc.ABC, Generic[State]):
     async def take_report(self, report: Report) -> None:
         """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
 
-    def take_begin(self) -> None:
+    async def take_begin(self, host: str, peer: str = "") -> dict[str, str]:
         """Take note that the job says that it runs: see TakesReports. Does nothing here."""
+        return {}
 
     async def take_end(self, end: ServerEnd) -> None:
         """Send users to the dead address if they are sent to the server that has ended.

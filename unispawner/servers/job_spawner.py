@@ -66,9 +66,9 @@ class JobSpawner(WithStatus, _Base):
         """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
         await self.server_job.take_report(report)
 
-    def take_begin(self) -> None:
+    async def take_begin(self, host: str, peer: str = "") -> dict[str, str]:
         """Take note of a job that runs: see :class:`unispawner.web.reports.TakesReports`."""
-        self.server_job.take_begin()
+        return await self.server_job.take_begin(host, peer)
 
     async def take_end(self, end: ServerEnd) -> None:
         """Take a server's end: see :class:`unispawner.web.reports.TakesReports`."""

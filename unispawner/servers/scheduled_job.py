@@ -15,11 +15,11 @@ from ..monitor.tracked_job import TrackedJob
 from ..run_as.accounts import find_account
 from ..run_as.client import AgentClient
 from ..submit_host.host import LONGEST_WAIT
-from ..web import bookkeeping, words
+from ..web import bookkeeping, tls, words
 from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
-from . import endings
-from .address import check_address, find_exec_host, has_moved
+from . import certificates, endings
+from .address import check_address, find_exec_host, find_names, has_moved
 from .database import session_of
 from .job import ServerJob
 from .own_place import OwnPlace
@@ -223,13 +223,8 @@ class ScheduledJob(ServerJob[ServerState]):
         job.being_reported, self._last_end = True, None
         try:
             address = await self._check_report(job, report)
-        except InvalidJobError as error:
-            self.monitor.want(job)  # the job may have been run again elsewhere; it reports again
-            job.note_refusal(error.message)
-            raise
-        except SchedulerUnavailable as error:
-            if error.message not in words.REPORT_LATER:
-                job.note_refusal(error.message)
+        except UniSpawnerError as error:
+            self._note_report(job, error)
             raise
         finally:
             job.being_reported = False
@@ -257,20 +252,58 @@ class ScheduledJob(ServerJob[ServerState]):
             on_own_host=partial(self._own_place.find, report),
             peer=report.peer,
         )
+        if self.state.public_key:
+            context = certificates.make_context(self.spawner)
+            await tls.check_server(address, report.port, self.state.public_key, context)
         moved = not (self.is_current() and self.tracked is job)
         if moved or self.has_just_ended(report):
             raise SchedulerUnavailable(words.JOB_MOVED)
         return address
 
-    def take_begin(self) -> None:
-        """Ask soon about a job that says that it runs."""
+    async def take_begin(self, host: str, peer: str = "") -> dict[str, str]:
+        """Ask soon about a job that says that it runs; return its certificate, if it needs one."""
         job = self.tracked
+        if job is not None:  # else it is asked for as soon as it has an id
+            job.server_ended = False  # the job was run again
+            if find_exec_host(job) is None:
+                job.note_begin()
+                self.monitor.want(job)
+        if not self.state.public_key:
+            return {}
+        return {"certificate": await self._certify(job, host, peer)}
+
+    async def _certify(self, job: TrackedJob | None, host: str, peer: str) -> str:
+        """Return a certificate for the host on which the scheduler says that the job runs.
+
+        The job may have been run before, or the answer may have been lost: each is a new one.
+        """
         if job is None:
-            return  # it is asked for as soon as it has an id
-        job.server_ended = False  # the job was run again
-        if find_exec_host(job) is None:
-            job.note_begin()
-            self.monitor.want(job)
+            raise SchedulerUnavailable(words.STILL_SUBMITTING)
+        try:
+            if find_exec_host(job) is None and not self._ends(job):
+                await self.monitor.ask_about(job, _REPORT_WAITS)
+            if self._ends(job):
+                raise InvalidJobError(words.ENDING)
+            names = await find_names(
+                job,
+                host,
+                self.spawner.host_map,
+                self.monitor,
+                asker=self.spawner.user.name,
+                peer=peer,
+            )
+            names += await certificates.find_sites_names(self.spawner)
+            if self._ends(job):  # stopped meanwhile
+                raise InvalidJobError(words.ENDING)
+            return certificates.sign(self.spawner, self.state.public_key, names)
+        except UniSpawnerError as error:
+            self._note_report(job, error)
+            raise
+
+    def _ends(self, job: TrackedJob) -> bool:
+        """Return whether a job gets no certificate any more."""
+        current = self.is_current() and self.tracked is job
+        return self.state.stopping or job.stopping or job.final or not current
 
     async def take_end(self, end: ServerEnd) -> None:
         """Send users to the dead address, and ask soon whether the job has ended."""
@@ -289,6 +322,14 @@ class ScheduledJob(ServerJob[ServerState]):
             self.tracked.reported = False
         self._own_place.forget()
         super().drop_address()
+
+    def _note_report(self, job: TrackedJob, error: UniSpawnerError) -> None:
+        """Note why a report did not count, for the job's user, unless it only came too early."""
+        if isinstance(error, InvalidJobError):
+            self.monitor.want(job)  # the job may have been run again elsewhere; it reports again
+            job.note_refusal(error.message)
+        elif error.message not in words.REPORT_LATER:
+            job.note_refusal(error.message)
 
     def _note_refusal(self, why: str) -> None:
         if self.tracked is not None:

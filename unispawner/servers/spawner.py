@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from jupyterhub.spawner import Spawner
@@ -19,7 +19,7 @@ from ..settings.job import JobSettings
 from ..settings.names import fill_folder
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
-from . import certificates, submission
+from . import submission
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
 from .state import ServerState
@@ -29,12 +29,6 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
     """Runs each user's server as a job under the user's own account."""
 
     server_job: ScheduledJob
-    certificates: Mapping[str, str] | None = None
-    """The text of the files of ``internal_ssl``; None without it, and once the job has them."""
-    certificates_problem: UniSpawnerError | None = None
-    """Why there are no certificates that servers could use."""
-    _alt_names: list[str] | None = None
-    """What the certificate of the last start names; None if the site says what it names."""
 
     def new_job(self) -> ScheduledJob:
         """Return the job of a server that has not been started."""
@@ -76,22 +70,20 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
     # -- internal_ssl ----------------------------------------------------------------------------
 
     async def create_certs(self) -> dict[str, str]:
-        """Make the server's certificates; they name all nodes if the site names none."""
-        self.certificates_problem = None
-        if self.ssl_alt_names in (self.trusted_alt_names, self._alt_names):
-            try:
-                nodes = await certificates.find_alt_names(self)
-                self._alt_names = [*self.trusted_alt_names, *nodes]
-                self.set_trait("ssl_alt_names", self._alt_names)
-            except UniSpawnerError as error:  # the start shows it: here it would be a bare 500
-                self.certificates_problem = error
+        """Make no files on this host: each job gets a key of its own, see ``certificates``.
+
+        Only a site that moves JupyterHub's files itself has them, with the names of
+        ``ssl_alt_names``.
+        """
+        if type(self).move_certs is Spawner.move_certs:
+            return {}
         paths: dict[str, str] = await maybe_future(super().create_certs())
         return paths
 
-    async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
-        """Take the certificates, which the agent writes into the job's private folder."""
-        self.certificates = certificates.read_certificates(paths)
-        return paths
+    @property
+    def needs_identity(self) -> bool:
+        """True if the job gets a key and certificates of ours."""
+        return bool(self.internal_ssl and not self.cert_paths)
 
     # -- start, poll, stop -----------------------------------------------------------------------
 
@@ -104,8 +96,8 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         job.starting, job.began = True, time.monotonic()
         try:
             with failures_of_start(self.log, bookkeeping.log_name(self)):
-                spec = await submission.prepare(job)
-                await job.submit(submission.submit(job, spec))
+                spec, identity = await submission.prepare(job)
+                await job.submit(submission.submit(job, spec, identity))
                 return await job.wait_ready()
         finally:
             job.starting = False

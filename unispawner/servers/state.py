@@ -125,6 +125,9 @@ class ServerState(SavedState):
         Where the account's logs are, as it was set for this server; empty means in ``state_dir``.
     proto
         ``https`` with ``internal_ssl``, else ``http``.
+    public_key
+        With ``internal_ssl``, the public half of the job's key (base64): its server is known by it.
+        Empty without, and for a server of an older release, whose certificate names all nodes.
     uid, home, uid_name
         The account as it was found for this server, so that a restarted Hub need not look up
         thousands: see :class:`unispawner.run_as.accounts.Account`. A uid of 0 means that an older
@@ -147,6 +150,7 @@ class ServerState(SavedState):
     uid: int = 0
     home: str = ""
     uid_name: str = ""
+    public_key: str = ""
 
     def saved_account(self, min_uid: int, submit_host: str) -> Account | None:
         """Return the account as it was saved; None if it must be looked up.

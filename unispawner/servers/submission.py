@@ -23,7 +23,8 @@ from ..run_as.client import AgentClient
 from ..web import words
 from ..web.hosts import is_loopback
 from ..web.summary import describe_job
-from . import database
+from . import certificates, database
+from .certificates import Identity
 from .hub_id import find_hub_id
 from .scheduled_job import ScheduledJob
 from .search_paths import drop_hubs_paths, drop_unsettable
@@ -34,8 +35,8 @@ _LONGEST_PAUSE = 15.0
 """The pauses (seconds) between two looks for a job whose submission has no answer."""
 
 
-async def prepare(job: ScheduledJob) -> JobSpec:
-    """Return the job to submit, and set the state that finds it again.
+async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
+    """Return the job to submit and, with ``internal_ssl``, its key; set the state that finds it.
 
     Raises
     ------
@@ -49,8 +50,6 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         If the server was stopped meanwhile.
     """
     spawner = job.spawner
-    if spawner.certificates_problem is not None:
-        raise spawner.certificates_problem
     stopping = job.state.stopping
     await spawner.find_way()
     spawner.get_host().hurry()
@@ -65,8 +64,10 @@ async def prepare(job: ScheduledJob) -> JobSpec:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     mark = make_mark(find_hub_id(spawner), time.time())
     spec: JobSpec = spawner.job_spec(mark, _environment(spawner), account.name)
+    identity = certificates.make_identity(spawner) if spawner.needs_identity else None
     job.state = _first_state(spawner, account, spec)
-    return spec
+    job.state.public_key = identity.public_key if identity else ""
+    return spec, identity
 
 
 def _environment(spawner: Any) -> dict[str, str]:
@@ -108,7 +109,7 @@ def _first_state(spawner: Any, account: Account, spec: JobSpec) -> ServerState:
     )
 
 
-async def submit(job: ScheduledJob, spec: JobSpec) -> None:
+async def submit(job: ScheduledJob, spec: JobSpec, identity: Identity | None = None) -> None:
     """Save what finds the job again, submit it, and save its id before anything else.
 
     Raises
@@ -132,9 +133,8 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
         _give_up(job)
         raise
     try:
-        job_id = await client.submit(
-            spec, job.spawner.job_shell, certificates=job.spawner.certificates
-        )
+        files = identity.files if identity else None
+        job_id = await client.submit(spec, job.spawner.job_shell, certificates=files)
     except (AgentError, SchedulerUnavailable) as error:
         job_id = "" if error.unsent else await _find_lost(job, client, error)
         if not job_id:
@@ -143,7 +143,6 @@ async def submit(job: ScheduledJob, spec: JobSpec) -> None:
     except UniSpawnerError:
         _give_up(job)
         raise
-    job.spawner.certificates = None  # the job has them
     job.track(client, job_id, submitted=True)
     job.state.job_id = job_id
     await job.commit_soon()

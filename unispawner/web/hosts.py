@@ -19,6 +19,7 @@ from ..tasks import Questions
 from .own_host import Address
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
+_DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _LONGEST = 255
 RESOLVE_TIMEOUT = 5.0
 """How long (seconds) a name may take to be resolved."""
@@ -50,6 +51,11 @@ def check_form(reported: str) -> None:
     """
     if not _HOST.fullmatch(reported):
         raise InvalidJobError(f"host: {reported[:300]!r} is neither a host name nor an address")
+
+
+def is_dns_name(host: str) -> bool:
+    """Return whether a certificate can name a host so: it is a host's name and no address."""
+    return bool(_DNS_NAME.fullmatch(host)) and not host.rpartition(".")[2].isdigit()
 
 
 def is_same_name(one: str, other: str) -> bool:

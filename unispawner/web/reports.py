@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -20,7 +21,7 @@ from tornado import web
 
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
-from . import api, bookkeeping
+from . import api, bookkeeping, tls
 from .hosts import is_own_address
 
 BODY_LIMIT = 4096
@@ -100,6 +101,7 @@ class TakesReports(Protocol):
     """A spawner whose jobs report."""
 
     token_id: int | None
+    user: Any
 
     @property
     def allowance(self) -> Allowance:
@@ -116,8 +118,12 @@ class TakesReports(Protocol):
             If the host is not the job's.
         """
 
-    def take_begin(self) -> None:
-        """Take note that the job says that it runs."""
+    async def take_begin(self, host: str, peer: str = "") -> dict[str, str]:
+        """Take note that the job says that it runs, from an address; return the answer.
+
+        With ``internal_ssl`` the answer is the server's ``certificate``. Only then this waits, and
+        raises what :meth:`take_report` raises.
+        """
 
     async def take_end(self, end: ServerEnd) -> None:
         """Take a server's end: when this returns, no user is sent to its port any more."""
@@ -147,6 +153,7 @@ class _Handler(APIHandler):
             raise web.HTTPError(
                 403, "This is not the token of a server that is starting or running."
             )
+        tls.check_client(self.request, spawner.user.name)
         if not spawner.allowance.take():
             error = web.HTTPError(429, "This server reports too often.")
             error.headers = {"Retry-After": "2"}  # type: ignore[attr-defined] # JupyterHub sends it
@@ -192,10 +199,10 @@ class _Handler(APIHandler):
 class ReportHandler(_Handler):
     """``POST /hub/api/unispawner/report``: what a job says; nothing else in the body counts.
 
-    ``{"event": "begun", "host": …}`` as soon as it runs; ``{"event": "ready", "host": …,
-    "port": …}`` when its server listens (jobs of older versions send no event);
-    ``{"event": "ended", "host": …, "port": …, "status": …}`` when the server has ended, without a
-    port if it never listened.
+    ``{"event": "begun", "host": …}`` as soon as it runs, answered with a ``certificate`` where
+    ``internal_ssl`` is on; ``{"event": "ready", "host": …, "port": …}`` when its server listens
+    (jobs of older versions send no event); ``{"event": "ended", "host": …, "port": …, "status":
+    …}`` when the server has ended, without a port if it never listened.
 
     Answers 200; 503 with Retry-After while the scheduler has not said yet where the job runs; 400
     for a body that makes no sense; 409 for a host that is not the job's; 429 for too many reports.
@@ -207,24 +214,22 @@ class ReportHandler(_Handler):
         body = self._read_body()
         event, host = body.get("event", "ready"), self._read_host(body)
         if event == "begun":
-            spawner.take_begin()
+            await self._take(spawner, spawner.take_begin(host, self._peer()))
         elif event == "ended":
             port = self._read_port(body) if body.get("port") is not None else None
             status = body.get("status")
             await spawner.take_end(ServerEnd(host, port, status if type(status) is int else None))
+            self.finish("{}")
         elif event == "ready":
-            if not await self._take(
-                spawner, Report(self._read_port(body), host, self._from_here(), self._peer())
-            ):
-                return
+            report = Report(self._read_port(body), host, self._from_here(), self._peer())
+            await self._take(spawner, spawner.take_report(report))
         else:
             raise web.HTTPError(400, 'event must be "begun", "ready" or "ended".')
-        self.finish("{}")
 
-    async def _take(self, spawner: TakesReports, report: Report) -> bool:
-        """Take where a server listens; return False if the job has to report again."""
+    async def _take(self, spawner: TakesReports, taking: Awaitable[dict[str, str] | None]) -> None:
+        """Answer with what was made of a report, or that the job has to report again."""
         try:
-            await spawner.take_report(report)
+            answer = await taking
         except InvalidJobError as error:
             self.log.warning(
                 "%s: the server's report was refused: %s", bookkeeping.log_name(spawner), error
@@ -234,8 +239,8 @@ class ReportHandler(_Handler):
             self.set_header("Retry-After", "1")
             self.set_status(503)
             self.finish(json.dumps({"status": 503, "message": str(error)}))
-            return False
-        return True
+            return
+        self.finish(json.dumps(answer or {}))
 
 
 class PortHandler(_Handler):

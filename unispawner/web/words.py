@@ -190,6 +190,7 @@ STILL_SUBMITTING = "The job is still being submitted. Report again."
 REPORT_UNDER_CHECK = "Another report of this server is being checked. Report again."
 HOST_UNKNOWN = "The scheduler has not said yet on which host this job runs. Report again."
 JOB_MOVED = "The job has just moved to another host. Report again."
+ENDING = "The job is being ended, so its server gets no certificate."
 REPORT_LATER = {STILL_SUBMITTING, REPORT_UNDER_CHECK, HOST_UNKNOWN, JOB_MOVED}
 """Answers to a report that only comes too early: there is nothing that a user should do."""
 
