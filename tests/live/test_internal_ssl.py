@@ -222,6 +222,11 @@ class Foreigner:
                 return error.code, json.load(error)["message"]
 
 
+@pytest.mark.threat(
+    who="node",
+    tries="A server on one node answers in the place of another, with its own certificate.",
+    stopped_by="With internal_ssl a certificate names its own node alone, and the proxy checks it.",
+)
 @pytest.mark.slurm
 @pytest.mark.parametrize("cluster", ["slurm"], indirect=True, scope="module")
 async def test_foreign_certificates(

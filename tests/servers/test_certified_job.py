@@ -80,6 +80,11 @@ async def test_only_when_the_scheduler_confirms(hub: Hub, server: Server) -> Non
     assert saved == tls.encode_key(read.public_key())
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It asks for a certificate for a host on which it does not run.",
+    stopped_by="The Hub signs only for the host on which the scheduler says that the job runs.",
+)
 async def test_not_for_another_host(hub: Hub, server: Server) -> None:
     """A job can't get a certificate for a host on which it does not run."""
     await server.running()
@@ -131,6 +136,11 @@ async def test_an_answer_that_is_lost(hub: Hub, server: Server) -> None:
     assert "" == ServerState.from_dict(saved).public_key
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It asks for a certificate when it is being cancelled, or has ended.",
+    stopped_by="A job that ends gets no certificate, and its token is revoked.",
+)
 async def test_a_job_that_is_being_cancelled(hub: Hub, server: Server) -> None:
     """A late report of a job that is being ended, or has ended, gets nothing."""
     await server.running()

@@ -68,6 +68,12 @@ async def test_the_jobs_own_server(authority: Any, hubs: ssl.SSLContext, tmp_pat
         await tls.check_server(HERE, port, mine.public_key, hubs)
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="Their server, with a valid certificate, listens where somebody's server should.",
+    stopped_by="With internal_ssl the Hub makes a route only to a server that shows the key of its "
+    "own job, in a certificate for that host.",
+)
 async def test_another_server_of_the_node(
     authority: Any, hubs: ssl.SSLContext, tmp_path: Path
 ) -> None:
@@ -137,9 +143,15 @@ def test_reports_that_may_be_the_users(names: list[str]) -> None:
     """A report comes with the user's own certificate, or with the proxy's; without internal_ssl
     there is none."""
     tls.check_client(request(*names), "alice")
-    tls.check_client(SimpleNamespace(connection=None), "alice")  # type: ignore[arg-type] # a stub
+    in_clear: Any = SimpleNamespace(connection=None)
+    tls.check_client(in_clear, "alice")
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They report for somebody's server with its token and the certificate of their own one.",
+    stopped_by="With internal_ssl the certificate of a report must be that of the token's user.",
+)
 @pytest.mark.parametrize("name", ["user-bob", "user-", "user-alice2", "user-ALICE"])
 def test_reports_with_another_users_certificate(name: str) -> None:
     """A report with the certificate of another user is refused, whatever its token."""
