@@ -358,14 +358,16 @@ def test_the_parent_stays_small(broker: BrokerProcess, agent: Agent) -> None:
 # -- code that others can change ----------------------------------------------------------------
 
 
-def start_with(path: Path, *, first: bool = False) -> subprocess.CompletedProcess[str]:
+def start_with(
+    path: Path, *arguments: str, first: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Start a broker with another folder at the end, or the beginning, of its path."""
     code = (
         f"import sys; sys.path.insert({0 if first else 1000}, {str(path)!r})\n"
         "from unispawner.broker.__main__ import main"
     )
     return subprocess.run(
-        [sys.executable, "-I", "-c", f"{code}; main()"],
+        [sys.executable, "-I", "-c", f"{code}; main()", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -420,11 +422,24 @@ def test_a_package_is_checked_before_it_is_loaded(tmp_path: Path, package: str) 
     assert not (tmp_path / "was-run").exists()
 
 
-def test_check_says_what_it_would_refuse() -> None:
-    """--check ends with 0 where only root can change the broker's code."""
-    command = [sys.executable, "-I", "-m", "unispawner.broker", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert (done.returncode == 0) == ("Only root can change" in done.stdout), done.stdout
+def test_check_says_what_it_would_refuse(tmp_path: Path) -> None:
+    """--check ends with 0 where only root can change the broker's code. Otherwise it ends with 1
+    and names the file that others can change. In neither case the broker is started."""
+    safe, unsafe = tmp_path / "safe", tmp_path / "unsafe"
+    for folder in (safe, unsafe):
+        folder.mkdir()
+    for path in (tmp_path, safe):
+        path.chmod(0o755)
+    unsafe.chmod(0o775)
+
+    done = start_with(safe, "--check")
+    expected = "Only root can change the broker's Python and its modules.\n"
+    assert (0, expected, "") == (done.returncode, done.stdout, done.stderr)
+
+    done = start_with(unsafe, "--check")
+    assert (1, "") == (done.returncode, done.stderr)
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"{unsafe} has the mode 0775, so that others could change")
 
 
 # -- sudo ---------------------------------------------------------------------------------------

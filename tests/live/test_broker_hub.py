@@ -6,13 +6,14 @@ import asyncio
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from support.clusters import Slurm
-from support.hub import RunningHub, command_line, until, why_no_hub
+from support.folders import commands_folder
+from support.hub import RunningHub, command_line, started, until, why_no_hub
+from support.journey import browser_of
 
 from unispawner.admin.hub_client import HubClient
 
@@ -34,13 +35,9 @@ exit $status
 @pytest.fixture(scope="module")
 def commands() -> Iterator[Path]:
     """Give a folder with an sbatch that can be made to wait."""
-    folder = Path(tempfile.mkdtemp(prefix="unispawner-commands-"))
-    folder.chmod(0o1777)
-    script = folder / "sbatch"
-    script.write_text(SBATCH.format(command=shutil.which("sbatch")))
-    script.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    scripts = {"sbatch": SBATCH.format(command=shutil.which("sbatch"))}
+    with commands_folder(scripts, mode=0o1777) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +46,18 @@ async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
     config = f"c.UniSpawner.agent_timeout = {AGENT_TIMEOUT}\n"
-    running = RunningHub(slurm, config=config, path=str(commands))
-    try:
-        await running.start()
+    async with started(RunningHub(slurm, config=config, path=str(commands))) as running:
         yield running
-    finally:
         for name in ("before", "after"):
             (commands / name).unlink(missing_ok=True)
-        await running.close()
-        slurm.cancel_named(running.job_name)
 
 
 @pytest.fixture
 async def alice(hub: RunningHub, slurm: Slurm) -> AsyncIterator[HubClient]:
-    """Give alice's browser; at the end her server is stopped, and no job is left."""
-    client = await hub.client("alice")
-    yield client
-    await client.stop()
+    """Give alice's browser; at the end her server is gone, and no job is left."""
+    async with browser_of(hub, "alice") as client:
+        yield client
+        await client.stop()
     await until(lambda: not slurm.active(name=hub.job_name), "no job is left", 60)
 
 

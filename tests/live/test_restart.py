@@ -7,14 +7,15 @@ import os
 import shutil
 import signal
 import sqlite3
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clusters import Slurm, run
-from support.hub import RunningHub, until, why_no_hub
+from support.folders import commands_folder
+from support.hub import RunningHub, started, until, why_no_hub
+from support.journey import HELD, browser_of, queued
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 
@@ -32,20 +33,17 @@ while [ -e "$here/hang-{name}" ]; do sleep 0.1; done
 exit $status
 """
 CONFIG = "c.JupyterHub.init_spawners_timeout = 1\n"
-HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
 
 
 @pytest.fixture(scope="module")
-def commands() -> Any:
+def commands() -> Iterator[Path]:
     """Give a folder with an sbatch and an scancel that can be made to fail or to hang."""
-    folder = Path(tempfile.mkdtemp(prefix="unispawner-commands-"))
-    folder.chmod(0o755)
-    for name in ("sbatch", "scancel"):
-        script = folder / name
-        script.write_text(WRAPPER.format(name=name, command=shutil.which(name)))
-        script.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    scripts = {
+        name: WRAPPER.format(name=name, command=shutil.which(name))
+        for name in ("sbatch", "scancel")
+    }
+    with commands_folder(scripts) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -53,30 +51,17 @@ async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
     """Give a Hub whose scheduler's commands are those of the fixture `commands`."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
-    running = RunningHub(slurm, config=CONFIG, path=str(commands))
-    try:
-        await running.start()
+    async with started(RunningHub(slurm, config=CONFIG, path=str(commands))) as running:
         yield running
-    finally:
-        for flag in commands.glob("*-*"):
+        for flag in commands.glob("*-*"):  # else a failed test's would keep the Hub from its end
             flag.unlink()
-        await running.close()
-        slurm.cancel_named(running.job_name)
 
 
 @pytest.fixture
-async def alice(hub: RunningHub, slurm: Slurm) -> AsyncIterator[HubClient]:
+async def alice(hub: RunningHub) -> AsyncIterator[HubClient]:
     """Give alice's browser; at the end all her jobs are gone."""
-    client = await hub.client("alice")
-    yield client
-    hub.set("alice")
-    slurm.cancel_named(hub.job_name)
-
-    async def nothing_left() -> bool:
-        server = await hub.server("alice")
-        return not server.get("ready") and not server.get("pending")
-
-    await until(nothing_left, "alice's server is gone", 60)
+    async with browser_of(hub, "alice") as client:
+        yield client
 
 
 async def restart(hub: RunningHub, slurm: Slurm | None = None, end: str = "") -> None:
@@ -86,15 +71,6 @@ async def restart(hub: RunningHub, slurm: Slurm | None = None, end: str = "") ->
         run("scancel", end)
         await until(lambda: slurm and slurm.job(end)["JobState"] == "CANCELLED", "job cancelled")
     await hub.start()
-
-
-async def queued(hub: RunningHub, alice: HubClient) -> str:
-    """Start a server of alice's that waits in the queue; return the job's id."""
-    hub.set("alice", **HELD)
-    starting = asyncio.ensure_future(alice.start())
-    job_id = await hub.job_id("alice")
-    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
-    return job_id
 
 
 async def pending(hub: RunningHub) -> None:

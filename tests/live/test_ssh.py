@@ -11,26 +11,26 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.clusters import CLUSTERS, Cluster, Slurm, run
 from support.elsewhere import CLOCK_OFFSET, HubElsewhere, LoginNode, why_not_elsewhere
 from support.eyes import assert_hidden
-from support.hub import HUB_ACCOUNT, find_program, until
+from support.hub import HUB_ACCOUNT, find_program, started, until
 from support.journey import (
     PATIENCE,
+    browser_of,
     failing_start,
     log_of,
     nothing_left,
     private_files,
+    queued,
     requeue,
     start,
 )
 
 from unispawner.admin.hub_client import HubClient
 
-HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
 WHERE_AM_I = "import json, os, socket; print(json.dumps([socket.gethostname(), os.getuid()]))"
 
 
@@ -46,37 +46,15 @@ def login(slurm: Slurm) -> Iterator[LoginNode]:
 @pytest.fixture(scope="module")
 async def hub(slurm: Slurm, login: LoginNode) -> AsyncIterator[HubElsewhere]:
     """Give a Hub in a container that reaches the login node by ssh only."""
-    running = HubElsewhere(slurm, login)
-    try:
-        await running.start()
+    async with started(HubElsewhere(slurm, login)) as running:
         yield running
-    finally:
-        await running.close()
-        slurm.cancel_named(running.job_name)
 
 
 @pytest.fixture
-async def alice(hub: HubElsewhere, slurm: Slurm) -> AsyncIterator[HubClient]:
+async def alice(hub: HubElsewhere) -> AsyncIterator[HubClient]:
     """Give alice's browser; at the end all her jobs are gone."""
-    client = await hub.client("alice")
-    yield client
-    hub.set("alice")
-    slurm.cancel_named(hub.job_name)
-
-    async def nothing_is_left() -> bool:
-        server = await hub.server("alice")
-        return not server.get("ready") and not server.get("pending")
-
-    await until(nothing_is_left, "alice's server is gone", PATIENCE)
-
-
-async def queued(hub: HubElsewhere, alice: HubClient) -> str:
-    """Start a server of alice's that waits in the queue; return the job's id."""
-    hub.set("alice", **HELD)
-    starting = asyncio.ensure_future(alice.start())
-    job_id = await hub.job_id("alice")
-    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
-    return job_id
+    async with browser_of(hub, "alice") as client:
+        yield client
 
 
 async def message_with(client: HubClient, words: str) -> str:
@@ -250,9 +228,7 @@ async def test_other_schedulers(cluster: Cluster) -> None:
     if reason := why_not_elsewhere():
         pytest.skip(f"no Hub elsewhere: {reason}")
     with LoginNode(cluster) as node:
-        hub = HubElsewhere(cluster, node)
-        try:
-            await hub.start()
+        async with started(HubElsewhere(cluster, node)) as hub:
             alice = await hub.client("alice")
             await start(alice)
             state = await hub.state("alice")
@@ -260,6 +236,3 @@ async def test_other_schedulers(cluster: Cluster) -> None:
             assert ("alice", host) == cluster.owner_and_host(state["job_id"])
             await alice.stop()
             await nothing_left(cluster, state)
-        finally:
-            await hub.close()
-            cluster.cancel_named(hub.job_name)

@@ -12,7 +12,7 @@ import pytest
 from support.fake_broker import FakeBroker
 from traitlets.config import Config
 
-from unispawner.errors import InvalidJobError, SchedulerUnavailable
+from unispawner.errors import AgentError, InvalidJobError, SchedulerUnavailable
 from unispawner.run_as import base, decision
 from unispawner.run_as.broker import BrokerCommand
 from unispawner.run_as.decision import Way, decide, decide_now
@@ -221,6 +221,17 @@ async def test_a_saved_server_where_no_broker_is_permitted(
     """A Hub that sudo permits no broker reaches saved servers as it starts new ones."""
     brokers.allow(listed=False, runs=False)
     assert "sudo" == (await saved_server(tmp_path, "/opt/old/bin").find_way()).name
+
+
+async def test_a_group_that_does_not_exist(brokers: SudoOfAHub) -> None:
+    """The Hub's start reports that the broker's group is missing, because the broker would refuse
+    everybody. The Hub goes on: the group can be made, or its directory come back, meanwhile."""
+    config = Config()
+    config.UniSpawner.scheduler = "slurm"
+    config.UniSpawner.agent_python = "/opt/hub/bin/python3"
+    config.UniSpawner.broker_group = "no-such"
+    with pytest.raises(AgentError, match="broker_group: this host has no group 'no-such'"):
+        await UniSpawner.check_config(config)
 
 
 async def test_another_host(sudo: SudoOfAHub) -> None:

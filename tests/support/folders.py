@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def commands_folder(scripts: Mapping[str, str], mode: int = 0o755) -> Iterator[Path]:
+    """Give a folder with commands that all accounts can run; it is removed at the end."""
+    with readable_folder() as folder:
+        folder.chmod(mode)
+        for name, text in scripts.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+        yield folder
 
 
 @contextmanager

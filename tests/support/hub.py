@@ -30,7 +30,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import psutil
@@ -509,18 +509,27 @@ class RunningHub:
         return json.loads(text) if text else None
 
 
+AnyHub = TypeVar("AnyHub", bound=RunningHub)
+
+
 @contextlib.asynccontextmanager
 async def running_hub(cluster: Cluster, **arguments: Any) -> AsyncIterator[RunningHub]:
     """Give a Hub on a cluster; at the end none of its jobs is left."""
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
-    running = RunningHub(cluster, **arguments)
-    try:
-        await running.start()
+    async with started(RunningHub(cluster, **arguments)) as running:
         yield running
+
+
+@contextlib.asynccontextmanager
+async def started(hub: AnyHub) -> AsyncIterator[AnyHub]:
+    """Start a Hub; at the end it is stopped, and none of its jobs is left."""
+    try:
+        await hub.start()
+        yield hub
     finally:
-        await running.close()
-        cluster.cancel_named(running.job_name)
+        await hub.close()
+        hub.cluster.cancel_named(hub.job_name)
 
 
 class EncryptedHub(RunningHub):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,6 +17,34 @@ from unispawner.admin.hub_client import Event, HubClient, HubClientError, StartE
 
 PATIENCE = 60
 """How long (seconds) a start or a stop may take: several times the usual."""
+
+
+HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
+"""The options of a server whose job waits in Slurm's queue."""
+
+
+@contextlib.asynccontextmanager
+async def browser_of(hub: RunningHub, name: str) -> AsyncIterator[HubClient]:
+    """Give a user's browser; at the end all jobs of the Hub, and the user's server, are gone."""
+    client = await hub.client(name)
+    yield client
+    hub.set(name)
+    hub.cluster.cancel_named(hub.job_name)
+
+    async def nothing_left() -> bool:
+        server = await hub.server(name)
+        return not server.get("ready") and not server.get("pending")
+
+    await until(nothing_left, f"{name}'s server is gone", PATIENCE)
+
+
+async def queued(hub: RunningHub, client: HubClient) -> str:
+    """Start a server of alice's that waits in the queue; return the job's id."""
+    hub.set("alice", **HELD)
+    starting = asyncio.ensure_future(client.start())
+    job_id = await hub.job_id("alice")
+    starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return job_id
 
 
 async def start(client: HubClient, server_name: str = "") -> None:

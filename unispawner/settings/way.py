@@ -9,7 +9,7 @@ from pathlib import Path
 
 from traitlets import Bool, Dict, Enum, Integer, List, Unicode, Union, default
 
-from ..errors import InvalidJobError
+from ..errors import AgentError, InvalidJobError
 from ..run_as import WAYS, RunAs, decision, get_run_as
 from ..run_as.base import ENVIRONMENT
 from ..run_as.broker import GROUP, Broker, BrokerCommand, explain_start
@@ -17,6 +17,7 @@ from ..run_as.decision import Way
 from ..schedulers import scheduler_class
 from ..submit_host import ssh
 from ..submit_host.brokered import BrokeredHost, get_brokered_host
+from ..submit_host.entries import has_group
 from ..submit_host.host import HOST, SubmitHost
 from .scheduler import SchedulerSettings
 
@@ -194,12 +195,16 @@ class WaySettings(SchedulerSettings):
         ------
         InvalidJobError
             See :meth:`find_way`.
+        AgentError
+            See :func:`check_group`.
         SchedulerUnavailable
             If the broker can't be started now; the message says what to do.
         """
         way = await self.find_way()
         if way.name == "broker":
             await self.brokered_host().connection.greet(decision.GREETING_TIMEOUT)
+            if not self.submit_host:
+                await check_group(self.broker_command().group)
         return way
 
     def way(self) -> Way:
@@ -231,4 +236,20 @@ class WaySettings(SchedulerSettings):
             name,
             agent_python=self.agent_python,
             allow_shared_account=self.allow_shared_account,
+        )
+
+
+async def check_group(group: str) -> None:
+    """Check that this host has the group whose members may have servers; root may name none.
+
+    Raises
+    ------
+    AgentError
+        If it does not have it: the broker would refuse every account.
+    """
+    if group and not await has_group(group):
+        raise AgentError(
+            f"broker_group: this host has no group {group!r}, so nobody can run servers; create "
+            "the group, or set c.UniSpawner.broker_group to another one, and print the line for "
+            "sudo again"
         )

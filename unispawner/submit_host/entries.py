@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import pwd
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,6 +57,16 @@ async def look_up(name: str) -> Entry | None:
         return lookup.result()
     except (KeyError, ValueError):
         return None
+
+
+async def has_group(name: str) -> bool:
+    """Return whether this host has a group; also True if that can't be found out in time."""
+    lookup = asyncio.get_running_loop().run_in_executor(_THREADS, grp.getgrnam, name)
+    await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)
+    try:
+        return not lookup.done() or bool(lookup.result())
+    except (KeyError, ValueError):
+        return False
 
 
 def _look_up(name: str) -> Entry:

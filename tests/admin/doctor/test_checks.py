@@ -366,3 +366,28 @@ def test_a_wrong_folder_is_wrong_in_the_job(doctor: Doctor) -> None:
     """A folder with a wrong placeholder, which the Hub's start refuses, is WRONG without a user."""
     message = doctor.wrong(f"{UNISPAWNER}\nc.UniSpawner.log_dir = '{{home}}/logs'")
     assert "job: log_dir: '{home}/logs' must be an absolute path" in message
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        ('c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:5432"', True),
+        ('c.ConfigurableHTTPProxy.api_url = "https://127.0.0.1:5432"', False),
+        (
+            'c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:5432"\n'
+            "c.ConfigurableHTTPProxy.should_start = False",
+            False,
+        ),
+        (
+            'c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:5432"\n'
+            "c.JupyterHub.internal_ssl = False",
+            False,
+        ),
+    ],
+)
+def test_the_api_of_a_proxy_with_internal_ssl(doctor: Doctor, lines: str, wrong: bool) -> None:
+    """The proxy that the Hub starts speaks TLS with internal_ssl, so its URL must say https."""
+    _, found = doctor(f"{UNISPAWNER}\nc.JupyterHub.internal_ssl = True\n{lines}")
+    named = [line for line in found if "c.ConfigurableHTTPProxy.api_url" in line]
+    assert wrong == bool(named)
+    assert not wrong or "write 'https://127.0.0.1:5432'" in named[0]

@@ -79,9 +79,14 @@ def test_clusters_of_the_same_name(doctor: Doctor, two: str) -> None:
 
 
 def test_a_cluster_that_does_not_exist(doctor: Doctor, two: str) -> None:
-    """The wrong name of a cluster is WRONG, with the setting and the command that lists them."""
+    """The wrong name of a cluster is WRONG once, with the setting and the command that lists them;
+    what would ask this cluster is skipped."""
     status, lines = doctor(f'{two}\nsecond["slurm_cluster"] = "nope"')
-    line = next(line for line in lines if line.startswith("WRONG"))
+    (line,) = [line for line in lines if line.startswith("WRONG")]
+    skipped = [line.split()[1] for line in lines if line.startswith("skipped")]
+    assert ["query:", "queues:", "host_map:", "clusters:"] == [
+        one for one in skipped if one != "profile"
+    ]
     assert "scheduler: slurm_cluster: Slurm's database knows no cluster 'nope'" in line
     assert "`sacctmgr list cluster`" in line
     assert 1 == status

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 from support.doctor import Doctor
 from support.fake_broker import FakeBroker
 
-from unispawner.admin.doctor.ways import check_group
-from unispawner.errors import InvalidJobError
-from unispawner.run_as import base
+from unispawner.run_as import base, decision
 
 
 def test_a_submit_host_that_can_not_be_reached(
@@ -36,11 +36,24 @@ def test_a_submit_host_that_can_not_be_reached(
     assert ["skipped scheduler", "skipped query", "skipped queues", "skipped account"] == skipped
 
 
-def test_the_group_of_the_broker_is_missing() -> None:
-    """A group that this host lacks is reported before a user meets it."""
-    with pytest.raises(InvalidJobError, match="broker_group: this host has no group 'no-such'"):
-        check_group("no-such")
-    check_group("")  # a Hub of root's may leave it out
+def test_the_group_of_the_broker_is_missing(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that this host lacks is reported by doctor before a user meets it."""
+    broker = FakeBroker(tmp_path)
+    sudo = f'#!/bin/sh\n[ "$2" = -l ] || exec {shlex.join(broker.command)}\n'
+    (doctor.programs / "sudo").write_text(sudo)
+    monkeypatch.setitem(base.ENVIRONMENT, "PATH", f"{doctor.programs}:/usr/bin:/bin")
+    monkeypatch.setattr(decision, "_decided", {})
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    _, lines = doctor(
+        'c.JupyterHub.spawner_class = "unispawner"\nc.JupyterHub.hub_ip = "0.0.0.0"\n'
+        'c.UniSpawner.scheduler = "slurm"\nc.UniSpawner.broker_group = "no-such"\n'
+        f"c.UniSpawner.agent_python = {sys.executable!r}\n"
+    )
+    wrong = [line for line in lines if "broker_group" in line]
+    assert 1 == len(wrong), lines
+    assert wrong[0].startswith("WRONG   run_as: broker_group: this host has no group 'no-such'")
 
 
 def test_a_broker_that_is_not_root(

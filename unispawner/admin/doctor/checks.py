@@ -89,7 +89,8 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
         _check("run_as", check_way, one)
         for one in distinct_ways([one for one in ours if one not in far])
     ]
-    result += [_check("scheduler", _with_way, _scheduler, one) for one in ours]
+    silent: list[UniSpawner] = []
+    result += [_check("scheduler", _with_way, _find_silent, one, silent) for one in ours]
     result.append(_check("hub", _hub, spawner, spawners))
     if isinstance(spawner, ProfilesSpawner):
         result.append(_check("profiles", _profiles, spawner))
@@ -105,12 +106,14 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     result += [_check("script", _script, one) for one in of_batch if _doubts(one)]
     result += [_check("commands", _with_scheduler, _commands, one) for one in ours]
     result += [_check("commands", batchspawner.check_commands, one) for one in of_batch]
-    result += [_check("query", _with_scheduler, _query, one) for one in ours]
+    result += [_check("query", _with_answers, silent, _query, one) for one in ours]
     if any(map(_has_queues, ours)):
-        result.append(_check("queues", _queues, spawner))
-    result += [_check("host_map", _with_scheduler, _host_map, one) for one in ours if one.host_map]
+        result.append(_check("queues", _queues, spawner, silent))
+    result += [
+        _check("host_map", _with_answers, silent, _host_map, one) for one in ours if one.host_map
+    ]
     if len(ours) > 1:
-        result.append(_check("clusters", _clusters, ours))
+        result.append(_check("clusters", _clusters, ours, silent))
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch) if one not in far)
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
@@ -155,6 +158,27 @@ async def _with_scheduler(
     return await check(spawner, *arguments)
 
 
+async def _find_silent(spawner: UniSpawner, silent: list[UniSpawner]) -> str:
+    """Check the scheduler; add the spawner to ``silent`` if it has not answered."""
+    try:
+        return await _scheduler(spawner)
+    except UniSpawnerError:
+        silent.append(spawner)
+        raise
+
+
+async def _with_answers(
+    silent: list[UniSpawner],
+    check: Callable[..., Awaitable[str]],
+    spawner: UniSpawner,
+    *arguments: Any,
+) -> str:
+    """Do a check that asks the scheduler, unless this would only fail again."""
+    if spawner in silent:
+        raise Skipped(_NEEDS_SCHEDULER)
+    return await _with_scheduler(check, spawner, *arguments)
+
+
 async def _hub(spawner: Any, spawners: list[Any]) -> str:
     config: Config = spawner.config
     for cls in dict.fromkeys(type(one) for one in (spawner, *spawners)):
@@ -169,6 +193,7 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
             f"c.ProfilesSpawner is set but not used: c.JupyterHub.spawner_class is {cls.__name__}; "
             'for profiles set it to "unispawner.ProfilesSpawner"'
         )
+    _check_proxy_api(config)
     doubts += _name_in_certificate(config)
     remote = [one for one in spawners if _is_remote(one)]
     if remote and _api_address(config) in _LOOPBACK and await _runs_here_only(remote):
@@ -204,6 +229,25 @@ def _with_its_scheduler(spawner: Any) -> UniSpawner:
 def _api_address(config: Config) -> str:
     hub = config.JupyterHub
     return str(hub.get("hub_connect_ip", "") or hub.get("hub_ip", "127.0.0.1"))
+
+
+def _check_proxy_api(config: Config) -> None:
+    """Check that the Hub and the proxy that it starts would speak the same protocol.
+
+    Raises
+    ------
+    InvalidJobError
+        If ``internal_ssl`` lets the proxy's API listen with TLS, and the Hub would not use it.
+    """
+    proxy = config.ConfigurableHTTPProxy
+    url = str(proxy.get("api_url", ""))
+    if not config.JupyterHub.get("internal_ssl") or not proxy.get("should_start", True):
+        return
+    if url.lower().startswith("http://"):
+        raise InvalidJobError(
+            f"c.ConfigurableHTTPProxy.api_url: {url!r} is not possible with internal_ssl, with "
+            f"which the API of the proxy speaks TLS only: write {'https' + url[4:]!r}"
+        )
 
 
 def _name_in_certificate(config: Config) -> list[str]:
@@ -459,7 +503,9 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-async def _queues(spawner: Any) -> str:
+async def _queues(spawner: Any, silent: list[UniSpawner]) -> str:
+    if silent:
+        raise Skipped(_NEEDS_SCHEDULER)
     found: list[str] = []
     for prefix, one in find_jobs(spawner):
         await _need_way(one)
@@ -476,7 +522,9 @@ async def _queues(spawner: Any) -> str:
     return "every job is within the limits that the scheduler reports"
 
 
-async def _clusters(spawners: list[UniSpawner]) -> str:
+async def _clusters(spawners: list[UniSpawner], silent: list[UniSpawner]) -> str:
+    if silent:
+        raise Skipped(_NEEDS_SCHEDULER)
     found = clusters.find_clusters(spawners)
     if doubts := await clusters.find_doubts(found):
         raise Doubt("; ".join(doubts))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import grp
 from typing import Any
 
-from ...errors import AgentError, InvalidJobError
+from ...errors import AgentError
 from ...servers.spawner import UniSpawner
 from ...submit_host.host import HOST
 
@@ -36,32 +35,11 @@ async def check_way(spawner: UniSpawner) -> str:
     if way.name != "broker":
         return f"{way.name}, because {way.reason}"
     if not spawner.submit_host:
-        command = spawner.broker_command()
-        check_group(command.group)
-        await _check_files(command.python)
+        await _check_files(spawner.broker_command().python)
     await spawner.check_way()
     greeting = spawner.brokered_host().connection.greeting
     where = f"; it runs on {greeting.host} for {greeting.account}" if greeting else ""
     return f"{way.name}, because {way.reason}{where}"
-
-
-def check_group(group: str) -> None:
-    """Check that this host has the group whose members may have servers; root may name none.
-
-    Raises
-    ------
-    InvalidJobError
-        If it does not have it: the broker would refuse every account.
-    """
-    try:
-        if group:
-            grp.getgrnam(group)
-    except KeyError:
-        raise InvalidJobError(
-            f"broker_group: this host has no group {group!r}, so nobody can run servers; create "
-            "the group, or set c.UniSpawner.broker_group to another one, and print the line for "
-            "sudo again"
-        ) from None
 
 
 async def _check_files(python: str) -> None:
