@@ -142,6 +142,9 @@ async def test_the_names_that_a_site_wants(spawner: Any) -> None:
 
     spawner.ssl_alt_names = find
     assert ["DNS:alice.example"] == await certificates.find_sites_names(spawner)
+    spawner.ssl_alt_names = lambda _: 1 / 0
+    with pytest.raises(InvalidJobError, match="ssl_alt_names failed: ZeroDivisionError"):
+        await certificates.find_sites_names(spawner)
 
 
 @pytest.mark.parametrize("name", ["IP:node7", "node7", "MAC:00"])

@@ -149,13 +149,24 @@ async def find_sites_names(spawner: Any) -> list[str]:
     """Return what the site itself wants certificates to name (``c.UniSpawner.ssl_alt_names``).
 
     JupyterHub's default for it is the Hub's own names. No server needs those.
+
+    Raises
+    ------
+    InvalidJobError
+        If the site's own function fails.
     """
     names = spawner.ssl_alt_names
     if callable(names):
-        names = names(spawner)
-        if isawaitable(names):
-            names = await names
-    return [] if list(names) == list(spawner.trusted_alt_names) else list(names)
+        try:
+            names = names(spawner)
+            if isawaitable(names):
+                names = await names
+        except Exception as error:  # whatever the site's function raises
+            raise InvalidJobError(
+                f"c.UniSpawner.ssl_alt_names failed: {type(error).__name__}: {error}"
+            ) from error
+    names = list(names or ())
+    return [] if names == spawner.trusted_alt_names else names
 
 
 def make_context(spawner: Any) -> ssl.SSLContext:

@@ -295,10 +295,12 @@ class ScheduledJob(ServerJob[ServerState]):
             names += await certificates.find_sites_names(self.spawner)
             if self._ends(job):  # stopped meanwhile
                 raise InvalidJobError(words.ENDING)
-            return certificates.sign(self.spawner, self.state.public_key, names)
+            certificate = certificates.sign(self.spawner, self.state.public_key, names)
         except UniSpawnerError as error:
             self._note_report(job, error)
             raise
+        job.refusal = ""
+        return certificate
 
     def _ends(self, job: TrackedJob) -> bool:
         """Return whether a job gets no certificate any more."""

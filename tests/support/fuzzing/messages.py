@@ -429,9 +429,12 @@ class _Reports(ReportHandler):
         async def take(what: Any) -> None:
             taken.append(what)
 
-        return SimpleNamespace(
-            take_report=take, take_end=take, take_begin=lambda: taken.append(None)
-        )
+        async def begin(host: str, peer: str) -> dict[str, str]:
+            assert isinstance(host, str)
+            taken.append(None)
+            return {}
+
+        return SimpleNamespace(take_report=take, take_end=take, take_begin=begin)
 
     def finish(self, chunk: Any = None) -> Any:
         return None
