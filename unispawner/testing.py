@@ -284,6 +284,23 @@ class FakeUserSide(RunAs):
         job_id = self.scheduler.marks.get(request["mark"], "")
         return {"job_id": job_id if self.scheduler.info(job_id, owner) else ""}
 
+    def _marked(self, owner: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        found = {
+            mark: self.scheduler.info(one, owner) for mark, one in self.scheduler.marks.items()
+        }
+        jobs = [
+            {"mark": mark, "job_id": self.scheduler.marks[mark], "status": info.to_dict()}
+            for mark, info in found.items()
+            if info is not None and not info.state.final
+        ]
+        return {"jobs": jobs, "left_out": 0}
+
+    def _end_marked(self, owner: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        still = {m: one for m, one in request["jobs"].items() if self.scheduler.marks.get(m) == one}
+        for job_id in still.values():
+            self._cancel(owner, {"job_id": job_id})
+        return {"cancelled": list(still), "errors": {}}
+
     def _log(self, owner: str, request: Mapping[str, Any]) -> dict[str, str]:
         return {"path": "", "tail": "\n".join(self.log.splitlines()[-request["lines"] :])}
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_render(commands)
     _add_migrate(commands)
+    _add_reap(commands)
     return parser
 
 
@@ -152,6 +153,84 @@ def _add_migrate(commands: _Commands) -> None:
     sub.set_defaults(command=migrate)
 
 
+def _add_reap(commands: _Commands) -> None:
+    about = "list the jobs of this Hub that no server owns, and end them with --cancel"
+    sub = commands.add_parser(
+        "reap",
+        help=about,
+        description=_sentence(about),
+        epilog="Exit status: 0 if no such job is left and everything was asked; 1 if an error made "
+        "that impossible; 2 for a wrong option; 3 if such jobs are left; 4 if some accounts or "
+        "clusters could not be asked, whatever was found elsewhere.",
+    )
+    _add_config(sub)
+    sub.add_argument("--cancel", action="store_true", help="end the jobs of kind orphan")
+    sub.add_argument("--yes", action="store_true", help="with --cancel: ask no question")
+    sub.add_argument("--json", action="store_true", help="print JSON, and no table")
+    sub.add_argument(
+        "--account",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="ask this account only; may be repeated (default: the accounts of all users that "
+        "the Hub's database knows)",
+    )
+    sub.add_argument(
+        "--older-than",
+        metavar="TIME",
+        help="end only jobs whose start began earlier than this: HH:MM:SS, D-HH:MM:SS or minutes "
+        "(default: c.Spawner.start_timeout, which is one day)",
+    )
+    _add_hub(sub)
+    sub.add_argument(
+        "--at-once",
+        metavar="N",
+        type=_positive(int),
+        default=8,
+        help="how many accounts are asked at the same time (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_positive(float),
+        default=60.0,
+        help="how long one account may take (default: %(default)g)",
+    )
+    sub.set_defaults(command=reap)
+
+
+def _add_hub(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--hub-url",
+        metavar="URL",
+        help="the address of the Hub's API, such as https://hub.example.org/hub/api (default: the "
+        "configuration's, on this host)",
+    )
+    sub.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="a file with an API token of an administrator or of a service (default: the variable "
+        "JUPYTERHUB_API_TOKEN)",
+    )
+    sub.add_argument(
+        "--no-hub",
+        action="store_true",
+        help="no Hub of this configuration runs: ask its database instead",
+    )
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """Return the type of an option whose value is a number above zero."""
+
+    def read(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < 10**6:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number above zero")
+        return number
+
+    return read
+
+
 def _add_config(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "-f",
@@ -176,6 +255,13 @@ def migrate(options: argparse.Namespace) -> int:
 def render(options: argparse.Namespace) -> int:
     """Print the script of the job that a start would submit."""
     from .render import run
+
+    return run(options)
+
+
+def reap(options: argparse.Namespace) -> int:
+    """List the jobs of this Hub that no server owns, and end them if that is asked for."""
+    from .reap.command import run
 
     return run(options)
 

@@ -46,6 +46,8 @@ Account = pwd.struct_passwd
 
 STALE_AFTER = 600.0
 """The age (seconds) at which the sweep checks a job's files: no submission takes that long."""
+MOST_MARKED = 500
+"""How many jobs with a mark one answer may have."""
 ABANDONED_AFTER = 60 * 86400.0
 """The age (seconds) at which a job's files are removed where no scheduler can be asked about it, or
 another one would have to be."""
@@ -187,12 +189,13 @@ def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
     scheduler = _scheduler(request)
     job_ids = [_check_id(str(job_id), scheduler) for job_id in request["job_ids"]]
     answer = ask_for_jobs(scheduler, job_ids)
-    # An answer about one job may lack its owner. It is the user's, who asked for it.
     known = {job_id: answer[job_id] for job_id in job_ids if job_id in answer}
-    return {
-        job_id: replace(info, owner=info.owner or account.pw_name).to_dict()
-        for job_id, info in known.items()
-    }
+    return {job_id: _own(info, account).to_dict() for job_id, info in known.items()}
+
+
+def _own(info: JobInfo, account: Account) -> JobInfo:
+    """Return what an answer about one job says; if it lacks the owner, it is the user's."""
+    return replace(info, owner=info.owner or account.pw_name)
 
 
 def ask_for_jobs(scheduler: Scheduler, job_ids: Collection[str]) -> dict[str, JobInfo]:
@@ -241,6 +244,45 @@ def find_jobs(request: Request, account: Account) -> dict[str, list[str]]:
     return {"job_ids": hold_dialogue(_scheduler(request).find_jobs(mark, account.pw_name))}
 
 
+def marked(request: Request, account: Account) -> dict[str, Any]:
+    """Return the user's ``jobs`` that have a mark and have not ended, each with ``mark``,
+    ``job_id`` and ``status``; and how many more were ``left_out`` because there are so many.
+
+    ``unispawner reap`` asks for it, about accounts whose servers the Hub has forgotten.
+    """
+    scheduler = _scheduler(request)
+    found = hold_dialogue(scheduler.find_marks(account.pw_name))
+    marks = dict(sorted(found.items())[:MOST_MARKED])
+    known = ask_for_jobs(scheduler, list(marks.values())) if marks else {}
+    alive = {mark: known[job_id] for mark, job_id in marks.items() if job_id in known}
+    jobs = [
+        {"mark": mark, "job_id": marks[mark], "status": _own(info, account).to_dict()}
+        for mark, info in alive.items()
+        if not info.state.final
+    ]
+    return {"jobs": jobs, "left_out": len(found) - len(marks)}
+
+
+def end_marked(request: Request, account: Account) -> dict[str, Any]:
+    """Cancel those of ``jobs``, ids by mark, that still have their mark: an id may be reused.
+
+    Return the marks of the ``cancelled`` ones, and ``errors`` by mark.
+    """
+    scheduler = _scheduler(request)
+    jobs = {str(mark): _check_id(str(one), scheduler) for mark, one in request["jobs"].items()}
+    marks = hold_dialogue(scheduler.find_marks(account.pw_name))
+    cancelled, errors = [], {}
+    for mark, job_id in jobs.items():
+        if marks.get(mark) != job_id:
+            continue
+        try:
+            _executor(scheduler).cancel_id(job_id, force=False)
+            cancelled.append(mark)
+        except UniSpawnerError as error:  # the other jobs have to be ended
+            errors[mark] = str(error)
+    return {"cancelled": cancelled, "errors": errors}
+
+
 def log(request: Request, account: Account) -> dict[str, Any]:
     """Return the ``path`` and ``size`` of a job's log, and its last ``lines`` lines as ``tail``."""
     state = _state(request)
@@ -271,7 +313,10 @@ def check(request: Request, account: Account) -> dict[str, Any]:
 
 ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
     action.__name__: action
-    for action in (submit, stage, missing, cancel, status, find, find_jobs, log, cleanup, check)
+    for action in (
+        *(submit, stage, missing, cancel, status, find, find_jobs, marked, end_marked),
+        *(log, cleanup, check),
+    )
 }
 
 

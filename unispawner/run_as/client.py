@@ -11,12 +11,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import AgentError
-from ..job import JobInfo, JobSpec, JobState
+from ..errors import AgentError, clean_output
+from ..job import JobInfo, JobSpec, JobState, is_mark
 from ..schedulers import Scheduler
 from ..submit_host.host import SubmitHost
 from .accounts import Account
 from .base import RunAs
+
+
+@dataclass(frozen=True)
+class MarkedJob:
+    """A job of an account that has a mark, as the account's own side reports it."""
+
+    mark: str
+    job_id: str
+    info: JobInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +154,44 @@ class AgentClient:
         if not isinstance(found, list):
             raise self._invalid_reply("list of job ids", result)
         return [self._job_id({"job_id": job_id}) for job_id in found]
+
+    async def marked(self) -> tuple[list[MarkedJob], int]:
+        """Return the account's jobs that have a mark and have not ended, and how many are left out.
+
+        A job counts only if the scheduler says that it is the account's.
+        """
+        result = await self._call("marked")
+        rows = result.get("jobs") if isinstance(result, dict) else None
+        left_out = result.get("left_out") if isinstance(result, dict) else None
+        if not isinstance(rows, list) or type(left_out) is not int:
+            raise self._invalid_reply("list of jobs with marks", result)
+        jobs = [self._marked_job(row) for row in rows]
+        return [one for one in jobs if self.account.owns(one.info.owner)], left_out
+
+    def _marked_job(self, row: Any) -> MarkedJob:
+        job_id, mark = self._job_id(row), row.get("mark")
+        if not is_mark(mark):
+            raise self._invalid_reply("mark", row)
+        return MarkedJob(mark, job_id, self._info(row.get("status")))
+
+    async def end_marked(self, jobs: Mapping[str, str]) -> tuple[set[str], dict[str, str]]:
+        """Cancel jobs, ids by mark, but none whose id is another job's by now.
+
+        Returns
+        -------
+        tuple
+            The marks of the jobs that the scheduler was told to end, and errors by mark. A job that
+            is in neither no longer exists.
+        """
+        result = await self._call("end_marked", jobs=dict(jobs))
+        cancelled = result.get("cancelled") if isinstance(result, dict) else None
+        errors = result.get("errors") if isinstance(result, dict) else None
+        if not isinstance(cancelled, list) or not isinstance(errors, dict):
+            raise self._invalid_reply("list of marks", result)
+        return (
+            {mark for mark in jobs if mark in cancelled},
+            {mark: clean_output(str(errors[mark]), 1000) for mark in jobs if mark in errors},
+        )
 
     async def log_tail(self, mark: str, lines: int = 20) -> str:
         """Return the last lines of a job's log."""

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from jupyterhub import orm
-from sqlalchemy import Column, Float, MetaData, String, Table, Text, Unicode
+from sqlalchemy import Column, Float, MetaData, String, Table, Text, Unicode, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import tasks
@@ -110,6 +110,13 @@ def read_all(database: Any) -> list[Ending]:
         Ending(row["mark"], row["user_name"], row["server_name"], _read_state(row["state"]))
         for row in rows
     ]
+
+
+def read_raw(database: Any) -> list[Any]:
+    """Return the rows of the table with the text of each state; this writes nothing."""
+    if not inspect(database.connection()).has_table(_TABLE.name):
+        return []
+    return list(database.execute(_TABLE.select()).all())
 
 
 def _read_state(text: str) -> dict[str, Any]:
