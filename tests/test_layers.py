@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "units": {"errors"},
     "tasks": {"errors"},
     "frames": set(),
+    "slow_patterns": set(),
     "job": {"errors", "units"},
     "schedulers": {"errors", "units", "job"},
     "command": {"errors", "schedulers"},
@@ -38,12 +39,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},
     "settings": {
         *("errors", "job", "units", "schedulers", "script", "submit_host", "run_as", "tasks"),
+        "slow_patterns",
     },
     "web": {"errors", "job", "units", "schedulers", "monitor", "tasks"},
     "servers": {
         *("errors", "job", "submit_host", "run_as", "monitor", "settings", "web", "tasks"),
     },
-    "profiles": {"errors", "job", "units", "schedulers", "web", "servers"},
+    "profiles": {"errors", "job", "slow_patterns", "units", "schedulers", "web", "servers"},
     # What batchspawner has under this name.
     "api": {"web"},
     "legacy": {
@@ -60,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 PURE = {
     *("_version", "errors", "frames", "launcher", "units", "job", "schedulers", "script"),
+    "slow_patterns",
 }
 """Rooms that need no package but the standard library; a template may be Jinja's."""
 NO_JUPYTERHUB = {

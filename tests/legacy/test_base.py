@@ -584,6 +584,33 @@ async def test_progress(new_spawner: Any) -> None:
     assert ["Cluster job running... waiting to connect"] == [e["message"] async for e in events]
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It makes the query of a legacy class print megabytes, which open pages search again.",
+    stopped_by="The output of a query is searched once for each pattern, however many pages ask.",
+)
+async def test_progress_searches_an_output_once(
+    new_spawner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page asks every second, and each output is searched once for each pattern."""
+    searched: list[str] = []
+    real = re.search
+
+    def search(pattern: Any, text: Any, *flags: Any) -> Any:
+        searched.append(text)
+        return real(pattern, text, *flags)
+
+    spawner = new_spawner()
+    spawner.job_status = output = "PEND" + "x" * 1000
+    monkeypatch.setattr(re, "search", search)
+    for _ in range(5):
+        assert {"message": "Pending in queue..."} == await anext(spawner.progress())
+    assert 1 == searched.count(output)
+    spawner.job_status = "RUN"
+    assert not spawner.state_ispending()
+    assert spawner.state_isrunning()
+
+
 def test_state_of_batchspawner_itself(new_spawner: Any) -> None:
     """The state that batchspawner has saved is loaded and saved unchanged."""
     state = {"job_id": JOB, "job_status": "RUNNING node1"}

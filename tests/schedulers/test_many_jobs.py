@@ -114,9 +114,10 @@ def test_fifty_thousand_jobs(name: str) -> None:
 def test_fifty_thousand_nodes(name: str) -> None:
     """Ten times as many nodes take about ten times as much processor time, in C as well."""
     scheduler = get_scheduler(name)
-    few, many = ([(text, "", 0) for text in CLUSTERS[name](count)] for count in (MANY // 10, MANY))
+    few, many = CLUSTERS[name](MANY // 10), CLUSTERS[name](MANY)
 
-    def read(answers: list[Answer]) -> Inventory:
+    def read(texts: list[str]) -> Inventory:
+        answers: list[Answer] = [(text, "", 0) for text in texts]
         found: Inventory = hold(converse(scheduler, "inventory"), *answers)[0].result
         return found
 

@@ -18,3 +18,9 @@ HEAVY_LIST = {
     "stopped_by": "The work of every reader grows with the number of rows and not faster; large "
     "answers are read by another process.",
 }
+SLOW_PATTERN = {
+    "who": "user",
+    "tries": "They send a text for which an administrator's pattern takes exponential time.",
+    "stopped_by": "Such patterns in host_map and in profiles are tried and refused beforehand, and "
+    "the texts have at most 255 characters.",
+}

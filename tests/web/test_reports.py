@@ -595,12 +595,32 @@ async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
 
 
 async def test_a_server_of_batchspawners_own_class(hub: Hub) -> None:
-    """A spawner of another class, such as batchspawner's own during a migration, gets its port and
-    no other attribute."""
-    user = hub.user("joan")
-    spawner = user._new_spawner("", spawner_class=SimpleLocalProcessSpawner)
-    user.spawners[""] = spawner
-    spawner.api_token = user.new_api_token(scopes=["users:activity!user"])
+    """A spawner of batchspawner's own classes, or of a site's subclass, gets its port during a
+    migration, and no other attribute."""
+    base = type("BatchSpawnerBase", (SimpleLocalProcessSpawner,), {})
+    base.__module__ = "batchspawner.batchspawner"
+    spawner = foreign_server(hub, "joan", type("Site", (base,), {}))
     body = {"port": 3000, "cmd": ["id"]}
     assert 201 == (await hub.post(body, spawner.api_token, "batchspawner")).code
     assert (3000, ["jupyterhub-singleuser"]) == (spawner.port, spawner.cmd)
+
+
+@pytest.mark.threat(
+    who="job",
+    tries="It reports a port for a server whose spawner is neither ours nor batchspawner's.",
+    stopped_by="Only spawners of batchspawner's own classes get a port from such a report.",
+)
+async def test_a_server_of_any_other_class(hub: Hub) -> None:
+    """A spawner of another class gets no port from a report."""
+    spawner = foreign_server(hub, "jack", SimpleLocalProcessSpawner)
+    before = spawner.port
+    assert 403 == (await hub.post({"port": 3000}, spawner.api_token, "batchspawner")).code
+    assert before == spawner.port
+
+
+def foreign_server(hub: Hub, name: str, cls: type) -> Any:
+    """Return the spawner of a user's server that is of another class."""
+    user = hub.user(name)
+    spawner = user.spawners[""] = user._new_spawner("", spawner_class=cls)
+    spawner.api_token = user.new_api_token(scopes=["users:activity!user"])
+    return spawner

@@ -50,21 +50,37 @@ class BatchSpawnerRegexStates(BatchSpawnerBase):
         too.""",
     ).tag(config=True)
 
+    _searches: tuple[str, dict[str, re.Match[str] | None]] | None = None
+    """The output that was searched last, and what each pattern has found."""
+
     def state_ispending(self) -> Any:
         """Return whether ``state_pending_re`` is found in ``job_status``."""
         assert self.state_pending_re, "Misconfigured: define state_running_re"
-        return self.job_status and re.search(self.state_pending_re, self.job_status)
+        return self.job_status and self._search(self.state_pending_re)
 
     def state_isrunning(self) -> Any:
         """Return whether ``state_running_re`` is found in ``job_status``."""
         assert self.state_running_re, "Misconfigured: define state_running_re"
-        return self.job_status and re.search(self.state_running_re, self.job_status)
+        return self.job_status and self._search(self.state_running_re)
 
     def state_isunknown(self) -> Any:
         """Return whether ``state_unknown_re`` is found in ``job_status``; None if it is empty."""
         if self.state_unknown_re:
-            return self.job_status and re.search(self.state_unknown_re, self.job_status)
+            return self.job_status and self._search(self.state_unknown_re)
         return None
+
+    def _search(self, pattern: str) -> re.Match[str] | None:
+        """Search the last query's output, once for each pattern.
+
+        It may have megabytes, and each page that shows the progress asks every second.
+        """
+        output = self.job_status
+        if self._searches is None or self._searches[0] is not output:
+            self._searches = output, {}
+        found = self._searches[1]
+        if pattern not in found:
+            found[pattern] = re.search(pattern, output)
+        return found[pattern]
 
     def state_gethost(self) -> str | None:
         """Return the host that ``state_exechost_re`` finds in ``job_status``."""

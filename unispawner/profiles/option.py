@@ -17,6 +17,7 @@ from pydantic import (
 
 from ..errors import InvalidJobError
 from ..job import PER_CORE
+from ..slow_patterns import LONGEST, find_slow_text
 from .fields import (
     FIELDS,
     MEASURED,
@@ -203,6 +204,12 @@ class Option(BaseModel):
                 re.compile(self.pattern)
             except re.error as error:
                 raise InvalidJobError(f"pattern: {self.pattern!r}: {error}") from None
+            if text := find_slow_text(self.pattern):
+                raise InvalidJobError(
+                    f"pattern: {self.pattern!r} takes very long for a text like {text!r}, and the "
+                    "Hub would wait. Write it so that each part of a text can be matched in one "
+                    "way only: [a-z]+ instead of ([a-z]+)+"
+                )
 
     def _check_bounds(self) -> None:
         for which in ("min", "max", "step"):
@@ -254,6 +261,8 @@ class Option(BaseModel):
             Naming the option, the value and the rule that it breaks.
         """
         given = self.read(value)
+        if isinstance(given, str) and len(given) > LONGEST:
+            raise self._wrong(f"{given[:20]}…", f"must have at most {LONGEST} characters")
         if self.choices:
             if given not in [self.read(key) for key in self.choices]:
                 raise self._wrong(given, f"must be one of {', '.join(self.choices)}")

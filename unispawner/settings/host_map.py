@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ..errors import InvalidJobError, SchedulerUnavailable
+from ..slow_patterns import find_slow_text
 from ..tasks import Questions
 
 HostMap: TypeAlias = Mapping[str, str] | Callable[[str], object]
@@ -48,6 +49,12 @@ def _check_pattern(pattern: str, value: str) -> None:
         match = re.compile(f"{re.compile(pattern).pattern}\n|").match("")
     except re.error as error:
         raise InvalidJobError(f"host_map: the pattern {pattern!r} is wrong: {error}") from None
+    if text := find_slow_text(pattern):
+        raise InvalidJobError(
+            f"host_map: the pattern {pattern!r} takes very long for a name like {text!r}, which a "
+            "server may report, and the Hub would wait. Write it so that each part of a name can "
+            r"be matched in one way only: [\w-]+(\.[\w-]+)* instead of ([\w-]+\.?)+"
+        )
     try:
         assert match is not None
         match.expand(value)

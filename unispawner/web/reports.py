@@ -270,11 +270,13 @@ class PortHandler(_Handler):
 
 
 def _is_foreign(spawner: Any, token: orm.APIToken) -> bool:
-    """Return whether a token is that of a server of batchspawner's own class.
+    """Return whether a token is that of a server of batchspawner's own class, or of a subclass.
 
-    While a site moves, both may be there, and this handler replaces batchspawner's.
+    While a site moves, both may be there, and this handler replaces batchspawner's. Spawners of
+    other classes know their ports themselves.
     """
-    return not hasattr(spawner, "token_id") and bool(token.match(spawner.api_token))
+    packages = {cls.__module__.partition(".")[0] for cls in type(spawner).__mro__}
+    return "batchspawner" in packages and bool(token.match(spawner.api_token))
 
 
 _waiting: WeakKeyDictionary[TakesReports, Report] = WeakKeyDictionary()
