@@ -1,5 +1,6 @@
 """Accounts: how they are looked up, which may run servers, and which names are refused."""
 
+import asyncio
 import pwd
 import time
 from typing import Any
@@ -126,6 +127,28 @@ async def test_a_slow_directory_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pwd, "getpwnam", slow)
     with pytest.raises(AgentError, match="directory service may be slow"):
         await find_account("ada", 1000)
+
+
+async def test_a_fast_directory_takes_no_turn_of_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A directory service that answers at once is waited for, because the event loop of a busy Hub
+    may come back only after seconds; the look-up after a slow one is not waited for."""
+    monkeypatch.setattr(entries, "AT_ONCE", 10.0)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: entry(name, 2000))
+    turns: list[str] = []
+    asyncio.get_running_loop().call_soon(turns.append, "turn")
+    await find_account("ada", 1000)
+    assert [] == turns
+
+    monkeypatch.setattr(entries, "SLOW", -1.0)
+    await find_account("ada", 1000)
+    assert [] == turns
+    await find_account("ada", 1000)
+    assert ["turn"] == turns
+    monkeypatch.setattr(entries, "SLOW", 10.0)
+    await find_account("ada", 1000)
+    assert not entries._Directory.slow
 
 
 async def test_the_lookup_is_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import inspect
 from support.hub_app import PATIENCE, FakeSpawner, Hub, Server, hub_app
 
 from unispawner.errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
 from unispawner.servers import submission
+from unispawner.submit_host import entries
 from unispawner.submit_host.host import SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide
 from unispawner.web.failures import SpawnFailure
@@ -73,11 +75,20 @@ async def side(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> LosingSide:
     return found
 
 
+Begin = Callable[[], Server]
+
+
 @pytest.fixture
-async def server(hub: Hub, side: LosingSide) -> AsyncIterator[Server]:
-    """A server; the test starts it by making the fixture's object."""
-    found = Server(hub.user("ada").spawners[""])
-    yield found
+async def begin(hub: Hub, side: LosingSide) -> AsyncIterator[Begin]:
+    """Return a function that starts a server."""
+    made: list[Server] = []
+
+    def start() -> Server:
+        made.append(Server(hub.user("ada").spawners[""]))
+        return made[-1]
+
+    yield start
+    [found] = made
     found.start.cancel()
     await asyncio.wait({found.start})
     side.searches.clear()
@@ -96,17 +107,19 @@ def not_before(error: UniSpawnerError, seconds: float) -> UniSpawnerError:
     return error
 
 
-async def test_a_job_that_exists_is_found(side: LosingSide, server: Server) -> None:
+async def test_a_job_that_exists_is_found(side: LosingSide, begin: Begin) -> None:
     """A job that was made although its answer is lost is followed, and the start goes on."""
+    server = begin()
     await server.running()
     assert ["1"] == alive(side)
     assert server.spawner.server_job.lost is None
 
 
-async def test_absence_counts_only_after_the_deadline(side: LosingSide, server: Server) -> None:
+async def test_absence_counts_only_after_the_deadline(side: LosingSide, begin: Begin) -> None:
     """A job that appears after the first searches, but before the deadline, is found."""
     side.done = False
     side.loss = not_before(side.loss, PATIENCE)
+    server = begin()
     for _ in range(4):
         side.searched.clear()
         await asyncio.wait_for(side.searched.wait(), PATIENCE)
@@ -119,10 +132,11 @@ async def test_absence_counts_only_after_the_deadline(side: LosingSide, server: 
     assert ["1"] == alive(side)
 
 
-async def test_a_job_that_is_absent_after_the_deadline(side: LosingSide, server: Server) -> None:
+async def test_a_job_that_is_absent_after_the_deadline(side: LosingSide, begin: Begin) -> None:
     """Without a job after the deadline, the start fails with the reason, and nothing is left."""
     side.done = False
     side.loss = not_before(side.loss, 0.2)
+    server = begin()
     with pytest.raises(SpawnFailure, match="the broker is lost"):
         await asyncio.wait_for(server.start, PATIENCE)
     assert time.monotonic() >= side.loss.open_until
@@ -130,9 +144,10 @@ async def test_a_job_that_is_absent_after_the_deadline(side: LosingSide, server:
     assert [] == alive(side)
 
 
-async def test_a_search_that_fails_says_nothing(side: LosingSide, server: Server) -> None:
+async def test_a_search_that_fails_says_nothing(side: LosingSide, begin: Begin) -> None:
     """While nobody answers, the start stays pending with its mark, and the page says so."""
     side.searches = [SchedulerUnavailable("no broker")] * 3 + [AgentError("no home")] * 3
+    server = begin()
     while side.searches:
         side.searched.clear()
         await asyncio.wait_for(side.searched.wait(), PATIENCE)
@@ -146,18 +161,20 @@ async def test_a_search_that_fails_says_nothing(side: LosingSide, server: Server
     assert ["1"] == alive(side)
 
 
-async def test_what_has_certainly_not_happened(side: LosingSide, server: Server) -> None:
+async def test_what_has_certainly_not_happened(side: LosingSide, begin: Begin) -> None:
     """A request that certainly did nothing fails the start at once, without any search."""
     side.done = False
     side.loss.unsent = True
+    server = begin()
     with pytest.raises(SpawnFailure, match="the broker is lost"):
         await asyncio.wait_for(server.start, PATIENCE)
     assert [] == side.asked("find")
 
 
-async def test_a_stop_meanwhile(side: LosingSide, server: Server) -> None:
+async def test_a_stop_meanwhile(side: LosingSide, begin: Begin) -> None:
     """A stop waits until it is known whether there is a job, and cancels it."""
     side.searches = [SchedulerUnavailable("no broker")] * 5
+    server = begin()
     await asyncio.wait_for(side.searched.wait(), PATIENCE)
     await asyncio.wait_for(server.spawner.stop(), PATIENCE)
     assert [] == side.searches
@@ -167,9 +184,10 @@ async def test_a_stop_meanwhile(side: LosingSide, server: Server) -> None:
         await server.start
 
 
-async def test_a_hub_that_ends_meanwhile(side: LosingSide, server: Server) -> None:
+async def test_a_hub_that_ends_meanwhile(side: LosingSide, begin: Begin) -> None:
     """A Hub that shuts down meanwhile leaves the mark, with which the next Hub finds the job."""
     side.searches = [SchedulerUnavailable("no broker")] * 1000
+    server = begin()
     await asyncio.wait_for(side.searched.wait(), PATIENCE)
     job = server.spawner.server_job
     assert job._submission
@@ -182,3 +200,27 @@ async def test_a_hub_that_ends_meanwhile(side: LosingSide, server: Server) -> No
     server.spawner.load_state(state)
     assert await asyncio.wait_for(server.spawner.poll(), PATIENCE) is None
     assert "1" == server.spawner.server_job.state.job_id
+
+
+async def test_a_start_is_sent_before_the_second_turn_of_the_event_loop(
+    side: LosingSide, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start is saved and sent after one turn of the event loop, which its own task takes: while a
+    whole class starts, each further turn would take seconds."""
+    monkeypatch.setattr(entries, "AT_ONCE", 10.0)
+    order: list[str] = []
+    call = side.call
+
+    async def note(host: SubmitHost, account: Account, request: Any, seconds: float) -> Any:
+        order.append(request["action"])
+        saved = inspect(server.spawner.orm_spawner).committed_state
+        assert {} == saved  # nothing is left to commit
+        assert server.spawner.server_job.state.mark == server.spawner.orm_spawner.state["mark"]
+        return await call(host, account, request, seconds)
+
+    monkeypatch.setattr(side, "call", note)
+    server = begin()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, order.append, "second turn")
+    await server.submitted()
+    assert ["submit", "second turn"] == order[:2]

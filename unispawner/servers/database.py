@@ -24,25 +24,32 @@ def session_of(spawner: Any) -> Any:
     return None if spawner.orm_spawner is None else object_session(spawner.orm_spawner)
 
 
-def commit(spawner: Any) -> bool:
+Write = Callable[[], None]
+
+
+def commit(spawner: Any, change: Write | None = None) -> bool:
     """Save a spawner's state now: JupyterHub does so only after ``start()`` has returned.
 
     Return False, and log why, if the database refuses: what is under way goes on.
+
+    Parameters
+    ----------
+    change
+        Changes more that is saved with the state.
     """
     database = session_of(spawner)
     if database is None:
         return True
     try:
         spawner.orm_spawner.state = outer(spawner).get_state()
+        if change is not None:
+            change()
         database.commit()
     except SQLAlchemyError as error:
         database.rollback()
         _log_refusal(spawner, error)
         return False
     return True
-
-
-Write = Callable[[], None]
 
 
 @dataclass(eq=False)

@@ -157,12 +157,12 @@ class ServerJob(abc.ABC, Generic[State]):
         """Return False once the spawner has forgotten this job."""
         return getattr(self.spawner, "server_job", None) is self
 
-    def commit(self) -> bool:
+    def commit(self, change: database.Write | None = None) -> bool:
         """Save the state now; return False, and log why, if the database refuses.
 
         A forgotten job saves nothing, because its row may be the next job's.
         """
-        return not self.is_current() or database.commit(self.spawner)
+        return not self.is_current() or database.commit(self.spawner, change)
 
     async def commit_soon(self, change: database.Write | None = None) -> bool:
         """Save the state together with other servers' states: see :func:`.database.commit_soon`."""

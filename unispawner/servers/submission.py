@@ -124,7 +124,9 @@ async def submit(job: ScheduledJob, spec: JobSpec, identity: Identity | None = N
             job.server.proto = job.state.proto
             job.server.ip, job.server.port = DEAD_ADDRESS
 
-    if not await job.commit_soon(point_nowhere):
+    # Not with others' changes (commit_soon): while a whole class starts, the event loop would take
+    # seconds to come back here, in which the scheduler could already start the job.
+    if not job.commit(point_nowhere):
         job.state.mark = ""
         raise AgentError(words.DATABASE_REFUSES)
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import grp
 import pwd
+import time
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +16,14 @@ from ..errors import AgentError
 _THREADS = ThreadPoolExecutor(4, "unispawner-accounts")
 LOOKUP_TIMEOUT = 10.0
 """How long (seconds) getpwnam may take."""
+AT_ONCE = 0.005
+"""How long (seconds) the event loop itself waits for an answer.
+
+Nearly all directory services answer from a file or a cache, much faster than that. When a whole
+class starts, it would take seconds until the event loop comes back to the start that has asked.
+"""
+SLOW = 0.05
+"""After a look-up that took so long (seconds), the event loop does not wait for the next one."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,12 @@ def slow_directory(name: str) -> AgentError:
     )
 
 
+class _Directory:
+    """This host's directory service: whether its last answer was slow."""
+
+    slow = False
+
+
 async def look_up(name: str) -> Entry | None:
     """Return the entry of a name on this host; None if there is none. It runs in a thread.
 
@@ -48,11 +64,14 @@ async def look_up(name: str) -> Entry | None:
     AgentError
         If it takes too long.
     """
-    lookup = asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, name)
-    # tasks.wait_for_event says why this is not asyncio.wait_for.
-    await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT)
-    if not lookup.done():
-        raise slow_directory(name)
+    lookup = _THREADS.submit(_look_up, name)
+    done, _ = futures.wait({lookup}, 0 if _Directory.slow else AT_ONCE)
+    if not done:
+        # tasks.wait_for_event says why this is not asyncio.wait_for.
+        await asyncio.wait({asyncio.wrap_future(lookup)}, timeout=LOOKUP_TIMEOUT)
+        if not lookup.done():
+            _Directory.slow = True
+            raise slow_directory(name)
     try:
         return lookup.result()
     except (KeyError, ValueError):
@@ -70,11 +89,13 @@ async def has_group(name: str) -> bool:
 
 
 def _look_up(name: str) -> Entry:
+    began = time.monotonic()
     entry = pwd.getpwnam(name)
     try:
         uid_name = pwd.getpwuid(entry.pw_uid).pw_name
     except KeyError:
         uid_name = entry.pw_name
+    _Directory.slow = time.monotonic() - began > SLOW
     return Entry(
         entry.pw_name, entry.pw_uid, entry.pw_dir, "" if uid_name == entry.pw_name else uid_name
     )
