@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from .errors import AgentError, SchedulerUnavailable
@@ -29,11 +29,12 @@ _PIPE = 512
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended and what it printed."""
+    """How a command ended, what it printed, and how long (seconds) it took."""
 
     exit_status: int
     stdout: bytes
     stderr: bytes
+    seconds: float = field(default=0.0, compare=False)
 
 
 class Command:
@@ -84,7 +85,8 @@ class Command:
 
     def run(self) -> Finished:
         """Run the command to its end; raise what ``SubmitHost.run`` raises."""
-        deadline = time.monotonic() + self._seconds
+        began = time.monotonic()
+        deadline = began + self._seconds
         self._process = process = self._start()
         try:
             if self._killed:  # before there was a process
@@ -92,7 +94,8 @@ class Command:
             output = self._communicate(process, deadline)
             status = process.wait(max(0.0, deadline - time.monotonic()))
             self._done = True
-            return Finished(status, output["stdout"], output["stderr"][:STDERR_LIMIT])
+            took = time.monotonic() - began
+            return Finished(status, output["stdout"], output["stderr"][:STDERR_LIMIT], took)
         except subprocess.TimeoutExpired:
             raise SchedulerUnavailable(
                 f"{self.command[0]} did not end within {self._seconds:g} s.", command=self.command

@@ -60,6 +60,7 @@ def run(
         done.exit_status,
         done.stdout.decode("utf-8", "replace"),
         done.stderr.decode("utf-8", "replace"),
+        seconds=done.seconds,
     )
 
 

@@ -170,8 +170,8 @@ class Monitor:
                 await tasks.wait_for_event(self._wake, question.at - now)
                 continue
             if question.about is not None:
-                await self._ask_single(question.about, now)
-                self.rhythm.note_single(now, time.monotonic())
+                took = await self._ask_single(question.about, now) or time.monotonic() - now
+                self.rhythm.note_single(now, now + took)
             else:
                 self.rhythm.begin_all()
                 await self._ask(now)
@@ -201,7 +201,8 @@ class Monitor:
             log.warning("%s answers again.", self.scheduler.title)
         self.problem = None
         # Only the scheduler's time counts: the rest may take long in an event loop that is busy.
-        self.rhythm.note_all(began, time.monotonic(), failed=False)
+        took = answer.seconds or time.monotonic() - began
+        self.rhythm.note_all(began, began + took, failed=False)
         unconfirmed = await self._apply(
             answer.jobs, began, answer.unread, forgeable=answer.forgeable
         )
@@ -278,16 +279,17 @@ class Monitor:
     async def _question(self, name: str, arguments: Collection[str] = ()) -> Any:
         return await self.host.ask(self.scheduler, name, arguments, environment=self.environment)
 
-    async def _ask_single(self, one: Followed, began: float) -> None:
+    async def _ask_single(self, one: Followed, began: float) -> float:
         """Ask about one job: as the Hub, or as its user if the Hub can't see it.
 
-        An answer without the job means no more than a list of all jobs without it.
+        An answer without the job means no more than a list of all jobs without it. Return how long
+        (seconds) the scheduler took; 0 if that is not known.
         """
         one.wanted_at = None
         job = one.job
         if one.hidden:
             self._missing.ask_now(one)
-            return
+            return 0.0
         try:
             answer = await self.query_one(job.job_id)
         except Exception as error:
@@ -301,9 +303,9 @@ class Monitor:
                     exc_info=not isinstance(error, UniSpawnerError),
                 )
             self.rhythm.hurry()
-            return
+            return 0.0
         if job not in self._jobs:
-            return
+            return answer.seconds
         info = answer.jobs.get(job.job_id)
         if info is not None and job.client.account.owns(info.owner):
             one.listed, one.unread = True, False
@@ -316,6 +318,7 @@ class Monitor:
         else:
             one.missed += 1
             self._missing.ask_now(one)
+        return answer.seconds
 
     async def _apply(
         self,

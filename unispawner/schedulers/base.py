@@ -77,6 +77,8 @@ class Reply:
     passed_over
         The lines of the answer that could not be read, such as a notice that a site's wrapper
         prints. The reader of the answer fills it; whoever holds the dialogue logs them.
+    seconds
+        How long the command took.
     """
 
     command: tuple[str, ...]
@@ -84,6 +86,7 @@ class Reply:
     stdout: str
     stderr: str = ""
     passed_over: list[str] = field(default_factory=list, compare=False, repr=False)
+    seconds: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def text(self) -> str:

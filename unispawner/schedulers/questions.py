@@ -121,12 +121,15 @@ class Tracked:
         True if only these jobs were asked for, because the list of all jobs is too large.
     forgeable
         True if users may have written some of the answer's rows.
+    seconds
+        How long the scheduler's commands took; 0 if that is not known.
     """
 
     jobs: dict[str, JobInfo] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     by_id: bool = False
     forgeable: bool = False
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,8 @@ def converse(scheduler: Scheduler, name: str, arguments: Collection[str] = ()) -
         lines = [line for one in replies for line in one.passed_over]
         unread = result.unread | find_mentioned(lines, given)
         forgeable = any(scheduler.is_forgeable(one) for one in replies)
-        result = replace(result, unread=unread, forgeable=forgeable)
+        seconds = sum(one.seconds for one in replies)
+        result = replace(result, unread=unread, forgeable=forgeable, seconds=seconds)
     size = max((len(one.stdout) for one in replies), default=0)
     return Answer(result, tuple(_notices(replies)), size)
 

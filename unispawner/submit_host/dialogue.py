@@ -91,7 +91,7 @@ def _step(
     reply: Reply | UniSpawnerError | None
     if isinstance(done, Finished):
         stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
-        reply = Reply(tuple(command), done.exit_status, stdout, stderr)
+        reply = Reply(tuple(command), done.exit_status, stdout, stderr, seconds=done.seconds)
     else:
         reply = done
     try:
