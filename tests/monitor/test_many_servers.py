@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import cProfile
 import time
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import AT_A_TIME, Monitor
+from unispawner.monitor.rhythm import Question
 from unispawner.monitor.tracked_job import TrackedJob
 from unispawner.schedulers.questions import Tracked
 from unispawner.submit_host.host import SubmitHost
@@ -105,6 +108,41 @@ async def test_a_job_that_is_forgotten_meanwhile(tmp_path: Path) -> None:
     assert None is last.info.start_time
     assert 2 * AT_A_TIME - 1 == len(monitor.jobs)
     assert not monitor._missing.in_doubt
+
+
+async def test_jobs_that_just_run_do_not_matter_for_the_next_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When to ask next depends on the jobs that start, stop or are asked about, and costs nothing
+    for thousands that run."""
+    monitor, answer = follow(tmp_path, 1000)
+    await monitor._apply(answer, time.monotonic())
+    seen: list[set[Followed]] = []
+
+    def next_question(now: float, jobs: Collection[Followed]) -> Question:
+        seen.append(set(jobs))
+        return Question(now + 60)
+
+    monkeypatch.setattr(monitor.rhythm, "next_question", next_question)
+    wanted, ending, new, *_ = monitor._jobs.values()
+    ending.job.stopping = True
+    new.job.info = None
+    running = asyncio.ensure_future(monitor._run())
+    monitor._task = running
+    for stir in (
+        partial(monitor.want, wanted.job),
+        partial(monitor.expect_end, ending.job),
+        partial(monitor.track, new.job, submitted=True),
+        partial(monitor.untrack, wanted.job),
+    ):
+        stir()
+        await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait({running})
+    assert {wanted} in seen
+    assert {wanted, ending} in seen
+    assert {wanted, ending, new} in seen
+    assert {ending, new} == seen[-1]
 
 
 async def test_only_the_schedulers_time_counts(

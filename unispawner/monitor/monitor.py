@@ -73,6 +73,8 @@ class Monitor:
         self.single_queries = 0
         """How many questions for a single job there have been."""
         self._jobs: dict[TrackedJob, Followed] = {}
+        self._astir: set[Followed] = set()
+        """The jobs on which the next question depends, and some on which it no longer does."""
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
@@ -100,6 +102,7 @@ class Monitor:
         if submitted:
             followed.begun_at = time.monotonic()
             followed.starting_until = followed.begun_at + FAST_AFTER_SUBMIT
+            self._astir.add(followed)
             self._wake.set()
         else:
             self.hurry()
@@ -129,6 +132,7 @@ class Monitor:
         followed = self._jobs.get(job)
         if followed is not None and followed.wanted_at is None:
             followed.wanted_at = time.monotonic()
+            self._astir.add(followed)
             self._wake.set()
 
     async def ask_about(self, job: TrackedJob, seconds: float) -> None:
@@ -165,7 +169,9 @@ class Monitor:
         while self._jobs:
             self._wake.clear()
             now = time.monotonic()
-            question = self.rhythm.next_question(now, self._jobs.values())
+            # Not all jobs: of ten thousand servers nearly all just run.
+            self._astir = {o for o in self._astir if o.job in self._jobs and o.is_astir(now)}
+            question = self.rhythm.next_question(now, self._astir)
             if question.at > now:
                 await tasks.wait_for_event(self._wake, question.at - now)
                 continue
