@@ -3,23 +3,26 @@
 # Sourced by test: functions that start and end lanes, and run commands in them; see ci/lane. Without
 # lanes the same commands run on the machine itself. The caller has set checkout and dir.
 
-lane_pids=() # of the first process of each lane
+lane_pids=()    # of the first process of each lane
+lane_keepers=() # of our child for each lane, which takes the lane along when it ends
 
 # start_lanes NUMBER: start that many lanes; return 1 if this machine can't have them.
 start_lanes() {
-    local number folder starting=()
+    local number folder
     for ((number = 0; number < $1; number++)); do
         folder=$dir/lanes/$number
         mkdir -p "$folder"
         rm -f "$folder.pid"
-        # In a session of its own: Ctrl-C first ends the tests, then we end the lanes.
-        setsid unshare --mount --pid --fork --kill-child --net --uts --ipc --propagation private \
-            "$checkout/ci/lane" "$folder" "$checkout" "$dir" {lock}>&- </dev/null &>"$folder.log" &
-        starting+=($!)
+        # In a session of its own: Ctrl-C first ends the tests, then we end the lanes. They also end if
+        # we are killed.
+        setsid setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --net --uts --ipc \
+            --propagation private "$checkout/ci/lane" "$folder" "$checkout" "$dir" \
+            {lock}>&- </dev/null &>"$folder.log" &
+        lane_keepers+=($!)
     done
     for ((number = 0; number < $1; number++)); do
         until [ -s "$dir/lanes/$number.pid" ]; do
-            kill -0 "${starting[number]}" 2>/dev/null || return
+            kill -0 "${lane_keepers[number]}" 2>/dev/null || return
             sleep 0.1
         done
         lane_pids+=("$(<"$dir/lanes/$number.pid")")
@@ -77,6 +80,9 @@ lane_pythons() {
 # end_lanes: the kernel kills all processes of a lane with its first, and removes what it has mounted.
 end_lanes() {
     local pid
-    for pid in "${lane_pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
-    lane_pids=()
+    for pid in "${lane_keepers[@]}"; do
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    lane_pids=() lane_keepers=()
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import CHECKOUT
 from support.accounts import own_account
-from support.lanes import HUB_PER_TEST, LONGEST_FIRST, unit_of
+from support.lanes import HUB_PER_TEST, LONGEST_FIRST, rank_of, unit_of
 
 LIVE = CHECKOUT / "tests" / "live"
 
@@ -28,6 +28,12 @@ def test_tests_of_one_hub_stay_together(one: str, other: str, together: bool) ->
     """Tests of a file that use the same scheduler run in one lane, because they share a Hub. Where
     each test has a Hub of its own, each may run in another lane."""
     assert together == (unit_of(f"tests/live/{one}") == unit_of(f"tests/live/{other}"))
+
+
+def test_what_begins_first_and_last() -> None:
+    """The longest files come first, and those whose tests fill a lane for a moment come last."""
+    files = [*HUB_PER_TEST, "test_a.py", "test_b.py", *LONGEST_FIRST]
+    assert [*LONGEST_FIRST, "test_a.py", "test_b.py", *HUB_PER_TEST] == sorted(files, key=rank_of)
 
 
 def test_the_files_that_are_named_exist() -> None:

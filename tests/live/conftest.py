@@ -22,7 +22,7 @@ from support.clusters import (
     why_not,
 )
 from support.hub import RunningHub, running_hub
-from support.lanes import LONGEST_FIRST, Lanes
+from support.lanes import Lanes, rank_of
 from support.sites import STARTED
 from xdist.workermanage import WorkerController
 
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+    items.sort(key=lambda item: rank_of(item.path.name))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
