@@ -29,6 +29,12 @@ import pytest
 
 from unispawner import launcher
 
+TAKES_PORT = pytest.mark.threat(
+    who="other user",
+    tries="They listen on the port of somebody's server before the server does.",
+    stopped_by="The launcher reports a port only if a process of its own job listens there.",
+)
+
 TEXT = Path(launcher.__file__).read_text()
 TOKEN = "0123456789abcdef-secret"
 PATIENCE = 30
@@ -512,6 +518,7 @@ def test_privileged_fixed_port(launch: Launch, environment: Environment) -> None
     assert ("", True) == (job.stdout, "port 80 is reserved" in job.stderr)
 
 
+@TAKES_PORT
 def test_foreign_listener(hub: Hub, launch: Launch, environment: Environment) -> None:
     """A stranger that listens on the server's port is never reported, and the log says so."""
     patient = (
@@ -530,6 +537,7 @@ def test_foreign_listener(hub: Hub, launch: Launch, environment: Environment) ->
     wait_for(lambda: hub.reports, "report")
 
 
+@TAKES_PORT
 def test_stranger_beside_the_server(hub: Hub, launch: Launch, environment: Environment) -> None:
     """A server is not reported while a stranger listens on its port at another address."""
     with listener() as port:
@@ -644,6 +652,7 @@ def test_a_kernel_that_does_not_say_who_listens(hub: Hub, launch: Launch) -> Non
     assert 1 == len(hub.reports)
 
 
+@TAKES_PORT
 def test_listener_of_another_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket of another account is never the server's, whatever its process says."""
     monkeypatch.setattr(launcher, "listeners", lambda port: {"socket:[1]": os.getuid() + 1})
@@ -683,6 +692,11 @@ def test_retry_after(hub: Hub, launch: Launch) -> None:
     assert 2 <= hub.times[1] - hub.times[0] < 5
 
 
+@pytest.mark.threat(
+    who="node",
+    tries="What answers in the Hub's place makes the launcher wait for ever.",
+    stopped_by="Retry-After has an upper limit.",
+)
 def test_retry_after_has_a_limit(hub: Hub, launch: Launch) -> None:
     """Retry-After has an upper limit."""
     assert "RETRY_AFTER_LIMIT = 0.2, 30, 60\n" in TEXT
@@ -771,6 +785,11 @@ def test_end_between_reports(hub: Hub, launch: Launch) -> None:
     assert 7 == job.status()
 
 
+@pytest.mark.threat(
+    who="node",
+    tries="What answers in the Hub's place redirects the launcher elsewhere.",
+    stopped_by="The launcher follows no redirect.",
+)
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409])
 def test_refused_report(hub: Hub, launch: Launch, status: int) -> None:
     """If the Hub refuses the report for some time, its words are in the log and the server is
@@ -862,6 +881,11 @@ def answer(port: int) -> int:
 SHORT_HOLD = "HOLD_LONGEST, HOLD_AFTER_SIGNAL, HOLD_UNREPORTED"
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They take the port that a server has left, to receive what its user's browser sends.",
+    stopped_by="The launcher holds the port until the Hub has moved the route to a dead address.",
+)
 def test_port_is_held_until_the_hub_knows(hub: Hub, launch: Launch) -> None:
     """The Hub's route still leads to the port: nobody gets it until the Hub has answered."""
     hub.event_answers["ended"] = (503, {"Retry-After": "0"}, {})
@@ -929,6 +953,11 @@ def test_refused_then_accepted(hub: Hub, launch: Launch) -> None:
     assert job.process.poll() is None
 
 
+@pytest.mark.threat(
+    who="node",
+    tries="A variable of the job's environment sends reports through a proxy of somebody's.",
+    stopped_by="The launcher uses no proxy of the environment.",
+)
 def test_no_proxy(hub: Hub, launch: Launch, environment: Environment) -> None:
     """Proxies in the job's environment are not used."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
@@ -937,6 +966,13 @@ def test_no_proxy(hub: Hub, launch: Launch, environment: Environment) -> None:
     wait_for(lambda: hub.reports, "report")
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They read every listing of the scheduler, all processes, and the files of "
+    "nodes and homes to find a token.",
+    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
+    "environment is in a file of mode 0600 in folders of mode 0700.",
+)
 def test_token_stays_secret(hub: Hub, launch: Launch) -> None:
     """The token is in no output and in no process's arguments."""
     hub.answers = [(403, {}, {"message": "Forbidden"})] * 2 + [(204, {}, {})]

@@ -14,6 +14,18 @@ from unispawner.agent import files
 from unispawner.agent.files import StateDir, read_private, write_private
 from unispawner.errors import AgentError
 
+FALSE_FILE = pytest.mark.threat(
+    who="other user",
+    tries="They put a link or a file of theirs in the place of a private file or folder.",
+    stopped_by="Files are made anew and opened without following links.",
+)
+FOLDER_ABOVE = pytest.mark.threat(
+    who="other user",
+    tries="They own, or can change, a folder above the user's private files.",
+    stopped_by="Every folder and link on the way is checked, at its own place, before each"
+    " use; only root and the user may be able to change it.",
+)
+
 MARK = "0123456789abcdef"
 
 
@@ -32,6 +44,13 @@ def marks(count: int) -> list[str]:
     return [f"{number:016x}" for number in range(count)]
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They read every listing of the scheduler, all processes, and the files of "
+    "nodes and homes to find a token.",
+    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
+    "environment is in a file of mode 0600 in folders of mode 0700.",
+)
 def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     """Directories have mode 0700 and files 0600, whatever the umask is."""
     state = StateDir.open(str(tmp_path / "state"))
@@ -71,6 +90,7 @@ def test_a_relative_path_is_refused(text: str) -> None:
         StateDir.open(text)
 
 
+@FALSE_FILE
 @pytest.mark.parametrize("name", ["", "jobs", "logs"])
 def test_a_directory_that_is_a_link_is_refused(tmp_path: Path, name: str) -> None:
     """A symbolic link in place of a directory is refused, and nothing is created behind it."""
@@ -116,6 +136,7 @@ def test_a_job_is_never_made_over_another(tmp_path: Path) -> None:
     assert [] == list((tmp_path / "target").iterdir())
 
 
+@FALSE_FILE
 def test_a_log_that_is_a_link_is_not_written(tmp_path: Path) -> None:
     """A log that is a symbolic link is not written, and neither is its target."""
     state = StateDir.open(str(tmp_path))
@@ -126,6 +147,7 @@ def test_a_log_that_is_a_link_is_not_written(tmp_path: Path) -> None:
     assert "untouched" == (tmp_path / "victim").read_text()
 
 
+@FALSE_FILE
 def test_private_files_are_made_anew_only(tmp_path: Path) -> None:
     """write_private follows no link, and refuses an existing file."""
     (tmp_path / "link").symlink_to(tmp_path / "target")
@@ -276,6 +298,7 @@ def test_a_log_that_is_no_file(state: StateDir, tmp_path: Path, kind: str) -> No
 # -- above ---------------------------------------------------------------------------------------
 
 
+@FOLDER_ABOVE
 @pytest.mark.parametrize(
     ("bits", "group", "fits"),
     [
@@ -349,6 +372,7 @@ def test_a_log_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
         StateDir.open(str(tmp_path / "state"), log_dir=str(folder))
 
 
+@FOLDER_ABOVE
 def test_a_parent_that_a_group_may_change_needs_trust(tmp_path: Path) -> None:
     """A directory above that others may change is refused, unless the administrator trusts it."""
     shared = tmp_path / "shared"
@@ -363,6 +387,7 @@ def test_a_parent_that_a_group_may_change_needs_trust(tmp_path: Path) -> None:
     assert Path(path) == StateDir.open(path, trusted_parents=[str(shared)]).path
 
 
+@FOLDER_ABOVE
 def test_a_link_on_the_way_is_checked_at_its_own_place(tmp_path: Path) -> None:
     """A link in a directory that others may change is refused, although its target is safe."""
     (tmp_path / "home").mkdir()
@@ -378,6 +403,7 @@ def test_a_link_on_the_way_is_checked_at_its_own_place(tmp_path: Path) -> None:
         StateDir.open(str(tmp_path / "way" / "state"))
 
 
+@FOLDER_ABOVE
 def test_a_link_of_somebody_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,11 @@ def test_a_uid_that_is_text(agent: Agent, uid: Any) -> None:
     assert "AgentError" == agent.call("check", uid=uid).error["type"]
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They log in under a name whose account is root or a system account.",
+    stopped_by="Uid 0 and uids below min_uid are refused on both sides.",
+)
 def test_a_uid_below_the_lowest_is_refused(agent: Agent) -> None:
     """The agent, too, refuses uids below the lowest allowed one."""
     error = agent.call("check", min_uid=agent.account.pw_uid + 1).error
@@ -128,6 +133,11 @@ def test_no_child_can_write_the_reply(agent: Agent) -> None:
     assert "3 ->" not in done.error["output"]
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="Its variables change what a user's process runs.",
+    stopped_by="The agent starts with an empty environment.",
+)
 def test_the_environment_is_clean(agent: Agent) -> None:
     """A command sees the variables of a login and of the administrator, and none of the Hub's."""
     folder = agent.fake_command("squeue", "env >&2; pwd >&2; umask >&2; exit 1")

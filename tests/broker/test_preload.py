@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def run(code: str) -> object:
     done = subprocess.run(
@@ -41,6 +43,11 @@ def test_what_is_loaded_before_the_fork() -> None:
     }
 
 
+@pytest.mark.threat(
+    who="root",
+    tries="Root loads a plugin of PSI/J from a folder of somebody's.",
+    stopped_by="PSI/J is loaded without its search for plugins.",
+)
 def test_psij_searches_no_plugins(tmp_path: Path) -> None:
     """PSI/J is loaded without its search: no file of a folder psij-descriptors is run, and nothing
     else of Python's is changed afterwards."""

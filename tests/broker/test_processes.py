@@ -54,6 +54,11 @@ def read(child: Child) -> tuple[dict[str, object], bytes]:
     return header, body
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They leave a process behind that holds the answer open.",
+    stopped_by="The output is a file in memory, so the answer ends with the child.",
+)
 def test_an_answer_does_not_wait_for_a_grandchild(start: Callable[..., Child]) -> None:
     """The answer ends when the child does, also if a process that it has left holds the reply."""
 
@@ -70,6 +75,11 @@ def test_an_answer_does_not_wait_for_a_grandchild(start: Callable[..., Child]) -
     assert b"resultwarning" == body
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their process in the broker fills the memory with its reply.",
+    stopped_by="The reply is a file in memory whose size is sealed.",
+)
 def test_a_reply_has_a_limit(start: Callable[..., Child]) -> None:
     """Nobody can fill the memory with a reply: a write beyond its size is refused."""
 
@@ -113,6 +123,11 @@ def test_the_end_of_the_errors(start: Callable[..., Child]) -> None:
     assert body.endswith(b"xend")
 
 
+@pytest.mark.threat(
+    who="root",
+    tries="Root kills a process whose number has become another one's.",
+    stopped_by="A process is killed as soon as it is found in the session.",
+)
 def test_a_process_is_killed_as_soon_as_it_is_found(
     start: Callable[..., Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:

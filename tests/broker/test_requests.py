@@ -18,6 +18,12 @@ from support.broker import BrokerProcess, running_broker
 from unispawner import __version__, frames
 from unispawner.schedulers.questions import Tracked, decode
 
+NO_REQUEST = pytest.mark.threat(
+    who="Hub account",
+    tries="It writes to the broker what is not a request.",
+    stopped_by="The broker refuses it, finishes what runs, and ends.",
+)
+
 KILLED_IN_TIME = 30.0
 """How long (seconds) a killed process may be seen at most; it is far from what a hung one takes."""
 
@@ -90,6 +96,11 @@ def test_names_of_nodes(broker: BrokerProcess) -> None:
         assert "is not the name of a host" in broker.ask("name", body=name).error, name
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="It asks the broker to become root or a system account.",
+    stopped_by="Uid 0, uids below the lowest and nobody are refused.",
+)
 def test_refused_accounts(broker: BrokerProcess) -> None:
     """Uid 0, uids below the lowest and nobody are refused, also for the agent."""
     low = next(entry for entry in pwd.getpwall() if 0 < entry.pw_uid < 100)
@@ -121,6 +132,7 @@ def test_an_account_that_does_not_exist(broker: BrokerProcess) -> None:
 # -- refusals -----------------------------------------------------------------------------------
 
 
+@NO_REQUEST
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -159,6 +171,7 @@ def test_a_header_that_is_none(broker: BrokerProcess, header: bytes) -> None:
     assert broker.ask("account", "root").error
 
 
+@NO_REQUEST
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -210,6 +223,12 @@ def test_a_request_that_becomes_late(broker: BrokerProcess, agent: Agent) -> Non
     assert all(broker.answer(one).header for one in hung)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send many requests, or let them hang, to hold up everybody else.",
+    stopped_by="Accounts take turns, few processes of one account run at a time, and each "
+    "has a deadline.",
+)
 def test_too_many_requests(broker: BrokerProcess, agent: Agent) -> None:
     """A bounded number of requests of one account waits; the others are refused as busy, and other
     kinds of requests are served."""
@@ -225,6 +244,11 @@ def test_too_many_requests(broker: BrokerProcess, agent: Agent) -> None:
 # -- the end of a child -------------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their process in the broker ignores its time-out.",
+    stopped_by="At the deadline the broker kills every process of its session.",
+)
 def test_a_hung_child_dies_with_its_session(broker: BrokerProcess, agent: Agent) -> None:
     """A child that ignores its time-out is killed, with the processes of its session in other
     process groups; the answer says so."""
@@ -244,6 +268,11 @@ def test_a_hung_child_dies_with_its_session(broker: BrokerProcess, agent: Agent)
     wait_for(lambda: not any(map(is_alive, killed)))
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They kill or stop their process in the broker.",
+    stopped_by="The answer says so, and the broker goes on.",
+)
 def test_a_child_that_is_killed(broker: BrokerProcess, agent: Agent) -> None:
     """The answer says by which signal a child was ended before its time."""
     body = ask_squeue(agent, "kill -KILL $PPID")

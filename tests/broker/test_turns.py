@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from unispawner.broker.incoming import Request
 from unispawner.broker.turns import (
     NAMES,
@@ -13,6 +15,13 @@ from unispawner.broker.turns import (
     WAITING_BYTES,
     WAITING_PER_ACCOUNT,
     Turns,
+)
+
+HOLDS_UP = pytest.mark.threat(
+    who="user",
+    tries="They send many requests, or let them hang, to hold up everybody else.",
+    stopped_by="Accounts take turns, few processes of one account run at a time, and each "
+    "has a deadline.",
 )
 
 ids = itertools.count(1)
@@ -30,6 +39,7 @@ def put(turns: Turns, *requests: Request) -> None:
         turns.put(one)
 
 
+@HOLDS_UP
 def test_accounts_take_turns() -> None:
     """An account that has sent many requests does not delay another one's first."""
     turns = Turns(at_once=100)
@@ -41,6 +51,7 @@ def test_accounts_take_turns() -> None:
     assert ["alice", "bob", "carol", "alice", "alice", "alice", "alice"] == order
 
 
+@HOLDS_UP
 def test_an_account_has_few_turns_at_a_time() -> None:
     """Of one account only so many run at a time, and the next one when one has ended."""
     turns = Turns(at_once=100)
@@ -74,6 +85,11 @@ def test_names_have_few_turns_of_their_own() -> None:
     assert ["name"] * NAMES + ["question"] == sorted(kinds)
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="It fills the broker's memory with requests.",
+    stopped_by="The number of requests that wait, and their bytes, are bounded.",
+)
 def test_what_waits_is_bounded() -> None:
     """Too many requests of an account are refused, and so are too many bytes of all."""
     turns = Turns(at_once=1)

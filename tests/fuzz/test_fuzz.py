@@ -12,10 +12,19 @@ from hypothesis import strategies as st
 from support.fuzzing import SECRET, TARGETS, Target, check
 from support.fuzzing.target import TooSlow
 
+ODD_TEXT = pytest.mark.threat(
+    who="user",
+    tries="They get garbled, endless or deeply nested text into anything that the "
+    "Hub, the agent or the broker reads.",
+    stopped_by="Every reader is fuzzed: only declared errors come out, in bounded time, "
+    "and without a secret.",
+)
+
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 EXAMPLES = 120
 
 
+@ODD_TEXT
 @pytest.mark.parametrize("name", TARGETS)
 def test_declared_errors_only(name: str) -> None:
     """Whatever comes in, only declared errors come out, in time, and without a secret."""
@@ -34,6 +43,7 @@ def test_declared_errors_only(name: str) -> None:
     run()
 
 
+@ODD_TEXT
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
 def test_what_was_found(file: Path) -> None:
     """An input that once broke something does not do so any more."""

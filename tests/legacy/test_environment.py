@@ -11,6 +11,12 @@ from unispawner import SlurmSpawner, TorqueSpawner
 from unispawner.legacy.environment import of_submission, strings_of_config
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their server's variables lead the Hub's own shell into their home.",
+    stopped_by="Variables that decide what a shell or an interpreter runs never have the "
+    "server's value there.",
+)
 @pytest.mark.parametrize(
     "name",
     [

@@ -33,6 +33,11 @@ def test_ids(returned: object, output: str, words: tuple[str, ...], quoted: str)
     assert (words, quoted) == (found.words, found.quoted)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their submit command prints an option or a shell's syntax in place of a job id.",
+    stopped_by="A word that the command has printed must look like a job id.",
+)
 @pytest.mark.parametrize(
     ("returned", "output"),
     [

@@ -56,6 +56,11 @@ async def test_what_the_form_offers_is_put_in(new_spawner: Any) -> None:
     assert ("8", "short", "x-1") == (script["nprocs"], script["queue"], script["extra"])
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send an option that the form does not offer, or that names a setting.",
+    stopped_by="Only fields of the form, and names that the configuration allows, are accepted.",
+)
 @pytest.mark.parametrize("name", ["memory", "prologue"])
 async def test_what_no_form_offers_is_refused(new_spawner: Any, name: str) -> None:
     """An option that the form does not offer is refused with status 400; the error names it, its
@@ -65,6 +70,11 @@ async def test_what_no_form_offers_is_refused(new_spawner: Any, name: str) -> No
     assert 400 == raised.value.status_code  # type: ignore[attr-defined] # a BatchFailure's
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They choose the command or the account of their job.",
+    stopped_by="No form and no setting lets a user choose these.",
+)
 @pytest.mark.parametrize("name", ["cmd", "username", "homedir"])
 async def test_what_no_form_may_offer(new_spawner: Any, name: str) -> None:
     """Neither a form nor a setting lets a user choose the command or the account."""
@@ -82,6 +92,11 @@ async def test_user_option_keys(new_spawner: Any) -> None:
     assert "8gb" == script["memory"]
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send a legacy class an option with shell or template syntax.",
+    stopped_by="Each text of theirs is one quoted word in the script, or is refused.",
+)
 @pytest.mark.parametrize(
     "value",
     ["$(id)", "a b", "a;b", "`id`", "a'b", '"', "{cmd}", "{{cmd}}", "#PBS -q x", "*", "a\\"],
@@ -93,6 +108,11 @@ async def test_a_value_is_one_quoted_word(new_spawner: Any, value: str) -> None:
     assert [value] == shlex.split(script["nprocs"])
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send an option with a line break, which would begin a directive or a command.",
+    stopped_by="Control characters are refused; line breaks are accepted in a textarea only.",
+)
 @pytest.mark.parametrize(
     "value", ["4\n#PBS -q secret", "a\rb", "a\x00b", "a\u2028b", "\x1b[2J", "\ud800"]
 )
@@ -164,6 +184,12 @@ async def test_a_form_whose_code_sets_traits(new_spawner: Any) -> None:
     assert "|module load python/3.11\r\nexport A='$HOME b'|" in spawner.scripts[0]
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They get a text with special characters into a command that the Hub's own shell runs.",
+    stopped_by="A start is refused if a value that may be a user's has characters that are"
+    " special to a shell.",
+)
 async def test_a_form_whose_code_sets_a_command(new_spawner: Any) -> None:
     """The Hub's own shell gets no text of a user's with a special meaning, whatever the site's code
     has made of it."""
@@ -175,6 +201,11 @@ async def test_a_form_whose_code_sets_a_command(new_spawner: Any) -> None:
     assert 400 == raised.value.status_code  # type: ignore[attr-defined] # a BatchFailure's
 
 
+@pytest.mark.threat(
+    who="stranger",
+    tries="They write a link that starts a server with commands of theirs.",
+    stopped_by="The texts of a link must be plain words, or values that the form itself has.",
+)
 async def test_a_link_is_checked(new_spawner: Any) -> None:
     """The options of a link /hub/spawn?opt-notes=… must be plain before the site's code sees them,
     because anybody can make a user follow a link. The form's own values may be any text, for the
@@ -288,6 +319,11 @@ async def submit(spawner: Any) -> tuple[str, str]:
     return spawner.commands[0]  # type: ignore[no-any-return] # the attribute of any spawner
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send a text with a blank, so that it becomes two words of a command.",
+    stopped_by="A user's text stays one word of a command.",
+)
 async def test_a_blank_splits_no_word_of_a_command(new_spawner: Any) -> None:
     """A user's text with a blank stays a single word of a command, between quotes or not. What the
     configuration has set goes in as it is."""
@@ -325,6 +361,11 @@ async def test_a_command_that_a_hook_makes_of_a_users_text(new_spawner: Any, tex
         await submit(spawner)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They hide special characters in an encoded text that the site's code decodes.",
+    stopped_by="Texts are decoded in all usual ways before they are checked.",
+)
 @pytest.mark.parametrize(
     ("decode", "text"),
     [
@@ -352,6 +393,11 @@ async def test_a_command_with_a_text_that_code_has_decoded(
         await submit(spawner)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send endless options.",
+    stopped_by="All options of a server together have a limit.",
+)
 async def test_options_that_are_too_long_together(new_spawner: Any) -> None:
     """A user's texts are looked at one by one, so they must not be endless: neither those of a form
     nor those of the REST API."""
@@ -364,6 +410,11 @@ async def test_options_that_are_too_long_together(new_spawner: Any) -> None:
         await submit(spawner)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send braces, so that the script's template shows other fields.",
+    stopped_by="A user's text with braces can't be in a template that the site's code makes.",
+)
 async def test_braces_in_a_script_that_code_makes(new_spawner: Any) -> None:
     """The Hub fills in the script's template, so a user's text with braces can't be in a template
     that code of the site makes."""
@@ -418,6 +469,11 @@ async def test_trusted_option_keys(new_spawner: Any) -> None:
         await submit(spawner)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They read from the database what somebody has typed as a password.",
+    stopped_by="A typed password is not kept with the record of the options.",
+)
 async def test_a_password_in_a_form(new_spawner: Any) -> None:
     """What a user has typed as a password does not get into the Hub's database with the record of
     where the options come from."""
@@ -431,6 +487,11 @@ async def test_a_password_in_a_form(new_spawner: Any) -> None:
     assert "c;d" not in str(spawner.options_origin.to_dict())
 
 
+@pytest.mark.threat(
+    who="stranger",
+    tries="They write a link that fills in a field whose text goes into the script as it is.",
+    stopped_by="Such a field takes only the form's own values from a link.",
+)
 async def test_a_link_and_a_trusted_field(new_spawner: Any) -> None:
     """A link can't fill in a field whose text goes into the script as it is: a command may be plain
     words."""

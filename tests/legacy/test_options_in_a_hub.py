@@ -202,6 +202,11 @@ async def test_what_the_sites_code_makes_of_a_form(site: Site) -> None:
         assert AS_SITES_CODE_MADE_IT == site.script()
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They craft a POST with values that the form does not have.",
+    stopped_by="A select takes its own values only, and other fields no control character.",
+)
 async def test_typed_text_stays_within_its_line(site: Site) -> None:
     """A crafted POST can send no value that a select does not have, no line or control character
     outside a textarea, no field that the form does not have, and nothing to the Hub's shell. Other
@@ -221,6 +226,11 @@ async def test_typed_text_stays_within_its_line(site: Site) -> None:
         assert site.script() is None
 
 
+@pytest.mark.threat(
+    who="stranger",
+    tries="They make a user's browser post the form from another site.",
+    stopped_by="JupyterHub refuses a form without the token of its page.",
+)
 async def test_a_post_without_the_token_of_the_page(site: Site) -> None:
     """A form that another site sends is no form that the user has sent: JupyterHub refuses it."""
     answer = await site.client.request(
@@ -230,6 +240,11 @@ async def test_a_post_without_the_token_of_the_page(site: Site) -> None:
     assert site.script() is None
 
 
+@pytest.mark.threat(
+    who="stranger",
+    tries="They write a link that starts a server with commands of theirs.",
+    stopped_by="The texts of a link must be plain words, or values that the form itself has.",
+)
 async def test_a_link_runs_nothing_as_its_victim(site: Site) -> None:
     """The text of a link must be plain before the site's code sees it; the form's own values are
     taken for the field that has them."""
@@ -289,6 +304,11 @@ async def test_the_rest_api_and_code_that_reads_options(site: Site) -> None:
     assert "long" == site.script()
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They present options of another user or server as made by the site's own code.",
+    stopped_by="Such options are signed for this user, this server, this class and these values.",
+)
 async def test_a_signature_of_other_options(site: Site) -> None:
     """A signature counts for these options of this user, server and class only."""
     assert "begun" == await site.post(CHOICE)

@@ -73,6 +73,11 @@ def test_a_program_of_batchspawners_own() -> None:
     assert {OWN} == own_programs(script)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send long texts that take ever longer to search.",
+    stopped_by="A script is searched with about as many steps as it has characters.",
+)
 @pytest.mark.parametrize(
     "text",
     [

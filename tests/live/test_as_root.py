@@ -20,6 +20,18 @@ from unispawner.run_as.accounts import Account
 from unispawner.schedulers.local import start_time
 from unispawner.schedulers.template import Template
 
+FOLDER_ABOVE = pytest.mark.threat(
+    who="other user",
+    tries="They own, or can change, a folder above the user's private files.",
+    stopped_by="Every folder and link on the way is checked, at its own place, before each"
+    " use; only root and the user may be able to change it.",
+)
+AGENT_AS_ROOT = pytest.mark.threat(
+    who="root",
+    tries="A wrong configuration runs an agent as root.",
+    stopped_by="The agent refuses to run as root.",
+)
+
 pytestmark = needs_root
 
 STRANGER = 12345
@@ -28,6 +40,7 @@ STRANGER = 12345
 # -- the agent ----------------------------------------------------------------------------------
 
 
+@AGENT_AS_ROOT
 def test_the_agent_refuses_root(agent: Agent) -> None:
     """The agent refuses to run as root, whatever the request says."""
     request = {**agent.request("check"), "uid": 0, "account": "root", "min_uid": 0}
@@ -36,6 +49,7 @@ def test_the_agent_refuses_root(agent: Agent) -> None:
     assert not agent.state_dir.exists()
 
 
+@AGENT_AS_ROOT
 async def test_an_agent_of_roots_own_is_refused(tmp_path: Path) -> None:
     """A Hub that runs as root gets an error when it runs the agent as itself."""
     with pytest.raises(AgentError, match="uid 0"):
@@ -43,6 +57,11 @@ async def test_an_agent_of_roots_own_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They have the Hub cancel somebody else's job.",
+    stopped_by="The agent cancels as its own user, and the scheduler refuses.",
+)
 def test_a_job_of_somebody_elses_cannot_be_cancelled(agent: Agent) -> None:
     """Cancelling a job of another account is an error; the job is not reported as gone."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
@@ -56,6 +75,7 @@ def test_a_job_of_somebody_elses_cannot_be_cancelled(agent: Agent) -> None:
 # -- the user's private files -------------------------------------------------------------------
 
 
+@FOLDER_ABOVE
 @pytest.mark.parametrize("name", ["", "jobs"])
 def test_a_directory_of_somebody_elses_is_refused(tmp_path: Path, name: str) -> None:
     """A state_dir of another account is refused, because its owner could read the private files in
@@ -66,6 +86,7 @@ def test_a_directory_of_somebody_elses_is_refused(tmp_path: Path, name: str) -> 
         StateDir.open(str(tmp_path / "state"))
 
 
+@FOLDER_ABOVE
 def test_a_directory_below_somebody_elses_is_refused(tmp_path: Path) -> None:
     """A state_dir below a directory of another account is refused, because its owner could replace
     it."""
@@ -76,6 +97,7 @@ def test_a_directory_below_somebody_elses_is_refused(tmp_path: Path) -> None:
         StateDir.open(str(above / "state"))
 
 
+@FOLDER_ABOVE
 @pytest.mark.parametrize(("bits", "fits"), [(0o775, False), (0o755, True), (0o1777, True)])
 def test_a_directory_above_that_a_group_can_change(tmp_path: Path, bits: int, fits: bool) -> None:
     """A directory above that another group can change is refused, because its members could replace
@@ -94,6 +116,11 @@ def test_a_directory_above_that_a_group_can_change(tmp_path: Path, bits: int, fi
 # -- a site's set of templates ------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="root",
+    tries="Somebody else can change the commands of a set of templates.",
+    stopped_by="Only root and the Hub's account may be able to change a set.",
+)
 def test_a_template_of_somebody_elses_is_refused() -> None:
     """A template file of another account is refused whatever its mode, because its owner could
     change it at any time."""

@@ -24,6 +24,18 @@ from support.agent import Agent, agent_of_a_user, wait_for
 from support.broker import BrokerProcess, running_broker
 from support.sudo_sandbox import can_have_a_sandbox, run_with_sudoers
 
+READS_MEMORY = pytest.mark.threat(
+    who="other user",
+    tries="They read the token of somebody's request in the memory of their own "
+    "process in the broker.",
+    stopped_by="Bodies lie in memory that no other child gets, and in files that it closes.",
+)
+FOREIGN_CODE = pytest.mark.threat(
+    who="root",
+    tries="Somebody else can change code that root's broker runs.",
+    stopped_by="The broker refuses to start, and names the file.",
+)
+
 pytestmark = needs_root
 
 TOKEN = b"7f3a9c51e2d84b06"
@@ -60,6 +72,11 @@ def status_of(pid: int | str) -> dict[str, str]:
 # -- becoming the user --------------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They look into, or trace, a process of the broker.",
+    stopped_by="A child is completely the user's, not dumpable, and leaves no core file.",
+)
 def test_a_child_becomes_the_user_completely(broker: BrokerProcess, agent: Agent) -> None:
     """The agent's process has the user's ids and groups, no capability, a session of its own and
     the user's home as its folder; it leaves no core, and nobody reads its memory."""
@@ -95,6 +112,11 @@ def test_a_child_becomes_the_user_completely(broker: BrokerProcess, agent: Agent
     assert "/memfd:" not in text  # what a command inherits
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They use the Kerberos tickets of whoever started the broker.",
+    stopped_by="Each child has an empty session keyring of its own.",
+)
 def test_a_child_has_a_keyring_of_its_own(broker: BrokerProcess, agent: Agent) -> None:
     """Children do not share the session keyring of whoever started the broker: Kerberos may keep
     tickets there."""
@@ -137,6 +159,11 @@ def test_the_limit_on_open_files_is_that_of_the_hub(agent: Agent) -> None:
         assert "2000" in Path(f"/proc/{one.pid}/limits").read_text().split("open files")[1][:40]
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="Its variables change what a user's process runs.",
+    stopped_by="No variable of whoever started the broker reaches a child.",
+)
 def test_the_variables_of_the_hub_reach_nobody(agent: Agent) -> None:
     """No variable of whoever started the broker reaches a child."""
     path = agent.directory / "out"
@@ -152,6 +179,11 @@ def test_the_variables_of_the_hub_reach_nobody(agent: Agent) -> None:
 # -- who is refused -----------------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="It asks the broker to become an account outside the group.",
+    stopped_by="The broker serves members of the group only.",
+)
 def test_the_group_of_accounts(agent: Agent) -> None:
     """With --group only its members are served; the primary group counts, too."""
     user, other = ordinary_accounts(2)
@@ -168,6 +200,11 @@ def test_the_group_of_accounts(agent: Agent) -> None:
         assert "no group 'no-such-group'" in broker.ask("agent", user.pw_name, b"{}").error
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="It asks the broker for a job under its own account.",
+    stopped_by="Who started the broker is not served.",
+)
 def test_the_account_that_started_it(agent: Agent) -> None:
     """The account that runs sudo is not served, and its questions are asked as this account."""
     hub, user = ordinary_accounts(2)
@@ -201,6 +238,11 @@ def test_the_account_that_used_another_program_than_sudo(agent: Agent, program: 
         assert str(hub.pw_uid) == reply["error"]["output"].strip()
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="It starts the broker without a group.",
+    stopped_by="Started through sudo without --group, the broker does not start.",
+)
 def test_sudo_needs_a_group() -> None:
     """Started through sudo without --group, the broker does not start."""
     done = subprocess.run(
@@ -214,6 +256,11 @@ def test_sudo_needs_a_group() -> None:
     assert "--group: it is needed" in done.stderr
 
 
+@pytest.mark.threat(
+    who="node",
+    tries="A Hub on another host logs in as root and starts the broker.",
+    stopped_by="Over ssh root's broker does not start.",
+)
 @pytest.mark.parametrize("variable", ["SSH_CONNECTION", "SUDO_UID"])
 def test_root_on_another_host(variable: str) -> None:
     """Root's broker serves a Hub on this host only, not one that has logged in as root."""
@@ -244,6 +291,7 @@ def memory_of(pid: int) -> bytes:
     return b"".join(found)
 
 
+@READS_MEMORY
 @pytest.mark.parametrize("through_socket", [False, True], ids=["pipe", "socket"])
 def test_no_child_has_the_token_of_another(agent: Agent, through_socket: bool) -> None:
     """What is in one request or in its reply is neither in the memory of a child that serves
@@ -273,6 +321,7 @@ def test_no_child_has_the_token_of_another(agent: Agent, through_socket: bool) -
         assert "ending" == broker.answer(third).header["refused"]
 
 
+@READS_MEMORY
 def test_a_reply_is_not_in_the_next_childs_memory(broker: BrokerProcess, agent: Agent) -> None:
     """The end of one user's log, which may hold a token, is in no later child's memory."""
     pids = agent.directory / "pids"
@@ -307,6 +356,11 @@ loop.Broker.run = watched
 """
 
 
+@pytest.mark.threat(
+    who="root",
+    tries="Root reads, imports or runs something that a user can change.",
+    stopped_by="The parent opens and imports nothing after its start.",
+)
 def test_the_parent_opens_and_imports_nothing(agent: Agent) -> None:
     """After its start the broker itself opens no file, imports nothing, looks no account up, and
     has one thread; only when it kills does it read /proc."""
@@ -375,6 +429,7 @@ def start_with(
     )
 
 
+@FOREIGN_CODE
 def test_code_that_others_can_change(tmp_path: Path) -> None:
     """Root's broker does not start if others can write a folder of its path, what is above it, or
     a .pth file in it; the message names it. A folder in /tmp is safe."""
@@ -401,6 +456,7 @@ def test_code_that_others_can_change(tmp_path: Path) -> None:
     assert f"{link} belongs to uid" in start_with(link).stderr
 
 
+@FOREIGN_CODE
 def test_a_folder_to_which_others_can_add_modules(tmp_path: Path) -> None:
     """The sticky bit does not make a folder of modules safe: others can add modules to it."""
     tmp_path.chmod(0o1777)
@@ -409,6 +465,7 @@ def test_a_folder_to_which_others_can_add_modules(tmp_path: Path) -> None:
     assert f"{tmp_path / 'missing'} does not exist, and everybody could make it" in missing
 
 
+@FOREIGN_CODE
 @pytest.mark.parametrize("package", ["psij", "psutil", "drmaa"])
 def test_a_package_is_checked_before_it_is_loaded(tmp_path: Path, package: str) -> None:
     """Nothing of PSI/J, or of what it needs, runs if others can change it."""
@@ -447,6 +504,12 @@ def test_check_says_what_it_would_refuse(tmp_path: Path) -> None:
 EVIL = 'import os\nprint("EVIL", os.getuid())\n'
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="It starts the broker with a Python, modules, arguments or links of its own.",
+    stopped_by="The line in sudoers names the script and its arguments, and the script "
+    "starts Python with -I.",
+)
 @pytest.mark.skipif(
     not can_have_a_sandbox() or not SCRIPT.exists(),
     reason="needs the script, sudo and a mount namespace",
@@ -498,6 +561,12 @@ def test_what_a_line_of_sudoers_confines(tmp_path: Path) -> None:
 # -- hanging ------------------------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send many requests, or let them hang, to hold up everybody else.",
+    stopped_by="Accounts take turns, few processes of one account run at a time, and each "
+    "has a deadline.",
+)
 def test_a_user_cannot_keep_others_waiting(broker: BrokerProcess) -> None:
     """While all that one user may run hangs, another user is served, and questions are, too."""
     user, other = ordinary_accounts(2)

@@ -64,6 +64,11 @@ async def bob(hub: RunningHub) -> HubClient:
     return await hub.client("bob")
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They open the URL of somebody else's server.",
+    stopped_by="JupyterHub lets in only those who may access the server.",
+)
 @pytest.mark.hub
 async def test_two_users_at_once(
     hub: RunningHub, cluster: Cluster, alice: HubClient, bob: HubClient
@@ -243,6 +248,11 @@ async def test_cancelled_while_pending(hub: RunningHub, cluster: Cluster, alice:
     await nothing_left(cluster, state)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They write HTML into a job's log or into a text that the scheduler prints.",
+    stopped_by="All foreign text on a page is escaped.",
+)
 @pytest.mark.hub
 async def test_job_that_dies_early(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """The user of a job that fails early sees its last state and the last lines of its log, whose
@@ -273,6 +283,11 @@ async def test_user_without_an_account(hub: RunningHub) -> None:
     assert "There is no account 'unispawner-stranger'" in page
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They log in under a name whose account is root or a system account.",
+    stopped_by="Uid 0 and uids below min_uid are refused on both sides.",
+)
 async def test_system_account(hub: RunningHub) -> None:
     """root and system accounts can't run servers, even if the Hub's authenticator lets them in."""
     for name in ("root", "daemon"):
@@ -315,6 +330,13 @@ async def test_server_that_never_reports(
     await nothing_new(hub, cluster, "alice", before)
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They read every listing of the scheduler, all processes, and the files of "
+    "nodes and homes to find a token.",
+    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
+    "environment is in a file of mode 0600 in folders of mode 0700.",
+)
 async def test_another_user_sees_no_secret(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:

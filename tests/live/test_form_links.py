@@ -75,6 +75,11 @@ async def test_a_queue_that_is_not_there(page: Any, hub: Any, queue: str) -> Non
     )
 
 
+@pytest.mark.threat(
+    who="stranger",
+    tries="They write HTML or scripts into a link that fills the form.",
+    stopped_by="Our scripts set text and never HTML.",
+)
 @pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", '"><b>', "constructor"])
 async def test_texts_of_a_link_are_plain_text(page: Any, hub: Any, text: str) -> None:
     """The texts of a link, which may come from anybody, are shown as plain text and have no other

@@ -24,6 +24,14 @@ from support.journey import requeue, start
 
 from unispawner.admin.hub_client import HubClient
 
+READS_SECRETS = pytest.mark.threat(
+    who="other user",
+    tries="They read every listing of the scheduler, all processes, and the files of "
+    "nodes and homes to find a token.",
+    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
+    "environment is in a file of mode 0600 in folders of mode 0700.",
+)
+
 pytestmark = pytest.mark.slurm
 
 HUB = {
@@ -256,6 +264,11 @@ async def test_unset_is_the_schedulers_default(slurm: Slurm, notebook: dict[str,
     assert expected == {name: job.get(name) for name in expected}
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="Its variables hold shell syntax.",
+    stopped_by="Each variable arrives unchanged, and no shell interprets it.",
+)
 async def test_environment(alice: HubClient, notebook: dict[str, Any]) -> None:
     """Each variable arrives unchanged, whatever its value, and no shell interprets it."""
     environment = await cell(alice, ENVIRONMENT)
@@ -337,6 +350,7 @@ async def test_like_a_plain_sbatch(alice: HubClient, notebook: dict[str, Any]) -
 # -- files and secrets -------------------------------------------------------------------------
 
 
+@READS_SECRETS
 async def test_private_files(alice: HubClient, notebook: dict[str, Any]) -> None:
     """The files of a job can be read by its user alone, and no script is left."""
     base = state_dir(notebook)
@@ -348,6 +362,7 @@ async def test_private_files(alice: HubClient, notebook: dict[str, Any]) -> None
         assert ("alice", "0o600") == owner_and_mode(file)
 
 
+@READS_SECRETS
 async def test_bob_learns_no_secret(
     hub: RunningHub, slurm: Slurm, alice: HubClient, notebook: dict[str, Any]
 ) -> None:
@@ -406,6 +421,11 @@ async def test_state_dir_outside_home(hub: RunningHub, alice: HubClient) -> None
 # -- a job that comes back ---------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They take the port of a job that the scheduler runs again elsewhere.",
+    stopped_by="The route of such a job goes to the dead address until it reports anew.",
+)
 async def test_requeued_job_is_followed(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """While a requeued job waits, its route goes to the dead address; when it runs again, it
     reports anew and a kernel answers at the same URL. Its token is valid until the stop, and no

@@ -125,6 +125,12 @@ async def test_two_users_on_the_hubs_own_host(hub: RunningHub, one_host: OneHost
         await nothing_left(one_host, state)
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="On the Hub's own host it reports the port of another program or of another user.",
+    stopped_by="On the Hub's own host a report counts only if it comes from there, and if "
+    "the job's account listens at that very address.",
+)
 async def test_forged_reports(hub: RunningHub, one_host: OneHostSlurm) -> None:
     """Of the ports of the Hub's host a job can report only those on which its own account listens,
     and only itself: not the Hub's, the proxy's, another user's, another host's, and not through the
@@ -169,6 +175,11 @@ async def test_forged_reports(hub: RunningHub, one_host: OneHostSlurm) -> None:
     await nothing_left(one_host, state)
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They take a port that a server on the Hub's own host has left.",
+    stopped_by="Each poll looks whether the job's account still listens there.",
+)
 async def test_a_port_that_its_server_has_left(
     hub: RunningHub, one_host: OneHostSlurm, folder: Path
 ) -> None:

@@ -86,6 +86,11 @@ async def test_what_is_wrong_in_the_form(hub: RunningHub, alice: HubClient) -> N
     assert "" not in await alice.servers()
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send the API a choice that no profile offers.",
+    stopped_by="The Hub checks every choice against the profile's definition, whoever sends it.",
+)
 @pytest.mark.hub
 @pytest.mark.parametrize(
     ("options", "words"),

@@ -182,6 +182,12 @@ except psij.InvalidJobException as error:
     assert [] == reported["new"]
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They read the environment of a PSI/J job in its ClassAd.",
+    stopped_by="The environment is not in the ClassAd, and the script can be read by its "
+    "user only.",
+)
 def test_the_environment_is_no_other_users_business(program: Any) -> None:
     """The environment is not in the job's ClassAd, which all users can read, and the script can be
     read by its user only."""

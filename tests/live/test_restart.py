@@ -192,6 +192,12 @@ async def test_queued_job_that_was_cancelled_meanwhile(
     assert {} == await hub.state("alice")
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It goes on to use its token after its server has ended.",
+    stopped_by="The token is revoked when the server is forgotten, also after a restart of"
+    " the Hub.",
+)
 @pytest.mark.hub
 async def test_running_server_that_died_meanwhile(
     hub: RunningHub, slurm: Slurm, alice: HubClient

@@ -187,6 +187,11 @@ async def test_the_connection_breaks(
     await until(lambda: not private_files(state), "the private files are gone")
 
 
+@pytest.mark.threat(
+    who="node",
+    tries="Another host answers in the place of the submit host.",
+    stopped_by="A host key that is not the known one is refused, and no option loosens this.",
+)
 @pytest.mark.slurm
 async def test_a_login_node_that_can_not_be_reached(
     hub: HubElsewhere, slurm: Slurm, login: LoginNode, alice: HubClient

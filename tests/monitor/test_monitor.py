@@ -225,6 +225,11 @@ async def test_the_task_ends_when_nothing_is_followed(lab: Lab) -> None:
     assert lab.monitor.queries > queries
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their agent claims the job of another account.",
+    stopped_by="A job counts as this user's only if the owner in the scheduler's own list says so.",
+)
 async def test_another_owners_row_does_not_count(lab: Lab) -> None:
     """A row with another owner does not count: the user's side may have made up the id."""
     theirs = lab.scheduler.submit("bob")
@@ -350,6 +355,11 @@ async def test_a_hidden_job_is_followed_as_its_user(lab: Lab) -> None:
     assert "COMPLETED" == job.info.native_state
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="Its scheduler hides it from the Hub, and it names a host that is no node.",
+    stopped_by="A hidden job's node must be one of the cluster's nodes.",
+)
 @pytest.mark.parametrize(("host", "expected"), [("node2", "node2"), ("db.internal", "")])
 async def test_a_hidden_jobs_host_is_one_of_the_clusters(
     lab: Lab, host: str, expected: str

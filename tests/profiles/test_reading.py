@@ -107,6 +107,11 @@ def test_a_choice() -> None:
     assert 16 == chosen.user_options["cpu_cores_per_process"]
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send the API a choice that no profile offers.",
+    stopped_by="The Hub checks every choice against the profile's definition, whoever sends it.",
+)
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -354,6 +359,11 @@ def test_what_an_administrator_can_get_wrong(changes: dict[str, Any], words: str
     assert "profiles[0]" in str(raised.value)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They choose a profile that is for the members of another group.",
+    stopped_by="A user who is in none of a profile's groups cannot choose it.",
+)
 def test_who_is_offered_what() -> None:
     """Members of the groups and the named users are offered a profile; without both, everybody
     is."""

@@ -12,6 +12,17 @@ from unispawner.errors import AgentError
 from unispawner.run_as.accounts import Account, find_account
 from unispawner.submit_host import entries
 
+ODD_NAME = pytest.mark.threat(
+    who="user",
+    tries="They log in under a name that sudo reads as a uid or an option, such as `#0`.",
+    stopped_by="Accounts come from getpwnam, and a name that sudo could misread is refused.",
+)
+LOW_UID = pytest.mark.threat(
+    who="user",
+    tries="They log in under a name whose account is root or a system account.",
+    stopped_by="Uid 0 and uids below min_uid are refused on both sides.",
+)
+
 
 def entry(name: str, uid: int) -> pwd.struct_passwd:
     return pwd.struct_passwd((name, "x", uid, uid, "", f"/home/{name}", "/bin/sh"))
@@ -32,6 +43,7 @@ async def test_an_account_is_found() -> None:
     assert expected == await find_account(found.pw_name, 1000)
 
 
+@ODD_NAME
 @pytest.mark.parametrize("name", ["#0", "#1001", "-x", "", "no such", "a\nb", "a\0b", "%wheel"])
 async def test_no_such_account(name: str) -> None:
     """A name that does not exist is refused, also one that sudo reads as a uid or an option."""
@@ -48,6 +60,7 @@ async def test_names_that_no_directory_takes(name: str) -> None:
         await find_account(name, 1000)
 
 
+@ODD_NAME
 @pytest.mark.parametrize(
     "name",
     [
@@ -92,6 +105,7 @@ async def test_names_as_directories_spell_them(
     assert Account(name, 2000, f"/home/{name}") == await find_account("Asked", 1000)
 
 
+@LOW_UID
 async def test_root_is_refused(directory: dict[str, pwd.struct_passwd]) -> None:
     """Uid 0 is refused under every name and with every lower bound."""
     for min_uid in (1000, 1, 0, -1):
@@ -106,6 +120,7 @@ async def test_the_real_root_is_refused() -> None:
         await find_account("root", 1)
 
 
+@LOW_UID
 async def test_uids_below_the_lowest_are_refused(
     directory: dict[str, pwd.struct_passwd],
 ) -> None:

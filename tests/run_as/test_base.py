@@ -46,6 +46,11 @@ async def test_the_request(fake_sudo: FakeSudo, ada: Account) -> None:
     } == request
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="Its secrets reach a user's process.",
+    stopped_by="The command that becomes the user gets a fixed environment.",
+)
 async def test_nothing_of_the_hubs_environment_is_passed_on(
     fake_sudo: FakeSudo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +132,11 @@ async def test_silence(
         os.kill(pid, 0)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their own agent sends an endless reply.",
+    stopped_by="A reply has a limit, and nothing of a longer one counts.",
+)
 async def test_a_reply_that_is_too_large(fake_sudo: FakeSudo) -> None:
     """A reply longer than the limit is refused."""
     with pytest.raises(AgentError, match=f"more than {base.REPLY_LIMIT} bytes"):
@@ -143,6 +153,11 @@ async def test_the_agents_errors_are_ours(fake_sudo: FakeSudo) -> None:
     assert sent.to_dict() == caught.value.to_dict()
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their own agent reports an error that is none.",
+    stopped_by="An error of an unknown form becomes an AgentError.",
+)
 @pytest.mark.parametrize(
     "error", [None, 1, [], "text", {"type": "SystemExit"}, {"type": "AgentError", "message": {}}]
 )

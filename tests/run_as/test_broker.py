@@ -120,6 +120,11 @@ async def test_a_host_without_a_broker(ada: Account) -> None:
         await client.check()
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They log in under the name of the Hub's own account, to read the Hub's secrets.",
+    stopped_by="The Hub's own account is refused.",
+)
 async def test_the_hubs_own_account_is_refused(account: Account) -> None:
     """The Hub's own account is refused, but the far side's account of the same uid is not."""
     with pytest.raises(AgentError, match="the Hub's own account"):

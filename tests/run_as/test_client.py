@@ -12,9 +12,21 @@ from unispawner.errors import AgentError
 from unispawner.job import JobInfo, JobSpec, JobState
 from unispawner.run_as.client import AgentClient
 
+WRONG_REPLY = pytest.mark.threat(
+    who="user",
+    tries="Their own agent replies with values of a wrong type or of endless length.",
+    stopped_by="The Hub drops wrong values and cuts long ones.",
+)
+
 MARK = "0123456789abcdef"
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their own agent replies with a job id that is an option or a command.",
+    stopped_by="A job id must look like one before it gets into a command, the database or"
+    " the log.",
+)
 @pytest.mark.parametrize(
     "job_id",
     ["17\n", "1 2", "-f", "", "1,2", "1;id", None, 17, True, ["17"], {"a": 1}, "9" * 100, "１７"],
@@ -83,6 +95,7 @@ async def test_programs_that_do_not_exist(fake_sudo: FakeSudo) -> None:
 FORGED = {"owner": "ada", "state": "RUNNING"}
 
 
+@WRONG_REPLY
 @pytest.mark.parametrize(
     ("forged", "expected"),
     [
@@ -114,6 +127,7 @@ async def test_forged_information(
     assert {"17": info} == await client.status(["17"])
 
 
+@WRONG_REPLY
 @pytest.mark.parametrize("field", ["exit_code", "queue_position", "estimated_start"])
 async def test_a_forged_number_beyond_all_bounds(fake_sudo: FakeSudo, field: str) -> None:
     """A number beyond all bounds, which JSON allows, is dropped."""
@@ -146,6 +160,7 @@ async def test_information_without_an_owner(fake_sudo: FakeSudo, forged: Any) ->
         await fake_sudo(reply_with({"17": forged})).status(["17"])
 
 
+@WRONG_REPLY
 async def test_a_deeply_nested_value(fake_sudo: FakeSudo) -> None:
     """A deeply nested value raises an AgentError at most, and never a RecursionError."""
     for depth in (500, 900, 5000):

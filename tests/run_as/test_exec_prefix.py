@@ -80,6 +80,11 @@ def test_a_submit_command_of_root(ada: Account, monkeypatch: pytest.MonkeyPatch)
     assert "runuser -u ada -- /opt/bin/python -I -m unispawner.agent" == line
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They log in under the name of the Hub's own account, to read the Hub's secrets.",
+    stopped_by="The Hub's own account is refused.",
+)
 def test_the_hubs_own_account(ada: Account) -> None:
     """Where commands become users, the Hub's own account is refused; where they run as the Hub, it
     is the only account that can have servers."""

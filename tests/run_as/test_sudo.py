@@ -16,6 +16,11 @@ from unispawner.run_as.sudo import Sudo
 MARK = "0123456789abcdef"
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="Data of a job is in the command line that sudo runs.",
+    stopped_by="The request is JSON on standard input.",
+)
 async def test_the_command_line(fake_sudo: FakeSudo, ada: Account) -> None:
     """sudo runs exactly the command that sudoers allows, with no -E and no data of the job."""
     client = fake_sudo(reply_with({"job_id": "17"}))
@@ -98,6 +103,11 @@ def test_the_sudoers_line_for_an_environment_that_is_kept() -> None:
     assert expected == line
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They log in under the name of the Hub's own account, to read the Hub's secrets.",
+    stopped_by="The Hub's own account is refused.",
+)
 def test_the_hubs_own_account_is_refused(account: Account) -> None:
     """The Hub's own account is refused, because its server could read the Hub's secrets."""
     run_as = get_run_as("sudo", agent_python="/x", allow_shared_account=False)

@@ -334,6 +334,12 @@ def test_an_unknown_state_is_kept_as_it_is() -> None:
     assert (JobState.UNKNOWN, "Zr", False) == (info.state, info.native_state, info.ending)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They put markup into a job's name, so that Grid Engine's XML has another job.",
+    stopped_by="The answer is read by its structure, and an entry inside another one makes"
+    " it unreadable.",
+)
 def test_a_name_forges_no_row() -> None:
     """A name with markup does not create a job: qstat escapes it, though not perfectly."""
     reply = saved("qstat-xml-odd-name")
@@ -361,6 +367,11 @@ def test_no_jobs_are_an_answer() -> None:
 WHOLE = saved("qstat-xml-states").stdout
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They get declarations of entities into an answer in XML, which grow without end.",
+    stopped_by="XML with declarations is refused.",
+)
 @pytest.mark.parametrize(
     "text",
     [
@@ -565,6 +576,11 @@ def test_a_list_that_fails_is_an_error(name: str) -> None:
         hold(SGE.query(["37"]), name)
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They copy the mark of somebody's job into a job of theirs.",
+    stopped_by="Marks are read from the jobs of the asking user only.",
+)
 def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
     """Only the caller's jobs are searched, so that another user's context can't claim a mark."""
     marks, asked = hold(SGE.find_marks("alice"), "qstat-xml-bob", "qstat-j-marks")

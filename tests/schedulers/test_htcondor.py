@@ -543,6 +543,11 @@ def test_an_answer_of_another_shape(text: str) -> None:
         HTCONDOR.read_status(Reply(QUERY, 0, text))
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They write nonsense into their job, so that nobody's job can be read.",
+    stopped_by="One odd row costs no other row of an answer.",
+)
 @pytest.mark.parametrize(
     "row",
     [
@@ -606,6 +611,11 @@ def slot(machine: str, job_id: str, owner: str) -> dict[str, str]:
     return {"Machine": machine, "JobId": job_id, "RemoteOwner": owner}
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They write another host into their job with condor_qedit.",
+    stopped_by="A job's host counts only if that machine itself reports the job.",
+)
 @pytest.mark.parametrize(
     ("slots", "expected"),
     [
@@ -733,6 +743,11 @@ def test_values_that_are_not_marks(mark: Any, expected: dict[str, str]) -> None:
     assert {} == HTCONDOR.read_marks(rows({"UnispawnerMark": mark}))
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They copy the mark of somebody's job into a job of theirs.",
+    stopped_by="Marks are read from the jobs of the asking user only.",
+)
 def test_marks_are_looked_for_among_the_callers_own_jobs() -> None:
     """Only the caller's jobs are searched, even where condor_q shows the jobs of all users."""
     found, commands = hold(HTCONDOR.find_marks("alice"), saved("condor_q-mark"))

@@ -450,6 +450,11 @@ def test_a_name_may_hold_anything() -> None:
     assert ("", "") == (jobs["2"].exec_host, jobs["3"].exec_host)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They forge a second row for somebody's job where the list shows names.",
+    stopped_by="A job that comes twice is not believed.",
+)
 def test_a_name_forges_no_row() -> None:
     """If a line break in a name makes a second row for a job, neither row counts."""
     jobs = LSF.read_status(

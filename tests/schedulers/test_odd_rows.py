@@ -69,6 +69,11 @@ def ask(name: str, text: str, ids: list[str]) -> dict[str, JobInfo]:
         return found
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They write nonsense into their job, so that nobody's job can be read.",
+    stopped_by="One odd row costs no other row of an answer.",
+)
 @pytest.mark.parametrize("name", sorted(VALUES))
 def test_the_other_rows_count(name: str) -> None:
     """A value of any kind in one row leaves the other jobs as they are."""

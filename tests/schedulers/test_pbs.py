@@ -19,6 +19,13 @@ from unispawner.schedulers.pbs_job import read_duration, read_size, read_time
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
+FORGED_JSON = pytest.mark.threat(
+    who="user",
+    tries="They put quotes and braces into a job's attribute, so that PBS's JSON has another job.",
+    stopped_by="The answer is read by its structure, and older releases are asked for "
+    "lines with a random delimiter.",
+)
+
 OUTPUTS = support.OUTPUTS / "pbs"
 PBS = Pbs()
 BULK = ("qstat", "-f", "-F", "json")
@@ -486,6 +493,7 @@ def test_a_mark_that_two_jobs_have_does_not_count() -> None:
 # -- what users put there on purpose --------------------------------------------------------------
 
 
+@FORGED_JSON
 @pytest.mark.parametrize(
     "value",
     [
@@ -512,6 +520,11 @@ def test_a_value_forges_nothing(value: Any) -> None:
     }
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They forge a second row for somebody's job where the list shows names.",
+    stopped_by="A job that comes twice is not believed.",
+)
 def test_ids_and_attributes_that_come_twice_are_refused() -> None:
     """A job whose id or attribute comes twice is left out; the others are read."""
     text = listing(("1.lab", job()), ("1.lab", job("F")), ("2.lab", job()), ("3.lab", job()))
@@ -594,6 +607,7 @@ ROW = {
 }
 
 
+@FORGED_JSON
 def test_older_releases_are_asked_for_lines() -> None:
     """If JSON may be forged, jobs are asked for in lines with a random delimiter."""
     jobs, commands = hold(PBS.query(), (HANDMADE, "", 0), lambda command: dsv(command, ROW, ROW))

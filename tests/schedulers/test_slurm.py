@@ -187,6 +187,11 @@ def test_no_gpus_is_no_directive() -> None:
 # -- queries ------------------------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They put a line break into a job's name, so that a row of the list is forged.",
+    stopped_by="Bulk queries ask for no field that a user can write.",
+)
 def test_the_bulk_query_asks_for_nothing_that_a_user_can_write() -> None:
     """The query asks for nothing that users write: a line break in a name could forge a row."""
     fields = re.findall(r"%\.?\d*(\w)", QUERY[QUERY.index("-o") + 1])
@@ -202,6 +207,11 @@ def test_the_query_shows_all_partitions_users_and_states() -> None:
     assert [*QUERY, "-j", "1,2"] == SLURM.status_command(["1", "2"])
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They copy the mark of somebody's job into a job of theirs.",
+    stopped_by="Marks are read from the jobs of the asking user only.",
+)
 def test_the_mark_query_asks_for_the_callers_own_jobs() -> None:
     """Marks are read from the caller's jobs only, so that no other user can claim one."""
     assert "--me" in SLURM.mark_command()

@@ -163,6 +163,11 @@ def test_a_script_that_is_no_text(folder: Path) -> None:
     assert f"{folder}/job.sh can't be read: it is not UTF-8" in refusal(folder)
 
 
+@pytest.mark.threat(
+    who="root",
+    tries="Somebody else can change the commands of a set of templates.",
+    stopped_by="Only root and the Hub's account may be able to change a set.",
+)
 @pytest.mark.parametrize("name", ["", "dialect.ini", "job.sh", "submit"])
 def test_what_others_can_change(folder: Path, name: str) -> None:
     """A set that others can change is refused, since the Hub runs what is written there."""

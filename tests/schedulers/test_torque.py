@@ -314,6 +314,11 @@ def test_a_job_that_can_not_be_read_hides_no_other(bad: str) -> None:
     assert {"2", "3" if "<Job_Id>3" not in bad else "4"} == set(read_xml(text) or {})
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They forge a second row for somebody's job where the list shows names.",
+    stopped_by="A job that comes twice is not believed.",
+)
 def test_a_resource_forges_no_job() -> None:
     """A job that the unescaped name of a resource forges comes twice, so that it does not count."""
     name = (

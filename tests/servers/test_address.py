@@ -81,6 +81,11 @@ async def check(job: TrackedJob, reported: str, peer: str) -> str:
 CLAIMED = JobInfo("alice", JobState.RUNNING)
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="Its scheduler hides it from the Hub, and it names another node as its own.",
+    stopped_by="A report counts only if it comes from the very node that it names.",
+)
 @pytest.mark.threat(**CLAIMED_HOST)
 @pytest.mark.parametrize("peer", ["", "10.9.0.8"])
 async def test_a_claimed_host_is_no_place_for_a_route(tmp_path: Path, peer: str) -> None:

@@ -176,6 +176,11 @@ async def test_a_user_side_that_refuses(restored: Restored) -> None:
     await until(lambda: spawner.server_job.state.job_id, "the job is found", PATIENCE)
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They take the port of a job that the scheduler runs again elsewhere.",
+    stopped_by="The route of such a job goes to the dead address until it reports anew.",
+)
 async def test_a_job_that_runs_again_elsewhere(restored: Restored) -> None:
     """The route of a requeued job goes to the dead address until the job reports from its new
     node."""

@@ -161,6 +161,11 @@ async def test_few_logs_are_read_at_once(watched: Watched) -> None:
     assert (1, set()) == (watched.looks, slow_start._looking)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their home or their log hangs.",
+    stopped_by="Nothing of the Hub waits for it.",
+)
 async def test_a_home_that_hangs_delays_nothing(watched: Watched) -> None:
     """While a log is read, a change of the job is noticed, and no second look begins."""
     hanging = asyncio.Event()

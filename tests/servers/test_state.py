@@ -70,6 +70,11 @@ def test_a_missing_field_has_its_default() -> None:
     assert {**asdict(FULL), "stopping": False} == asdict(ServerState.from_dict(data))
 
 
+@pytest.mark.threat(
+    who="Hub account",
+    tries="Whoever reads the Hub's database finds the tokens of servers.",
+    stopped_by="The saved state has the id of a token and no token.",
+)
 def test_no_secret_can_be_kept() -> None:
     """The only field about a token is the token's id."""
     assert {"token_id"} == {name for name in asdict(FULL) if "token" in name or "secret" in name}

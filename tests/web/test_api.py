@@ -90,6 +90,11 @@ async def test_the_schema_is_of_what_is_offered(hub: Hub) -> None:
     Draft202012Validator.check_schema(bob)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They ask the API about the servers of somebody else.",
+    stopped_by="The API answers only those who may read the server, and the server itself.",
+)
 async def test_who_may_ask(hub: Hub) -> None:
     """A request needs a token; a service names the user; a user whose servers the sender may not
     read is not found."""
@@ -233,6 +238,11 @@ async def test_a_scheduler_that_does_not_answer(hub: Hub) -> None:
         hidden.rename(nodes)
 
 
+@pytest.mark.threat(
+    who="stranger",
+    tries="They ask for files beside the folder of our pages.",
+    stopped_by="The Hub serves the files of our pages and nothing else.",
+)
 async def test_the_files_of_our_pages(hub: Hub) -> None:
     """The Hub serves the files of our pages, and nothing beside their folder."""
     base = hub.url.removesuffix("/api")
@@ -251,6 +261,11 @@ async def test_the_files_of_our_pages(hub: Hub) -> None:
 # -- what a hand-written request says ------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They send the API a choice that no profile offers.",
+    stopped_by="The Hub checks every choice against the profile's definition, whoever sends it.",
+)
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -305,6 +320,11 @@ async def test_what_is_not_offered(hub: Hub, options: str, reason: str) -> None:
     assert not ada.spawners[""].active
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their saved options are changed in the database, or the profile has changed since.",
+    stopped_by="Options are checked again at each start.",
+)
 async def test_options_that_were_changed_since(hub: Hub) -> None:
     """A choice that was changed in the database is checked at the start."""
     ada = hub.user("ada")

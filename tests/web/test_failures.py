@@ -65,6 +65,11 @@ def test_no_failure_counts_towards_the_hubs_end(cls: type[UniSpawnerError]) -> N
     assert 400 <= nearest_status(cls) < 500
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They write HTML into a job's log or into a text that the scheduler prints.",
+    stopped_by="All foreign text on a page is escaped.",
+)
 @pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
 def test_foreign_text_is_escaped(cls: type[UniSpawnerError]) -> None:
     """The scheduler's messages and the job's log are escaped, because users wrote parts of them."""
@@ -73,6 +78,11 @@ def test_foreign_text_is_escaped(cls: type[UniSpawnerError]) -> None:
     assert NASTY + f"log: {NASTY}" == page.text
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They put line breaks into a text that becomes part of a response.",
+    stopped_by="The status line has no foreign text.",
+)
 def test_the_status_line_is_one_line() -> None:
     """The status line has no foreign text, with which an attacker could write a response."""
     failure = SpawnFailure(SubmitError("a\r\nSet-Cookie: x=y", output=NASTY))

@@ -13,6 +13,12 @@ from unispawner.web import hosts
 from unispawner.web.hosts import check_exec_host, check_host, is_own_host
 from unispawner.web.own_host import Address
 
+SPECIAL_ADDRESS = pytest.mark.threat(
+    who="job",
+    tries="It leads its route to the Hub's own services, or to special addresses.",
+    stopped_by="Loopback, link-local and the Hub's own addresses are refused.",
+)
+
 # RFC 5737 and 3849: addresses for documentation, which no host has.
 NODE, OTHER, NODE6 = "192.0.2.10", "192.0.2.11", "2001:db8::10"
 
@@ -72,6 +78,7 @@ async def test_another_host_is_refused() -> None:
     assert "c.UniSpawner.report_host" in caught.value.message
 
 
+@SPECIAL_ADDRESS
 @pytest.mark.parametrize(
     "address",
     [
@@ -102,6 +109,7 @@ async def test_addresses_that_no_server_may_have(address: str) -> None:
         await check_host(address, address, loopback=False)
 
 
+@SPECIAL_ADDRESS
 async def test_the_hubs_own_addresses_are_refused() -> None:
     """The Hub's own addresses are refused, because the proxy would reach the Hub's own services for
     the user."""
@@ -112,6 +120,7 @@ async def test_the_hubs_own_addresses_are_refused() -> None:
             await check_host(address, address, loopback=False)
 
 
+@SPECIAL_ADDRESS
 async def test_one_bad_address_among_good_ones_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,6 +130,11 @@ async def test_one_bad_address_among_good_ones_is_refused(
         await check_host("node1", "node1", loopback=False)
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It reports a name of its own that has several addresses.",
+    stopped_by="Only addresses that the reported and the scheduler's name share count.",
+)
 async def test_only_what_both_names_share_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only addresses that the reported and the scheduler's name share are used, so a name that a
     user has made up adds none."""
@@ -234,6 +248,11 @@ async def test_why_the_submit_host_resolves_nothing(monkeypatch: pytest.MonkeyPa
         await check_host("c3", NODE, loopback=False, resolve=resolve)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their jobs report names that take long to resolve, so that nobody's report is checked.",
+    stopped_by="One name of each user is resolved at a time, apart from the scheduler's names.",
+)
 async def test_dead_names_of_one_user_delay_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a name that a user has made up is resolved, another name of the same user is not, so
     that a user can't take all threads; other users' names are resolved at once."""
@@ -334,6 +353,11 @@ async def test_what_is_not_on_the_hubs_own_host(monkeypatch: pytest.MonkeyPatch)
 # -- the host of a legacy class, which comes from its query -------------------------------------
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="A legacy class's query, which it can forge, names the Hub's own host.",
+    stopped_by="A legacy server may be there only if its report came from there.",
+)
 async def test_a_legacy_server_on_the_hubs_own_host() -> None:
     """A legacy server may be on the Hub's own host only if its report came from there, and never at
     a link-local or unspecified address. The error names no setting of UniSpawner, which a legacy

@@ -125,6 +125,12 @@ def test_the_address_that_the_route_names(
     assert still_listens(server(port), found) is None
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="On the Hub's own host it reports the port of another program or of another user.",
+    stopped_by="On the Hub's own host a report counts only if it comes from there, and if "
+    "the job's account listens at that very address.",
+)
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -141,6 +147,11 @@ def test_a_port_that_is_not_this_servers(fields: dict[str, object], words: str) 
         find_place(server(port, **fields), [V4], own_and_lan())
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="On the Hub's own host it reports the port of the Hub, the proxy or a service.",
+    stopped_by="Ports of the Hub, its proxy and its services never count.",
+)
 def test_a_reserved_port() -> None:
     """A port of the Hub, its proxy or its services is never a server's, whoever listens."""
     with listening("127.0.0.1") as port, pytest.raises(InvalidJobError, match="port of the Hub"):
@@ -162,6 +173,11 @@ def test_nobody_listens() -> None:
         find_place(server(port), [V4], own_and_lan())
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It takes the port of another server of the same account.",
+    stopped_by="Where the account distinguishes nothing, the process must have the job's mark.",
+)
 def test_the_mark_of_a_job() -> None:
     """Where the account does not distinguish servers, the process must have the job's mark. A
     server whose socket is still the same needs no second look; another socket on the port does."""
@@ -173,6 +189,11 @@ def test_the_mark_of_a_job() -> None:
         assert found == still_listens(server(port, mark=MARK), Place(found.address, frozenset()))
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They take a port that a server on the Hub's own host has left.",
+    stopped_by="Each poll looks whether the job's account still listens there.",
+)
 def test_another_accounts_socket_on_a_freed_port() -> None:
     """A port that another account has taken since is no longer the server's."""
     with listening("127.0.0.1") as port:

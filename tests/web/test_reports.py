@@ -22,6 +22,12 @@ from unispawner.web import reports, words
 from unispawner.web.failures import SpawnFailure
 from unispawner.web.reports import BODY_LIMIT
 
+FOREIGN_TOKEN = pytest.mark.threat(
+    who="job",
+    tries="It reports for another server, or with another token.",
+    stopped_by="A report counts only with the very token of that server, in the header.",
+)
+
 # JupyterHub 5.3's own event schema, as newer releases of jupyter_events see it.
 pytestmark = [
     pytest.mark.hub,
@@ -55,6 +61,11 @@ async def test_a_report_starts_the_server(hub: Hub, server: Server) -> None:
     assert (NODE, 1024) == (saved["host"], saved["port"])
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It reports settings of its spawner, such as a command, together with its port.",
+    stopped_by="Only event, host, port and status of a report count.",
+)
 async def test_nothing_else_in_a_report_counts(hub: Hub, server: Server) -> None:
     """A report sets nothing but host and port. batchspawner set any attribute that a job posted, so
     exec_prefix made the Hub run commands."""
@@ -150,6 +161,11 @@ async def test_a_server_may_report_again(hub: Hub, server: Server) -> None:
 # -- the beginning and the end ------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It says that it runs, although it waits.",
+    stopped_by="Such a report only makes the Hub ask the scheduler.",
+)
 async def test_a_job_that_has_begun(hub: Hub, server: Server) -> None:
     """The Hub asks about a job that says that it runs, and believes only the scheduler."""
     await server.submitted()
@@ -193,6 +209,11 @@ async def ready(hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch) -> li
     return moves
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They take the port that a server has left, to receive what its user's browser sends.",
+    stopped_by="The launcher holds the port until the Hub has moved the route to a dead address.",
+)
 async def test_the_end_of_a_server(
     hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +303,11 @@ async def test_events_that_make_no_sense(hub: Hub, server: Server) -> None:
     assert ("", 0) == server.where
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It reports without a pause.",
+    stopped_by="A server may report a limited number of times, and then once a second.",
+)
 async def test_a_server_that_reports_too_often(
     hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +369,7 @@ async def test_a_job_that_is_being_taken_down_reports_nothing(hub: Hub, server: 
 # -- tokens -------------------------------------------------------------------------------------
 
 
+@FOREIGN_TOKEN
 @pytest.mark.parametrize("token", [None, "", "wrong", "0" * 32, "undefined"])
 async def test_without_the_token(hub: Hub, server: Server, token: str | None) -> None:
     """A report without the server's token gets 403."""
@@ -351,6 +378,7 @@ async def test_without_the_token(hub: Hub, server: Server, token: str | None) ->
     assert ("", 0) == server.where
 
 
+@FOREIGN_TOKEN
 @pytest.mark.parametrize("name", ["ada", "bob"])
 async def test_with_another_token_of_a_user(hub: Hub, server: Server, name: str) -> None:
     """Any other token of the server's own user gets 403, too."""
@@ -360,6 +388,7 @@ async def test_with_another_token_of_a_user(hub: Hub, server: Server, name: str)
     assert ("", 0) == server.where
 
 
+@FOREIGN_TOKEN
 async def test_with_another_servers_token(hub: Hub, server: Server) -> None:
     """A server's token counts for that server alone."""
     await server.running()
@@ -377,6 +406,12 @@ async def test_with_another_servers_token(hub: Hub, server: Server) -> None:
         bob.spawner.clear_state()
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It goes on to use its token after its server has ended.",
+    stopped_by="The token is revoked when the server is forgotten, also after a restart of"
+    " the Hub.",
+)
 async def test_the_token_of_a_server_that_is_gone(hub: Hub, server: Server) -> None:
     """The token is revoked when the server is forgotten."""
     await server.running()
@@ -386,6 +421,7 @@ async def test_the_token_of_a_server_that_is_gone(hub: Hub, server: Server) -> N
     assert 403 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
 
 
+@FOREIGN_TOKEN
 async def test_a_token_in_a_cookie_or_the_query_does_not_count(hub: Hub, server: Server) -> None:
     """Only a token in the header counts, because a browser never adds this header by itself."""
     await server.running()
@@ -417,6 +453,11 @@ async def test_only_post(hub: Hub, server: Server, method: str) -> None:
 # -- bodies and hosts ---------------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It reports a port below 1024, or something that is no report.",
+    stopped_by="The Hub checks each value, and changes nothing if one is wrong.",
+)
 @pytest.mark.parametrize(
     "body",
     [
@@ -435,6 +476,11 @@ async def test_invalid_bodies(hub: Hub, server: Server, body: Any) -> None:
     assert ("", 0) == server.where
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It sends an endless report.",
+    stopped_by="A report has a limit of 4096 bytes.",
+)
 async def test_a_body_that_is_too_large(hub: Hub, server: Server) -> None:
     """A body over the limit gets 413, whatever it contains."""
     await server.running()
@@ -443,6 +489,11 @@ async def test_a_body_that_is_too_large(hub: Hub, server: Server) -> None:
     assert ("", 0) == server.where
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It reports another host as its own, so that the proxy sends its user's requests there.",
+    stopped_by="The Hub accepts only the host on which the scheduler says that the job runs.",
+)
 @pytest.mark.parametrize(
     "host",
     [OTHER, "127.0.0.1", "localhost", "0.0.0.0", "169.254.169.254", "::1", "a b", "-x", "\ud800"],
@@ -456,6 +507,11 @@ async def test_a_host_that_is_not_the_jobs(hub: Hub, server: Server, host: str) 
     assert not server.start.done()
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It leads its route to the Hub's own services, or to special addresses.",
+    stopped_by="Loopback, link-local and the Hub's own addresses are refused.",
+)
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
 async def test_loopback_is_refused_although_the_scheduler_names_it(
     hub: Hub, server: Server, host: str
@@ -467,6 +523,11 @@ async def test_loopback_is_refused_although_the_scheduler_names_it(
     assert ("", 0) == server.where
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It gets the host of somebody else's job, through a wrong job id.",
+    stopped_by="The host of a job with another owner does not count.",
+)
 async def test_the_host_of_another_users_row_does_not_count(hub: Hub, server: Server) -> None:
     """A host of a job with another owner does not count, in case the user's side has given a wrong
     job id."""
@@ -528,6 +589,11 @@ async def test_the_port_of_batchspawners_report(hub: Hub, server: Server) -> Non
     assert ["jupyterhub-singleuser"] == server.spawner.cmd
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It posts batchspawner's report many times while its host is not known.",
+    stopped_by="Each server has one task that waits, and the last port counts.",
+)
 async def test_a_port_is_waited_with_once(hub: Hub, server: Server) -> None:
     """However often a job posts a port, a single task per server waits for the host, and the last
     port counts."""
@@ -594,6 +660,11 @@ async def test_a_legacy_server_reports_either_way(hub: Hub) -> None:
     assert (3002, False) == (spawner.port, spawner.server_job.state.from_here)
 
 
+@pytest.mark.threat(
+    who="job",
+    tries="It sets attributes of a foreign spawner through batchspawner's path.",
+    stopped_by="Only the port is taken, and only of batchspawner's own class.",
+)
 async def test_a_server_of_batchspawners_own_class(hub: Hub) -> None:
     """A spawner of batchspawner's own classes, or of a site's subclass, gets its port during a
     migration, and no other attribute."""
