@@ -367,6 +367,7 @@ class Connection:
 
     def _start(self) -> None:
         self._restarts.note_start()
+        self._tolerance.renew()
         try:
             process = BrokerProcess(self.command, self._environment)
         except OSError as error:

@@ -35,8 +35,13 @@ class Tolerance:
     """Counts what comes from the brokers of one connection."""
 
     def __init__(self) -> None:
+        self._logged = PerMinute(LOGGED_BYTES)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew with another broker: only the log still has the old limit."""
         self._frames, self._bytes = PerMinute(FRAMES), PerMinute(BYTES)
-        self._errors, self._logged = PerMinute(ERROR_BYTES), PerMinute(LOGGED_BYTES)
+        self._errors = PerMinute(ERROR_BYTES)
 
     def take_unasked(self, size: int) -> None:
         """Count a frame that answers no request.
