@@ -31,7 +31,7 @@ from unispawner.web import tls
 HELD: dict[str, Any] = {"custom_attributes": {"slurm.hold": True}}
 # A web server on the node, with a certificate and its key; it prints its port.
 STUB = """
-import http.server, ssl, threading
+import http.server, ssl, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -41,10 +41,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 stub = http.server.ThreadingHTTPServer(("0.0.0.0", 0), Handler)
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-context.load_cert_chain({certificate!r}, {key!r})
+context.load_cert_chain(*sys.argv[1:])
 stub.socket = context.wrap_socket(stub.socket, server_side=True, do_handshake_on_connect=False)
-threading.Thread(target=stub.serve_forever, daemon=True).start()
-print(stub.server_port)
+print(stub.server_port, flush=True)
+stub.serve_forever()
+"""
+# It outlives the kernel that starts it, and ends with the job.
+START_STUB = """
+import subprocess, sys
+command = [sys.executable, "-c", {stub!r}, {certificate!r}, {key!r}]
+stub = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+print(stub.stdout.readline())
 """
 
 
@@ -197,7 +204,7 @@ class Foreigner:
 
     async def serve(self, certificate: Path, key: Path) -> int:
         """Start a web server with a certificate in alice's job; return its port."""
-        code = STUB.format(certificate=str(certificate), key=str(key))
+        code = START_STUB.format(stub=STUB, certificate=str(certificate), key=str(key))
         return int(await self.alice.run_cell(code))
 
     async def through_proxy(self, host: str, port: int) -> int:
