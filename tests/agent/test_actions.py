@@ -71,6 +71,40 @@ def test_the_life_of_a_job(agent: Agent) -> None:
     assert result["log"] == str(agent.state_dir / "logs" / f"{MARK}.log")
 
 
+def test_jobs_with_a_mark_are_listed_and_ended(agent: Agent) -> None:
+    """The user's jobs with a mark are listed until they end; one is ended only under its own id."""
+    mark = f"prod-{OTHER}"
+    job_id = agent.submit(agent.spec("sleep 600", mark=mark)).result["job_id"]
+    (found,) = [one for one in agent.call("marked").result["jobs"] if one["mark"] == mark]
+    expected = (job_id, agent.account.pw_name, "RUNNING")
+    assert expected == (found["job_id"], found["status"]["owner"], found["status"]["state"])
+    nothing: dict[str, Any] = {"cancelled": [], "errors": {}}
+    assert nothing == agent.call("end_marked", jobs={mark: "999999999.1"}).result
+    assert nothing == agent.call("end_marked", jobs={f"test-{OTHER}": job_id}).result
+    assert not is_over(job_id)
+    assert {**nothing, "cancelled": [mark]} == agent.call("end_marked", jobs={mark: job_id}).result
+    wait_for(lambda: is_over(job_id))
+    assert mark not in {one["mark"] for one in agent.call("marked").result["jobs"]}
+
+
+def test_a_forged_row_does_not_count(agent: Agent) -> None:
+    """A comment with a line break can look like another job's row; the Hub's side drops a job of
+    which the scheduler says that it is another account's, and jobs that have ended are left out."""
+    row = "printf '%s|bob|RUNNING|None|n1||N/A|N/A|N/A\\n' 7 8"
+    comments = f"echo '7 unispawner:prod-{MARK}'; echo '8 unispawner:prod-{OTHER}'"
+    folder = agent.fake_command("squeue", f'case "$*" in *%k*) {comments};; *) {row};; esac')
+    slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
+    jobs = agent.call("marked", **slurm).result["jobs"]
+    assert [("7", "bob"), ("8", "bob")] == [(one["job_id"], one["status"]["owner"]) for one in jobs]
+
+
+@pytest.mark.parametrize("job_id", ["-f", "1;id", "", "1 2"])
+def test_an_odd_id_is_not_ended(agent: Agent, job_id: str) -> None:
+    """An id that is none of the scheduler's is refused before any command runs."""
+    error = agent.call("end_marked", jobs={MARK: job_id}).error
+    assert "AgentError" == error["type"]
+
+
 def test_the_files_of_a_job_are_private(agent: Agent) -> None:
     """The token is in one file of mode 0600, and in no command line or environment listing."""
     spec = agent.spec("sleep 600", environment={"TOKEN": "topsecret"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ CALLS: dict[str, Callable[[AgentClient], Awaitable[Any]]] = {
     "check": lambda client: client.check(),
     "stage": lambda client: client.stage(MARK, {}, python="python3", options=()),
     "missing": lambda client: client.missing(["/opt/x"]),
+    "marked": lambda client: client.marked(),
+    "end_marked": lambda client: client.end_marked({MARK: "17"}),
 }
 TAKES_ANY_DICTIONARY = {"status", "check"}
 
@@ -69,6 +72,27 @@ async def test_a_result_of_another_shape(fake_sudo: FakeSudo, action: str, resul
     with pytest.raises(AgentError, match="no valid .* reply was:") as caught:
         await CALLS[action](client)
     assert repr(result) == caught.value.output
+
+
+async def test_jobs_of_other_accounts_do_not_count(fake_sudo: FakeSudo) -> None:
+    """Of the jobs with a mark only those count that the scheduler names as the account's own."""
+    rows = [
+        {"mark": MARK, "job_id": "17", "status": {"owner": "ada", "state": "RUNNING"}},
+        {"mark": f"prod-{MARK}", "job_id": "18", "status": {"owner": "eve", "state": "RUNNING"}},
+    ]
+    client = fake_sudo(reply_with({"jobs": rows, "left_out": 3}))
+    client = replace(client, account=replace(client.account, name="ada", uid_name="ada"))
+    jobs, left_out = await client.marked()
+    assert ([(MARK, "17")], 3) == ([(one.mark, one.job_id) for one in jobs], left_out)
+
+
+async def test_only_what_was_asked_for_is_reported_as_ended(fake_sudo: FakeSudo) -> None:
+    """Marks that nobody has asked about are dropped, and the text of an error is cleaned."""
+    reply = {"cancelled": ["f" * 16, MARK, 7], "errors": {"f" * 16: "x", "0" * 16: "no\x1b[1m"}}
+    client = fake_sudo(reply_with(reply))
+    cancelled, errors = await client.end_marked({MARK: "17", "0" * 16: "18"})
+    assert {MARK} == cancelled
+    assert {"0" * 16: "no\N{REPLACEMENT CHARACTER}[1m"} == errors
 
 
 @pytest.mark.parametrize("path", ["/a b", "relative", "/a'b", "/a\nb", "/" + "x" * 2000, ""])

@@ -89,7 +89,7 @@ def _name_setting(spawner: UniSpawner) -> str:
 
 
 def _name_place(spawner: UniSpawner) -> str:
-    title = spawner.cluster_title() or spawner.get_scheduler().title
+    title = str(spawner.get_scheduler().title)
     return f"{title} on {spawner.submit_host}" if spawner.submit_host else title
 
 
