@@ -759,7 +759,8 @@ class Report:
             self.after.thread.join()  # a report that is under way must not overtake this one
         while not self.withdrawn.is_set():
             status, words, pause = self.attempt(backoff)
-            if 200 <= status < 300:
+            lacks = self.certified and not self.certificate  # the answer may have been cut off
+            if 200 <= status < 300 and not lacks:
                 self.accepted = True
                 if self.event == "ready":
                     say("reported {host}:{port} to the Hub".format(**self.facts))
@@ -823,8 +824,6 @@ def take_certificate(begun: Report) -> bytes:
 
     The job may have run elsewhere before, and another host may still have the old file's contents.
     """
-    if not begun.certificate:
-        raise Problem("the Hub's answer to the report that the job begins has no certificate")
     folder = os.path.dirname(os.environ.get("JUPYTERHUB_SSL_KEYFILE", ""))
     path = os.path.join(folder, f"certfile-{os.urandom(4).hex()}")
     try:
