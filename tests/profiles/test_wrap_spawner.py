@@ -480,8 +480,8 @@ async def test_a_class_of_the_configuration(new: NewWrapper) -> None:
 async def test_certificates_are_the_childs(
     new: NewWrapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JupyterHub asks the wrapper to make and move certificates; the child, which knows the nodes,
-    does both."""
+    """JupyterHub asks the wrapper to make and move certificates; the child, which runs the server,
+    does both, and has the paths for its server's environment."""
     paths = {"keyfile": "key"}
     monkeypatch.setattr(Child, "create_certs", lambda self: {**paths, "made": self}, raising=False)
     monkeypatch.setattr(Child, "move_certs", lambda self, made: {**made, "moved": self})
@@ -489,4 +489,6 @@ async def test_certificates_are_the_childs(
     wrapper.user_options = {"profile": "small"}
     made = await wrapper.create_certs()
     child = wrapper.child_spawner
-    assert {**paths, "made": child, "moved": child} == await wrapper.move_certs(made)
+    moved = {**paths, "made": child, "moved": child}
+    assert moved == await wrapper.move_certs(made)
+    assert moved == child.cert_paths

@@ -63,6 +63,7 @@ def test_a_job_begins_as_a_client(spawner: Any) -> None:
     keys = {tls.encode_key(one) for one in (key.public_key(), certificate.public_key())}
     assert {identity.public_key} == keys
     assert identity.public_key != certificates.make_identity(spawner).public_key
+    assert "PRIVATE" not in repr(identity)
 
 
 def test_the_certificate_of_a_server(spawner: Any) -> None:

@@ -22,6 +22,7 @@ from unispawner.errors import InvalidJobError
 from unispawner.job import JobState
 from unispawner.servers.state import ServerState
 from unispawner.web import tls, words
+from unispawner.web.hosts import own_addresses
 
 pytestmark = [
     pytest.mark.hub,
@@ -104,6 +105,15 @@ async def test_the_mapped_address(
     read = x509.load_pem_x509_certificate(given.encode())
     names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert ["node17"] == names.get_values_for_type(x509.DNSName)
+
+
+async def test_the_hubs_own_host(hub: Hub, server: Server) -> None:
+    """On the Hub's own host the route may need any address of the host, so all are named."""
+    await server.running("127.0.0.1")
+    given = await certificate(hub, server, "127.0.0.1")
+    own = {str(address) for address in own_addresses() if not address.is_link_local}
+    assert own == set(addresses(given))
+    assert "127.0.0.1" in own
 
 
 async def test_a_job_that_is_run_again(hub: Hub, server: Server) -> None:

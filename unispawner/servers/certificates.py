@@ -20,7 +20,7 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import isawaitable
 from pathlib import Path
@@ -53,7 +53,7 @@ class Identity:
         See :func:`unispawner.web.tls.encode_key`.
     """
 
-    files: Mapping[str, str]
+    files: Mapping[str, str] = field(repr=False)
     public_key: str
 
 
