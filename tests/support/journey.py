@@ -89,8 +89,9 @@ def log_of(state: dict[str, Any]) -> str:
 
 async def nothing_left(cluster: Cluster, state: dict[str, Any]) -> None:
     """Wait until a job neither waits nor runs and its private files are gone."""
-    await until(lambda: state["job_id"] not in cluster.active(), f"job {state['job_id']} is gone")
-    await until(lambda: not private_files(state), f"the files of job {state['job_id']} are gone")
+    job = f"job {state['job_id']}"
+    await until(lambda: state["job_id"] not in cluster.active(), f"{job} is gone", PATIENCE)
+    await until(lambda: not private_files(state), f"the files of {job} are gone", PATIENCE)
 
 
 def job_folders(user: str) -> set[str]:
@@ -101,8 +102,10 @@ def job_folders(user: str) -> set[str]:
 
 async def nothing_new(hub: RunningHub, cluster: Cluster, user: str, before: set[str]) -> None:
     """Wait until no job of the user waits or runs, and only those of `before` have files."""
-    await until(lambda: not cluster.active(user=user, name=hub.job_name), f"{user} has no jobs")
-    await until(lambda: job_folders(user) <= before, f"{user}'s jobs have no files")
+    await until(
+        lambda: not cluster.active(user=user, name=hub.job_name), f"{user} has no jobs", PATIENCE
+    )
+    await until(lambda: job_folders(user) <= before, f"{user}'s jobs have no files", PATIENCE)
 
 
 async def server_gone(client: HubClient, server_name: str, seconds: float = PATIENCE) -> None:
