@@ -205,7 +205,7 @@ async def _pids_of_job(cell: Cell) -> list[int]:
 
 def _is_launcher(pid: int) -> bool:
     with open(f"/proc/{pid}/cmdline", "rb") as file:
-        return b"launcher" in file.read()
+        return file.read().split(b"\0")[1:3] == [b"-I", b"-"]  # it is read from standard input
 
 
 async def cancel_job(cell: Cell) -> None:

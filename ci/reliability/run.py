@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 
 from support.clusters import CLUSTERS, Cluster
-from support.guarantee import Violation
+from support.guarantee import Kind, Violation
 from support.watch import Watch
+
+from unispawner.admin.hub_client import HubClientError
 
 from .cell import Cell
 from .figures import Row, count
@@ -38,7 +41,14 @@ async def try_fault(cell: Cell, fault: Fault) -> Row:
     seconds, read = 0.0, ""
     where = f"{cell.cluster.name}, {cell.spawner}"
     for moment in fault.moments:
-        trial = await try_moment_watched(cell, fault, moment)
+        try:
+            trial = await try_moment_watched(cell, fault, moment)
+        except (
+            AssertionError,
+            HubClientError,
+            OSError,
+        ) as error:  # the others are tried all the same
+            trial = Trial([Violation(Kind.UNSEEN, 0, cell.server, f"no trial: {error}")], math.inf)
         violations += trial.violations
         seconds = max(seconds, trial.seconds)
         told = [one.text for one in cell.watch.history.told]

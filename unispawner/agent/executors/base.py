@@ -112,6 +112,12 @@ class BatchExecutor(BatchSchedulerExecutor, abc.ABC):
             )
             if error is not None:
                 raise error
+        elif reply.stdout.strip() and not reply.stdout.endswith("\n") and not self._cancelling:
+            # A cut id is another job's id. Not a SubmitError: the Hub searches the job by its mark.
+            raise AgentError(
+                f"{self.scheduler.title}'s submit command printed a line without an end:",
+                output=reply.stdout,
+            )
         return reply.stdout
 
     def job_id_from_submit_output(self, out: str) -> str:
