@@ -383,6 +383,8 @@ DATABASES = [
         moments=("running", "starting", "submitted", "stopping"),
         seconds=6,
         spares=True,
+        why="JupyterHub itself revokes the token when a stop is over. If its database can't be "
+        "written at that moment, it does not try again. The job and its server are gone.",
     ),
     Fault(
         "db-row",

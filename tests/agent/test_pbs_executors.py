@@ -38,6 +38,14 @@ def test_a_submission(pbs: ExecutorProcess, tmp_path: Path) -> None:
     assert [] == list(pbs.work.iterdir())
 
 
+def test_an_answer_without_its_end(pbs: ExecutorProcess, tmp_path: Path) -> None:
+    """A line that does not end may be cut, and half an id is the id of another job."""
+    pbs.write("qsub", "1")
+    reply = pbs.submit(spec_in(tmp_path))
+    assert ("AgentError", "1") == (reply["error"], reply["output"])
+    assert "printed a line without an end" in reply["message"]
+
+
 def test_the_job_writes_its_log(pbs: ExecutorProcess, tmp_path: Path) -> None:
     """The job writes its log while it runs, and appends to the log of an earlier run."""
     pbs.write("qsub", "1.pbslab\n")
