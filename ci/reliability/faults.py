@@ -178,6 +178,12 @@ PROCESSES = [
 # -- the job ------------------------------------------------------------------------------------
 
 
+SILENT_LEGACY = (
+    "as batchspawner's, a legacy class does not say why a server that ran has ended; JupyterHub's "
+    "page says only that it is not running. No job, route or token is left."
+)
+
+
 async def kill_launcher(cell: Cell) -> None:
     """Kill the launcher, which waits for its server on the node."""
     for pid in await _pids_of_job(cell):
@@ -274,6 +280,7 @@ JOBS = [
         kill_server,
         moments=("running",),
         seconds=0,
+        why=SILENT_LEGACY,
     ),
     Fault(
         "cancel",
@@ -281,6 +288,7 @@ JOBS = [
         cancel_job,
         moments=("running", "submitted"),
         seconds=0,
+        why=SILENT_LEGACY,
     ),
     Fault(
         "requeue",

@@ -141,14 +141,11 @@ class Watch:
             waited = time.monotonic() - last
             recovered = max(0.0, waited - CALM)
             if waited > CALM and not check(history, 0, since=last + recovered):
-                found = [one for one in check(history, within) if one.kind is not Kind.UNSEEN]
-                return found, recovered
+                return _without_unseen(check(history, within)), recovered
             if waited > within + CALM:
-                found = [
-                    *check(history, within),
-                    *check(history, 0, since=last + recovered),
-                ]
-                return list(dict.fromkeys(found)), float("inf")
+                found = _without_unseen(check(history, within))
+                found += check(history, 0, since=last + recovered)
+                return list({(one.kind, one.server): one for one in found}.values()), float("inf")
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -261,6 +258,11 @@ class Watch:
         told = [one for one in self.history.told if one.server == server and one.at >= asked]
         if not any(one.text == text for one in told):
             self.history.told.append(Told(time.monotonic(), server, text))
+
+
+def _without_unseen(found: list[Violation]) -> list[Violation]:
+    """Leave out that the history has not lasted for T: `settle` has seen all in order before."""
+    return [one for one in found if one.kind is not Kind.UNSEEN]
 
 
 async def _ask(request: Any) -> tuple[int, str]:
