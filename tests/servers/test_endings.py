@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from jupyterhub import orm
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateTable
 from support.hub import until
 from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, Server, hub_app, starting_server
 
@@ -46,6 +49,19 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ser
 
 def recorded(hub: Hub) -> list[str]:
     return [one.mark for one in endings.read_all(hub.app.db)]
+
+
+@pytest.mark.parametrize("name", ["mysql", "postgresql", "sqlite"])
+def test_the_table_in_each_database(name: str) -> None:
+    """Each database that JupyterHub may use can make the table: MySQL needs a length for each text
+    that is no TEXT, and a FLOAT of 53 bits for the seconds since 1970. Tried with MariaDB 10.11."""
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{name}").dialect()
+    statement = str(CreateTable(endings._TABLE).compile(dialect=dialect))
+    assert statement.count("VARCHAR") == statement.count("VARCHAR(")
+    columns = dict(re.findall(r"^\s*(\w+) ([A-Z]+(?:\(\d+\))?)", statement, re.MULTILINE))
+    assert {"mark", "user_name", "server_name", "since", "state"} <= set(columns)
+    assert columns["since"] in ("FLOAT(53)", "DOUBLE", "DOUBLE PRECISION", "FLOAT")
+    assert columns["since"] != "FLOAT" or name == "sqlite"
 
 
 async def cancelled(server: Server) -> None:

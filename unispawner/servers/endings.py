@@ -32,7 +32,8 @@ _TABLE = Table(
     Column("mark", String(32), primary_key=True),
     Column("user_name", Unicode(255), nullable=False),
     Column("server_name", Unicode(255), nullable=False),
-    Column("since", Float, nullable=False),
+    # MySQL's FLOAT without a number would round the time to two minutes.
+    Column("since", Float(53), nullable=False),
     Column("state", Text, nullable=False),
 )
 
