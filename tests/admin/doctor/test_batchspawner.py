@@ -20,7 +20,7 @@ def test_a_legacy_class_that_is_right(doctor: Doctor) -> None:
         "ok      job: the templates and patterns of TorqueSpawner are valid",
         f"ok      commands: {commands}",
         "ok      agent_python: /bin/sh is readable by users",
-    ] == lines[1:]
+    ] == [line for line in lines[1:] if " security: " not in line]
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
         "ok      profile large: TorqueSpawner",
         "ok      profile new: UniSpawner, checked at every bound of its options",
     ] == [line for line in lines if " profile" in line]
-    assert ["run_as", "scheduler", "hub", "commands", "commands", "query", "agent_python"] == [
-        line.split()[1].rstrip(":") for line in lines[1:] if " profile" not in line
-    ]
+    assert [
+        *("run_as", "scheduler", "hub", "security", "commands", "commands", "query", "agent_python")
+    ] == [line.split()[1].rstrip(":") for line in lines[1:] if " profile" not in line]
 
 
 @pytest.mark.parametrize(

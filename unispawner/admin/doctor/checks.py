@@ -34,7 +34,7 @@ from ...submit_host.connection import CLOCK_TOLERANCE
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
-from . import batchspawner, clusters, queues
+from . import batchspawner, clusters, known, queues
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 from .ways import check_way, distinct_ways
@@ -92,6 +92,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     silent: list[UniSpawner] = []
     result += [_check("scheduler", _with_way, _find_silent, one, silent) for one in ours]
     result.append(_check("hub", _hub, spawner, spawners))
+    result.append(_check("security", _security, spawner, spawners))
     if isinstance(spawner, ProfilesSpawner):
         result.append(_check("profiles", _profiles, spawner))
         result += [
@@ -202,6 +203,16 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
     if doubts:
         raise Doubt("; ".join(doubts))
     return f"{cls.__name__}, the API at {address}"
+
+
+async def _security(spawner: Any, spawners: list[Any]) -> str:
+    """Report what is known of other programs, and what the configuration trades away."""
+    found = await known.find_weaknesses(spawner.config, spawners)
+    if found.doubts:
+        raise Doubt("; ".join(found.doubts))
+    if found.trades:
+        return f"nothing is known to be wrong. {'; '.join(found.trades)} (docs/security.md)"
+    return "nothing is known to be wrong"
 
 
 async def _runs_here_only(spawners: list[Any]) -> bool:
