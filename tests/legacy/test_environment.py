@@ -53,6 +53,12 @@ SERVERS = {
 }
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They read a secret in the environment of the submit command.",
+    stopped_by="It has plain texts of the configuration file only: no secret by its name, "
+    "and no URL with a password.",
+)
 @pytest.mark.parametrize("section", ["Spawner", "BatchSpawnerBase", "SlurmSpawner"])
 def test_texts_of_the_configuration_file(section: str) -> None:
     """Plain texts that the file itself sets are found in the section of the class or of a parent;

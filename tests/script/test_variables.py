@@ -163,6 +163,11 @@ def test_search_paths_of_the_hub_are_unset(job: Job, shell: str) -> None:
     assert "/mine" == got["PYTHONPATH"]
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They read a token in the log of a script that shows its commands.",
+    stopped_by="The variables are read silently, whatever the shell shows.",
+)
 @EACH_SHELL
 def test_a_shell_that_shows_what_it_runs(job: Job, shell: str) -> None:
     """A script that runs with -x and -v shows its own lines and no variable of the server."""

@@ -198,7 +198,7 @@ class PbsFamily(Scheduler):
         self.check_answered(reply)
         if not re.search(r"^Server: ", reply.stdout, re.MULTILINE):
             raise self.unreadable_error(reply)
-        return not re.search(r"^\s+query_other_jobs = True\s*$", reply.stdout, re.MULTILINE)
+        return not re.search(r"^[ \t]+query_other_jobs = True[ \t\r]*$", reply.stdout, re.MULTILINE)
 
     def is_doubtful(self, reply: Reply) -> bool:
         """Return whether no row of an answer counts, because some may be forged."""

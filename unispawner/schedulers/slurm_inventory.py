@@ -123,7 +123,7 @@ def _node(row: Mapping[str, str], queue: str) -> Node:
 
 def _gpus(gres: str) -> int:
     """Return the number of GPUs in ``gpu:a100:2(S:0-1),gpu:1,license:3``."""
-    plain = re.sub(r"\([^)]*\)", "", gres)
+    plain = re.sub(r"\([^()]*\)", "", gres)
     return sum(int(one) for one in re.findall(r"(?:^|,)gpu(?::[^:,]+)*?:(\d{1,9})(?=,|$)", plain))
 
 
