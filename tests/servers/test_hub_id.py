@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,18 @@ from support.hub_app import FakeSpawner, hub_app, starting_server
 from traitlets import TraitError
 from traitlets.config import Config
 
-from unispawner import ProfilesSpawner, UniSpawner
+from unispawner import ProfilesSpawner, SlurmSpawner, UniSpawner
 from unispawner.errors import InvalidJobError
 from unispawner.job import HUB_ID
-from unispawner.servers.hub_id import FILE, configured_hub_id, find_path, make_hub_id, read_hub_id
+from unispawner.servers.hub_id import (
+    FILE,
+    configured_hub_id,
+    find_path,
+    hub_id_of,
+    make_hub_id,
+    read_hub_id,
+    set_up,
+)
 
 HUB = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -136,3 +145,20 @@ async def test_a_hub_without_a_file_works(tmp_path: Path) -> None:
     (tmp_path / FILE).chmod(0o600)
     async with hub_app(tmp_path) as hub:
         assert "unispawner_hub_id" not in hub.app.tornado_settings
+
+
+def test_a_legacy_class_needs_no_id(tmp_path: Path) -> None:
+    """A Hub whose spawner is a legacy class makes no file: its jobs have no place for a mark."""
+    settings: dict[str, Any] = {}
+    hub = SimpleNamespace(
+        spawner_class=SlurmSpawner,
+        config=Config(),
+        cookie_secret_file=str(tmp_path / "secret"),
+        tornado_settings=settings,
+    )
+    set_up(hub)
+    assert ({}, []) == (settings, os.listdir(tmp_path))
+    hub.spawner_class = ProfilesSpawner
+    set_up(hub)
+    assert [FILE] == os.listdir(tmp_path)
+    assert read_hub_id(tmp_path / FILE) == hub_id_of(settings)

@@ -22,6 +22,8 @@ FILE = "unispawner_hub_id"
 """The file's name."""
 _SETTING = "unispawner_hub_id"
 """Where the Hub's application keeps the id for all spawners."""
+_MARKS_JOBS = {"hub_id", "child_class"}
+"""Traits of a spawner whose jobs have marks, or of a wrapper, whose children's jobs may have."""
 _LONGEST = 100
 """How many bytes of the file are read."""
 
@@ -105,6 +107,8 @@ def set_up(hub: Any) -> None:
     hub
         JupyterHub's application.
     """
+    if not _MARKS_JOBS & set(hub.spawner_class.class_trait_names()):
+        return  # a legacy class: its jobs have no place for a mark
     configured = configured_hub_id(hub.spawner_class, hub.config)
     try:
         hub_id = configured or make_hub_id(find_path(hub.cookie_secret_file))

@@ -13,6 +13,8 @@ from sqlalchemy import text
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner, SlurmSpawner, UniSpawner
+from unispawner.admin.cli import _parser
+from unispawner.admin.reap import command
 from unispawner.admin.reap.known import SavedHub, find_url, read_hub
 from unispawner.admin.reap.places import Problem, find_places
 from unispawner.errors import AgentError, InvalidJobError
@@ -162,6 +164,14 @@ async def test_each_cluster_of_the_profiles_is_asked_once(given: Any) -> None:
     assert 2 == len(notes)
     assert "SlurmSpawner" in notes[0]
     assert "template" in notes[1]
+
+
+def test_a_hub_with_a_legacy_class(tmp_path: Path) -> None:
+    """Where all jobs are of a legacy class, which have no marks, the command says so."""
+    (tmp_path / "config.py").write_text('c.JupyterHub.spawner_class = "unispawner.SlurmSpawner"\n')
+    options = _parser().parse_args(["reap", "-f", str(tmp_path / "config.py")])
+    with pytest.raises(InvalidJobError, match="jobs of SlurmSpawner have no marks"):
+        command.run(options)
 
 
 async def test_a_function_of_profiles_that_needs_a_user() -> None:

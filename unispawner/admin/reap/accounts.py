@@ -200,7 +200,8 @@ class Accounts:
                     problem = f"there was no answer within {self._timeout:g} s (--timeout)"
                 except Exception as error:  # a bug must not cost the other accounts
                     problem = f"{type(error).__name__}: {error}"
-            self.problems.append(Problem(problem, place, account))
+            found = Problem(problem, place, account)
+            self.problems += [] if found in self.problems else [found]
             return None
 
         results = await asyncio.gather(*(one(item) for item in items))

@@ -11,6 +11,7 @@ import time
 from traitlets.config import Config
 
 from ...errors import InvalidJobError, UniSpawnerError
+from ...legacy import BatchSpawnerBase
 from ...submit_host.host import LONGEST_WAIT
 from ...units import parse_duration
 from ..configured_spawner import class_or_unispawner, load_config, spawner_for_nobody
@@ -51,6 +52,12 @@ class _Reaper:
         self._spawner = spawner_for_nobody(
             class_or_unispawner(self._config), self._config, options.config
         )
+        if isinstance(self._spawner, BatchSpawnerBase):
+            name = type(self._spawner).__name__
+            raise InvalidJobError(
+                f"c.JupyterHub.spawner_class: jobs of {name} have no marks, so those of this Hub "
+                "can't be distinguished from others"
+            )
         self._hub = read_hub(self._config, options.config)
 
     async def run(self) -> int:

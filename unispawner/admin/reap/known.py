@@ -243,7 +243,8 @@ def check_same_hub(known: KnownStarts, configured: str) -> None:
     if not known.hub_id:
         raise InvalidJobError(
             "hub_id: the Hub has no id, so none of its jobs can be known as its own. Its log says "
-            "why; set c.UniSpawner.hub_id, or start the Hub once with this release"
+            "why. Set c.UniSpawner.hub_id, or start the Hub once with this release; with --no-hub, "
+            "run this command in the folder in which the Hub runs"
         )
     if configured and configured != known.hub_id:
         raise InvalidJobError(
