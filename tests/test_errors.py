@@ -88,6 +88,18 @@ def test_forged_errors_are_tamed(data: dict[str, Any]) -> None:
     assert all(isinstance(word, str) for word in error.command)
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They write escape sequences and false lines into what a command prints, for the log.",
+    stopped_by="Control characters in the output of a command are replaced before it is kept.",
+)
+def test_a_commands_output_moves_no_cursor() -> None:
+    """An error keeps its command's output without control characters, in its text as well."""
+    error = AgentError("It failed.", output="a\x1b[2J\rWARN\u2028x\x9b1m\nb")
+    assert "a\ufffd[2J\ufffdWARN\ufffdx\ufffd1m\nb" == error.output
+    assert all(one.isprintable() or one == "\n" for one in str(error))
+
+
 def test_lines_of_a_terminal() -> None:
     """A line that ends as on a terminal, like ssh's own, ends without a strange character."""
     assert "one\ntwo\N{REPLACEMENT CHARACTER}three" == clean_output("one\r\ntwo\rthree\r\n")

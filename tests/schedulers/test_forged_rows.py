@@ -6,6 +6,7 @@ import pytest
 from support.attacks import FORGED_ROW
 from support.dialogues import Answer, hold
 from support.many_jobs import LISTINGS
+from support.many_nodes import CLUSTERS
 
 from unispawner.errors import SchedulerUnavailable, UniSpawnerError
 from unispawner.schedulers import get_scheduler
@@ -109,3 +110,19 @@ def test_an_answer_that_cannot_be_read(name: str) -> None:
     """Something else than a configuration is an error."""
     with pytest.raises(SchedulerUnavailable):
         hold(converse(get_scheduler(name), "hides_jobs"), ("Notice: maintenance\n", "", 0))
+
+
+@pytest.mark.threat(
+    who="other user",
+    tries="They put a control character into their job's request, which XML does not allow.",
+    stopped_by="Such characters are replaced before Grid Engine's answer is read.",
+)
+@pytest.mark.parametrize("odd", ["\x01", "&#1;", "&#x1b;", "\x0b", "\ufffe"])
+def test_a_control_character_hides_no_node(odd: str) -> None:
+    """A job's request with a character that is not XML leaves the inventory readable."""
+    hosts, queues, running, waiting = CLUSTERS["gridengine"](3)
+    request = f'<hard_request name="gpu{odd}">{odd}1</hard_request></job_list>'
+    jobs = [text.replace("</job_list>", request) for text in (running, waiting)]
+    answers: list[Answer] = [(text, "", 0) for text in (hosts, queues, *jobs)]
+    found = hold(converse(get_scheduler("gridengine"), "inventory"), *answers)[0].result
+    assert (3, 3) == (len(found.nodes), found.waiting)

@@ -148,6 +148,11 @@ def test_fifty_thousand_lines_that_cannot_be_read() -> None:
     assert calls < 8 * MANY
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They get megabytes into what a scheduler's command prints, to be searched for errors.",
+    stopped_by="Errors are searched in a few kilobytes, and only where a command has failed.",
+)
 @pytest.mark.parametrize("name", ["slurm", "lsf", "torque", "gridengine", "htcondor", "pbs"])
 def test_an_error_is_searched_in_a_few_kilobytes(name: str) -> None:
     """What a failed command means is read from the ends of what it printed."""

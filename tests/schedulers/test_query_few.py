@@ -35,6 +35,11 @@ def ask(scheduler: str, ids: list[str], *answers: Any, name: str = "query") -> A
 # -- the question ---------------------------------------------------------------------------------
 
 
+@pytest.mark.threat(
+    who="other user",
+    tries="They submit jobs with megabytes of variables, so that the list of jobs is too large.",
+    stopped_by="Then only the jobs of servers are asked for, several with one command.",
+)
 def test_where_all_jobs_are_too_many_ours_are_asked_for() -> None:
     """If the list of all jobs is too large, the same question asks for our own jobs alone."""
     found, commands = ask(
