@@ -16,6 +16,7 @@ from support.fuzzing import TARGETS, check
 from support.fuzzing.clusters import FOLDERS, QUESTIONS, SETTINGS, fitting, talk
 
 from unispawner.schedulers import get_scheduler
+from unispawner.schedulers.base import Reply
 
 LENGTH = 50_000
 RUNS = ("a", " ", "\n", "9", "a.", "/a", ": ", "(", "<", "{\n", "a b\n", ",gpu:", "=\n", "-1:")
@@ -26,9 +27,10 @@ def answers(scheduler: str, question: str) -> list[list[Any]]:
     found: list[list[Any]] = []
 
     def answer(command: list[str]) -> list[Any]:
-        known = [one for one in fitting(scheduler, command) if one.exit_status == 0]
-        saved = (known or [*fitting(scheduler, command), None])[0]
-        found.append([saved.stdout, saved.stderr, saved.exit_status] if saved else ["", "x", 1])
+        known = fitting(scheduler, command)
+        good = [one for one in known if one.exit_status == 0] or known
+        one = good[0] if good else Reply(tuple(command), 1, "", "no answer")
+        found.append([one.stdout, one.stderr, one.exit_status])
         return found[-1]
 
     try:

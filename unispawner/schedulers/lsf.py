@@ -64,7 +64,7 @@ class Lsf(Scheduler):
     title = "LSF"
     commands = ("bsub", "bjobs", "bkill")
     identify_command = ("lsid",)
-    identity = r"^[ \t]*(IBM (Spectrum|Platform) LSF|Platform LSF|(?i:openlava|volclava|lavalite))\b"
+    identity = r"^ *(IBM (Spectrum|Platform) LSF|Platform LSF|(?i:openlava|volclava|lavalite))\b"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
     may_hide_jobs = True
