@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyterhub import orm
@@ -26,7 +26,7 @@ from ..web import bookkeeping
 from . import endings
 from .hub_id import hub_id_of
 
-_AT_ONCE = 500
+_AT_ONCE = 200
 """How many rows are read in one turn of the event loop."""
 
 
@@ -73,8 +73,8 @@ class KnownStarts:
     unreadable: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-serialisable data."""
-        return asdict(self)
+        """Return JSON-serialisable data; asdict() would take half a second for 10,000 starts."""
+        return {**vars(self), "starts": [dict(vars(one)) for one in self.starts]}
 
     @classmethod
     def from_dict(cls, data: Any) -> KnownStarts:
