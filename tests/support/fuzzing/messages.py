@@ -471,19 +471,12 @@ def run_hub_answer(value: list[Any]) -> None:
     """Read the Hub's answer to a report as the launcher on a node does."""
     body, reason, after = value
 
-    def connect() -> Any:
-        response = SimpleNamespace(
-            read=lambda most: body.encode("latin-1")[:most],
-            reason=reason,
-            status=503,
-            getheader=lambda name, default: after,
-        )
-        return SimpleNamespace(
-            request=lambda *_: None, getresponse=lambda: response, close=lambda: None
-        )
+    def post(_: bytes) -> bytes:
+        head = f"HTTP/1.1 503 {reason}\r\nRetry-After: {after}\r\n\r\n"
+        return (head + str(body)).encode("latin-1", "replace")
 
     report = launcher.Report.__new__(launcher.Report)
-    hub: Any = SimpleNamespace(token="x", report_path="/", connect=connect)
+    hub: Any = SimpleNamespace(post=post)
     report.hub = hub
     report.facts, report.event = {"host": "node1"}, "ready"
     status, words, pause = report.attempt(1.0)
