@@ -57,6 +57,8 @@ c.CondorSpawner.batch_query_cmd = (
 c.CondorSpawner.batch_cancel_cmd = "{path}/condor_rm {{job_id}}"
 """,
 }
+OPTIONS = {"ProfilesSpawner": {"profile": "small"}}
+"""What the user chooses, by spawner class."""
 SPAWNERS = ("UniSpawner", "ProfilesSpawner", "legacy")
 SUDOERS = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
 """What batchspawner's sites have, whose Hub runs their commands with ``sudo -E``."""

@@ -91,7 +91,9 @@ class Cell:
 
     async def start(self) -> int:
         """Ask for the server; return the answer's status."""
-        return await self.watch.start(await self.client())
+        return await self.watch.start(
+            await self.client(), **candidates.OPTIONS.get(self.spawner, {})
+        )
 
     async def stop(self) -> int:
         """Ask for the server's end; return the answer's status."""

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 
+import psutil
 from support.clusters import run
 from support.hub import command_line, until
 from support.watch import environment_of, find_listener, processes_with_mark
@@ -97,7 +98,8 @@ async def kill_broker_and_agents(cell: Cell) -> None:
     """Kill the broker and all that it has forked for users."""
     for broker in cell.hub.brokers():
         for process in (*broker.children(recursive=True), broker):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # an agent that is just done
+                process.kill()
 
 
 async def kill_proxy(cell: Cell) -> None:
