@@ -232,6 +232,28 @@ async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, s
     assert "the disk is full" in await words()
 
 
+@pytest.mark.parametrize("reported", [False, True])
+async def test_a_job_that_is_only_gone(hub: Hub, server: Server, reported: bool) -> None:
+    """If the scheduler has lost a job, its user reads that. If the server itself has reported its
+    end, as after a shutdown in its menu, there is nothing to explain."""
+    await server.running()
+    spawner, forgotten = server.spawner, asyncio.Event()
+
+    async def forget() -> None:
+        spawner.server = None
+        forgotten.set()
+
+    ready(hub, server, forget)
+    spawner.server_job.tracked.server_ended = reported
+    what = {"message": "nobody knows it", "native_state": ""}
+    spawner.fake.change(spawner.server_job.state.job_id, JobState.COMPLETED, **what)
+    await asyncio.wait_for(forgotten.wait(), PATIENCE)
+    await until(lambda: not spawner.active, "it is forgotten")
+    found = await status_of(hub, hub.user("ada").new_api_token())
+    assert ("stopped" if reported else "failed") == found["state"]
+    assert reported or "It is gone: nobody knows it" in found["message"]
+
+
 async def test_who_may_read_the_status(hub: Hub, server: Server) -> None:
     """The server's user and the server itself may read its status; for other users it does not
     exist."""

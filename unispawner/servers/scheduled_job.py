@@ -363,9 +363,16 @@ class ScheduledJob(ServerJob[ServerState]):
         self.spawner.log.warning("%s: %s", self.name, words.job_ended(job, self.title))
 
     async def _server_ended(self, job: TrackedJob) -> None:
-        """Make JupyterHub forget a server whose job has ended, and show why if it has failed."""
-        if not job.stopping and job.info and job.info.state is not JobState.COMPLETED:
-            self._show_end(job)
+        """Make JupyterHub forget a server whose job has ended, and show why if it has failed.
+
+        A job that is only gone, without a word of its server, has not ended in order either: the
+        scheduler may have lost it.
+        """
+        info = job.info
+        if info and not job.stopping:
+            known = info.native_state or job.server_ended
+            if info.state is not JobState.COMPLETED or not known:
+                self._show_end(job)
         await bookkeeping.notify_end(self.spawner)
 
     def _show_end(self, job: TrackedJob) -> None:
