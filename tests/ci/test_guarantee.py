@@ -101,6 +101,11 @@ GOOD: dict[str, Callable[[], History]] = {
     "a start that was answered with an error of the Hub's own, and went on": lambda: History(
         starts=[Start(0, ALICE, 1, 500)], sightings=[see(2), see(12)]
     ),
+    "a stop and a start at once, of which the stop was heard last": lambda: History(
+        starts=[Start(0, ALICE, 1, 201), Start(20.1, ALICE, 21, 202)],
+        stops=[Stop(20, ALICE, 22, 204)],
+        sightings=[see(2), see_nothing(23), see_nothing(40)],
+    ),
     "moments at which nobody could look": lambda: started(
         see(2), Sighting(20), see(21, jobs=None), see(30, routes=None), see(40)
     ),

@@ -276,6 +276,9 @@ class _Life:
         What its user could read at its end.
     next
         The life that came after it.
+    crossed
+        True if its user asked for the end of the life before it, and for this one, before the
+        first was answered: then nobody knows which of the two the Hub heard last.
     """
 
     server: Server
@@ -285,6 +288,7 @@ class _Life:
     stop: Stop | None = None
     told: Told | None = None
     next: _Life | None = None
+    crossed: bool = False
 
     def is_over(self) -> bool:
         return self.stop is not None or self.told is not None or self.accepted is False
@@ -332,6 +336,7 @@ class _Lives:
             life = _Life(event.server, event.at, event.answered, _answer(event.status))
             if last:
                 last.next = life
+                life.crossed = last.stop is not None and last.stop.answered > event.at
             lives.append(life)
             self.all.append(life)
 
@@ -503,7 +508,8 @@ def _judge(life: _Life, sighting: Sighting, lives: _Lives) -> Violation | None:
         return None  # its user sees that it waits in the queue
     if jobs:
         return wrong(Kind.LOST, f"job {ids} has no server at its route")
-    unsure = life.accepted is None or (life.stop and life.stop.at <= sighting.at)
+    stopped = life.stop is not None and life.stop.at <= sighting.at
+    unsure = life.accepted is None or life.crossed or stopped
     return None if unsure else wrong(Kind.SILENT, "no job, and its user was not told why")
 
 

@@ -244,7 +244,9 @@ async def test_a_job_that_is_only_gone(hub: Hub, server: Server, reported: bool)
         forgotten.set()
 
     ready(hub, server, forget)
-    spawner.server_job.tracked.server_ended = reported
+    tracked = spawner.server_job.tracked
+    assert tracked is not None
+    tracked.server_ended = reported
     what = {"message": "nobody knows it", "native_state": ""}
     spawner.fake.change(spawner.server_job.state.job_id, JobState.COMPLETED, **what)
     await asyncio.wait_for(forgotten.wait(), PATIENCE)
