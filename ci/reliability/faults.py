@@ -398,11 +398,13 @@ DATABASES = [
     ),
     Fault(
         "db-row",
-        "the server's row is damaged while the Hub is away",
+        "the server's saved state is lost while the Hub is away",
         kill_and_damage,
         start_hub,
         moments=("running",),
         seconds=0,
+        why="without its row the Hub can't know of the job. `unispawner reap` finds it by its mark "
+        "and ends it.",
     ),
 ]
 # -- several at once, the network, clocks -------------------------------------------------------

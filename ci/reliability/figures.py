@@ -52,8 +52,11 @@ def count(violations: Iterable[Violation]) -> dict[str, int]:
 
 
 def shorten(text: str) -> str:
-    """Return a message for a cell of the table: one line, not too long, without Markdown's bar."""
-    line = " ".join(text.split()).replace("|", "/").replace("<", "&lt;")
+    """Return a message for a cell of the table: one line without Markdown's bar, not too long.
+
+    The end of the server's log, which follows some messages, is left out.
+    """
+    line = " ".join(text.partition("\n[")[0].split()).replace("|", "/").replace("<", "&lt;")
     return line if len(line) <= WORDS else f"{line[: WORDS - 2]} …"
 
 
@@ -94,7 +97,7 @@ def table(rows: Iterable[Row], titles: dict[str, str], notes: dict[str, str]) ->
         others = sum(row.violations.values()) - sum(_shown(row))
         seconds = "never" if math.isinf(row.seconds) else f"{row.seconds:.0f}"
         numbers = [str(number) for number in (row.tried, *_shown(row), others)]
-        read = shorten(row.read) if row.read else "(the server goes on)"
+        read = shorten(row.read) or ("(nothing)" if row.violations else "(the server goes on)")
         if row.violations and row.fault in notes:
             read += f" **Why not zero:** {notes[row.fault]}"
         where = f"{row.scheduler}, {row.spawner}"

@@ -8,7 +8,9 @@ from reliability.moments import MOMENTS
 from support.guarantee import Kind, Server, Violation
 
 ROW = Row("fail", "slurm", "UniSpawner", 3, {}, 1.4, "")
-BAD = Row("half", "slurm", "legacy", 2, {"LOST": 1, "TOKEN": 2}, float("inf"), "a | b\n<c>")
+BAD = Row(
+    "half", "slurm", "legacy", 2, {"LOST": 1, "TOKEN": 2}, float("inf"), "a | b\n<c>\n[I 2026] log"
+)
 TITLES = {"half": "half of it", "fail": "all fail"}
 
 
