@@ -1,0 +1,329 @@
+"""A real Hub's own application in simulated time: it can be started, stopped and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import jupyterhub.objects
+from jupyterhub import orm
+from jupyterhub.app import JupyterHub
+from jupyterhub.proxy import Proxy
+from sqlalchemy.orm import close_all_sessions
+from tornado import httputil
+from tornado.httpserver import HTTPServer
+from traitlets import Enum
+from traitlets.config import Config
+
+from support.simulated_cluster import Agents, Cluster, Place, SimulatedHost, SimulatedScheduler
+from support.simulated_time import PROCESS, Process
+from unispawner import ProfilesSpawner, tasks
+from unispawner.monitor import monitor as monitor_module
+from unispawner.monitor.followed import Followed
+from unispawner.monitor.monitor import Monitor
+from unispawner.servers import database, scheduled_job, slow_start
+from unispawner.servers.spawner import UniSpawner
+from unispawner.submit_host.host import SubmitHost
+
+TOKEN = "a" * 32
+"""The token of who asks as an administrator."""
+TERM_PATIENCE = 90.0
+"""How long (seconds) a service manager waits before it kills a Hub that does not end."""
+
+
+class SimulatedSpawner(UniSpawner):
+    """UniSpawner on the simulated cluster; nothing else of it is replaced."""
+
+    check_config = None  # it has a loop of its own
+    scheduler = Enum(("fake",), "fake").tag(config=True)
+    world: ClassVar[Cluster]
+    at: ClassVar[SubmitHost]
+
+    def get_scheduler(self) -> SimulatedScheduler:
+        return self.world.scheduler
+
+    def take_options(self, options: Any) -> None:
+        """Take nothing: the scheduler has no settings."""
+
+    async def find_scheduler(self) -> None:
+        """Find nothing: the scheduler is given."""
+
+    async def find_way(self) -> None:  # type: ignore[override] # there is no way to find
+        """Do nothing: the simulated agents need no right to become users."""
+
+    def get_host(self) -> SubmitHost:
+        return self.at
+
+    def get_run_as(self) -> Agents:
+        return self.world.agents
+
+
+class SimulatedProfiles(ProfilesSpawner):
+    """ProfilesSpawner around it."""
+
+    check_config = None
+
+
+class SimulatedProxy(Proxy):
+    """A proxy with a process of its own: its routes outlive the Hub."""
+
+    async def add_route(self, routespec: str, target: str, data: dict[str, Any]) -> None:
+        await asyncio.sleep(0.002)
+        self._check()
+        routes = SimulatedSpawner.world.routes
+        routes[routespec] = {"routespec": routespec, "target": target, "data": data}
+
+    async def delete_route(self, routespec: str) -> None:
+        await asyncio.sleep(0.002)
+        self._check()
+        SimulatedSpawner.world.routes.pop(routespec, None)
+
+    async def get_all_routes(self) -> dict[str, dict[str, Any]]:
+        await asyncio.sleep(0.002)
+        return dict(SimulatedSpawner.world.routes)
+
+    def _check(self) -> None:
+        process = PROCESS.get()
+        if process is not None and process.dead:
+            raise asyncio.CancelledError
+
+
+class _Application(JupyterHub):
+    async def init_spawners(self) -> Any:
+        """A Hub that is killed meanwhile must not log that."""
+        try:
+            return await super().init_spawners()
+        except asyncio.CancelledError:
+            return 0
+
+    def init_signal(self) -> None:
+        """Do nothing: signals are simulated."""
+
+
+class _Connection(httputil.HTTPConnection):
+    """A request's connection without a socket."""
+
+    def __init__(self) -> None:
+        self.context = SimpleNamespace(
+            address=("192.0.2.10", 40_000), remote_ip="192.0.2.10", protocol="http"
+        )
+        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.status, self.body = 0, b""
+
+    def write_headers(self, start_line: Any, headers: Any, chunk: Any = None) -> Any:
+        self.status = start_line.code
+        return self.write(chunk or b"")
+
+    def write(self, chunk: bytes) -> Any:
+        self.body += chunk
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def finish(self) -> None:
+        process = PROCESS.get()
+        if not self.answer.done() and not (process and process.dead):
+            self.answer.set_result(self.status)
+
+    def set_close_callback(self, callback: Any) -> None:
+        """Do nothing: nobody closes it."""
+
+
+class SimulatedHub:
+    """A Hub, from its start to its end.
+
+    Parameters
+    ----------
+    folder
+        Where its database is.
+    number
+        How many Hubs there have been in this folder.
+    """
+
+    def __init__(self, cluster: Cluster, folder: Path, number: int, *, profiles: bool) -> None:
+        self.cluster, self.loop = cluster, cluster.loop
+        self.folder, self.number = folder, number
+        self.process = Process()
+        self._waiting: set[_Connection] = set()
+        self._users: dict[str, Any] = {}
+        _reset_process()
+        SimulatedSpawner.world, SimulatedSpawner.at = cluster, SimulatedHost(cluster)
+        self.app = _Application(config=self._config(profiles), log_level=50)
+
+    def _config(self, profiles: bool) -> Config:
+        c = Config()
+        c.JupyterHub.spawner_class = SimulatedProfiles if profiles else SimulatedSpawner
+        c.JupyterHub.proxy_class = SimulatedProxy
+        c.Proxy.should_start = False
+        c.JupyterHub.authenticator_class = "dummy"
+        c.JupyterHub.db_url = f"sqlite:///{self.database}"
+        c.JupyterHub.cookie_secret = b"x" * 32
+        c.JupyterHub.cleanup_servers = False
+        c.JupyterHub.concurrent_spawn_limit = 0
+        c.JupyterHub.allow_named_servers = True
+        c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1, "slow_stop_timeout": 1}
+        c.JupyterHub.services = [{"name": "tests", "api_token": TOKEN}]
+        c.JupyterHub.load_roles = [
+            {
+                "name": "tests",
+                "scopes": ["admin:users", "admin:servers", "tokens"],
+                "services": ["tests"],
+            }
+        ]
+        c.PeriodicMetricsCollector.event_loop_interval_enabled = False
+        c.Authenticator.allow_all = True
+        c.Spawner.hub_connect_url = "http://192.0.2.1:8081"
+        c.SimulatedProfiles.profiles = [
+            ("One", "one", SimulatedSpawner, {}),
+            {
+                "display_name": "Two",
+                "slug": "two",
+                "spawner": SimulatedSpawner,
+                "options": {"cpu_cores_per_process": {"min": 1, "max": 4}},
+            },
+        ]
+        return c
+
+    @property
+    def database(self) -> Path:
+        return self.folder / f"hub-{self.number}.sqlite"
+
+    async def boot(self) -> None:
+        """Start the Hub; it must run in the Hub's own process."""
+        await self.app.initialize([])
+        await self.app.start()
+
+    async def shut_down(self) -> None:
+        """End as JupyterHub does after SIGTERM; it must run in the Hub's own process."""
+        await self.app.cleanup()
+        others = self.process.tasks - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
+
+    def end(self) -> Path:
+        """Kill the Hub; return the database as it was committed at this moment."""
+        after = self.folder / f"hub-{self.number + 1}.sqlite"
+        with sqlite3.connect(self.database) as source, sqlite3.connect(after) as target:
+            source.backup(target)
+        source.close()
+        target.close()
+        self.process.dead = True
+        for connection in list(self._waiting):
+            if not connection.answer.done():
+                connection.answer.set_result(0)
+        self.loop.kill(self.process)
+        _reset_process()
+        close_all_sessions()
+        self.app.db.get_bind().dispose()
+        self.database.unlink()
+        return after
+
+    async def request(
+        self, method: str, path: str, body: Any = None, token: str = TOKEN
+    ) -> tuple[int, Any]:
+        """Return the status and the body of an answer; the status is 0 if none came."""
+        if self.process.dead:
+            return 0, None
+        connection = _Connection()
+        self._waiting.add(connection)
+        self.loop.run_as(self.process, self._handle(connection, method, path, body, token))
+        try:
+            status = await connection.answer
+        finally:
+            self._waiting.discard(connection)
+        try:
+            return status, json.loads(connection.body or b"null")
+        except ValueError:
+            return status, connection.body.decode()
+
+    async def _handle(
+        self, connection: _Connection, method: str, path: str, body: Any, token: str
+    ) -> None:
+        headers = httputil.HTTPHeaders(
+            {"Authorization": f"token {token}", "Host": "hub", "Accept": "application/json"}
+        )
+        request = httputil.HTTPServerRequest(
+            headers=headers,
+            body=b"" if body is None else json.dumps(body).encode(),
+            connection=connection,
+            start_line=httputil.RequestStartLine(method, f"/hub/api/{path}", "HTTP/1.1"),
+        )
+        try:
+            found = self.app.tornado_application.find_handler(request).execute()
+            if found is not None:
+                await found
+        except Exception as error:  # of the test's own side: who asks must not wait for ever
+            if not connection.answer.done():
+                connection.answer.set_exception(error)
+
+    # -- what it knows ---------------------------------------------------------------------------
+
+    def spawner(self, user: str, server: str) -> Any:
+        """Return JupyterHub's spawner of a server; None if there is none."""
+        if user not in self._users:  # not each time: it asks the database
+            found = orm.User.find(self.app.db, user)
+            self._users.update({} if found is None else {user: self.app.users[found]})
+        return self._users[user].spawners.get(server) if user in self._users else None
+
+    def monitors(self) -> list[Monitor]:
+        """Return its monitors."""
+        return list(monitor_module._monitors.values())
+
+    def server_tokens(self) -> list[orm.APIToken]:
+        """Return the tokens of servers in the database."""
+        found = self.app.db.query(orm.APIToken).filter(orm.APIToken.note.startswith("Server at"))
+        return list(found)
+
+
+def _reset_process() -> None:
+    """Forget what modules of a process keep: a new process has nothing."""
+    monitor_module._monitors.clear()
+    slow_start._looking.clear()
+    database._batches.clear()
+    tasks._running.clear()
+    scheduled_job._RETURNS = tasks.Turnstile(50)
+
+
+def place_of(target: str) -> Place:
+    """Return the host and the port of a route's target."""
+    parts = urlsplit(target)
+    return parts.hostname or "", parts.port or 80
+
+
+class Installed:
+    """What is replaced in JupyterHub and tornado while Hubs are simulated: what needs sockets."""
+
+    def __init__(self) -> None:
+        self._real = jupyterhub.objects.wait_for_http_server, HTTPServer.listen
+        self._real_followed = monitor_module.Followed
+
+    def install(self) -> None:
+        """Replace it."""
+        jupyterhub.objects.wait_for_http_server = _wait_for_server
+        HTTPServer.listen = lambda *_, **__: None
+        # Its default was made of the real clock's function when it was imported.
+        monitor_module.Followed = lambda job: Followed(job, time.monotonic())
+
+    def uninstall(self) -> None:
+        """Bring it back."""
+        jupyterhub.objects.wait_for_http_server, HTTPServer.listen = self._real
+        monitor_module.Followed = self._real_followed
+
+
+async def _wait_for_server(url: str, timeout: float = 10, **_: Any) -> Any:
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + timeout, 0.1
+    while not SimulatedSpawner.world.answers(*place_of(url)):
+        if loop.time() > deadline:
+            raise asyncio.TimeoutError(f"{url} does not answer")
+        await asyncio.sleep(pause)
+        pause = min(5.0, 1.3 * pause)
+    return SimpleNamespace(headers={})
