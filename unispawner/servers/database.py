@@ -166,6 +166,28 @@ def revoke_token(spawner: Any, token_id: int | None) -> None:
         database.delete(token)
 
 
+def revoke_lost_tokens(session: Any) -> None:
+    """Revoke the tokens of servers that do not exist, left by a Hub that was killed.
+
+    JupyterHub saves a token before anybody saves that there is a job for it, and forgets a server
+    before its token. A Hub that was killed in between has left the token, and the next one would
+    keep it for ever: it knows which server a token belongs to only while that server runs.
+    """
+    for one in session.query(orm.Spawner):
+        state = one.state if isinstance(one.state, dict) else {}
+        state = state.get("child_state", state)  # a wrapper's
+        tokens = session.query(orm.APIToken).filter(orm.APIToken.user_id == one.user_id)
+        if one.server is None and state and state.get("token_id") is not None:
+            tokens = tokens.filter(orm.APIToken.id == state["token_id"])
+        elif one.server is not None and not one.state:
+            tokens = tokens.filter(orm.APIToken.note == f"Server at {one.server.base_url}")
+        else:
+            continue
+        for token in tokens:
+            session.delete(token)
+    session.commit()
+
+
 def leave_to_the_next_hub(spawner: Any, base_url: str) -> None:
     """Keep a server whose stop was cancelled before the scheduler confirmed it.
 

@@ -62,6 +62,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self.began = time.monotonic()
         self._attachment: asyncio.Task[None] | None = None
         self._confirmation: asyncio.Task[None] | None = None
+        self._unheard = False  # True if a restarted Hub went on without an answer about the job
         self._own_place = OwnPlace(self, self._note_refusal)
 
     # -- what it is made of ----------------------------------------------------------------------
@@ -349,6 +350,8 @@ class ScheduledJob(ServerJob[ServerState]):
             self.start_clean_up()
             if bookkeeping.is_polled(self.spawner):
                 tasks.start(self._server_ended(job), f"end of {self.name}")
+            elif self._unheard and self.resumption is None and not job.stopping:
+                tasks.start(self._show_lost(), f"end of {self.name}")
         elif job.info.stuck and self.state.port and not job.stopping:
             # The server has ended, and the job would stay for ever: it is as good as ended.
             self._log_end(job)
@@ -361,6 +364,12 @@ class ScheduledJob(ServerJob[ServerState]):
 
     def _log_end(self, job: TrackedJob) -> None:
         self.spawner.log.warning("%s: %s", self.name, words.job_ended(job, self.title))
+
+    async def _show_lost(self) -> None:
+        """Show why a server is gone that a restarted Hub is still waiting for."""
+        error = await self.why_ended()
+        if self.is_current():
+            bookkeeping.report_failed_start(self.spawner, error)
 
     async def _server_ended(self, job: TrackedJob) -> None:
         """Make JupyterHub forget a server whose job has ended, and show why if it has failed.
@@ -526,6 +535,8 @@ class ScheduledJob(ServerJob[ServerState]):
                 self.resumption.fail(error)
             else:
                 bookkeeping.report_failed_start(self.spawner, error)
+        elif first:
+            self._unheard = not self.over
 
 
 def _exit_status(info: JobInfo | None) -> int:

@@ -19,7 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..web.bookkeeping import load_users_with_servers
+from ..web.server_status import WithStatus
 from . import endings, hub_id
+from .database import revoke_lost_tokens
 
 
 def add_to_hub() -> None:
@@ -33,12 +35,24 @@ def add_to_hub() -> None:
     @functools.wraps(original)
     def init_handlers(hub: Any) -> None:
         _check(hub)
+        _revoke_tokens(hub)
         _load_users(hub)
         hub_id.set_up(hub)
         original(hub)
         endings.resume(hub)
 
     hub_class.init_handlers = init_handlers
+
+
+def _revoke_tokens(hub: Any) -> None:
+    """Revoke the tokens that a Hub has left which was killed, if all servers are ours."""
+    if not issubclass(hub.spawner_class, WithStatus):
+        return  # another spawner may find its servers without a saved state
+    try:
+        revoke_lost_tokens(hub.db)
+    except SQLAlchemyError as error:
+        hub.db.rollback()
+        hub.log.warning("Tokens of servers that do not exist could not be revoked: %s", error)
 
 
 def _load_users(hub: Any) -> None:

@@ -1,0 +1,59 @@
+"""Histories that once ended badly, as the state machine of test_machine.py has found them."""
+
+from __future__ import annotations
+
+import pytest
+from support.simulation import SERVERS, Simulation, simulation
+
+pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+
+ALICE, TWO, BOB = SERVERS
+
+
+def token_ids(site: Simulation) -> list[int]:
+    """Return the ids of the servers' tokens in the Hub's database."""
+    assert site.hub is not None
+    return [token.id for token in site.hub.server_tokens()]
+
+
+@pytest.mark.parametrize("profiles", [False, True])
+def test_a_hub_killed_before_a_start_is_saved(profiles: bool) -> None:
+    """JupyterHub saves a server's token before the spawner saves the job. If the Hub is killed in
+    between, the next Hub revokes the token when it starts: no job will ever have it."""
+    with simulation(profiles=profiles) as site:
+        site.start(ALICE)
+        site.wait(0.004)
+        assert token_ids(site)
+        site.hub_is_killed()
+        assert not site.cluster.jobs
+        site.hub_starts()
+        assert [] == token_ids(site)
+        site.settle()
+
+
+def test_a_hub_killed_after_a_start_is_saved() -> None:
+    """A Hub that starts keeps the token of a job that waits in the queue."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(2.0)
+        kept = token_ids(site)
+        site.hub_is_killed()
+        site.hub_starts()
+        assert 1 == len(kept)
+        assert kept == token_ids(site)
+        site.settle()
+
+
+def test_a_job_that_is_lost_while_there_is_no_hub() -> None:
+    """The scheduler loses a running server's job while the Hub is down. The next Hub hears of that
+    only when it no longer waits for the first answer; the server's user is told all the same."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(10.0)
+        assert site.cluster.routes.keys() > {"/"}
+        site.hub_is_killed()
+        site.scheduler_loses_state()
+        site.settle()
+        assert "does not know the job any more" in site.history.told[0].text
