@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import jupyterhub.objects
+import pytest
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
 from jupyterhub.proxy import Proxy
@@ -27,6 +28,7 @@ from unispawner import ProfilesSpawner, tasks
 from unispawner.monitor import monitor as monitor_module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor
+from unispawner.monitor.tracked_job import TrackedJob
 from unispawner.servers import database, scheduled_job, slow_start
 from unispawner.servers.spawner import UniSpawner
 from unispawner.submit_host.host import SubmitHost
@@ -40,10 +42,13 @@ TERM_PATIENCE = 90.0
 class SimulatedSpawner(UniSpawner):
     """UniSpawner on the simulated cluster; nothing else of it is replaced."""
 
-    check_config = None  # it has a loop of its own
     scheduler = Enum(("fake",), "fake").tag(config=True)
     world: ClassVar[Cluster]
     at: ClassVar[SubmitHost]
+
+    @classmethod
+    async def check_config(cls, config: Config) -> None:
+        """Check nothing: that needs a scheduler's commands."""
 
     def get_scheduler(self) -> SimulatedScheduler:
         return self.world.scheduler
@@ -67,7 +72,9 @@ class SimulatedSpawner(UniSpawner):
 class SimulatedProfiles(ProfilesSpawner):
     """ProfilesSpawner around it."""
 
-    check_config = None
+    @classmethod
+    async def check_config(cls, config: Config) -> None:
+        """Check nothing, as above."""
 
 
 class SimulatedProxy(Proxy):
@@ -302,20 +309,22 @@ class Installed:
     """What is replaced in JupyterHub and tornado while Hubs are simulated: what needs sockets."""
 
     def __init__(self) -> None:
-        self._real = jupyterhub.objects.wait_for_http_server, HTTPServer.listen
-        self._real_followed = monitor_module.Followed
+        self._patch = pytest.MonkeyPatch()
 
     def install(self) -> None:
         """Replace it."""
-        jupyterhub.objects.wait_for_http_server = _wait_for_server
-        HTTPServer.listen = lambda *_, **__: None
+        self._patch.setattr(jupyterhub.objects, "wait_for_http_server", _wait_for_server)
+        self._patch.setattr(HTTPServer, "listen", lambda *_, **__: None)
         # Its default was made of the real clock's function when it was imported.
-        monitor_module.Followed = lambda job: Followed(job, time.monotonic())
+        self._patch.setattr(monitor_module, "Followed", _follow)
 
     def uninstall(self) -> None:
         """Bring it back."""
-        jupyterhub.objects.wait_for_http_server, HTTPServer.listen = self._real
-        monitor_module.Followed = self._real_followed
+        self._patch.undo()
+
+
+def _follow(job: TrackedJob) -> Followed:
+    return Followed(job, time.monotonic())
 
 
 async def _wait_for_server(url: str, timeout: float = 10, **_: Any) -> Any:
