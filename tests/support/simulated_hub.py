@@ -185,6 +185,7 @@ class SimulatedHub:
         ]
         c.PeriodicMetricsCollector.event_loop_interval_enabled = False
         c.Authenticator.allow_all = True
+        c.UniSpawner.hub_id = "01234567"  # otherwise it is in a file of this folder
         c.Spawner.hub_connect_url = "http://192.0.2.1:8081"
         c.SimulatedProfiles.profiles = [
             ("One", "one", SimulatedSpawner, {}),

@@ -121,6 +121,7 @@ class Simulation:
         """Let time pass."""
         self._run(asyncio.sleep(seconds))
         self.see()
+        self.clock.now += 0.001  # what comes next comes later than what was seen
 
     # -- users ---------------------------------------------------------------------------------
 
