@@ -21,8 +21,9 @@ def test_a_hub_killed_before_a_start_is_saved(profiles: bool) -> None:
     """JupyterHub saves a server's token before the spawner saves the job. If the Hub is killed in
     between, the next Hub revokes the token when it starts: no job will ever have it."""
     with simulation(profiles=profiles) as site:
+        site.cluster.look_up_seconds = 1.0
         site.start(ALICE)
-        site.wait(0.004)
+        site.wait(0.5)
         assert token_ids(site)
         site.hub_is_killed()
         assert not site.cluster.jobs

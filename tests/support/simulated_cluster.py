@@ -136,6 +136,7 @@ class Cluster:
         self.hub: TakesRequests | None = None
         self.network = True
         self.query: QueryFault | None = None
+        self.look_up_seconds = 0.0  # how long the directory service needs for an account
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a task of the world, which outlives the Hub."""
@@ -508,6 +509,7 @@ class SimulatedHost(SubmitHost):
         self.cluster = cluster
 
     async def find_entry(self, name: str) -> Entry | None:
+        await asyncio.sleep(self.cluster.look_up_seconds)
         return Entry(name, 60_000 + sum(name.encode()), f"/home/{name}")
 
     async def run(self, command: Sequence[str], *, timeout: float, **_: Any) -> Finished:
