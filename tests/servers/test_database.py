@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from jupyterhub import orm
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from unispawner.servers import database
@@ -134,3 +135,74 @@ def test_states_are_saved_in_each_event_loop(hubs_database: Database) -> None:
 async def test_a_spawner_that_belongs_to_nobody_has_nothing_to_save() -> None:
     """Without a row in a database there is nothing to do."""
     assert await database.commit_soon(SimpleNamespace(orm_spawner=None))
+
+
+# -- tokens ----------------------------------------------------------------------------------
+
+
+def add_token(hubs: Database, user: orm.User, number: int, second: int) -> None:
+    """Add a token with an id, which was made at a second of the minute."""
+    made = datetime.datetime(2026, 1, 1, 12, 0, second)
+    token = orm.APIToken(id=number, user=user, hashed=f"{number} {second}", created=made)
+    hubs.session.add(token)
+    hubs.session.commit()
+
+
+def find(hubs: Database, number: int) -> orm.APIToken:
+    return hubs.session.get(orm.APIToken, number)
+
+
+def identify(token: orm.APIToken) -> database.TokenOf:
+    made = token.created.replace(tzinfo=datetime.timezone.utc)
+    return database.TokenOf(token.id, made.timestamp())
+
+
+def test_the_next_token_with_the_same_id_is_kept(hubs_database: Database) -> None:
+    """JupyterHub deletes a server's token before it forgets the server, and waits for the site's
+    post_stop_hook in between. SQLite gives the id to the user's next token, perhaps that of another
+    server: to revoke this one would lose that start."""
+    ada = hubs_database.spawner("ada")
+    ada.user = SimpleNamespace(orm_user=ada.orm_spawner.user)
+    add_token(hubs_database, ada.orm_spawner.user, 7, second=0)
+    first = identify(find(hubs_database, 7))
+    hubs_database.session.delete(find(hubs_database, 7))
+    hubs_database.session.commit()
+    add_token(hubs_database, ada.orm_spawner.user, 7, second=30)
+    database.revoke_token(ada, first)
+    hubs_database.session.commit()
+    assert find(hubs_database, 7)
+    database.revoke_token(ada, identify(find(hubs_database, 7)))
+    hubs_database.session.commit()
+    assert find(hubs_database, 7) is None
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_hub_that_starts_revokes_no_later_token(hubs_database: Database, wrapped: bool) -> None:
+    """A killed Hub has left the state of a server that it had forgotten. A Hub that starts revokes
+    that server's token, and no later one of the same user that has got its id."""
+    row = hubs_database.spawner("ada").orm_spawner
+    for second, left in ((0, False), (30, True)):
+        add_token(hubs_database, row.user, 7, second=second)
+        if second == 0:
+            found = identify(find(hubs_database, 7))
+            state = {"token_id": found.id, "token_created": found.created}
+            row.state = {"child_state": state} if wrapped else state
+            hubs_database.session.commit()
+        database.revoke_lost_tokens(hubs_database.session)
+        assert left is (find(hubs_database, 7) is not None)
+
+
+@pytest.mark.parametrize("damaged", ["{", "[1]", '{"child_state": 3}', '{"token_id": [7]}'])
+def test_a_damaged_state_costs_no_start_of_the_hub(hubs_database: Database, damaged: str) -> None:
+    """A Hub that starts revokes what a killed one has left, although the state of another server
+    that does not exist can't be read."""
+    bad, good = hubs_database.spawner("ada").orm_spawner, hubs_database.spawner("bob").orm_spawner
+    add_token(hubs_database, good.user, 7, second=0)
+    good.state = {"token_id": 7}
+    hubs_database.session.commit()
+    change = text("UPDATE spawners SET state = :state WHERE id = :id")
+    hubs_database.session.execute(change, {"state": damaged, "id": bad.id})
+    hubs_database.session.commit()
+    hubs_database.session.expire_all()
+    database.revoke_lost_tokens(hubs_database.session)
+    assert find(hubs_database, 7) is None

@@ -86,7 +86,7 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
         log=logging.getLogger("JupyterHub.test"),
     )
 
-    def commit(one: Any) -> bool:
+    def commit(one: Any, change: Any = None) -> bool:
         done.append("save, stopping" if one.server_job.state.stopping else "save")
         return True
 
@@ -95,7 +95,9 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
 
     monkeypatch.setattr(database, "commit", commit)
     monkeypatch.setattr(database, "commit_soon", commit_soon)
-    monkeypatch.setattr(database, "revoke_token", lambda _, number: done.append(f"revoke {number}"))
+    monkeypatch.setattr(
+        database, "revoke_token", lambda _, token: done.append(f"revoke {token.id}")
+    )
     monkeypatch.setattr(
         database, "leave_to_the_next_hub", lambda _, url: done.append(f"leave {url}")
     )

@@ -15,6 +15,7 @@ FULL = ServerState(
     job_id="17",
     mark="0123456789abcdef",
     token_id=3,
+    token_created=0.5,
     submit_time=1.5,
     host="192.0.2.1",
     port=8888,
@@ -76,5 +77,6 @@ def test_a_missing_field_has_its_default() -> None:
     stopped_by="The saved state has the id of a token and no token.",
 )
 def test_no_secret_can_be_kept() -> None:
-    """The only field about a token is the token's id."""
-    assert {"token_id"} == {name for name in asdict(FULL) if "token" in name or "secret" in name}
+    """The only fields about a token are its id, and when it was made."""
+    found = {name for name in asdict(FULL) if "token" in name or "secret" in name}
+    assert {"token_id", "token_created"} == found

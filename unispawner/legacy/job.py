@@ -123,11 +123,13 @@ class BatchJob(ServerJob[BatchState]):
             If the account does not exist, or its files can't be written.
         """
         spawner = self.spawner
+        token = database.find_token(spawner)
         self.state = BatchState(
             mark=secrets.token_hex(8),
             account=(await self._account()).name,
             state_dir=spawner.state_dir,
-            token_id=database.find_token_id(spawner),
+            token_id=token.id,
+            token_created=token.created,
             waiting_since=time.time(),
         )
         try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from jupyterhub import orm
+from sqlalchemy import Text, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
@@ -149,21 +152,62 @@ def _log_refusal(spawner: Any, error: SQLAlchemyError) -> None:
     )
 
 
-def find_token_id(spawner: Any) -> int | None:
-    """Return the id of the API token that the server is given; None without a database."""
+@dataclass(frozen=True)
+class TokenOf:
+    """Which API token a server has, without its value.
+
+    Attributes
+    ----------
+    id
+        The token's id; None if it is not known. SQLite gives the id of the last token, once that is
+        deleted, to the next one.
+    created
+        When it was made, in seconds since the epoch; 0 in the state of an older release.
+    """
+
+    id: int | None = None
+    created: float = 0.0
+
+    def is_that(self, token: orm.APIToken) -> bool:
+        """Return whether a token of the database is the server's own, and no later one."""
+        if token.id != self.id:
+            return False
+        return not self.created or abs(_creation(token) - self.created) <= _ROUNDING
+
+
+_ROUNDING = 1.0
+"""By how much (seconds) a database may round a time."""
+
+
+def _creation(token: orm.APIToken) -> float:
+    made: datetime.datetime | None = token.created
+    return made.replace(tzinfo=datetime.timezone.utc).timestamp() if made else 0.0
+
+
+def find_token(spawner: Any) -> TokenOf:
+    """Return which API token the server is given; none without a database."""
     database = session_of(spawner)
     token = orm.APIToken.find(database, spawner.api_token) if database else None
-    return token.id if token else None
+    return TokenOf(token.id, _creation(token)) if token else TokenOf()
 
 
-def revoke_token(spawner: Any, token_id: int | None) -> None:
-    """Delete a server's token, which JupyterHub can't after a restart: it knows only its hash."""
+def revoke_token(spawner: Any, server_token: TokenOf) -> None:
+    """Delete a server's token, which JupyterHub can't after a restart: it knows only its hash.
+
+    JupyterHub may have deleted it, and another server of the user may have a token with its id.
+    """
     database = session_of(spawner)
-    if token_id is None or database is None:
+    if server_token.id is None or database is None:
         return
-    token = database.get(orm.APIToken, token_id)
-    if token is not None and token.user is spawner.user.orm_user:
+    token = database.get(orm.APIToken, server_token.id)
+    if token is None or token.user is not spawner.user.orm_user:
+        return
+    if server_token.is_that(token):
         database.delete(token)
+
+
+RAW_STATE = literal_column("spawners.state", Text)
+"""The text of a state: JupyterHub's own type raises for a row that is damaged."""
 
 
 def revoke_lost_tokens(session: Any) -> None:
@@ -173,16 +217,22 @@ def revoke_lost_tokens(session: Any) -> None:
     before its token. A Hub that was killed in between has left the token, and the next one would
     keep it for ever: it knows which server a token belongs to only while that server runs.
     """
-    for one in session.query(orm.Spawner):
-        state = one.state if isinstance(one.state, dict) else {}
-        state = state.get("child_state", state)  # a wrapper's
-        tokens = session.query(orm.APIToken).filter(orm.APIToken.user_id == one.user_id)
-        if one.server is None and state and state.get("token_id") is not None:
-            tokens = tokens.filter(orm.APIToken.id == state["token_id"])
-        elif one.server is not None and not one.state:
-            tokens = tokens.filter(orm.APIToken.note == f"Server at {one.server.base_url}")
-        else:
-            continue
+    rows = select(orm.Spawner.user_id, orm.Server.base_url, RAW_STATE)
+    rows = rows.outerjoin(orm.Server, orm.Spawner.server_id == orm.Server.id)
+    for user_id, base_url, text in session.execute(rows).all():
+        try:
+            state = json.loads(text or "{}") or {}
+            tokens = session.query(orm.APIToken).filter(orm.APIToken.user_id == user_id)
+            if base_url is None:
+                state = state.get("child_state", state)  # a wrapper's
+                lost = TokenOf(state.get("token_id"), float(state.get("token_created") or 0.0))
+                tokens = filter(lost.is_that, tokens if type(lost.id) is int else ())
+            elif not state:
+                tokens = tokens.filter(orm.APIToken.note == f"Server at {base_url}")
+            else:
+                continue
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            continue  # a damaged row must not keep the Hub from starting
         for token in tokens:
             session.delete(token)
     session.commit()

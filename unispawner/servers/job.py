@@ -178,7 +178,9 @@ class ServerJob(abc.ABC, Generic[State]):
             return False
         if not self.recorded:  # else the private files go when the end is confirmed
             self.start_clean_up()
-        database.revoke_token(self.spawner, self.state.token_id)
+        database.revoke_token(
+            self.spawner, database.TokenOf(self.state.token_id, self.state.token_created)
+        )
         if self.resumption is not None:
             self.resumption.forget(JobEndedError(self._why_not_ready()))
         self.stop_following()

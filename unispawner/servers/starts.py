@@ -18,12 +18,13 @@ from jupyterhub import orm
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers import default_handlers
 from jupyterhub.scopes import needs_scope
-from sqlalchemy import Text, literal_column, select
+from sqlalchemy import select
 from tornado import web
 
 from ..job import MARK, is_mark
 from ..web import bookkeeping
 from . import endings
+from .database import RAW_STATE
 from .hub_id import hub_id_of
 
 _AT_ONCE = 200
@@ -137,7 +138,7 @@ def read_saved(database: Any, known: KnownStarts) -> Iterator[None]:
     last = 0
     while True:
         rows = database.execute(
-            select(orm.Spawner.id, orm.User.name, orm.Spawner.name, _RAW_STATE)
+            select(orm.Spawner.id, orm.User.name, orm.Spawner.name, RAW_STATE)
             .join(orm.User, orm.Spawner.user_id == orm.User.id)
             .join(orm.Server, orm.Spawner.server_id == orm.Server.id)
             .where(orm.Spawner.id > last)
@@ -150,10 +151,6 @@ def read_saved(database: Any, known: KnownStarts) -> Iterator[None]:
             return
         last = rows[-1][0]
         yield
-
-
-_RAW_STATE = literal_column("spawners.state", Text)
-"""The text of a state: JupyterHub's own type raises for a row that is damaged."""
 
 
 def read_running(users: Mapping[int, Any]) -> Iterator[KnownStart]:

@@ -36,6 +36,8 @@ class SavedState:
         Where the account's private files are, as it was set for this server.
     token_id
         The id, not the value, of the server's API token.
+    token_created
+        When that token was made, in seconds since the epoch: a later one may get the same id.
     waiting_since
         When the Hub began to wait for the server, in seconds since the epoch; later than the
         submission if the job was run again.
@@ -51,6 +53,7 @@ class SavedState:
     account: str = ""
     state_dir: str = ""
     token_id: int | None = None
+    token_created: float = 0.0
     waiting_since: float = 0.0
     port: int = 0
     reported_host: str = ""

@@ -85,7 +85,7 @@ def _environment(spawner: Any) -> dict[str, str]:
 
 def _first_state(spawner: Any, account: Account, spec: JobSpec) -> ServerState:
     """Return the state that finds a job again before its id is known."""
-    scheduler = spawner.get_scheduler()
+    scheduler, token = spawner.get_scheduler(), database.find_token(spawner)
     return ServerState(
         scheduler=scheduler.name,
         scheduler_options=scheduler.options,
@@ -95,7 +95,8 @@ def _first_state(spawner: Any, account: Account, spec: JobSpec) -> ServerState:
         home=account.home,
         uid_name=account.uid_name,
         mark=spec.mark,
-        token_id=database.find_token_id(spawner),
+        token_id=token.id,
+        token_created=token.created,
         submit_time=time.time(),
         waiting_since=time.time(),
         scheduler_path=spawner.scheduler_path,
