@@ -1241,6 +1241,48 @@ async def test_a_forged_end_ends_no_job(forged: Lab) -> None:
     assert JobState.QUEUED is job.info.state
 
 
+@pytest.mark.threat(**FORGED_ROW)
+@pytest.mark.parametrize(
+    "row",
+    [
+        JobInfo("alice", JobState.QUEUED),
+        JobInfo("alice", JobState.HELD, "too many failed attempts", stuck=True),
+        JobInfo("alice", JobState.RUNNING, exec_host="node1", ending=True),
+        JobInfo("alice", JobState.RUNNING, exec_host="node1", start_time=2000.0),
+    ],
+)
+async def test_a_forged_row_takes_no_route_from_a_server(forged: Lab, row: JobInfo) -> None:
+    """A row that says that a running job waits again, is given up, is being ended, or is another
+    run, counts only if an answer about the job alone agrees: else its server would lose its route,
+    or be ended."""
+    assert isinstance(forged.scheduler, ForgedList)
+    job = forged.track()
+    forged.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1", start_time=1000.0)
+    await forged.answers()
+    before = job.info
+    forged.scheduler.hide(job.job_id)  # its own row is not in the list
+    forged.scheduler.forged[job.job_id] = row
+    changes: list[JobInfo | None] = []
+    job.on_change = lambda job, _: changes.append(job.info)
+    await forged.answers(2)
+    assert before
+    assert ("node1", before) == (before.exec_host, job.info)
+    assert [] == changes
+
+
+async def test_a_job_that_waits_again_is_confirmed_once(forged: Lab) -> None:
+    """A job that is really put back into the queue is asked for alone, once."""
+    job = forged.track()
+    forged.scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
+    await forged.answers()
+    asked = forged.monitor.single_queries
+    forged.scheduler.change(job.job_id, JobState.QUEUED)
+    await forged.answers(3)
+    assert job.info
+    assert JobState.QUEUED is job.info.state
+    assert asked + 1 == forged.monitor.single_queries
+
+
 async def test_a_host_of_a_list_that_may_be_forged_is_confirmed_once(forged: Lab) -> None:
     """A job's host counts once an answer about it alone names it, and is not asked for again."""
     job, other = forged.track(), forged.track("bob")

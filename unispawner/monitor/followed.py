@@ -94,10 +94,11 @@ class Followed:
     def believe(self, info: JobInfo) -> JobInfo | None:
         """Return what counts at once of a row that users may have forged; None if nothing does.
 
-        A new host, and the job's end, count only when an answer about the job alone confirms them.
-        A job that had another host keeps it until then, so that its move is noticed.
+        A new host, the job's end, and what would take its route from a server or end the job, count
+        only when an answer about the job alone confirms them. A job that had another host keeps it
+        until then, so that its move is noticed.
         """
-        if info.state.final:
+        if info.state.final or _takes_away(self.job.info, info):
             return None
         if info.exec_host in ("", self.confirmed_host):
             return info
@@ -108,3 +109,13 @@ class Followed:
         self.missed = 0
         self.job.claimed_host = claimed_host
         self.job.update(info, asked_at)
+
+
+def _takes_away(before: JobInfo | None, now: JobInfo) -> bool:
+    """Return whether news of a job would end it, or take the route from its server."""
+    if before is None:
+        return now.stuck
+    waits = before.state is JobState.RUNNING and now.state in (JobState.QUEUED, JobState.HELD)
+    anew = before.start_time is not None and now.start_time not in (None, before.start_time)
+    given_up = now.stuck and not before.stuck
+    return waits or anew or given_up or (now.ending and not before.ending)
