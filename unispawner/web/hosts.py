@@ -18,8 +18,8 @@ from ..errors import InvalidJobError, SchedulerUnavailable
 from ..tasks import Questions
 from .own_host import Address
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
+_HOST = re.compile(rf"{_DNS_NAME.pattern}|[0-9A-Fa-f:.]{{2,45}}", re.ASCII)
 _LONGEST = 255
 RESOLVE_TIMEOUT = 5.0
 """How long (seconds) a name may take to be resolved."""
@@ -54,7 +54,7 @@ def check_form(reported: str) -> None:
 
 
 def is_dns_name(host: str) -> bool:
-    """Return whether a certificate can name a host so: it is a host's name and no address."""
+    """Return whether a certificate can name a host so: it is a host's name and not an address."""
     return bool(_DNS_NAME.fullmatch(host)) and not host.rpartition(".")[2].isdigit()
 
 
@@ -142,27 +142,6 @@ async def _addresses_of_report(
         if not found:
             raise SchedulerUnavailable(f"{here.message} The submit host can't, either.") from None
         return {_unmapped(ipaddress.ip_address(one)) for one in found}
-
-
-async def find_addresses(exec_host: str, find_address: Callable[[], Awaitable[str]]) -> set[str]:
-    """Return the addresses of a node of the scheduler's.
-
-    Parameters
-    ----------
-    exec_host
-        The node's name, after ``host_map``.
-    find_address
-        Returns another name or address of it, for a Hub that can't resolve it; empty if there is
-        none.
-
-    Raises
-    ------
-    InvalidJobError
-        If the name can't be that of a host.
-    UniSpawnerError
-        If the name can't be resolved at the moment.
-    """
-    return {str(one) for one in await _addresses_of_scheduler(exec_host, find_address)}
 
 
 async def _addresses_of_scheduler(
