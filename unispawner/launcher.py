@@ -383,7 +383,7 @@ def listeners(port: int) -> "Dict[str, int]":
 def asked_listeners(port: int) -> "Dict[str, int]":
     """Ask the kernel for the sockets that listen: see sock_diag(7) and linux/inet_diag.h.
 
-    /proc/net/tcp tells the same. But to read it takes the kernel 5 to 20 ms of processor time on a
+    /proc/net/tcp says the same. But to read it takes the kernel 5 to 20 ms of processor time on a
     node with much memory, because it also looks through its table of connections. A node on which
     a whole class starts would do little else.
     """

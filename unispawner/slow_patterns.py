@@ -6,7 +6,7 @@ wait. Administrators write patterns; users write the texts. So a pattern is trie
 in a process of its own whose processor time is limited, with texts that are made for it: each part
 that may be repeated, many times over, and then a character that does not match.
 
-This file is also that process, which has no other part of the package.
+This file is also the program of that process, which imports no other part of the package.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DEPTH = 20
 def find_slow_text(pattern: str) -> str:
     """Return the beginning of a text for which a pattern takes very long; empty if none is known.
 
-    An empty answer is no proof. The pattern must be a valid one.
+    An empty answer proves nothing. The pattern must be a valid one.
     """
     try:
         done = subprocess.run(

@@ -149,7 +149,7 @@ async def test_a_fast_directory_takes_no_turn_of_the_event_loop(
 ) -> None:
     """A directory service that answers at once is waited for, because the event loop of a busy Hub
     may come back only after seconds; the look-up after a slow one is not waited for."""
-    monkeypatch.setattr(entries, "AT_ONCE", 10.0)
+    monkeypatch.setattr(entries, "LOOP_WAIT", 10.0)
     monkeypatch.setattr(pwd, "getpwnam", lambda name: entry(name, 2000))
     turns: list[str] = []
     asyncio.get_running_loop().call_soon(turns.append, "turn")

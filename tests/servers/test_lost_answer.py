@@ -207,7 +207,7 @@ async def test_a_start_is_sent_before_the_second_turn_of_the_event_loop(
 ) -> None:
     """A start is saved and sent after one turn of the event loop, which its own task takes: while a
     whole class starts, each further turn would take seconds."""
-    monkeypatch.setattr(entries, "AT_ONCE", 10.0)
+    monkeypatch.setattr(entries, "LOOP_WAIT", 10.0)
     order: list[str] = []
     call = side.call
 

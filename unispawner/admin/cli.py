@@ -182,6 +182,11 @@ def _add_reap(commands: _Commands) -> None:
         "(default: c.Spawner.start_timeout, which is one day)",
     )
     _add_hub(sub)
+    _add_limits(sub)
+    sub.set_defaults(command=reap)
+
+
+def _add_limits(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--at-once",
         metavar="N",
@@ -196,7 +201,6 @@ def _add_reap(commands: _Commands) -> None:
         default=60.0,
         help="how long one account may take (default: %(default)g)",
     )
-    sub.set_defaults(command=reap)
 
 
 def _add_hub(sub: argparse.ArgumentParser) -> None:

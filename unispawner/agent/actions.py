@@ -190,11 +190,11 @@ def status(request: Request, account: Account) -> dict[str, dict[str, Any]]:
     job_ids = [_check_id(str(job_id), scheduler) for job_id in request["job_ids"]]
     answer = ask_for_jobs(scheduler, job_ids)
     known = {job_id: answer[job_id] for job_id in job_ids if job_id in answer}
-    return {job_id: _own(info, account).to_dict() for job_id, info in known.items()}
+    return {job_id: _fill_owner(info, account).to_dict() for job_id, info in known.items()}
 
 
-def _own(info: JobInfo, account: Account) -> JobInfo:
-    """Return what an answer about one job says; if it lacks the owner, it is the user's."""
+def _fill_owner(info: JobInfo, account: Account) -> JobInfo:
+    """Return what an answer about one job says, with the user as the owner if it names none."""
     return replace(info, owner=info.owner or account.pw_name)
 
 
@@ -256,7 +256,7 @@ def marked(request: Request, account: Account) -> dict[str, Any]:
     known = ask_for_jobs(scheduler, list(marks.values())) if marks else {}
     alive = {mark: known[job_id] for mark, job_id in marks.items() if job_id in known}
     jobs = [
-        {"mark": mark, "job_id": marks[mark], "status": _own(info, account).to_dict()}
+        {"mark": mark, "job_id": marks[mark], "status": _fill_owner(info, account).to_dict()}
         for mark, info in alive.items()
         if not info.state.final
     ]

@@ -17,11 +17,11 @@ WAITING_OTHERS = 512
 WAITING = 1024
 WAITING_BYTES = 64 * 1024**2
 """How many bytes all bodies that wait may have."""
-_AT_ONCE = {"agent": PER_ACCOUNT, "question": OTHERS, "account": OTHERS, "name": NAMES}
 RUNNING = 200
 """How many children may run at all; of these most hang, since young ones have their own limit."""
 LONGEST_TURN = 10.0
 """How long (seconds) a child counts as busy: one that hangs costs no processor time."""
+_AT_ONCE = {"agent": PER_ACCOUNT, "question": OTHERS, "account": OTHERS, "name": NAMES}
 
 
 class Turns:

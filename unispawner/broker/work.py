@@ -136,7 +136,8 @@ def _answer_question(request: Request, body: bytes, rules: Rules) -> Any:
 
 def _resolve_name(request: Request, body: bytes, rules: Rules) -> Any:
     become(*find_starter(rules))
-    # A name service that hangs is no Python: the signal itself has to end this process.
+    # A name service that hangs is C code, in which no Python handler runs: the signal itself
+    # has to end this process.
     signal.setitimer(signal.ITIMER_REAL, max(request.deadline - time.monotonic(), 0.1))
     return resolve_name(body)
 

@@ -76,7 +76,7 @@ class Followed:
         waits = info is None or info.state in (JobState.QUEUED, JobState.HELD)
         return self.begun_at if waits or self.job.stopping else None
 
-    def is_astir(self, now: float) -> bool:
+    def decides_next_question(self, now: float) -> bool:
         """Return whether the time of the next question depends on this job."""
         wanted = self.wanted_at is not None
         return wanted or self.is_new(now) or self.may_change_since is not None

@@ -73,7 +73,7 @@ class Monitor:
         self.single_queries = 0
         """How many questions for a single job there have been."""
         self._jobs: dict[TrackedJob, Followed] = {}
-        self._astir: set[Followed] = set()
+        self._deciding: set[Followed] = set()
         """The jobs on which the next question depends, and some on which it no longer does."""
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -102,7 +102,7 @@ class Monitor:
         if submitted:
             followed.begun_at = time.monotonic()
             followed.starting_until = followed.begun_at + FAST_AFTER_SUBMIT
-            self._astir.add(followed)
+            self._deciding.add(followed)
             self._wake.set()
         else:
             self.hurry()
@@ -132,7 +132,7 @@ class Monitor:
         followed = self._jobs.get(job)
         if followed is not None and followed.wanted_at is None:
             followed.wanted_at = time.monotonic()
-            self._astir.add(followed)
+            self._deciding.add(followed)
             self._wake.set()
 
     async def ask_about(self, job: TrackedJob, seconds: float) -> None:
@@ -170,8 +170,12 @@ class Monitor:
             self._wake.clear()
             now = time.monotonic()
             # Not all jobs: of ten thousand servers nearly all just run.
-            self._astir = {o for o in self._astir if o.job in self._jobs and o.is_astir(now)}
-            question = self.rhythm.next_question(now, self._astir)
+            self._deciding = {
+                one
+                for one in self._deciding
+                if one.job in self._jobs and one.decides_next_question(now)
+            }
+            question = self.rhythm.next_question(now, self._deciding)
             if question.at > now:
                 await tasks.wait_for_event(self._wake, question.at - now)
                 continue

@@ -26,6 +26,9 @@ REFUSAL_TIME = 30.0
 GREETING_TIMEOUT = 20.0
 """How long (seconds) the broker may take to greet when the Hub starts."""
 
+HostOf = Callable[[BrokerCommand], BrokeredHost]
+"""Returns the host that the broker of a command serves."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -100,11 +103,6 @@ async def choose_command(
     hook may have chosen them. If sudo permits today's only, that one is right where just the
     folders of the commands have changed. Another environment could mean another cluster.
 
-    Parameters
-    ----------
-    host_of
-        Returns the host that the broker of a command serves.
-
     Raises
     ------
     SchedulerUnavailable
@@ -137,7 +135,6 @@ async def choose_command(
     return today
 
 
-HostOf = Callable[[BrokerCommand], BrokeredHost]
 _replaced: list[BrokerCommand] = []
 _refusals: dict[tuple[str, tuple[str, ...]], tuple[float, asyncio.Task[bool]]] = {}
 """When sudo was asked about a command, and its answer; after a restart many servers ask at once."""

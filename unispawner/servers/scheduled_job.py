@@ -225,7 +225,7 @@ class ScheduledJob(ServerJob[ServerState]):
         try:
             address = await self._check_report(job, report)
         except UniSpawnerError as error:
-            self._note_report(job, error)
+            self._note_failed_report(job, error)
             raise
         finally:
             job.being_reported = False
@@ -298,7 +298,7 @@ class ScheduledJob(ServerJob[ServerState]):
                 raise InvalidJobError(words.ENDING)
             certificate = certificates.sign(self.spawner, self.state.public_key, names)
         except UniSpawnerError as error:
-            self._note_report(job, error)
+            self._note_failed_report(job, error)
             raise
         job.refusal = ""
         return certificate
@@ -326,7 +326,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self._own_place.forget()
         super().drop_address()
 
-    def _note_report(self, job: TrackedJob, error: UniSpawnerError) -> None:
+    def _note_failed_report(self, job: TrackedJob, error: UniSpawnerError) -> None:
         """Note why a report did not count, for the job's user, unless it only came too early."""
         if isinstance(error, InvalidJobError):
             self.monitor.want(job)  # the job may have been run again elsewhere; it reports again

@@ -65,7 +65,7 @@ class SavedState:
 
     @classmethod
     def from_dict(cls: type[State], data: object) -> State:
-        """Read what was saved; the state of another spawner or of another version is no server.
+        """Read what was saved; a state of another spawner or version means that there is no server.
 
         A value of another type than its field's, in a damaged row, is replaced by the default: an
         error would keep the Hub from starting.
@@ -76,12 +76,12 @@ class SavedState:
             **{
                 one.name: data[one.name]
                 for one in fields(cls)
-                if one.name in data and _is_right(data[one.name], one.type)
+                if one.name in data and _has_type(data[one.name], one.type)
             }
         )
 
 
-def _is_right(value: object, annotation: object) -> bool:
+def _has_type(value: object, annotation: object) -> bool:
     """Return whether a value of JSON has the type that a field's annotation names."""
     if type(value) not in _TYPES[str(annotation)]:
         return False

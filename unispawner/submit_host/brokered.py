@@ -117,7 +117,7 @@ class BrokeredHost(SubmitHost):
         return () if self.here else await self._names.resolve(name, asker)
 
     def _others(self, what: str, at_once: int | None = None) -> asyncio.Semaphore:
-        """Return the turns of requests that are no agent's; no account begins with a NUL."""
+        """Return the turns of requests to others than agents; no account's name begins with NUL."""
         return self._turns_of(f"\0{what}", at_once or OTHERS_AT_ONCE)
 
     async def _ask_name(self, name: str) -> Any:

@@ -16,7 +16,7 @@ from ..errors import AgentError
 _THREADS = ThreadPoolExecutor(4, "unispawner-accounts")
 LOOKUP_TIMEOUT = 10.0
 """How long (seconds) getpwnam may take."""
-AT_ONCE = 0.005
+LOOP_WAIT = 0.005
 """How long (seconds) the event loop itself waits for an answer.
 
 Nearly all directory services answer from a file or a cache, much faster than that. When a whole
@@ -65,7 +65,7 @@ async def look_up(name: str) -> Entry | None:
         If it takes too long.
     """
     lookup = _THREADS.submit(_look_up, name)
-    done, _ = futures.wait({lookup}, 0 if _Directory.slow else AT_ONCE)
+    done, _ = futures.wait({lookup}, 0 if _Directory.slow else LOOP_WAIT)
     if not done:
         # tasks.wait_for_event says why this is not asyncio.wait_for.
         await asyncio.wait({asyncio.wrap_future(lookup)}, timeout=LOOKUP_TIMEOUT)

@@ -29,7 +29,7 @@ _PATIENCE = 20.0
 
 @dataclass
 class Found:
-    """What there is to look at, and what is meant to be so and has a price."""
+    """What the administrator should change, and what was chosen and weakens the protection."""
 
     doubts: list[str] = field(default_factory=list)
     trades: list[str] = field(default_factory=list)

@@ -189,7 +189,7 @@ class Accounts:
     ) -> list[R]:
         """Do the work of each item, some at a time; note what fails, and return the rest."""
 
-        async def one(item: T) -> R | None:
+        async def do_one(item: T) -> R | None:
             place, account = name(item)
             async with self._turns:
                 try:
@@ -204,7 +204,7 @@ class Accounts:
             self.problems += [] if found in self.problems else [found]
             return None
 
-        results = await asyncio.gather(*(one(item) for item in items))
+        results = await asyncio.gather(*map(do_one, items))
         return [result for result in results if result is not None]
 
 

@@ -30,7 +30,7 @@ MEANINGS = {
     Kind.OLD_MARK: "an older release submitted it, so it may be another Hub's",
     Kind.UNCLEAR: "its user's saved state can't be read, so it may be the job of a server",
 }
-"""What is said of the kinds that are listed."""
+"""How the report explains the kinds that it lists."""
 
 
 @dataclass

@@ -63,7 +63,7 @@ async def find_places(spawner: Any, problems: list[Problem], notes: list[str]) -
         if scheduler.dialect is not None:
             notes.append(f"{name}: jobs of a template have no marks, so they are not listed.")
             continue
-        places.setdefault(_what_is_asked(one), Place(name, one))
+        places.setdefault(_identify_place(one), Place(name, one))
     return list(places.values())
 
 
@@ -93,7 +93,8 @@ def _name_place(spawner: UniSpawner) -> str:
     return f"{title} on {spawner.submit_host}" if spawner.submit_host else title
 
 
-def _what_is_asked(spawner: UniSpawner) -> tuple[Any, ...]:
+def _identify_place(spawner: UniSpawner) -> tuple[Any, ...]:
+    """Return what is equal for two spawners whose jobs are listed by the same questions."""
     scheduler = spawner.get_scheduler()
     return (
         *(scheduler.name, repr(scheduler.query_key), repr(scheduler.options)),
