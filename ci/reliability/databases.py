@@ -31,7 +31,7 @@ def permit_writing(folder: Path) -> None:
 def damage_row(path: Path, user: str) -> None:
     """Empty the saved state of a user's servers.
 
-    With a state that is no JSON, JupyterHub itself does not start.
+    With a state that is not JSON, JupyterHub itself does not start.
     """
     with contextlib.closing(sqlite3.connect(path, timeout=20)) as database, database:
         database.execute(

@@ -100,7 +100,7 @@ def test_a_forged_row_does_not_count(agent: Agent) -> None:
 
 @pytest.mark.parametrize("job_id", ["-f", "1;id", "", "1 2"])
 def test_an_odd_id_is_not_ended(agent: Agent, job_id: str) -> None:
-    """An id that is none of the scheduler's is refused before any command runs."""
+    """An id that the scheduler can't have given is refused before any command runs."""
     error = agent.call("end_marked", jobs={MARK: job_id}).error
     assert "AgentError" == error["type"]
 
@@ -126,8 +126,8 @@ def narrow_umask() -> None:
 
 def test_the_certificates_of_a_job(agent: Agent) -> None:
     """The files of internal_ssl are private files of the job, whose environment names them; a file
-    of another name is not written. The server's certificate is none of them: its host is not known
-    yet."""
+    of another name is not written. The server's certificate is not among them, because its host is
+    not known yet."""
     texts = {"keyfile": "KEY", "clientfile": "CERT", "cafile": "CA", "../other": "text"}
     paths = {"JUPYTERHUB_SSL_KEYFILE": "/of/the/hub", "OTHER": "stays"}
     agent.submit(agent.spec("env; sleep 600", environment=paths), certificates=texts)

@@ -174,7 +174,7 @@ BAD: dict[str, tuple[Kind, Callable[[], History]]] = {
         Kind.FOREIGN,
         lambda: started(see(2), see(3, routes={ALICE: Listener(OTHER)}), see(4), see(20)),
     ),
-    "a program that is no server": (
+    "a program that is not a server": (
         Kind.FOREIGN,
         lambda: started(see(2), see(3, routes={ALICE: Listener(None)}), see(4), see(20)),
     ),
@@ -197,12 +197,12 @@ BAD: dict[str, tuple[Kind, Callable[[], History]]] = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_what_keeps_the_guarantee(name: str) -> None:
-    """What the guarantee permits is no violation."""
+    """What the guarantee permits is not a violation."""
     assert [] == kinds(GOOD[name]())
 
 
 def test_what_is_in_order_at_once() -> None:
-    """With T = 0, what is in order at every moment that is judged is no violation."""
+    """With T = 0, what is in order at every moment that is judged is not a violation."""
     history = started(see(2), see(3, routes={}), see(4), faults=[Fault("proxy", 3, 3)])
     assert [] == check(history, 0, since=4)
     assert [Kind.LOST] == [one.kind for one in check(history, 0, since=3)]

@@ -44,7 +44,8 @@ def test_the_files_that_are_named_exist() -> None:
 
 @pytest.mark.skipif(own_account().pw_uid == 0, reason="root may have lanes")
 def test_a_machine_without_lanes(tmp_path: Path) -> None:
-    """Whoever may not have lanes is told at once, and the commands run on the machine itself."""
+    """Without the rights for lanes, a message says so at once, and the commands run on the machine
+    itself."""
     script = """
         say() { echo "$*"; }
         . "$1/ci/lanes.sh"

@@ -357,7 +357,7 @@ async def test_a_hidden_job_is_followed_as_its_user(lab: Lab) -> None:
 
 @pytest.mark.threat(
     who="job",
-    tries="Its scheduler hides it from the Hub, and it names a host that is no node.",
+    tries="Its scheduler hides it from the Hub, and it names a host that is not a node.",
     stopped_by="A hidden job's node must be one of the cluster's nodes.",
 )
 @pytest.mark.parametrize(("host", "expected"), [("node2", "node2"), ("db.internal", "")])

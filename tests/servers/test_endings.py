@@ -54,7 +54,10 @@ def recorded(hub: Hub) -> list[str]:
 @pytest.mark.parametrize("name", ["mysql", "postgresql", "sqlite"])
 def test_the_table_in_each_database(name: str) -> None:
     """Each database that JupyterHub may use can make the table: MySQL needs a length for each text
-    that is no TEXT, and a FLOAT of 53 bits for the seconds since 1970. Tried with MariaDB 10.11."""
+    that is not of type TEXT, and a FLOAT of 53 bits for the seconds since 1970.
+
+    Tried with MariaDB 10.11.
+    """
     dialect = importlib.import_module(f"sqlalchemy.dialects.{name}").dialect()
     statement = str(CreateTable(endings._TABLE).compile(dialect=dialect))
     assert statement.count("VARCHAR") == statement.count("VARCHAR(")

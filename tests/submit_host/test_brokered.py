@@ -16,7 +16,7 @@ from unispawner.submit_host.host import GROUP_AT_ONCE
 
 
 class OpenRequests:
-    """A connection that answers no request before it is told so."""
+    """A connection that answers a request only when the test lets it."""
 
     def __init__(self) -> None:
         self.open: list[dict[str, Any]] = []

@@ -92,7 +92,7 @@ async def test_an_older_unispawner_over_there(
 async def test_an_answer_that_is_none(
     broker: FakeBroker, host: BrokeredHost, answer: object
 ) -> None:
-    """Addresses that are none are an error of the submit host's."""
+    """An answer with something else than addresses is an error that names the submit host."""
     broker.set(names={"c3": answer})
     with pytest.raises(SchedulerUnavailable, match="no valid addresses of 'c3'"):
         await host.resolve("c3", "alice")

@@ -101,7 +101,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the scheduler tells root: one that waits or runs, and not one that is being ended.
+    """A job that waits or runs and is not being ended, as the scheduler shows it to root.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Listener:
     Attributes
     ----------
     server
-        Whose it is; None if it is no server of JupyterHub's.
+        Whose it is; None if it is not a server of JupyterHub's.
     mark
         The mark of its job; empty if that is not known.
     pid
@@ -381,7 +381,7 @@ def _foreign_routes(history: History) -> Iterator[Violation]:
     for sighting in history.sightings:
         for server, listener in (sighting.routes or {}).items():
             if listener and listener.server != server:
-                text = f"the route leads to {listener.server or 'a program that is no server'}"
+                text = f"the route leads to {listener.server or 'a program that is not a server'}"
                 yield Violation(Kind.FOREIGN, sighting.at, server, text)
 
 

@@ -455,7 +455,7 @@ async def test_only_post(hub: Hub, server: Server, method: str) -> None:
 
 @pytest.mark.threat(
     who="job",
-    tries="It reports a port below 1024, or something that is no report.",
+    tries="It reports a port below 1024, or something that is not a report.",
     stopped_by="The Hub checks each value, and changes nothing if one is wrong.",
 )
 @pytest.mark.parametrize(

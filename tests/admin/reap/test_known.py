@@ -75,7 +75,7 @@ async def test_the_database_of_a_hub_that_does_not_run(path: Path) -> None:
 
 
 async def test_a_damaged_state_costs_no_other(path: Path) -> None:
-    """A state that is no JSON any more gives its marks and its user; the others are read."""
+    """A state that is not JSON any more gives its marks and its user; the others are read."""
     session = orm.new_session_factory(f"sqlite:///{path}")()
     session.execute(text(f"UPDATE spawners SET state = '{{\"mark\": \"{MARK}\"' WHERE name = ''"))
     session.commit()

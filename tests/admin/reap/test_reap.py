@@ -282,7 +282,7 @@ async def test_an_account_that_hangs(hub: Hub, reap: Reap, monkeypatch: pytest.M
 
 async def test_many_accounts(hub: Hub, reap: Reap, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a thousand users no more than --at-once are asked at the same time, and each once; names
-    without an account are counted, and are no error."""
+    without an account are counted, and are not an error."""
     names = [f"user{number}" for number in range(1000)]
     hub.app.db.add_all([orm.User(name=name) for name in [*names, "ghost"]])
     hub.app.db.commit()
