@@ -652,6 +652,18 @@ def test_a_kernel_that_does_not_say_who_listens(hub: Hub, launch: Launch) -> Non
     assert 1 == len(hub.reports)
 
 
+def test_a_kernel_without_the_module_that_says_who_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kernel that can't say which sockets listen, because it has no module for that, ends its
+    answer with an error. That does not mean that nobody listens: the table in /proc is read."""
+    with listener() as port:
+        monkeypatch.setattr(socket, "IPPROTO_TCP", 250)  # for which no kernel has a module
+        with pytest.raises(OSError, match="the kernel"):
+            launcher.asked_listeners(port)
+        assert {os.getuid()} == set(launcher.listeners(port).values())
+
+
 @TAKES_PORT
 def test_listener_of_another_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket of another account is never the server's, whatever its process says."""

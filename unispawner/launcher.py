@@ -411,6 +411,8 @@ def messages(kernel: socket.socket) -> "Iterator[bytes]":
         while data:
             length, kind = struct.unpack_from("=IH", data)
             if kind == NLMSG_DONE:
+                if length >= 20 and struct.unpack_from("=i", data, 16)[0] < 0:
+                    raise OSError("the kernel has no answer")  # without the module tcp_diag
                 return
             if kind != SOCK_DIAG_BY_FAMILY:
                 raise OSError("the kernel refuses the question")
