@@ -645,6 +645,25 @@ def test_who_listens() -> None:
     assert {} == launcher.asked_listeners(port)
 
 
+def test_a_server_is_found_without_a_look_at_all_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that is the launcher's child is found at once, on a node with many processes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "import socket; s = socket.create_server(('', 0)); "
+         "print(s.getsockname()[1], flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        assert server.stdout
+        port = int(server.stdout.readline())
+        assert [] == launcher.strangers(port)
+        if launcher.own_children():
+            monkeypatch.setattr(launcher, "descendants", lambda: pytest.fail("all were looked at"))
+            assert [] == launcher.strangers(port)
+        assert server.stdin
+        server.stdin.close()
+
+
 def test_a_kernel_that_does_not_say_who_listens(hub: Hub, launch: Launch) -> None:
     """Where the kernel can't be asked, as in some sandboxes, its table in /proc is read."""
     job = launch(python(LISTENING), NETLINK_SOCK_DIAG=99)
