@@ -152,9 +152,9 @@ def find(hubs: Database, number: int) -> orm.APIToken:
     return hubs.session.get(orm.APIToken, number)
 
 
-def identify(token: orm.APIToken) -> database.TokenOf:
+def identify(token: orm.APIToken) -> database.ServerToken:
     made = token.created.replace(tzinfo=datetime.timezone.utc)
-    return database.TokenOf(token.id, made.timestamp())
+    return database.ServerToken(token.id, made.timestamp())
 
 
 def test_the_next_token_with_the_same_id_is_kept(hubs_database: Database) -> None:

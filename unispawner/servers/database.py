@@ -153,7 +153,7 @@ def _log_refusal(spawner: Any, error: SQLAlchemyError) -> None:
 
 
 @dataclass(frozen=True)
-class TokenOf:
+class ServerToken:
     """Which API token a server has, without its value.
 
     Attributes
@@ -168,8 +168,8 @@ class TokenOf:
     id: int | None = None
     created: float = 0.0
 
-    def is_that(self, token: orm.APIToken) -> bool:
-        """Return whether a token of the database is the server's own, and no later one."""
+    def matches(self, token: orm.APIToken) -> bool:
+        """Return whether a token of the database is the server's own, and not a later one."""
         if token.id != self.id:
             return False
         return not self.created or abs(_creation(token) - self.created) <= _ROUNDING
@@ -184,14 +184,14 @@ def _creation(token: orm.APIToken) -> float:
     return made.replace(tzinfo=datetime.timezone.utc).timestamp() if made else 0.0
 
 
-def find_token(spawner: Any) -> TokenOf:
+def find_token(spawner: Any) -> ServerToken:
     """Return which API token the server is given; none without a database."""
     database = session_of(spawner)
     token = orm.APIToken.find(database, spawner.api_token) if database else None
-    return TokenOf(token.id, _creation(token)) if token else TokenOf()
+    return ServerToken(token.id, _creation(token)) if token else ServerToken()
 
 
-def revoke_token(spawner: Any, server_token: TokenOf) -> None:
+def revoke_token(spawner: Any, server_token: ServerToken) -> None:
     """Delete a server's token, which JupyterHub can't after a restart: it knows only its hash.
 
     JupyterHub may have deleted it, and another server of the user may have a token with its id.
@@ -202,7 +202,7 @@ def revoke_token(spawner: Any, server_token: TokenOf) -> None:
     token = database.get(orm.APIToken, server_token.id)
     if token is None or token.user is not spawner.user.orm_user:
         return
-    if server_token.is_that(token):
+    if server_token.matches(token):
         database.delete(token)
 
 
@@ -225,8 +225,8 @@ def revoke_lost_tokens(session: Any) -> None:
             tokens = session.query(orm.APIToken).filter(orm.APIToken.user_id == user_id)
             if base_url is None:
                 state = state.get("child_state", state)  # a wrapper's
-                lost = TokenOf(state.get("token_id"), float(state.get("token_created") or 0.0))
-                tokens = filter(lost.is_that, tokens if type(lost.id) is int else ())
+                lost = ServerToken(state.get("token_id"), float(state.get("token_created") or 0.0))
+                tokens = filter(lost.matches, tokens if type(lost.id) is int else ())
             elif not state:
                 tokens = tokens.filter(orm.APIToken.note == f"Server at {base_url}")
             else:
