@@ -26,6 +26,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from support.attacks import LISTED_SECRET
 
 from unispawner import launcher
 
@@ -997,13 +998,7 @@ def test_no_proxy(hub: Hub, launch: Launch, environment: Environment) -> None:
     wait_for(lambda: hub.reports, "report")
 
 
-@pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+@pytest.mark.threat(**LISTED_SECRET)
 def test_token_stays_secret(hub: Hub, launch: Launch) -> None:
     """The token is in no output and in no process's arguments."""
     hub.answers = [(403, {}, {"message": "Forbidden"})] * 2 + [(204, {}, {})]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.attacks import LISTED_SECRET
 
 from unispawner.agent import files
 from unispawner.agent.files import StateDir, read_private, write_private
@@ -44,13 +45,7 @@ def marks(count: int) -> list[str]:
     return [f"{number:016x}" for number in range(count)]
 
 
-@pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+@pytest.mark.threat(**LISTED_SECRET)
 def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     """Directories have mode 0700 and files 0600, whatever the umask is."""
     state = StateDir.open(str(tmp_path / "state"))

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support.attacks import LISTED_SECRET
 from support.clusters import CLUSTERS, Cluster
 from support.eyes import assert_hidden, assert_seen_by_alice
 from support.hub import RunningHub, running_hub, until
@@ -330,13 +331,7 @@ async def test_server_that_never_reports(
     await nothing_new(hub, cluster, "alice", before)
 
 
-@pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+@pytest.mark.threat(**LISTED_SECRET)
 async def test_another_user_sees_no_secret(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:

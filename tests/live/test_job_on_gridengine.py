@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from support.agent import wait_for
+from support.attacks import LISTED_SECRET
 from support.cluster_agent import ClusterAgent, ClusterJob
 from support.clusters import GridEngine, cluster_of, run
 
@@ -235,13 +236,7 @@ def test_both_streams_in_order_and_a_second_run_adds(alice: ClusterAgent) -> Non
 # -- files and secrets --------------------------------------------------------------------------
 
 
-@pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+@pytest.mark.threat(**LISTED_SECRET)
 def test_bob_learns_no_secret(alice: ClusterAgent) -> None:
     """Nothing that Grid Engine shows or stores about a job has the token, and the script is not
     copied."""

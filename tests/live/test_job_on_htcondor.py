@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from support.agent import wait_for
+from support.attacks import LISTED_SECRET
 from support.cluster_agent import ClusterAgent, ClusterJob
 from support.clusters import HTCondor, cluster_of, run
 from support.hub import until
@@ -375,13 +376,7 @@ def test_a_lost_answer(alice: ClusterAgent) -> None:
         shutil.rmtree(bob.state_dir, ignore_errors=True)
 
 
-@pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+@pytest.mark.threat(**LISTED_SECRET)
 def test_files_are_private(alice: ClusterAgent) -> None:
     """Script and environment can be read by their user only, and the submit description is
     removed."""

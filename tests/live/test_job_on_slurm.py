@@ -18,19 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.attacks import LISTED_SECRET
 from support.clusters import Slurm, run
 from support.hub import RunningHub, until
 from support.journey import requeue, start
 
 from unispawner.admin.hub_client import HubClient
 
-READS_SECRETS = pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+READS_SECRETS = pytest.mark.threat(**LISTED_SECRET)
 
 pytestmark = pytest.mark.slurm
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.attacks import LISTED_SECRET
 from support.clusters import VARIABLES, Cluster, Slurm, run
 from support.eyes import assert_hidden, assert_seen_by_alice
 from support.hub import HUB_ACCOUNT, USER_GROUP, RunningHub, find_program, running_hub, until
@@ -104,13 +105,7 @@ def private_folder(state: dict[str, Any]) -> Path:
     return Path("/home/alice/.unispawner/legacy/jobs", state["unispawner"]["mark"])
 
 
-@pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+@pytest.mark.threat(**LISTED_SECRET)
 @pytest.mark.hub
 async def test_a_kernel(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """A kernel answers on another host as its user. The state has batchspawner's entries and ours,

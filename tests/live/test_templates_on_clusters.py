@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.attacks import LISTED_SECRET
 from support.clusters import Cluster, Slurm
 from support.eyes import assert_hidden, assert_seen_by_alice
 from support.hub import RunningHub, running_hub, until
@@ -71,13 +72,7 @@ async def stops(cluster: Cluster, alice: HubClient, name: str, state: dict[str, 
     assert os.path.exists(log_of(state))
 
 
-@pytest.mark.threat(
-    who="other user",
-    tries="They read every listing of the scheduler, all processes, and the files of "
-    "nodes and homes to find a token.",
-    stopped_by="Listings, process lists, spool files and logs hold no secret: the "
-    "environment is in a file of mode 0600 in folders of mode 0700.",
-)
+@pytest.mark.threat(**LISTED_SECRET)
 async def test_a_kernel_answers(hub: RunningHub, cluster: Cluster, alice: HubClient) -> None:
     """A kernel answers from a job on another host under the user's own account, and the launcher
     writes to the log. Another user finds the server's secrets neither in listings nor in processes

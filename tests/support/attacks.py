@@ -3,8 +3,8 @@
 FORGED_ROW = {
     "who": "user",
     "tries": "They write text into their job that looks like a job in the scheduler's list.",
-    "stopped_by": "What such a list says about a job's host and its end counts only when the "
-    "answer to a question about that very job confirms it.",
+    "stopped_by": "What such a list says about a job's host, its end or a move counts only when "
+    "the answer to a question about that job alone confirms it.",
 }
 CLAIMED_HOST = {
     "who": "user",
@@ -17,6 +17,13 @@ HEAVY_LIST = {
     "tries": "They submit tens of thousands of jobs, so that the Hub is busy with reading lists.",
     "stopped_by": "The work of every reader grows with the number of rows and not faster; large "
     "answers are read by another process.",
+}
+LISTED_SECRET = {
+    "who": "other user",
+    "tries": "They read every listing of the scheduler, all processes, and the files of nodes and "
+    "homes to find a token.",
+    "stopped_by": "Listings, process lists, spool files and logs hold no secret: the environment "
+    "is in a file of mode 0600 in folders of mode 0700.",
 }
 SLOW_PATTERN = {
     "who": "user",
