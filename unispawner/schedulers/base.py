@@ -412,9 +412,9 @@ class Scheduler(ABC):
         """Return whether users may have written a row of this answer about several jobs.
 
         A subclass overrides it where the scheduler prints users' text that can look like a row.
-        What such an answer says about a job's host and its end counts only when an answer about
-        that job alone confirms it. There nobody can forge a row: for a job that the scheduler does
-        not know it prints none, and of two rows with the same id neither counts.
+        What such an answer says about a job's host, its end or a move counts only when an answer
+        about that job alone confirms it. There nobody can forge a row: for a job that the scheduler
+        does not know it prints none, and of two rows with the same id neither counts.
         """
         return False
 
