@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from jupyterhub import orm
@@ -15,7 +17,7 @@ from traitlets.config import Config
 from unispawner import ProfilesSpawner, SlurmSpawner, UniSpawner
 from unispawner.admin.cli import _parser
 from unispawner.admin.reap import command
-from unispawner.admin.reap.known import SavedHub, find_url, read_hub
+from unispawner.admin.reap.known import SavedHub, find_listener, find_url, read_hub
 from unispawner.admin.reap.places import Problem, find_places
 from unispawner.errors import AgentError, InvalidJobError
 from unispawner.servers import endings
@@ -122,6 +124,28 @@ def test_an_address_that_must_be_named(settings: dict[str, Any]) -> None:
     """With internal_ssl or a socket, --hub-url has to name the public address."""
     with pytest.raises(InvalidJobError, match="^--hub-url: "):
         find_url(hub_with(**settings))
+
+
+async def test_a_hub_that_speaks_no_http() -> None:
+    """A Hub with internal_ssl, or one too busy to answer, is found: it listens, which is enough."""
+    other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = other.sockets[0].getsockname()[1]
+    hub = hub_with(internal_ssl=True, hub_ip="", hub_port=port)
+    assert f"127.0.0.1:{port}" == await find_listener(hub)
+    other.close()
+    await other.wait_closed()
+    assert "" == await find_listener(hub)
+
+
+async def test_a_hub_on_a_socket(tmp_path: Path) -> None:
+    """A Hub that listens on a socket is found by the socket's path."""
+    path = tmp_path / "hub.sock"
+    hub = hub_with(hub_bind_url="http+unix://" + quote(str(path), safe=""))
+    assert "" == await find_listener(hub)
+    listening = await asyncio.start_unix_server(lambda _, writer: writer.close(), path)
+    assert str(path) == await find_listener(hub)
+    listening.close()
+    await listening.wait_closed()
 
 
 # -- clusters -------------------------------------------------------------------------------------

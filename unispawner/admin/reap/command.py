@@ -23,6 +23,7 @@ from .known import (
     SavedHub,
     check_same_hub,
     find_hub_id,
+    find_listener,
     find_url,
     read_hub,
     read_token,
@@ -98,13 +99,12 @@ class _Reaper:
         return find_hub_id(self._config, self._hub, type(self._spawner))
 
     async def _check_no_hub(self) -> None:
-        try:
-            url = self._options.hub_url or find_url(self._hub)
-        except InvalidJobError:
-            return  # nobody knows where to look
-        if await RunningHub(url, "").answers():
+        url = self._options.hub_url or ""
+        found = url if url and await RunningHub(url, "").answers() else ""
+        found = found or await find_listener(self._hub)
+        if found:
             raise InvalidJobError(
-                f"--no-hub: something answers at {url}. A Hub that runs knows more than its "
+                f"--no-hub: something answers at {found}. A Hub that runs knows more than its "
                 "database: leave --no-hub out, or stop the Hub"
             )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from jupyterhub.app import JupyterHub
 from sqlalchemy import create_engine
@@ -32,6 +33,8 @@ _OF_THE_HUB = (
     *("hub_bind_url", "internal_ssl"),
 )
 """The settings of JupyterHub itself that say where its database, its files and its API are."""
+_HUB_PORT = 8081
+"""JupyterHub's own default."""
 _ANYWHERE = ("", "0.0.0.0", "::", "*")  # noqa: S104 (only compared with)
 
 
@@ -100,6 +103,27 @@ class RunningHub:
     async def answers(self) -> bool:
         """Return whether anything answers at the address."""
         return (await _get(self.url, {}))[0] != 0
+
+
+async def find_listener(hub: JupyterHub) -> str:
+    """Return the address of the Hub's API if anything listens there, or an empty text.
+
+    No word is spoken: with internal_ssl the Hub hangs up on programs like this one, on a socket
+    they find nothing, and a Hub that is too busy to answer runs all the same.
+    """
+    bind = _bind_address(hub)
+    if "unix" in bind.scheme:
+        path = unquote(bind.netloc)
+        address, opening = path, asyncio.open_unix_connection(path)
+    else:
+        host, port = _local_host(bind), bind.port or _HUB_PORT
+        address, opening = f"{_bracket(host)}:{port}", asyncio.open_connection(host, port)
+    try:
+        _, writer = await asyncio.wait_for(opening, TIMEOUT)
+    except (OSError, asyncio.TimeoutError):
+        return ""
+    writer.close()
+    return address
 
 
 async def _get(url: str, headers: Mapping[str, str]) -> tuple[int, str]:
@@ -201,15 +225,26 @@ def find_url(hub: JupyterHub) -> str:
     InvalidJobError
         If the configuration does not say it.
     """
-    bind = urlsplit(hub.hub_bind_url or f"http://{_bracket(hub.hub_ip)}:{hub.hub_port}")
+    bind = _bind_address(hub)
     if hub.internal_ssl or bind.scheme not in ("http", "https"):
         raise InvalidJobError(
             "--hub-url: name the public address of the Hub's API, such as "
             "https://hub.example.org/hub/api; with internal_ssl or a socket its own is not for "
             "programs like this one"
         )
-    host = "127.0.0.1" if bind.hostname in (None, *_ANYWHERE) else bind.hostname
-    return f"{bind.scheme}://{_bracket(host)}:{bind.port or 8081}{hub.base_url}hub/api"
+    host, port = _bracket(_local_host(bind)), bind.port or _HUB_PORT
+    return f"{bind.scheme}://{host}:{port}{hub.base_url}hub/api"
+
+
+def _bind_address(hub: JupyterHub) -> SplitResult:
+    """Return where the Hub's API listens."""
+    return urlsplit(hub.hub_bind_url or f"http://{_bracket(hub.hub_ip)}:{hub.hub_port}")
+
+
+def _local_host(bind: SplitResult) -> str:
+    """Return a host at which this host reaches what listens there."""
+    host = bind.hostname
+    return "127.0.0.1" if host is None or host in _ANYWHERE else host
 
 
 def _bracket(host: str) -> str:
@@ -229,7 +264,10 @@ def read_token(file: str | None) -> str:
     try:
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
-        raise InvalidJobError(f"--token-file: {file}: {error}") from None
+        raise InvalidJobError(
+            f"--token-file: {file} can't be read: {getattr(error, 'strerror', None) or error}. "
+            "Name a file that the account of this command can read"
+        ) from None
 
 
 def check_same_hub(known: KnownStarts, configured: str) -> None:
@@ -259,6 +297,7 @@ __all__ = [
     "SavedHub",
     "check_same_hub",
     "find_hub_id",
+    "find_listener",
     "find_url",
     "read_hub",
     "read_token",
