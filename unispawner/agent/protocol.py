@@ -149,7 +149,7 @@ def limit_time(seconds: float) -> None:
 
     def out_of_time(*_: Any) -> NoReturn:
         raise _OutOfTime(
-            f"The agent did not finish within {seconds:g} s (c.UniSpawner.agent_timeout)."
+            f"The agent did not finish within {round(seconds, 1):g} s (c.UniSpawner.agent_timeout)."
         )
 
     signal.signal(signal.SIGALRM, out_of_time)

@@ -12,6 +12,11 @@ from typing import NoReturn
 from .accounts import Rules
 from .safety import find_unsafe
 
+_ABOUT = (
+    "Become users for a Hub, one for each request. The Hub starts this program itself, or sudo "
+    "does; an administrator runs it with --check. docs/broker.md explains it."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve requests until standard input ends."""
@@ -91,7 +96,7 @@ def _name_of(uid: int) -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("unispawner-broker", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser("unispawner-broker", description=_ABOUT, allow_abbrev=False)
     parser.add_argument(
         "--group", default="", help="become only members of this group, also by primary group"
     )

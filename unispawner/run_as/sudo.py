@@ -47,7 +47,8 @@ class Sudo(RunAs):
             return (
                 f"sudo does not let the Hub act as {account.name}. The account must be in the "
                 f"group that the sudoers line names, and the line must name {self.agent_python}. "
-                "The administrator can print the right line with `unispawner doctor --sudoers`."
+                "The administrator can print the right line with `unispawner doctor --sudoers`. If "
+                "c.UniSpawner.run_as is not set, the broker's line is enough; restart the Hub then."
             )
         return super().explain(account, finished)
 
