@@ -34,7 +34,7 @@ from ...submit_host.connection import CLOCK_TOLERANCE
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
-from . import batchspawner, clusters, known, queues
+from . import batchspawner, clusters, queues, weaknesses
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 from .ways import check_way, distinct_ways
@@ -206,8 +206,8 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
 
 
 async def _security(spawner: Any, spawners: list[Any]) -> str:
-    """Report what is known of other programs, and what the configuration trades away."""
-    found = await known.find_weaknesses(spawner.config, spawners)
+    """Report known weaknesses of other programs, and what the configuration trades away."""
+    found = await weaknesses.find_weaknesses(spawner.config, spawners)
     if found.doubts:
         raise Doubt("; ".join(found.doubts))
     if found.trades:

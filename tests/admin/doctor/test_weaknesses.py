@@ -8,7 +8,7 @@ from support.doctor import PROFILES, Doctor
 from traitlets.config import Config
 
 from unispawner import UniSpawner
-from unispawner.admin.doctor.known import find_weaknesses, is_fixed, read_version
+from unispawner.admin.doctor.weaknesses import find_weaknesses, is_fixed, read_version
 from unispawner.monitor.monitor import Monitor
 
 NAMED = "c.JupyterHub.allow_named_servers = True"
