@@ -15,6 +15,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from unispawner.servers import database
+from unispawner.web.bookkeeping import ServerToken, has_token
 
 
 class Database:
@@ -152,11 +153,6 @@ def find(hubs: Database, number: int) -> orm.APIToken:
     return hubs.session.get(orm.APIToken, number)
 
 
-def identify(token: orm.APIToken) -> database.ServerToken:
-    made = token.created.replace(tzinfo=datetime.timezone.utc)
-    return database.ServerToken(token.id, made.timestamp())
-
-
 def test_the_next_token_with_the_same_id_is_kept(hubs_database: Database) -> None:
     """JupyterHub deletes a server's token before it forgets the server, and waits for the site's
     post_stop_hook in between. SQLite gives the id to the user's next token, perhaps that of another
@@ -164,14 +160,16 @@ def test_the_next_token_with_the_same_id_is_kept(hubs_database: Database) -> Non
     ada = hubs_database.spawner("ada")
     ada.user = SimpleNamespace(orm_user=ada.orm_spawner.user)
     add_token(hubs_database, ada.orm_spawner.user, 7, second=0)
-    first = identify(find(hubs_database, 7))
+    first = ServerToken.of(find(hubs_database, 7))
     hubs_database.session.delete(find(hubs_database, 7))
     hubs_database.session.commit()
     add_token(hubs_database, ada.orm_spawner.user, 7, second=30)
+    ada.token_id, ada.token_created = first.id, first.created
+    assert not has_token(ada, find(hubs_database, 7))  # its reports are another server's
     database.revoke_token(ada, first)
     hubs_database.session.commit()
     assert find(hubs_database, 7)
-    database.revoke_token(ada, identify(find(hubs_database, 7)))
+    database.revoke_token(ada, ServerToken.of(find(hubs_database, 7)))
     hubs_database.session.commit()
     assert find(hubs_database, 7) is None
 
@@ -184,7 +182,7 @@ def test_a_hub_that_starts_revokes_no_later_token(hubs_database: Database, wrapp
     for second, left in ((0, False), (30, True)):
         add_token(hubs_database, row.user, 7, second=second)
         if second == 0:
-            found = identify(find(hubs_database, 7))
+            found = ServerToken.of(find(hubs_database, 7))
             state = {"token_id": found.id, "token_created": found.created}
             row.state = {"child_state": state} if wrapped else state
             hubs_database.session.commit()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from sqlalchemy import Text, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
-from ..web.bookkeeping import log_name, outer
+from ..web.bookkeeping import ServerToken, log_name, outer
 from .state import DEAD_ADDRESS
 
 TOGETHER = 0.01
@@ -152,43 +151,11 @@ def _log_refusal(spawner: Any, error: SQLAlchemyError) -> None:
     )
 
 
-@dataclass(frozen=True)
-class ServerToken:
-    """Which API token a server has, without its value.
-
-    Attributes
-    ----------
-    id
-        The token's id; None if it is not known. SQLite gives the id of the last token, once that is
-        deleted, to the next one.
-    created
-        When it was made, in seconds since the epoch; 0 in the state of an older release.
-    """
-
-    id: int | None = None
-    created: float = 0.0
-
-    def matches(self, token: orm.APIToken) -> bool:
-        """Return whether a token of the database is the server's own, and not a later one."""
-        if token.id != self.id:
-            return False
-        return not self.created or abs(_creation(token) - self.created) <= _ROUNDING
-
-
-_ROUNDING = 1.0
-"""By how much (seconds) a database may round a time."""
-
-
-def _creation(token: orm.APIToken) -> float:
-    made: datetime.datetime | None = token.created
-    return made.replace(tzinfo=datetime.timezone.utc).timestamp() if made else 0.0
-
-
 def find_token(spawner: Any) -> ServerToken:
     """Return which API token the server is given; none without a database."""
     database = session_of(spawner)
     token = orm.APIToken.find(database, spawner.api_token) if database else None
-    return ServerToken(token.id, _creation(token)) if token else ServerToken()
+    return ServerToken.of(token) if token else ServerToken()
 
 
 def revoke_token(spawner: Any, server_token: ServerToken) -> None:

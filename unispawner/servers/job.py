@@ -179,7 +179,7 @@ class ServerJob(abc.ABC, Generic[State]):
         if not self.recorded:  # else the private files go when the end is confirmed
             self.start_clean_up()
         database.revoke_token(
-            self.spawner, database.ServerToken(self.state.token_id, self.state.token_created)
+            self.spawner, bookkeeping.ServerToken(self.state.token_id, self.state.token_created)
         )
         if self.resumption is not None:
             self.resumption.forget(JobEndedError(self._why_not_ready()))

@@ -43,6 +43,11 @@ class JobSpawner(WithStatus, _Base):
         return token_id
 
     @property
+    def token_created(self) -> float:
+        """When that token was made, in seconds since the epoch; 0 if that is not known."""
+        return float(self.server_job.state.token_created)
+
+    @property
     def allowance(self) -> Allowance:
         """How many reports its server may send."""
         return self.server_job.allowance

@@ -11,7 +11,9 @@ what is pending or ready, the future of a start and the timer of polling are the
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from jupyterhub import orm
@@ -202,7 +204,42 @@ def spawner_of_token(handler: Any, matches: Callable[[Any, orm.APIToken], bool])
 
 def has_token(spawner: Any, token: orm.APIToken) -> bool:
     """Return whether a token is that of a server of ours, for :func:`spawner_of_token`."""
-    return bool(getattr(spawner, "token_id", None) == token.id)
+    created = getattr(spawner, "token_created", 0.0)
+    return ServerToken(getattr(spawner, "token_id", None), created).matches(token)
+
+
+@dataclass(frozen=True)
+class ServerToken:
+    """Which API token a server has, without its value.
+
+    Attributes
+    ----------
+    id
+        The token's id; None if it is not known. SQLite gives the id of the last token, once that is
+        deleted, to the next one.
+    created
+        When it was made, in seconds since the epoch; 0 in the state of an older release.
+    """
+
+    id: int | None = None
+    created: float = 0.0
+
+    @classmethod
+    def of(cls, token: orm.APIToken) -> ServerToken:
+        """Return what distinguishes a token of the database."""
+        made: datetime.datetime | None = token.created
+        utc = datetime.timezone.utc
+        return cls(token.id, made.replace(tzinfo=utc).timestamp() if made else 0.0)
+
+    def matches(self, token: orm.APIToken) -> bool:
+        """Return whether a token of the database is the server's own, and not a later one."""
+        found = ServerToken.of(token)
+        same_time = not self.created or abs(found.created - self.created) <= _ROUNDING
+        return found.id == self.id and same_time
+
+
+_ROUNDING = 1.0
+"""By how much (seconds) a database may round a time."""
 
 
 async def apply_user_options(spawner: Any) -> None:
