@@ -491,14 +491,14 @@ def _judge(life: _Life, sighting: Sighting, lives: _Lives) -> Violation | None:
         listener is not None
         and listener.server == life.server
         and (not listener.mark or lives.of(listener.mark) is life)
-        and (bool(listener.mark) or not _over(life, sighting.at))
+        and (bool(listener.mark) or not _why_over(life, sighting.at))
     )
     ids = ", ".join(sorted(job.job_id for job in jobs))
 
     def wrong(kind: Kind, text: str) -> Violation:
         return Violation(kind, sighting.at, life.server, text)
 
-    if why := _over(life, sighting.at):
+    if why := _why_over(life, sighting.at):
         if jobs:
             return wrong(Kind.ORPHANED, f"job {ids} is left, though {why}")
         return wrong(Kind.ORPHANED, f"its server is left, though {why}") if reached else None
@@ -513,7 +513,7 @@ def _judge(life: _Life, sighting: Sighting, lives: _Lives) -> Violation | None:
     return None if unsure else wrong(Kind.SILENT, "no job, and its user was not told why")
 
 
-def _over(life: _Life, at: float) -> str:
+def _why_over(life: _Life, at: float) -> str:
     """Return why a life has surely ended by then; empty if it has not."""
     if life.told and life.told.at <= at:
         return f"its user reads: {life.told.text}"
