@@ -174,6 +174,28 @@ def test_the_next_token_with_the_same_id_is_kept(hubs_database: Database) -> Non
     assert find(hubs_database, 7) is None
 
 
+@pytest.mark.parametrize(
+    ("hours", "seconds", "expected"),
+    [
+        (0, 0, True),
+        (0, 0.5, True),
+        (0, -0.5, True),
+        (2, 0, True),
+        (-3.5, 0.5, True),
+        (0, 30, False),
+    ],
+)
+def test_when_a_token_was_made_as_the_database_has_it(
+    hours: float, seconds: float, expected: bool
+) -> None:
+    """A database may round the time, and a driver may have converted it to another time zone: the
+    token is the server's all the same, and its reports count after a restart of the Hub."""
+    made = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)
+    first = ServerToken.of(orm.APIToken(id=7, created=made))
+    saved = made.replace(tzinfo=None) + datetime.timedelta(hours=hours, seconds=seconds)
+    assert expected is first.matches(orm.APIToken(id=7, created=saved))
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_hub_that_starts_revokes_no_later_token(hubs_database: Database, wrapped: bool) -> None:
     """A killed Hub has left the state of a server that it had forgotten. A Hub that starts revokes
