@@ -107,19 +107,24 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     result += [_check("script", _script, one) for one in of_batch if _doubts(one)]
     result += [_check("commands", _with_scheduler, _commands, one) for one in ours]
     result += [_check("commands", batchspawner.check_commands, one) for one in of_batch]
-    result += [_check("query", _with_answers, silent, _query, one) for one in ours]
-    if any(map(_has_queues, ours)):
-        result.append(_check("queues", _queues, spawner, silent))
-    result += [
-        _check("host_map", _with_answers, silent, _host_map, one) for one in ours if one.host_map
-    ]
-    if len(ours) > 1:
-        result.append(_check("clusters", _clusters, ours, silent))
+    result += _list_questions(spawner, ours, silent)
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch) if one not in far)
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
         result += [_check("account", _with_scheduler, _account, one, account) for one in ours]
         result += [_check("account", batchspawner.check_account, one, account) for one in of_batch]
+    return result
+
+
+def _list_questions(spawner: Any, ours: list[Any], silent: list[UniSpawner]) -> list[Check]:
+    """Return the checks that ask the schedulers; those in ``silent`` have not answered before."""
+    result = [_check("query", _with_answers, silent, _query, one) for one in ours]
+    if any(map(_has_queues, ours)):
+        result.append(_check("queues", _queues, spawner, silent))
+    mapped = [one for one in ours if one.host_map]
+    result += [_check("host_map", _with_answers, silent, _host_map, one) for one in mapped]
+    if len(ours) > 1:
+        result.append(_check("clusters", _clusters, ours, silent))
     return result
 
 
