@@ -246,12 +246,18 @@ def test_internal_ssl(doctor: Doctor) -> None:
     address = 'c.JupyterHub.internal_ssl = True\nc.JupyterHub.hub_connect_ip = "10.1.2.3"'
     _, lines = doctor(f"{UNISPAWNER}\n{address}")
     assert any(
-        "c.JupyterHub.trusted_alt_names: the nodes reach the Hub at 10.1.2.3" in line
+        "c.JupyterHub.trusted_alt_names: the nodes or the proxy reach the Hub at 10.1.2.3" in line
         for line in lines
     )
     named = 'c.JupyterHub.trusted_alt_names = ["IP:10.1.2.3"]'
     _, lines = doctor(f"{UNISPAWNER}\n{address}\n{named}")
     assert not any("trusted_alt_names" in line for line in lines)
+    elsewhere = 'c.Spawner.hub_connect_url = "http://hub.example.org:8081"'
+    _, lines = doctor(f"{UNISPAWNER}\n{address}\n{named}\n{elsewhere}")
+    (found,) = [line for line in lines if "trusted_alt_names" in line]
+    assert "reach the Hub at hub.example.org" in found
+    assert "add 'DNS:hub.example.org'" in found
+    assert "'http://hub.example.org:8081' must begin with https://" in found
 
 
 def test_local_servers_of_a_hub_that_is_not_root(

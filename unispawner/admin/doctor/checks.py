@@ -13,8 +13,10 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, Spawner
+from tornado.netutil import is_valid_ip
 from traitlets.config import Config
 
 from ...errors import AgentError, InvalidJobError, UniSpawnerError
@@ -200,7 +202,7 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
             'for profiles set it to "unispawner.ProfilesSpawner"'
         )
     _check_proxy_api(config)
-    doubts += _name_in_certificate(config)
+    doubts += _doubt_certificate(config, [spawner, *spawners])
     remote = [one for one in spawners if _is_remote(one)]
     if remote and _api_address(config) in _LOOPBACK and await _runs_here_only(remote):
         remote = []
@@ -266,18 +268,32 @@ def _check_proxy_api(config: Config) -> None:
         )
 
 
-def _name_in_certificate(config: Config) -> list[str]:
-    """Return a doubt if the nodes could not trust the certificate of the Hub with internal_ssl."""
-    hub, address = config.JupyterHub, _api_address(config)
-    if not hub.get("internal_ssl") or address in _LOOPBACK or address in _WILDCARDS:
+def _doubt_certificate(config: Config, spawners: list[Any]) -> list[str]:
+    """Return doubts if, with internal_ssl, the Hub can't be reached where it should be."""
+    hub = config.JupyterHub
+    if not hub.get("internal_ssl"):
         return []
-    if {f"IP:{address}", f"DNS:{address}"} & set(hub.get("trusted_alt_names", [])):
-        return []
-    return [
-        f"c.JupyterHub.trusted_alt_names: the nodes reach the Hub at {address}, and with "
-        f"internal_ssl its certificate must name it; add 'IP:{address}' (or 'DNS:{address}' if it "
-        "is a name), and remove the folder internal-ssl of an earlier start"
+    given = [getattr(one, "hub_connect_url", None) for one in spawners]
+    urls = [str(url) for url in dict.fromkeys([*given, hub.get("hub_connect_url")]) if url]
+    hosts = [urlsplit(url).hostname or "" for url in urls]
+    named = set(hub.get("trusted_alt_names", []))
+    doubts = [
+        f"hub_connect_url: {url!r} must begin with https:// with internal_ssl"
+        for url in urls
+        if url.lower().startswith("http://")
     ]
+    for host in dict.fromkeys([_api_address(config), *hosts]):
+        if host in (*_LOOPBACK, *_WILDCARDS):
+            continue
+        if {f"IP:{host}", f"DNS:{host}"} & named:
+            continue
+        entry = f"IP:{host}" if is_valid_ip(host) else f"DNS:{host}"
+        doubts.append(
+            f"c.JupyterHub.trusted_alt_names: the nodes or the proxy reach the Hub at {host}, and "
+            "with internal_ssl its certificate must name it, or nothing reaches the Hub there; "
+            f"add {entry!r}, and remove the folder internal-ssl of an earlier start"
+        )
+    return doubts
 
 
 def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:
