@@ -84,7 +84,7 @@ async def test_a_hub_that_uses_sudo(slurm: Slurm, name: str) -> None:
 @pytest.mark.threat(
     who="Hub account",
     tries="With run_as = sudo it runs something else, or as somebody outside the group.",
-    stopped_by="The line takes exactly the line's command, for members of one group.",
+    stopped_by="The line permits its one command, and only as members of one group.",
 )
 @pytest.mark.skipif(not can_have_a_sandbox(), reason="needs root, sudo and a mount namespace")
 def test_a_real_sudo_takes_the_line_and_nothing_more(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ async def test_the_agents_errors_are_ours(fake_sudo: FakeSudo) -> None:
 
 @pytest.mark.threat(
     who="user",
-    tries="Their own agent reports an error that is none.",
+    tries="Their own agent reports an error of a form that no agent has.",
     stopped_by="An error of an unknown form becomes an AgentError.",
 )
 @pytest.mark.parametrize(

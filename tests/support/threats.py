@@ -40,6 +40,11 @@ HEAD = """\
 test tries: the test passes only if the attack fails. `ci/test` fails if the page differs from the
 markers, and, where it runs as root with all schedulers, if a test that is listed here did not pass.
 [Security](security.md) explains the reasons.
+
+The *agent* does a request of the Hub's as the user, and the *broker* becomes that user. The
+*launcher* starts the server inside the job and reports to the Hub. The *legacy classes* are those
+with batchspawner's names. [How it works](how-it-works.md#words-that-mean-one-thing) has the other
+words.
 """
 SENTENCE = re.compile(r"[A-Z`][^\n|]*\.")
 KEYS = ("who", "tries", "stopped_by")
