@@ -135,16 +135,16 @@ async def test_the_user_reads_why_a_report_is_not_accepted(
     await server.submitted()
     assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
     assert "report" not in server.spawner.server_job.facts().message
-    await server.running("node1.invalid")
+    await server.running("node2.invalid")
     assert 409 == (await hub.post({"host": "<b>x", "port": 2000}, server.token)).code
     event = await anext(server.spawner.progress())
     assert "the Hub did not accept the report: host: '<b>x' is neither" in event["message"]
     assert "html_message" not in event
     assert 503 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
     message = server.spawner.server_job.facts().message
-    assert "can't resolve 'node1.invalid'" in message
+    assert "can't resolve 'node2.invalid'" in message
     assert "c.UniSpawner.host_map" in message
-    monkeypatch.setattr(server.spawner, "host_map", {"node1.invalid": NODE})
+    monkeypatch.setattr(server.spawner, "host_map", {"node2.invalid": NODE})
     assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
     assert "accept" not in server.spawner.server_job.facts().message
 
