@@ -130,14 +130,14 @@ class Hub:
         """
         host = f"[{self.host}]" if ":" in self.host else self.host
         head = (
-            f"POST {self.report_path} HTTP/1.0\r\nHost: {host}:{self.port}\r\n"
+            f"POST {self.report_path} HTTP/1.1\r\nHost: {host}:{self.port}\r\n"
             f"Authorization: token {self.token}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         answer = b""
         with self.connect() as connection:
             connection.sendall(head.encode() + body)
-            while len(answer) < ANSWER_LIMIT:  # by HTTP/1.0 the Hub closes the connection
+            while len(answer) < ANSWER_LIMIT and not is_whole(answer):
                 more = connection.recv(ANSWER_LIMIT)
                 if not more:
                     break
@@ -161,6 +161,25 @@ class Hub:
         except BaseException:
             plain.close()
             raise
+
+
+def is_whole(answer: bytes) -> bool:
+    """Return whether an answer of HTTP has come whole, as far as it says how long it is."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    lengths = [line[15:] for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"]
+    return bool(end and lengths) and len(body) >= int(lengths[0])
+
+
+def join_chunks(body: bytes) -> bytes:
+    """Return a body that comes in chunks (RFC 9112, 7.1), as some web servers before the Hub do."""
+    joined = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size.partition(b";")[0], 16)
+        if not length:
+            break
+        joined, body = joined + body[:length], body[length + 2 :]
+    return joined
 
 
 def parse_arguments(arguments: "List[str]") -> "Tuple[str, range, List[str]]":
@@ -824,6 +843,8 @@ class Report:
             raise ValueError("the answer is not HTTP")
         parts = (line.partition(":") for line in lines)
         fields = {name.lower(): value.strip() for name, _, value in parts}
+        if "chunked" in fields.get("transfer-encoding", ""):
+            text = join_chunks(text)
         words, body = status[4:], {}
         try:
             body = dict(json.loads(text.decode("utf-8", "replace")))
