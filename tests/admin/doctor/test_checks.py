@@ -260,6 +260,20 @@ def test_internal_ssl(doctor: Doctor) -> None:
     assert "'http://hub.example.org:8081' must begin with https://" in found
 
 
+def test_internal_ssl_of_a_hub_that_listens_everywhere(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy then uses the host's short name, and the certificate has the full one by itself."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "hub")
+    monkeypatch.setattr(socket, "getfqdn", lambda *_: "hub.example.org")
+    everywhere = 'c.JupyterHub.internal_ssl = True\nc.JupyterHub.hub_ip = "0.0.0.0"'
+    _, lines = doctor(f"{UNISPAWNER}\n{everywhere}")
+    assert any("add 'DNS:hub'" in line for line in lines)
+    url = 'c.JupyterHub.hub_connect_url = "https://hub.example.org:8081"'
+    _, lines = doctor(f"{UNISPAWNER}\n{everywhere}\n{url}")
+    assert not any("trusted_alt_names" in line for line in lines)
+
+
 def test_local_servers_of_a_hub_that_is_not_root(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -276,16 +276,19 @@ def _doubt_certificate(config: Config, spawners: list[Any]) -> list[str]:
     given = [getattr(one, "hub_connect_url", None) for one in spawners]
     urls = [str(url) for url in dict.fromkeys([*given, hub.get("hub_connect_url")]) if url]
     hosts = [urlsplit(url).hostname or "" for url in urls]
-    named = set(hub.get("trusted_alt_names", []))
+    if not hub.get("hub_connect_url"):  # which replaces the address for the proxy, too
+        hosts.insert(0, _api_address(config))
+    # As JupyterHub does: where the Hub listens everywhere, the proxy uses the host's name.
+    hosts = [socket.gethostname() if host in _WILDCARDS else host for host in hosts]
+    always = [socket.getfqdn(), urlsplit(str(hub.get("subdomain_host", ""))).hostname]
+    named = {*hub.get("trusted_alt_names", []), *(f"DNS:{name}" for name in always)}
     doubts = [
         f"hub_connect_url: {url!r} must begin with https:// with internal_ssl"
         for url in urls
         if url.lower().startswith("http://")
     ]
-    for host in dict.fromkeys([_api_address(config), *hosts]):
-        if host in (*_LOOPBACK, *_WILDCARDS):
-            continue
-        if {f"IP:{host}", f"DNS:{host}"} & named:
+    for host in dict.fromkeys(hosts):
+        if host in _LOOPBACK or {f"IP:{host}", f"DNS:{host}"} & named:
             continue
         entry = f"IP:{host}" if is_valid_ip(host) else f"DNS:{host}"
         doubts.append(
