@@ -163,7 +163,7 @@ async def test_a_job_whose_id_is_not_known(
     assert 400 == failed.value.status
     shown = json.loads(failed.value.body)["message"]
     assert ("lost" if "exit" in end else "printed: 'no id'") in shown
-    await until(lambda: "the start has failed, but" in hub.log(), "the job is found")
+    await until(lambda: "the start has failed, but" in hub.log(), "the job is found", 60)
     await until(lambda: cluster.active(user="alice") <= jobs, "no job is left")
     await until(lambda: files >= set(private_folders()), "no file is left")
 

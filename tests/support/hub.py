@@ -349,8 +349,8 @@ class RunningHub:
             assert process.poll() is None, f"{process.args!r} ended:\n{self.log_tail()}"
         try:
             return (await client.request("GET", "hub/api/")).code == 200
-        except OSError:
-            return False  # the proxy does not listen yet
+        except (OSError, HubClientError):
+            return False  # the proxy does not listen yet, or a new network is not there yet
 
     def _start_proxy(self) -> subprocess.Popen[bytes]:
         program = find_program("configurable-http-proxy")
