@@ -47,6 +47,7 @@ import os, signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
 with socket.socket() as listener:
     port = os.environ["JUPYTERHUB_SERVICE_URL"].split(":")[2].split("/")[0]
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as all web servers do
     listener.bind(("127.0.0.1", int(port)))
     listener.listen()
     print("pid", os.getpid(), flush=True)

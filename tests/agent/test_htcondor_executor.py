@@ -153,7 +153,7 @@ def test_a_directory_that_cannot_be_written(htcondor: ExecutorProcess, tmp_path:
     [
         (SUBMITTED, "", "1"),
         ("33.0 - 33.0\n", "", "33"),
-        ("1234567890.0 - 1234567890.0", "", "1234567890"),
+        ("1234567890.0 - 1234567890.0\n", "", "1234567890"),
         ("site: memory set to 1 GB\n7.0 - 7.0\n", "", "7"),
         ("35.0 - 35.0\n", read_saved_reply(OUTPUTS / "condor_submit-unused-line").stderr, "35"),
     ],

@@ -29,7 +29,7 @@ MANY = 20_000
 FIFTY_THOUSAND = 50_000
 BEAT = 0.005
 """Seconds between two turns of the heartbeat."""
-LONGEST_STALL = 0.25
+LONGEST_STALL = 0.5
 """How long (seconds) the event loop may have no turn for others."""
 TRIES = 3
 

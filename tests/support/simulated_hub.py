@@ -29,7 +29,7 @@ from unispawner.monitor import monitor as monitor_module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor
 from unispawner.monitor.tracked_job import TrackedJob
-from unispawner.servers import database, scheduled_job, slow_start
+from unispawner.servers import database, scheduled_job, slow_start, start_check
 from unispawner.servers.spawner import UniSpawner
 from unispawner.submit_host.host import SubmitHost
 
@@ -99,6 +99,9 @@ class SimulatedProxy(Proxy):
         process = PROCESS.get()
         if process is not None and process.dead:
             raise asyncio.CancelledError
+
+
+start_check.add_to_hub()  # an import of a spawner before JupyterHub's application adds nothing
 
 
 class _Application(JupyterHub):

@@ -381,7 +381,9 @@ def run_outgoing(value: str) -> None:
             number: SimpleNamespace(  # type: ignore[misc] # what the connection uses of a request
                 sent=True,
                 deadline=time.monotonic(),
-                deliver=lambda done, error: given.append((done, error)),
+                answer=SimpleNamespace(
+                    deliver=lambda done, error=None: given.append((done, error))
+                ),
                 fail=lambda message, printed="", open_until=0.0: given.append(
                     (None, UniSpawnerError(message, output=printed))
                 ),
