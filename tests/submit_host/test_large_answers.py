@@ -29,8 +29,11 @@ MANY = 20_000
 FIFTY_THOUSAND = 50_000
 BEAT = 0.005
 """Seconds between two turns of the heartbeat."""
-LONGEST_STALL = 0.5
+LONGEST_STALL = 0.25
 """How long (seconds) the event loop may have no turn for others."""
+LONGEST_STALL_NODES = 0.5
+"""The same while an inventory of 50,000 nodes is read: Python's JSON reader holds the interpreter's
+lock for the whole text (0.37 s on a loaded machine). The largest clusters have 10,000 nodes."""
 TRIES = 3
 
 
@@ -153,7 +156,7 @@ class Heartbeat:
             self.waiting = max(self.waiting, time.monotonic() - began - BEAT)
 
 
-async def find_stall(work: Callable[[], Awaitable[object]]) -> str:
+async def find_stall(work: Callable[[], Awaitable[object]], longest: float = LONGEST_STALL) -> str:
     """Return what is wrong if the event loop has no turn for others for too long; else nothing.
 
     A machine with more to do than it can makes every process wait, in proportion.
@@ -163,7 +166,7 @@ async def find_stall(work: Callable[[], Awaitable[object]]) -> str:
         heartbeat = Heartbeat()
         await heartbeat.watch(work())
         busy = max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
-        if heartbeat.computing < LONGEST_STALL and heartbeat.waiting < LONGEST_STALL * busy:
+        if heartbeat.computing < longest and heartbeat.waiting < longest * busy:
             return ""
         found.append(f"{heartbeat.computing:.2f} s of work, {heartbeat.waiting:.2f} s of time")
     return "; ".join(found)
@@ -222,7 +225,7 @@ async def test_the_event_loop_goes_on_while_fifty_thousand_nodes_are_read(
         )
         assert FIFTY_THOUSAND == len(found.nodes)
 
-    assert "" == await find_stall(ask)
+    assert "" == await find_stall(ask, LONGEST_STALL_NODES)
 
 
 async def test_a_scheduler_of_a_tests_own_is_asked_here(tmp_path: Path) -> None:
