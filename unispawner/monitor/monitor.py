@@ -384,7 +384,7 @@ class Monitor:
     async def _confirm(self, unconfirmed: Collection[Followed]) -> None:
         """Ask about each of these jobs alone: those first for which somebody waits.
 
-        Those for which there is no time come again with the next list.
+        It takes ``CONFIRM_SECONDS`` at most; the other jobs are asked for after the next list.
         """
         began = time.monotonic()
         for one in sorted(unconfirmed, key=lambda one: not (one.urgent or one.host)):

@@ -180,8 +180,8 @@ class AgentClient:
         Returns
         -------
         tuple
-            The marks of the jobs that the scheduler was told to end, and errors by mark. A job that
-            is in neither no longer exists.
+            The marks of the jobs that the scheduler was asked to end, and errors by mark. A job
+            that is in neither of them does not exist any more.
         """
         result = await self._call("end_marked", jobs=dict(jobs))
         cancelled = result.get("cancelled") if isinstance(result, dict) else None

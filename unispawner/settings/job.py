@@ -123,10 +123,10 @@ class JobSettings(NameSettings):
 
     hub_id = Unicode(
         help="""The id of this Hub, the first part of each job's mark, by which `unispawner reap`
-        knows the jobs of this Hub: 1 to 15 lower-case letters and digits, such as "teaching2". No
-        two Hubs of a cluster may have the same. It is for the whole Hub: set it for no single
-        profile. Empty (the default): the Hub makes an id when it first starts, and keeps it in the
-        file "unispawner_hub_id" beside the file of c.JupyterHub.cookie_secret_file.""",
+        knows the jobs of this Hub: 1 to 15 lower-case letters and digits, such as "teaching2". Two
+        Hubs of a cluster must not have the same. It is for the whole Hub, and must not be set for
+        a single profile. Empty (the default): the Hub makes an id when it first starts, and keeps
+        it in the file "unispawner_hub_id" beside the file of c.JupyterHub.cookie_secret_file.""",
     ).tag(config=True)
 
     status_interval = Float(
