@@ -217,6 +217,7 @@
       showFree(card);
     }
     if (current) form.querySelector("[data-summary]").textContent = summary(fields(current));
+    announce();
   }
 
   function showFree(card) {
@@ -315,6 +316,37 @@
       ? `The link names options that are not offered: ${unknown.join(", ")}.`
       : "The form shows the choice of the link. Nothing has been started.";
   }
+
+  // -- for the other scripts of this form ----------------------------------------------------------
+
+  // What is chosen, as the Hub's API takes it: {profile, option: text, …}. Null if no profile is chosen.
+  function choice() {
+    const card = chosen();
+    return card ? { profile: card.slug, ...values(card) } : null;
+  }
+
+  // Choose a profile and set its options; return the names of what is not offered, or null if the profile is not.
+  function choose({ profile, ...options }) {
+    const card = cards.find((one) => one.slug === profile);
+    if (!card) return null;
+    card.radio.checked = true;
+    const unknown = fill(card, options);
+    update();
+    return unknown;
+  }
+
+  let announced = "";
+
+  // Tell the other scripts that the choice is another now: the event "unispawner:choice" of the form.
+  function announce() {
+    const current = choice();
+    const text = JSON.stringify(current);
+    if (text === announced) return;
+    announced = text;
+    form.dispatchEvent(new CustomEvent("unispawner:choice", { detail: current }));
+  }
+
+  form.unispawner = { choice, choose };
 
   async function copyLink() {
     const card = chosen();
