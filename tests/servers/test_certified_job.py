@@ -20,9 +20,11 @@ from traitlets.config import Config
 
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobState
+from unispawner.servers.node_certificates import AT_ONCE, PAUSE
 from unispawner.servers.state import ServerState
 from unispawner.web import tls, words
 from unispawner.web.hosts import own_addresses
+from unispawner.web.reports import Allowance
 
 pytestmark = [
     pytest.mark.hub,
@@ -196,3 +198,52 @@ async def test_the_server_must_have_the_key(
     assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
     assert [(NODE, 2000, server.spawner.server_job.state.public_key)] * 2 == asked
     assert f"https://{NODE}:2000" == await asyncio.wait_for(server.start, PATIENCE)
+
+
+@pytest.mark.threat(
+    who="job",
+    tries="It asks for certificates without end, so that the Hub does nothing but sign.",
+    stopped_by="One question of a job at a time is looked into, and its certificates are counted.",
+)
+async def test_many_questions_at_once(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a certificate is being made, the same job is not given another one; the launcher asks
+    again later."""
+    await server.running()
+    wait, asked = asyncio.Event(), 0
+
+    async def names(_: Any) -> list[str]:
+        nonlocal asked
+        asked += 1
+        await wait.wait()
+        return []
+
+    monkeypatch.setattr(server.spawner, "ssl_alt_names", names)
+    first = asyncio.create_task(certificate(hub, server))
+    await until(lambda: asked == 1, "the first one is being made")
+    others = await asyncio.gather(*(message(hub, server) for _ in range(20)))
+    assert {(503, words.REPORT_UNDER_CHECK)} == set(others)
+    wait.set()
+    assert [NODE] == addresses(await first)
+    assert [NODE] == addresses(await certificate(hub, server))
+    assert 2 == asked
+
+
+async def test_many_certificates(hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job gets some certificates without a pause, and later another one each ten seconds. A
+    question before that is no fault that its user reads of."""
+    await server.running()
+    now = 0.0
+    monkeypatch.setattr(Allowance, "clock", lambda _: now)
+    held = server.spawner.server_job
+    held.allowance = Allowance()
+    held._certificates.allowance = Allowance(AT_ONCE, 1 / PAUSE)
+    for _ in range(AT_ONCE):
+        await certificate(hub, server)
+    assert (503, words.TOO_MANY_CERTIFICATES) == await message(hub, server)
+    assert held.tracked
+    assert "" == held.tracked.refusal
+    now = PAUSE
+    await certificate(hub, server)
+    assert (503, words.TOO_MANY_CERTIFICATES) == await message(hub, server)

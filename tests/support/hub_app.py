@@ -190,11 +190,11 @@ async def starting_server(
 ) -> AsyncIterator[Server]:
     """Give a user's default server while it starts, with a fast monitor; it is stopped at the
     end."""
-    from unispawner.servers import scheduled_job
+    from unispawner.servers import address
 
     monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
-    monkeypatch.setattr(scheduled_job, "_REPORT_WAITS", 0.2)
+    monkeypatch.setattr(address, "REPORT_WAITS", 0.2)
     ordinary_account()  # skips the test if there is none
     found = Server(hub.user(user).spawners[""])
     yield found

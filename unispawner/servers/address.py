@@ -14,12 +14,21 @@ from ..web import words
 from ..web.hosts import check_form, check_host, is_dns_name, is_same_name
 from ..web.own_host import Address
 
+REPORT_WAITS = 4.0
+"""How long (seconds) a report waits for the scheduler's answer about its job."""
+
 
 def find_exec_host(job: TrackedJob) -> str | None:
     """Return the host a running job is on; None if it does not run or the host is not known."""
     if job.info is None or job.info.state is not JobState.RUNNING or job.info.ending:
         return None
     return job.info.exec_host or None
+
+
+async def ask_for_host(job: TrackedJob, monitor: Monitor) -> None:
+    """Ask the scheduler where a job runs, if that is not known; wait a few seconds for it."""
+    if find_exec_host(job) is None:
+        await monitor.ask_about(job, REPORT_WAITS)
 
 
 async def check_address(

@@ -15,20 +15,19 @@ from ..monitor.tracked_job import TrackedJob
 from ..run_as.accounts import find_account
 from ..run_as.client import AgentClient
 from ..submit_host.host import LONGEST_WAIT
-from ..web import bookkeeping, tls, words
+from ..web import bookkeeping, words
 from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
-from . import certificates, endings
-from .address import check_address, find_exec_host, find_names, has_moved
+from . import endings
+from .address import ask_for_host, check_address, find_exec_host, has_moved
 from .database import session_of
 from .job import ServerJob
+from .node_certificates import NodeCertificates
 from .own_place import OwnPlace
 from .slow_start import StartWatch, find_limits
 from .state import ServerState
 
 _LOG_LINES = 20
-_REPORT_WAITS = 4.0
-"""How long (seconds) a report waits for the scheduler's answer about its job."""
 _FIRST_ANSWER = 4.0
 """How long (seconds) a restarted Hub waits to find the job, and then for an answer about it."""
 _SUBMIT_MARGIN = 30.0
@@ -64,6 +63,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self._confirmation: asyncio.Task[None] | None = None
         self._unheard = False  # True if a restarted Hub went on without an answer about the job
         self._own_place = OwnPlace(self, self._note_refusal)
+        self._certificates = NodeCertificates(self, self._ends)
 
     # -- what it is made of ----------------------------------------------------------------------
 
@@ -242,8 +242,7 @@ class ScheduledJob(ServerJob[ServerState]):
 
     async def _check_report(self, job: TrackedJob, report: Report) -> str:
         """Return the address of the job's server; raise what :meth:`take_report` raises."""
-        if find_exec_host(job) is None:
-            await self.monitor.ask_about(job, _REPORT_WAITS)
+        await ask_for_host(job, self.monitor)
         address = await check_address(
             job,
             report.host,
@@ -253,9 +252,7 @@ class ScheduledJob(ServerJob[ServerState]):
             on_own_host=partial(self._own_place.find, report),
             peer=report.peer,
         )
-        if self.state.public_key:
-            context = certificates.make_context(self.spawner)
-            await tls.check_server(address, report.port, self.state.public_key, context)
+        await self._certificates.check_server(address, report.port)
         moved = not (self.is_current() and self.tracked is job)
         if moved or self.has_just_ended(report):
             raise SchedulerUnavailable(words.JOB_MOVED)
@@ -269,42 +266,20 @@ class ScheduledJob(ServerJob[ServerState]):
             if find_exec_host(job) is None:
                 job.note_begin()
                 self.monitor.want(job)
-        if not self.state.public_key:
+        if not self._certificates.needed:
             return {}
-        return {"certificate": await self._certify(job, host, peer)}
-
-    async def _certify(self, job: TrackedJob | None, host: str, peer: str) -> str:
-        """Return a certificate for the host on which the scheduler says that the job runs.
-
-        The job may have been run before, or the answer may have been lost: each is a new one.
-        """
         if job is None:
             raise SchedulerUnavailable(words.STILL_SUBMITTING)
         try:
-            if find_exec_host(job) is None and not self._ends(job):
-                await self.monitor.ask_about(job, _REPORT_WAITS)
-            if self._ends(job):
-                raise InvalidJobError(words.ENDING)
-            names = await find_names(
-                job,
-                host,
-                self.spawner.host_map,
-                self.monitor,
-                asker=self.spawner.user.name,
-                peer=peer,
-            )
-            names += await certificates.find_sites_names(self.spawner)
-            if self._ends(job):  # stopped meanwhile
-                raise InvalidJobError(words.ENDING)
-            certificate = certificates.sign(self.spawner, self.state.public_key, names)
+            certificate = await self._certificates.issue(job, self.monitor, host, peer)
         except UniSpawnerError as error:
             self._note_failed_report(job, error)
             raise
         job.refusal = ""
-        return certificate
+        return {"certificate": certificate}
 
     def _ends(self, job: TrackedJob) -> bool:
-        """Return whether a job gets no certificate any more."""
+        """Return whether a job is being ended, or is not this server's any more."""
         current = self.is_current() and self.tracked is job
         return self.state.stopping or job.stopping or job.final or not current
 

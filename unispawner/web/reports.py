@@ -77,19 +77,28 @@ class ServerEnd:
 
 
 class Allowance:
-    """How many reports a server may send: some at once, and later one a second."""
+    """How often a server may do something: some times at once, and later at a steady rate.
 
-    def __init__(self) -> None:
-        self._left, self._since = float(REPORTS_AT_ONCE), self.clock()
+    Parameters
+    ----------
+    at_once
+        How often without a pause.
+    per_second
+        How often in a second after that.
+    """
+
+    def __init__(self, at_once: int = REPORTS_AT_ONCE, per_second: float = 1.0) -> None:
+        self._most, self._rate = float(at_once), per_second
+        self._left, self._since = self._most, self.clock()
 
     def clock(self) -> float:
         """Return the time in seconds, from any beginning."""
         return time.monotonic()
 
     def take(self) -> bool:
-        """Return whether one more report is allowed now."""
+        """Return whether it is allowed once more now."""
         now = self.clock()
-        self._left = min(float(REPORTS_AT_ONCE), self._left + now - self._since)
+        self._left = min(self._most, self._left + self._rate * (now - self._since))
         self._since = now
         if self._left < 1:
             return False

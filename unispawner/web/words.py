@@ -191,7 +191,14 @@ REPORT_UNDER_CHECK = "Another report of this server is being checked. Report aga
 HOST_UNKNOWN = "The scheduler has not said yet on which host this job runs. Report again."
 JOB_MOVED = "The job has just moved to another host. Report again."
 ENDING = "The job is being ended, so its server gets no certificate."
-REPORT_LATER = {STILL_SUBMITTING, REPORT_UNDER_CHECK, HOST_UNKNOWN, JOB_MOVED}
+TOO_MANY_CERTIFICATES = "This server has been given many certificates just now. Report again."
+REPORT_LATER = {
+    STILL_SUBMITTING,
+    REPORT_UNDER_CHECK,
+    HOST_UNKNOWN,
+    JOB_MOVED,
+    TOO_MANY_CERTIFICATES,
+}
 """Answers to a report that only comes too early: there is nothing that a user should do."""
 
 LISTENS_NO_MORE = (
