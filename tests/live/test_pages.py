@@ -246,7 +246,7 @@ async def test_without_javascript(hub: RunningHub, browser: Any, slurm: Slurm) -
     fields and the input is kept; correct input starts the server."""
     page = await sign_in(browser, hub, "carol", java_script_enabled=False)
     await page.goto(f"{hub.url}hub/spawn")
-    await expect(page.locator(".unispawner-live")).to_be_hidden()
+    await expect(page.locator(".unispawner-live:visible")).to_have_count(0)
     await expect(card(page, "gpu").get_by_label("Software")).to_be_hidden()
     await card(page, "gpu").get_by_role("radio").check()
     await expect(card(page, "notebook").get_by_label("Cores")).to_be_hidden()
@@ -291,16 +291,44 @@ async def test_what_is_free(hub: RunningHub, slurm: Slurm, page: Any, full: None
 
 
 async def test_the_last_choice_of_each_profile(hub: RunningHub, slurm: Slurm, page: Any) -> None:
-    """Each profile shows this browser's last choice of it, and the last profile is chosen."""
+    """Each profile shows its last choice for any server of the user, and the last profile is
+    chosen; the browser keeps nothing."""
     for name, profile, cores in (("one", "notebook", "5"), ("two", "broken", "3")):
         await to_form(page, hub, name, profile)
         await card(page, profile).get_by_label("Cores").fill(cores)
         await start(page)
         await wait_for(page, "/hub/spawn-pending/|/user/")
-    await to_form(page, hub, "three", "broken")
+    assert 0 == await page.evaluate("window.localStorage.length")
+    await to_form(page, hub, "three")
+    await expect(card(page, "broken").get_by_role("radio")).to_be_checked()
     await expect(card(page, "broken").get_by_label("Cores")).to_have_value("3")
     await card(page, "notebook").get_by_role("radio").check()
     await expect(card(page, "notebook").get_by_label("Cores")).to_have_value("5")
+
+
+async def test_presets(hub: RunningHub, slurm: Slurm, page: Any) -> None:
+    """A choice is kept under a name, by keyboard alone and without a start; another visit finds it,
+    fills the form with it and deletes it. A choice that is not offered is not kept."""
+    await to_form(page, hub, "preset", profile="notebook")
+    cores = card(page, "notebook").get_by_label("Cores")
+    await cores.fill("7")
+    name = page.get_by_label("Keep this choice as a preset")
+    await name.fill("Seven")
+    await name.press("Enter")
+    await expect(page.get_by_text("The preset Seven is saved.")).to_be_visible()
+    await cores.fill("99")
+    await name.fill("Too many")
+    await page.get_by_role("button", name="Save the preset").click()
+    await expect(page.get_by_text("The preset was not saved.")).to_contain_text("at most 8")
+    await to_form(page, hub, "preset", profile="gpu")
+    await page.get_by_label("Your presets").select_option("Seven")
+    await expect(card(page, "notebook").get_by_role("radio")).to_be_checked()
+    await expect(card(page, "notebook").get_by_label("Cores")).to_have_value("7")
+    await page.get_by_role("button", name="Delete this preset").click()
+    await expect(page.get_by_text("The preset Seven is deleted.")).to_be_visible()
+    await to_form(page, hub, "preset")
+    await expect(page.get_by_label("Your presets")).to_contain_text("You have no presets yet")
+    assert not slurm.active(name=hub.job_name)
 
 
 async def test_a_link_fills_the_form(hub: RunningHub, slurm: Slurm, page: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -159,12 +160,43 @@ def test_where_jobs_go_by_the_configuration() -> None:
     ],
 )
 def test_the_last_choice(user_options: dict[str, Any], value: str) -> None:
-    """Only the profile of the last choice shows its values, and is selected if it still exists; the
-    browser fills in the other profiles."""
+    """Only the profile of the last choice shows its values, and is selected if it still exists."""
     found = form_profile({"memory": {"default": "1G"}}, user_options)
     assert value == found.fields[0].value
-    assert (user_options.get("profile") == "one") == found.filled
     assert (user_options.get("profile") != "other") == found.selected
+
+
+TWO = read_profiles(
+    [
+        {"display_name": name, "options": {"memory": {"max": "8G", "default": "1G"}}}
+        for name in ("one", "two")
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("user_options", "last", "selected", "values"),
+    [
+        ({}, {}, "one", ["1G", "1G"]),
+        ({}, {"two": {"profile": "two", "memory": "2G"}}, "two", ["1G", "2G"]),
+        (
+            {"profile": "one", "memory": "4G"},
+            {"two": {"profile": "two", "memory": "2G"}, "one": {"profile": "one", "memory": "3G"}},
+            "one",
+            ["4G", "2G"],
+        ),
+        ({}, {"two": {"profile": "two", "memory": "9G", "gone": 1}}, "two", ["1G", "1G"]),
+        ({}, {"gone": {"profile": "gone"}}, "one", ["1G", "1G"]),
+    ],
+)
+def test_the_last_choice_of_each_profile(
+    user_options: dict[str, Any], last: dict[str, Any], selected: str, values: list[str]
+) -> None:
+    """A server without an earlier choice begins with the newest choice for any server. Each profile
+    shows its own last choice, without what is not offered any more."""
+    found = form_profiles(TWO, user_options, last=last)
+    assert selected == next(one.profile.slug for one in found if one.selected)
+    assert values == [one.fields[0].value for one in found]
 
 
 def test_a_locked_option() -> None:
@@ -280,10 +312,13 @@ def test_nothing_is_markup() -> None:
         "description": evil,
         "choices": {"a": {"display_name": evil, "description": evil, "override": {"memory": "1G"}}},
     }
-    page = render(form_profile({"menu": option, "account": {}}, profile="one", one__account=evil))
-    elements = Elements(page)
-    assert ["/hub/unispawner/static/form.js"] == elements.all("src")
-    assert 1 == [tag for tag, _ in elements.found].count("script")
+    profile = form_profile({"menu": option, "account": {}}, profile="one", one__account=evil)
+    presets = {evil: {"profile": "one", "account": evil}}
+    elements = Elements(render_form([profile], base_url="/hub/", user="ada", presets=presets))
+    folder = "/hub/unispawner/static/"
+    assert all(source.startswith(folder) for source in elements.all("src"))
+    assert len(elements.all("src")) == [tag for tag, _ in elements.found].count("script")
+    assert [presets] == [json.loads(str(one)) for one in elements.all("data-presets")]
     assert evil in elements.all("value")
     assert evil in elements.all("data-description")
 

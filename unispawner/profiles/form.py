@@ -126,8 +126,6 @@ class FormProfile:
         The queue that a job with these values goes to.
     defaults
         The fields of a job for which nothing is chosen, in bytes and seconds.
-    filled
-        Whether the fields show an earlier choice, and not the defaults.
     """
 
     profile: Profile
@@ -137,7 +135,6 @@ class FormProfile:
     availability: Availability | None = None
     queue: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    filled: bool = False
 
     @property
     def availability_text(self) -> str:
@@ -150,6 +147,7 @@ def form_profiles(
     user_options: Mapping[str, Any],
     contexts: Mapping[str, FormContext] | None = None,
     typed: Mapping[str, Any] | None = None,
+    last: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[FormProfile]:
     """Return what a form shows of each profile.
 
@@ -158,17 +156,20 @@ def form_profiles(
     profiles
         The profiles that the user is offered.
     user_options
-        What was chosen the last time.
+        What was chosen the last time for this server.
     contexts
         By slug, what there is to show of a profile beyond its definition.
     typed
         A form as it was sent, if it was refused: the fields keep these values and show what is
         wrong with them.
+    last
+        By slug, the last choice of each profile for any server, newest first.
     """
-    contexts = contexts or {}
+    contexts, last = contexts or {}, last or {}
+    newest = next(iter(last.values()), {})
     earlier = first_values(typed) if typed else user_options
     slugs = [profile.slug for profile in profiles]
-    selected = earlier.get(PROFILE)
+    selected = earlier.get(PROFILE, newest.get(PROFILE))
     if selected not in slugs:
         selected = next((one.slug for one in profiles if one.default), slugs[0] if slugs else "")
         typed = None
@@ -180,6 +181,7 @@ def form_profiles(
         _form_profile(
             profile,
             earlier,
+            last.get(profile.slug, {}),
             contexts.get(profile.slug, FormContext()),
             refused if profile.slug == selected else None,
             selected=profile.slug == selected,
@@ -191,6 +193,7 @@ def form_profiles(
 def _form_profile(
     profile: Profile,
     earlier: Mapping[str, Any],
+    last: Mapping[str, Any],
     context: FormContext,
     refused: Mapping[str, Any] | None,
     *,
@@ -198,7 +201,7 @@ def _form_profile(
 ) -> FormProfile:
     available = context.availability
     inventory, default_queue = (available.inventory, available.queue) if available else (None, "")
-    values = _earlier_values(profile, earlier)
+    values = _earlier_values(profile, earlier, last)
     valid, _ = profile.examine({name: value for name, value in values.items() if value != ""})
     queue = profile.queue(profile.fields(valid), default_queue)
     limits = inventory.limits(queue) if inventory else {}
@@ -214,7 +217,6 @@ def _form_profile(
         availability=available,
         queue=queue,
         defaults=_as_numbers(context.fields),
-        filled=earlier.get(PROFILE) == profile.slug,
     )
 
 
@@ -225,9 +227,18 @@ def _prefix_names(own_form: str, slug: str) -> str:
     return _FIELD.sub(lambda found: f"{found[0]}{prefix}--", own_form)
 
 
-def _earlier_values(profile: Profile, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a profile's options in a form, or in user_options of this profile."""
-    own = earlier if earlier.get(PROFILE) == profile.slug else {}
+def _earlier_values(
+    profile: Profile, earlier: Mapping[str, Any], last: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values of a profile's options in a form, or in an earlier choice of this profile.
+
+    What the Hub keeps may not be offered any more. The field shows its default then.
+    """
+    own = earlier
+    if earlier.get(PROFILE) != profile.slug:
+        own, _ = profile.examine(
+            {name: one for name, one in last.items() if name in profile.options}
+        )
     given = {
         name: earlier.get(f"{profile.slug}--{name}", own.get(name)) for name in profile.options
     }
@@ -318,7 +329,13 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def render_form(profiles: Sequence[FormProfile], *, base_url: str, user: str) -> str:
+def render_form(
+    profiles: Sequence[FormProfile],
+    *,
+    base_url: str,
+    user: str,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """Return the form's HTML, without the ``<form>`` that JupyterHub puts around it.
 
     Parameters
@@ -328,10 +345,13 @@ def render_form(profiles: Sequence[FormProfile], *, base_url: str, user: str) ->
     base_url
         The Hub's base URL, with a slash at its end.
     user
-        The user's name: a browser keeps the last choices of each user.
+        The user's name.
+    presets
+        The ``user_options`` of the user's presets, by their names.
     """
     template = _environment().get_template("profiles.html")
-    return template.render(profiles=profiles, base_url=base_url, user=user)
+    as_text = {name: as_fields(options) for name, options in (presets or {}).items()}
+    return template.render(profiles=profiles, base_url=base_url, user=user, presets=as_text)
 
 
 def render_wrapspawner_form(

@@ -21,6 +21,7 @@ from ..web import bookkeeping
 from ..web.availability import Availability, name_apart
 from ..web.failures import SpawnFailure
 from ..web.user_options import GuardsOptions
+from . import kept
 from .check import check_profiles
 from .children import ChildFactory
 from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
@@ -190,6 +191,8 @@ class ProfilesSpawner(WrapSpawner):
                 self._checked = self._check_choice(profile)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
+        if self._checked and self._checked.chosen:
+            kept.keep_last(self, self._checked.chosen.user_options)
         await maybe_future(super().run_pre_spawn_hook())
 
     def _check_choice(self, profile: Profile) -> _Checked:
@@ -266,8 +269,9 @@ class ProfilesSpawner(WrapSpawner):
     def _render_form(self, factories: list[ChildFactory], own_forms: Mapping[str, str]) -> str:
         """Return the HTML of the form, ours or wrapspawner's, with the children's own in it."""
         profiles, typed = [one.profile for one in factories], _typed_form.get()
+        before = kept.read_kept(self)
         if (self.form_template, self.input_template) != (_FORM, _INPUT):
-            rows = form_profiles(profiles, self.user_options, typed=typed)
+            rows = form_profiles(profiles, self.user_options, typed=typed, last=before.last)
             return render_wrapspawner_form(
                 rows, self.form_template, self.input_template, self.first_template
             )
@@ -278,9 +282,10 @@ class ProfilesSpawner(WrapSpawner):
             )
             for one, available in zip(factories, free, strict=True)
         }
-        rows = form_profiles(profiles, self.user_options, contexts, typed)
+        rows = form_profiles(profiles, self.user_options, contexts, typed, before.last)
         base_url = self.hub.base_url if self.hub else "/hub/"
-        return render_form(rows, base_url=base_url, user=self.user.name if self.user else "")
+        user = self.user.name if self.user else ""
+        return render_form(rows, base_url=base_url, user=user, presets=before.presets)
 
     # -- for the Hub's API and pages -----------------------------------------------------------
 
@@ -304,6 +309,33 @@ class ProfilesSpawner(WrapSpawner):
             If the profiles can't be right, or the administrator's function fails.
         """
         return [one.availability() for one in self._factories(await maybe_future(self.offer.get()))]
+
+    def kept_choices(self) -> kept.Kept:
+        """Return what the user has chosen before, of which some may not be offered any more."""
+        return kept.read_kept(self)
+
+    async def keep_preset(self, name: str, user_options: Mapping[str, Any]) -> None:
+        """Keep a choice under a name, if it is offered now.
+
+        Raises
+        ------
+        UniSpawnerError
+            If it is not offered, or if the profile has a form of its own; and as
+            :func:`.kept.keep_preset`.
+        """
+        profile = find_profile(await maybe_future(self.offer.get()), user_options)
+        factory = ChildFactory(profile, self)
+        if factory.has_own_options:
+            raise InvalidJobError(
+                f"profile: {profile.display_name} has a form of its own, and its choices can't be "
+                "kept"
+            )
+        chosen = profile.check(user_options, *factory.limits())
+        await kept.keep_preset(self, name, chosen.user_options)
+
+    async def delete_preset(self, name: str) -> bool:
+        """Delete a preset; return whether there was one."""
+        return await kept.delete_preset(self, name)
 
     def same_choice(self) -> dict[str, str]:
         """Return the fields of a form that chooses the same as the last time.

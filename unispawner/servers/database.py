@@ -14,6 +14,7 @@ from sqlalchemy import Text, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
+from .. import tasks
 from ..web.bookkeeping import ServerToken, log_name, outer
 from .state import DEAD_ADDRESS
 
@@ -117,6 +118,25 @@ async def save_soon(session: Any, write: Write) -> None:
     saved: asyncio.Future[None] = loop.create_future()
     batch.waiting.append((write, saved))
     await saved
+
+
+def save_later(spawner: Any, write: Write, what: str) -> None:
+    """Save a change by :func:`save_soon` in the background; log why if the database refuses.
+
+    Parameters
+    ----------
+    what
+        What is saved, for the log: "what was chosen".
+    """
+
+    async def save() -> None:
+        try:
+            await save_soon(session_of(spawner), write)
+        except SQLAlchemyError as error:
+            name = log_name(spawner)
+            spawner.log.warning("%s: the Hub's database did not save %s: %s", name, what, error)
+
+    tasks.start(save(), f"saving {what}")
 
 
 async def commit_soon(spawner: Any, change: Write | None = None) -> bool:

@@ -24,15 +24,22 @@ from .server_status import server_status
 ASSETS = Path(__file__).parent / "static"
 
 
-class _Handler(APIHandler):
-    def _user(self) -> Any:
+class Handler(APIHandler):
+    """What the handlers of our API share."""
+
+    def find_asked_user(self, scope: str = "read:servers") -> Any:
         """Return the user that ``?user=`` names, or else the user who sends the request.
+
+        Parameters
+        ----------
+        scope
+            What the sender must have for this user.
 
         Raises
         ------
         tornado.web.HTTPError
             403 without a login or token; 400 if a service names no user; 404 if there is no such
-            user, or the sender may not read this user's servers.
+            user, or the sender does not have the scope for this user.
         """
         sender = self.current_user
         if sender is None:
@@ -40,19 +47,20 @@ class _Handler(APIHandler):
         name = self.get_argument("user", sender.name if isinstance(sender, User) else None)
         if not name:
             raise web.HTTPError(400, "Name the user: ?user=NAME")
-        user = self.find_user(name) if self.has_scope(f"read:servers!user={name}") else None
+        user = self.find_user(name) if self.has_scope(f"{scope}!user={name}") else None
         if user is None:
             raise web.HTTPError(
-                404, "There is no such user, or you may not read this user's servers."
+                404, f"There is no such user, or you do not have the scope {scope} for this user."
             )
         return user
 
-    def _reply(self, content: dict[str, Any]) -> None:
+    def reply(self, content: dict[str, Any]) -> None:
+        """Reply with JSON that no cache keeps."""
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(content))
 
 
-class SchemaHandler(_Handler):
+class SchemaHandler(Handler):
     """``GET /hub/api/unispawner/schema``: the JSON schema of user_options that a user may send.
 
     Replies 404 if the Hub has no profiles, and 424 if the administrator's function fails.
@@ -60,16 +68,16 @@ class SchemaHandler(_Handler):
 
     async def get(self) -> None:
         """Reply with the schema."""
-        spawner = self._user().spawner
+        spawner = self.find_asked_user().spawner
         if not hasattr(spawner, "options_schema"):
             raise web.HTTPError(404, "The spawner class of this Hub has no profiles.")
         try:
-            self._reply(await spawner.options_schema())
+            self.reply(await spawner.options_schema())
         except UniSpawnerError as error:
             raise web.HTTPError(424, str(error)) from None
 
 
-class InventoryHandler(_Handler):
+class InventoryHandler(Handler):
     """``GET /hub/api/unispawner/inventory``: what is free where this user's servers may run.
 
     Replies 424 if the administrator's function of profiles fails.
@@ -77,7 +85,7 @@ class InventoryHandler(_Handler):
 
     async def get(self) -> None:
         """Reply at once with what is known; what is too old is refreshed in the background."""
-        spawner = self._user().spawner
+        spawner = self.find_asked_user().spawner
         try:
             if hasattr(spawner, "availabilities"):  # of its profiles
                 found = await spawner.availabilities()
@@ -85,10 +93,10 @@ class InventoryHandler(_Handler):
                 found = [availability(spawner)]
         except UniSpawnerError as error:
             raise web.HTTPError(424, str(error)) from None
-        self._reply(clusters_to_dict(found))
+        self.reply(clusters_to_dict(found))
 
 
-class ServerHandler(_Handler):
+class ServerHandler(Handler):
     """``GET /hub/api/unispawner/servers/{user}[/{name}]``: state, reason, host, time left.
 
     For whoever has the scope ``read:servers``, and for the server itself with its own token.
@@ -101,7 +109,7 @@ class ServerHandler(_Handler):
         user = self.find_user(user_name)
         if user is None or (server_name and server_name not in user.orm_user.orm_spawners):
             raise web.HTTPError(404, "There is no such server, or you may not read it.")
-        self._reply(server_status(user.spawners[server_name]).to_dict())
+        self.reply(server_status(user.spawners[server_name]).to_dict())
 
     @needs_scope("read:servers")  # type: ignore[untyped-decorator] # JupyterHub's
     def _check(self, user_name: str, server_name: str) -> None:

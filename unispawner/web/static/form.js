@@ -1,5 +1,5 @@
 // The live parts of the form of profiles: fields that adapt, limits that are shown while the user types,
-// what is free, a summary in words, the last choice of each profile, and links that fill the form.
+// what is free, a summary in words, and links that fill the form.
 // This is only for convenience: the Hub checks what is sent.
 "use strict";
 
@@ -7,7 +7,6 @@
   const form = document.getElementById("unispawner-form");
   if (!form) return;
   const baseUrl = form.dataset.baseUrl;
-  const storageKey = `unispawner ${baseUrl} ${form.dataset.user}`;
   const cards = [...form.querySelectorAll("[data-profile]")].map(readCard);
   let inventory = {};
 
@@ -276,30 +275,6 @@
     return Object.fromEntries(filled.map((option) => [option.name, option.control.value]));
   }
 
-  function recall() {
-    let last = {};
-    try {
-      last = JSON.parse(window.localStorage.getItem(storageKey)) ?? {};
-    } catch (error) {
-      console.warn("Can't read the last choices:", error);
-    }
-    for (const card of cards) {
-      if (card.element.dataset.filled === undefined && last[card.slug]) fill(card, last[card.slug]);
-    }
-    return last;
-  }
-
-  function remember() {
-    const card = chosen();
-    if (!card) return;
-    try {
-      const last = JSON.parse(window.localStorage.getItem(storageKey)) ?? {};
-      window.localStorage.setItem(storageKey, JSON.stringify({ ...last, [card.slug]: values(card) }));
-    } catch (error) {
-      console.warn("Can't keep this choice:", error);
-    }
-  }
-
   // A link's fragment never reaches the Hub, so nothing starts before the user says so.
   function followLink() {
     const { profile, ...options } = Object.fromEntries(new URLSearchParams(window.location.hash.slice(1)));
@@ -368,13 +343,12 @@
   for (const invalid of form.querySelectorAll('[aria-invalid="true"]')) {
     invalid.closest("[data-option]").dataset.refused = "";
   }
-  recall();
   followLink();
-  form.querySelector(".unispawner-live").hidden = false;
+  for (const live of form.querySelectorAll(".unispawner-live")) live.hidden = false;
+  window.localStorage?.removeItem(`unispawner ${baseUrl} ${form.dataset.user}`); // of an older release
   form.addEventListener("input", (event) => update(event.target));
   form.addEventListener("change", (event) => update(event.target));
   form.querySelector("[data-link]").addEventListener("click", copyLink);
-  form.form?.addEventListener("submit", remember);
   window.addEventListener("hashchange", () => {
     followLink();
     update();
