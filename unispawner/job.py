@@ -23,6 +23,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ATTRIBUTE = re.compile(r"[A-Za-z_]+\.[A-Za-z0-9+][A-Za-z0-9_.+-]*", re.ASCII)
 SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
 """Variables with the folders of programs and libraries: the Hub's own are wrong in a job."""
+_GPU_TYPE = re.compile(r"(?:shard:)?\w[\w.+-]*(?: [\w.+-]+)*", re.ASCII)
+_CONSTRAINT = re.compile(r"[\w.:=+@/&|,()\[\]*!-]+", re.ASCII)
+LONGEST_NEED = 200
+"""How many characters a type of GPU, or a constraint, may have."""
 _READ_ONLY_VARIABLES = {"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"}
 
 HUB_ID = "[a-z0-9]{1,15}"
@@ -125,7 +129,9 @@ class ResourceSpec:
     """What a job needs from the cluster. For a field that is None the site's default applies.
 
     ``memory`` is the total of the job in bytes, as in PSI/J; 0 (``units.WHOLE``) means all of the
-    nodes' memory. ``gpu_cores_per_process`` is the number of GPUs for each process.
+    nodes' memory. ``gpu_cores_per_process`` is the number of GPUs for each process, and
+    ``gpu_type`` the scheduler's name of their type; with 0 GPUs it means nothing and becomes empty.
+    ``constraint`` names features that the nodes must have, as in ``"avx512&ib"``.
 
     Raises
     ------
@@ -140,8 +146,11 @@ class ResourceSpec:
     gpu_cores_per_process: int | None = None
     memory: int | None = None
     exclusive_node_use: bool = False
+    gpu_type: str = ""
+    constraint: str = ""
 
     def __post_init__(self) -> None:
+        self._check_needs()
         for name in _COUNTS:
             value = getattr(self, name)
             lowest = 0 if name in ("gpu_cores_per_process", "memory") else 1
@@ -163,6 +172,30 @@ class ResourceSpec:
             raise InvalidJobError(
                 f"process_count: {processes} must be node_count ({nodes}) times "
                 f"processes_per_node ({per_node}); change one of the three"
+            )
+
+    def _check_needs(self) -> None:
+        """Check the text that is written into directives: no other directive fits into it."""
+        for name in ("gpu_type", "constraint"):
+            if getattr(self, name) is None or (name, self.gpu_cores_per_process) == ("gpu_type", 0):
+                object.__setattr__(self, name, "")
+        for name, pattern, rule in (
+            ("gpu_type", _GPU_TYPE, "letters, digits and _.+-, as in a100 or a100_3g.20gb"),
+            ("constraint", _CONSTRAINT, "letters, digits and _.:=+@/&|,()[]*!-, as in avx512&ib"),
+        ):
+            value = getattr(self, name)
+            if value == "":
+                continue
+            long = isinstance(value, str) and len(value) > LONGEST_NEED
+            if long or not isinstance(value, str) or not pattern.fullmatch(value):
+                shown = repr(value[:40] + "…" if long else value)
+                raise InvalidJobError(
+                    f"{name}: {shown} must have at most {LONGEST_NEED} characters, and only {rule}"
+                )
+        if self.gpu_type and self.gpu_cores_per_process is None:
+            raise InvalidJobError(
+                f"gpu_type: {self.gpu_type!r} is set, but not how many of these GPUs; set "
+                "gpu_cores_per_process as well"
             )
 
     @property
@@ -299,6 +332,7 @@ class JobSpec:
     queue_name: str = ""
     account: str = ""
     reservation_id: str = ""
+    qos: str = ""
     custom_attributes: Mapping[str, Attribute] = field(default_factory=dict)
     prologue: str = ""
     epilogue: str = ""

@@ -32,6 +32,8 @@ ASKED = {
     "gpu_cores_per_process": ResourceSpec(gpu_cores_per_process=2),
     "memory": ResourceSpec(memory=2**30),
     "exclusive_node_use": ResourceSpec(exclusive_node_use=True),
+    "gpu_type": ResourceSpec(gpu_cores_per_process=1, gpu_type="a100"),
+    "constraint": ResourceSpec(constraint="fast"),
 }
 
 
@@ -459,7 +461,8 @@ def test_what_is_asked_for_is_written_or_refused(scheduler: Scheduler, field: st
         usual = written(scheduler, complete(scheduler, JobSpec()))
         assert set(written(scheduler, spec)) - set(usual)
     else:
-        with pytest.raises(InvalidJobError, match=rf"^{field}: .*{re.escape(scheduler.title)}"):
+        named = "(gpu_type|gpu_cores_per_process)" if field == "gpu_type" else field
+        with pytest.raises(InvalidJobError, match=rf"^{named}: .*{re.escape(scheduler.title)}"):
             scheduler.check_supported(spec)
 
 
@@ -504,6 +507,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
         "unispawner.units",
         "unispawner.schedulers",
         "unispawner.schedulers.base",
+        "unispawner.schedulers.constraints",
         "unispawner.schedulers.inventory",
         "unispawner.schedulers.reading",
     }

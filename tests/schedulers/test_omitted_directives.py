@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -126,6 +127,10 @@ def test_every_name_has_an_effect(name: str) -> None:
         full = job(scheduler)
         if name == "torque":
             full = JobSpec(**{**full.__dict__, "reservation_id": "r"})
+        asked = replace(full.resources, constraint="fast")
+        if asked.gpu_cores_per_process:
+            asked = replace(asked, gpu_type="a100")
+        full = replace(full, resources=asked, qos="high" if name == "slurm" else "")
         if name in ("slurm", "lsf"):
             full = JobSpec(**{**full.__dict__, "reservation_id": "r", "directory": "/home/a"})
         for key in list(without_effect):

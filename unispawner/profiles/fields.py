@@ -49,13 +49,16 @@ FIELDS: dict[str, Field] = {
     "processes_per_node": Field("count", "Processes per node", "", "processes"),
     "cpu_cores_per_process": Field("count", "Cores", "Processor cores", "cores"),
     "gpu_cores_per_process": Field("count", "GPUs", "Graphics processors", "GPUs", lowest=0),
+    "gpu_type": Field("name", "GPU type"),
     "memory": Field("memory", "Memory", "For the whole job: 4G, 512M"),
     PER_CORE: Field("memory", "Memory per core", "For each core: 4G, 512M"),
     "exclusive_node_use": Field("flag", "Whole nodes", "No other job runs on them"),
+    "constraint": Field("name", "Node feature", "What the nodes must have"),
     "duration": Field("duration", "Time", "The longest it may run: HH:MM:SS or D-HH:MM:SS"),
     "queue_name": Field("name", "Queue"),
     "account": Field("name", "Account", "The account or project that pays"),
     "reservation_id": Field("name", "Reservation"),
+    "qos": Field("name", "Quality of service"),
 }
 MENU = Field("menu", "")
 MEASURED = ("count", "memory", "duration")

@@ -209,12 +209,16 @@ class Scheduler(ABC):
     """The form of a job's id; anything else is refused before it reaches a command."""
     supports: ClassVar[frozenset[str]]
     """Fields of ResourceSpec and JobSpec that a job can ask this scheduler for."""
+    alternatives: ClassVar[Mapping[str, str]] = {}
+    """What to set instead of a field that this scheduler does not support, in words."""
     reports: ClassVar[frozenset[str]] = frozenset()
     """Fields of JobInfo that this scheduler fills, besides owner and state."""
     errors: ClassVar[tuple[tuple[str, Meaning], ...]] = ()
     """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
     whole_memory: ClassVar[bool] = False
     """True if a job with whole nodes can request all of their memory."""
+    blanks_in_gpu_types: ClassVar[bool] = False
+    """True if the name of a type of GPU may have blanks."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
     refused: ClassVar[frozenset[str]] = frozenset()
@@ -625,9 +629,38 @@ class Scheduler(ABC):
         supported = self.supported()
         for name, value in asked.items():
             if value and name not in supported and not (name in _ONE_IN_EVERY_JOB and value == 1):
+                instead = self.alternatives.get(name, "leave it unset")
                 raise InvalidJobError(
-                    f"{name}: {self.title} does not support this ({value!r}); leave it unset"
+                    f"{name}: {self.title} does not support this ({value!r}); {instead}"
                 )
+        self.check_needs(spec)
+
+    def check_needs(self, spec: JobSpec) -> None:
+        """Refuse a type of GPU, or a constraint, that can't be written for this scheduler.
+
+        Raises
+        ------
+        InvalidJobError
+            If there is such a value; the message names the field.
+        """
+        kind = spec.resources.gpu_type
+        if kind.startswith("shard:") or (" " in kind and not self.blanks_in_gpu_types):
+            raise InvalidJobError(
+                f"gpu_type: {self.title} has no such name of a type, {kind!r}; write a name "
+                "without blanks and colons"
+            )
+        if spec.resources.constraint:
+            self.write_constraint(spec.resources.constraint)
+
+    def write_constraint(self, constraint: str) -> str:
+        """Return a constraint in the scheduler's own language.
+
+        Raises
+        ------
+        InvalidJobError
+            If this language can't express it.
+        """
+        return constraint
 
     def _check_whole_memory(self, spec: JobSpec) -> None:
         if not self.whole_memory:

@@ -18,6 +18,7 @@ from ..job import JobInfo, JobSpec, JobState
 from ..units import divide_up, whole_seconds
 from . import gridengine_host, gridengine_inventory, gridengine_jobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
+from .constraints import Feature, read_plain_list
 from .inventory import Inventory
 
 _PER = ("slot", "job")
@@ -74,6 +75,11 @@ class GridEngine(Scheduler):
         """The site's name of the resource that counts GPUs; `qconf -sc` lists the names. Default:
         gpu.""",
     )
+    sge_gpu_type_resource: str = setting(
+        "gpu_type",
+        """The site's name of the resource (of type RESTRING or CSTRING) whose value is the type of
+        a host's GPUs; `qconf -sc` lists the names. Default: gpu_type.""",
+    )
     sge_gpus_per: str = setting(
         "job",
         """Whether a request for GPUs counts for the whole "job" (the default) or for each "slot" of
@@ -95,7 +101,11 @@ class GridEngine(Scheduler):
         r"^(SGE|GE|UGE|AGE|OGS/GE|OGE|N1GE|(Univa|Altair|Open|Sun|Son of) Grid( Engine)?) ?\S*\d"
     )
     job_id = re.compile(r"\d{1,10}", re.ASCII)
-    supports: ClassVar = ALL_FIELDS - {"node_count", "processes_per_node"}
+    supports: ClassVar = ALL_FIELDS - {"node_count", "processes_per_node", "qos"}
+    alternatives: ClassVar = {
+        "qos": "leave it unset, and request a queue, or a resource with the custom attribute "
+        "gridengine.l",
+    }
     reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "start_time", "exit_code")
     )
@@ -153,10 +163,29 @@ class GridEngine(Scheduler):
                 "counts GPUs for each job"
             )
 
+    def check_needs(self, spec: JobSpec) -> None:
+        """Refuse also a constraint that would replace what another field requests."""
+        super().check_needs(spec)
+        if not spec.resources.constraint:
+            return
+        taken = {"h_rt", *_resources(self.sge_memory_resource), self.sge_gpu_resource}
+        taken |= {self.sge_gpu_type_resource, self.sge_exclusive_resource}
+        for one in _features(spec.resources.constraint):
+            if one.name in taken:
+                raise InvalidJobError(
+                    f"constraint: {one.text!r}: the resource {one.name} is what another field of "
+                    "the job requests; remove it"
+                )
+
+    def write_constraint(self, constraint: str) -> str:
+        """Return the features as Grid Engine's resources: each is true, or has its value."""
+        features = _features(constraint)
+        return ",".join(f"{one.name}={one.value or 'true'}" for one in features)
+
     def directives(self, spec: JobSpec) -> list[str]:
         """Return qsub's options, each with its value on one line, quoted as for a shell."""
         slots, memory, gpus = _slots(spec), spec.resources.memory, _gpus(spec)
-        own = spec.attributes_for(self.name)
+        own, constraint = spec.attributes_for(self.name), spec.resources.constraint
         resources: dict[str, str] = {}
         if spec.duration:
             resources["h_rt"] = str(whole_seconds(spec.duration))
@@ -167,6 +196,8 @@ class GridEngine(Scheduler):
         if gpus:
             per_slot = self.sge_gpus_per == "slot"
             resources[self.sge_gpu_resource] = str(gpus // slots if per_slot else gpus)
+            if spec.resources.gpu_type:
+                resources[self.sge_gpu_type_resource] = spec.resources.gpu_type
         if spec.resources.exclusive_node_use:
             resources[self.sge_exclusive_resource] = "true"
         options: list[tuple[str, object]] = [
@@ -178,6 +209,7 @@ class GridEngine(Scheduler):
             ("j", "y"),
             ("pe", f"{self.sge_parallel_environment} {slots}" if slots > 1 else ""),
             *(("l", f"{name}={value}") for name, value in self.keep(spec, resources.items())),
+            ("l", self.write_constraint(constraint) if constraint else ""),
             ("q", spec.queue_name),
             ("P", spec.account),
             ("ar", spec.reservation_id),
@@ -190,7 +222,7 @@ class GridEngine(Scheduler):
 
     def omittable(self) -> frozenset[str]:
         """Return options of qsub, and the resources of its ``-l`` by their own names."""
-        own = (self.sge_gpu_resource, self.sge_exclusive_resource)
+        own = (self.sge_gpu_resource, self.sge_gpu_type_resource, self.sge_exclusive_resource)
         memory = _resources(self.sge_memory_resource)
         return frozenset(("N", "l", "pe", "q", "P", "ar", "w", "h_rt", *memory, *own))
 
@@ -332,6 +364,11 @@ def _is_plain_name(owner: str) -> bool:
 
 def _resources(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _features(constraint: str) -> list[Feature]:
+    instead = 'use the custom attribute gridengine.l, as in "arch=lx-amd64|lx-arm64"'
+    return read_plain_list(constraint, GridEngine.title, instead)
 
 
 def _slots(spec: JobSpec) -> int:

@@ -15,6 +15,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState, is_mark
 from ..units import divide_up, whole_seconds
 from .base import Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
+from .constraints import All, Expression, Feature, Not, parse
 from .htcondor_inventory import (
     JOB_COUNTS,
     NODE_FIELDS,
@@ -86,11 +87,19 @@ class HTCondor(Scheduler):
             "processes_per_node",
             "cpu_cores_per_process",
             "gpu_cores_per_process",
+            "gpu_type",
+            "constraint",
             "memory",
             "duration",
             "account",
         }
     )
+    alternatives: ClassVar = {
+        "qos": "leave it unset, and use an accounting group (account), or a command of the submit "
+        "description in custom_attributes, like htcondor.concurrency_limits",
+        "queue_name": "HTCondor has no queues; leave it unset, and select machines with constraint",
+    }
+    blanks_in_gpu_types = True
     reports: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
     # HTCondor would empty the log for a second run.
     script_opens_log = True
@@ -182,6 +191,7 @@ class HTCondor(Scheduler):
             # A number without a unit would be MiB.
             ("request_memory", f"{divide_up(memory, 1024)}KB" if memory else None),
             ("request_gpus", gpus or None),
+            *self._requirements(spec, own),
             ("accounting_group", self.value(spec.account, "account")),
             ("periodic_remove", " || ".join(_removal_rules(spec, own))),
             ("MY.PeriodicRemoveReason", _removal_reason(spec)),
@@ -189,8 +199,9 @@ class HTCondor(Scheduler):
         ]
         commands = self.keep(spec, commands)
         lines = [f"{key} = {value}" for key, value in commands if value not in (None, "")]
+        written = {"periodic_remove", *dict(self._requirements(spec, own))}
         for key, values in _by_name(own).items():
-            if key.lower() == "periodic_remove":
+            if key.lower() in written:
                 continue
             if key.lower().startswith(("+", "my.")):
                 literals = [_literal(value) for value in values]
@@ -206,9 +217,24 @@ class HTCondor(Scheduler):
         return frozenset(
             (
                 *("batch_name", "should_transfer_files", "notification", "request_cpus"),
-                *("request_memory", "request_gpus", "accounting_group"),
+                *("request_memory", "request_gpus", "accounting_group", "require_gpus"),
+                "requirements",
             )
         )
+
+    def _requirements(
+        self, spec: JobSpec, own: list[tuple[str, Attribute]]
+    ) -> list[tuple[str, Attribute | None]]:
+        """Return what the GPUs and the machine must be; the custom attributes add to it."""
+        kind, constraint = spec.resources.gpu_type, spec.resources.constraint
+        model = f'DeviceName == "{kind}"' if kind else ""
+        features = self.write_constraint(constraint) if constraint else ""
+        rules = (("require_gpus", model), ("requirements", features))
+        return [(command, _and(rule, own, command)) for command, rule in rules if rule]
+
+    def write_constraint(self, constraint: str) -> str:
+        """Return an expression of machines' attributes: each is true, or has its value."""
+        return _requirement(parse(constraint))
 
     @staticmethod
     def value(text: str, field: str) -> str:
@@ -424,6 +450,33 @@ def _by_name(own: list[tuple[str, Attribute]]) -> dict[str, list[Attribute]]:
     for key, value in own:
         result.setdefault(key, []).append(value)
     return result
+
+
+def _and(expression: str, own: list[tuple[str, Attribute]], command: str) -> str:
+    """Return an expression, and with it those that the custom attributes have for a command."""
+    theirs = [
+        f"({_submit_value(value, f'custom_attributes: htcondor.{key}')})"
+        for key, value in own
+        if key.lower() == command
+    ]
+    return " && ".join([*theirs, expression])
+
+
+def _requirement(one: Expression) -> str:
+    """Return an expression that is true for the machines with these features."""
+    if isinstance(one, Not):
+        return f"({_requirement(one.part)} =!= true)"  # true also where it is undefined
+    if isinstance(one, Feature):
+        if not re.fullmatch(r"[A-Za-z_]\w*", one.name, re.ASCII):
+            raise InvalidJobError(
+                f"constraint: {one.name!r} must be the name of a machine's attribute: letters, "
+                "digits and _, a letter first"
+            )
+        plain = re.fullmatch(r"\d+(\.\d+)?|true|false", one.value or "true", re.IGNORECASE)
+        value = (one.value or "true") if plain else f'"{one.value}"'
+        return f"(TARGET.{one.name} == {value})"
+    operator = " && " if isinstance(one, All) else " || "
+    return f"({operator.join(map(_requirement, one.parts))})"
 
 
 def _removal_rules(spec: JobSpec, own: list[tuple[str, Attribute]]) -> list[str]:

@@ -20,6 +20,7 @@ from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import MEMORY_UNITS, divide_up
 from . import lsf_inventory, lsf_jobs
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
+from .constraints import All, Expression, Feature, Not, parse
 from .inventory import Inventory
 
 _UNITS = {f"{letter}B": MEMORY_UNITS[letter] for letter in "KMGT"}
@@ -66,7 +67,11 @@ class Lsf(Scheduler):
     identify_command = ("lsid",)
     identity = r"^ *(IBM (Spectrum|Platform) LSF|Platform LSF|(?i:openlava|volclava|lavalite))\b"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
-    supports = ALL_FIELDS
+    supports: ClassVar = ALL_FIELDS - {"qos"}
+    alternatives: ClassVar = {
+        "qos": "leave it unset, and use a queue, or a service class with the custom attribute "
+        "lsf.sla",
+    }
     may_hide_jobs = True
     script_opens_log = True
     reports: ClassVar = frozenset(
@@ -139,8 +144,10 @@ class Lsf(Scheduler):
         return lines + [_directive(key, value) for key, value in options if value not in (None, "")]
 
     def omittable(self) -> frozenset[str]:
-        """Return options of bsub, and two sections of its ``-R`` by their own names."""
-        return frozenset(("J", "n", "R", "M", "gpu", "x", "W", "q", "P", "U", "rusage", "span"))
+        """Return options of bsub, and sections of its ``-R`` by their own names."""
+        return frozenset(
+            ("J", "n", "R", "M", "gpu", "x", "W", "q", "P", "U", "rusage", "span", "select")
+        )
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse also values that bsub would misread in a ``#BSUB`` line.
@@ -174,6 +181,8 @@ class Lsf(Scheduler):
         ``rusage[…]`` without memory, the memory is inserted.
         """
         theirs = " ".join(" ".join(given).split())
+        if spec.resources.constraint and "select" not in spec.left_out(self.name):
+            theirs = _add_selection(theirs, self.write_constraint(spec.resources.constraint))
         nodes, slots = spec.resources.nodes, self._slots(spec)
         left_out = spec.left_out(self.name)
         memory = "" if "rusage" in left_out else self._reserved_memory(spec)
@@ -216,7 +225,13 @@ class Lsf(Scheduler):
         if not count or theirs == "-" or re.search(r"(^|:)num=", theirs):
             return theirs
         per_host = "/host" if self.lsf_memory_reserved_per == "task" else ""
-        return ":".join(filter(None, (f"num={count}{per_host}", theirs)))
+        kind = spec.resources.gpu_type
+        model = f"gmodel={kind}" if kind and not re.search(r"(^|:)gmodel=", theirs) else ""
+        return ":".join(filter(None, (f"num={count}{per_host}", model, theirs)))
+
+    def write_constraint(self, constraint: str) -> str:
+        """Return a selection: each feature is a Boolean resource, or has its value."""
+        return _select(parse(constraint))
 
     # -- status --------------------------------------------------------------------------------
 
@@ -364,6 +379,46 @@ class Lsf(Scheduler):
         if self.lsf_memory_limit_per == "task":
             found = [lsf_inventory.without_memory(queue) for queue in found]
         return Inventory(tuple(found), tuple(nodes))
+
+
+def _select(one: Expression) -> str:
+    """Return an expression of resources (lsf.conf guide, "Resource requirement strings")."""
+    if isinstance(one, Not):
+        return f"!({_select(one.part)})"
+    if isinstance(one, Feature):
+        if not re.fullmatch(r"[A-Za-z_]\w*", one.name, re.ASCII):
+            raise InvalidJobError(
+                f"constraint: {one.name!r} must be the name of an LSF resource: letters, digits "
+                "and _, a letter first"
+            )
+        if not re.fullmatch(r"[\w.-]*", one.value, re.ASCII):
+            raise InvalidJobError(
+                f"constraint: {one.value!r} must be a value of letters, digits and _.-"
+            )
+        return f"{one.name}=={one.value}" if one.value else one.name
+    operator = " && " if isinstance(one, All) else " || "
+    return f"({operator.join(map(_select, one.parts))})"
+
+
+_SECTION = re.compile(r"\b(select|order|rusage|span|same|cu|affinity)\[")
+
+
+def _add_selection(requirements: str, selection: str) -> str:
+    """Return a resource requirement whose hosts also match a selection.
+
+    What comes before the first section is a selection, too (bsub(1), "-R").
+    """
+    found = _SECTION.search(requirements)
+    before, rest = requirements, ""
+    if found:
+        before, rest = requirements[: found.start()].strip(), requirements[found.start() :]
+    inside = re.search(r"select\[([^]]*)\]", rest)
+    theirs = [before]
+    if inside:
+        theirs += [inside[1]]
+        rest = f"{rest[: inside.start()]} {rest[inside.end() :]}"
+    parts = [*(f"({one.strip()})" for one in theirs if one.strip()), selection]
+    return " ".join(f"select[{' && '.join(parts)}] {rest}".split())
 
 
 def _of_everybody(command: list[str]) -> list[str]:

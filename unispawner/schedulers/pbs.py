@@ -12,6 +12,7 @@ from ..job import JobSpec, JobState
 from ..units import format_duration
 from . import pbs_inventory, pbs_output
 from .base import ALL_FIELDS, Dialogue, Reply, setting
+from .constraints import Feature
 from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
 from .pbs_job import (
@@ -44,10 +45,19 @@ class Pbs(PbsFamily):
         Default: ngpus.""",
     )
 
+    pbs_gpu_type_resource: str = setting(
+        "gpu_model",
+        """The site's name of the resource (a text for each host) whose value is the type of its
+        GPUs; `pbsnodes -a` lists the names. Default: gpu_model.""",
+    )
+
     name = "pbs"
     title = "PBS"
     identity = r"^pbs_version = \S"
-    supports = ALL_FIELDS
+    supports: ClassVar = ALL_FIELDS - {"qos"}
+    alternatives: ClassVar = {
+        "qos": "leave it unset, and use a queue, or a priority with the custom attribute pbs.p",
+    }
     reports: ClassVar = frozenset(
         (
             "exec_host",
@@ -100,8 +110,8 @@ class Pbs(PbsFamily):
 
     @property
     def query_key(self) -> Hashable:
-        """The name, and the resource that counts GPUs."""
-        return (self.name, self.pbs_gpu_resource)
+        """The name, and the resources that count GPUs and name their type."""
+        return (self.name, self.pbs_gpu_resource, self.pbs_gpu_type_resource)
 
     def queue(self, spec: JobSpec) -> str:
         """Return the queue; a reservation has one, named by its id without the server."""
@@ -122,7 +132,9 @@ class Pbs(PbsFamily):
         parts += [("mem", per_node(asked.memory, nodes))] if asked.memory else []
         if asked.gpu_cores_per_process:
             parts.append((self.pbs_gpu_resource, processes * asked.gpu_cores_per_process))
+            parts += [(self.pbs_gpu_type_resource, asked.gpu_type)] if asked.gpu_type else []
         chunk = [f"{name}={value}" for name, value in self.keep(spec, parts)]
+        chunk += [self.write_constraint(asked.constraint)] if asked.constraint else []
         # Without "scatter" PBS may put several chunks on one host. "excl" would reserve a vnode.
         place = ["scatter"] if nodes > 1 else []
         place += ["exclhost"] if asked.exclusive_node_use else []
@@ -135,9 +147,14 @@ class Pbs(PbsFamily):
             resources["walltime"] = format_duration(spec.duration)
         return resources
 
+    def write_feature(self, feature: Feature) -> str:
+        """Return a resource of a chunk: it is true, or has the value."""
+        return f"{feature.name}={feature.value or 'True'}"
+
     def resource_names(self) -> tuple[str, ...]:
         """Return the resources, and the parts of a chunk."""
-        return "select", "place", "walltime", "ncpus", "mpiprocs", "mem", self.pbs_gpu_resource
+        names = ("select", "place", "walltime", "ncpus", "mpiprocs", "mem")
+        return (*names, self.pbs_gpu_resource, self.pbs_gpu_type_resource)
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the qstat; with ids, it reports also jobs that have ended."""

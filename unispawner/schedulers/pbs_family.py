@@ -17,6 +17,7 @@ from ..job import MARK_VARIABLE, Attribute, JobInfo, JobSpec
 from ..units import divide_up
 from . import pbs_job
 from .base import Dialogue, Meaning, Reply, Scheduler
+from .constraints import Feature, read_plain_list
 from .pbs_job import Row, read_owner
 from .reading import number_waiting
 
@@ -145,6 +146,51 @@ class PbsFamily(Scheduler):
                     f"custom_attributes: {self.name}.{key} can't be set. It would make a kind of "
                     "job that a server can't be, or publish its environment."
                 )
+
+    def check_needs(self, spec: JobSpec) -> None:
+        """Refuse also a constraint that would replace what another field requests."""
+        super().check_needs(spec)
+        if re.search(r"[^\w.-]", spec.resources.gpu_type, re.ASCII):
+            raise InvalidJobError(  # "+" would begin the request for another chunk
+                f"gpu_type: {spec.resources.gpu_type!r} must have only letters, digits and _.-"
+            )
+        if not spec.resources.constraint:
+            return
+        for one in self._features(spec.resources.constraint):
+            if one.name in self.reserved_features():
+                raise InvalidJobError(
+                    f"constraint: {one.text!r}: {one.name} is what another field of the job "
+                    "requests; remove it"
+                )
+
+    def reserved_features(self) -> frozenset[str]:
+        """Return the names that can't be a feature: other fields request them."""
+        return frozenset((*self.resource_names(), "host", "vnode"))
+
+    @abstractmethod
+    def write_feature(self, feature: Feature) -> str:
+        """Return the request for one feature of the nodes.
+
+        Raises
+        ------
+        InvalidJobError
+            If the scheduler can't request it.
+        """
+
+    def write_constraint(self, constraint: str) -> str:
+        """Return the requests for the features of a constraint, as parts of a chunk."""
+        return ":".join(self.write_feature(one) for one in self._features(constraint))
+
+    def _features(self, constraint: str) -> list[Feature]:
+        instead = f"use the custom attribute {self.name}.l"
+        features = read_plain_list(constraint, self.title, instead)
+        for one in features:
+            if not re.fullmatch(r"[\w.-]+(=[\w.-]+)?", one.text, re.ASCII):
+                raise InvalidJobError(
+                    f"constraint: {one.text!r}: {self.title} knows only names and values of "
+                    "letters, digits and _.-"
+                )
+        return features
 
     # -- queries -------------------------------------------------------------------------------
 

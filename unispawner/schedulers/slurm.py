@@ -32,7 +32,7 @@ _OMITTABLE = frozenset(
     (
         *("job-name", "chdir", "open-mode", "propagate", "nodes", "ntasks", "ntasks-per-node"),
         *("cpus-per-task", "gpus-per-task", "gres", "mem", "mem-per-cpu", "exclusive", "time"),
-        *("partition", "account", "reservation"),
+        *("partition", "account", "reservation", "constraint", "qos"),
     )
 )
 _SCRIPTS_READ = 50
@@ -103,8 +103,9 @@ class Slurm(Scheduler):
     )
     slurm_gpus_as: str = setting(
         "gpus",
-        """How a job requests GPUs: "gpus" (the default; --gpus-per-task) or "gres" (--gres=gpu:N,
-        for each node), for a Slurm that does not know --gpus-per-task (select/cons_res).""",
+        """How a job requests GPUs: "gpus" (the default; --gpus-per-task=TYPE:N) or "gres"
+        (--gres=gpu:TYPE:N, for each node), for a Slurm that does not know --gpus-per-task
+        (select/cons_res). Shards are always requested with --gres.""",
         ("gpus", "gres"),
     )
     slurm_cluster: str = setting(
@@ -280,6 +281,8 @@ class Slurm(Scheduler):
             ("partition", spec.queue_name),
             ("account", spec.account),
             ("reservation", spec.reservation_id),
+            ("constraint", resources.constraint),
+            ("qos", spec.qos),
         ]
         own = spec.attributes_for(self.name)
         comments = [str(value) for key, value in own if key == "comment"]
@@ -305,11 +308,25 @@ class Slurm(Scheduler):
         return [(self.slurm_memory_as, f"{divide_up(resources.memory, 1024 * shares)}K")]
 
     def _gpus(self, spec: JobSpec) -> tuple[str, Attribute | None]:
-        """Return the option for GPUs: a generic resource counts for each node."""
-        gpus = spec.resources.gpu_cores_per_process
-        if not gpus or self.slurm_gpus_as == "gpus":
-            return "gpus-per-task", gpus or None
-        return "gres", f"gpu:{gpus * spec.resources.per_node}"
+        """Return the option for GPUs: a generic resource counts for each node.
+
+        Shards, which are parts of a GPU, are another generic resource (slurm.conf(5), GresTypes).
+        """
+        gpus, kind = spec.resources.gpu_cores_per_process, spec.resources.gpu_type
+        name, _, rest = kind.partition(":")
+        shards = name == "shard"
+        if not gpus or (self.slurm_gpus_as == "gpus" and not shards):
+            return "gpus-per-task", f"{kind}:{gpus}" if gpus and kind else gpus or None
+        words = ["shard", rest] if shards else ["gpu", kind]
+        return "gres", ":".join([*filter(None, words), str(gpus * spec.resources.per_node)])
+
+    def check_needs(self, spec: JobSpec) -> None:
+        """Accept any constraint: its language is Slurm's own. Refuse blanks in a type."""
+        kind = spec.resources.gpu_type
+        if " " in kind:
+            raise InvalidJobError(
+                f"gpu_type: {kind!r} must not contain blanks; `sinfo -o %G` prints the names"
+            )
 
     def preamble(self, spec: JobSpec) -> list[str]:
         """Return the line that opens a log whose path sbatch can't take: it drops backslashes."""

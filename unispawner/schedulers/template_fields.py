@@ -21,6 +21,9 @@ EXPRESSES: Mapping[str, tuple[str, ...]] = {
     "memory": ("memory",),
     "ngpus": ("gpu_cores_per_process",),
     "gres": ("gpu_cores_per_process",),
+    "gpu_type": ("gpu_type",),
+    "constraint": ("constraint",),
+    "qos": ("qos",),
 }
 """For each field of a template, the fields of ResourceSpec and JobSpec that it expresses."""
 RESERVED = frozenset({"cmd", "log", "script", "username", "homedir", "keepvars", "job_id"})
@@ -83,6 +86,9 @@ def job_values(dialect: Dialect, spec: JobSpec) -> dict[str, str]:
         "reservation": spec.reservation_id,
         "nprocs": str(resources.per_node * (resources.cpu_cores_per_process or 1)),
         "ngpus": str(gpus or ""),
+        "gpu_type": resources.gpu_type,
+        "constraint": resources.constraint,
+        "qos": spec.qos,
         **written,
     }
 

@@ -13,6 +13,7 @@ from ..job import JobInfo, JobSpec, JobState
 from ..units import format_duration
 from . import pbs_inventory
 from .base import ALL_FIELDS, Dialogue, Reply, setting
+from .constraints import Feature
 from .inventory import Inventory
 from .pbs_family import PbsFamily, per_node
 from .pbs_job import (
@@ -29,6 +30,8 @@ _SETTINGS = {
     "gpu_cores_per_process": "torque_gpus",
     "reservation_id": "torque_moab",
     "exclusive_node_use": "torque_moab",
+    "qos": "torque_moab",
+    "gpu_type": "torque_gpus",
 }
 
 
@@ -44,9 +47,9 @@ class Torque(PbsFamily):
     )
     torque_moab: bool = setting(
         False,
-        """Whether Maui or Moab schedules the jobs. True: reservations and whole nodes are requested
-        with -W x=. False (the default): TORQUE's own scheduler, which ignores both, so that a job
-        that requests one of them is refused.""",
+        """Whether Maui or Moab schedules the jobs. True: reservations, whole nodes and the quality
+        of service (qos) are requested with -W x=. False (the default): TORQUE's own scheduler,
+        which ignores these, so that a job that requests one of them is refused.""",
     )
 
     name = "torque"
@@ -102,6 +105,7 @@ class Torque(PbsFamily):
             "gpu_cores_per_process": spec.resources.gpu_cores_per_process,
             "reservation_id": spec.reservation_id,
             "exclusive_node_use": spec.resources.exclusive_node_use,
+            "qos": spec.qos,
         }
         for field, value in asked.items():
             if value and field not in self.supported():
@@ -110,11 +114,11 @@ class Torque(PbsFamily):
                     f"does, set c.UniSpawner.{_SETTINGS[field]} = True"
                 )
         # What follows one of these characters would be another extension.
-        if re.search(r"[;:,\s]", spec.reservation_id):
-            raise InvalidJobError(
-                f"reservation_id: {spec.reservation_id!r} must not contain blanks, commas, colons "
-                "or semicolons"
-            )
+        for field in ("reservation_id", "qos"):
+            if re.search(r"[;:,\s]", value := getattr(spec, field)):
+                raise InvalidJobError(
+                    f"{field}: {value!r} must not contain blanks, commas, colons or semicolons"
+                )
         super().check_supported(spec)
 
     def resources(self, spec: JobSpec) -> dict[str, str]:
@@ -128,6 +132,8 @@ class Torque(PbsFamily):
         node = [str(asked.nodes), f"ppn={cores}"]
         if asked.gpu_cores_per_process:
             node.append(f"gpus={asked.per_node * asked.gpu_cores_per_process}")
+            node += [asked.gpu_type] if asked.gpu_type else []
+        node += [self.write_constraint(asked.constraint)] if asked.constraint else []
         resources = {}
         if (asked.nodes, cores, len(node)) != (1, 1, 2):
             resources["nodes"] = ":".join(node)
@@ -137,6 +143,23 @@ class Torque(PbsFamily):
             resources["walltime"] = format_duration(spec.duration)
         return resources
 
+    def write_feature(self, feature: Feature) -> str:
+        """Return a property of a node, which has no value in TORQUE."""
+        return _check_property("constraint", feature.text)
+
+    def check_needs(self, spec: JobSpec) -> None:
+        """Refuse also a type of GPU that can't be a property of a node, or is a GPU's mode."""
+        super().check_needs(spec)
+        if kind := spec.resources.gpu_type:
+            _check_property("gpu_type", kind)
+            if kind in self.reserved_features():
+                raise InvalidJobError(f"gpu_type: {kind!r} has another meaning in TORQUE")
+
+    def reserved_features(self) -> frozenset[str]:
+        """Return also the modes of a GPU, which stand where properties do."""
+        modes = ("shared", "exclusive", "exclusive_thread", "exclusive_process", "default")
+        return super().reserved_features() | {"ppn", "gpus", "reseterr", "mics", *modes}
+
     def resource_names(self) -> tuple[str, ...]:
         """Return the resources, and W, which only Maui or Moab reads."""
         return "nodes", "mem", "walltime", "W"
@@ -144,8 +167,8 @@ class Torque(PbsFamily):
     def extensions(self, spec: JobSpec) -> list[str]:
         """Return what only Maui or Moab reads."""
         alone = ["NACCESSPOLICY:SINGLEJOB"] if spec.resources.exclusive_node_use else []
-        reservation = spec.reservation_id
-        return [f"FLAGS:ADVRES:{reservation}", *alone] if reservation else alone
+        reservation = [f"FLAGS:ADVRES:{spec.reservation_id}"] if spec.reservation_id else []
+        return [*reservation, *alone, *([f"QOS:{spec.qos}"] if spec.qos else [])]
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the qstat; it reports also jobs that ended within keep_completed."""
@@ -209,6 +232,16 @@ class Torque(PbsFamily):
             tuple(pbs_inventory.read_queues(queues, server, gpus="gpus")),
             tuple(pbs_inventory.read_torque_nodes(nodes, queues)),
         )
+
+
+def _check_property(field: str, name: str) -> str:
+    # What begins with a digit would be a number of nodes, or a host.
+    if not re.fullmatch(r"[A-Za-z_][\w.-]*", name, re.ASCII):
+        raise InvalidJobError(
+            f"{field}: {name!r} must be a property of TORQUE's nodes: a name of letters, digits "
+            "and _.-, a letter first, without a value"
+        )
+    return name
 
 
 def read_xml(text: str, passed_over: list[str] | None = None) -> dict[str, Row] | None:

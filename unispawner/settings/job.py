@@ -47,10 +47,13 @@ class JobSettings(NameSettings):
         processes_per_node, cpu_cores_per_process, gpu_cores_per_process (whole numbers), memory
         (of the whole job: "4G", "512M", "4GiB" or a number of bytes; a K is always 1024 bytes;
         "all" with exclusive_node_use: all memory of the nodes, on Slurm), memory_per_core (instead
-        of memory: for each core) and
-        exclusive_node_use (True or False). Where memory or cpu_cores_per_process is missing,
-        JupyterHub's mem_limit or cpu_limit is used, or else the guarantee of that name. For every
-        other missing key the scheduler's default applies. Example:
+        of memory: for each core),
+        exclusive_node_use (True or False), gpu_type (the scheduler's name of the GPUs' type, such
+        as "a100"; on Slurm also a MIG profile, "a100_3g.20gb", "shard" or "shard:a100") and
+        constraint (features that the nodes must have: "avx512", "avx512&ib"). Where memory or
+        cpu_cores_per_process is missing, JupyterHub's mem_limit or cpu_limit is used, or else the
+        guarantee of that name. For every other missing key the scheduler's default applies.
+        Example:
         {"cpu_cores_per_process": 2, "memory": "4G"}""",
     ).tag(config=True)
 
@@ -78,6 +81,14 @@ class JobSettings(NameSettings):
     reservation_id = Unicode(
         allow_none=True,
         help="""The advance reservation in which jobs run. Empty (the default): none.""",
+    ).tag(config=True)
+
+    qos = Unicode(
+        allow_none=True,
+        help="""The quality of service of each job, on Slurm, and on TORQUE with Maui or Moab (see
+        torque_moab). Other schedulers have none, and refuse it when the Hub starts. The custom
+        attribute "slurm.qos" replaces it. Example: "interactive". Empty (the default): the user's
+        default.""",
     ).tag(config=True)
 
     custom_attributes = Dict(
@@ -305,6 +316,7 @@ class JobSettings(NameSettings):
             queue_name=self.queue_name or "",
             account=self.account or "",
             reservation_id=self.reservation_id or "",
+            qos=self.qos or "",
             custom_attributes=self._checked_attributes(),
             prologue=self.prologue,
             epilogue=self.epilogue,

@@ -228,7 +228,7 @@ def _our_spec(job: Job) -> JobSpec:
             *("node_count", "process_count", "processes_per_node", "cpu_cores_per_process"),
             *("gpu_cores_per_process", "memory"),
         )
-        values = {name: getattr(asked, name, None) for name in names}
+        values: dict[str, Any] = {name: getattr(asked, name, None) for name in names}
         resources = ResourceSpec(**values, exclusive_node_use=bool(asked.exclusive_node_use))
     own: dict[str, Any] = dict(attributes.custom_attributes or {})
     return JobSpec(
