@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from support.clusters import VARIABLES, Cluster, OneOfTwoSlurms
+from support.clusters import VARIABLES, Cluster
 from support.hub import HUB_ACCOUNT, USER_GROUP, find_program
 
 from .commands import Commands
@@ -66,19 +66,16 @@ SUDOERS = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
 
 def config(spawner: str, cluster: Cluster, commands: Commands, job_name: str) -> str:
     """Return the lines of the configuration for a spawner class on a cluster."""
-    common = COMMON
-    if isinstance(cluster, OneOfTwoSlurms):  # another Slurm's nodes have the same names
-        common += f"c.UniSpawner.host_map = {{r'node(\\d)': r'{cluster.cluster}\\1'}}\n"
     if spawner == "UniSpawner":
-        return common
+        return COMMON
     if spawner == "ProfilesSpawner":
-        return common + PROFILES
+        return COMMON + PROFILES
     lines = LEGACY.format(
         singleuser=find_program("jupyterhub-singleuser"),
         environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
     )
     lines += LEGACY_CLASSES[cluster.name].format(job_name=job_name, path=commands.folder)
-    return common + lines
+    return COMMON + lines
 
 
 def sudoers(spawner: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -37,8 +38,11 @@ class Cell:
         One of `candidates.SPAWNERS`.
     watch
         What is seen in this trial; a new one for each.
-    broken, rules, neighbour
-        What a fault holds until it is cleared: a lock, rules of the network, another Hub.
+    broken, rules, neighbour, preempting
+        What a fault holds until it is cleared: a lock, rules of the network, another Hub, the id
+        of a job that pre-empts ours.
+    note
+        What a fault has measured in this trial, for the table.
     """
 
     def __init__(self, spawner: str, cluster: Cluster, user: str) -> None:
@@ -49,7 +53,10 @@ class Cell:
         self.broken: LockDatabase | None = None
         self.rules: list[list[str]] = []
         self.neighbour: RunningHub | None = None
+        self.preempting = ""
+        self.note = ""
         self._client: HubClient | None = None
+        self._at_end: list[Callable[[], object]] = []
 
     def make_hub(self) -> RunningHub:
         """Return a Hub of this class on this scheduler, with the wrapped commands."""
@@ -62,7 +69,7 @@ class Cell:
         return hub
 
     async def __aenter__(self) -> Cell:
-        await self.hub.start()
+        await self.start_hub()
         return self
 
     async def __aexit__(
@@ -71,6 +78,13 @@ class Cell:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def start_hub(self) -> None:
+        await self.hub.start()
+
+    async def close(self) -> None:
+        """Stop the Hub in any state, and end its jobs."""
         try:
             await self.hub.close()
         finally:
@@ -119,9 +133,17 @@ class Cell:
         state = await self.hub.state(self.user)
         return dict(state.get("child_state") or state)
 
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Remember what has to be removed at the end of this trial; it may be gone by then."""
+        self._at_end.append(action)
+
     async def clean(self) -> None:
         """End what is left of a trial, so that the next one begins with nothing."""
+        self.note = ""
         self.commands.reset()
+        while self._at_end:
+            with contextlib.suppress(AssertionError):
+                await asyncio.to_thread(self._at_end.pop())
         with contextlib.suppress(HubClientError, OSError):
             await self.hub.api("DELETE", f"users/{self.user}/server")
 

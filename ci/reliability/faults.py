@@ -15,7 +15,7 @@ from support.watch import environment_of, find_listener, processes_with_mark
 
 from unispawner.admin.hub_client import HubClientError
 
-from . import homes, networks, own_slurm
+from . import homes, networks, scheduler
 from .cell import Cell
 from .databases import LockDatabase, damage_row, forbid_writing, permit_writing
 from .moments import EACH_STEP, Action, Fault
@@ -257,6 +257,11 @@ async def let_requeued_begin(cell: Cell) -> None:
     (job,) = await until(cell.jobs, "the requeued job")
     command = ("scontrol", "update", f"JobId={job.job_id}", "StartTime=now")
     await until(lambda: not run(*command, check=False), "the job may begin again", 60)
+
+
+async def end_preempting(cell: Cell) -> None:
+    await scheduler.end_preempting(cell)
+    await let_requeued_begin(cell)
 
 
 async def limit_time(cell: Cell) -> None:
@@ -503,34 +508,49 @@ CONTROLLERS = [
     Fault(
         "controller-stop",
         "the scheduler's controller is stopped for 180 s",
-        own_slurm.freeze,
-        own_slurm.thaw,
+        scheduler.freeze,
+        scheduler.thaw,
         moments=("running", "starting", "stopping"),
         seconds=180,
         spares=True,
-        schedulers=("slurm",),
-        own=True,
+        spawners=("UniSpawner",),
     ),
     Fault(
         "controller-kill",
         "the scheduler's controller is killed, and started again",
-        own_slurm.kill,
-        own_slurm.bring_up,
+        scheduler.kill,
+        scheduler.bring_up,
         moments=("running", "starting", "submitted", "stopping"),
         seconds=5,
         spares=True,
-        schedulers=("slurm",),
-        own=True,
     ),
     Fault(
         "controller-lost",
         "the scheduler loses all its state; another user's job gets the id of ours",
-        own_slurm.lose_state,
-        own_slurm.bring_up_and_take_the_id,
+        scheduler.lose_state,
+        scheduler.bring_up_and_take_the_id,
         moments=("running", "submitted"),
         seconds=1,
+        before=scheduler.keep_empty_state,
+    ),
+    Fault(
+        "node-off",
+        "the node of the server loses its power, and boots after 20 s",
+        scheduler.power_off,
+        scheduler.power_on,
+        moments=("running", "stopping"),
+        seconds=20,
+        spawners=OURS,
+    ),
+    Fault(
+        "preempt",
+        "another user's job pre-empts the server's, which is queued again and begins anew",
+        scheduler.preempt,
+        end_preempting,
+        moments=("running",),
+        seconds=15,
         schedulers=("slurm",),
-        own=True,
+        spawners=OURS,
     ),
 ]
 

@@ -31,6 +31,10 @@ class Row:
         The longest time from the end of the fault until all was in order; infinite if it never was.
     read
         What its user could read last; empty if the server went on.
+    note
+        What was measured besides.
+    took, load
+        How long (seconds) all of it took, and how many processes wanted to run at its end.
     """
 
     fault: str
@@ -40,10 +44,18 @@ class Row:
     violations: dict[str, int]
     seconds: float
     read: str
+    note: str = ""
+    took: float = 0.0
+    load: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.fault, self.scheduler, self.spawner
+
+
+def broken_row(key: tuple[str, str, str], tried: int, reason: str) -> Row:
+    """Return the row of a cell in which nothing could be tried."""
+    return Row(*key, tried, {Kind.UNSEEN.name: 1}, math.inf, f"(no trial: {reason})")
 
 
 def count(violations: Iterable[Violation]) -> dict[str, int]:
@@ -98,11 +110,32 @@ def table(rows: Iterable[Row], titles: dict[str, str], notes: dict[str, str]) ->
         seconds = "never" if math.isinf(row.seconds) else f"{row.seconds:.0f}"
         numbers = [str(number) for number in (row.tried, *_shown(row), others)]
         read = shorten(row.read) or ("(nothing)" if row.violations else "(the server goes on)")
+        if row.note:
+            read += f" ({row.note})"
         if row.violations and row.fault in notes:
             read += f" **Why not zero:** {notes[row.fault]}"
         where = f"{row.scheduler}, {row.spawner}"
         lines.append([titles[row.fault], where, *numbers, seconds, read])
     return make_table([*head, "what the user read"], lines)
+
+
+def summary(rows: Iterable[Row]) -> str:
+    """Return a sentence with the sums over all rows, and one on the load of the machine."""
+    rows = list(rows)
+    sums = [sum(_shown(row)[number] for row in rows) for number in range(len(SHOWN))]
+    others = sum(sum(row.violations.values()) for row in rows) - sum(sums)
+    names = [kind.name.lower() for kind in SHOWN]
+    counts = ", ".join(f"{number} {name}" for name, number in zip(names, sums, strict=True))
+    text = (
+        f"**{len(rows)} rows, {sum(row.tried for row in rows)} trials: {counts}, {others} other.**"
+    )
+    loads = sorted(row.load for row in rows if row.load)
+    if loads:
+        text += (
+            f" The load average of the machine was between {loads[0]:.0f} and {loads[-1]:.0f} "
+            f"(median {loads[len(loads) // 2]:.0f}), so the seconds are upper bounds."
+        )
+    return text
 
 
 def _shown(row: Row) -> list[int]:

@@ -39,8 +39,6 @@ class Fault:
         What is done before the server starts.
     within
         T for this fault, in seconds.
-    own
-        True if it breaks the scheduler itself, so that it needs one of the command's own.
     why
         Why the row isn't zero, if it isn't.
     """
@@ -56,16 +54,16 @@ class Fault:
     spawners: tuple[str, ...] = ("UniSpawner", "ProfilesSpawner", "legacy")
     before: Action = nothing
     within: float = T
-    own: bool = False
     why: str = ""
 
 
 @dataclass
 class Trial:
-    """What came of a fault at one moment: what was wrong, and how long it took to recover."""
+    """What came of a fault at one moment: what was wrong, how long it took, what was measured."""
 
     violations: list[Violation] = field(default_factory=list)
     seconds: float = 0.0
+    note: str = ""
 
 
 async def strike(cell: Cell, fault: Fault, asked: Awaitable[int] | None = None) -> None:
@@ -182,4 +180,5 @@ async def try_moment(cell: Cell, fault: Fault, moment: str) -> Trial:
         await settle()
         if trial.seconds != float("inf"):
             trial.seconds = recovered
+    trial.note = cell.note
     return trial

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reliability.faults import FAULTS
-from reliability.figures import Row, count, from_json, merge, table, to_json
-from reliability.moments import MOMENTS
+from reliability.figures import Row, count, from_json, merge, summary, table, to_json
+from reliability.moments import MOMENTS, Fault, nothing
+from reliability.plan import estimate, make_tasks, share_lanes
 from support.guarantee import Kind, Server, Violation
 
 ROW = Row("fail", "slurm", "UniSpawner", 3, {}, 1.4, "")
@@ -40,3 +43,48 @@ def test_the_table() -> None:
         "**Why not zero:** because. |",
         "| all fail | slurm, UniSpawner | 3 | 0 | 0 | 0 | 0 | 1 | (the server goes on) |",
     ] == lines
+
+
+def test_the_summary() -> None:
+    """The sums over all rows stand above the table, and how loaded the machine was."""
+    rows = [ROW, BAD, replace(ROW, load=7.6), replace(ROW, load=2.2)]
+    assert (
+        "**4 rows, 11 trials: 1 lost, 0 orphaned, 0 doubled, 2 other.** The load average of the "
+        "machine was between 2 and 8 (median 8), so the seconds are upper bounds."
+    ) == summary(rows)
+
+
+SHORT = Fault("short", "", nothing, moments=("running", "stop+0.1"), seconds=5)
+LONG = Fault("long", "", nothing, moments=("running",), seconds=600, schedulers=("slurm",))
+
+
+def test_what_is_tried_and_in_which_order() -> None:
+    """The longest row comes first; other classes than UniSpawner are tried at a few moments."""
+    tasks = make_tasks([SHORT, LONG], ["slurm", "htcondor"], ["UniSpawner", "legacy"])
+    assert [
+        ("long", "slurm", "UniSpawner", ("running",)),
+        ("long", "slurm", "legacy", ("running",)),
+        ("short", "slurm", "UniSpawner", ("running", "stop+0.1")),
+        ("short", "htcondor", "UniSpawner", ("running", "stop+0.1")),
+        ("short", "slurm", "legacy", ("running",)),
+        ("short", "htcondor", "legacy", ("running",)),
+    ] == [(*task.key, task.moments) for task in tasks]
+
+
+def test_an_earlier_run_says_how_long_a_row_takes() -> None:
+    """The estimate is what the row took before, unless it is tried at other moments now."""
+    before = Row("short", "slurm", "UniSpawner", 2, {}, 1.0, "", took=77.0)
+    (task,) = make_tasks([SHORT], ["slurm"], ["UniSpawner"], took={before.key: before})
+    assert 77 == task.estimate
+    (task,) = make_tasks(
+        [SHORT], ["slurm"], ["UniSpawner"], moments=["running"], took={before.key: before}
+    )
+    assert 77 != task.estimate
+
+
+def test_the_lanes_go_where_the_work_is() -> None:
+    """Each scheduler has a lane, those with more work have more, and no lane is idle."""
+    tasks = make_tasks([SHORT, LONG], ["slurm", "htcondor"], ["UniSpawner", "legacy"])
+    assert {"slurm": 3, "htcondor": 1} == share_lanes(tasks, 4)
+    assert {"slurm": 4, "htcondor": 2} == share_lanes(tasks, 99)
+    assert 635 == estimate(tasks, {"slurm": 4, "htcondor": 2})
