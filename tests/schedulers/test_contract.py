@@ -508,6 +508,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
         "unispawner.schedulers",
         "unispawner.schedulers.base",
         "unispawner.schedulers.constraints",
+        "unispawner.schedulers.estimate",
         "unispawner.schedulers.inventory",
         "unispawner.schedulers.reading",
     }

@@ -27,6 +27,7 @@ from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
 from ..script.variables import READER, render_reader, render_variables
 from .commands import hold_dialogue
+from .estimate import ask_for_start
 from .files import LOGS_KEPT, StateDir, read_private, write_private
 from .login import login_umask
 from .wrapper import write_wrapper
@@ -133,10 +134,24 @@ def _before_submission() -> Iterator[None]:
 
 def _fill_places(spec: JobSpec, state: StateDir, account: Account) -> JobSpec:
     """Return a job with the folder in which it starts, and with the path of its log."""
+    return replace(_fill_directory(spec, account), stdout_path=str(state.log(spec.mark)))
+
+
+def _fill_directory(spec: JobSpec, account: Account) -> JobSpec:
     directory = re.sub("^~(?=/|$)", lambda _: account.pw_dir, spec.directory)
-    return replace(
-        spec, directory=directory or account.pw_dir, stdout_path=str(state.log(spec.mark))
-    )
+    return replace(spec, directory=directory or account.pw_dir)
+
+
+def estimate(request: Request, account: Account) -> dict[str, Any]:
+    """Return when the job ``spec`` with the shell ``shell`` would start; submit nothing.
+
+    The result has ``outlook``, ``start`` and ``reason`` of a StartEstimate.
+    """
+    scheduler = _scheduler(request)
+    spec = JobSpec.from_dict(request["spec"])
+    scheduler.check_supported(spec)
+    found = ask_for_start(_fill_directory(spec, account), scheduler, request["shell"])
+    return {"outlook": found.outlook.value, "start": found.start, "reason": found.reason}
 
 
 def stage(request: Request, account: Account) -> dict[str, str]:
@@ -314,7 +329,7 @@ def check(request: Request, account: Account) -> dict[str, Any]:
 ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
     action.__name__: action
     for action in (
-        *(submit, stage, missing, cancel, status, find, find_jobs, marked, end_marked),
+        *(submit, estimate, stage, missing, cancel, status, find, find_jobs, marked, end_marked),
         *(log, cleanup, check),
     )
 }

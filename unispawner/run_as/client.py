@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import AgentError, clean_output
 from ..job import JobInfo, JobSpec, JobState, is_mark
 from ..schedulers import Scheduler
+from ..schedulers.estimate import Outlook, StartEstimate
 from ..submit_host.host import SubmitHost
 from .accounts import Account
 from .base import RunAs
@@ -79,6 +80,24 @@ class AgentClient:
         more = {"certificates": dict(certificates)} if certificates else {}
         result = await self._call("submit", spec=spec.to_dict(), shell=shell, **more)
         return self._job_id(result)
+
+    async def estimate(self, spec: JobSpec, shell: str) -> StartEstimate:
+        """Return when a job would start if it was submitted now; nothing is submitted.
+
+        The job's environment, which holds secrets, is not sent.
+        """
+        spec = replace(spec, environment={})
+        result = await self._call("estimate", spec=spec.to_dict(), shell=shell)
+        try:
+            outlook = Outlook(result["outlook"])
+            start, reason = (
+                _number(result["start"], float),
+                clean_output(_text(result["reason"], 300)),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise self._invalid_reply("estimate", result) from None
+        moment = start if outlook in (Outlook.NOW, Outlook.LATER) else None
+        return StartEstimate(outlook, moment, reason)
 
     async def stage(
         self,

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..job import MARK, JobInfo, JobSpec, JobState, ResourceSpec
 from ..units import WHOLE
+from .estimate import StartEstimate
 from .inventory import Inventory
 from .reading import quote_lines
 
@@ -48,6 +49,11 @@ Schedulers' commands print local times. With these variables an answer never dep
 zone of the Hub, of a user or of the host, and no hour comes twice when daylight saving ends. Slurm
 prints seconds since the epoch (squeue(1), SLURM_TIME_FORMAT). Submissions do not have them: a job
 would inherit them.
+"""
+ESTIMATE_ENVIRONMENT = {name: QUERY_ENVIRONMENT[name] for name in ("SLURM_TIME_FORMAT",)}
+"""Variables of a command that estimates when a job would start.
+
+TZ is not among them: the job's own options may name local times (``--begin=16:00``).
 """
 
 QUERY_TIMEOUT = 12.0
@@ -226,6 +232,8 @@ class Scheduler(ABC):
     may_hide_jobs: ClassVar[bool] = False
     """True if a site can make the scheduler hide users' jobs from the Hub's account. Only the
     user's own side can report a hidden job, and it may report anything."""
+    estimates_start: ClassVar[bool] = False
+    """True if a command of the scheduler prints when a job would start, without submitting it."""
     script_opens_log: ClassVar[bool] = False
     """True if the script sends its output to the log itself, and appends to the log of an earlier
     run, because the scheduler can't do that while the job runs."""
@@ -513,6 +521,31 @@ class Scheduler(ABC):
         SchedulerUnavailable
             If the scheduler does not answer, or its answer can't be read.
         """
+
+    def estimate_command(self, spec: JobSpec) -> list[str]:
+        """Return the command that reads a job's script and prints when that job would start.
+
+        It must submit nothing. Empty if the scheduler has no such command, or not for this job. A
+        subclass with such a command has ``estimates_start``.
+        """
+        return []
+
+    def read_estimate(self, reply: Reply) -> StartEstimate:
+        """Return what an answer to :meth:`estimate_command` says.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer.
+        """
+        raise self.unreadable_error(reply)
+
+    def smaller_may_start(self, info: JobInfo) -> bool:
+        """Return whether a smaller job might start before one that waits, by its reason.
+
+        A subclass overrides it where a reason may be a limit that holds for every job of the user.
+        """
+        return True
 
     def find_address(self, host: str) -> Dialogue[str]:
         """Ask for the address of a node, by the scheduler's name of it; return "" if unknown.

@@ -11,8 +11,9 @@ from typing import ClassVar
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import WHOLE, divide_up, format_duration
-from . import slurm_inventory
+from . import slurm_estimate, slurm_inventory
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, open_log, setting
+from .estimate import StartEstimate
 from .inventory import Inventory
 from .reading import number_waiting, split_rows
 
@@ -122,6 +123,7 @@ class Slurm(Scheduler):
     commands = ("sbatch", "squeue", "scancel")
     identify_command = ("squeue", "--version")
     may_hide_jobs = True
+    estimates_start = True
     refused: ClassVar = frozenset(
         ("array", "a", "wrap", "parsable", "test-only", "wait", "W", "output", "o", "error", "e")
     )
@@ -376,6 +378,21 @@ class Slurm(Scheduler):
             raise self.unreadable_error(reply)
         jobs = yield from ask_optionally(self.at_cluster(*slurm_inventory.JOBS_COMMAND))
         return inventory if jobs is None else slurm_inventory.count_jobs(inventory, jobs)
+
+    def estimate_command(self, spec: JobSpec) -> list[str]:
+        """Return the sbatch that submits nothing."""
+        command = self.at_cluster("sbatch", "--test-only")
+        return command if slurm_estimate.can_estimate(spec) else []
+
+    def read_estimate(self, reply: Reply) -> StartEstimate:
+        """Read what ``sbatch --test-only`` prints: see :mod:`.slurm_estimate`."""
+        if reply.exit_status and self.meaning(reply) is Meaning.UNAVAILABLE:
+            self.check_answered(reply)
+        return slurm_estimate.read_estimate(reply, read_time)
+
+    def smaller_may_start(self, info: JobInfo) -> bool:
+        """Return whether the job waits for resources, and not for a limit or a date."""
+        return info.message in ("", REASONS["Resources"], REASONS["Priority"])
 
     def find_address(self, host: str) -> Dialogue[str]:
         """Ask for NodeAddr, which Slurm itself uses; it is the node's name if none is configured.
