@@ -66,13 +66,25 @@ class ChildFactory:
         InvalidJobError
             If a setting of the profile has a value that its trait refuses.
         """
-        config = self.keep_known(copy_data(self.profile.config))
+        return self._make_idle(copy_data(self.profile.config))
+
+    def make_idle(self, fields: Mapping[str, Any]) -> Spawner:
+        """Return a spawner of the user's, as a choice of these fields makes it; it starts nothing.
+
+        Raises
+        ------
+        InvalidJobError
+            If a setting has a value that its trait refuses.
+        """
+        return self._make_idle(self.make_settings(fields))
+
+    def _make_idle(self, settings: Mapping[str, Any]) -> Spawner:
         try:
             child = self.spawner_class(
                 config=self.wrapper.config,
                 user=self.wrapper.user,
                 hub=self.wrapper.hub,
-                **config,
+                **self.keep_known(settings),
             )
         except TraitError as error:
             raise self._error(f"config: {error}") from None

@@ -16,12 +16,14 @@ from traitlets import List, TraitError, Unicode, Union
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..servers.scheduled_job import ScheduledJob
 from ..servers.spawner import UniSpawner
 from ..web import bookkeeping
 from ..web.availability import Availability, name_apart
 from ..web.failures import SpawnFailure
+from ..web.start_time import StartAnswer
 from ..web.user_options import GuardsOptions
-from . import kept
+from . import kept, start_time
 from .check import check_profiles
 from .children import ChildFactory
 from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
@@ -188,19 +190,19 @@ class ProfilesSpawner(WrapSpawner):
             # A subclass that selects profiles itself may know some that we don't.
             if type(self).select_profile is ProfilesSpawner.select_profile:
                 profile = find_profile(offered, self.user_options)
-                self._checked = self._check_choice(profile)
+                self._checked = self._check_choice(profile, self.user_options)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
         if self._checked and self._checked.chosen:
             kept.keep_last(self, self._checked.chosen.user_options)
         await maybe_future(super().run_pre_spawn_hook())
 
-    def _check_choice(self, profile: Profile) -> _Checked:
+    def _check_choice(self, profile: Profile, user_options: Mapping[str, Any]) -> _Checked:
         factory = ChildFactory(profile, self)
         chosen = None
         if not factory.has_own_options:
-            chosen = profile.check(self.user_options, *factory.limits())
-        return _Checked(factory, copy_data(self.user_options), chosen)
+            chosen = profile.check(user_options, *factory.limits())
+        return _Checked(factory, copy_data(user_options), chosen)
 
     def select_profile(self, profile: str) -> None:
         """Set the child's class and settings for a profile and its chosen options.
@@ -220,7 +222,7 @@ class ProfilesSpawner(WrapSpawner):
             or checked.factory.profile is not found
             or checked.user_options != self.user_options  # a hook has changed them since
         ):
-            checked = self._check_choice(found)
+            checked = self._check_choice(found, self.user_options)
         self.child_profile_name = found.display_name
         self._of_profile = copy_data(found.config)
         self._slug = found.slug
@@ -336,6 +338,39 @@ class ProfilesSpawner(WrapSpawner):
     async def delete_preset(self, name: str) -> bool:
         """Delete a preset; return whether there was one."""
         return await kept.delete_preset(self, name)
+
+    async def find_start_time(self, user_options: Mapping[str, Any]) -> StartAnswer:
+        """Return when a server with a choice would start, and with which it would start sooner.
+
+        Raises
+        ------
+        InvalidJobError
+            If the choice is not offered: it is checked as at a start.
+        UniSpawnerError
+            If it makes no job.
+        """
+        profile = find_profile(await maybe_future(self.offer.get()), user_options)
+        checked = self._check_choice(profile, user_options)
+        if checked.chosen is None:  # the spawner's own form
+            return StartAnswer()
+        return await start_time.find_start_time(checked.factory, checked.chosen)
+
+    async def find_sooner_start(self) -> StartAnswer:
+        """Return with which smaller choice a server that waits would start sooner.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the server's choice is not offered any more.
+        """
+        job = getattr(self.child_spawner, "server_job", None)
+        if not isinstance(job, ScheduledJob):
+            return StartAnswer()
+        profile = find_profile(await maybe_future(self.offer.get()), self.user_options)
+        checked = self._check_choice(profile, self.user_options)
+        if checked.chosen is None:
+            return StartAnswer()
+        return await start_time.find_sooner_start(checked.factory, checked.chosen, job)
 
     def same_choice(self) -> dict[str, str]:
         """Return the fields of a form that chooses the same as the last time.

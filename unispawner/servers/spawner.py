@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 from traitlets import TraitError
 
-from ..errors import UniSpawnerError
+from ..errors import InvalidJobError, UniSpawnerError
 from ..monitor.monitor import Monitor, get_monitor
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
@@ -19,7 +19,8 @@ from ..settings.job import JobSettings
 from ..settings.names import fill_folder
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
-from . import submission
+from ..web.start_time import StartAnswer
+from . import start_time, submission
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
 from .state import ServerState
@@ -134,6 +135,21 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
                 await asyncio.sleep(0.1)
             else:
                 await tracked.wait_change(60.0)
+
+    async def find_start_time(self, user_options: Mapping[str, Any]) -> StartAnswer:
+        """Return when a server would start that is started now; see :mod:`.start_time`.
+
+        Raises
+        ------
+        InvalidJobError
+            If there are options: without profiles the site's own code knows what they mean.
+        UniSpawnerError
+            If the settings make no job.
+        """
+        if user_options:
+            raise InvalidJobError("user_options: must be {}, because this Hub has no profiles")
+        estimate = await start_time.estimate_start(self)
+        return StartAnswer(estimate, scheduler=self.get_scheduler().title)
 
     # -- what it is made of --------------------------------------------------------------------
 

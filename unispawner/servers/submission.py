@@ -54,12 +54,7 @@ async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
     await spawner.find_way()
     spawner.get_host().hurry()
     await spawner.find_scheduler()
-    account = await find_account(
-        _account_name(spawner),
-        spawner.min_uid,
-        same_name=spawner.account_name is None,
-        host=spawner.get_host(),
-    )
+    account = await find_account_of(spawner)
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     mark = make_mark(find_hub_id(spawner), time.time())
@@ -68,6 +63,22 @@ async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
     job.state = _first_state(spawner, account, spec)
     job.state.public_key = identity.public_key if identity else ""
     return spec, identity
+
+
+async def find_account_of(spawner: Any) -> Account:
+    """Return the system account that a spawner's server runs under.
+
+    Raises
+    ------
+    AgentError, SchedulerUnavailable
+        As :func:`.accounts.find_account`, and if ``account_name`` fails.
+    """
+    return await find_account(
+        _account_name(spawner),
+        spawner.min_uid,
+        same_name=spawner.account_name is None,
+        host=spawner.get_host(),
+    )
 
 
 def _environment(spawner: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Callable
 from traitlets import (
+    Bool,
     Dict,
     Float,
     Instance,
@@ -168,6 +169,16 @@ class JobSettings(NameSettings):
         help="""How long (seconds) the list of nodes, queues and free resources is reused. The Hub
         asks the scheduler for a new one, once for all users, when somebody opens a form after that
         time; no page waits for the answer. Default: 60.""",
+    ).tag(config=True)
+
+    estimate_start = Bool(
+        True,
+        help="""Whether the form says when a server with the present choice would start. On Slurm
+        the Hub asks `sbatch --test-only` as the user, which submits nothing: two questions at a
+        time at most for all users, each followed by a pause of four times its length. With other
+        schedulers it is an estimate from the list of free resources, and nobody is asked. False:
+        the form says nothing about the start, and the scheduler gets no such questions. Default:
+        True.""",
     ).tag(config=True)
 
     end_warning = Float(

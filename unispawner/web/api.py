@@ -1,7 +1,8 @@
 """The Hub's API for people and programs: what may be chosen, what is free, what a server does.
 
 ``GET /hub/api/unispawner/schema``, ``…/inventory`` and ``…/servers/{user}[/{name}]``: see
-docs/pages.md. The files that our form and pages load are here, too. Nothing asks a scheduler.
+docs/pages.md. The files that our form and pages load are here, too. Nothing of this module asks a
+scheduler; ``…/start-time`` may: see :mod:`.start_time`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..errors import UniSpawnerError
 from . import bookkeeping
 from .availability import availability, clusters_to_dict
 from .server_status import server_status
+from .start_time import StartTimeHandler
 
 ASSETS = Path(__file__).parent / "static"
 
@@ -124,6 +126,7 @@ class ServerHandler(Handler):
 HANDLERS: list[Any] = [
     (r"/api/unispawner/schema", SchemaHandler),
     (r"/api/unispawner/inventory", InventoryHandler),
+    (r"/api/unispawner/start-time", StartTimeHandler),
     (r"/api/unispawner/servers/([^/]+)/?([^/]*)", ServerHandler),
     (r"/unispawner/static/(.*)", CacheControlStaticFilesHandler, {"path": str(ASSETS)}),
 ]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UniSpawnerError
+from ..job import JobSpec
+from ..schedulers.estimate import StartEstimate, estimate_by_inventory, exceeds_limits
 from ..schedulers.inventory import Inventory, Queue
 from ..units import as_number
 from .summary import describe_count
@@ -49,6 +51,16 @@ class Availability:
         """Return a sentence with what is free in a queue; empty if that is not known."""
         found = self.inventory and self.inventory.find_queue(queue)
         return _describe(self.inventory, found) if self.inventory and found else ""
+
+    def estimate_start(self, spec: JobSpec) -> StartEstimate:
+        """Return whether enough is free for a job to start now."""
+        if self.inventory is None:
+            return StartEstimate(by_inventory=True)
+        return estimate_by_inventory(spec, self.inventory, self.queue)
+
+    def exceeds_limits(self, spec: JobSpec) -> bool:
+        """Return whether a job asks for more than its queue allows."""
+        return exceeds_limits(spec, self.inventory, self.queue)
 
     def to_dict(self) -> dict[str, Any]:
         """Return data for JSON: times in seconds, memory in bytes.

@@ -1,0 +1,100 @@
+"""A line for questions that cost a scheduler's time: few at a time, and one of each user.
+
+Of each user only the newest question waits: who types on does not want to know about the choice
+before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+AT_ONCE = 2
+"""How many questions may be under way at a time, whoever asks."""
+MOST_WAITING = 200
+"""How many users may wait."""
+AT_FIRST = 12.0
+"""How many questions a user may ask at once, after a while without any."""
+PACE = 5.0
+"""After these, a user may ask a question every so many seconds."""
+
+
+class Line:
+    """Says who may ask now.
+
+    Parameters
+    ----------
+    at_once
+        How many questions may be under way at a time.
+    clock
+        The time in seconds.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._free = at_once
+        self._clock = clock
+        self._busy: set[str] = set()
+        self._waiting: dict[str, asyncio.Future[bool]] = {}
+        self._asked: dict[str, float] = {}
+        """When a user will have asked as seldom as if they had asked every PACE seconds."""
+
+    async def enter(self, user: str, patience: float) -> bool:
+        """Return True when it is the user's turn; then :meth:`leave` must follow.
+
+        Return False if the user asks too often, or asks something newer meanwhile, or if the turn
+        does not come within ``patience`` seconds.
+        """
+        self._drop(user)
+        if len(self._waiting) >= MOST_WAITING or not self._take_from_budget(user):
+            return False
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[user] = place
+        self._call_next()
+        try:
+            await asyncio.wait({place}, timeout=patience)
+        except asyncio.CancelledError:
+            if place.done() and place.result():
+                self.leave(user)
+            raise
+        finally:
+            if self._waiting.get(user) is place:
+                del self._waiting[user]
+        return place.done() and place.result()
+
+    def leave(self, user: str, rest: float = 0.0) -> None:
+        """End a turn; nobody else has it for ``rest`` seconds."""
+        self._busy.discard(user)
+        if rest > 0:
+            asyncio.get_running_loop().call_later(rest, self._return_turn)
+        else:
+            self._return_turn()
+        self._call_next()
+
+    def _return_turn(self) -> None:
+        self._free += 1
+        self._call_next()
+
+    def _drop(self, user: str) -> None:
+        place = self._waiting.pop(user, None)
+        if place is not None and not place.done():
+            place.set_result(False)
+
+    def _call_next(self) -> None:
+        for user, place in list(self._waiting.items()):
+            if self._free <= 0:
+                return
+            if user not in self._busy:
+                del self._waiting[user]
+                self._free -= 1
+                self._busy.add(user)
+                place.set_result(True)
+
+    def _take_from_budget(self, user: str) -> bool:
+        now = self._clock()
+        self._asked = {one: until for one, until in self._asked.items() if until > now}
+        until = max(self._asked.get(user, now), now) + PACE
+        if until - now > AT_FIRST * PACE:
+            return False
+        self._asked[user] = until
+        return True
