@@ -432,3 +432,28 @@ async def test_a_start_that_fails(hub: RunningHub, slurm: Slurm, page: Any) -> N
         await expect(page.get_by_text("Cores: 2")).to_be_visible()
     await page.get_by_role("link", name="Choose something else").click()
     await expect(card(page, "broken").get_by_label("Cores")).to_have_value("2")
+
+
+@pytest.mark.hub
+async def test_earlier_sessions(hub: RunningHub, slurm: Slurm, page: Any) -> None:
+    """The page has why a start failed, with its log, and makes or changes the same choice again; a
+    session that its user deletes is gone. The log of a server that starts is shown on request."""
+    await to_form(page, hub, "told", "broken")
+    await card(page, "broken").get_by_label("Cores").fill("3")
+    await start(page)
+    await page.get_by_text("The job's log").click()
+    again = page.get_by_role("button", name="Start Broken software again")
+    await expect(again).to_be_visible(timeout=60_000)
+    await page.goto(f"{hub.url}hub/unispawner/history")
+    row = page.locator("[data-session]").first
+    await expect(row).to_contain_text("Broken software (told)")
+    await expect(row).to_contain_text("Slurm says FAILED")
+    await row.get_by_text("The end of the job's log").click()
+    await expect(row.locator("pre")).to_contain_text("no module named jupyter-2031")
+    await row.get_by_role("link", name="Change and start").click()
+    await expect(card(page, "broken").get_by_label("Cores")).to_have_value("3")
+    await page.goto(f"{hub.url}hub/unispawner/history")
+    mark = await row.get_attribute("data-session")
+    await row.get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("The session is deleted from the list.")).to_be_visible()
+    await expect(page.locator(f'[data-session="{mark}"]')).to_have_count(0)

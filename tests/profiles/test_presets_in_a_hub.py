@@ -171,11 +171,11 @@ async def test_without_the_database_the_form_opens(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If our table can't be read, the form shows the defaults, and a preset gets status 503."""
-    monkeypatch.setattr(kept, "make_tables", _refuse)
+    monkeypatch.setattr(kept, "make_table", _refuse)
     assert "Job" in await hub.user("ada").spawner.get_options_form()
     assert 503 == (await send(hub, "PUT", "x", CHOICE)).code
     assert orm.User.find(hub.app.db, "ada") is not None
 
 
-def _refuse(_session: Any) -> None:
+def _refuse(_session: Any, _table: Any) -> None:
     raise OperationalError("", {}, Exception("the database is locked"))

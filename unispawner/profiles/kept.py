@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import InvalidJobError
 from ..job import CONTROL
 from ..servers.database import save_later, save_soon, session_of
-from ..servers.user_tables import make_tables, user_table
+from ..servers.user_tables import make_table, user_table
 from .fields import shorten
 from .reading import PROFILE
 
@@ -67,7 +67,7 @@ def read_kept(spawner: Any) -> Kept:
     if session is None:
         return Kept()
     try:
-        make_tables(session)
+        make_table(session, _TABLE)
         rows = session.execute(_TABLE.select().where(_TABLE.c.user_name == spawner.user.name)).all()
     except SQLAlchemyError as error:
         session.rollback()
@@ -163,7 +163,7 @@ def _writer(
     values = {"user_name": spawner.user.name, "kind": kind, "name": name, "options": text}
 
     def write() -> None:
-        make_tables(session)
+        make_table(session, _TABLE)
         session.execute(_one(spawner.user.name, kind, name))
         session.execute(_TABLE.insert().values(**values, saved=time.time()))
 

@@ -129,9 +129,13 @@ def save_later(spawner: Any, write: Write, what: str) -> None:
         What is saved, for the log: "what was chosen".
     """
 
+    session = session_of(spawner)  # a named server that is deleted has none any more
+    if session is None:
+        return
+
     async def save() -> None:
         try:
-            await save_soon(session_of(spawner), write)
+            await save_soon(session, write)
         except SQLAlchemyError as error:
             name = log_name(spawner)
             spawner.log.warning("%s: the Hub's database did not save %s: %s", name, what, error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..web import reports
 from ..web.reports import Allowance, Report, ServerEnd
 from ..web.server_status import WithStatus
-from . import start_check, starts
+from . import history_pages, start_check, starts
 from .job import ServerJob
 
 if TYPE_CHECKING:
@@ -99,4 +99,5 @@ class JobSpawner(WithStatus, _Base):
 
 reports.register()
 starts.register()
+history_pages.register()
 start_check.add_to_hub()

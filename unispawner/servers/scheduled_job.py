@@ -18,7 +18,7 @@ from ..submit_host.host import LONGEST_WAIT
 from ..web import bookkeeping, words
 from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
-from . import endings
+from . import endings, history
 from .address import ask_for_host, check_address, find_exec_host, has_moved
 from .database import session_of
 from .job import ServerJob
@@ -106,6 +106,19 @@ class ScheduledJob(ServerJob[ServerState]):
         self.tracked.reported = bool(self.state.port)
         self.monitor.track(self.tracked, submitted=submitted)
 
+    def note_ready(self) -> None:
+        """Take note that JupyterHub has found the server up."""
+        if not self.restored or self.resumption is not None:
+            history.note_ready(self)
+        super().note_ready()
+
+    def forget(self) -> bool:
+        """Let go of the job: see :meth:`.job.ServerJob.forget`."""
+        forgotten = super().forget()
+        if forgotten:
+            history.note_end(self)
+        return forgotten
+
     def stop_following(self) -> None:
         """Stop following the job, unless its end has to be confirmed: nobody asks about it more."""
         unconfirmed = self._confirmation is not None and not self._confirmation.done()
@@ -192,6 +205,16 @@ class ScheduledJob(ServerJob[ServerState]):
         runs = job.info is not None and job.info.state is JobState.RUNNING
         output = await self._log_tail(self.state.mark) if runs else ""
         return JobEndedError(message, output=output)
+
+    async def read_log(self, lines: int) -> str:
+        """Return the last lines of the job's log, read as the user.
+
+        Raises
+        ------
+        UniSpawnerError
+            If it can't be read now.
+        """
+        return (await self._read_log(lines))[0]
 
     async def _read_log(self, lines: int) -> tuple[str, int]:
         """Return the last lines of the job's log, read as the user, and the log's size."""
@@ -367,8 +390,9 @@ class ScheduledJob(ServerJob[ServerState]):
         shown = bookkeeping.report_ended_server(self.spawner, JobEndedError(message))
 
         async def add_log() -> None:
-            error = JobEndedError(message, output=await self._log_tail(mark))
-            bookkeeping.report_ended_server(self.spawner, error, shown)
+            log = await self._log_tail(mark)
+            bookkeeping.report_ended_server(self.spawner, JobEndedError(message, output=log), shown)
+            history.note_log(self, mark, log)
 
         tasks.start(add_log(), f"log of {self.name}")
 

@@ -20,7 +20,7 @@ from ..settings.names import fill_folder
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
 from ..web.start_time import StartAnswer
-from . import start_time, submission
+from . import history, start_time, submission
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
 from .state import ServerState
@@ -96,7 +96,8 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         job = self.server_job
         job.starting, job.began = True, time.monotonic()
         try:
-            with failures_of_start(self.log, bookkeeping.log_name(self)):
+            name = bookkeeping.log_name(self)
+            with failures_of_start(self.log, name), history.failed_starts_noted(job):
                 spec, identity = await submission.prepare(job)
                 await job.submit(submission.submit(job, spec, identity))
                 return await job.wait_ready()

@@ -23,7 +23,7 @@ from ..run_as.client import AgentClient
 from ..web import words
 from ..web.hosts import is_loopback
 from ..web.summary import describe_job
-from . import certificates, database
+from . import certificates, database, history
 from .certificates import Identity
 from .hub_id import find_hub_id
 from .scheduled_job import ScheduledJob
@@ -159,7 +159,7 @@ async def submit(job: ScheduledJob, spec: JobSpec, identity: Identity | None = N
         raise
     job.track(client, job_id, submitted=True)
     job.state.job_id = job_id
-    await job.commit_soon()
+    await job.commit_soon(history.note_submitted(job))
     log = f"{client.log_dir or f'{client.state_dir}/logs'}/{spec.mark}.log"
     job.spawner.log.info("%s: job %s on %s, its log: %s", job.name, job_id, job.title, log)
 

@@ -9,15 +9,12 @@ is used first.
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakSet
 
 from jupyterhub import orm
 from sqlalchemy import Column, Connection, MetaData, Table, Unicode, event, inspect
 from sqlalchemy.orm.attributes import get_history
 
 _metadata = MetaData()
-_complete: WeakSet[Any] = WeakSet()
-"""The databases that have all tables."""
 
 
 def user_table(name: str, *columns: Column[Any]) -> Table:
@@ -33,12 +30,12 @@ def user_table(name: str, *columns: Column[Any]) -> Table:
     return Table(name, _metadata, Column("user_name", Unicode(255), primary_key=True), *columns)
 
 
-def make_tables(session: Any) -> None:
-    """Make the tables that are missing, in the transaction of a session."""
-    engine = session.get_bind()
-    if engine not in _complete:
-        _metadata.create_all(session.connection())
-        _complete.add(engine)
+def make_table(session: Any, table: Table) -> None:
+    """Make a table if it is missing, in the transaction of a session.
+
+    This looks each time: JupyterHub may undo the transaction in which the table was made.
+    """
+    table.create(session.connection(), checkfirst=True)
 
 
 def _tables(connection: Connection) -> list[Table]:

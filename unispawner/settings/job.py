@@ -188,6 +188,14 @@ class JobSettings(NameSettings):
         Hub's home page and in its API. 0: never. Default: 900.""",
     ).tag(config=True)
 
+    history_days = Float(
+        30.0,
+        min=0.0,
+        help="""For how many days the Hub's database keeps what became of each start: the choice,
+        how long it waited and ran, and why it ended. Users see their own on the page
+        /hub/unispawner/history, and may delete it. 0: nothing is kept. Default: 30.""",
+    ).tag(config=True)
+
     launcher_python = Unicode(
         "python3",
         help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no

@@ -121,6 +121,29 @@
     }
   }
 
+  // The log is read through the user's account, so it is asked for only while somebody looks at it.
+  async function showLog(place) {
+    const [text, problem] = [place.querySelector("pre"), place.querySelector("[role=status]")];
+    while (place.open) {
+      if (!document.hidden) {
+        try {
+          const answer = await fetch(place.dataset.log, { headers });
+          const { log, message } = await answer.json();
+          if (answer.ok && text.textContent !== log) text.textContent = log;
+          const words = answer.ok ? (log ? "" : "The log is empty.") : message;
+          if (problem.textContent !== words) problem.textContent = words;
+        } catch (error) {
+          console.warn("Can't get the log:", error);
+          problem.textContent = "The Hub does not answer.";
+        }
+      }
+      await new Promise((later) => window.setTimeout(later, 5000));
+    }
+  }
+
+  for (const place of document.querySelectorAll("details[data-log]")) {
+    place.addEventListener("toggle", () => place.open && showLog(place));
+  }
   for (const time of document.querySelectorAll("time[datetime]")) showTime(time, time.dateTime);
   for (const place of document.querySelectorAll("[data-server]")) {
     ask(place);

@@ -1,0 +1,255 @@
+"""What the Hub keeps of each start, and who may read and delete it, with a Hub's application."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy.schema import CreateTable
+from support.hub import until
+from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, Server, hub_app, starting_server
+from tornado.httpclient import AsyncHTTPClient
+
+from unispawner.job import JobState
+from unispawner.servers import history, history_pages
+
+pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+
+
+@pytest.fixture
+async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
+    async with hub_app(tmp_path_factory.mktemp("hub")) as found:
+        yield found
+
+
+@pytest.fixture
+async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    """Give a server that is starting; `user_options` were chosen."""
+    monkeypatch.setattr(history, "_swept", -history._SWEEP)
+    hub.user("ada").spawners[""].user_options = {"profile": "gpu", "memory": "4G"}
+    async with starting_server(hub, monkeypatch) as found:
+        yield found
+
+
+async def read(hub: Hub, user: str = "ada") -> list[dict[str, Any]]:
+    """Return the sessions of a user as the API has them."""
+    answer = await hub.get("unispawner/history", hub.user(user).new_api_token())
+    assert 200 == answer.code
+    return list(json.loads(answer.body)["sessions"])
+
+
+async def wait_for(hub: Hub, outcome: str) -> dict[str, Any]:
+    """Return the only session as soon as it has an outcome."""
+
+    async def find() -> bool:
+        return [outcome] == [one["outcome"] for one in await read(hub)]
+
+    await until(find, f"the session is {outcome or 'open'}", PATIENCE)
+    return (await read(hub))[0]
+
+
+async def ready(hub: Hub, server: Server) -> None:
+    """Let the server become ready, as JupyterHub finds it."""
+    await server.running()
+    assert 200 == (await hub.post({"host": NODE, "port": 2000}, server.token)).code
+    await asyncio.wait_for(server.start, PATIENCE)
+    server.spawner.start_polling()
+    server.spawner.stop_polling()
+
+
+def end(server: Server, state: JobState, **more: Any) -> None:
+    """Let the scheduler end the job."""
+    FakeSpawner.fake.change(server.spawner.server_job.state.job_id, state, **more)
+
+
+async def over(server: Server) -> None:
+    """Wait until the Hub knows that the job has ended, and let it forget the server."""
+    job = server.spawner.server_job
+    while not job.over:
+        await job.monitor.refresh(PATIENCE)
+    server.spawner.clear_state()
+
+
+@pytest.mark.parametrize("name", ["mysql", "postgresql", "sqlite"])
+def test_the_tables_in_each_database(name: str) -> None:
+    """Each database that JupyterHub may use can make the table: MySQL needs a length for each text
+    that is not of type TEXT, and a FLOAT of 53 bits for the seconds since 1970."""
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{name}").dialect()
+    statement = str(CreateTable(history._TABLE).compile(dialect=dialect))
+    assert statement.count("VARCHAR") == statement.count("VARCHAR(")
+    assert name == "sqlite" or not re.search(r"\bFLOAT\b(?!\(53\))", statement)
+
+
+async def test_a_server_that_its_user_stops(hub: Hub, server: Server) -> None:
+    """The session has the choice, the job, when it was asked for, began, was ready and ended."""
+    before = time.time()
+    await server.submitted()
+    session = await wait_for(hub, "")
+    assert {"profile": "gpu", "memory": "4G"} == session["options"]
+    assert server.spawner.server_job.state.job_id == session["job_id"]
+    assert (None, None, None) == (session["started"], session["ready"], session["waited"])
+    await server.running()
+    end(server, JobState.RUNNING, exec_host=NODE, start_time=before + 60)
+    while server.info is None or server.info.start_time is None:
+        await server.spawner.monitor().refresh(PATIENCE)
+    await ready(hub, server)
+    await server.spawner.stop()
+    server.spawner.clear_state()
+    session = await wait_for(hub, "stopped")
+    assert (NODE, "", "") == (session["host"], session["reason"], session["log"])
+    assert session["ready"] is not None
+    assert session["ended"] is not None
+    assert session["waited"] == pytest.approx(60, abs=30)
+
+
+async def test_a_server_that_fails(hub: Hub, server: Server) -> None:
+    """The reason is the scheduler's, in the words that the user read."""
+    await ready(hub, server)
+    end(server, JobState.FAILED, native_state="TIMEOUT", message="the time limit was reached")
+    await over(server)
+    session = await wait_for(hub, "failed")
+    assert "TIMEOUT: the time limit was reached" in session["reason"]
+
+
+async def test_a_server_that_ends_by_itself(hub: Hub, server: Server) -> None:
+    """A server that its user has shut down inside has no reason."""
+    await ready(hub, server)
+    end(server, JobState.COMPLETED, native_state="COMPLETED")
+    await over(server)
+    assert "" == (await wait_for(hub, "ended"))["reason"]
+
+
+async def test_a_start_that_fails(hub: Hub, server: Server) -> None:
+    """A job that ends before its server was ready has its reason and the end of its log; what
+    JupyterHub does afterwards does not change it."""
+    await server.submitted()
+    end(server, JobState.FAILED, native_state="NODE_FAIL", message="the node died")
+    with pytest.raises(Exception, match="NODE_FAIL"):
+        await server.start
+    await server.spawner.stop()
+    server.spawner.clear_state()
+    session = await wait_for(hub, "failed")
+    assert "before its server was ready" in session["reason"]
+
+
+async def test_a_start_that_is_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A submission that the scheduler refuses is in the history, without a job."""
+    spawner = hub.user("ada").spawners[""]
+    spawner.account_name = lambda _: "no-such-account-at-all"
+    async with starting_server(hub, monkeypatch) as server:
+        with pytest.raises(Exception, match="no-such-account-at-all"):
+            await server.start
+        session = await wait_for(hub, "refused")
+    assert ("", "no-such-account-at-all" in session["reason"]) == (session["job_id"], True)
+
+
+async def test_a_restart_between(hub: Hub, server: Server) -> None:
+    """A session whose end the Hub did not see is not open for ever."""
+    await server.submitted()
+    await wait_for(hub, "")
+    server.spawner.server_job.state.mark, mark = "", server.spawner.server_job.state.mark
+    assert ["unknown"] == [one["outcome"] for one in await read(hub)]
+    server.spawner.server_job.state.mark = mark
+
+
+async def test_how_long_it_is_kept(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is older than history_days is not shown, and is deleted soon; with 0 nothing is kept."""
+    await server.submitted()
+    session, job = await wait_for(hub, ""), server.spawner.server_job
+    row = rows(hub)[0]
+    assert 30 * 86400 == pytest.approx(row.expires - row.asked)
+    values = history._values_of_start(job)
+    history._insert(hub.app.db, {**values, "mark": "old", "expires": time.time() - 1})
+    assert [session["mark"]] == [one["mark"] for one in await read(hub)]
+    assert {session["mark"], "old"} == {one.mark for one in rows(hub)}
+    monkeypatch.setattr(history, "_swept", -history._SWEEP)
+    history._insert(hub.app.db, {**values, "mark": "new"})
+    assert {session["mark"], "new"} == {one.mark for one in rows(hub)}
+    server.spawner.history_days = 0
+    assert history.note_submitted(job) is None
+
+
+def rows(hub: Hub) -> list[Any]:
+    """Return the rows of the table, whoever may see them."""
+    return list(hub.app.db.execute(history._TABLE.select()).all())
+
+
+async def delete(hub: Hub, path: str, user: str, scope: str = "") -> int:
+    token = hub.user(user).new_api_token(scopes=[scope] if scope else None)
+    answer = await AsyncHTTPClient().fetch(
+        f"{hub.url}/unispawner/history{path}?user=ada",
+        method="DELETE",
+        headers={"Authorization": f"token {token}"},
+        raise_error=False,
+    )
+    return int(answer.code)
+
+
+@pytest.mark.threat(
+    who="other user",
+    tries="They read or delete what the Hub keeps of somebody else's sessions.",
+    stopped_by="Reading needs read:servers for that user, and deleting needs servers.",
+)
+async def test_whose_sessions(hub: Hub, server: Server) -> None:
+    """A user reads and deletes only their own sessions; a server that runs goes on."""
+    await server.submitted()
+    mark = (await wait_for(hub, ""))["mark"]
+    bob = hub.user("bob").new_api_token()
+    assert 404 == (await hub.get("unispawner/history?user=ada", bob)).code
+    assert 404 == (await hub.get(f"unispawner/history/{mark}", bob)).code
+    assert 403 == (await hub.get("unispawner/history", None)).code
+    assert 404 == await delete(hub, "", "bob")
+    assert 404 == await delete(hub, "", "ada", "read:servers!user=ada")
+    assert 404 == await delete(hub, "/other", "ada")
+    assert 204 == await delete(hub, f"/{mark}", "ada", "servers!user=ada")
+    assert [] == await read(hub)
+    assert not server.start.done()
+
+
+@pytest.mark.threat(
+    who="other user",
+    tries="They read the log of somebody else's server, which may have its user's secrets.",
+    stopped_by="The log is for whoever may open the server: the scope access:servers.",
+)
+async def test_the_log_of_a_server_that_starts(hub: Hub, server: Server) -> None:
+    """The end of the log is read as the user while the server starts, for who may open it."""
+    ada, bob = hub.user("ada").new_api_token(), hub.user("bob").new_api_token()
+    path = "unispawner/servers/ada//log"
+    assert 404 == (await hub.get(path, bob)).code
+    assert (
+        404
+        == (
+            await hub.get(path, hub.user("ada").new_api_token(scopes=["read:servers!user=ada"]))
+        ).code
+    )
+    await server.running()
+    answer = await hub.get(path, ada)
+    assert 200 == answer.code
+    assert "log" in json.loads(answer.body)
+
+
+async def test_the_page(hub: Hub, server: Server) -> None:
+    """The page has the sessions as text, whatever the scheduler said; it needs a login."""
+    await server.submitted()
+    await wait_for(hub, "")
+    session = history.read_sessions(hub.app.db, "ada", set())[0]
+    assert "gpu" == session.options["profile"]
+    page = await AsyncHTTPClient().fetch(
+        hub.url.replace("/api", "/unispawner/history"), raise_error=False, follow_redirects=False
+    )
+    assert 302 == page.code
+
+
+def test_a_choice_becomes_the_fields_of_a_form() -> None:
+    """Numbers and flags are texts in a form; without a profile there is nothing to choose again."""
+    session = history.Session("m", profile="gpu", options={"profile": "gpu", "on": True, "n": 2})
+    assert {"profile": "gpu", "on": "true", "n": "2"} == history_pages._as_fields(session)
+    assert {} == history_pages._as_fields(history.Session("m"))

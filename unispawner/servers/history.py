@@ -1,0 +1,316 @@
+"""What became of a user's servers: a row of the Hub's database for each start, kept for some days.
+
+A row is written with the id of the job, or when a start fails before there is one; again when the
+server is ready, and when it has ended. It is for the user's eyes only: nothing that keeps a server
+or its job depends on it, so that a database that refuses it costs no server.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import Column, Float, String, Text, Unicode
+
+from ..errors import UniSpawnerError
+from ..job import JobState
+from ..web import bookkeeping, words
+from .database import save_later, save_soon, session_of
+from .user_tables import make_table, user_table
+
+if TYPE_CHECKING:
+    from .scheduled_job import ScheduledJob
+
+Outcome = Literal["", "stopped", "ended", "failed", "refused", "unknown"]
+"""How a session ended: ``stopped`` by its user, an administrator or the Hub; ``ended`` by itself;
+``failed``, with a reason; ``refused`` before there was a job. Empty while it waits or runs. It is
+``unknown`` if the Hub did not run at that time."""
+
+_DAY = 86400.0
+_SWEEP = 3600.0
+"""How long (seconds) between two deletions of what is too old."""
+_LONGEST_TEXT = 4000
+"""How many characters of a reason, of a log or of a choice are kept."""
+_MOST = 200
+"""How many sessions of a user are kept at most, and shown."""
+_TABLE = user_table(
+    "unispawner_sessions",
+    Column("mark", String(64), primary_key=True),
+    Column("server", Unicode(255), nullable=False),
+    Column("profile", Unicode(255), nullable=False),
+    Column("profile_name", Unicode(255), nullable=False),
+    Column("options", Text, nullable=False),
+    Column("summary", Unicode(255), nullable=False),
+    Column("scheduler", Unicode(255), nullable=False),
+    Column("cluster", Unicode(255), nullable=False),
+    Column("job_id", Unicode(255), nullable=False),
+    Column("host", Unicode(255), nullable=False),
+    # MySQL's FLOAT without a number would round the times to two minutes.
+    *(Column(name, Float(53)) for name in ("asked", "started", "ready", "ended")),
+    Column("expires", Float(53), nullable=False, index=True),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("log", Text, nullable=False),
+)
+_MOMENTS = ("asked", "started", "ready", "ended")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One start of a server, and what became of it.
+
+    Attributes
+    ----------
+    mark
+        The mark of its job, by which the API names it.
+    server
+        The server's name; the default server's is empty.
+    profile, profile_name, options
+        What was chosen: the profile's slug, its name for users, and all ``user_options``.
+    summary
+        What the job requested: "4 cores, 16 GiB, 8 hours".
+    scheduler, cluster, job_id, host
+        Where it ran, in the scheduler's words; empty if there was no job, or if it never ran.
+    asked, started, ready, ended
+        When the user asked for it, when the job began to run, when the server was ready, and when
+        it ended; in seconds since the epoch. None if that did not happen or is not known.
+    outcome, reason, log
+        How it ended, why, and the end of the job's log if it failed.
+    """
+
+    mark: str
+    server: str = ""
+    profile: str = ""
+    profile_name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+    scheduler: str = ""
+    cluster: str = ""
+    job_id: str = ""
+    host: str = ""
+    asked: float = 0.0
+    started: float | None = None
+    ready: float | None = None
+    ended: float | None = None
+    outcome: Outcome = ""
+    reason: str = ""
+    log: str = ""
+
+    @property
+    def waited(self) -> float | None:
+        """For how many seconds the job waited; None if it never ran."""
+        return None if self.started is None else max(0.0, self.started - self.asked)
+
+    @property
+    def ran(self) -> float | None:
+        """For how many seconds the job ran; None while it does, or if that is not known."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, self.ended - self.started)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return data for JSON, with moments as JupyterHub writes them, ``waited`` and ``ran``."""
+        result = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in _MOMENTS:
+            if result[name] is not None:
+                moment = datetime.fromtimestamp(result[name], timezone.utc)
+                result[name] = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {**result, "waited": self.waited, "ran": self.ran}
+
+
+# -- what happens --------------------------------------------------------------------------------
+
+
+def note_submitted(job: ScheduledJob) -> Callable[[], None] | None:
+    """Return what writes that a job was submitted, to be saved with its state; None without it."""
+    session = session_of(job.spawner)
+    if session is None or job.spawner.history_days <= 0:
+        return None
+    values = _values_of_start(job)
+
+    def write() -> None:
+        _insert(session, values)
+
+    return write
+
+
+@contextmanager
+def failed_starts_noted(job: ScheduledJob) -> Iterator[None]:
+    """Save that a start has failed, before or after there was a job, if it raises an error."""
+    try:
+        yield
+    except UniSpawnerError as error:
+        _note_failed_start(job, error)
+        raise
+
+
+def _note_failed_start(job: ScheduledJob, error: UniSpawnerError) -> None:
+    session, spawner = session_of(job.spawner), job.spawner
+    if session is None or spawner.history_days <= 0:
+        return
+    values = _values_of_start(job)
+    if not values["job_id"]:
+        values |= {"mark": token_hex(8), "outcome": "refused"}
+    else:
+        values |= {"outcome": "failed", **_what_ran(job)}
+    values |= {"reason": _cut(error.message), "log": _cut(error.output or ""), "ended": time.time()}
+
+    def write() -> None:
+        _insert(session, values)
+
+    save_later(spawner, write, "a start in the history")
+
+
+def note_ready(job: ScheduledJob) -> None:
+    """Save that the server is ready."""
+    if job.state.mark and job.spawner.history_days > 0:
+        _change(job, {**_what_ran(job), "ready": time.time()}, _TABLE.c.ready.is_(None))
+
+
+def note_end(job: ScheduledJob) -> None:
+    """Save that the Hub forgets the server, and why; a reason that is saved stays."""
+    if not job.state.mark or job.spawner.history_days <= 0:
+        return
+    values = {**_what_ran(job), **_why(job), "ended": time.time()}
+    _change(job, values, _TABLE.c.ended.is_(None))
+
+
+def note_log(job: ScheduledJob, mark: str, log: str) -> None:
+    """Save the end of the log of a job that has failed."""
+    if log and job.spawner.history_days > 0:
+        _change(job, {"log": _cut(log)}, mark=mark)
+
+
+def _values_of_start(job: ScheduledJob) -> dict[str, Any]:
+    outer, state = bookkeeping.outer(job.spawner), job.state
+    options = json.dumps(outer.user_options, default=str)
+    asked = state.submit_time or time.time()
+    return {
+        "user_name": outer.user.name,
+        "mark": state.mark,
+        "server": outer.name[:255],
+        "profile": str(getattr(outer, "child_profile", ""))[:255],
+        "profile_name": str(getattr(outer, "child_profile_name", ""))[:255],
+        "options": options if len(options) <= _LONGEST_TEXT else "{}",
+        "summary": state.summary[:255],
+        "scheduler": job.title[:255] if state.mark else "",
+        "cluster": state.cluster[:255],
+        "job_id": state.job_id[:255],
+        "host": "",
+        "asked": asked,
+        "expires": asked + job.spawner.history_days * _DAY,
+        "outcome": "",
+        "reason": "",
+        "log": "",
+    }
+
+
+def _what_ran(job: ScheduledJob) -> dict[str, Any]:
+    info = job.tracked.info if job.tracked else None
+    if info is None:
+        return {}
+    result: dict[str, Any] = {"host": info.exec_host[:255]} if info.exec_host else {}
+    return {**result, "started": info.start_time} if info.start_time is not None else result
+
+
+def _why(job: ScheduledJob) -> dict[str, Any]:
+    tracked = job.tracked
+    if job.state.stopping or tracked is None or tracked.info is None:
+        return {"outcome": "stopped" if job.state.stopping else "unknown"}
+    if tracked.info.state is JobState.COMPLETED:
+        return {"outcome": "ended"}
+    return {"outcome": "failed", "reason": _cut(words.job_ended(tracked, job.title))}
+
+
+def _cut(text: str) -> str:
+    """Return the end of a text: the end of a log says why."""
+    return text[-_LONGEST_TEXT:]
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+_swept = -_SWEEP
+
+
+def _insert(session: Any, values: dict[str, Any]) -> None:
+    """Write a row in the place of one with the same mark; delete from time to time what is old."""
+    global _swept
+    make_table(session, _TABLE)
+    same = (_TABLE.c.user_name == values["user_name"], _TABLE.c.mark == values["mark"])
+    session.execute(_TABLE.delete().where(*same))
+    session.execute(_TABLE.insert().values(values))
+    if time.monotonic() - _swept >= _SWEEP:
+        _swept = time.monotonic()
+        session.execute(_TABLE.delete().where(_TABLE.c.expires < time.time()))
+
+
+def _change(job: ScheduledJob, values: dict[str, Any], *only_if: Any, mark: str = "") -> None:
+    session, user_name = session_of(job.spawner), job.spawner.user.name
+    if session is None or not values:
+        return
+    rows = _TABLE.update().where(
+        _TABLE.c.user_name == user_name, _TABLE.c.mark == (mark or job.state.mark), *only_if
+    )
+
+    def write() -> None:
+        make_table(session, _TABLE)
+        session.execute(rows.values(values))
+
+    save_later(job.spawner, write, "the history")
+
+
+def read_sessions(session: Any, user_name: str, running: set[str]) -> list[Session]:
+    """Return the sessions of a user, the newest first.
+
+    Parameters
+    ----------
+    running
+        The marks of the user's servers that wait or run now. Any other session has ended, also if
+        the Hub was not there to see it.
+
+    Raises
+    ------
+    SQLAlchemyError
+        If the database can't be read.
+    """
+    make_table(session, _TABLE)
+    mine = _TABLE.select().where(_TABLE.c.user_name == user_name, _TABLE.c.expires >= time.time())
+    rows = session.execute(mine.order_by(_TABLE.c.asked.desc()).limit(_MOST)).mappings().all()
+    return [_read(dict(row), running) for row in rows]
+
+
+def _read(row: dict[str, Any], running: set[str]) -> Session:
+    try:
+        options = json.loads(row["options"])
+    except (ValueError, RecursionError):
+        options = {}
+    row["options"] = options if isinstance(options, dict) else {}
+    if not row["outcome"] and row["mark"] not in running:
+        row["outcome"] = "unknown"
+    return Session(**{one.name: row[one.name] for one in fields(Session)})
+
+
+async def delete_sessions(session: Any, user_name: str, mark: str = "") -> bool:
+    """Delete the sessions of a user that have ended, or one of them; return whether there was one.
+
+    Raises
+    ------
+    SQLAlchemyError
+        If the database refuses.
+    """
+    which = [_TABLE.c.user_name == user_name, *([_TABLE.c.mark == mark] if mark else [])]
+    found = 0
+
+    def write() -> None:
+        nonlocal found
+        make_table(session, _TABLE)
+        found = session.execute(_TABLE.delete().where(*which)).rowcount
+
+    await save_soon(session, write)
+    return found > 0

@@ -1,0 +1,144 @@
+"""The Hub's page and API of a user's earlier sessions, and of the log of a server that starts.
+
+``GET`` and ``DELETE /hub/api/unispawner/history[/{mark}]``, ``GET …/servers/{user}/{name}/log`` and
+the page ``/hub/unispawner/history``: see docs/pages.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, Template
+from jupyterhub.handlers import default_handlers
+from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.user import User
+from sqlalchemy.exc import SQLAlchemyError
+from tornado import web
+
+from ..errors import UniSpawnerError
+from ..web import bookkeeping
+from ..web.api import ASSETS, Handler
+from . import history
+from .job import ServerJob
+from .scheduled_job import ScheduledJob
+
+_PAGE = ASSETS.parent / "templates" / "unispawner_history.html"
+_LOG_LINES = 100
+
+
+def _sessions(database: Any, user: Any) -> list[history.Session]:
+    """Return the sessions of a user; raise status 503 if the database can't be read."""
+    jobs = [getattr(bookkeeping.inner(one), "server_job", None) for one in user.spawners.values()]
+    running = {job.state.mark for job in jobs if isinstance(job, ServerJob)}
+    try:
+        return history.read_sessions(database, user.name, running)
+    except SQLAlchemyError as error:
+        database.rollback()
+        raise web.HTTPError(503, f"The Hub's database can't be read now: {error}") from None
+
+
+class HistoryHandler(Handler):
+    """``GET`` and ``DELETE /hub/api/unispawner/history[/{mark}]``: what is kept of a user."""
+
+    def get(self, mark: str = "") -> None:
+        """Reply with the sessions, the newest first, or with one of them."""
+        sessions = _sessions(self.db, self.find_asked_user())
+        if not mark:
+            self.reply({"sessions": [one.to_dict() for one in sessions]})
+            return
+        found = next((one for one in sessions if one.mark == mark), None)
+        if found is None:
+            raise web.HTTPError(404, "There is no such session.")
+        self.reply(found.to_dict())
+
+    async def delete(self, mark: str = "") -> None:
+        """Delete all sessions, or one; needs the scope ``servers`` for the user."""
+        user = self.find_asked_user("servers")
+        try:
+            found = await history.delete_sessions(self.db, user.name, mark)
+        except SQLAlchemyError as error:
+            self.log.error("The Hub's database does not delete sessions: %s", error)
+            raise web.HTTPError(503, "The Hub's database does not answer now. Try again.") from None
+        if mark and not found:
+            raise web.HTTPError(404, "There is no such session.")
+        self.set_status(204)
+
+
+_reading: dict[ScheduledJob, asyncio.Task[str]] = {}
+"""The logs that are being read, so that many requests read each log once."""
+
+
+class LogHandler(Handler):
+    """``GET /hub/api/unispawner/servers/{user}/{name}/log``: the end of the log of a server's job.
+
+    For whoever may open the server, because a log may have what only its user may know.
+    """
+
+    async def get(self, user_name: str, server_name: str = "") -> None:
+        """Reply with ``{"log": text}``; read as the user, through the agent."""
+        allowed = self.has_scope(f"access:servers!server={user_name}/{server_name}")
+        user = self.find_user(user_name) if allowed else None
+        if user is None or (server_name and server_name not in user.orm_user.orm_spawners):
+            raise web.HTTPError(404, "There is no such server, or you may not open it.")
+        job = getattr(bookkeeping.inner(user.spawners[server_name]), "server_job", None)
+        if not isinstance(job, ScheduledJob) or job.tracked is None:
+            raise web.HTTPError(404, "This server has no job whose log could be read.")
+        if job not in _reading:
+            _reading[job] = asyncio.ensure_future(job.read_log(_LOG_LINES))
+            _reading[job].add_done_callback(lambda _: _reading.pop(job))
+        try:
+            self.reply({"log": await asyncio.shield(_reading[job])})
+        except UniSpawnerError as error:
+            raise web.HTTPError(503, str(error)) from None
+
+
+class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type information
+    """The page ``/hub/unispawner/history``: the earlier sessions of the user who is logged in."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Reply with the page."""
+        user = self.current_user
+        if not isinstance(user, User):
+            raise web.HTTPError(403, "A service has no sessions.")
+        page = await self.render_template(
+            _PAGE.name, sessions=_sessions(self.db, user), user=user, as_fields=_as_fields
+        )
+        self.set_header("Cache-Control", "no-store")
+        self.finish(page)
+
+    def get_template(self, name: str, sync: bool = False) -> Template:
+        """Return our page, which a Hub without ``template_paths`` has, too."""
+        environment = self.settings["jinja2_env_sync" if sync else "jinja2_env"]
+        return _read_template(environment, _PAGE)
+
+
+def _as_fields(session: history.Session) -> dict[str, str]:
+    """Return the choice of a session as the fields of a form; empty if it had no profile."""
+    if not session.profile:
+        return {}
+    fields = {"profile": session.profile}
+    for name, value in session.options.items():
+        fields[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return fields
+
+
+@cache
+def _read_template(environment: Environment, path: Path) -> Template:
+    return environment.from_string(path.read_text(encoding="utf-8"))
+
+
+HANDLERS: list[Any] = [
+    (r"/api/unispawner/history", HistoryHandler),
+    (r"/api/unispawner/history/([^/]+)", HistoryHandler),
+    (r"/api/unispawner/servers/([^/]+)/([^/]*)/log", LogHandler),
+    (r"/unispawner/history", HistoryPage),
+]
+
+
+def register() -> None:
+    """Make the handlers part of the Hub; called when a module with a spawner is imported."""
+    default_handlers[:] = HANDLERS + [one for one in default_handlers if one not in HANDLERS]
