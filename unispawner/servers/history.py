@@ -14,18 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import Column, Float, String, Text, Unicode
 
 from ..errors import UniSpawnerError
 from ..job import JobState
+from ..monitor.tracked_job import TrackedJob
 from ..web import bookkeeping, words
 from .database import save_later, save_soon, session_of
+from .state import ServerState
 from .user_tables import make_table, user_table
-
-if TYPE_CHECKING:
-    from .scheduled_job import ScheduledJob
 
 Outcome = Literal["", "stopped", "ended", "failed", "refused", "unknown"]
 """How a session ended: ``stopped`` by its user, an administrator or the Hub; ``ended`` by itself;
@@ -124,10 +123,22 @@ class Session:
         return {**result, "waited": self.waited, "ran": self.ran}
 
 
+class StartedJob(Protocol):
+    """What is read of a server's job: see :class:`.scheduled_job.ScheduledJob`."""
+
+    spawner: Any
+    state: ServerState
+    tracked: TrackedJob | None
+
+    @property
+    def title(self) -> str:
+        """The scheduler's name for people."""
+
+
 # -- what happens --------------------------------------------------------------------------------
 
 
-def note_submitted(job: ScheduledJob) -> Callable[[], None] | None:
+def note_submitted(job: StartedJob) -> Callable[[], None] | None:
     """Return what writes that a job was submitted, to be saved with its state; None without it."""
     session = session_of(job.spawner)
     if session is None or job.spawner.history_days <= 0:
@@ -141,7 +152,7 @@ def note_submitted(job: ScheduledJob) -> Callable[[], None] | None:
 
 
 @contextmanager
-def failed_starts_noted(job: ScheduledJob) -> Iterator[None]:
+def failed_starts_noted(job: StartedJob) -> Iterator[None]:
     """Save that a start has failed, before or after there was a job, if it raises an error."""
     try:
         yield
@@ -150,7 +161,7 @@ def failed_starts_noted(job: ScheduledJob) -> Iterator[None]:
         raise
 
 
-def _note_failed_start(job: ScheduledJob, error: UniSpawnerError) -> None:
+def _note_failed_start(job: StartedJob, error: UniSpawnerError) -> None:
     session, spawner = session_of(job.spawner), job.spawner
     if session is None or spawner.history_days <= 0:
         return
@@ -167,13 +178,13 @@ def _note_failed_start(job: ScheduledJob, error: UniSpawnerError) -> None:
     save_later(spawner, write, "a start in the history")
 
 
-def note_ready(job: ScheduledJob) -> None:
+def note_ready(job: StartedJob) -> None:
     """Save that the server is ready."""
     if job.state.mark and job.spawner.history_days > 0:
         _change(job, {**_what_ran(job), "ready": time.time()}, _TABLE.c.ready.is_(None))
 
 
-def note_end(job: ScheduledJob) -> None:
+def note_end(job: StartedJob) -> None:
     """Save that the Hub forgets the server, and why; a reason that is saved stays."""
     if not job.state.mark or job.spawner.history_days <= 0:
         return
@@ -181,13 +192,13 @@ def note_end(job: ScheduledJob) -> None:
     _change(job, values, _TABLE.c.ended.is_(None))
 
 
-def note_log(job: ScheduledJob, mark: str, log: str) -> None:
+def note_log(job: StartedJob, mark: str, log: str) -> None:
     """Save the end of the log of a job that has failed."""
     if log and job.spawner.history_days > 0:
         _change(job, {"log": _cut(log)}, mark=mark)
 
 
-def _values_of_start(job: ScheduledJob) -> dict[str, Any]:
+def _values_of_start(job: StartedJob) -> dict[str, Any]:
     outer, state = bookkeeping.outer(job.spawner), job.state
     options = json.dumps(outer.user_options, default=str)
     asked = state.submit_time or time.time()
@@ -211,7 +222,7 @@ def _values_of_start(job: ScheduledJob) -> dict[str, Any]:
     }
 
 
-def _what_ran(job: ScheduledJob) -> dict[str, Any]:
+def _what_ran(job: StartedJob) -> dict[str, Any]:
     info = job.tracked.info if job.tracked else None
     if info is None:
         return {}
@@ -219,7 +230,7 @@ def _what_ran(job: ScheduledJob) -> dict[str, Any]:
     return {**result, "started": info.start_time} if info.start_time is not None else result
 
 
-def _why(job: ScheduledJob) -> dict[str, Any]:
+def _why(job: StartedJob) -> dict[str, Any]:
     tracked = job.tracked
     if job.state.stopping or tracked is None or tracked.info is None:
         return {"outcome": "stopped" if job.state.stopping else "unknown"}
@@ -250,7 +261,7 @@ def _insert(session: Any, values: dict[str, Any]) -> None:
         session.execute(_TABLE.delete().where(_TABLE.c.expires < time.time()))
 
 
-def _change(job: ScheduledJob, values: dict[str, Any], *only_if: Any, mark: str = "") -> None:
+def _change(job: StartedJob, values: dict[str, Any], *only_if: Any, mark: str = "") -> None:
     session, user_name = session_of(job.spawner), job.spawner.user.name
     if session is None or not values:
         return
