@@ -67,7 +67,8 @@ PURE = {
 """Rooms that need no package but the standard library; a template may be Jinja's."""
 NO_JUPYTERHUB = {
     *("profiles/fields.py", "profiles/option.py", "profiles/profile.py", "profiles/reading.py"),
-    "profiles/schema.py",
+    *("profiles/schema.py", "profiles/applications.py", "profiles/own_value.py"),
+    "profiles/shell_text.py",
 }
 """The model of a profile, which needs no Hub."""
 

@@ -235,6 +235,8 @@ class FakeUserSide(RunAs):
         If it is not None, every request raises it, and does nothing.
     log
         The text of every job's log.
+    path_problem
+        What is wrong with every path: see ``check_path`` of the agent. Empty: nothing.
     """
 
     name = "fake"
@@ -245,6 +247,7 @@ class FakeUserSide(RunAs):
         self.requests: list[dict[str, Any]] = []
         self.error: UniSpawnerError | None = None
         self.log = ""
+        self.path_problem = ""
 
     def command(self, account: Account) -> list[str]:
         """Raise an error, because there is no command to run."""
@@ -303,6 +306,9 @@ class FakeUserSide(RunAs):
 
     def _log(self, owner: str, request: Mapping[str, Any]) -> dict[str, str]:
         return {"path": "", "tail": "\n".join(self.log.splitlines()[-request["lines"] :])}
+
+    def _check_path(self, owner: str, request: Mapping[str, Any]) -> dict[str, str]:
+        return {"problem": self.path_problem, "where": str(request["path"]), "what": ""}
 
     def _cleanup(self, owner: str, request: Mapping[str, Any]) -> dict[str, str]:
         return {}

@@ -327,7 +327,7 @@ def test_the_queues_limit() -> None:
         ),
         (
             {"options": {"own": {"choices": {"a": {"display_name": "A", "title": "A"}}}}},
-            r"a: unknown key 'title'; known keys: description, display_name, override$",
+            r"a: unknown key 'title'; known keys: description, display_name, override, value$",
         ),
         (
             {"options": {"own": {"choices": "a"}}},

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tornado.web import HTTPError
 
-from unispawner.servers import submission
+from unispawner.servers import as_user
 from unispawner.servers.spawner import UniSpawner
 from unispawner.servers.state import ServerState
 
@@ -123,7 +123,7 @@ async def test_a_stop_while_a_start_is_prepared(
         asked.set()
         await answered.wait()
 
-    monkeypatch.setattr(submission, "find_account", find_account)
+    monkeypatch.setattr(as_user, "find_account", find_account)
     spawner = UniSpawner(scheduler="local", account_name=lambda _: "ada")
     monkeypatch.setattr(UniSpawner, "_log_name", "ada")
     start = asyncio.ensure_future(spawner.start())

@@ -30,6 +30,7 @@ from .commands import hold_dialogue
 from .estimate import ask_for_start
 from .files import LOGS_KEPT, StateDir, read_private, write_private
 from .login import login_umask
+from .paths import check_path
 from .wrapper import write_wrapper
 
 Request = Mapping[str, Any]
@@ -330,7 +331,7 @@ ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
     action.__name__: action
     for action in (
         *(submit, estimate, stage, missing, cancel, status, find, find_jobs, marked, end_marked),
-        *(log, cleanup, check),
+        *(log, cleanup, check, check_path),
     )
 }
 

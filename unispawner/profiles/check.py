@@ -11,6 +11,7 @@ from traitlets.config import Config
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..servers.spawner import UniSpawner
+from .applications import FORMATTED, PLACEHOLDERS, check_placeholders
 from .children import ChildFactory
 from .reading import PROFILE, Profile, read_profiles
 
@@ -115,7 +116,20 @@ async def _check_profile(factory: ChildFactory, ask: bool) -> None:
     if isinstance(child, UniSpawner):
         await child.find_scheduler()
         for user_options in profile.variants():
-            factory.make_spawner(user_options).job_spec("0" * 16, environment={})
+            variant = factory.make_spawner(user_options)
+            variant.job_spec("0" * 16, environment={})
+            _check_placeholders(variant)
+
+
+def _check_placeholders(spawner: Spawner) -> None:
+    """Check the settings in which JupyterHub fills in placeholders at the start."""
+    if type(spawner).template_namespace is not Spawner.template_namespace:
+        return  # a site's class has placeholders of its own
+    for name in FORMATTED:
+        try:
+            check_placeholders(name, getattr(spawner, name), PLACEHOLDERS)
+        except ValueError as error:
+            raise InvalidJobError(str(error)) from None
 
 
 def suggest_names(unknown: Iterable[str], known: Iterable[str]) -> str:

@@ -15,10 +15,11 @@ from traitlets.utils.importstring import import_item
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import merge_resources
 from ..schedulers.inventory import Inventory
+from ..servers.own_paths import OwnPath
 from ..servers.spawner import UniSpawner
 from ..web.availability import Availability, availability
 from .option import DICTIONARIES, QUEUE
-from .profile import Profile
+from .profile import Chosen, Profile
 from .sharing import copy_data
 
 
@@ -111,6 +112,14 @@ class ChildFactory:
                 merge = merge_resources if name == "resources" else _merge
                 settings[name] = merge(configured, value)
         return settings
+
+    def own_paths(self, chosen: Chosen) -> list[OwnPath]:
+        """Return the paths of a choice that have to be looked at as the user."""
+        return [
+            OwnPath(name, text, value.kind, value.owners, value.groups)
+            for name, (value, text) in chosen.texts().items()
+            if value.is_path
+        ]
 
     def make_spawner(self, user_options: Mapping[str, Any]) -> Spawner:
         """Return a spawner as a choice would make it. It belongs to nobody and starts nothing.

@@ -11,8 +11,9 @@ from ..errors import InvalidJobError
 from ..job import CONTROL, PER_CORE, ResourceSpec
 from ..units import format_duration, format_memory, parse_duration, parse_memory
 
-Kind = Literal["count", "memory", "duration", "flag", "name", "menu"]
-"""A menu is an option with the administrator's own choices; its value is the key of a choice."""
+Kind = Literal["count", "memory", "duration", "flag", "name", "menu", "text"]
+"""A menu is an option with the administrator's own choices; its value is the key of a choice. A
+text is what a user types for a choice."""
 Value = int | timedelta | bool | str
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}"

@@ -148,6 +148,7 @@ def form_profiles(
     contexts: Mapping[str, FormContext] | None = None,
     typed: Mapping[str, Any] | None = None,
     last: Mapping[str, Mapping[str, Any]] | None = None,
+    wrong: Mapping[str, str] | None = None,
 ) -> list[FormProfile]:
     """Return what a form shows of each profile.
 
@@ -164,6 +165,8 @@ def form_profiles(
         wrong with them.
     last
         By slug, the last choice of each profile for any server, newest first.
+    wrong
+        What else is wrong with that form, by option.
     """
     contexts, last = contexts or {}, last or {}
     newest = next(iter(last.values()), {})
@@ -184,6 +187,7 @@ def form_profiles(
             last.get(profile.slug, {}),
             contexts.get(profile.slug, FormContext()),
             refused if profile.slug == selected else None,
+            wrong or {},
             selected=profile.slug == selected,
         )
         for profile in profiles
@@ -196,6 +200,7 @@ def _form_profile(
     last: Mapping[str, Any],
     context: FormContext,
     refused: Mapping[str, Any] | None,
+    wrong: Mapping[str, str],
     *,
     selected: bool,
 ) -> FormProfile:
@@ -205,7 +210,9 @@ def _form_profile(
     valid, _ = profile.examine({name: value for name, value in values.items() if value != ""})
     queue = profile.queue(profile.fields(valid), default_queue)
     limits = inventory.limits(queue) if inventory else {}
-    errors = profile.form_errors(refused, inventory, default_queue) if refused else {}
+    errors = {}
+    if refused:
+        errors = {**wrong, **profile.form_errors(refused, inventory, default_queue)}
     return FormProfile(
         profile,
         [

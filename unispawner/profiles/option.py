@@ -17,7 +17,8 @@ from pydantic import (
 
 from ..errors import InvalidJobError
 from ..job import PER_CORE
-from ..slow_patterns import LONGEST, find_slow_text
+from ..slow_patterns import LONGEST
+from .applications import APPLICATION, check_environment, read_application
 from .fields import (
     FIELDS,
     MEASURED,
@@ -30,11 +31,14 @@ from .fields import (
     read,
     shorten,
 )
+from .own_value import OwnValue, check_pattern
 
 QUEUE = "queue"
 """The bound that stands for the limit of the job's queue, as far as that is known."""
 DICTIONARIES = ("resources", "custom_attributes", "environment")
-_OVERRIDABLE = {*FIELDS, *DICTIONARIES, "prologue", "epilogue"}
+_OVERRIDABLE = {*FIELDS, *DICTIONARIES, "prologue", "epilogue", *APPLICATION}
+_TYPED = Field("text", "")
+"""What a user types for a choice."""
 _FORBIDDEN = {"executable", "arguments", "directory", "stdout_path", "name", "mark", "profile"}
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +52,7 @@ def check_override(override: Mapping[str, Any]) -> dict[str, Any]:
     ValueError
         For the first field that can't be set, or not to this value.
     """
+    result = dict(override)
     for key, value in override.items():
         if key not in _OVERRIDABLE:
             raise ValueError(
@@ -55,12 +60,16 @@ def check_override(override: Mapping[str, Any]) -> dict[str, Any]:
             )
         if key in DICTIONARIES and not isinstance(value, Mapping):
             raise ValueError(f"{key}: {shorten(value)} must be a dictionary")
+        if key == "environment":
+            check_environment(value)
+        if key in APPLICATION:
+            result[key] = read_application(key, value)
         if key in FIELDS:
             try:
                 read(FIELDS[key].kind, value, key, whole=key != PER_CORE)
             except InvalidJobError as error:
                 raise ValueError(str(error)) from None
-    return dict(override)
+    return result
 
 
 Override = Annotated[dict[str, Any], AfterValidator(check_override)]
@@ -68,13 +77,23 @@ Override = Annotated[dict[str, Any], AfterValidator(check_override)]
 
 
 class Choice(BaseModel):
-    """One entry of a menu: the texts that are shown, and the fields that it sets."""
+    """One entry of a menu: the texts that are shown, and the fields that it sets.
+
+    With a ``value`` the user types a text, which stands in the override as ``{value}``.
+    """
 
     model_config = STRICT
 
     display_name: str
     description: str = ""
     override: Override = {}
+    value: OwnValue | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Choice:
+        if self.value is not None:
+            self.value.check_override(self.override)
+        return self
 
 
 class Option(BaseModel):
@@ -105,6 +124,8 @@ class Option(BaseModel):
     override
         The fields that it sets when it is on, for an option without choices that is not named
         after a field.
+    value
+        What a user may type, which stands in the override as ``{value}``.
     """
 
     model_config = STRICT
@@ -121,12 +142,21 @@ class Option(BaseModel):
     pattern: str = ""
     when: dict[str, list[Any]] = {}
     override: Override = {}
+    value: OwnValue | None = None
 
     _bounds: dict[str, Value] = PrivateAttr(default_factory=dict)
+    _required: bool = PrivateAttr(default=False)
+
+    @property
+    def required(self) -> bool:
+        """Whether a user must fill it in where it applies: the text of a choice."""
+        return self._required
 
     @property
     def field(self) -> Field:
-        """The field of the job that it is named after, or else a menu or a flag."""
+        """The field of the job that it is named after, or else a text, a menu or a flag."""
+        if self.value is not None:
+            return _TYPED
         if self.name in FIELDS:
             return FIELDS[self.name]
         return MENU if self.choices else Field("flag", "")
@@ -201,15 +231,27 @@ class Option(BaseModel):
             raise InvalidJobError("pattern: only text without choices can have a pattern")
         if self.pattern:
             try:
-                re.compile(self.pattern)
-            except re.error as error:
-                raise InvalidJobError(f"pattern: {self.pattern!r}: {error}") from None
-            if text := find_slow_text(self.pattern):
+                check_pattern(self.pattern)
+            except ValueError as error:
+                raise InvalidJobError(str(error)) from None
+        if self.value is not None:
+            self._check_value(self.value)
+        for key, choice in self.choices.items():
+            if choice.value is not None and str(self.default) == key:
                 raise InvalidJobError(
-                    f"pattern: {self.pattern!r} takes very long for a text like {text!r}, and the "
-                    "Hub would wait. Write it so that each part of a text can be matched in one "
-                    "way only: [a-z]+ instead of ([a-z]+)+"
+                    f"default: {key!r} needs a text of the user's, so that it can't be the default"
                 )
+
+    def _check_value(self, value: OwnValue) -> None:
+        if self.name in FIELDS or self.choices or self.pattern:
+            raise InvalidJobError(
+                "value: an option with a value has an override, and neither choices nor a pattern "
+                "nor the name of a field"
+            )
+        try:
+            value.check_override(self.override)
+        except ValueError as error:
+            raise InvalidJobError(str(error)) from None
 
     def _check_bounds(self) -> None:
         for which in ("min", "max", "step"):
@@ -263,7 +305,10 @@ class Option(BaseModel):
         given = self.read(value)
         if isinstance(given, str) and len(given) > LONGEST:
             raise self._wrong(f"{given[:20]}…", f"must have at most {LONGEST} characters")
-        if self.choices:
+        if self.value is not None:
+            if wrong := self.value.find_error(str(given)):
+                raise self._wrong(given, wrong)
+        elif self.choices:
             if given not in [self.read(key) for key in self.choices]:
                 raise self._wrong(given, f"must be one of {', '.join(self.choices)}")
         elif self.field.kind == "name" and not re.fullmatch(
@@ -314,6 +359,8 @@ class Option(BaseModel):
         """Return the lowest and the highest value, or every choice; nothing if it is locked."""
         if self.locked:
             return []
+        if self.value is not None:
+            return [self.value.example]
         if self.choices:
             return list(self.choices)
         if self.field.kind == "flag":
@@ -332,12 +379,56 @@ class Option(BaseModel):
 
     def fields(self, value: Value) -> dict[str, Any]:
         """Return the fields of a job that a value sets."""
+        if self.value is not None:
+            return self.value.fill(self.override, str(value))
         result = {self.name: self.format(value)} if self.name in FIELDS else {}
         if self.choices:
             chosen = self.choice(value)
-            return {**result, **(chosen.override if chosen else {})}
+            # With a value it is the text's option that has the override.
+            override = chosen.override if chosen and chosen.value is None else {}
+            return {**result, **override}
         return {**result, **(self.override if value is True else {})}
 
     def _wrong(self, value: Value, must: str) -> InvalidJobError:
         words = shorten(self.format(value))
         return InvalidJobError(f"{self.name}: {words} {must}")
+
+
+def add_texts(options: Mapping[str, Option]) -> dict[str, Option]:
+    """Return options with one more for each text that a choice of theirs needs.
+
+    It stands behind its menu, is named after the menu and the choice, and applies only with that
+    choice.
+
+    Raises
+    ------
+    ValueError
+        If another option has that name.
+    """
+    result: dict[str, Option] = {}
+    for name, option in options.items():
+        result[name] = option
+        for key, choice in option.choices.items():
+            if choice.value is None or option.locked:
+                continue
+            text = _text_of(option, key, choice, choice.value)
+            if text.name in options or text.name in result:
+                raise ValueError(
+                    f"{name}: the text of the choice {key!r} would be the option {text.name!r}, "
+                    "and there is another one of that name; rename it"
+                )
+            result[text.name] = text
+    return result
+
+
+def _text_of(option: Option, key: str, choice: Choice, value: OwnValue) -> Option:
+    text = Option(
+        name=f"{option.name}_{re.sub('[^A-Za-z0-9_]', '_', key)}",
+        display_name=value.display_name or choice.display_name,
+        description=value.description,
+        when={option.name: [key]},
+        override=choice.override,
+        value=value,
+    )
+    text._required = True
+    return text

@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from ..errors import InvalidJobError
 from ..job import ResourceSpec, merge_resources
 from ..schedulers.inventory import Inventory
 from .fields import RESOURCES, Value, shorten
-from .option import DICTIONARIES, STRICT, Option
+from .option import DICTIONARIES, STRICT, Option, add_texts
+from .own_value import OwnValue
 
 PROFILE = "profile"
 """The key in user_options that names the profile; the other keys are its options."""
@@ -46,6 +47,15 @@ class Chosen:
     user_options: dict[str, Any]
     values: dict[str, Value]
     fields: dict[str, Any]
+
+    def texts(self) -> dict[str, tuple[OwnValue, str]]:
+        """Return the texts that the user has typed for choices, with what they must be."""
+        options = self.profile.options
+        return {
+            name: (found, str(value))
+            for name, value in self.values.items()
+            if (found := options[name].value) is not None
+        }
 
     def in_words(self) -> str:
         """Return the options that the user has set, for people: "Cores: 4, Memory: 8G"."""
@@ -112,6 +122,11 @@ class Profile(BaseModel):
             words = re.findall("[a-z0-9]+", str(result.get("display_name")).lower())
             result["slug"] = "-".join(words)
         return result
+
+    @field_validator("options")
+    @classmethod
+    def _add_texts(cls, options: dict[str, Option]) -> dict[str, Option]:
+        return add_texts(options)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
@@ -208,6 +223,9 @@ class Profile(BaseModel):
                     values[name] = option.check(given[name])
                 elif option.default is not None:
                     values[name] = option.check(option.default)
+                elif option.required and option.value is not None:
+                    example = option.value.example
+                    raise InvalidJobError(f"{name}: it is empty; type a text like {example}")
             except InvalidJobError as error:
                 wrong[name] = error.message
         if inventory is not None:
@@ -235,7 +253,14 @@ class Profile(BaseModel):
         yield {PROFILE: self.slug}
         for name, option in self.options.items():
             for value in option.extreme_values():
-                yield {PROFILE: self.slug, **self._conditions(option), name: value}
+                yield self._complete({PROFILE: self.slug, **self._conditions(option), name: value})
+
+    def _complete(self, user_options: dict[str, Any]) -> dict[str, Any]:
+        """Return a choice with an example of each text that it needs."""
+        _, wrong = self.examine(user_options)
+        needed = [name for name in wrong if name in self.options and name not in user_options]
+        texts = {name: self.options[name].value for name in needed}
+        return {**user_options, **{name: one.example for name, one in texts.items() if one}}
 
     def _conditions(self, option: Option) -> dict[str, Any]:
         """Return values of other options with which an option applies."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ..errors import InvalidJobError
 from .fields import shorten
 from .option import Choice, Option
+from .own_value import OwnValue
 from .profile import PROFILE, Chosen, Profile, one_value
 
 _MUST_BE = {
@@ -84,6 +85,8 @@ def _unknown_key(loc: Sequence[str]) -> str:
         known = set(Profile.model_fields) - {"own_options"}
     elif len(loc) == 3:  # options, its name, the key
         known = set(Option.model_fields) - {"name"}
+    elif loc[-2] == "value":
+        known = set(OwnValue.model_fields)
     else:
         known = set(Choice.model_fields)
     message = f"unknown key {loc[-1]!r}; known keys: {', '.join(sorted(known))}"

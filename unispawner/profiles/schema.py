@@ -1,8 +1,9 @@
 """The JSON schema of user_options: profiles -> schema. Pure, without I/O.
 
-What it allows, :meth:`unispawner.profiles.profile.Profile.check` allows too, except for three rules
-that JSON schema can't express: bounds of memory and times, which are text; limits of a queue; and
-steps without an upper bound that begin at a number which is not a multiple of the step.
+What it allows, :meth:`unispawner.profiles.profile.Profile.check` allows too, except for some rules
+that JSON schema can't express: bounds of memory and times, which are text; limits of a queue;
+steps without an upper bound that begin at a number which is not a multiple of the step; and whether
+a path that a user types exists and is the user's to use.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..slow_patterns import LONGEST
 from .fields import NAME_PATTERN
 from .option import QUEUE, Option
 from .profile import PROFILE, Profile
@@ -54,7 +56,9 @@ def _profile(profile: Profile, *, open_to_more: bool) -> dict[str, Any]:
     for name, option in profile.options.items():
         schema["properties"][name] = _option(option)
     schema["additionalProperties"] = False
-    if rules := [_condition(profile, one) for one in profile.options.values() if one.when]:
+    rules = [_condition(profile, one) for one in profile.options.values() if one.when]
+    rules += [_requirement(one) for one in profile.options.values() if one.required]
+    if rules:
         schema["allOf"] = rules
     return schema
 
@@ -81,6 +85,11 @@ def _labels(option: Option) -> dict[str, str]:
 
 
 def _values(option: Option) -> dict[str, Any]:
+    if (value := option.value) is not None:
+        # Braces and control characters are refused whatever the pattern is, and ".." in paths.
+        more = {"x-kind": value.kind, "examples": [value.example]}
+        pattern = rf"^(?=[^{{}}\x00-\x1f]+$)(?:{value.full_pattern})$"
+        return {"type": "string", "pattern": pattern, "maxLength": LONGEST, **more}
     kind = option.field.kind
     if kind == "flag":
         return {"type": "boolean"}
@@ -116,6 +125,15 @@ def _condition(profile: Profile, option: Option) -> dict[str, Any]:
         _holds(profile, other, wanted) for other, wanted in _dependencies(profile, option).items()
     ]
     return {"if": {"required": [option.name]}, "then": {"allOf": rules}}
+
+
+def _requirement(option: Option) -> dict[str, Any]:
+    """Return the rule that the text of a choice must be there if the choice is."""
+    chosen = {name: {"enum": values} for name, values in option.when.items()}
+    return {
+        "if": {"properties": chosen, "required": list(chosen)},
+        "then": {"required": [option.name]},
+    }
 
 
 def _dependencies(profile: Profile, option: Option) -> Mapping[str, list[Any]]:

@@ -16,6 +16,7 @@ from traitlets import List, TraitError, Unicode, Union
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..servers.own_paths import OwnPath, find_errors, join_errors
 from ..servers.scheduled_job import ScheduledJob
 from ..servers.spawner import UniSpawner
 from ..web import bookkeeping
@@ -28,6 +29,7 @@ from .check import check_profiles
 from .children import ChildFactory
 from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
 from .offer import Offer
+from .own_value import refuse_link
 from .reading import PROFILE, Chosen, Profile, find_profile, read_form
 from .schema import options_schema
 from .sharing import copy_data
@@ -36,6 +38,10 @@ from .wrap_spawner import WrapSpawner
 _typed_form: ContextVar[Mapping[str, Any] | None] = ContextVar("typed_form", default=None)
 """The fields of the request's form. After an error JupyterHub has the form rendered by the spawner
 of the default server, whichever server the request was for."""
+
+_wrong_paths: ContextVar[dict[str, str] | None] = ContextVar("wrong_paths", default=None)
+"""What is wrong with the paths in the request's form, by option. The request's code and the tasks
+that look at paths share the dictionary."""
 
 _by_link: ContextVar[bool] = ContextVar("by_link", default=False)
 """Whether the fields are those of a link, which anybody may have written."""
@@ -133,6 +139,7 @@ class ProfilesSpawner(WrapSpawner):
         awaitables.
         """
         _typed_form.set(formdata)
+        _wrong_paths.set({})
         link = _by_link.get()
         try:
             offered = self.offer.get()
@@ -160,7 +167,23 @@ class ProfilesSpawner(WrapSpawner):
             return self._choose_by_own_form(factory, fields, link)
         if factory.has_own_options:  # a subclass may know more fields
             return {PROFILE: profile.slug}
-        return profile.check_form(fields, *factory.limits()).user_options
+        chosen = profile.check_form(fields, *factory.limits())
+        if link and (texts := chosen.texts()):
+            raise InvalidJobError(refuse_link(texts))
+        if paths := factory.own_paths(chosen):
+            return self._look_at_paths(factory, paths, chosen)
+        return chosen.user_options
+
+    async def _look_at_paths(
+        self, factory: ChildFactory, paths: list[OwnPath], chosen: Chosen
+    ) -> dict[str, Any]:
+        """Return the options of a choice if its paths are right; the form shows what is wrong."""
+        wrong = await find_errors(factory.idle, paths)
+        if wrong:
+            if (shared := _wrong_paths.get()) is not None:
+                shared.update(wrong)
+            raise SpawnFailure(InvalidJobError(join_errors(wrong)))
+        return chosen.user_options
 
     def _choose_by_own_form(self, factory: ChildFactory, fields: dict[str, Any], link: bool) -> Any:
         idle, slug = factory.idle, factory.profile.slug
@@ -230,6 +253,8 @@ class ProfilesSpawner(WrapSpawner):
         self.child_class = checked.factory.spawner_class
         fields = checked.chosen.fields if checked.chosen else {}
         self.child_config = checked.factory.make_settings(fields)
+        if checked.chosen and (paths := checked.factory.own_paths(checked.chosen)):
+            self.child_config["own_paths"] = [one.to_dict() for one in paths]
 
     # -- the form ------------------------------------------------------------------------------
 
@@ -284,7 +309,9 @@ class ProfilesSpawner(WrapSpawner):
             )
             for one, available in zip(factories, free, strict=True)
         }
-        rows = form_profiles(profiles, self.user_options, contexts, typed, before.last)
+        rows = form_profiles(
+            profiles, self.user_options, contexts, typed, before.last, _wrong_paths.get()
+        )
         base_url = self.hub.base_url if self.hub else "/hub/"
         user = self.user.name if self.user else ""
         return render_form(rows, base_url=base_url, user=user, presets=before.presets)

@@ -29,6 +29,18 @@ class MarkedJob:
     info: JobInfo
 
 
+@dataclass(frozen=True)
+class PathProblem:
+    """What is wrong with a path, as the user's side reports it: see ``check_path`` of the agent."""
+
+    problem: str
+    where: str
+    what: str
+
+
+_OF_PROBLEM = ("problem", "where", "what")
+
+
 @dataclass(frozen=True, eq=False)
 class AgentClient:
     """Sends requests to the agent of one account, one method for each action of the agent.
@@ -235,6 +247,28 @@ class AgentClient:
         if not isinstance(result, dict):
             raise self._invalid_reply("check", result)
         return result
+
+    async def check_path(
+        self, path: str, kind: str, owners: Sequence[str] = (), groups: Sequence[str] = ()
+    ) -> PathProblem | None:
+        """Return what is wrong with a path that the user has typed; None if nothing is.
+
+        Parameters
+        ----------
+        kind
+            "directory" or "file".
+        owners, groups
+            The names of accounts and groups that the administrator trusts with it.
+        """
+        result = await self._call(
+            "check_path", path=path, kind=kind, owners=list(owners), groups=list(groups)
+        )
+        if not isinstance(result, dict) or not isinstance(result.get("problem"), str):
+            raise self._invalid_reply("answer about a path", result)
+        if not result["problem"]:
+            return None
+        words = {name: clean_output(_text(result.get(name), 300), 300) for name in _OF_PROBLEM}
+        return PathProblem(**words)
 
     async def _call(self, action: str, **arguments: Any) -> Any:
         request = {

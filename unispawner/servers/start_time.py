@@ -20,8 +20,8 @@ from ..errors import UniSpawnerError
 from ..job import JobSpec
 from ..web.availability import availability
 from ..web.start_time import StartEstimate
+from .as_user import find_account_of
 from .line import Line
-from .submission import find_account_of
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 

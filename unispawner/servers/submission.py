@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,12 +16,13 @@ from ..errors import (
     UniSpawnerError,
 )
 from ..job import JobSpec, make_mark
-from ..run_as.accounts import Account, find_account
+from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
 from ..web import words
 from ..web.hosts import is_loopback
 from ..web.summary import describe_job
-from . import certificates, database, history
+from . import certificates, database, history, own_paths
+from .as_user import find_account_of
 from .certificates import Identity
 from .hub_id import find_hub_id
 from .scheduled_job import ScheduledJob
@@ -55,6 +54,7 @@ async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
     spawner.get_host().hurry()
     await spawner.find_scheduler()
     account = await find_account_of(spawner)
+    await own_paths.check_before_start(spawner, account)
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     mark = make_mark(find_hub_id(spawner), time.time())
@@ -63,22 +63,6 @@ async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
     job.state = _first_state(spawner, account, spec)
     job.state.public_key = identity.public_key if identity else ""
     return spec, identity
-
-
-async def find_account_of(spawner: Any) -> Account:
-    """Return the system account that a spawner's server runs under.
-
-    Raises
-    ------
-    AgentError, SchedulerUnavailable
-        As :func:`.accounts.find_account`, and if ``account_name`` fails.
-    """
-    return await find_account(
-        _account_name(spawner),
-        spawner.min_uid,
-        same_name=spawner.account_name is None,
-        host=spawner.get_host(),
-    )
 
 
 def _environment(spawner: Any) -> dict[str, str]:
@@ -219,22 +203,3 @@ def _warn_of_loopback(spawner: Any, environment: Mapping[str, str]) -> None:
         "'http://hub.example.org:8081' (or c.JupyterHub.hub_ip, if this host has that address)",
         url,
     )
-
-
-def _account_name(spawner: Any) -> str:
-    if spawner.account_name is not None:
-        try:
-            name = spawner.account_name(spawner)
-        except Exception as error:  # the administrator's own function: whatever it raises
-            raise AgentError(
-                f"c.UniSpawner.account_name failed: {type(error).__name__}: {error}"
-            ) from error
-    elif spawner.run_as == "same_user" and spawner.allow_shared_account:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    else:
-        name = spawner.user.name
-    if not isinstance(name, str) or not name:
-        raise AgentError(
-            f"c.UniSpawner.account_name returned {name!r}, which is not the name of an account"
-        )
-    return name

@@ -269,6 +269,12 @@ class JobSettings(NameSettings):
         node.""",
     ).tag(config=True)
 
+    own_paths = List(
+        Dict(),
+        help="""The paths that the user has typed for the choices of a profile, which are looked at
+        as the user before the job is submitted. ProfilesSpawner sets them.""",
+    )
+
     @validate("host_map")
     def _check_host_map(self, proposal: Mapping[str, Any]) -> Any:
         try:

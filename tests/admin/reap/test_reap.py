@@ -25,7 +25,7 @@ from unispawner.admin.reap.known import RunningHub
 from unispawner.errors import AgentError, InvalidJobError
 from unispawner.job import JobState, make_mark
 from unispawner.run_as.accounts import Account
-from unispawner.servers import submission
+from unispawner.servers import as_user
 from unispawner.submit_host.host import SubmitHost
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
@@ -71,7 +71,7 @@ async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     config.JupyterHub.load_roles = [
         {"name": name, "services": [name], "scopes": scopes} for name, scopes in SERVICES.items()
     ]
-    monkeypatch.setattr(submission, "find_account", find_account)
+    monkeypatch.setattr(as_user, "find_account", find_account)
     monkeypatch.setattr(accounts_module, "find_account", find_account)
     monkeypatch.setattr(accounts_module, "_PAUSE", 0.01)
     monkeypatch.setattr(FakeSpawner, "get_host", lambda _: FakeHost())

@@ -162,6 +162,7 @@
 
   function findError(card, option) {
     const text = option.control.value.trim();
+    if (option.kind === "text") return form.unispawnerText.findError(option.control);
     if (!(option.kind in WRONG) || option.control.tagName === "SELECT") return "";
     if (!text && !option.control.validity.badInput) return "";
     const value = read(option.kind, text);
