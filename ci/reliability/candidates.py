@@ -59,14 +59,15 @@ c.CondorSpawner.batch_cancel_cmd = "{path}/condor_rm {{job_id}}"
 }
 OPTIONS = {"ProfilesSpawner": {"profile": "small"}}
 """What the user chooses, by spawner class."""
-SPAWNERS = ("UniSpawner", "ProfilesSpawner", "legacy")
+SPAWNERS = ("UniSpawner", "ProfilesSpawner", "legacy", "ssh")
+"""What is tried; "ssh" is UniSpawner of a Hub in a container that reaches the cluster by ssh."""
 SUDOERS = f"{HUB_ACCOUNT} ALL=(%{USER_GROUP}) NOPASSWD:SETENV: ALL"
 """What batchspawner's sites have, whose Hub runs their commands with ``sudo -E``."""
 
 
 def config(spawner: str, cluster: Cluster, commands: Commands, job_name: str) -> str:
     """Return the lines of the configuration for a spawner class on a cluster."""
-    if spawner == "UniSpawner":
+    if spawner in ("UniSpawner", "ssh"):
         return COMMON
     if spawner == "ProfilesSpawner":
         return COMMON + PROFILES

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from support.clusters import Cluster
+from support.elsewhere import HubElsewhere, LoginNode
 from support.guarantee import Job, Server
 from support.hub import RunningHub, until
 from support.watch import Watch
@@ -18,7 +20,10 @@ from unispawner.admin.hub_client import HubClient, HubClientError
 from . import candidates
 from .commands import Commands
 from .databases import LockDatabase
+from .hanging import HangingMount
 
+OTHER_USER = "bob"
+"""Who works in the same Hub, and on the same cluster; ci/*/up makes the account."""
 T = 90.0
 """The seconds within which all has to be in order: see docs/reliability.md."""
 READY = 90.0
@@ -32,6 +37,8 @@ class Cell:
     ----------
     hub, cluster, commands
         What faults break.
+    login
+        The login node to which a Hub elsewhere has a connection; None for other Hubs.
     user
         The user's account.
     spawner
@@ -41,6 +48,8 @@ class Cell:
     broken, rules, neighbour, preempting
         What a fault holds until it is cleared: a lock, rules of the network, another Hub, the id
         of a job that pre-empts ours.
+    hanging, meanwhile
+        The same: a home that hangs, and what another user does meanwhile.
     note
         What a fault has measured in this trial, for the table.
     """
@@ -48,23 +57,32 @@ class Cell:
     def __init__(self, spawner: str, cluster: Cluster, user: str) -> None:
         self.spawner, self.cluster, self.user = spawner, cluster, user
         self.commands = Commands(cluster)
+        self.login: LoginNode | None = None
         self.hub = self.make_hub()
         self.watch: Watch
         self.broken: LockDatabase | None = None
         self.rules: list[list[str]] = []
         self.neighbour: RunningHub | None = None
         self.preempting = ""
+        self.hanging: HangingMount | None = None
+        self.meanwhile: asyncio.Task[float] | None = None
         self.note = ""
         self._client: HubClient | None = None
         self._at_end: list[Callable[[], object]] = []
 
     def make_hub(self) -> RunningHub:
         """Return a Hub of this class on this scheduler, with the wrapped commands."""
-        hub = RunningHub(
-            self.cluster,
-            path=str(self.commands.folder),
-            sudoers=candidates.sudoers(self.spawner),
-        )
+        hub: RunningHub
+        if self.spawner == "ssh":
+            self.login = LoginNode(self.cluster)
+            self.login.__enter__()
+            hub = HubElsewhere(self.cluster, self.login)
+        else:
+            hub = RunningHub(
+                self.cluster,
+                path=str(self.commands.folder),
+                sudoers=candidates.sudoers(self.spawner),
+            )
         hub.configure(candidates.config(self.spawner, self.cluster, self.commands, hub.job_name))
         return hub
 
@@ -90,6 +108,8 @@ class Cell:
         finally:
             self.cluster.cancel_named(self.hub.job_name)
             self.commands.close()
+            if self.login is not None:
+                self.login.__exit__()
 
     @property
     def server(self) -> Server:
@@ -119,9 +139,22 @@ class Cell:
         assert status < 400, f"the start without a fault failed: {self.watch.history.told[-1:]}"
         await (await self.client()).wait_ready(timeout=READY)
 
+    async def start_of_other_user(self) -> float:
+        """Start and stop another user's server; return how long (seconds) the start took."""
+        client = await self.hub.client(OTHER_USER)
+        began = time.monotonic()
+        options = candidates.OPTIONS.get(self.spawner, {})
+        status = await self.watch.start(client, **options)
+        assert status < 400, f"another user's start failed: {self.watch.history.told[-1:]}"
+        await client.wait_ready(timeout=READY)
+        seconds = time.monotonic() - began
+        await self.watch.stop(client)
+        return seconds
+
     async def jobs(self) -> list[Job]:
-        """Return the jobs of this Hub, as root sees them."""
-        return await asyncio.to_thread(self.cluster.jobs, self.hub.job_name)
+        """Return the jobs of the cell's user, as root sees them."""
+        found = await asyncio.to_thread(self.cluster.jobs, self.hub.job_name)
+        return [job for job in found if job.owner == self.user]
 
     async def job(self) -> Job:
         """Return the only job, as soon as there is one."""

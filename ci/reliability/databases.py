@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import subprocess
 from pathlib import Path
 
 
@@ -26,6 +28,30 @@ def forbid_writing(folder: Path) -> None:
 
 def permit_writing(folder: Path) -> None:
     folder.chmod(0o755)
+
+
+DISK = "/tmp"
+"""Where the Hub's database, log and configuration are; in a lane it is a file system of its own."""
+
+
+def fill_disk() -> None:
+    """Make the file system of the Hub's files as small as what is in it."""
+    done = os.statvfs(DISK)
+    used = (done.f_blocks - done.f_bfree) * done.f_frsize // 1024
+    _set_size(f"{used + 4}k")
+    with contextlib.suppress(OSError), open(f"{DISK}/full", "wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+
+
+def free_disk() -> None:
+    os.unlink(f"{DISK}/full")
+    _set_size("50%")
+
+
+def _set_size(size: str) -> None:
+    command = ("mount", "-o", f"remount,size={size}", DISK)
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def damage_row(path: Path, user: str) -> None:

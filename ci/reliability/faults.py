@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import secrets
 import signal
 from collections.abc import Callable
 
 import psutil
 from support.clusters import run
+from support.elsewhere import LoginNode
 from support.hub import command_line, until
 from support.watch import environment_of, find_listener, processes_with_mark
 
@@ -17,7 +20,15 @@ from unispawner.admin.hub_client import HubClientError
 
 from . import homes, networks, scheduler
 from .cell import Cell
-from .databases import LockDatabase, damage_row, forbid_writing, permit_writing
+from .databases import (
+    LockDatabase,
+    damage_row,
+    fill_disk,
+    forbid_writing,
+    free_disk,
+    permit_writing,
+)
+from .memory import MemoryLimit
 from .moments import EACH_STEP, Action, Fault
 
 OURS = ("UniSpawner", "ProfilesSpawner")
@@ -177,6 +188,48 @@ PROCESSES = [
     ),
 ]
 
+# -- the connection to the submit host ----------------------------------------------------------
+
+
+def _login(cell: Cell) -> LoginNode:
+    assert cell.login is not None
+    return cell.login
+
+
+async def stop_sshd(cell: Cell) -> None:
+    await asyncio.to_thread(_login(cell).stop)
+
+
+async def start_sshd(cell: Cell) -> None:
+    await asyncio.to_thread(_login(cell).start)
+
+
+async def cut_connections(cell: Cell) -> None:
+    await asyncio.to_thread(_login(cell).cut)
+
+
+SSH = [
+    Fault(
+        "ssh-drop",
+        "the ssh connection to the submit host is dropped at each step",
+        cut_connections,
+        moments=ALL_MOMENTS,
+        seconds=0,
+        spares=True,
+        spawners=("ssh",),
+    ),
+    Fault(
+        "ssh-refuse",
+        "the submit host's sshd is down, and refuses connections",
+        stop_sshd,
+        start_sshd,
+        moments=("running", "starting", "submitted", "stopping"),
+        seconds=20,
+        spares=True,
+        spawners=("ssh",),
+    ),
+]
+
 # -- the job ------------------------------------------------------------------------------------
 
 
@@ -195,6 +248,23 @@ async def kill_launcher(cell: Cell) -> None:
 
 async def kill_server(cell: Cell) -> None:
     """Kill the server with SIGKILL, as the kernel does when memory is short."""
+    os.kill(await _pid_of_server(cell), signal.SIGKILL)
+
+
+async def exhaust_memory(cell: Cell) -> None:
+    """Give the server little memory, and have it take more: the kernel kills it."""
+    client = await cell.client()
+    await client.run_cell("1")  # logs in to the server
+    limit = MemoryLimit(f"unispawner-faults-{secrets.token_hex(4)}", 24 << 20)
+    cell.at_end(limit.close)
+    limit.take(await _pid_of_server(cell))
+    body = json.dumps({"type": "file", "format": "text", "content": "x" * (60 << 20)})
+    with contextlib.suppress(HubClientError, OSError):
+        await client.request("PUT", f"{client.server_url()}api/contents/large.txt", body=body)
+    await until(limit.killed, "the kernel has killed the server")
+
+
+async def _pid_of_server(cell: Cell) -> int:
     (target,) = [
         target
         for path, target in (await cell.hub.routes()).items()
@@ -203,7 +273,7 @@ async def kill_server(cell: Cell) -> None:
     listener = await asyncio.to_thread(find_listener, target)
     assert listener is not None
     assert listener.pid
-    os.kill(listener.pid, signal.SIGKILL)
+    return listener.pid
 
 
 async def _pids_of_job(cell: Cell) -> list[int]:
@@ -290,6 +360,14 @@ JOBS = [
         why=SILENT_LEGACY,
     ),
     Fault(
+        "memory",
+        "the server takes more memory than its cgroup has, and the kernel kills it",
+        exhaust_memory,
+        moments=("running",),
+        seconds=0,
+        spawners=OURS,
+    ),
+    Fault(
         "cancel",
         "the job is cancelled at the command line",
         cancel_job,
@@ -354,6 +432,14 @@ HOMES = [
         seconds=6,
     ),
     Fault("home-full", "the user's home is full", homes.mount_full, homes.unmount, seconds=6),
+    Fault(
+        "home-hang",
+        "everything in the user's home hangs, as on NFS without a server",
+        homes.hang,
+        homes.answer_again,
+        seconds=20,
+        spares=True,
+    ),
 ]
 
 
@@ -373,6 +459,14 @@ async def forbid_database(cell: Cell) -> None:
 
 async def permit_database(cell: Cell) -> None:
     permit_writing(cell.hub.folder)
+
+
+async def fill_disk_of_hub(cell: Cell) -> None:
+    await asyncio.to_thread(fill_disk)
+
+
+async def free_disk_of_hub(cell: Cell) -> None:
+    await asyncio.to_thread(free_disk)
 
 
 async def kill_and_damage(cell: Cell) -> None:
@@ -400,6 +494,15 @@ DATABASES = [
         spares=True,
         why="JupyterHub itself revokes the token when a stop is over. If its database can't be "
         "written at that moment, it does not try again. The job and its server are gone.",
+    ),
+    Fault(
+        "disk-full",
+        "the disk with the Hub's database and log is full",
+        fill_disk_of_hub,
+        free_disk_of_hub,
+        moments=("running", "starting", "submitted", "stopping"),
+        seconds=8,
+        spares=True,
     ),
     Fault(
         "db-row",
@@ -485,6 +588,16 @@ OTHERS = [
         spares=True,
     ),
     Fault(
+        "network-long",
+        "the network between the Hub and the nodes is cut for 10 minutes",
+        networks.cut,
+        networks.mend,
+        moments=("running",),
+        seconds=600,
+        spares=True,
+        spawners=("UniSpawner",),
+    ),
+    Fault(
         "clock-ahead",
         "the Hub's clock is 10 minutes ahead of the cluster's",
         set_clock(600),
@@ -556,5 +669,5 @@ CONTROLLERS = [
 
 FAULTS: dict[str, Fault] = {
     one.name: one
-    for one in [*COMMANDS, *PROCESSES, *JOBS, *HOMES, *DATABASES, *OTHERS, *CONTROLLERS]
+    for one in [*COMMANDS, *PROCESSES, *SSH, *JOBS, *HOMES, *DATABASES, *OTHERS, *CONTROLLERS]
 }

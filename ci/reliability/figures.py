@@ -13,6 +13,8 @@ from support.guarantee import Kind, Violation
 
 SHOWN = (Kind.LOST, Kind.ORPHANED, Kind.DOUBLED)
 """What has a column of its own; the other kinds share one."""
+NAMES = {"ssh": "UniSpawner over ssh"}
+"""What a spawner class of `candidates.SPAWNERS` is called in the table."""
 WORDS = 160
 """The longest text (characters) of what a user read."""
 
@@ -114,7 +116,7 @@ def table(rows: Iterable[Row], titles: dict[str, str], notes: dict[str, str]) ->
             read += f" ({row.note})"
         if row.violations and row.fault in notes:
             read += f" **Why not zero:** {notes[row.fault]}"
-        where = f"{row.scheduler}, {row.spawner}"
+        where = f"{row.scheduler}, {NAMES.get(row.spawner, row.spawner)}"
         lines.append([titles[row.fault], where, *numbers, seconds, read])
     return make_table([*head, "what the user read"], lines)
 

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from .cell import Cell
+from .hanging import HangingMount
 
 
 def _home(cell: Cell) -> Path:
@@ -59,6 +60,25 @@ def _fill(folder: Path) -> None:
         while True:
             file.write(b"\0" * 4096)
             file.flush()
+
+
+async def hang(cell: Cell) -> None:
+    """Let everything in the home wait, and see how long another user's start takes meanwhile."""
+    cell.hanging = await asyncio.to_thread(HangingMount, str(_home(cell)))
+    cell.meanwhile = asyncio.ensure_future(cell.start_of_other_user())
+
+
+async def answer_again(cell: Cell) -> None:
+    """Let the home answer again, once the other user has a server and has stopped it."""
+    assert cell.hanging is not None
+    assert cell.meanwhile is not None
+    try:
+        seconds = await cell.meanwhile
+        cell.note = f"meanwhile another user's start took {seconds:.0f} s"
+    finally:
+        cell.meanwhile = None
+        await asyncio.to_thread(cell.hanging.close)
+        cell.hanging = None
 
 
 async def unmount(cell: Cell) -> None:

@@ -90,7 +90,7 @@ def _choose(moments: tuple[str, ...], spawner: str, wanted: Collection[str]) -> 
     if chosen := tuple(one for one in moments if one in wanted):
         return chosen
     few = tuple(one for one in moments if one in FEW)
-    return moments if spawner == "UniSpawner" or not few else few
+    return few if few and spawner in ("ProfilesSpawner", "legacy") else moments
 
 
 def share_lanes(tasks: Sequence[Task], lanes: int) -> dict[str, int]:

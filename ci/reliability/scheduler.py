@@ -17,10 +17,8 @@ from support.clusters import run
 from support.hub import until
 from support.watch import processes_with_mark
 
-from .cell import Cell
+from .cell import OTHER_USER, Cell
 
-OTHER_USER = "bob"
-"""Whose job gets the id of ours when a scheduler has lost its state, and who pre-empts ours."""
 UP_OPTIONS = {"slurm": ("--preempt",)}
 """The options of ci/*/up."""
 CONTROLLERS = {"slurm": "slurmctld", "gridengine": "sge_qmaster", "htcondor": "condor_schedd"}

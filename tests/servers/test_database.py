@@ -13,6 +13,7 @@ import pytest
 from jupyterhub import orm
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
+from support.fake_broker import until
 
 from unispawner.servers import database
 from unispawner.web.bookkeeping import ServerToken, has_token
@@ -172,6 +173,24 @@ def test_the_next_token_with_the_same_id_is_kept(hubs_database: Database) -> Non
     database.revoke_token(ada, ServerToken.of(find(hubs_database, 7)))
     hubs_database.session.commit()
     assert find(hubs_database, 7) is None
+
+
+async def test_a_token_is_revoked_as_soon_as_the_database_agrees(
+    hubs_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that refuses when a server stops does not keep the token of its job: JupyterHub
+    tries once, and the revoking is tried again until it is saved."""
+    monkeypatch.setattr(database, "REVOKE_AFTER", 0.01)
+    ada = hubs_database.spawner("ada")
+    ada.user = SimpleNamespace(orm_user=ada.orm_spawner.user)
+    add_token(hubs_database, ada.orm_spawner.user, 7, second=0)
+    token = ServerToken.of(find(hubs_database, 7))
+    hubs_database.refusals += ["refused"] * 2
+    database.revoke_token_surely(ada, token)
+    await until(lambda: find(hubs_database, 7) is None)
+    hubs_database.session.rollback()
+    assert find(hubs_database, 7) is None
+    assert [] == hubs_database.refusals
 
 
 @pytest.mark.parametrize(

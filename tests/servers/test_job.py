@@ -98,6 +98,7 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
     monkeypatch.setattr(
         database, "revoke_token", lambda _, token: done.append(f"revoke {token.id}")
     )
+    monkeypatch.setattr(database, "revoke_token_surely", lambda *_: None)
     monkeypatch.setattr(
         database, "leave_to_the_next_hub", lambda _, url: done.append(f"leave {url}")
     )

@@ -21,6 +21,11 @@ from .state import DEAD_ADDRESS
 TOGETHER = 0.01
 """How long (seconds) a change waits for others that are saved with it."""
 
+REVOKE_AFTER = 10.0
+"""How long (seconds) after the end of a job JupyterHub should have revoked its token."""
+LONGEST_WAIT = 300.0
+"""The longest time (seconds) between two tries to revoke a token."""
+
 
 def session_of(spawner: Any) -> Any:
     """Return the Hub's database session; None for a spawner that belongs to nobody."""
@@ -195,6 +200,38 @@ def revoke_token(spawner: Any, server_token: ServerToken) -> None:
         return
     if server_token.matches(token):
         database.delete(token)
+
+
+def revoke_token_surely(spawner: Any, server_token: ServerToken) -> None:
+    """Revoke the token of a job that has ended, some seconds from now; try until that is saved.
+
+    JupyterHub revokes it when a stop is over. If the database refuses at that moment, JupyterHub
+    does not try again, and the token would outlive its job.
+    """
+    session = session_of(spawner)
+    if session is None or server_token.id is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def attempt(wait: float) -> None:
+        if session_of(spawner) is not session:
+            return  # the server has been deleted, and its tokens with it
+        try:
+            revoke_token(spawner, server_token)
+            if session.deleted:
+                session.commit()
+        except SQLAlchemyError as error:
+            session.rollback()
+            spawner.log.warning(
+                "%s: the Hub's database did not revoke the token of a server that has ended; "
+                "the next try is in %.0f s: %s",
+                log_name(spawner),
+                wait,
+                error,
+            )
+            loop.call_later(wait, attempt, min(2 * wait, LONGEST_WAIT))
+
+    loop.call_later(REVOKE_AFTER, attempt, 2 * REVOKE_AFTER)
 
 
 RAW_STATE = literal_column("spawners.state", Text)

@@ -178,13 +178,19 @@ class ServerJob(abc.ABC, Generic[State]):
             return False
         if not self.recorded:  # else the private files go when the end is confirmed
             self.start_clean_up()
-        database.revoke_token(
-            self.spawner, bookkeeping.ServerToken(self.state.token_id, self.state.token_created)
-        )
+        database.revoke_token(self.spawner, self._token)
         if self.resumption is not None:
             self.resumption.forget(JobEndedError(self._why_not_ready()))
         self.stop_following()
         return True
+
+    def revoke_token_surely(self) -> None:
+        """See to it that the token goes with the job, also if the database refuses for a while."""
+        database.revoke_token_surely(self.spawner, self._token)
+
+    @property
+    def _token(self) -> bookkeeping.ServerToken:
+        return bookkeeping.ServerToken(self.state.token_id, self.state.token_created)
 
     def leave_stop(self) -> bool:
         """Leave a stop that was cut short to the next Hub; return False if none was.
@@ -317,6 +323,7 @@ class ServerJob(abc.ABC, Generic[State]):
         if not self.state.stopping:  # a submission may have made the state anew
             await self._save_stopping()
         await self.cancel()
+        self.revoke_token_surely()
 
     async def _save_stopping(self) -> None:
         self.state.stopping = True

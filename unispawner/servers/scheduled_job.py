@@ -380,6 +380,7 @@ class ScheduledJob(ServerJob[ServerState]):
             known = info.native_state or job.server_ended
             if info.state is not JobState.COMPLETED or not known:
                 self._show_end(job)
+        self.revoke_token_surely()
         await bookkeeping.notify_end(self.spawner)
 
     def _show_end(self, job: TrackedJob) -> None:
