@@ -26,6 +26,8 @@ OTHER_USER = "bob"
 """Who works in the same Hub, and on the same cluster; ci/*/up makes the account."""
 T = 90.0
 """The seconds within which all has to be in order: see docs/reliability.md."""
+T_OVER_SSH = 120.0
+"""The same for a Hub that reaches its cluster by ssh."""
 READY = 90.0
 """How long (seconds) a start without a fault may take on a loaded machine."""
 

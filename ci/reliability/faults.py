@@ -19,7 +19,7 @@ from support.watch import environment_of, find_listener, processes_with_mark
 from unispawner.admin.hub_client import HubClientError
 
 from . import homes, networks, scheduler
-from .cell import Cell
+from .cell import T_OVER_SSH, Cell
 from .databases import (
     LockDatabase,
     damage_row,
@@ -213,10 +213,11 @@ SSH = [
         "ssh-drop",
         "the ssh connection to the submit host is dropped at each step",
         cut_connections,
-        moments=ALL_MOMENTS,
+        moments=("running", "submitted", "start+0.4", "start+1.8", "stop+0.1"),
         seconds=0,
         spares=True,
         spawners=("ssh",),
+        within=T_OVER_SSH,
     ),
     Fault(
         "ssh-refuse",
@@ -227,6 +228,7 @@ SSH = [
         seconds=20,
         spares=True,
         spawners=("ssh",),
+        within=T_OVER_SSH,
     ),
 ]
 

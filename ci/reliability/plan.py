@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from .figures import Row
 from .moments import Fault
 
-FEW = frozenset(
-    ("running", "starting", "submitted", "stopping", "start+0.9", "at once", "at once, slower")
-)
-"""The moments for classes other than UniSpawner, which shows all steps of a start and a stop."""
+FEW = ("running", "submitted", "starting", "stopping", "at once", "at once, slower")
+"""The moments for other classes than UniSpawner, which shows all steps of a start and a stop."""
+AT_MOST = 2
+"""At how many of these moments they are tried."""
 TRIAL = 35.0
 """How long (seconds) a trial takes besides the fault: a start, a look, a stop."""
 LIMIT = 400.0
@@ -56,7 +56,7 @@ def make_tasks(
     Parameters
     ----------
     moments
-        Only these moments of a fault that has any of them; default: all for UniSpawner, `FEW` for
+        Only these moments of a fault that has any of them; default: all for UniSpawner, some for
         other classes.
     took
         Rows of an earlier run, which say how long each took.
@@ -89,8 +89,10 @@ def _make_task(
 def _choose(moments: tuple[str, ...], spawner: str, wanted: Collection[str]) -> tuple[str, ...]:
     if chosen := tuple(one for one in moments if one in wanted):
         return chosen
+    if spawner not in ("ProfilesSpawner", "legacy"):
+        return moments
     few = tuple(one for one in moments if one in FEW)
-    return few if few and spawner in ("ProfilesSpawner", "legacy") else moments
+    return few[:AT_MOST] or moments
 
 
 def share_lanes(tasks: Sequence[Task], lanes: int) -> dict[str, int]:

@@ -233,6 +233,21 @@ async def test_the_end_of_a_server(
     assert "before its server was ready" not in words.job_ended(job, "Slurm")
 
 
+async def test_a_server_that_its_time_limit_ends(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the scheduler takes a job down, its route leads nowhere already, without a report of
+    its end. The message about the end does not say that its server was never ready."""
+    await ready(hub, server, monkeypatch)
+    job = server.spawner.server_job.tracked
+    assert job
+    server.spawner.fake.change(job.job_id, JobState.RUNNING, ending=True)
+    await until(lambda: server.where == ("", 0), "the route leads nowhere")
+    server.spawner.fake.change(job.job_id, JobState.FAILED, native_state="TIMEOUT")
+    await until(lambda: job.final, "the scheduler confirms it")
+    assert "before its server was ready" not in words.job_ended(job, "Slurm")
+
+
 @pytest.mark.parametrize(
     "late", [{"host": NODE, "port": 1999}, {"host": OTHER, "port": 2000}, {"host": NODE}]
 )

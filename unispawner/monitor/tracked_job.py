@@ -44,6 +44,9 @@ class TrackedJob:
         What the scheduler has said last about the job; None before the first answer.
     reported
         True once its server has reported where it listens.
+    had_server
+        True once its server has reported, until the job is run again: its address may be dropped
+        before the scheduler says that it has ended.
     stopping
         True once somebody has asked for its end.
     cancelled
@@ -74,6 +77,7 @@ class TrackedJob:
     client: AgentClient
     info: JobInfo | None = None
     reported: bool = False
+    had_server: bool = False
     stopping: bool = False
     cancelled: bool = False
     being_reported: bool = False
@@ -157,6 +161,8 @@ class TrackedJob:
             return
         if info.state is not JobState.RUNNING or (before and before.exec_host != info.exec_host):
             self.refusal = ""  # it was about an earlier run
+        if info.state in (JobState.QUEUED, JobState.HELD):
+            self.had_server = False
         self.notify()
         if self.on_change is not None:
             try:

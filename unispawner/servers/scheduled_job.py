@@ -103,7 +103,7 @@ class ScheduledJob(ServerJob[ServerState]):
     def track(self, client: AgentClient, job_id: str, *, submitted: bool = False) -> None:
         """Follow the job from now on; ``submitted`` means that it was submitted just now."""
         self.tracked = TrackedJob(job_id, client, on_change=self._handle_change)
-        self.tracked.reported = bool(self.state.port)
+        self.tracked.reported = self.tracked.had_server = bool(self.state.port)
         self.monitor.track(self.tracked, submitted=submitted)
 
     def note_ready(self) -> None:
@@ -254,7 +254,7 @@ class ScheduledJob(ServerJob[ServerState]):
             job.being_reported = False
         self.state.host, self.state.port = address, report.port
         self.state.reported_host = report.host or ""
-        job.server_ended = False
+        job.server_ended, job.had_server = False, True
         job.reported, job.reported_at, job.run_start = True, time.monotonic(), None
         job.refusal = ""
         job.notify()
@@ -285,7 +285,7 @@ class ScheduledJob(ServerJob[ServerState]):
         """Ask soon about a job that says that it runs; return its certificate, if it needs one."""
         job = self.tracked
         if job is not None:  # else it is asked for as soon as it has an id
-            job.server_ended = False  # the job was run again
+            job.server_ended = job.had_server = False  # the job was run again
             if find_exec_host(job) is None:
                 job.note_begin()
                 self.monitor.want(job)

@@ -126,7 +126,9 @@ def job_ended(job: TrackedJob, title: str) -> str:
     reason = f": {info.message}" if info and info.message else ""
     if info and info.stuck:
         return f"The job {job.job_id} can't run. {words}{reason}."
-    when = "" if job.reported or job.server_ended else " before its server was ready"
+    when = (
+        "" if job.reported or job.had_server or job.server_ended else " before its server was ready"
+    )
     return f"The job {job.job_id} ended{when}. {words}{reason}."
 
 
