@@ -296,7 +296,7 @@ def test_runs_from_a_here_document(hub: Hub, environment: Environment, tmp_path:
 
 def test_is_small_and_needs_nothing() -> None:
     """The text is small, is valid Python 3.6, and needs neither our package nor a `__file__`."""
-    assert len(TEXT.encode()) < 42 * 1024
+    assert len(TEXT.encode()) < 44 * 1024
     assert "__file__" not in TEXT
     assert not re.search(r"^\s*(from|import) (unispawner|jupyter)", TEXT, re.M)
     ast.parse(TEXT, feature_version=(3, 6))
@@ -1207,6 +1207,81 @@ def test_signals_are_passed_on(launch: Launch) -> None:
     assert numbers == [int(line.split()[1]) for line in job.stdout.splitlines()[1:]]
 
 
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+
+
+def test_warnings_end_no_server_that_does_not_expect_them(launch: Launch) -> None:
+    """SIGUSR1, SIGUSR2 and SIGXCPU, which would end a server without a handler, do not reach it."""
+    job = launch(python(LISTENING))
+    pid = job.server_pid()
+    for number in WARNINGS:
+        job.process.send_signal(number)
+    job.process.send_signal(signal.SIGTERM)
+    assert 7 == job.status()
+    assert not alive(pid)
+
+
+def announcement(job: Job) -> Path:
+    return Path(job.wait_for_output("ending (/.+)\n"))
+
+
+ANNOUNCING = 'import os; print("ending", os.environ["UNISPAWNER_ENDING"], flush=True)\n'
+
+
+def test_announced_end(launch: Launch, environment: Environment, tmp_path: Path) -> None:
+    """The signal of --ending puts the end into a private file that the server knows. It ends
+    neither the server nor a process of the job that gets it as well, and the first one counts. The
+    file is gone after the job."""
+    environment["TMPDIR"] = str(tmp_path)
+    job = launch(python(ANNOUNCING + LISTENING), "--ending", "USR2@60")
+    pid, path = job.server_pid(), announcement(job)
+    assert (tmp_path, False) == (path.parent, path.exists())
+    before = time.time()
+    os.killpg(job.process.pid, signal.SIGUSR2)
+    assert before + 59 < float(wait_for(lambda: path.exists() and path.read_text(), "an end"))
+    assert 0o600 == path.stat().st_mode & 0o777
+    written = path.read_text()
+    os.killpg(job.process.pid, signal.SIGUSR2)
+    time.sleep(0.2)
+    assert (True, written) == (alive(pid), path.read_text())
+    job.process.send_signal(signal.SIGTERM)
+    assert (7, False) == (job.status(), path.exists())
+    assert "the scheduler has announced that it will end this job" in job.stderr
+
+
+def test_end_that_is_announced_early(launch: Launch, environment: Environment) -> None:
+    """An announcement before the Hub answers, and so before there is a server, is kept for it."""
+    port = free_port()
+    environment["JUPYTERHUB_API_URL"] = f"http://127.0.0.1:{port}/hub/api"
+    job = launch(python(ANNOUNCING + LISTENING), "--ending=USR1@300")
+    job.wait_for_output("(does not answer)")
+    job.process.send_signal(signal.SIGUSR1)
+    job.wait_for_output("(has announced)")
+    hub = Hub(port)
+    assert announcement(job).exists()
+    hub.close()
+
+
+def test_announcement_that_cannot_be_written(launch: Launch, environment: Environment) -> None:
+    """Without a folder for the announcement the log says so, and the server goes on."""
+    environment["TMPDIR"] = "/nowhere"
+    job = launch(python(LISTENING), "--ending", "USR1@300")
+    pid = job.server_pid()
+    job.process.send_signal(signal.SIGUSR1)
+    job.wait_for_output("(the user is not warned in JupyterLab)")
+    assert alive(pid)
+
+
+@pytest.mark.parametrize(
+    "text", ["USR1", "USR1@", "USR1@soon", "TERM@60", "KILL@60", "@60", "1@60"]
+)
+def test_ending_that_makes_no_sense(launch: Launch, text: str) -> None:
+    """An announcing signal that would end the job, or no number of seconds, is refused."""
+    job = launch(["true"], "--ending", text)
+    assert 1 == job.status()
+    assert f"--ending: '{text}' must be USR1, USR2 or XCPU" in job.stderr
+
+
 def test_server_of_the_job_s_process_group(launch: Launch) -> None:
     """The server is in the job's process group and session, where schedulers look for it."""
     job = launch([*python(RECORDING), ""])
@@ -1272,7 +1347,7 @@ def test_fqdn_is_the_default(hub: Hub, environment: Environment, launch: Launch)
     wait_for(lambda: hub.reports, "report")
     names = {socket.getfqdn(), socket.gethostname().split(".")[0], "127.0.0.1"}
     assert hub.reports[0]["body"]["host"] in names
-    assert "fqdn" == launcher.parse_arguments(["server"])[0]
+    assert "fqdn" == launcher.parse_arguments(["server"])[0]["--host"]
 
 
 @pytest.mark.parametrize(
@@ -1361,6 +1436,8 @@ def test_usage(arguments: list[str]) -> None:
 
 def test_server_s_own_options() -> None:
     """Options after the command belong to the command."""
-    assert ("short", range(9000, 9002), ["server", "--host", "x"]) == launcher.parse_arguments(
+    options, command = launcher.parse_arguments(
         ["--host=short", "--ports", "9000-9001", "server", "--host", "x"]
     )
+    assert ("short", "9000-9001") == (options["--host"], options["--ports"])
+    assert ["server", "--host", "x"] == command

@@ -45,6 +45,9 @@ MARK_VARIABLE = "UNISPAWNER_MARK"
 
 _MOMENTS = ("estimated_start", "start_time", "estimated_end")
 
+LONGEST_SIGNAL = 65535
+"""The most seconds before a job's end at which it can be announced (sbatch(1), --signal)."""
+
 Attribute = str | int | float | bool | list[str | int | float]
 """The value of a custom attribute.
 
@@ -313,7 +316,8 @@ class JobSpec:
     else. ``custom_attributes`` look like ``{"slurm.qos": "high"}``; as in PSI/J, those of other
     schedulers are ignored. ``prologue`` and ``epilogue`` are shell commands that run before and
     after the server. By its ``mark`` a job is found if the answer to its submission was lost. An
-    empty ``directory`` means the user's home.
+    empty ``directory`` means the user's home. ``signal_before_end`` is how many seconds before its
+    end the scheduler should announce it with a signal; 0 means never.
 
     Raises
     ------
@@ -337,6 +341,7 @@ class JobSpec:
     prologue: str = ""
     epilogue: str = ""
     mark: str = ""
+    signal_before_end: int = 0
 
     def __post_init__(self) -> None:
         for name in (*_LINES, *_TEXTS):
@@ -355,6 +360,11 @@ class JobSpec:
             raise InvalidJobError(
                 f"mark: {self.mark!r} must be 16 hexadecimal digits, perhaps "
                 "behind a Hub's id and a hyphen"
+            )
+        if not _is_int(self.signal_before_end) or not 0 <= self.signal_before_end <= LONGEST_SIGNAL:
+            raise InvalidJobError(
+                f"signal_before_end: {self.signal_before_end!r} must be a whole number of seconds "
+                f"from 0 to {LONGEST_SIGNAL}"
             )
         _check_environment(self.environment)
         for key, value in self.custom_attributes.items():

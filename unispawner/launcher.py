@@ -2,12 +2,14 @@
 
 The job's script contains this text and runs it, as the user, from standard input:
 
-    python3 -I - [--host HOW] [--ports LOW-HIGH] [--] SERVER-COMMAND ARGUMENTS... <<'EOF'
+    python3 -I - [--host HOW] [--ports LOW-HIGH] [--ending SIGNAL@SECONDS] [--] SERVER-COMMAND
+        ARGUMENTS... <<'EOF'
 
 The launcher picks a free port and starts the server. The port is in JUPYTERHUB_SERVICE_URL and
 replaces each `{port}` in the arguments. The launcher waits until this very server listens, and
 reports host and port with the server's own token. When the server ends, it ends with its status.
 It also reports that the job has begun and that the server has ended; see `Report` and `hold_port`.
+With the signal of `--ending` the scheduler announces the job's end; see `Announcement`.
 The server may be no child of the launcher, as in a job step of srun: see `strangers`.
 
 unispawner is not installed on nodes. Therefore this is one file that needs only Linux, Python 3.6
@@ -34,7 +36,10 @@ TYPE_CHECKING = False  # importing typing would take 2 to 14 ms
 if TYPE_CHECKING:
     from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
-USAGE = "usage: python3 -I - [--host HOW] [--ports LOW-HIGH] [--] SERVER-COMMAND ARGUMENTS..."
+USAGE = (
+    "usage: python3 -I - [--host HOW] [--ports LOW-HIGH] [--ending SIGNAL@SECONDS] [--] "
+    "SERVER-COMMAND ARGUMENTS..."
+)
 
 # In seconds, unless a comment says otherwise.
 PORT_TRIES = 10  # how many servers are started in a row if somebody else takes their ports
@@ -50,13 +55,15 @@ HOLD_LONGEST, HOLD_AFTER_SIGNAL, HOLD_UNREPORTED = 30, 5, 3
 TERM_GRACE = 10
 
 MARK = "UNISPAWNER_MARK"  # the variable that all processes of this job have
+ANNOUNCED = "UNISPAWNER_ENDING"  # where the server may read when its job ends
 CLIENT_CERTIFICATE = "UNISPAWNER_CLIENT_CERTIFICATE"  # with internal_ssl: what reports show
 JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
-# SIGXCPU is a warning of Grid Engine or of a CPU limit. It would end the launcher and so the
-# server.
-PASSED_ON = ENDING | {signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGXCPU}
+# Warnings of a scheduler or of a CPU limit. They would end a process that does not expect them: the
+# launcher, and also Jupyter's server.
+WARNING = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}
+PASSED_ON = ENDING | WARNING | {signal.SIGCONT}
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 SIOCGIFCONF = 0x8912  # linux/sockios.h
@@ -182,9 +189,9 @@ def join_chunks(body: bytes) -> bytes:
     return joined
 
 
-def parse_arguments(arguments: "List[str]") -> "Tuple[str, range, List[str]]":
-    """Return how to find the host, the allowed ports (empty: any), and the server's command."""
-    rest, options = list(arguments), {"--host": "fqdn", "--ports": ""}
+def parse_arguments(arguments: "List[str]") -> "Tuple[Dict[str, str], List[str]]":
+    """Return the options with their values, and the server's command."""
+    rest, options = list(arguments), {"--host": "fqdn", "--ports": "", "--ending": ""}
     while rest and rest[0].startswith("--"):
         name, equals, value = rest.pop(0).partition("=")
         if name == "--":
@@ -194,7 +201,7 @@ def parse_arguments(arguments: "List[str]") -> "Tuple[str, range, List[str]]":
         options[name] = value if equals else rest.pop(0)
     if not rest:
         raise Problem(USAGE)
-    return options["--host"], parse_ports(options["--ports"]), rest
+    return options, rest
 
 
 def parse_ports(text: str) -> range:
@@ -204,6 +211,17 @@ def parse_ports(text: str) -> range:
     if not (low.isdigit() and high.isdigit() and 1024 <= int(low) <= int(high) <= 65535):
         raise Problem(f"--ports: {text!r} must be LOW-HIGH within 1024-65535")
     return range(int(low), int(high) + 1)
+
+
+def parse_ending(text: str) -> "Tuple[int, int]":
+    """Return the signal that announces the job's end, and how many seconds before; (0, 0): none."""
+    if not text:
+        return 0, 0
+    name, _, seconds = text.partition("@")
+    number = getattr(signal, f"SIG{name}", 0)
+    if number not in WARNING or not seconds.isdigit():
+        raise Problem(f"--ending: {text!r} must be USR1, USR2 or XCPU, @, and a number of seconds")
+    return int(number), int(seconds)
 
 
 def given_environment() -> "Dict[bytes, bytes]":
@@ -588,10 +606,39 @@ def prctl(option: int, value: int) -> None:
         pass
 
 
+class Announcement:
+    """The scheduler's announcement that the job will end, in a file that the server may read.
+
+    The file has the end in seconds since the epoch. The announcing signal itself is not passed on:
+    the server ignores it, because some schedulers send it to all processes of the job.
+    """
+
+    def __init__(self, signal_and_seconds: "Tuple[int, int]") -> None:
+        self.signal, self.seconds = signal_and_seconds
+        folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 (a name that nobody can guess)
+        self.path = os.path.join(folder, f"unispawner-ending-{os.urandom(16).hex()}")
+
+    def write(self) -> None:
+        say("the scheduler has announced that it will end this job")
+        try:
+            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(str(time.time() + self.seconds))
+        except OSError as error:
+            if error.errno != errno.EEXIST:  # the first announcement counts
+                say(f"the user is not warned in JupyterLab: {error}")
+
+    def remove(self) -> None:
+        try:
+            os.unlink(self.path)
+        except OSError:
+            return  # there was no announcement
+
+
 class Server:
     """The server's process. Signals are blocked; only `wait` takes them and passes them on."""
 
-    def __init__(self) -> None:
+    def __init__(self, announcement: Announcement) -> None:
+        self.announcement = announcement
         # The server, too, ignores the signals that the job ignores (nohup).
         self.signals = {s for s in PASSED_ON if signal.getsignal(s) != signal.SIG_IGN}
         self.signals.add(signal.SIGCHLD)
@@ -613,9 +660,9 @@ class Server:
         while not hub.answers():
             if pause == RETRY_FIRST:
                 say(f"{hub.name} does not answer; the server starts as soon as the Hub answers")
-            got = signal.sigtimedwait(self.signals - {signal.SIGCHLD}, pause)
-            if got is not None and got.si_signo in ENDING:
-                self.status = 128 + got.si_signo
+            got = self.take_signal(pause)
+            if got in ENDING:
+                self.status = 128 + got
                 return False
             pause = min(2 * pause, AWAIT_LAST)
         return True
@@ -623,14 +670,21 @@ class Server:
     def await_answer(self, report: "Report") -> bool:
         """Return True when a report is accepted, False if a signal requests the end meanwhile."""
         while report.thread.is_alive():
-            got = signal.sigtimedwait(self.signals - {signal.SIGCHLD}, POLL_FIRST)
-            if got is not None and got.si_signo in ENDING:
+            got = self.take_signal(POLL_FIRST)
+            if got in ENDING:
                 report.withdrawn.set()
-                self.status = 128 + got.si_signo
+                self.status = 128 + got
                 return False
         if report.accepted:
             return True
         raise Problem(f"the Hub has not accepted that the job begins ({report.words})")
+
+    def take_signal(self, seconds: float) -> int:
+        """Return the next signal before there is a server; 0 if none comes, or only a warning."""
+        got = signal.sigtimedwait(self.signals - {signal.SIGCHLD}, seconds)
+        if got is not None and got.si_signo == self.announcement.signal:
+            self.announcement.write()
+        return got.si_signo if got is not None else 0
 
     def start(self, command: "List[str]", environment: "Dict[bytes, bytes]", port: int) -> None:
         self.status, self.forked, self.port, self.listens = None, False, port, False
@@ -640,6 +694,8 @@ class Server:
             try:
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() == launcher:
+                    if self.announcement.signal:
+                        signal.signal(self.announcement.signal, signal.SIG_IGN)
                     signal.pthread_sigmask(signal.SIG_SETMASK, self.given_mask)
                     execute(command, environment)
             finally:
@@ -654,6 +710,8 @@ class Server:
                 return False
             if got.si_signo == signal.SIGCHLD:
                 self.reap()
+            elif got.si_signo == self.announcement.signal:
+                self.announcement.write()
             else:
                 self.end_requested |= got.si_signo in ENDING
                 self.kill(got.si_signo)
@@ -688,7 +746,8 @@ class Server:
         return bool(set(listeners(self.port)) & open_files(left) if self.listens else left)
 
     def kill(self, number: int) -> None:
-        kill_all(descendants() if self.forked else [self.pid], number)
+        pids = descendants() if self.forked else [self.pid]
+        kill_all([p for p in pids if expects(p, number)] if number in WARNING else pids, number)
 
     def wait_until_listening(self, port: int) -> bool:
         """Return True when a process of this job listens on the port, False if the server ended.
@@ -748,6 +807,16 @@ def execute(command: "List[str]", environment: "Dict[bytes, bytes]") -> None:
             )
             os._exit(127)
         say(f"cannot start {command[0]}: {error.strerror}")
+
+
+def expects(pid: int, number: int) -> bool:
+    """Return whether a process catches a signal: see proc(5), SigCgt."""
+    try:
+        with open(f"/proc/{pid}/status") as lines:
+            caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return False  # it has ended
+    return bool(int(caught, 16) & 1 << number - 1)
 
 
 def kill_all(pids: "Iterable[int]", number: int) -> None:
@@ -874,11 +943,21 @@ def take_certificate(begun: Report) -> bytes:
 
 
 def main(arguments: "List[str]") -> int:
-    how, allowed, command = parse_arguments(arguments)
+    options, command = parse_arguments(arguments)
+    announcement = Announcement(parse_ending(options["--ending"]))
+    try:
+        return run(options["--host"], parse_ports(options["--ports"]), command, announcement)
+    finally:
+        announcement.remove()
+
+
+def run(how: str, allowed: range, command: "List[str]", announcement: Announcement) -> int:
     hub, service = Hub(), Url("JUPYTERHUB_SERVICE_URL")
     host = find_host(how, hub)
     environment = given_environment()
-    server = Server()
+    if announcement.signal:
+        environment[ANNOUNCED.encode()] = os.fsencode(announcement.path)
+    server = Server(announcement)
     if not server.await_hub(hub):
         return server.status or 0
     port, begun = 0, None  # type: Tuple[int, Optional[Report]]

@@ -33,6 +33,7 @@ OMITTED: dict[str, dict[str, list[str]]] = {
         "q": ["-q q"],
         "P": ["-P a"],
         "ar": ["-ar 7"],
+        "notify": ["-notify"],
     },
     "htcondor": {
         "request_memory": ["request_memory = 6291456KB"],
@@ -42,6 +43,7 @@ OMITTED: dict[str, dict[str, list[str]]] = {
     "lsf": {
         "M": ["#BSUB -M 6291456"],
         "W": ["#BSUB -W 1:00"],
+        "wa": ["#BSUB -wa USR1", "#BSUB -wt 5"],
         "R": ['#BSUB -R "rusage[mem=6144] span[hosts=1]"'],
     },
     "pbs": {
@@ -61,6 +63,7 @@ OMITTED: dict[str, dict[str, list[str]]] = {
         "propagate": ["#SBATCH --propagate=CORE"],
         "open-mode": ["#SBATCH --open-mode=append"],
         "time": ["#SBATCH --time=01:00:00"],
+        "signal": ["#SBATCH --signal=B:USR1@300"],
         "job-name": ["#SBATCH --job-name=jupyter"],
     },
     "torque": {
@@ -81,6 +84,7 @@ def job(scheduler: Scheduler, *omitted: str, **attributes: Any) -> JobSpec:
         custom_attributes={f"{scheduler.name}.{key}": value for key, value in own.items()},
         mark="0123456789abcdef",
         stdout_path="/log",
+        signal_before_end=300 if scheduler.announces else 0,
         **fields,
     )
 

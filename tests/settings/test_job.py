@@ -124,7 +124,10 @@ def test_the_launcher_reports_loopback_only_without_a_cluster() -> None:
     local = UniSpawner(scheduler="local", ip="127.0.0.1").job_spec(MARK, {}).arguments
     assert ("--host", "literal:127.0.0.1") == local[2:4]
     slurm = UniSpawner(
-        scheduler="slurm", report_host="interface:ib0", port_range="20000-20999"
+        scheduler="slurm",
+        report_host="interface:ib0",
+        port_range="20000-20999",
+        signal_before_end=0,
     ).job_spec(MARK, {})
     assert ("-I", "-", "--host", "interface:ib0", "--ports", "20000-20999", "--") == (
         slurm.arguments[:7]

@@ -237,6 +237,10 @@ class Scheduler(ABC):
     script_opens_log: ClassVar[bool] = False
     """True if the script sends its output to the log itself, and appends to the log of an earlier
     run, because the scheduler can't do that while the job runs."""
+    announces: ClassVar[bool] = False
+    """True if a job can ask for a signal before its end: see :meth:`announcement`."""
+    signal_before_end: ClassVar[int] = 0
+    """How many seconds before its end a job gets the signal where nothing is set; 0: never."""
     directives_in_script: ClassVar[bool] = True
     """False if the :meth:`directives` are not lines of the script, but options, for example."""
 
@@ -318,6 +322,19 @@ class Scheduler(ABC):
 
         They lack those of :meth:`omittable` that ``spec`` leaves out.
         """
+
+    def announcement(self, spec: JobSpec) -> tuple[str, int] | None:
+        """Return the signal with which the :meth:`directives` let a job's end be announced.
+
+        A subclass with ``announces`` overrides it.
+
+        Returns
+        -------
+        tuple
+            The signal's name without SIG, and how many seconds before the end it comes; None if no
+            signal comes.
+        """
+        return None
 
     def omittable(self) -> frozenset[str]:
         """Return the names of the options that a site may have left out of each job.
@@ -659,6 +676,11 @@ class Scheduler(ABC):
                 )
         if spec.resources.memory == WHOLE:
             self._check_whole_memory(spec)
+        if spec.signal_before_end and not self.announces:
+            raise InvalidJobError(
+                f"signal_before_end: {spec.signal_before_end}: {self.title} sends no signal before "
+                "a job's end; leave it unset, or set it to 0"
+            )
         supported = self.supported()
         for name, value in asked.items():
             if value and name not in supported and not (name in _ONE_IN_EVERY_JOB and value == 1):
@@ -720,7 +742,7 @@ _ONE_IN_EVERY_JOB = ("node_count", "process_count", "processes_per_node")
 """Every job has one of each, so that a value of 1 asks for nothing."""
 _PARTS_OF_EVERY_JOB = {
     *("name", "executable", "arguments", "directory", "environment", "stdout_path", "resources"),
-    *("custom_attributes", "prologue", "epilogue", "mark"),
+    *("custom_attributes", "prologue", "epilogue", "mark", "signal_before_end"),
 }
 """Fields of JobSpec that no scheduler has to support: the script has them, or each scheduler."""
 _ASKABLE = (

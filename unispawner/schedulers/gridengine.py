@@ -106,6 +106,7 @@ class GridEngine(Scheduler):
         "qos": "leave it unset, and request a queue, or a resource with the custom attribute "
         "gridengine.l",
     }
+    announces = True
     reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "start_time", "exit_code")
     )
@@ -213,6 +214,7 @@ class GridEngine(Scheduler):
             ("q", spec.queue_name),
             ("P", spec.account),
             ("ar", spec.reservation_id),
+            ("notify", self.announcement(spec) is not None or ""),
             ("ac", f"unispawner={spec.mark}" if spec.mark else ""),
             # qsub then refuses a job that no host could ever run; DRMAA always does.
             ("w", "" if any(key == "w" for key, _ in own) else "e"),
@@ -220,11 +222,22 @@ class GridEngine(Scheduler):
         options = [*self.keep(spec, options), *own]
         return [_option(key, value) for key, value in options if value != ""]
 
+    def announcement(self, spec: JobSpec) -> tuple[str, int] | None:
+        """Return SIGUSR2, which -notify sends before SIGKILL (qsub(1)).
+
+        How long before is the queue's ``notify`` (queue_conf(5)); the job's number is only what the
+        user is told. It comes when h_rt is over, and when somebody deletes the job.
+        """
+        own = {key for key, _ in spec.attributes_for(self.name)} | spec.left_out(self.name)
+        if not spec.signal_before_end or "notify" in own:
+            return None
+        return "USR2", spec.signal_before_end
+
     def omittable(self) -> frozenset[str]:
         """Return options of qsub, and the resources of its ``-l`` by their own names."""
         own = (self.sge_gpu_resource, self.sge_gpu_type_resource, self.sge_exclusive_resource)
         memory = _resources(self.sge_memory_resource)
-        return frozenset(("N", "l", "pe", "q", "P", "ar", "w", "h_rt", *memory, *own))
+        return frozenset(("N", "l", "pe", "q", "P", "ar", "w", "h_rt", "notify", *memory, *own))
 
     def state(self, word: str) -> JobState:
         """Return the state that a word means: each of its letters has a meaning."""

@@ -72,6 +72,7 @@ class Lsf(Scheduler):
         "qos": "leave it unset, and use a queue, or a service class with the custom attribute "
         "lsf.sla",
     }
+    announces = True
     may_hide_jobs = True
     script_opens_log = True
     reports: ClassVar = frozenset(
@@ -136,6 +137,7 @@ class Lsf(Scheduler):
             ("q", spec.queue_name),
             ("P", spec.account),
             ("U", spec.reservation_id),
+            *self._signal(spec),
         ]
         options = [(key, value) for key, value in self.keep(spec, options) if key not in given]
         options += own
@@ -143,10 +145,29 @@ class Lsf(Scheduler):
         lines = [f"# unispawner:{spec.mark}"] if spec.mark else []
         return lines + [_directive(key, value) for key, value in options if value not in (None, "")]
 
+    def announcement(self, spec: JobSpec) -> tuple[str, int] | None:
+        """Return SIGUSR1, which comes some whole minutes before a job action (bsub(1), -wa, -wt).
+
+        OpenLava and its relatives have no such options, and refuse a job with them.
+        """
+        own = {key for key, _ in spec.attributes_for(self.name)} | spec.left_out(self.name)
+        if not spec.signal_before_end or own & {"wa", "wt"}:
+            return None
+        return "USR1", 60 * divide_up(spec.signal_before_end, 60)
+
+    def _signal(self, spec: JobSpec) -> list[tuple[str, Attribute | None]]:
+        announced = self.announcement(spec)
+        if announced is None:
+            return []
+        return [("wa", announced[0]), ("wt", str(announced[1] // 60))]
+
     def omittable(self) -> frozenset[str]:
         """Return options of bsub, and sections of its ``-R`` by their own names."""
         return frozenset(
-            ("J", "n", "R", "M", "gpu", "x", "W", "q", "P", "U", "rusage", "span", "select")
+            (
+                *("J", "n", "R", "M", "gpu", "x", "W", "q", "P", "U", "wa", "wt"),
+                *("rusage", "span", "select"),
+            )
         )
 
     def check_supported(self, spec: JobSpec) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
-from ..units import WHOLE, divide_up, format_duration
+from ..units import WHOLE, divide_up, format_duration, whole_seconds
 from . import slurm_estimate, slurm_inventory
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, open_log, setting
 from .estimate import StartEstimate
@@ -33,7 +33,7 @@ _OMITTABLE = frozenset(
     (
         *("job-name", "chdir", "open-mode", "propagate", "nodes", "ntasks", "ntasks-per-node"),
         *("cpus-per-task", "gpus-per-task", "gres", "mem", "mem-per-cpu", "exclusive", "time"),
-        *("partition", "account", "reservation", "constraint", "qos"),
+        *("partition", "account", "reservation", "constraint", "qos", "signal"),
     )
 )
 _SCRIPTS_READ = 50
@@ -130,6 +130,8 @@ class Slurm(Scheduler):
     identity = r"^slurm(-wlm)? \d"
     job_id = re.compile(r"\d{1,10}", re.ASCII)
     supports = ALL_FIELDS
+    announces = True
+    signal_before_end = 300
     reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "estimated_start", "start_time", "estimated_end")
     )
@@ -285,6 +287,7 @@ class Slurm(Scheduler):
             ("reservation", spec.reservation_id),
             ("constraint", resources.constraint),
             ("qos", spec.qos),
+            ("signal", self._signal(spec)),
         ]
         own = spec.attributes_for(self.name)
         comments = [str(value) for key, value in own if key == "comment"]
@@ -293,6 +296,24 @@ class Slurm(Scheduler):
         options += [(key, value) for key, value in own if key != "comment"]
         options += [("comment", " ".join(comments))]
         return [_directive(key, value) for key, value in options if value not in (None, "")]
+
+    def announcement(self, spec: JobSpec) -> tuple[str, int] | None:
+        """Return SIGUSR1; Slurm may send it up to 60 seconds earlier (sbatch(1), --signal).
+
+        A signal that the custom attributes ask for is the site's own, and so is what it means.
+        """
+        own = any(key == "signal" for key, _ in spec.attributes_for(self.name))
+        if not spec.signal_before_end or own or "signal" in spec.left_out(self.name):
+            return None
+        if spec.duration is None:
+            return "USR1", spec.signal_before_end
+        # A short job is announced in its second half, and not at its beginning.
+        return "USR1", min(spec.signal_before_end, whole_seconds(spec.duration) // 2)
+
+    def _signal(self, spec: JobSpec) -> str:
+        """Return the option for a signal to the job's script, and not to its steps (B:)."""
+        announced = self.announcement(spec)
+        return "" if announced is None else f"B:{announced[0]}@{announced[1]}"
 
     def omittable(self) -> frozenset[str]:
         """Return all options but the log's, and the comment, by which a lost job is found."""

@@ -103,6 +103,9 @@ def render_script(
     document = f"\n{standard_input.rstrip()}\n{_END}\n"
     directives = scheduler.directives(spec) if scheduler.directives_in_script else []
     lines = [f"#!{shell}", *directives, "", *scheduler.preamble(spec)]
+    if announced := scheduler.announcement(spec):
+        # The signal would end the shell, if it comes before the launcher waits for it.
+        lines += [f"trap : {announced[0]}"]
     lines += [f"cd {shlex.quote(spec.directory)} || exit 1"] if spec.directory else []
     lines += [f". {shlex.quote(environment_file)} || exit 1"] if environment_file else []
     lines += [spec.prologue] if spec.prologue else []

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable as CallableType
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ from traitlets import (
 from traitlets.config import Config
 
 from ..errors import InvalidJobError
-from ..job import HUB_ID, PER_CORE, JobSpec, ResourceSpec
+from ..job import HUB_ID, LONGEST_SIGNAL, PER_CORE, JobSpec, ResourceSpec
 from ..schedulers import NAMES
 from ..script.rendering import render_script
 from ..units import parse_duration, parse_memory
@@ -196,6 +197,22 @@ class JobSettings(NameSettings):
         /hub/unispawner/history, and may delete it. 0: nothing is kept. Default: 30.""",
     ).tag(config=True)
 
+    signal_before_end = Integer(
+        None,
+        min=0,
+        max=LONGEST_SIGNAL,
+        allow_none=True,
+        help="""How long (seconds) before the end of a job's time limit the scheduler announces it
+        with a signal, so that unispawner-lab warns the user in JupyterLab. The server itself does
+        not get the signal. 0: never. Slurm sends it up to a minute earlier, and in the second half
+        of a short job. Grid Engine sends it (-notify) when the time limit is over or somebody
+        deletes the job, and ends the job only after the time that its queue has as "notify": write
+        that number here, usually 60, and expect each stop of a server to take as long. LSF (-wa,
+        -wt) counts in whole minutes; OpenLava has no such options. Other schedulers refuse any
+        number but 0. None (the default): 300 on Slurm, and no signal elsewhere. A signal of the
+        site's own in the custom_attributes, such as "slurm.signal", comes instead of this one.""",
+    ).tag(config=True)
+
     launcher_python = Unicode(
         "python3",
         help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no
@@ -334,7 +351,6 @@ class JobSettings(NameSettings):
             name=self.fill_job_name(),
             directory=self.folder_of("directory", account),
             executable=self.launcher_python,
-            arguments=tuple(self._launcher_arguments()),
             environment={name: str(value) for name, value in environment.items()},
             resources=self._resource_spec(),
             duration=None if self.duration is None else parse_duration(self.duration),
@@ -346,11 +362,18 @@ class JobSettings(NameSettings):
             prologue=self.prologue,
             epilogue=self.epilogue,
             mark=mark,
+            signal_before_end=self._seconds_of_signal(),
         )
         scheduler = self.get_scheduler()
+        spec = replace(spec, arguments=self._launcher_arguments(scheduler.announcement(spec)))
         scheduler.check_environment(self.scheduler_environment)
         scheduler.check_supported(spec)
         return spec
+
+    def _seconds_of_signal(self) -> int:
+        """Return how many seconds before its end the job is announced that end; 0 means never."""
+        default = self.get_scheduler().signal_before_end
+        return default if self.signal_before_end is None else int(self.signal_before_end)
 
     def _checked_attributes(self) -> dict[str, Any]:
         """Return the custom attributes, with those that leave our own directives out."""
@@ -366,7 +389,7 @@ class JobSettings(NameSettings):
         omitted = {f"{scheduler.name}.{name}": False for name in self.omit_directives}
         return {**omitted, **self.custom_attributes}
 
-    def _launcher_arguments(self) -> list[str]:
+    def _launcher_arguments(self, announcement: tuple[str, int] | None) -> tuple[str, ...]:
         host = self.report_host
         if not re.fullmatch(r"fqdn|short|route|interface:\S+|network:\S+", host):
             raise InvalidJobError(
@@ -375,7 +398,8 @@ class JobSettings(NameSettings):
         if self.get_scheduler().loopback:
             host = f"literal:{'127.0.0.1' if self.ip in _WILDCARDS else self.ip}"
         ports = ["--ports", self._checked_port_range()] if self.port_range else []
-        return ["-I", "-", "--host", host, *ports, "--", *self.cmd, *self.get_args()]
+        ending = ["--ending", "{}@{}".format(*announcement)] if announcement else []
+        return ("-I", "-", "--host", host, *ports, *ending, "--", *self.cmd, *self.get_args())
 
     def _checked_port_range(self) -> str:
         match = re.fullmatch(r"(\d{4,5})-(\d{4,5})", self.port_range, re.ASCII)
