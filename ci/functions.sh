@@ -106,10 +106,9 @@ node_will_do() {
     as_reader "$1" -e "process.exit(parseInt(process.versions.node) < $min_node ? 1 : 0)" &>/dev/null
 }
 
-# get_proxy VENV: set node, and proxy to the script of configurable-http-proxy. If this machine has no suitable
-# node, one from PyPI is installed in VENV and put on PATH.
-get_proxy() {
-    proxy=$dir/proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy
+# get_node VENV: set node. If this machine has no suitable one with npm, one from PyPI is installed in VENV and
+# put on PATH.
+get_node() {
     node=$(node -p process.execPath 2>/dev/null) || node=''
     if ! { [ "$node" ] && command -v npm >/dev/null && node_will_do "$node"; }; then
         if [ ! -x "$1/bin/node" ]; then
@@ -122,12 +121,18 @@ get_proxy() {
         node_will_do "$node" || fail "the node from PyPI ($node) does not run here:" \
             "install node $min_node or newer, with npm, and try again"
     fi
-    if [ -e "$proxy" ]; then return; fi
-    say "installing configurable-http-proxy into $dir/proxy"
     # node uses its own list of certificates, which does not contain a site's own authority.
     local bundle=/etc/ssl/certs/ca-certificates.crt
     if [ ! -e $bundle ]; then bundle=/etc/pki/tls/certs/ca-bundle.crt; fi
     if [ -e $bundle ]; then export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$bundle}; fi
+}
+
+# get_proxy VENV: set node, and proxy to the script of configurable-http-proxy.
+get_proxy() {
+    proxy=$dir/proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy
+    get_node "$1"
+    if [ -e "$proxy" ]; then return; fi
+    say "installing configurable-http-proxy into $dir/proxy"
     mkdir -p "$dir/proxy"
     npm install --loglevel=error --no-progress --no-audit --no-fund --no-update-notifier \
         --ignore-scripts --prefix "$dir/proxy" configurable-http-proxy@5 &>"$dir/npm.log" ||

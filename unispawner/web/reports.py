@@ -21,7 +21,7 @@ from tornado import web
 
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
-from . import api, bookkeeping, presets, tls
+from . import api, bookkeeping, presets, session_end, tls
 from .hosts import is_own_address
 
 BODY_LIMIT = 4096
@@ -321,5 +321,6 @@ def register() -> None:
         (r"/api/batchspawner", PortHandler),
         *api.HANDLERS,
         *presets.HANDLERS,
+        *session_end.HANDLERS,
     ]
     default_handlers[:] = ours + [entry for entry in default_handlers if entry not in ours]

@@ -1,0 +1,58 @@
+"""Says to an open page of a server why that server no longer answers.
+
+unispawner-lab, in the user's JupyterLab, usually asks the server itself. When that server has
+ended, or its job waits again, only the Hub knows the reason. The page then asks the Hub at the same
+path.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jupyterhub.handlers.base import BaseHandler
+from tornado import web
+
+from .server_status import ServerStatus, server_status
+
+REASON_LIMIT = 500
+"""How many characters of a reason are shown; the Hub's page has all of it."""
+
+
+class SessionEndHandler(BaseHandler):  # type: ignore[misc] # JupyterHub has no type information
+    """``GET /hub/user/{user}/[{name}/]unispawner/time-left``, with the login of the Hub's pages.
+
+    It has the form of the answer of the server's own extension. JupyterHub's API would ask for a
+    token of the Hub's pages, which a page of a server does not have. No other origin can read the
+    answer.
+    """
+
+    def get(self, user_name: str, server_name: str | None = None) -> None:
+        """Reply with the reason; it is empty while the server runs."""
+        name = server_name or ""
+        allowed = self.has_scope(f"read:servers!server={user_name}/{name}")
+        user = self.find_user(user_name) if self.current_user is not None and allowed else None
+        if user is None or (name and name not in user.orm_user.orm_spawners):
+            raise web.HTTPError(404, "There is no such server, or you may not read it.")
+        reason = describe_end(server_status(user.spawners[name]))
+        answer: dict[str, Any] = {"time_left": None, "end": None, "reason": reason, "warnings": []}
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(answer))
+
+
+def describe_end(status: ServerStatus) -> str:
+    """Return why a server does not answer, in a few lines; empty while it runs."""
+    if status.state == "running":
+        return ""
+    reason = status.message or _STATES.get(status.state, "")
+    return reason if len(reason) <= REASON_LIMIT else f"{reason[:REASON_LIMIT]} …"
+
+
+_STATES = {
+    "stopped": "It was stopped, or it has ended by itself.",
+    "stopping": "It is being stopped.",
+}
+"""What is said of a server about which there is no message."""
+
+HANDLERS: list[Any] = [(r"/user/([^/]+)/(?:([^/]+)/)?unispawner/time-left", SessionEndHandler)]
