@@ -764,7 +764,7 @@ def cluster(
     )
     resource = settings.get("sge_memory_resource", "h_vmem")
     assert [
-        f"qhost -xml -q -F gpu,{resource}",
+        f"qhost -xml -q -F gpu,{resource},gpu_type",
         "qconf -sq '*'",
         "qstat -xml -r -s rs -u '*'",
         "qstat -xml -s p -u '*'",

@@ -798,7 +798,7 @@ def test_nodes_that_are_idle() -> None:
     one, two = "condor1.cluster.example", "condor2.cluster.example"
     expected = {
         one: replace(empty, name=one, gpus=2, idle_gpus=2),
-        two: replace(empty, name=two),
+        two: replace(empty, name=two, gpu_types=()),
     }
     assert expected == found
 

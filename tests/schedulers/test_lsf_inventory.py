@@ -81,6 +81,7 @@ n3                        0  TeslaV100_PCIE_32GB     14.5G        0M      1     
                           1  TeslaV100_PCIE_32GB      273M        0M      0      0      0      0
 n4                        0  TeslaV100_PCIE_32GB      273M        0M      0      0      0      0
 """
+V100 = "TeslaV100_PCIE_32GB"
 BMGROUP = """\
 GROUP_NAME    HOSTS
 gpus          n3 more/
@@ -122,11 +123,54 @@ def test_the_inventory() -> None:
             Queue("gpu", available=False, waiting=0, running=0),
         ),
         (
-            Node("n1", True, 8, 5, 0, 0, memory=int(62.3 * 1024**3), queues=both),
-            Node("n2", True, 4, 0, 0, 0, memory=3940 * 1024**2, queues=normal),
-            Node("n3", True, 16, 12, 2, 1, memory=int(1.5 * 1024**4), queues=both),
-            Node("n4", False, 8, 0, 1, 0, queues=both),
-            Node("n5", False, 6, 0, 0, 0, queues=normal),
+            Node(
+                "n1",
+                True,
+                8,
+                5,
+                0,
+                0,
+                memory=int(62.3 * 1024**3),
+                queues=both,
+                gpu_types=(),
+                features=frozenset({"mg", "docker", "type=X86_64"}),
+            ),
+            Node(
+                "n2",
+                True,
+                4,
+                0,
+                0,
+                0,
+                memory=3940 * 1024**2,
+                queues=normal,
+                gpu_types=(),
+                features=frozenset({"type=X86_64"}),
+            ),
+            Node(
+                "n3",
+                True,
+                16,
+                12,
+                2,
+                1,
+                memory=int(1.5 * 1024**4),
+                queues=both,
+                gpu_types=((V100, 2, 1),),
+                features=frozenset({"gpu", "type=X86_64"}),
+            ),
+            Node("n4", False, 8, 0, 1, 0, queues=both, gpu_types=((V100, 1, 0),)),
+            Node(
+                "n5",
+                False,
+                6,
+                0,
+                0,
+                0,
+                queues=normal,
+                gpu_types=(),
+                features=frozenset({"type=X86_64"}),
+            ),
         ),
     )
     assert expected == inventory
@@ -158,7 +202,9 @@ def test_the_inventory_of_an_old_release() -> None:
     (queue,) = inventory.queues
     assert (True, timedelta(hours=8), 8) == (queue.default, queue.max_duration, queue.max_cores)
     assert (8000 * 1024, 1) == (queue.max_memory, queue.waiting)
-    assert (Node("vm", True, 4, 3, 0, 0, queues=frozenset({"normal"})),) == inventory.nodes
+    assert (
+        Node("vm", True, 4, 3, 0, 0, queues=frozenset({"normal"}), gpu_types=()),
+    ) == inventory.nodes
 
 
 def test_a_limit_of_each_task_is_none_of_the_job() -> None:

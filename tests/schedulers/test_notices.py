@@ -124,7 +124,7 @@ def test_a_notice_is_no_unreadable_part() -> None:
 
 
 def sinfo_row(name: str) -> str:
-    return f"{name}|debug*|up|idle|1-00:00:00|1-infinite|0/8/0/8|1000|0|(null)|(null)|\n"
+    return f"{name}|debug*|up|idle|1-00:00:00|1-infinite|0/8/0/8|1000|0|(null)|(null)|(null)|\n"
 
 
 INVENTORIES: dict[str, tuple[list[str], set[str]]] = {

@@ -790,6 +790,10 @@ uv[0]
      resources_available.mem = 1gb
      resources_available.ncpus = 4
      resources_available.ngpus = 2
+     resources_available.gpu_model = a100
+     resources_available.avx512 = True
+     resources_available.old = False
+     resources_available.cpu = rome
      resources_assigned.ncpus = 1
      resources_assigned.ngpus = 1
      queue = gpu
@@ -826,9 +830,21 @@ def test_the_inventory() -> None:
     ) == inventory.queues
     workq, gpu = frozenset({"workq"}), frozenset({"gpu"})
     assert (
-        Node("n1", True, 8, 0, 0, 0, 24602260 * 1024, 0, workq),
-        Node("uv", True, 8, 3, 2, 1, 1024**3, 1024**3, gpu),
-        Node("n3", False, 16, 0, 0, 0, None, 0, workq),
+        Node("n1", True, 8, 0, 0, 0, 24602260 * 1024, 0, workq, (), frozenset()),
+        Node(
+            "uv",
+            True,
+            8,
+            3,
+            2,
+            1,
+            1024**3,
+            1024**3,
+            gpu,
+            (("a100", 2, 1),),
+            frozenset({"avx512", "cpu=rome"}),
+        ),
+        Node("n3", False, 16, 0, 0, 0, None, 0, workq, (), frozenset()),
     ) == inventory.nodes
 
 

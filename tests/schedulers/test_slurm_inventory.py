@@ -9,7 +9,7 @@ import support
 
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.schedulers.base import QUERY_LIMIT, advance
-from unispawner.schedulers.inventory import Inventory
+from unispawner.schedulers.inventory import Inventory, Share
 from unispawner.schedulers.slurm import Slurm
 from unispawner.schedulers.slurm_inventory import NODES_COMMAND, read_inventory
 from unispawner.testing import read_saved_reply
@@ -39,7 +39,7 @@ def test_the_command_is_the_one_that_was_captured() -> None:
 def test_fifty_thousand_nodes_can_be_read() -> None:
     """sinfo fills its columns with blanks: fifty thousand such rows are not too many bytes."""
     widths = [int(width) for width in re.findall(r":(\d+)\|", " ".join(NODES_COMMAND))]
-    assert 11 == len(widths)
+    assert 12 == len(widths)
     assert 50_000 * (sum(widths) + len(widths) + 1) < QUERY_LIMIT
 
 
@@ -199,3 +199,52 @@ def test_what_cannot_be_read_is_no_inventory() -> None:
 def test_a_cluster_without_nodes() -> None:
     """Output without rows is an empty inventory."""
     assert Inventory() == read_inventory("")
+
+
+@pytest.mark.parametrize(
+    ("gres", "used", "expected"),
+    [
+        ("gpu:a100:4(S:0-1)", "gpu:a100:1(IDX:0)", (("a100", 4, 3),)),
+        (
+            "gpu:a100:2(S:0),gpu:v100:3",
+            "gpu:v100:3(IDX:0-2),gpu:a100:0(IDX:N/A)",
+            (("a100", 2, 2), ("v100", 3, 0)),
+        ),
+        ("gpu:a100_3g.20gb:2,license:7", "gpu:a100_3g.20gb:1", (("a100_3g.20gb", 2, 1),)),
+        (
+            "gpu:a100:1,shard:a100:8",
+            "gpu:a100:0,shard:a100:2(2/8)",
+            (("a100", 1, 1), ("shard", 8, 6), ("shard:a100", 8, 6)),
+        ),
+        ("shard:8", "shard:8", (("shard", 8, 0),)),
+        ("gpu:2", "gpu:1", ()),
+        ("(null)", "(null)", ()),
+    ],
+)
+def test_types_of_gpus(gres: str, used: str, expected: tuple[tuple[str, int, int], ...]) -> None:
+    """Each type of GPU is counted by itself; shards have the name that a job gives as the type."""
+    row = f"n1|debug*|up|idle|1:00:00|1|0/8/0/8|1000|0|{gres}|{used}|rome,avx2|\n"
+    inventory = read_inventory(row)
+    assert inventory
+    (node,) = inventory.nodes
+    assert (expected, frozenset({"rome", "avx2"})) == (node.gpu_types, node.features)
+
+
+def test_features_that_are_cut_off_are_not_known() -> None:
+    """sinfo cuts a long list off: no feature is missed then, because none is known."""
+    for features, expected in (("a" * 130, None), ("(null)", frozenset())):
+        row = f"n1|debug*|up|idle|1:00:00|1|0/8/0/8|1000|0|(null)|(null)|{features}|\n"
+        inventory = read_inventory(row)
+        assert inventory
+        assert expected == inventory.nodes[0].features
+
+
+def test_what_is_free_of_each_type_and_feature() -> None:
+    """The saved cluster has one type of GPU and two features; nodes that are down count as 0."""
+    inventory = read("sinfo-inventory")
+    assert ["a100"] == list(inventory.gpu_types())
+    assert {"a100": Share(4, 4)} == inventory.gpu_types("debug")
+    assert {} == inventory.gpu_types("small")
+    assert ["milan", "rome"] == list(inventory.features("debug"))
+    nodes = tuple(replace(node, available=False) for node in inventory.nodes)
+    assert {"a100": Share(0, 0)} == Inventory(inventory.queues, nodes).gpu_types("debug")

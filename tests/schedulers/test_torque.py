@@ -438,9 +438,21 @@ def test_the_inventory() -> None:
     ) == inventory.queues
     batch = frozenset({"batch"})
     assert (
-        Node("n1", True, 2, 0, 0, 0, 8009772 * 1024, None, batch),
-        Node("n2", True, 8, 4, 2, None, None, None, batch | {"gpu"}),
-        Node("n3", False, 8, 0, 0, 0, None, 0, batch),
+        Node("n1", True, 2, 0, 0, 0, 8009772 * 1024, None, batch, (), frozenset()),
+        Node(
+            "n2",
+            True,
+            8,
+            4,
+            2,
+            None,
+            None,
+            None,
+            batch | {"gpu"},
+            (("big", 2, None), ("gpunode", 2, None)),
+            frozenset({"big", "gpunode"}),
+        ),
+        Node("n3", False, 8, 0, 0, 0, None, 0, batch, (), frozenset()),
     ) == inventory.nodes
 
 

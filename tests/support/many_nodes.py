@@ -15,7 +15,8 @@ def _saved(name: str) -> str:
 
 def _slurm(count: int) -> list[str]:
     row = (
-        "node{n}|debug*|up|mixed|2:00:00|1-infinite|1/3/0/4|8000|1000|gpu:a100:2(S:0)|gpu:a100:1|\n"
+        "node{n}|debug*|up|mixed|2:00:00|1-infinite|1/3/0/4|8000|1000|gpu:a100:2(S:0)|gpu:a100:1|"
+        "rome,avx2|\n"
     )
     nodes = "".join(row.format(n=n) for n in range(count))
     return [nodes, "long,debug|PENDING\nsmall|RUNNING\n" * (count // 2)]

@@ -139,7 +139,8 @@ class GridEngine(Scheduler):
     @property
     def query_key(self) -> Hashable:
         """The name, and the resources that the inventory counts."""
-        return self.name, self.sge_memory_resource, self.sge_gpu_resource, self.sge_gpus_per
+        gpus = (self.sge_gpu_resource, self.sge_gpu_type_resource, self.sge_gpus_per)
+        return (self.name, self.sge_memory_resource, *gpus)
 
     def environment(self) -> dict[str, str]:
         """Return SGE_ROOT and the like, where they are set."""
@@ -347,7 +348,7 @@ class GridEngine(Scheduler):
         in no queue.
         """
         memory = _resources(self.sge_memory_resource)
-        wanted = ",".join([self.sge_gpu_resource, *memory])
+        wanted = ",".join([self.sge_gpu_resource, *memory, self.sge_gpu_type_resource])
         hosts = yield ["qhost", "-xml", "-q", "-F", wanted]
         self.check_answered(hosts)
         queues = yield ["qconf", "-sq", "*"]
@@ -361,6 +362,7 @@ class GridEngine(Scheduler):
             self.sge_gpu_resource,
             self.sge_gpus_per == "slot",
             memory,
+            self.sge_gpu_type_resource,
         )
         if inventory is None:
             raise self.unreadable_error(hosts)

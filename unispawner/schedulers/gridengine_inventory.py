@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from ..job import JobState
@@ -14,7 +15,13 @@ from .inventory import Inventory, Node, Queue
 
 
 def read_inventory(
-    hosts: str, queues: str, jobs: str, gpu_resource: str, gpus_per_slot: bool, memory: list[str]
+    hosts: str,
+    queues: str,
+    jobs: str,
+    gpu_resource: str,
+    gpus_per_slot: bool,
+    memory: list[str],
+    gpu_type: str = "",
 ) -> Inventory | None:
     """Read ``qhost -xml -q -F …``, ``qconf -sq`` and ``qstat -xml -r``.
 
@@ -27,6 +34,8 @@ def read_inventory(
         The resource that counts GPUs, and whether a job's request counts for each of its slots.
     memory
         The resources that jobs ask for to get memory.
+    gpu_type
+        The resource whose value is the type of a host's GPUs.
     """
     root, running = parse_xml(hosts, "qhost"), parse_xml(jobs, "job_info")
     if root is None or running is None:
@@ -43,7 +52,10 @@ def read_inventory(
         if host.get("name") != "global":
             open_queues = _open_queues(host)
             available |= open_queues
-            nodes.append(_node(host, gpu_resource, taken, memory, up=bool(open_queues)))
+            node = _node(host, gpu_resource, taken, memory, up=bool(open_queues))
+            kind = _named_values(host, "resourcevalue").get(gpu_type, "")
+            types = ((kind, node.gpus, node.idle_gpus),) if kind and node.gpus else ()
+            nodes.append(replace(node, gpu_types=None if node.gpus and not kind else types))
     sections = [dict(read_pairs(text)) for text in re.split(r"\n\s*\n", queues)]
     return Inventory(
         tuple(_queue(values, available) for values in sections if "qname" in values), tuple(nodes)

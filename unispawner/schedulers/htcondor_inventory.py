@@ -12,7 +12,7 @@ from .reading import cut_json
 
 NODE_FIELDS = (
     *("Machine", "State", "PartitionableSlot", "SlotType", "TotalSlotCpus", "Cpus"),
-    *("TotalSlotMemory", "Memory", "TotalSlotGPUs", "GPUs", "Offline"),
+    *("TotalSlotMemory", "Memory", "TotalSlotGPUs", "GPUs", "Offline", "GPUs_DeviceName"),
 )
 SLOT_FIELDS = ("Machine", "JobId", "RemoteOwner")
 """Attributes of a slot in use, which the machine itself reports and no user can write."""
@@ -101,7 +101,18 @@ def _node(row: Mapping[str, Any]) -> Node:
         idle_gpus=as_int(row.get("GPUs")) or 0 if free else 0,
         memory=None if memory is None else memory * MEMORY_UNITS["M"],
         idle_memory=(as_int(row.get("Memory")) or 0) * MEMORY_UNITS["M"] if free else 0,
+        gpu_types=_gpu_types(row, gpus, as_int(row.get("GPUs")) or 0 if free else 0),
     )
+
+
+def _gpu_types(
+    row: Mapping[str, Any], gpus: int, idle: int
+) -> tuple[tuple[str, int, int | None], ...] | None:
+    """Return the type of a slot's GPUs, which has this attribute only if all are of one type."""
+    name = row.get("GPUs_DeviceName")
+    if not gpus:
+        return ()
+    return ((name, gpus, idle),) if isinstance(name, str) else None
 
 
 def _add_slots(one: Node, other: Node) -> Node:
@@ -115,6 +126,9 @@ def _add_slots(one: Node, other: Node) -> Node:
         idle_gpus=(one.idle_gpus or 0) + (other.idle_gpus or 0),
         memory=(one.memory or 0) + (other.memory or 0),
         idle_memory=(one.idle_memory or 0) + (other.idle_memory or 0),
+        gpu_types=None
+        if one.gpu_types is None or other.gpu_types is None
+        else (*one.gpu_types, *other.gpu_types),
     )
 
 

@@ -25,6 +25,11 @@ class Node:
         Bytes that the node has, and bytes that no job has asked for; None if unknown.
     queues
         The names of the queues whose jobs may run here; empty where there are no queues.
+    gpu_types
+        For each type of GPU here: the scheduler's name, how many there are, and how many of them no
+        job uses (None if unknown). None if the types are not known.
+    features
+        What a constraint may ask for, as ``name`` or ``name=value``; None if that is not known.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Node:
     memory: int | None = None
     idle_memory: int | None = None
     queues: frozenset[str] = frozenset()
+    gpu_types: tuple[tuple[str, int, int | None], ...] | None = None
+    features: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,17 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Share:
+    """How much of something the available nodes have, and how much is free; None if unknown."""
+
+    total: int
+    idle: int | None
+
+    def __add__(self, other: Share) -> Share:
+        return Share(self.total + other.total, _add_known((self.idle, other.idle)))
+
+
+@dataclass(frozen=True)
 class Inventory:
     """A cluster's queues and nodes at the moment of the question.
 
@@ -124,6 +142,34 @@ class Inventory:
             node for node in self.nodes if node.available and (not queue or queue in node.queues)
         )
 
+    def nodes_of(self, queue: str = "") -> list[Node]:
+        """Return the nodes of one queue, also those that are down; without a name, all nodes."""
+        return [node for node in self.nodes if not queue or queue in node.queues]
+
+    def gpu_types(self, queue: str = "") -> dict[str, Share]:
+        """Return each type of GPU in a queue: how many there are, and how many are free.
+
+        A type whose nodes are all down is there, too, with 0 of 0.
+        """
+        found: dict[str, Share] = {}
+        for node in self.nodes_of(queue):
+            for kind, total, idle in node.gpu_types or ():
+                here = Share(total, idle) if node.available else Share(0, 0)
+                found[kind] = found[kind] + here if kind in found else here
+        return dict(sorted(found.items()))
+
+    def features(self, queue: str = "") -> dict[str, Share]:
+        """Return each feature of a queue's nodes: how many cores these have, and how many are free.
+
+        A feature whose nodes are all down is there, too, with 0 of 0.
+        """
+        found: dict[str, Share] = {}
+        for node in self.nodes_of(queue):
+            here = Share(node.cores, node.idle_cores) if node.available else Share(0, 0)
+            for feature in node.features or ():
+                found[feature] = found[feature] + here if feature in found else here
+        return dict(sorted(found.items()))
+
     def find_queue(self, name: str = "") -> Queue | None:
         """Return a queue by its name; without a name, the queue that such a job goes to.
 
@@ -146,7 +192,7 @@ class Inventory:
         found = self.find_queue(queue)
         if found is None:
             return {}
-        nodes = [node for node in self.nodes if not found.name or found.name in node.queues]
+        nodes = self.nodes_of(found.name)
         most_cores = max((node.cores for node in nodes), default=0)
         limits = {
             "duration": found.max_duration,
@@ -188,4 +234,4 @@ def _is_idle(node: Node) -> bool | None:
     return node.idle_cores == node.cores > 0 and node.idle_gpus in (None, node.gpus)
 
 
-__all__ = ["Inventory", "Node", "Queue", "Totals"]
+__all__ = ["Inventory", "Node", "Queue", "Share", "Totals"]

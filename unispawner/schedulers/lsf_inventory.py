@@ -119,7 +119,8 @@ def read_nodes(
         slots = _count(row["MAX"]) or _count(own.get("ncpus")) or 0
         parts = sum(_count(row.get(key)) or 0 for key in ("RUN", "SSUSP", "USUSP", "RSV"))
         used = max(_count(row["NJOBS"]) or 0, parts)
-        total, idle = cards.get(name, (0, 0))
+        types = cards.get(name, {})
+        total, idle = (sum(one[at] for one in types.values()) for at in (0, 1))
         yield Node(
             name,
             available=working,
@@ -129,7 +130,22 @@ def read_nodes(
             idle_gpus=idle if open_ else 0,
             memory=read_amount(own.get("maxmem", "")),
             queues=frozenset(queue for queue, names in allowed if name in names),
+            gpu_types=None
+            if "" in types
+            else tuple(
+                (kind, count, free if open_ else 0) for kind, (count, free) in types.items()
+            ),
+            features=_features(own),
         )
+
+
+def _features(row: Mapping[str, str]) -> frozenset[str] | None:
+    """Return a host's resources in ``(mg linux)``, and its type; None if they are not known."""
+    found = re.fullmatch(r"\(([^()]*)\)", row.get("RESOURCES", "").strip())
+    if found is None:
+        return None
+    kind = row.get("type", "")
+    return frozenset((*found[1].split(), *([f"type={kind}"] if kind else [])))
 
 
 def find_notice(text: str) -> list[str] | None:
@@ -142,16 +158,17 @@ def find_notice(text: str) -> list[str] | None:
     return [line for line in text[: heading.start()].splitlines() if line.strip()]
 
 
-def read_gpus(text: str) -> dict[str, tuple[int, int]]:
+def read_gpus(text: str) -> dict[str, dict[str, tuple[int, int]]]:
     """Read ``bhosts -gpu -w``, which has a line for each GPU.
 
-    Return how many GPUs each host has, and how many of them no job uses.
+    Return how many GPUs of each model each host has, and how many of them no job uses. Where the
+    table has no models, the model is empty.
     """
     lines = _from_heading(text)
     names = lines[0].split() if lines else []
     if not {"HOST_NAME", "GPU_ID", "NJOBS"} <= set(names):
         return {}
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, dict[str, tuple[int, int]]] = {}
     host = ""
     for line in lines[1:]:
         values = line.split()
@@ -160,8 +177,9 @@ def read_gpus(text: str) -> dict[str, tuple[int, int]]:
         row = dict(zip(names, values, strict=False))
         host = row.get("HOST_NAME", "")
         if row.get("GPU_ID", "").isdecimal():
-            total, idle = found.get(host, (0, 0))
-            found[host] = (total + 1, idle + (row.get("NJOBS") == "0"))
+            models, model = found.setdefault(host, {}), row.get("MODEL", "").strip("-")
+            total, idle = models.get(model, (0, 0))
+            models[model] = (total + 1, idle + (row.get("NJOBS") == "0"))
     return found
 
 

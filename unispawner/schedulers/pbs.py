@@ -193,7 +193,7 @@ class Pbs(PbsFamily):
         gpus = self.pbs_gpu_resource
         return Inventory(
             tuple(pbs_inventory.read_queues(queues, server, gpus=gpus)),
-            tuple(pbs_inventory.read_pbs_nodes(nodes, queues, gpus)),
+            tuple(pbs_inventory.read_pbs_nodes(nodes, queues, gpus, self.pbs_gpu_type_resource)),
         )
 
 

@@ -106,10 +106,15 @@ def read_queues(queues: Blocks, server: Row, *, gpus: str) -> Iterator[Queue]:
         )
 
 
-def read_pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str) -> Iterator[Node]:
+def read_pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str, gpu_type: str = "") -> Iterator[Node]:
     """Return the hosts, each with the sums of its vnodes (``host[0]``).
 
     A job's exec_host is the name of a host, not of a vnode.
+
+    Parameters
+    ----------
+    gpus, gpu_type
+        The resources that count GPUs, and name their type.
     """
     hosts: dict[str, list[Row]] = {}
     for name, row in nodes.items():
@@ -129,7 +134,35 @@ def read_pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str) -> Iterator[Node]:
             memory=_sum(vnodes, "resources_available.mem") or None,
             idle_memory=_left(idle, "mem"),
             queues=frozenset(bound or common),
+            gpu_types=_gpu_types(vnodes, idle, gpus, gpu_type),
+            features=frozenset(one for row in vnodes for one in _features(row)),
         )
+
+
+def _gpu_types(
+    vnodes: list[Row], idle: list[Row], gpus: str, gpu_type: str
+) -> tuple[tuple[str, int, int | None], ...] | None:
+    """Return the types of a host's GPUs; None if some have none."""
+    found = []
+    for row in vnodes:
+        if count := _sum([row], f"resources_available.{gpus}"):
+            kind = row.get(f"resources_available.{gpu_type}", "")
+            if not kind:
+                return None
+            found.append((kind, count, _left([row], gpus) if row in idle else 0))
+    return tuple(found)
+
+
+def _features(row: Row) -> Iterator[str]:
+    """Yield the resources of a vnode that are true, or have a text."""
+    for key, value in row.items():
+        name = key.removeprefix("resources_available.")
+        if name == key or name in ("host", "vnode") or read_size(value) is not None:
+            continue
+        if value == "True":
+            yield name
+        elif value != "False":
+            yield from (f"{name}={one.strip()}" for one in value.split(","))
 
 
 def read_torque_nodes(nodes: Blocks, queues: Blocks) -> Iterator[Node]:
@@ -146,6 +179,7 @@ def read_torque_nodes(nodes: Blocks, queues: Blocks) -> Iterator[Node]:
         cores = _count(row.get("np", "")) or 0
         memory = re.search(r"(?:^|,)physmem=(\w+)", row.get("status", ""), re.ASCII)
         count = _count(row.get("gpus", "")) or 0
+        own = sorted(properties[name] - {name})
         yield Node(
             name,
             available=available,
@@ -160,6 +194,9 @@ def read_torque_nodes(nodes: Blocks, queues: Blocks) -> Iterator[Node]:
                 for queue, need in needed.items()
                 if need not in known or need in properties[name]
             ),
+            # A type of GPU is a property, as any other.
+            gpu_types=tuple((one, count, None) for one in own) if count else (),
+            features=frozenset(own),
         )
 
 

@@ -24,6 +24,7 @@ _WIDTHS = {
     "AllocMem": 20,
     "Gres": 400,
     "GresUsed": 400,
+    "Features": 130,
 }
 """How many characters a column may have: sinfo cuts off the rest, and fills up with blanks.
 
@@ -108,6 +109,8 @@ def _node(row: Mapping[str, str], queue: str) -> Node:
     _, idle, _, cores = (_number(text) or 0 for text in row["CPUsState"].split("/"))
     memory, used = _megabytes(row["Memory"]), _megabytes(row["AllocMem"])
     gpus = _gpus(row["Gres"])
+    features = row["Features"]
+    cut_off = len(features) >= _WIDTHS["Features"]
     return Node(
         row["NodeList"],
         available=available,
@@ -118,7 +121,39 @@ def _node(row: Mapping[str, str], queue: str) -> Node:
         memory=memory,
         idle_memory=max(0, (memory or 0) - (used or 0)) if available else 0,
         queues=frozenset({queue}),
+        gpu_types=_gpu_types(row["Gres"], row["GresUsed"], available=available),
+        features=None if cut_off else frozenset(filter(None, _list(features))),
     )
+
+
+def _list(text: str) -> list[str]:
+    return [] if text == "(null)" else [one.strip() for one in text.split(",")]
+
+
+def _gpu_types(gres: str, used: str, *, available: bool) -> tuple[tuple[str, int, int], ...]:
+    """Return the types of GPU, and shards, in ``gpu:a100:2(S:0-1),shard:a100:8``.
+
+    Shards have the name that a job gives as the type: ``shard:a100``, and ``shard`` for all.
+    """
+    there, taken = _count_types(gres), _count_types(used)
+    return tuple(
+        (kind, total, max(0, total - taken[kind]) if available else 0)
+        for kind, total in there.items()
+    )
+
+
+def _count_types(gres: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    plain = re.sub(r"\([^()]*\)", "", gres)
+    for name, kind, number in re.findall(
+        r"(?:^|,)(gpu|shard)(?::([^:,]+))??:(\d{1,9})(?=,|$)", plain
+    ):
+        if name == "shard":
+            found["shard"] += int(number)
+            kind = kind and f"shard:{kind}"
+        if kind:
+            found[kind] += int(number)
+    return found
 
 
 def _gpus(gres: str) -> int:
