@@ -70,6 +70,11 @@ class InventoryCache:
         age = time.monotonic() - self.asked_at
         if age > lifetime and time.monotonic() - self._failed_at > PAUSE:
             self._begin()
+        return self.recent(lifetime)
+
+    def recent(self, lifetime: float = LIFETIME) -> Inventory | None:
+        """Return what :meth:`peek` does, and ask for nothing."""
+        age = time.monotonic() - self.asked_at
         return self._last if age < max(STALE, 3 * lifetime) else None
 
     def refresh_in(self, lifetime: float = LIFETIME) -> float:

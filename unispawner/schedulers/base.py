@@ -225,6 +225,11 @@ class Scheduler(ABC):
     """True if a job with whole nodes can request all of their memory."""
     blanks_in_gpu_types: ClassVar[bool] = False
     """True if the name of a type of GPU may have blanks."""
+    node_memory_counts: ClassVar[bool] = True
+    """False if a job may ask for more memory than the inventory has for its node."""
+    replaces_needs: ClassVar[frozenset[str]] = frozenset()
+    """Custom attributes that may replace or extend what a job's fields ask of its nodes: whether a
+    node fits is then not known."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
     refused: ClassVar[frozenset[str]] = frozenset()

@@ -116,6 +116,14 @@ def has(expression: Expression, features: Collection[str]) -> bool:
     return all(each) if isinstance(expression, All) else any(each)
 
 
+def features_of(expression: Expression) -> set[str]:
+    """Return the features that a constraint names."""
+    if isinstance(expression, Feature):
+        return {expression.text}
+    parts = (expression.part,) if isinstance(expression, Not) else expression.parts
+    return {feature for part in parts for feature in features_of(part)}
+
+
 def read_plain_list(text: str, title: str, instead: str) -> list[Feature]:
     """Return the features of a constraint that asks for all of them.
 

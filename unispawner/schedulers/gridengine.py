@@ -114,6 +114,8 @@ class GridEngine(Scheduler):
         ("t", "tc", "sync", "V", "v", "b", "terse", "I", "shell", "o", "e", "j", "c", "sh", "@")
     )
     directives_in_script = False
+    node_memory_counts = False  # h_vmem may be more than a host has
+    replaces_needs: ClassVar = frozenset(("l", "q", "pe", "ar", "soft"))
     states = gridengine_jobs.STATES
     errors = (
         (

@@ -100,6 +100,9 @@ class HTCondor(Scheduler):
         "queue_name": "HTCondor has no queues; leave it unset, and select machines with constraint",
     }
     blanks_in_gpu_types = True
+    replaces_needs: ClassVar = frozenset(
+        ("request_cpus", "request_memory", "request_gpus", "requirements", "require_gpus")
+    )
     reports: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
     # HTCondor would empty the log for a second run.
     script_opens_log = True

@@ -74,6 +74,8 @@ class Lsf(Scheduler):
     }
     announces = True
     may_hide_jobs = True
+    node_memory_counts = False  # swap may count, too
+    replaces_needs: ClassVar = frozenset(("R", "n", "q", "gpu", "m", "app"))
     script_opens_log = True
     reports: ClassVar = frozenset(
         (

@@ -105,6 +105,7 @@ class Pbs(PbsFamily):
         -29: TIME_IS_UP,
     }
     # The job's host takes "localhost" for itself, so that it copies nothing (stage_func.c).
+    replaces_needs: ClassVar = frozenset(("l", "q"))
     nowhere = "localhost:/dev/null"
     longest_name = 230
 

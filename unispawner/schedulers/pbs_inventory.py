@@ -135,7 +135,7 @@ def read_pbs_nodes(nodes: Blocks, queues: Blocks, gpus: str, gpu_type: str = "")
             idle_memory=_left(idle, "mem"),
             queues=frozenset(bound or common),
             gpu_types=_gpu_types(vnodes, idle, gpus, gpu_type),
-            features=frozenset(one for row in vnodes for one in _features(row)),
+            features=frozenset(one for row in vnodes for one in _features(row, gpu_type)),
         )
 
 
@@ -153,11 +153,11 @@ def _gpu_types(
     return tuple(found)
 
 
-def _features(row: Row) -> Iterator[str]:
+def _features(row: Row, gpu_type: str) -> Iterator[str]:
     """Yield the resources of a vnode that are true, or have a text."""
     for key, value in row.items():
         name = key.removeprefix("resources_available.")
-        if name == key or name in ("host", "vnode") or read_size(value) is not None:
+        if name == key or name in ("host", "vnode", gpu_type) or read_size(value) is not None:
             continue
         if value == "True":
             yield name

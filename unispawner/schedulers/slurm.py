@@ -124,6 +124,13 @@ class Slurm(Scheduler):
     identify_command = ("squeue", "--version")
     may_hide_jobs = True
     estimates_start = True
+    replaces_needs: ClassVar = frozenset(
+        (
+            *("partition", "p", "nodes", "N", "ntasks", "n", "ntasks-per-node", "cpus-per-task"),
+            *("c", "mem", "mem-per-cpu", "mem-per-gpu", "gres", "gpus", "G", "gpus-per-task"),
+            *("gpus-per-node", "constraint", "C", "prefer", "reservation", "clusters"),
+        )
+    )
     refused: ClassVar = frozenset(
         ("array", "a", "wrap", "parsable", "test-only", "wait", "W", "output", "o", "error", "e")
     )

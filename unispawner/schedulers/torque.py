@@ -85,6 +85,8 @@ class Torque(PbsFamily):
         -12: TOO_MUCH_PROCESSOR_TIME,
     }
     # qsub writes its own host before the path; TORQUE copies nothing to /dev/null (torque#130).
+    node_memory_counts = False  # the list has the physical memory, which some schedulers ignore
+    replaces_needs: ClassVar = frozenset(("l", "q", "W"))
     nowhere = "/dev/null"
     longest_name = 63
 

@@ -59,6 +59,8 @@ async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     mark = make_mark(find_hub_id(spawner), time.time())
     spec: JobSpec = spawner.job_spec(mark, _environment(spawner), account.name)
+    if unfit := spawner.find_misfit(spec):
+        raise InvalidJobError(f"{unfit.field}: {unfit.message}")
     identity = certificates.make_identity(spawner) if spawner.needs_identity else None
     job.state = _first_state(spawner, account, spec)
     job.state.public_key = identity.public_key if identity else ""

@@ -182,6 +182,15 @@ class JobSettings(NameSettings):
         True.""",
     ).tag(config=True)
 
+    check_nodes = Bool(
+        True,
+        help="""Whether a start is refused if no node of the cluster can run its job: its cores,
+        memory, GPUs and features together are compared with the nodes that the scheduler lists, up
+        or down, and the message names what to change. True (the default): it is. What is not known
+        of the nodes does not count against a job. False: jobs are submitted all the same; for a
+        cluster whose scheduler lists cloud nodes only while they run.""",
+    ).tag(config=True)
+
     end_warning = Float(
         900.0,
         min=0.0,

@@ -1,0 +1,225 @@
+"""Finds out whether the nodes of a cluster can run a job at all. Pure.
+
+A scheduler accepts many a job that no node can ever run, and the job waits for ever. Here a job is
+compared with each node, whether it is up, down or full: a node that is down comes back. What the
+inventory does not know, every node can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import InvalidJobError
+from ..job import JobSpec, ResourceSpec
+from ..units import WHOLE, divide_up, format_memory
+from . import constraints
+from .base import Scheduler
+from .inventory import Inventory, Node
+
+_HARMLESS = frozenset(
+    (
+        *("job-name", "chdir", "open-mode", "propagate", "time", "account", "qos", "reservation"),
+        *("N", "m", "A", "walltime", "h_rt", "P", "W", "J", "w", "notification", "batch_name"),
+        *("should_transfer_files", "accounting_group", "M"),
+    )
+)
+"""Directives that a site may leave out without that its jobs fit on other nodes."""
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Why no node can run a job.
+
+    Attributes
+    ----------
+    field
+        The field of the job that makes it impossible.
+    message
+        What no node has, and what the field could be; without the name of the field.
+    """
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What one node of a job must have.
+
+    Attributes
+    ----------
+    field, words
+        The field that asks for it, and what it asks for.
+    fits
+        Returns whether a node has it.
+    most
+        Returns in words the most that these nodes have; empty if there is no such number.
+    """
+
+    field: str
+    words: str
+    fits: Callable[[Node], bool]
+    most: Callable[[Sequence[Node]], str]
+
+
+def find_misfit(scheduler: Scheduler, spec: JobSpec, inventory: Inventory) -> Unfit | None:
+    """Return why no node can run a job; None if some can, or if that is not known."""
+    queue = inventory.find_queue(spec.queue_name)
+    if queue is None or spec.reservation_id or not _is_as_asked(scheduler, spec):
+        return None
+    nodes, wanted = inventory.nodes_of(queue.name), spec.resources.nodes
+    needs = _needs(scheduler, spec.resources, inventory)
+    if not nodes or not needs or _count(nodes, needs) >= wanted:
+        return None
+    where = f"the queue {queue.name}" if queue.name else "the cluster"
+    # A need that no node meets says more than one that is too much together with the others.
+    alone = [need for need in needs if not _count(nodes, [need])]
+    for need in alone or needs:
+        others = [] if need in alone else [one for one in needs if one is not need]
+        left = [node for node in nodes if all(one.fits(node) for one in others)]
+        if len(left) >= wanted:
+            break
+    else:  # several together are too much: the first is named, with what the nodes have
+        need, others, left = needs[0], needs[1:], nodes
+    return Unfit(need.field, _explain(where, wanted, nodes, [*others, need], need, left))
+
+
+def _explain(
+    where: str,
+    wanted: int,
+    nodes: Sequence[Node],
+    needs: Sequence[_Need],
+    need: _Need,
+    left: Sequence[Node],
+) -> str:
+    words = _join([one.words for one in needs])
+    together = " together" if len(needs) > 1 else ""
+    there = _count(nodes, needs)
+    if there:
+        return (
+            f"only {there} of the nodes of {where} can have {words}{together}, and the job asks "
+            f"for {wanted} nodes"
+        )
+    message = f"no node of {where} has {words}{together}"
+    most = need.most(left)
+    return f"{message}; {most}" if most else message
+
+
+def _is_as_asked(scheduler: Scheduler, spec: JobSpec) -> bool:
+    """Return whether the job's fields are all that its directives say about nodes."""
+    if spec.left_out(scheduler.name) - _HARMLESS:
+        return False
+    own = {key.lower() for key, _ in spec.attributes_for(scheduler.name)}
+    return not own & {one.lower() for one in scheduler.replaces_needs}
+
+
+def _needs(scheduler: Scheduler, asked: ResourceSpec, inventory: Inventory) -> list[_Need]:
+    """Return what one node must have. Of a job with several nodes, at least one process."""
+    several = asked.nodes > 1 and not asked.processes_per_node
+    processes = 1 if several else asked.per_node
+    needs = []
+    cores = processes * (asked.cpu_cores_per_process or 1)
+    if cores > 1:
+        needs.append(_Need("cpu_cores_per_process", f"{cores} cores", _has_cores(cores), _cores))
+    if asked.memory not in (None, WHOLE) and scheduler.node_memory_counts and not several:
+        share = divide_up(asked.memory or 0, asked.nodes)
+        words = f"{_show_memory(share)} of memory"
+        needs.append(_Need("memory", words, _has_memory(share), _memory))
+    gpus, kind = processes * (asked.gpu_cores_per_process or 0), asked.gpu_type
+    if gpus and any(node.gpus or node.gpu_types for node in inventory.nodes):
+        words = f"{gpus} {'GPU' if gpus == 1 else 'GPUs'}" + (f" of {kind}" if kind else "")
+        needs.append(_gpu_need(gpus, kind, words))
+    if asked.constraint:
+        needs += _feature_needs(asked.constraint, inventory)
+    return needs
+
+
+def _gpu_need(gpus: int, kind: str, words: str) -> _Need:
+    def count(node: Node) -> int | None:
+        if not kind:
+            return node.gpus
+        if node.gpu_types is None:
+            return None if node.gpus else 0
+        return sum(total for one, total, _ in node.gpu_types if one.lower() == kind.lower())
+
+    def fits(node: Node) -> bool:
+        here = count(node)
+        return here is None or here >= gpus
+
+    def most(nodes: Sequence[Node]) -> str:
+        number = max((count(node) or 0 for node in nodes), default=0)
+        if number:
+            return f"the most that one of them has is {number}"
+        kinds = sorted({one for node in nodes for one, _, _ in node.gpu_types or ()})
+        return f"their types of GPU are {', '.join(kinds)}" if kind and kinds else "they have none"
+
+    return _Need("gpu_type" if kind else "gpu_cores_per_process", words, fits, most)
+
+
+def _feature_needs(constraint: str, inventory: Inventory) -> list[_Need]:
+    known = {one for node in inventory.nodes for one in node.features or ()}
+    try:
+        expression = constraints.parse(constraint)
+    except InvalidJobError:  # Slurm's own language has more
+        return []
+    if not constraints.features_of(expression) <= known:
+        return []  # the scheduler may know of a feature that no list shows
+
+    def fits(node: Node) -> bool:
+        return node.features is None or constraints.has(expression, node.features)
+
+    def most(nodes: Sequence[Node]) -> str:
+        here = sorted({one for node in nodes for one in node.features or ()})
+        return f"their features are {', '.join(here[:20])}" if here else "they have no features"
+
+    return [_Need("constraint", f"the features {constraint}", fits, most)]
+
+
+def _has_cores(cores: int) -> Callable[[Node], bool]:
+    return lambda node: not node.cores or node.cores >= cores
+
+
+def _cores(nodes: Sequence[Node]) -> str:
+    return f"the largest has {max((node.cores for node in nodes), default=0)} cores"
+
+
+def _has_memory(size: int) -> Callable[[Node], bool]:
+    return lambda node: not node.memory or node.memory >= size
+
+
+def _memory(nodes: Sequence[Node]) -> str:
+    most = max((node.memory or 0 for node in nodes), default=0)
+    return f"the largest has {_show_memory(most)}"
+
+
+def _show_memory(size: int) -> str:
+    return format_memory(size - size % 1024**2 if size > 1024**2 else size)
+
+
+def _count(nodes: Sequence[Node], needs: Sequence[_Need]) -> int:
+    return sum(all(need.fits(node) for need in needs) for node in nodes)
+
+
+def _join(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def option_of(field: str, fields_by_option: Mapping[str, Collection[str]]) -> str:
+    """Return the option that sets a field of a job, or another one of its kind; else the field.
+
+    Parameters
+    ----------
+    fields_by_option
+        For each option, the fields that it sets, those of resources among them.
+    """
+    same = {
+        "gpu_type": ("gpu_type", "gpu_cores_per_process"),
+        "gpu_cores_per_process": ("gpu_cores_per_process", "gpu_type"),
+        "memory": ("memory", "memory_per_core"),
+    }
+    for name in same.get(field, (field,)):
+        for option, fields in reversed(list(fields_by_option.items())):
+            if name in fields:
+                return option
+    return field
