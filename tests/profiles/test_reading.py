@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from unispawner.job import JobSpec, ResourceSpec
 from unispawner.profiles.fields import FIELDS
 from unispawner.profiles.reading import Profile, find_profile, read_form, read_profiles
 from unispawner.schedulers.base import ALL_FIELDS
+from unispawner.schedulers.fitting import Unfit
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.units import parse_duration
 
@@ -433,3 +435,23 @@ def test_nothing_unchecked_reaches_a_job(options: dict[str, Any]) -> None:
     assert "gpu" == spec.queue_name
     assert spec.account == "" or spec.account.islower()
     assert spec.prologue in ("", "conda activate x")
+
+
+def test_what_no_node_can_run_is_an_error_of_its_option() -> None:
+    """The whole choice is compared with the nodes, after each option is right by itself."""
+    asked: list[dict[str, Any]] = []
+
+    def find(fields: Mapping[str, Any]) -> Unfit:
+        asked.append(fields["resources"])
+        return Unfit("memory", "no node has 8G")
+
+    one = profile(options={"memory_per_core": {"max": "8G"}, "cpu_cores_per_process": {"max": 4}})
+    options = {"memory_per_core": "2G", "cpu_cores_per_process": 4}
+    with pytest.raises(InvalidJobError, match=r"^memory_per_core: no node has 8G$"):
+        one.check(options, None, "", find)
+    assert "2G" == asked[0]["memory_per_core"]
+    typed = {name: [str(value)] for name, value in options.items()}
+    assert {"memory_per_core": "no node has 8G"} == one.form_errors(typed, None, "", find)
+    with pytest.raises(InvalidJobError, match=r"^cpu_cores_per_process: 5 must"):
+        one.check({**options, "cpu_cores_per_process": 5}, None, "", find)
+    assert 2 == len(asked), "an option that is wrong is enough"

@@ -14,12 +14,12 @@ from traitlets.utils.importstring import import_item
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import merge_resources
-from ..schedulers.inventory import Inventory
+from ..schedulers.fitting import Unfit
 from ..servers.own_paths import OwnPath
 from ..servers.spawner import UniSpawner
 from ..web.availability import Availability, availability
-from .option import DICTIONARIES, QUEUE
-from .profile import Chosen, Profile
+from .option import DICTIONARIES
+from .profile import Chosen, Limits, Profile
 from .sharing import copy_data
 
 
@@ -183,15 +183,23 @@ class ChildFactory:
         """
         return availability(self.idle)
 
-    def limits(self) -> tuple[Inventory | None, str]:
-        """Return what the profile's bounds depend on: what is known of the cluster, and the queue.
+    def limits(self) -> Limits:
+        """Return what a choice depends on beside the profile, as far as it is known."""
+        found = self.availability() if self.profile.needs_inventory else None
+        if found is None:
+            return Limits(find_misfit=self.find_misfit)
+        return Limits(found.inventory, found.queue, self.find_misfit)
 
-        None and an empty name if they depend on neither.
-        """
-        if all(option.max != QUEUE for option in self.profile.options.values()):
-            return None, ""
-        found = self.availability()
-        return (found.inventory, found.queue) if found else (None, "")
+    def find_misfit(self, fields: Mapping[str, Any]) -> Unfit | None:
+        """Return why no node can run the job with these fields; None if that is not known."""
+        if not issubclass(self.spawner_class, UniSpawner):
+            return None
+        settings = self.keep_known(self.make_settings(fields))
+        try:
+            made = self.spawner_class(config=self.wrapper.config, **settings)
+            return made.find_misfit(made.job_spec("0" * 16, environment={}))
+        except (TraitError, UniSpawnerError):
+            return None  # the start itself reports it
 
     def default_fields(self) -> dict[str, Any]:
         """Return the fields of a job for which nothing is chosen, as they are configured."""

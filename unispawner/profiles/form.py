@@ -17,6 +17,7 @@ from ..web.availability import Availability
 from ..web.summary import describe_moment
 from .fields import FIELDS, Value, read
 from .option import QUEUE, Option
+from .profile import FindMisfit
 from .reading import PROFILE, Profile, read_form
 
 _FIELD = re.compile(
@@ -37,11 +38,14 @@ class FormContext:
         What is free where its servers run.
     fields
         The fields of a job for which nothing is chosen.
+    find_misfit
+        What finds out that no node can run a choice.
     """
 
     own_form: str = ""
     availability: Availability | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    find_misfit: FindMisfit | None = None
 
 
 @dataclass(frozen=True)
@@ -210,9 +214,10 @@ def _form_profile(
     valid, _ = profile.examine({name: value for name, value in values.items() if value != ""})
     queue = profile.queue(profile.fields(valid), default_queue)
     limits = inventory.limits(queue) if inventory else {}
+    limits_of_form = (inventory, default_queue, context.find_misfit)
     errors = {}
     if refused:
-        errors = {**wrong, **profile.form_errors(refused, inventory, default_queue)}
+        errors = {**wrong, **profile.form_errors(refused, *limits_of_form)}
     return FormProfile(
         profile,
         [

@@ -7,17 +7,18 @@ from the form, a link, a REST body or the database.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from ..errors import InvalidJobError
 from ..job import ResourceSpec, merge_resources
+from ..schedulers.fitting import Unfit, option_of
 from ..schedulers.inventory import Inventory
 from .fields import RESOURCES, Value, shorten
-from .option import DICTIONARIES, STRICT, Option, add_texts
+from .option import DICTIONARIES, QUEUE, STRICT, Option, add_texts
 from .own_value import OwnValue
 
 PROFILE = "profile"
@@ -65,6 +66,18 @@ class Chosen:
                 option = self.profile.options[name]
                 parts.append(f"{option.label}: {option.describe(self.values[name])}")
         return ", ".join(parts)
+
+
+FindMisfit = Callable[[Mapping[str, Any]], Unfit | None]
+"""Returns why no node can run a job with these fields; None if some can, or nobody knows."""
+
+
+class Limits(NamedTuple):
+    """What a choice depends on beside its profile, in the order of :meth:`Profile.check`."""
+
+    inventory: Inventory | None = None
+    queue: str = ""
+    find_misfit: FindMisfit | None = None
 
 
 class Profile(BaseModel):
@@ -164,11 +177,17 @@ class Profile(BaseModel):
 
     # -- a choice ------------------------------------------------------------------------------
 
+    @property
+    def needs_inventory(self) -> bool:
+        """Whether what is offered depends on what is known of the cluster."""
+        return any(option.max == QUEUE for option in self.options.values())
+
     def check(
         self,
         user_options: Mapping[str, Any],
         inventory: Inventory | None = None,
         queue: str = "",
+        find_misfit: FindMisfit | None = None,
     ) -> Chosen:
         """Return a choice, if all of it is offered.
 
@@ -180,13 +199,15 @@ class Profile(BaseModel):
             What is known of the cluster. Without it the scheduler checks the limits of queues.
         queue
             The queue of a job if the profile names none; empty is the scheduler's default.
+        find_misfit
+            What finds out that no node can run the whole choice; None if nobody looks.
 
         Raises
         ------
         InvalidJobError
             Naming each option that isn't right, its value and the rule that it breaks.
         """
-        values, wrong = self.examine(user_options, inventory, queue)
+        values, wrong = self.examine(user_options, inventory, queue, find_misfit)
         if wrong:
             raise InvalidJobError("; ".join(wrong.values()))
         options = {
@@ -201,6 +222,7 @@ class Profile(BaseModel):
         user_options: Mapping[str, Any],
         inventory: Inventory | None = None,
         queue: str = "",
+        find_misfit: FindMisfit | None = None,
     ) -> tuple[dict[str, Value], dict[str, str]]:
         """Return the values of the options that apply and are right, and the errors of the others.
 
@@ -235,7 +257,15 @@ class Profile(BaseModel):
                     self.options[name].check(value, limits.get(name))
                 except InvalidJobError as error:
                     wrong[name] = error.message
+        if find_misfit and not wrong and (unfit := find_misfit(self.fields(values))):
+            name = option_of(unfit.field, {one: self._sets(one, values[one]) for one in values})
+            wrong[name] = f"{name}: {unfit.message}"
         return values, wrong
+
+    def _sets(self, name: str, value: Value) -> set[str]:
+        """Return the fields of a job that the value of an option sets, also those of resources."""
+        fields = self.options[name].fields(value)
+        return {*fields, *fields.get("resources", {})}
 
     def queue(self, fields: Mapping[str, Any], otherwise: str = "") -> str:
         """Return the queue of a job with these fields; empty is the scheduler's default."""
@@ -289,6 +319,7 @@ class Profile(BaseModel):
         fields: Mapping[str, Any],
         inventory: Inventory | None = None,
         queue: str = "",
+        find_misfit: FindMisfit | None = None,
     ) -> Chosen:
         """Return the choice in a form, if all of it is offered.
 
@@ -298,7 +329,7 @@ class Profile(BaseModel):
         ----------
         fields
             Lists of one value each, as browsers send them.
-        inventory, queue
+        inventory, queue, find_misfit
             As in :meth:`check`.
 
         Raises
@@ -306,20 +337,21 @@ class Profile(BaseModel):
         InvalidJobError
             As :meth:`check`, and if a field has no value or several.
         """
-        return self.check(self._relevant(fields), inventory, queue)
+        return self.check(self._relevant(fields), inventory, queue, find_misfit)
 
     def form_errors(
         self,
         fields: Mapping[str, Any],
         inventory: Inventory | None = None,
         queue: str = "",
+        find_misfit: FindMisfit | None = None,
     ) -> dict[str, str]:
         """Return the errors in a form, by option: those that :meth:`check_form` raises."""
         try:
             options = self._relevant(fields)
         except InvalidJobError:
             return {}  # not a form of ours: no field can show that
-        _, wrong = self.examine(options, inventory, queue)
+        _, wrong = self.examine(options, inventory, queue, find_misfit)
         return {name: error.removeprefix(f"{name}: ") for name, error in wrong.items()}
 
     def _relevant(self, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -305,7 +305,10 @@ class ProfilesSpawner(WrapSpawner):
         free = name_apart(one.availability() for one in factories)
         contexts = {
             one.profile.slug: FormContext(
-                own_forms.get(one.profile.slug, ""), available, one.default_fields()
+                own_forms.get(one.profile.slug, ""),
+                available,
+                one.default_fields(),
+                one.find_misfit,
             )
             for one, available in zip(factories, free, strict=True)
         }
