@@ -17,7 +17,7 @@ from ..job import merge_resources
 from ..schedulers.fitting import Unfit
 from ..servers.own_paths import OwnPath
 from ..servers.spawner import UniSpawner
-from ..web.availability import Availability, availability
+from ..web.availability import Availability, availability, find_misfit_of
 from .option import DICTIONARIES
 from .profile import Chosen, Limits, Profile
 from .sharing import copy_data
@@ -197,7 +197,7 @@ class ChildFactory:
         settings = self.keep_known(self.make_settings(fields))
         try:
             made = self.spawner_class(config=self.wrapper.config, **settings)
-            return made.find_misfit(made.job_spec("0" * 16, environment={}))
+            return find_misfit_of(made, made.job_spec("0" * 16, environment={}))
         except (TraitError, UniSpawnerError):
             return None  # the start itself reports it
 

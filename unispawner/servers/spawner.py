@@ -12,11 +12,9 @@ from jupyterhub.utils import maybe_future
 from traitlets import TraitError
 
 from ..errors import InvalidJobError, UniSpawnerError
-from ..job import JobSpec
 from ..monitor.monitor import Monitor, get_monitor
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
-from ..schedulers.fitting import Unfit, find_misfit
 from ..settings.job import JobSettings
 from ..settings.names import fill_folder
 from ..web import bookkeeping, words
@@ -166,16 +164,6 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
             self.status_interval,
             self.min_query_interval,
         )
-
-    def find_misfit(self, spec: JobSpec) -> Unfit | None:
-        """Return why no node of the cluster can run a job; None if that is not known.
-
-        Nobody is asked: only what a form has asked for lately counts.
-        """
-        if not self.check_nodes:
-            return None
-        inventory = self.monitor().inventory.recent(self.inventory_interval)
-        return find_misfit(self.get_scheduler(), spec, inventory) if inventory else None
 
     def agent_client(self, account: Account) -> AgentClient:
         """Return the way to an account's agent.

@@ -19,6 +19,7 @@ from ..job import JobSpec, make_mark
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
 from ..web import words
+from ..web.availability import find_misfit_of
 from ..web.hosts import is_loopback
 from ..web.summary import describe_job
 from . import certificates, database, history, own_paths
@@ -59,7 +60,7 @@ async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     mark = make_mark(find_hub_id(spawner), time.time())
     spec: JobSpec = spawner.job_spec(mark, _environment(spawner), account.name)
-    if unfit := spawner.find_misfit(spec):
+    if unfit := find_misfit_of(spawner, spec):
         raise InvalidJobError(f"{unfit.field}: {unfit.message}")
     identity = certificates.make_identity(spawner) if spawner.needs_identity else None
     job.state = _first_state(spawner, account, spec)

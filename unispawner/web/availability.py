@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import UniSpawnerError
 from ..job import JobSpec
 from ..schedulers.estimate import StartEstimate, estimate_by_inventory, exceeds_limits
+from ..schedulers.fitting import Unfit, find_misfit
 from ..schedulers.inventory import Inventory, Queue
 from ..units import as_number
 from .summary import describe_count
@@ -116,6 +117,17 @@ def availability(spawner: Any) -> Availability | None:
         refresh_in=cache.refresh_in(interval),
         source=cache,
     )
+
+
+def find_misfit_of(spawner: Any, spec: JobSpec) -> Unfit | None:
+    """Return why no node of a UniSpawner's cluster can run a job; None if that is not known.
+
+    Nobody is asked: only what a form has asked for lately counts.
+    """
+    if not spawner.check_nodes:
+        return None
+    inventory = spawner.monitor().inventory.recent(spawner.inventory_interval)
+    return find_misfit(spawner.get_scheduler(), spec, inventory) if inventory else None
 
 
 def name_apart(found: Iterable[Availability | None]) -> list[Availability | None]:
