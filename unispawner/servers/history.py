@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from secrets import token_hex
 from typing import Any, Literal, Protocol
@@ -58,6 +57,15 @@ _TABLE = user_table(
     Column("log", Text, nullable=False),
 )
 _MOMENTS = ("asked", "started", "ready", "ended")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a session ended: see ``Outcome``, with the reason and the end of the job's log."""
+
+    outcome: Outcome
+    reason: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,26 +159,14 @@ def note_submitted(job: StartedJob) -> Callable[[], None] | None:
     return write
 
 
-@contextmanager
-def failed_starts_noted(job: StartedJob) -> Iterator[None]:
-    """Save that a start has failed, before or after there was a job, if it raises an error."""
-    try:
-        yield
-    except UniSpawnerError as error:
-        _note_failed_start(job, error)
-        raise
-
-
-def _note_failed_start(job: StartedJob, error: UniSpawnerError) -> None:
+def note_failed_start(job: StartedJob, ending: Ending) -> None:
+    """Save that a start has failed, before or after there was a job."""
     session, spawner = session_of(job.spawner), job.spawner
     if session is None or spawner.history_days <= 0:
         return
-    values = _values_of_start(job)
-    if not values["job_id"]:
-        values |= {"mark": token_hex(8), "outcome": "refused"}
-    else:
-        values |= {"outcome": "failed", **_what_ran(job)}
-    values |= {"reason": _cut(error.message), "log": _cut(error.output or ""), "ended": time.time()}
+    values = {**_values_of_start(job), **_what_ran(job), **asdict(ending), "ended": time.time()}
+    if ending.outcome == "refused":
+        values["mark"] = token_hex(8)
 
     def write() -> None:
         _insert(session, values)
@@ -184,11 +180,11 @@ def note_ready(job: StartedJob) -> None:
         _change(job, {**_what_ran(job), "ready": time.time()}, _TABLE.c.ready.is_(None))
 
 
-def note_end(job: StartedJob) -> None:
+def note_end(job: StartedJob, ending: Ending) -> None:
     """Save that the Hub forgets the server, and why; a reason that is saved stays."""
     if not job.state.mark or job.spawner.history_days <= 0:
         return
-    values = {**_what_ran(job), **_why(job), "ended": time.time()}
+    values = {**_what_ran(job), **asdict(ending), "ended": time.time()}
     _change(job, values, _TABLE.c.ended.is_(None))
 
 
@@ -230,13 +226,22 @@ def _what_ran(job: StartedJob) -> dict[str, Any]:
     return {**result, "started": info.start_time} if info.start_time is not None else result
 
 
-def _why(job: StartedJob) -> dict[str, Any]:
+def find_ending(job: StartedJob) -> Ending:
+    """Return how a server has ended that the Hub forgets now."""
     tracked = job.tracked
-    if job.state.stopping or tracked is None or tracked.info is None:
-        return {"outcome": "stopped" if job.state.stopping else "unknown"}
+    if job.state.stopping:
+        return Ending("stopped")
+    if tracked is None or tracked.info is None:
+        return Ending("unknown")
     if tracked.info.state is JobState.COMPLETED:
-        return {"outcome": "ended"}
-    return {"outcome": "failed", "reason": _cut(words.job_ended(tracked, job.title))}
+        return Ending("ended")
+    return Ending("failed", _cut(words.job_ended(tracked, job.title)))
+
+
+def failed_start(job: StartedJob, error: UniSpawnerError) -> Ending:
+    """Return how a start has ended that raised an error: before or after there was a job."""
+    outcome: Outcome = "failed" if job.state.mark and job.state.job_id else "refused"
+    return Ending(outcome, _cut(error.message), _cut(error.output or ""))
 
 
 def _cut(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..web import reports
 from ..web.reports import Allowance, Report, ServerEnd
 from ..web.server_status import WithStatus
-from . import history_pages, start_check, starts
+from . import history_pages, notices, start_check, starts
 from .job import ServerJob
 
 if TYPE_CHECKING:
@@ -100,4 +100,5 @@ class JobSpawner(WithStatus, _Base):
 reports.register()
 starts.register()
 history_pages.register()
+notices.register()
 start_check.add_to_hub()

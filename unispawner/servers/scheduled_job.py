@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from .. import tasks
@@ -18,7 +20,7 @@ from ..submit_host.host import LONGEST_WAIT
 from ..web import bookkeeping, words
 from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
-from . import endings, history
+from . import endings, history, notices
 from .address import ask_for_host, check_address, find_exec_host, has_moved
 from .database import session_of
 from .job import ServerJob
@@ -62,6 +64,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self._attachment: asyncio.Task[None] | None = None
         self._confirmation: asyncio.Task[None] | None = None
         self._unheard = False  # True if a restarted Hub went on without an answer about the job
+        self._told = False  # True once the history and the user know that the start has failed
         self._own_place = OwnPlace(self, self._note_refusal)
         self._certificates = NodeCertificates(self, self._ends)
 
@@ -108,15 +111,30 @@ class ScheduledJob(ServerJob[ServerState]):
 
     def note_ready(self) -> None:
         """Take note that JupyterHub has found the server up."""
-        if not self.restored or self.resumption is not None:
+        again = self.restored and self.resumption is None
+        if not again:
             history.note_ready(self)
+        notices.note_ready(self, again=again)
         super().note_ready()
+
+    @contextmanager
+    def failure_noted(self) -> Iterator[None]:
+        """Tell the history and the user of a start that raises an error."""
+        try:
+            yield
+        except UniSpawnerError as error:
+            ending = history.failed_start(self, error)
+            history.note_failed_start(self, ending)
+            notices.note_end(self, ending)
+            self._told = True
+            raise
 
     def forget(self) -> bool:
         """Let go of the job: see :meth:`.job.ServerJob.forget`."""
-        forgotten = super().forget()
-        if forgotten:
-            history.note_end(self)
+        forgotten, ending = super().forget(), history.find_ending(self)
+        if forgotten and self.state.mark and not self._told:
+            history.note_end(self, ending)
+            notices.note_end(self, ending)
         return forgotten
 
     def stop_following(self) -> None:

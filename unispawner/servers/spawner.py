@@ -20,7 +20,7 @@ from ..settings.names import fill_folder
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
 from ..web.start_time import StartAnswer
-from . import history, start_time, submission
+from . import start_time, submission
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
 from .state import ServerState
@@ -97,7 +97,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
         job.starting, job.began = True, time.monotonic()
         try:
             name = bookkeeping.log_name(self)
-            with failures_of_start(self.log, name), history.failed_starts_noted(job):
+            with failures_of_start(self.log, name), job.failure_noted():
                 spec, identity = await submission.prepare(job)
                 await job.submit(submission.submit(job, spec, identity))
                 return await job.wait_ready()

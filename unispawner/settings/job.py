@@ -34,6 +34,7 @@ from ..script.rendering import render_script
 from ..units import parse_duration, parse_memory
 from . import detect
 from .host_map import check_host_map
+from .mail import read_settings
 from .names import NameSettings
 
 # With the names of PSI/J's executors: one configuration may serve PSI/J programs as well.
@@ -222,6 +223,17 @@ class JobSettings(NameSettings):
         site's own in the custom_attributes, such as "slurm.signal", comes instead of this one.""",
     ).tag(config=True)
 
+    mail = Dict(
+        help="""How the Hub sends mail to users who ask for it: when a server is ready that had to
+        wait, when a start failed or a server ended without its user's doing, and end_warning before
+        its end. Keys: host and port (25) of the SMTP server; from, the Hub's address; to, a user's
+        address, as a text with {username} or as a function of the spawner that returns an address
+        or nothing; tls ("starttls", the default; "ssl" or "none"); user and password_file, if the
+        server wants a login. Empty, the default: no mail. Set it as c.UniSpawner.mail, not in a
+        profile. Example:
+        {"host": "smtp.example.org", "from": "hub@example.org", "to": "{username}@example.org"}""",
+    ).tag(config=True)
+
     launcher_python = Unicode(
         "python3",
         help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no
@@ -305,6 +317,14 @@ class JobSettings(NameSettings):
     def _check_host_map(self, proposal: Mapping[str, Any]) -> Any:
         try:
             check_host_map(proposal["value"])
+        except InvalidJobError as error:
+            raise TraitError(str(error)) from None
+        return proposal["value"]
+
+    @validate("mail")
+    def _check_mail(self, proposal: Mapping[str, Any]) -> Any:
+        try:
+            read_settings(proposal["value"])
         except InvalidJobError as error:
             raise TraitError(str(error)) from None
         return proposal["value"]

@@ -53,7 +53,10 @@
     if (stale) stale.hidden = status.heard;
     place.endsAt = status.time_left === null ? null : Date.now() + status.time_left * 1000;
     const warning = place.querySelector("[data-warning]");
-    if (warning) warning.hidden = !status.ending_soon;
+    if (warning) {
+      if (status.ending_soon && warning.hidden) window.unispawnerNotify?.("Your server ends soon", status.name);
+      warning.hidden = !status.ending_soon;
+    }
     tick(place);
   }
 
@@ -100,6 +103,7 @@
       if (event.failed) bar.classList.add("bg-danger");
       if (event.ready || event.failed) {
         events.close();
+        window.unispawnerNotify?.(event.ready ? "Your server is ready" : "Your server has not started", words);
         window.location.reload(); // the Hub leads to the server, or shows why there is none
       } else if (isNew) {
         ask(place);

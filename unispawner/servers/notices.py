@@ -1,0 +1,229 @@
+"""Tells users by mail what became of their servers, as far as they want to know.
+
+``GET`` and ``PUT /hub/api/unispawner/notices``: what a user wants to be told. See docs/pages.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from jupyterhub.handlers import default_handlers
+from sqlalchemy import Column, String
+from sqlalchemy.exc import SQLAlchemyError
+from tornado import web
+
+from .. import tasks
+from ..errors import InvalidJobError, UniSpawnerError
+from ..settings.mail import MailSettings, is_address, read_settings
+from ..web import bookkeeping
+from ..web.api import Handler
+from .database import save_soon, session_of
+from .history import Ending, StartedJob
+from .mail import MAILER, Mail
+from .user_tables import make_table, user_table
+
+EVENTS = ("ready", "ended", "soon")
+"""What a user may be told: that a server is ready after it had to wait; that a start failed or a
+server ended without its user's doing; that its time is soon over."""
+_WORTH_A_MAIL = 120.0
+"""A server that was ready after fewer seconds is no news: its user still looks at the page."""
+_LOOK_AGAIN = 600.0
+"""How long (seconds) until the end of a server is looked at again: its limit may have changed."""
+_TABLE = user_table("unispawner_notices", Column("events", String(64), nullable=False))
+
+_KNOWN_FOR = 60.0
+"""How long (seconds) is believed what the database said: a restart asks about all users at once."""
+
+_known: WeakKeyDictionary[Any, tuple[float, dict[str, frozenset[str]]]] = WeakKeyDictionary()
+"""When the database was asked, and what each user wants to be told, by the database session."""
+
+
+def wanted(session: Any, user_name: str) -> frozenset[str]:
+    """Return which events a user wants to be told by mail.
+
+    Raises
+    ------
+    SQLAlchemyError
+        If the database can't be read.
+    """
+    asked, known = _known.get(session, (-_KNOWN_FOR, {}))
+    if time.monotonic() - asked >= _KNOWN_FOR:
+        make_table(session, _TABLE)
+        rows = session.execute(_TABLE.select()).all()
+        known = {row.user_name: frozenset(row.events.split()) for row in rows}
+        _known[session] = time.monotonic(), known
+    return known.get(user_name, frozenset())
+
+
+async def keep_wanted(session: Any, user_name: str, events: frozenset[str]) -> None:
+    """Keep which events a user wants to be told.
+
+    Raises
+    ------
+    SQLAlchemyError
+        If the database refuses.
+    """
+
+    def write() -> None:
+        make_table(session, _TABLE)
+        session.execute(_TABLE.delete().where(_TABLE.c.user_name == user_name))
+        if events:
+            values = {"user_name": user_name, "events": " ".join(sorted(events))}
+            session.execute(_TABLE.insert().values(values))
+
+    await save_soon(session, write)
+    _known.pop(session, None)
+
+
+# -- what happens ---------------------------------------------------------------------------------
+
+
+def note_ready(job: StartedJob, *, again: bool = False) -> None:
+    """Tell the user that a server is ready, and watch for its end.
+
+    Parameters
+    ----------
+    again
+        True if a restarted Hub has found a server that was ready before.
+    """
+    waited = time.time() - job.state.submit_time
+    if not again and waited >= _WORTH_A_MAIL:
+        _tell(job, "ready", "{server} is ready", "You can open it now.")
+    if "soon" in _wanted_by(job):
+        tasks.start(_tell_before_end(job), "watch for the end of a server's time")
+
+
+def note_end(job: StartedJob, ending: Ending) -> None:
+    """Tell the user that a start failed, or that a server ended without the user's doing."""
+    if ending.outcome in ("failed", "refused"):
+        started = "has ended" if job.state.port else "has not started"
+        _tell(job, "ended", f"{{server}} {started}", ending.reason)
+
+
+async def _tell_before_end(job: Any) -> None:
+    while job.is_current() and not job.over and not job.state.stopping:
+        facts = job.facts()
+        left = _LOOK_AGAIN if facts.ends is None else facts.ends - time.time() - facts.end_warning
+        if left <= 0:
+            minutes = max(1, round((facts.ends - time.time()) / 60))
+            words = f"Its time is over in {minutes} minutes. Save your work: everything that runs "
+            _tell(job, "soon", "{server} ends soon", f"{words}there ends, too.")
+            return
+        await asyncio.sleep(min(left, _LOOK_AGAIN))
+
+
+def _wanted_by(job: StartedJob) -> frozenset[str]:
+    session = session_of(job.spawner)
+    if session is None or not job.spawner.mail:
+        return frozenset()
+    try:
+        return wanted(session, job.spawner.user.name)
+    except SQLAlchemyError as error:
+        session.rollback()
+        job.spawner.log.warning("The Hub's database did not say who wants mail: %s", error)
+        return frozenset()
+
+
+def _tell(job: StartedJob, event: str, subject: str, body: str) -> None:
+    if event not in _wanted_by(job):
+        return
+    outer = bookkeeping.outer(job.spawner)
+    try:
+        settings = read_settings(job.spawner.mail)
+        address = _address(settings, outer) if settings else ""
+    except UniSpawnerError as error:
+        job.spawner.log.warning("%s: no mail was sent: %s", bookkeeping.log_name(outer), error)
+        return
+    if not settings or not address:
+        return
+    server = f"Your server {outer.name}" if outer.name else "Your server"
+    url = hub_url(outer)
+    parts = [f"{subject.format(server=server)}.", body, job.state.summary, url and f"{url}home"]
+    end = "You get this message because you asked for it; the page of the Hub ends it."
+    text = "\n\n".join([part for part in parts if part] + [end])
+    MAILER.send(settings, Mail(address, subject.format(server=server), text))
+
+
+def hub_url(outer: Any) -> str:
+    """Return the address of the Hub for people: ``c.JupyterHub.public_url``; empty if unknown."""
+    public = outer.user.settings.get("public_url")
+    return "" if not public else f"{public.geturl().rstrip('/')}/hub/"
+
+
+def _address(settings: MailSettings, outer: Any) -> str:
+    """Return the address of a user; empty if this user gets no mail.
+
+    Raises
+    ------
+    InvalidJobError
+        If it is not one plain address, or the administrator's function fails.
+    """
+    if callable(settings.to):
+        try:
+            address = settings.to(outer)
+        except Exception as error:  # whatever the administrator's own function raises
+            raise InvalidJobError(
+                f"c.UniSpawner.mail: to: the function failed: {type(error).__name__}: {error}"
+            ) from error
+        if not address:
+            return ""
+    else:
+        address = settings.to.replace("{username}", outer.user.name)
+    if not is_address(address):
+        raise InvalidJobError(f"c.UniSpawner.mail: to: {address!r} is not one mail address")
+    return str(address)
+
+
+# -- the API --------------------------------------------------------------------------------------
+
+
+class NoticesHandler(Handler):
+    """``GET`` and ``PUT /hub/api/unispawner/notices``: what a user is told by mail."""
+
+    def _state(self, user: Any) -> dict[str, Any]:
+        events = wanted(self.db, user.name)
+        address = ""
+        try:
+            settings = read_settings(self.config_of_mail())
+            address = _address(settings, user.spawner) if settings else ""
+        except UniSpawnerError as error:
+            self.log.warning("%s", error)
+        return {"address": address, "events": {one: one in events for one in EVENTS}}
+
+    def config_of_mail(self) -> Any:
+        """Return what is configured as ``c.UniSpawner.mail``."""
+        section: Mapping[str, Any] = self.settings.get("config", {}).get("UniSpawner", {})
+        return section.get("mail")
+
+    def get(self) -> None:
+        """Reply with ``{"address": …, "events": {EVENT: bool}}``; no address means no mail."""
+        self.reply(self._state(self.find_asked_user()))
+
+    async def put(self) -> None:
+        """Change which events the user is told: ``{EVENT: bool}``. Needs the scope ``servers``."""
+        user = self.find_asked_user("servers")
+        body = self.get_json_body()
+        known = isinstance(body, dict) and set(body) <= set(EVENTS)
+        if not known or not all(isinstance(one, bool) for one in body.values()):
+            raise web.HTTPError(400, f"The body must have true or false for {', '.join(EVENTS)}.")
+        events = {one for one in wanted(self.db, user.name) if one not in body}
+        events |= {one for one, wish in body.items() if wish}
+        try:
+            await keep_wanted(self.db, user.name, frozenset(events))
+        except SQLAlchemyError as error:
+            self.log.error("The Hub's database does not save who wants mail: %s", error)
+            raise web.HTTPError(503, "The Hub's database does not answer now. Try again.") from None
+        self.reply(self._state(user))
+
+
+_HANDLER = (r"/api/unispawner/notices", NoticesHandler)
+
+
+def register() -> None:
+    """Make the handler part of the Hub; called when a module with a spawner is imported."""
+    if _HANDLER not in default_handlers:
+        default_handlers.insert(0, _HANDLER)

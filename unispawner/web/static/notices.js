@@ -1,0 +1,75 @@
+// Notices of the browser, if its user has allowed them, and the user's choice of mail, if the Hub sends mail.
+// pages.js tells what happens by window.unispawnerNotify(title, text).
+"use strict";
+
+(() => {
+  const places = document.querySelectorAll("[data-notices]");
+  const KEY = "unispawner notices";
+  const headers = { "Content-Type": "application/json", "X-XSRFToken": window.jhdata?.xsrf_token ?? "" };
+  const possible = "Notification" in window && window.isSecureContext;
+  const wanted = () => possible && Notification.permission === "granted" && window.localStorage.getItem(KEY) === "on";
+
+  // Only for a page that nobody looks at: who looks at it sees what happens.
+  window.unispawnerNotify = (title, text) => {
+    if (wanted() && document.hidden) new Notification(title, { body: text, tag: "unispawner" });
+  };
+
+  function showBrowser(place) {
+    const part = place.querySelector("[data-notify]");
+    const [button, status] = [part.querySelector("button"), part.querySelector("[role=status]")];
+    const show = () => {
+      button.textContent = wanted() ? "No more notices of this browser" : "Let this browser notify me";
+      button.setAttribute("aria-pressed", String(wanted()));
+    };
+    part.hidden = !possible;
+    show();
+    button.addEventListener("click", async () => {
+      if (wanted()) {
+        window.localStorage.removeItem(KEY);
+        status.textContent = "";
+      } else if ((await Notification.requestPermission()) === "granted") {
+        window.localStorage.setItem(KEY, "on");
+        status.textContent = "The browser tells you when the server is ready or has ended, while this page is open.";
+      } else {
+        status.textContent = "The browser does not allow notices from this page. You can change that in its settings.";
+      }
+      show();
+    });
+  }
+
+  async function showMail(place) {
+    const part = place.querySelector("[data-mail]");
+    const status = part.querySelector("[data-mail-status]");
+    const boxes = [...part.querySelectorAll("[data-event]")];
+    const show = ({ address, events }) => {
+      part.hidden = !address;
+      part.querySelector("[data-address]").textContent = address;
+      for (const box of boxes) box.checked = events[box.dataset.event];
+    };
+    try {
+      const answer = await fetch(place.dataset.notices, { headers });
+      if (answer.ok) show(await answer.json());
+    } catch (error) {
+      console.warn("Can't get what is sent by mail:", error);
+    }
+    for (const box of boxes) {
+      box.addEventListener("change", async () => {
+        try {
+          const body = JSON.stringify({ [box.dataset.event]: box.checked });
+          const answer = await fetch(place.dataset.notices, { method: "PUT", headers, body });
+          if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message ?? answer.statusText);
+          show(await answer.json());
+          status.textContent = "Saved.";
+        } catch (error) {
+          box.checked = !box.checked;
+          status.textContent = `This was not saved: ${error.message}. Try again.`;
+        }
+      });
+    }
+  }
+
+  for (const place of places) {
+    showBrowser(place);
+    showMail(place);
+  }
+})();
