@@ -28,7 +28,7 @@ from ..script.rendering import launcher_source, render_environment, render_scrip
 from ..script.variables import READER, render_reader, render_variables
 from .commands import hold_dialogue
 from .estimate import ask_for_start
-from .files import LOGS_KEPT, StateDir, read_private, write_private
+from .files import LOGS_KEPT, StateDir, read_environment, read_private, write_private
 from .login import login_umask
 from .paths import check_path
 from .wrapper import write_wrapper
@@ -58,7 +58,8 @@ another one would have to be."""
 def submit(request: Request, account: Account) -> dict[str, str]:
     """Submit the job ``spec`` with the shell ``shell``; return its ``job_id`` and ``log``.
 
-    The request may have ``certificates``, the files of ``internal_ssl``: see CERTIFICATES.
+    The request may have ``certificates``, the files of ``internal_ssl``: see CERTIFICATES. And
+    ``environment_of``, the mark of the user's job whose environment the new one gets.
     """
     with _before_submission():
         scheduler = _scheduler(request)
@@ -104,13 +105,34 @@ def _write_files(request: Request, spec: JobSpec, scheduler: Scheduler, state: S
     environment = _with_mark(spec.environment, spec.mark)
     certificates = _certificates(request, state.job(spec.mark))
     environment.update({name: str(path) for name, path, _ in certificates})
-    text = render_environment(environment)
-    if scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
+    if before := str(request.get("environment_of", "")):
+        text = _copy_environment(state, before, spec.mark)
+    elif scheduler.dialect is not None:  # then the site's script reads it, and a wrapper again
         text = render_variables(environment, spec.mark)
+    else:
+        text = render_environment(environment)
     directory = state.create_job(spec.mark, text)
     for _, path, content in certificates:
         write_private(path, content)
     return directory
+
+
+def _copy_environment(state: StateDir, before: str, mark: str) -> str:
+    """Return the environment file of another job of the user's for the job with this mark.
+
+    The Hub can't make the file anew: it does not keep the token of a server. The first job's mark
+    is in it as a value and in the paths of certificates, and the second has files of these names.
+    """
+    with _before_submission():
+        path = state.job(before) / "environment"
+        try:
+            return read_environment(path).replace(before, mark)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", "") or "it is not a text in UTF-8"
+            raise AgentError(
+                f"The environment of the running server can't be copied from {path}: {reason}. "
+                "Stop the server, and start it anew."
+            ) from None
 
 
 def _certificates(request: Request, directory: Path) -> list[tuple[str, Path, str]]:

@@ -27,6 +27,8 @@ LOGS_KEPT = 20
 _MOST_LINKS = 40
 """How many links may be on the way to a path; the kernel allows no more either."""
 TAIL_BYTES = 16 * 1024
+ENVIRONMENT_LIMIT = 8 * 1024**2
+"""How many bytes an environment file may have: as many as a request of the Hub's."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,24 @@ def read_private(path: Path) -> str:
         return ""
     with file:
         return file.read(4096).decode("utf-8", "replace")
+
+
+def read_environment(path: Path) -> str:
+    """Return the text of a job's environment file.
+
+    Raises
+    ------
+    OSError
+        If it can't be read, is no regular file, or is longer than any that was made.
+    """
+    file = _open_regular(path)
+    if file is None:
+        raise OSError(errno.ENOENT, "there is no such file, or it is not a regular one", str(path))
+    with file:
+        content = file.read(ENVIRONMENT_LIMIT + 1)
+    if len(content) > ENVIRONMENT_LIMIT:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content.decode("utf-8")
 
 
 def _open_regular(path: Path) -> BinaryIO | None:

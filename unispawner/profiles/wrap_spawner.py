@@ -252,13 +252,20 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
             raise SpawnFailure(InvalidJobError(str(error))) from error
 
     async def _start(self, child: Spawner) -> Any:
-        """Call what JupyterHub calls for a spawner, in its order."""
+        await self._run_hooks_of(child)
+        return await maybe_future(child.start())
+
+    async def prepare_child(self) -> None:
+        """Make the child as for a start, but start nothing."""
+        await self._run_hooks_of(self._child())
+
+    async def _run_hooks_of(self, child: Spawner) -> None:
+        """Call what JupyterHub calls for a spawner before its start, in its order."""
         await child.run_auth_state_hook(self._auth_state)
         self._auth_state = None
         await child.apply_group_overrides()
         await bookkeeping.apply_user_options(child)
         await maybe_future(child.run_pre_spawn_hook())
-        return await maybe_future(child.start())
 
     async def stop(self, now: bool = False) -> None:
         """Stop the child's server."""

@@ -80,7 +80,12 @@ class AgentClient:
     trusted_parents: tuple[str, ...] = ()
 
     async def submit(
-        self, spec: JobSpec, shell: str, *, certificates: Mapping[str, str] | None = None
+        self,
+        spec: JobSpec,
+        shell: str,
+        *,
+        certificates: Mapping[str, str] | None = None,
+        environment_of: str = "",
     ) -> str:
         """Submit a job whose script runs in this shell, and return the job's id.
 
@@ -88,8 +93,11 @@ class AgentClient:
         ----------
         certificates
             The text of the files ``keyfile``, ``clientfile`` and ``cafile`` of ``internal_ssl``.
+        environment_of
+            The mark of the account's job whose environment this one gets in place of the spec's.
         """
-        more = {"certificates": dict(certificates)} if certificates else {}
+        more: dict[str, Any] = {"certificates": dict(certificates)} if certificates else {}
+        more |= {"environment_of": environment_of} if environment_of else {}
         result = await self._call("submit", spec=spec.to_dict(), shell=shell, **more)
         return self._job_id(result)
 

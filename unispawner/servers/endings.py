@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -58,17 +58,26 @@ class Ending:
     state: dict[str, Any]
 
 
-async def record(spawner: Any, mark: str) -> bool:
-    """Save that a spawner's job is being ended; return False, and log why, if that fails."""
-    database = session_of(spawner)
-    if database is None:
-        return False
-    known = bookkeeping.outer(spawner)
+def writer(spawner: Any, mark: str, state: Mapping[str, Any] | None = None) -> Callable[[], None]:
+    """Return what adds a spawner's job to the table, for a session that is committed then.
+
+    Parameters
+    ----------
+    state
+        The spawner's saved state with which the job is found. Default: the spawner's of now.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the state is not JSON.
+    """
+    database, known = session_of(spawner), bookkeeping.outer(spawner)
     values = {
         "mark": mark,
         "user_name": known.user.name,
         "server_name": known.name,
         "since": time.time(),
+        "state": json.dumps(known.get_state() if state is None else state),
     }
 
     def write() -> None:
@@ -76,9 +85,16 @@ async def record(spawner: Any, mark: str) -> bool:
         database.execute(_TABLE.delete().where(_TABLE.c.mark == mark))
         database.execute(_TABLE.insert().values(values))
 
+    return write
+
+
+async def record(spawner: Any, mark: str) -> bool:
+    """Save that a spawner's job is being ended; return False, and log why, if that fails."""
+    database = session_of(spawner)
+    if database is None:
+        return False
     try:
-        values["state"] = json.dumps(known.get_state())
-        await save_soon(database, write)
+        await save_soon(database, writer(spawner, mark))
     except (SQLAlchemyError, TypeError, ValueError) as error:
         spawner.log.warning(
             "%s: the Hub's database did not save that the job is being ended, so the stop waits "

@@ -15,7 +15,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from .. import tasks
@@ -26,7 +26,7 @@ from ..web.reports import Allowance, Report, ServerEnd
 from ..web.server_status import JobFacts
 from . import database
 from .resume import Resumption
-from .state import DEAD_ADDRESS, State
+from .state import DEAD_ADDRESS, SavedState, State
 
 Result = TypeVar("Result")
 
@@ -74,6 +74,11 @@ class ServerJob(abc.ABC, Generic[State]):
     @abc.abstractmethod
     def over(self) -> bool:
         """True if the job is known to have ended."""
+
+    @property
+    def all_over(self) -> bool:
+        """True if this job has ended, and there is no second one that has to be ended."""
+        return self.over
 
     @property
     def url(self) -> str:
@@ -153,9 +158,29 @@ class ServerJob(abc.ABC, Generic[State]):
         """The server's name in log lines."""
         return bookkeeping.log_name(self.spawner)
 
+    @property
+    def has_route(self) -> bool:
+        """True if this is the job of the spawner's server, to which users are sent."""
+        return getattr(self.spawner, "server_job", None) is self
+
     def is_current(self) -> bool:
         """Return False once the spawner has forgotten this job."""
-        return getattr(self.spawner, "server_job", None) is self
+        return self.has_route
+
+    def of_mark(self, mark: str) -> ServerJob[Any] | None:
+        """Return the job that a report is about, by the mark in it; None if it is not known.
+
+        A server has one job here, so what the report says does not matter.
+        """
+        return self
+
+    def states(self) -> Sequence[SavedState]:
+        """Return the states of all jobs of the server that may be there: of one here."""
+        return [self.state]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is saved of the server."""
+        return self.state.to_dict()
 
     def commit(self, change: database.Write | None = None) -> bool:
         """Save the state now; return False, and log why, if the database refuses.
@@ -198,7 +223,7 @@ class ServerJob(abc.ABC, Generic[State]):
         A spawner that has a server again is being started: what is saved is then of a Hub that was
         killed after the stop.
         """
-        cut_short = self.state.stopping and self.state.mark and not self.over
+        cut_short = self.state.stopping and self.state.mark and not self.all_over
         if self.recorded:
             return False
         if not cut_short or (self.server is not None and not self._left):
@@ -265,7 +290,7 @@ class ServerJob(abc.ABC, Generic[State]):
     async def move_route(self, host: str, port: int) -> None:
         """Send a ready server's users to another address at once."""
         server = self.server
-        if server is None or not self.is_current():  # the row may be the next job's
+        if server is None or not self.has_route:  # the row may be the next job's
             return
         ready = bookkeeping.outer(self.spawner).ready
         if self.state.stopping and not ready:
@@ -273,8 +298,12 @@ class ServerJob(abc.ABC, Generic[State]):
         server.ip, server.port = host, port
         self.commit()
         if ready:
-            user = self.spawner.user
-            await user.settings["proxy"].add_user(user, self.spawner.name)
+            await self.add_route()
+
+    async def add_route(self) -> None:
+        """Have the proxy send users to the server's saved address."""
+        user = self.spawner.user
+        await user.settings["proxy"].add_user(user, self.spawner.name)
 
     # -- after a restart -------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any
 
-from ..web import reports
+from ..errors import InvalidJobError
+from ..web import reports, words
 from ..web.reports import Allowance, Report, ServerEnd
 from ..web.server_status import WithStatus
 from . import history_pages, notices, start_check, starts
@@ -69,15 +70,23 @@ class JobSpawner(WithStatus, _Base):
 
     async def take_report(self, report: Report) -> None:
         """Take where the server listens: see :class:`unispawner.web.reports.TakesReports`."""
-        await self.server_job.take_report(report)
+        await self._job_of(report.mark).take_report(report)
 
-    async def take_begin(self, host: str, peer: str = "") -> dict[str, str]:
+    async def take_begin(self, host: str, peer: str = "", mark: str = "") -> dict[str, str]:
         """Take note of a job that runs: see :class:`unispawner.web.reports.TakesReports`."""
-        return await self.server_job.take_begin(host, peer)
+        return await self._job_of(mark).take_begin(host, peer)
 
     async def take_end(self, end: ServerEnd) -> None:
         """Take a server's end: see :class:`unispawner.web.reports.TakesReports`."""
-        await self.server_job.take_end(end)
+        job = self.server_job.of_mark(end.mark)
+        if job is not None:  # else no user is sent to it any more
+            await job.take_end(end)
+
+    def _job_of(self, mark: str) -> ServerJob[Any]:
+        job = self.server_job.of_mark(mark)
+        if job is None:
+            raise InvalidJobError(words.OTHER_JOB)
+        return job
 
     async def get_url(self) -> str:
         """Return where the server is; after a restart, wait for one that has not reported yet."""

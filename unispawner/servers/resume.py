@@ -81,10 +81,17 @@ class Resumption:
         known.http_timeout = _CHECK_SECONDS
         return str(known.server.url)
 
+    def follow(self, job: Interrupted) -> None:
+        """Go on with another job of the same server, which has taken over from the first."""
+        self._job = job
+
     async def _wait(self) -> str:
+        job = self._job
         try:
-            return await self._job.wait_ready()
+            return await job.wait_ready()
         except UniSpawnerError as error:
+            if self._job is not job:
+                return await self._wait()
             self.fail(error)
         except Exception as error:  # raised from get_url(), it would end the Hub
             self._job.spawner.log.exception(

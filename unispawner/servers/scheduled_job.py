@@ -23,9 +23,9 @@ from ..web.server_status import JobFacts
 from . import endings, history, notices
 from .address import ask_for_host, check_address, find_exec_host, has_moved
 from .database import session_of
-from .job import ServerJob
 from .node_certificates import NodeCertificates
 from .own_place import OwnPlace
+from .second_job import PairedJob
 from .slow_start import StartWatch, find_limits
 from .state import ServerState
 
@@ -42,7 +42,7 @@ _RETURNS = tasks.Turnstile(50)
 """A restarted Hub asks for all servers in the same turn of the event loop."""
 
 
-class ScheduledJob(ServerJob[ServerState]):
+class ScheduledJob(PairedJob):
     """A job that the monitor follows.
 
     Attributes
@@ -58,7 +58,6 @@ class ScheduledJob(ServerJob[ServerState]):
 
     def __init__(self, spawner: object, state: ServerState | None = None) -> None:
         super().__init__(spawner, state or ServerState())
-        self.tracked: TrackedJob | None = None
         self.lost: UniSpawnerError | None = None
         self.began = time.monotonic()
         self._attachment: asyncio.Task[None] | None = None
@@ -67,6 +66,7 @@ class ScheduledJob(ServerJob[ServerState]):
         self._told = False  # True once the history and the user know that the start has failed
         self._own_place = OwnPlace(self, self._note_refusal)
         self._certificates = NodeCertificates(self, self._ends)
+        self._asked_after_restart = False
 
     # -- what it is made of ----------------------------------------------------------------------
 
@@ -177,7 +177,8 @@ class ScheduledJob(ServerJob[ServerState]):
         watch: StartWatch | None = None
         if self._attachment is not None:  # a restarted Hub is looking for the job
             await asyncio.wait({self._attachment})
-        assert self.tracked is not None
+        if self.tracked is None:  # it was stopped meanwhile
+            raise JobEndedError(words.CANCELLED)
         while not self.state.port:
             job, now = self.tracked, time.monotonic()
             if job.final or (job.info and job.info.stuck):
@@ -276,10 +277,17 @@ class ScheduledJob(ServerJob[ServerState]):
         job.reported, job.reported_at, job.run_start = True, time.monotonic(), None
         job.refusal = ""
         job.notify()
-        if bookkeeping.outer(self.spawner).ready:
+        if self.has_route and bookkeeping.outer(self.spawner).ready:
             await self.move_route(address, report.port)
         else:
             await self.commit_soon()  # before the launcher believes that it has reported
+            await self._lead()
+
+    async def _lead(self) -> None:
+        """Take the route if this is a second job that is ready, and the first has no server."""
+        routed = self.spawner.server_job
+        if self.is_second and not routed.state.port:
+            await routed.second.take_over_if_ready()
 
     async def _check_report(self, job: TrackedJob, report: Report) -> str:
         """Return the address of the job's server; raise what :meth:`take_report` raises."""
@@ -333,6 +341,8 @@ class ScheduledJob(ServerJob[ServerState]):
             if led_there or job.stopping:
                 job.note_server_end()
             self.monitor.want(job)
+            if led_there:
+                await self.second.take_over_if_ready()
 
     def drop_address(self) -> None:
         """Forget where the server was."""
@@ -360,10 +370,14 @@ class ScheduledJob(ServerJob[ServerState]):
         """Follow a job that is run again, and let the Hub know at once of a job that has ended."""
         if not self.is_current() or job is not self.tracked or job.info is None:
             return
-        if job.info.state.final:
+        if not self.has_route:
+            self._follow_as_second(job, before, job.info)
+        elif job.info.state.final:
             if not job.stopping:
                 self._log_end(job)
             self.start_clean_up()
+            if self.second.take_over():
+                return
             if bookkeeping.is_polled(self.spawner):
                 tasks.start(self._server_ended(job), f"end of {self.name}")
             elif self._unheard and self.resumption is None and not job.stopping:
@@ -371,15 +385,33 @@ class ScheduledJob(ServerJob[ServerState]):
         elif job.info.stuck and self.state.port and not job.stopping:
             # The server has ended, and the job would stay for ever: it is as good as ended.
             self._log_end(job)
+            if self.second.take_over():
+                return
             self.forget_address()
             if self._stop is None or self._stop.done():
                 self._show_end(job)
             self.start_stop()
         elif self.state.port and not job.stopping and has_moved(job, before, job.info):
             self.forget_address()
+            tasks.start(self.second.take_over_if_ready(), f"second job of {self.name}")
+
+    def _follow_as_second(self, job: TrackedJob, before: JobInfo | None, now: JobInfo) -> None:
+        """Take note of what has become of a second job, to which no user is sent yet."""
+        if now.state.final or now.stuck:
+            self.spawner.server_job.second.note_end(self)
+        elif self.state.port and has_moved(job, before, now):
+            self.drop_address()
+            self.spawner.server_job.second.follow()
 
     def _log_end(self, job: TrackedJob) -> None:
         self.spawner.log.warning("%s: %s", self.name, words.job_ended(job, self.title))
+
+    def end_early(self, error: UniSpawnerError) -> None:
+        """End a job that users are sent to but whose server never comes, and show why."""
+        if bookkeeping.outer(self.spawner).ready:
+            self.spawner.log.warning("%s: %s", self.name, error)
+            bookkeeping.report_ended_server(self.spawner, error)
+            self.start_stop()
 
     async def _show_lost(self) -> None:
         """Show why a server is gone that a restarted Hub is still waiting for."""
@@ -431,14 +463,19 @@ class ScheduledJob(ServerJob[ServerState]):
             return 0
         if self.restored and not (self.tracked and self.tracked.info):
             await self._wait_first_answer()
-            if not self.is_current():  # it was stopped meanwhile
+            if not self.has_route:  # it was stopped meanwhile, or its second job has the route
                 return 0
         if self.recorded:  # a stop has returned: its confirmation needs no server any more
             return _exit_status(self.tracked.info if self.tracked else None)
         if self.tracked is None or not self.tracked.over:
-            await self._own_place.look_again()
+            for one in filter(None, (self, self.second.job)):
+                await one.look_at_own_place()
             return None
         return _exit_status(self.tracked.info)
+
+    async def look_at_own_place(self) -> None:
+        """Look whether the server still listens, if it is on the Hub's own host."""
+        await self._own_place.look_again()
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -449,6 +486,11 @@ class ScheduledJob(ServerJob[ServerState]):
         earlier, when the scheduler has accepted the cancellation and the job itself has reported
         that its server has ended. Then the database has a record of the job until it is confirmed.
         """
+        second = tasks.start(self.second.end(), f"end of the second job of {self.name}")
+        await self._cancel_this()
+        await asyncio.wait({second})
+
+    async def _cancel_this(self) -> None:
         if self.tracked is None and self.state.mark:
             await self._attach()
         job = self.tracked
@@ -458,7 +500,7 @@ class ScheduledJob(ServerJob[ServerState]):
             self._confirmation = tasks.start(self.confirm_end(), f"end of a job of {self.name}")
         may_record = True
         while not self._confirmation.done():
-            if job.cancelled and job.server_ended and may_record:
+            if job.cancelled and job.server_ended and may_record and self.second.job is None:
                 database, mark = session_of(self.spawner), self.state.mark
                 self.recorded = may_record = await endings.record(self.spawner, mark)
                 if self.recorded:
@@ -488,6 +530,12 @@ class ScheduledJob(ServerJob[ServerState]):
             self.monitor.untrack(job)
 
     # -- after a restart -------------------------------------------------------------------------
+
+    def find(self) -> asyncio.Task[None]:
+        """Begin to find the job that another process has submitted; return the task."""
+        if self._attachment is None:
+            self._attachment = tasks.start(self._attach(), f"return of {self.name}")
+        return self._attachment
 
     async def _attach(self) -> None:
         """Follow the job that another process of the Hub has submitted.
@@ -533,18 +581,20 @@ class ScheduledJob(ServerJob[ServerState]):
         interrupted goes on here, however long it takes.
         """
         await _RETURNS.wait()
-        first = self._attachment is None
-        if self._attachment is None:
-            if not self.state.port and not self.state.stopping:
-                self.resume()
-            self._attachment = tasks.start(self._attach(), f"return of {self.name}")
+        first, self._asked_after_restart = not self._asked_after_restart, True
+        if first and not self.state.port and not self.state.stopping:
+            self.resume()
+        if first and not self.state.stopping:
+            self.second.resume()
         patience = None if self.state.stopping else _FIRST_ANSWER
-        await asyncio.wait({self._attachment}, timeout=patience)
+        await asyncio.wait({self.find()}, timeout=patience)
         until = time.monotonic() + _FIRST_ANSWER
         while self.tracked and not self.tracked.info and time.monotonic() < until:
             await self.tracked.wait_change(until - time.monotonic())
-        if self.state.stopping and self.tracked and not self.tracked.over:
+        if self.state.stopping and self.tracked and not self.all_over:
             await self.stop()
+        if not self.has_route:
+            return
         if first and self.resumption is not None and self.resumption.future.cancelled():
             await self.resumption.forgotten.wait()
         elif first and self.over and not self.state.stopping:

@@ -15,21 +15,33 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..monitor.monitor import Monitor, get_monitor
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
+from ..settings.continuing import ContinuationSettings
 from ..settings.job import JobSettings
 from ..settings.names import fill_folder
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
 from ..web.start_time import StartAnswer
 from . import start_time, submission
+from .hand_over import HandOver
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
 from .state import ServerState
 
 
-class UniSpawner(JobSpawner, JobSettings, Spawner):
-    """Runs each user's server as a job under the user's own account."""
+class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
+    """Runs each user's server as a job under the user's own account.
+
+    Attributes
+    ----------
+    hand_over
+        What continues the server before its job ends.
+    """
 
     server_job: ScheduledJob
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hand_over = HandOver(self)
 
     def new_job(self) -> ScheduledJob:
         """Return the job of a server that has not been started."""
@@ -39,7 +51,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
 
     def get_state(self) -> dict[str, Any]:
         """Return what is saved: see :class:`unispawner.servers.state.ServerState`."""
-        return {**super().get_state(), **self.server_job.state.to_dict()}
+        return {**super().get_state(), **self.server_job.to_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load the state of a server that existed when the Hub ended."""
@@ -67,6 +79,7 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
             self.scheduler_environment = saved.scheduler_environment
             self.state_dir = saved.state_dir or self.state_dir
         self.server_job = ScheduledJob(self, saved)
+        self.server_job.second.restore()
 
     # -- internal_ssl ----------------------------------------------------------------------------
 
@@ -106,7 +119,11 @@ class UniSpawner(JobSpawner, JobSettings, Spawner):
 
     async def poll(self) -> int | None:
         """Return None while there is a server, starting or running; else its exit status."""
-        return await self.server_job.poll()
+        while True:
+            job = self.server_job
+            status = await job.poll()
+            if status is None or job is self.server_job:
+                return status  # otherwise its second job has the route, or there is no server
 
     async def stop(self, now: bool = False) -> None:
         """Cancel the job and return when the scheduler confirms that it has ended.

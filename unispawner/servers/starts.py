@@ -159,9 +159,9 @@ def read_running(users: Mapping[int, Any]) -> Iterator[KnownStart]:
         for spawner in list(user.spawners.values()):
             job = getattr(bookkeeping.inner(spawner), "server_job", None)
             if job is not None and job.state.mark and _is_followed(spawner, job):
-                state = job.state
-                job_id = str(getattr(state, "job_id", ""))
-                yield KnownStart(state.mark, user.name, spawner.name, state.account, job_id)
+                for state in job.states():
+                    job_id = str(getattr(state, "job_id", ""))
+                    yield KnownStart(state.mark, user.name, spawner.name, state.account, job_id)
 
 
 def _is_followed(spawner: Any, job: Any) -> bool:

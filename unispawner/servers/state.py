@@ -131,6 +131,10 @@ class ServerState(SavedState):
     public_key
         With ``internal_ssl``, the public half of the job's key (base64): its server is known by it.
         Empty without, and for a server of an older release, whose certificate names all nodes.
+    next
+        The state of the second job, with which the user continues this server before the first
+        job ends (see :mod:`.second_job`); empty if there is none. An older release ignores it: it
+        follows the first job only, and takes no report of the second from another node.
     uid, home, uid_name
         The account as it was found for this server, so that a restarted Hub need not look up
         thousands: see :class:`unispawner.run_as.accounts.Account`. A uid of 0 means that an older
@@ -154,6 +158,7 @@ class ServerState(SavedState):
     home: str = ""
     uid_name: str = ""
     public_key: str = ""
+    next: dict[str, Any] = field(default_factory=dict)
 
     def saved_account(self, min_uid: int, submit_host: str) -> Account | None:
         """Return the account as it was saved; None if it must be looked up.

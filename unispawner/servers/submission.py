@@ -35,8 +35,15 @@ _LONGEST_PAUSE = 15.0
 """The pauses (seconds) between two looks for a job whose submission has no answer."""
 
 
-async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
+async def prepare(
+    job: ScheduledJob, *, copies_environment: bool = False
+) -> tuple[JobSpec, Identity | None]:
     """Return the job to submit and, with ``internal_ssl``, its key; set the state that finds it.
+
+    Parameters
+    ----------
+    copies_environment
+        True if the job gets the environment of another one, so that none is made for it.
 
     Raises
     ------
@@ -59,7 +66,8 @@ async def prepare(job: ScheduledJob) -> tuple[JobSpec, Identity | None]:
     if not job.is_current() or job.state.stopping is not stopping:
         raise JobEndedError(words.STOPPED_BEFORE_SUBMISSION)
     mark = make_mark(find_hub_id(spawner), time.time())
-    spec: JobSpec = spawner.job_spec(mark, _environment(spawner), account.name)
+    environment = {} if copies_environment else _environment(spawner)
+    spec: JobSpec = spawner.job_spec(mark, environment, account.name)
     if unfit := find_misfit_of(spawner, spec):
         raise InvalidJobError(f"{unfit.field}: {unfit.message}")
     identity = certificates.make_identity(spawner) if spawner.needs_identity else None
@@ -108,8 +116,19 @@ def _first_state(spawner: Any, account: Account, spec: JobSpec) -> ServerState:
     )
 
 
-async def submit(job: ScheduledJob, spec: JobSpec, identity: Identity | None = None) -> None:
+async def submit(
+    job: ScheduledJob,
+    spec: JobSpec,
+    identity: Identity | None = None,
+    *,
+    environment_of: str = "",
+) -> None:
     """Save what finds the job again, submit it, and save its id before anything else.
+
+    Parameters
+    ----------
+    environment_of
+        The mark of the job whose environment this one gets; empty means that of ``spec``.
 
     Raises
     ------
@@ -118,7 +137,7 @@ async def submit(job: ScheduledJob, spec: JobSpec, identity: Identity | None = N
     """
 
     def point_nowhere() -> None:
-        if job.server is not None:
+        if job.server is not None and job.has_route:
             # A restarted Hub asks the server before it knows better.
             job.server.proto = job.state.proto
             job.server.ip, job.server.port = DEAD_ADDRESS
@@ -135,7 +154,9 @@ async def submit(job: ScheduledJob, spec: JobSpec, identity: Identity | None = N
         raise
     try:
         files = identity.files if identity else None
-        job_id = await client.submit(spec, job.spawner.job_shell, certificates=files)
+        job_id = await client.submit(
+            spec, job.spawner.job_shell, certificates=files, environment_of=environment_of
+        )
     except (AgentError, SchedulerUnavailable) as error:
         job_id = "" if error.unsent else await _find_lost(job, client, error)
         if not job_id:

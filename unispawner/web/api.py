@@ -111,6 +111,10 @@ class ServerHandler(Handler):
         user = self.find_user(user_name)
         if user is None or (server_name and server_name not in user.orm_user.orm_spawners):
             raise web.HTTPError(404, "There is no such server, or you may not read it.")
+        self._reply_status(user_name, server_name)
+
+    def _reply_status(self, user_name: str, server_name: str) -> None:
+        user = self.find_user(user_name)
         self.reply(server_status(user.spawners[server_name]).to_dict())
 
     @needs_scope("read:servers")  # type: ignore[untyped-decorator] # JupyterHub's

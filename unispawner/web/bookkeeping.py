@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jupyterhub import orm
+from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import selectinload
 
-from ..errors import UniSpawnerError
+from ..errors import InvalidJobError, UniSpawnerError
 from .failures import SpawnFailure
 
 PRIVATE_TRAITS = {"_callbacks", "_poll_callback"}
@@ -249,6 +250,46 @@ async def apply_user_options(spawner: Any) -> None:
     """Have a spawner apply its ``user_options``, as JupyterHub does before each start."""
     if spawner.apply_user_options is not None:
         await spawner._run_apply_user_options(spawner.user_options)
+
+
+# -- a second job of a running server -----------------------------------------------------------
+
+_MADE_WITH = (
+    *("user", "orm_spawner", "hub", "authenticator", "config", "proxy_spec", "user_options"),
+    *("_deprecated_db_session", "oauth_client_id", "cookie_options", "cookie_host_prefix_enabled"),
+    *("trusted_alt_names", "internal_ssl", "internal_trust_bundles", "internal_certs_location"),
+    *("public_url", "public_hub_url"),
+)
+"""What JupyterHub makes a spawner with: see its ``User._new_spawner``, which also loads the state
+of the server that runs."""
+
+
+async def make_draft(spawner: Any) -> Any:
+    """Return a spawner that would start the same choice now, after all hooks that come before.
+
+    JupyterHub does not know it, so nothing that it does changes the server of ``spawner``.
+
+    Raises
+    ------
+    UniSpawnerError
+        If a hook refuses the start, or the choice is not offered any more.
+    """
+    known = outer(spawner)
+    values = {name: getattr(known, name) for name in _MADE_WITH if known.has_trait(name)}
+    try:
+        draft = type(known)(**values)
+        await draft.run_auth_state_hook(await draft.user.get_auth_state())
+        await draft.apply_group_overrides()
+        await apply_user_options(draft)
+        await maybe_future(draft.run_pre_spawn_hook())
+        if hasattr(draft, "prepare_child"):
+            await draft.prepare_child()
+    except UniSpawnerError:
+        raise
+    except Exception as error:  # of the site's own hooks, or what JupyterHub would show
+        message = getattr(error, "jupyterhub_message", "") or f"{type(error).__name__}: {error}"
+        raise InvalidJobError(str(message)) from error
+    return inner(draft)
 
 
 class ChecksUserOptions:

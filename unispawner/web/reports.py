@@ -21,7 +21,8 @@ from tornado import web
 
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
-from . import api, bookkeeping, presets, session_end, tls
+from ..job import is_mark
+from . import api, bookkeeping, continue_api, presets, session_end, tls
 from .hosts import is_own_address
 
 BODY_LIMIT = 4096
@@ -49,12 +50,16 @@ class Report:
         True if a process of the Hub's own host sent it.
     peer
         The address that it came from; empty if a proxy has forwarded it.
+    mark
+        The mark of the job, which is no secret: a server may have two jobs with the same token, and
+        what it says is checked against the job that it names. Empty from an older launcher.
     """
 
     port: int
     host: str | None = None
     from_here: bool = False
     peer: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,14 @@ class ServerEnd:
         Where the server listened; None if it never did.
     status
         The server's exit status; None if the job does not say.
+    mark
+        See :class:`Report`.
     """
 
     host: str
     port: int | None = None
     status: int | None = None
+    mark: str = ""
 
 
 class Allowance:
@@ -124,10 +132,10 @@ class TakesReports(Protocol):
         SchedulerUnavailable
             If it is not known yet where the job runs: the job should report again.
         InvalidJobError
-            If the host is not the job's.
+            If the host is not the job's, or the job is not the server's.
         """
 
-    async def take_begin(self, host: str, peer: str = "") -> dict[str, str]:
+    async def take_begin(self, host: str, peer: str = "", mark: str = "") -> dict[str, str]:
         """Take note that the job says that it runs, from an address; return the answer.
 
         With ``internal_ssl`` the answer is the server's ``certificate``. Only then this waits, and
@@ -190,6 +198,10 @@ class _Handler(APIHandler):
             raise web.HTTPError(400, f"port must be a number from {LOWEST_PORT} to 65535.")
         return port
 
+    def _read_mark(self, body: dict[str, Any]) -> str:
+        mark = body.get("mark")
+        return str(mark) if is_mark(mark) else ""
+
     def _peer(self) -> str:
         """Return the address of the process that sends this; empty if a proxy has forwarded it.
 
@@ -211,7 +223,8 @@ class ReportHandler(_Handler):
     ``{"event": "begun", "host": …}`` as soon as it runs, answered with a ``certificate`` where
     ``internal_ssl`` is on; ``{"event": "ready", "host": …, "port": …}`` when its server listens
     (jobs of older versions send no event); ``{"event": "ended", "host": …, "port": …, "status":
-    …}`` when the server has ended, without a port if it never listened.
+    …}`` when the server has ended, without a port if it never listened. Each may have the ``mark``
+    of its job.
 
     Answers 200; 503 with Retry-After while the scheduler has not said yet where the job runs; 400
     for a body that makes no sense; 409 for a host that is not the job's; 429 for too many reports.
@@ -222,15 +235,17 @@ class ReportHandler(_Handler):
         spawner = self._spawner()
         body = self._read_body()
         event, host = body.get("event", "ready"), self._read_host(body)
+        mark = self._read_mark(body)
         if event == "begun":
-            await self._take(spawner, spawner.take_begin(host, self._peer()))
+            await self._take(spawner, spawner.take_begin(host, self._peer(), mark))
         elif event == "ended":
             port = self._read_port(body) if body.get("port") is not None else None
             status = body.get("status")
-            await spawner.take_end(ServerEnd(host, port, status if type(status) is int else None))
+            status = status if type(status) is int else None
+            await spawner.take_end(ServerEnd(host, port, status, mark))
             self.finish("{}")
         elif event == "ready":
-            report = Report(self._read_port(body), host, self._from_here(), self._peer())
+            report = Report(self._read_port(body), host, self._from_here(), self._peer(), mark)
             await self._take(spawner, spawner.take_report(report))
         else:
             raise web.HTTPError(400, 'event must be "begun", "ready" or "ended".')
@@ -319,6 +334,7 @@ def register() -> None:
     ours = [
         (r"/api/unispawner/report", ReportHandler),
         (r"/api/batchspawner", PortHandler),
+        *continue_api.HANDLERS,  # before the server whose name is that of an action
         *api.HANDLERS,
         *presets.HANDLERS,
         *session_end.HANDLERS,

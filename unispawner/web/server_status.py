@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ..job import JobInfo, JobState
 from . import bookkeeping
+from .continuation import Continuation
 
 _MOMENTS = ("waiting_since", "estimated_start", "started", "ends")
 
@@ -44,6 +45,8 @@ class ServerStatus:
         True if at most ``c.UniSpawner.end_warning`` seconds are left until ``ends``.
     heard
         False while the scheduler does not answer; all fields then show its last answer.
+    continuation
+        How the server can be continued before its job ends; None where that is not possible.
     """
 
     user: str
@@ -65,6 +68,7 @@ class ServerStatus:
     ends: float | None = None
     ending_soon: bool = False
     heard: bool = True
+    continuation: Continuation | None = None
 
     @property
     def time_left(self) -> float | None:
@@ -78,6 +82,7 @@ class ServerStatus:
             if result[name] is not None:
                 moment = datetime.fromtimestamp(result[name], timezone.utc)
                 result[name] = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        result["continuation"] = self.continuation.to_dict() if self.continuation else None
         return {**result, "time_left": self.time_left}
 
 
@@ -173,6 +178,7 @@ def server_status(spawner: Any) -> ServerStatus:
         ends=facts.ends,
         ending_soon=facts.ends is not None and facts.ends - time.time() <= facts.end_warning,
         heard=facts.heard,
+        continuation=inner.hand_over.status() if hasattr(inner, "hand_over") else None,
         **common,
     )
 

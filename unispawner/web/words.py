@@ -193,6 +193,7 @@ REPORT_UNDER_CHECK = "Another report of this server is being checked. Report aga
 HOST_UNKNOWN = "The scheduler has not said yet on which host this job runs. Report again."
 JOB_MOVED = "The job has just moved to another host. Report again."
 ENDING = "The job is being ended, so its server gets no certificate."
+OTHER_JOB = "mark: this job is not a job of the server any more."
 TOO_MANY_CERTIFICATES = "This server has been given many certificates just now. Report again."
 REPORT_LATER = {
     STILL_SUBMITTING,

@@ -431,7 +431,7 @@ class _Reports(ReportHandler):
         async def take(what: Any) -> None:
             taken.append(what)
 
-        async def begin(host: str, peer: str) -> dict[str, str]:
+        async def begin(host: str, peer: str, mark: str) -> dict[str, str]:
             assert isinstance(host, str)
             taken.append(None)
             return {}

@@ -1,0 +1,112 @@
+"""How a running server is continued before its job ends, for the pages and the API: status, words.
+
+All sentences that a user reads about this are here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from ..errors import UniSpawnerError
+from .summary import describe_duration
+
+EXTEND, SECOND_JOB = "extend", "second job"
+"""The ways: a longer time limit for the same job, or a second job."""
+_MOMENTS = ("estimated_start", "ends", "offered_from")
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a user can do, or has done, to go on working after the end of the server's job.
+
+    Attributes
+    ----------
+    offered
+        True if ``POST …/continue`` would do something now.
+    label
+        The text of the button: "Continue for another 8 hours".
+    way
+        What the button does: EXTEND or SECOND_JOB.
+    seconds
+        How much time it gives.
+    offered_from
+        When it will be offered, in seconds since the epoch; None if it is offered, or never.
+    state
+        The second job's: empty without one, ``submitting``, ``queued``, ``held``, ``starting``,
+        ``ready`` or ``suspended``. When it is ``ready``, ``POST …/switch`` moves the server to it.
+    message
+        What there is to know, as sentences: what the second job does, or why there is none.
+    job_id, exec_host, estimated_start, ends
+        The second job's: see :class:`unispawner.web.server_status.ServerStatus`.
+    """
+
+    offered: bool = False
+    label: str = ""
+    way: str = SECOND_JOB
+    seconds: float = 0.0
+    offered_from: float | None = None
+    state: str = ""
+    message: str = ""
+    job_id: str = ""
+    exec_host: str = ""
+    estimated_start: float | None = None
+    ends: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return data for JSON, with moments as JupyterHub writes them."""
+        data = asdict(self)
+        for name in _MOMENTS:
+            if (moment := data[name]) is not None:
+                when = datetime.fromtimestamp(moment, timezone.utc)
+                data[name] = when.isoformat().replace("+00:00", "Z")
+        return data
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+NOT_OFFERED = "A server of this class can't be continued."
+NOT_RUNNING = "This server does not run, so it can't be continued."
+NO_END = "The end of this server's job is not known, so there is nothing to continue."
+TOO_EARLY = "It is too early to continue this server."
+NEVER = "This Hub does not let servers be continued (c.UniSpawner.continue_window is 0)."
+STOPPING = "This server is being stopped."
+NOT_READY = "There is no second job that is ready. Nothing has changed."
+NOT_NOW = "The Hub can't move the server at the moment. Nothing has changed. Try again in a minute."
+WITHDRAWN = "The second job was cancelled before it was submitted."
+KEPT = (
+    "Your files are there, and the address stays the same. Running kernels, terminals and what is "
+    "only in memory are not: save your notebooks first, and run them again afterwards."
+)
+READY = "The second job is ready. When you switch to it, the first job ends. " + KEPT
+SUBMITTING = "The second job is being submitted."
+EXTENDED = "The time limit of this server's job was extended."
+
+
+def label(seconds: float) -> str:
+    """Return the text of the button that continues a server for that many seconds."""
+    return f"Continue for another {describe_duration(timedelta(seconds=seconds))}"
+
+
+def waits(message: str) -> str:
+    """Return what is said while the second job waits or starts; the message is of its progress."""
+    return f"{message}. You go on working meanwhile."
+
+
+def failed(error: UniSpawnerError) -> str:
+    """Return why there is no second job although the user wanted one."""
+    return f"There is no second job, and this server goes on as before. {error}"
+
+
+def not_extended(reason: str) -> str:
+    """Return that the site's hook has not extended the job."""
+    return f"The time limit was not extended: {reason} You can continue with a second job instead."
+
+
+def other_place(name: str) -> str:
+    """Return that the choice leads elsewhere now."""
+    return (
+        f"This server can't be continued, because the {name} of its choice is not the same any "
+        "more. Save your work, stop the server and start it anew."
+    )
