@@ -22,7 +22,7 @@ from unispawner.errors import InvalidJobError, SubmitError, UniSpawnerError
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
-from unispawner.servers import endings, hand_over, scheduled_job
+from unispawner.servers import address, endings, hand_over, scheduled_job
 from unispawner.servers.hand_over import HandOver
 from unispawner.servers.scheduled_job import ScheduledJob
 from unispawner.servers.state import DEAD_ADDRESS, ServerState
@@ -133,7 +133,7 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run
     """Give ada's server, which is ready and ends in five minutes."""
     monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
-    monkeypatch.setattr(scheduled_job, "_REPORT_WAITS", 0.2)
+    monkeypatch.setattr(address, "REPORT_WAITS", 0.2)
     monkeypatch.setattr(scheduled_job, "_FIRST_ANSWER", 0.5)
     spawner: FakeSpawner = hub.user("ada").spawners[""]
     found = Running(hub, spawner)
@@ -643,17 +643,26 @@ async def test_the_first_job_ended_while_there_was_no_hub(server: Running) -> No
     assert {second.state.job_id} == server.alive()
 
 
-async def test_killed_in_the_middle_of_a_stop(server: Running) -> None:
+async def test_killed_when_a_stop_has_just_begun(server: Running) -> None:
     """The next Hub goes on with the stop, and ends both jobs."""
     await server.second_ready()
-    server.spawner.side.error = UniSpawnerError("nobody answers")
-    stopping = asyncio.ensure_future(server.spawner.stop())
-    await until(lambda: server.saved["stopping"], "the stop has begun", PATIENCE)
-    server.spawner.load_state({**server.saved, "scheduler": "slurm"})
-    server.spawner.side.error = None
+    server.spawner.load_state({**server.saved, "scheduler": "slurm", "stopping": True})
     assert await asyncio.wait_for(server.spawner.poll(), PATIENCE) is not None
     assert set() == server.alive()
-    await asyncio.wait({stopping}, timeout=PATIENCE)
+
+
+async def test_killed_in_the_middle_of_a_stop(server: Running) -> None:
+    """The table of jobs that are being ended has the second job from when the server's state does
+    not have it any more. The next Hub ends all jobs in that table."""
+    second = await server.second_ready()
+    server.spawner.side.error = UniSpawnerError("nobody answers")
+    stopping = asyncio.ensure_future(server.spawner.stop())
+    await until(lambda: not server.saved["next"], "the second job is being ended", PATIENCE)
+    assert server.saved["stopping"]
+    assert second.state.job_id == recorded(server.hub)[second.state.mark]["job_id"]
+    server.spawner.side.error = None
+    await asyncio.wait_for(stopping, PATIENCE)
+    assert set() == server.alive()
 
 
 def test_a_row_of_the_version_before() -> None:
