@@ -32,7 +32,7 @@ _LOG_LINES = 100
 def _sessions(database: Any, user: Any) -> list[history.Session]:
     """Return the sessions of a user; raise status 503 if the database can't be read."""
     jobs = [getattr(bookkeeping.inner(one), "server_job", None) for one in user.spawners.values()]
-    running = {job.state.mark for job in jobs if isinstance(job, ServerJob)}
+    running = {one.mark for job in jobs if isinstance(job, ServerJob) for one in job.states()}
     try:
         return history.read_sessions(database, user.name, running)
     except SQLAlchemyError as error:

@@ -27,7 +27,7 @@ from ..errors import InvalidJobError, JobEndedError, SchedulerUnavailable, UniSp
 from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..web import bookkeeping, continuation
-from . import endings
+from . import endings, history
 from .database import session_of
 from .job import ServerJob
 from .state import DEAD_ADDRESS, SavedState, ServerState
@@ -50,6 +50,11 @@ class PairedJob(ServerJob[ServerState]):
         self.second = SecondJob(self)
 
     # -- what a subclass writes ------------------------------------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """The scheduler's name for people."""
 
     @property
     @abc.abstractmethod
@@ -184,6 +189,7 @@ class SecondJob:
             elif job.has_route and not job.over:  # it took the route before it was ready
                 job.end_early(error)
         else:
+            history.note_ready(job)
             await self._take_over_from_nobody()
 
     def note_end(self, job: PairedJob) -> None:
@@ -254,6 +260,8 @@ class SecondJob:
             spawner.server_job, self.job = first, job
             return False
         first.recorded = saved and ends is not None
+        first.state.stopping = first.state.stopping or not first.over
+        history.note_end(first)
         _adopt(first, job)
         first.spawner.log.info(
             "%s: job %s has taken over from job %s, which is ended",
@@ -301,6 +309,8 @@ class SecondJob:
         ends = self._writer(job) if known and not job.over else None
         self.job = None
         job.recorded = first.commit(ends) and ends is not None
+        job.state.stopping = job.state.stopping or not self.problem
+        history.note_end(job)
 
     def leave_and_end(self) -> None:
         """End the job of a server that is being forgotten."""
