@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -147,10 +148,27 @@ async def job_script(spawner: UniSpawner) -> str:
         environment_file=f"{directory}/environment",
         standard_input="# (the launcher)",
     )
+    script += _private_variables(spawner)
     if scheduler.directives_in_script:
         return script
     options = "".join(f"#   {line}\n" for line in scheduler.directives(spec))
     return f"# {scheduler.title} gets these options beside the script:\n{options}\n{script}"
+
+
+def _private_variables(spawner: UniSpawner) -> str:
+    """Return comments with what the configuration adds to the server's private variables.
+
+    They come last, because the first line of a script has its shell. The values of ``environment``
+    may be secret.
+    """
+    pages = {
+        "JUPYTERHUB_ROOT_DIR": spawner.notebook_dir,
+        "JUPYTERHUB_DEFAULT_URL": spawner.default_url,
+    }
+    lines = [f"#   {name}={shlex.quote(value)}" for name, value in pages.items() if value]
+    lines += [f"#   {name}=(its value is not shown)" for name in spawner.environment]
+    head = "# The server also gets these variables, in a private file:"
+    return "\n".join(["", head, *lines, ""]) if lines else ""
 
 
 def _without_secrets(spawner: Any, script: str) -> str:
