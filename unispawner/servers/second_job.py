@@ -261,7 +261,7 @@ class SecondJob:
             return False
         first.recorded = saved and ends is not None
         first.state.stopping = first.state.stopping or not first.over
-        history.note_end(first)
+        history.note_end(first, history.find_ending(first))
         _adopt(first, job)
         first.spawner.log.info(
             "%s: job %s has taken over from job %s, which is ended",
@@ -310,7 +310,7 @@ class SecondJob:
         self.job = None
         job.recorded = first.commit(ends) and ends is not None
         job.state.stopping = job.state.stopping or not self.problem
-        history.note_end(job)
+        history.note_end(job, history.find_ending(job))
 
     def leave_and_end(self) -> None:
         """End the job of a server that is being forgotten."""
