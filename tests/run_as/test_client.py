@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from support.fake_sudo import FakeSudo, print_text, reply_with
 from unispawner.errors import AgentError
 from unispawner.job import JobInfo, JobSpec, JobState
 from unispawner.run_as.client import AgentClient
+from unispawner.schedulers.estimate import Outlook, StartEstimate
 
 WRONG_REPLY = pytest.mark.threat(
     who="user",
@@ -49,6 +51,7 @@ async def test_a_forged_job_id(fake_sudo: FakeSudo, action: str, job_id: Any) ->
 
 CALLS: dict[str, Callable[[AgentClient], Awaitable[Any]]] = {
     "submit": lambda client: client.submit(JobSpec(mark=MARK), "/bin/sh"),
+    "estimate": lambda client: client.estimate(JobSpec(), "/bin/sh"),
     "find": lambda client: client.find(MARK),
     "log": lambda client: client.log_tail(MARK),
     "status": lambda client: client.status(["17"]),
@@ -72,6 +75,40 @@ async def test_a_result_of_another_shape(fake_sudo: FakeSudo, action: str, resul
     with pytest.raises(AgentError, match="no valid .* reply was:") as caught:
         await CALLS[action](client)
     assert repr(result) == caught.value.output
+
+
+@pytest.mark.threat(
+    who="other user",
+    tries="They look for a server's token in what the Hub sends when a form asks when it starts.",
+    stopped_by="Such a question has no environment: there is no token yet, and none is sent.",
+)
+async def test_an_estimate_takes_no_secret_along(fake_sudo: FakeSudo) -> None:
+    """A question about a start is sent without the job's environment."""
+    client = fake_sudo(reply_with({"outlook": "now", "start": 17, "reason": ""}))
+    spec = JobSpec(environment={"JUPYTERHUB_API_TOKEN": "topsecret"})
+    assert StartEstimate(Outlook.NOW, 17.0) == await client.estimate(spec, "/bin/sh")
+    assert "topsecret" not in fake_sudo.input.read_text()
+    assert {} == json.loads(fake_sudo.input.read_text())["spec"]["environment"]
+
+
+@WRONG_REPLY
+@pytest.mark.parametrize("start", ["now", [], True, float("inf"), 1e300, {"a": 1}, "9" * 100_000])
+async def test_a_forged_moment_of_a_start(fake_sudo: FakeSudo, start: Any) -> None:
+    """A start that is not a moment is not known; a reason is cut and has no control characters."""
+    reply = {"outlook": "later", "start": start, "reason": "\x1b[31mno" + "x" * 5000}
+    found = await fake_sudo(reply_with(reply)).estimate(JobSpec(), "/bin/sh")
+    assert (Outlook.LATER, None) == (found.outlook, found.start)
+    assert len(found.reason) <= 300
+    assert "\x1b" not in found.reason
+
+
+@WRONG_REPLY
+@pytest.mark.parametrize("outlook", ["soon", None, 17, ["now"], {"now": 1}])
+async def test_a_forged_outlook(fake_sudo: FakeSudo, outlook: Any) -> None:
+    """An outlook that does not exist is refused."""
+    client = fake_sudo(reply_with({"outlook": outlook, "start": 1, "reason": ""}))
+    with pytest.raises(AgentError, match="no valid estimate"):
+        await client.estimate(JobSpec(), "/bin/sh")
 
 
 async def test_jobs_of_other_accounts_do_not_count(fake_sudo: FakeSudo) -> None:

@@ -15,11 +15,14 @@ from support import OUTPUTS
 from support.many_jobs import LISTINGS
 from unispawner.agent.executors.base import BatchExecutor
 from unispawner.errors import UniSpawnerError
+from unispawner.job import JobSpec
 from unispawner.legacy.job_id import NoJobId, read_id
 from unispawner.schedulers import Scheduler, get_scheduler
 from unispawner.schedulers.base import Dialogue, Reply, advance
+from unispawner.schedulers.estimate import StartEstimate
 from unispawner.schedulers.questions import DIALOGUES, converse, decode, encode
 from unispawner.testing import read_saved_reply
+from unispawner.web.start_time import StartAnswer
 
 from .mutations import changed
 from .samples import WRITTEN
@@ -120,11 +123,17 @@ def _of_hub(name: str) -> Ask:
     return lambda scheduler: converse(scheduler, name, arguments.get(name, ()))
 
 
+def _estimate(scheduler: Scheduler) -> Dialogue[StartEstimate]:
+    command = scheduler.estimate_command(JobSpec())
+    return scheduler.read_estimate((yield command)) if command else StartEstimate()
+
+
 QUESTIONS: Mapping[str, Ask] = {
     **{name: _of_hub(name) for name in DIALOGUES},
     "agent: status": lambda scheduler: scheduler.query(IDS[:3]),
     "agent: marks": lambda scheduler: scheduler.find_marks("alice"),
     "agent: jobs": lambda scheduler: scheduler.find_jobs("0123456789abcdef", "alice"),
+    "agent: estimate": _estimate,
 }
 """What the Hub asks, and what the agent asks as the user."""
 
@@ -142,6 +151,8 @@ def run(value: dict[str, Any]) -> None:
         assert json.dumps({key: info.to_dict() for key, info in result.items()})
     elif name == "agent: marks":
         assert all(scheduler.job_id.fullmatch(one) for one in result.values())
+    elif name == "agent: estimate":
+        assert StartAnswer(result).to_dict()
     else:
         assert all(scheduler.job_id.fullmatch(one) for one in result)
 

@@ -36,7 +36,7 @@ from ...submit_host.connection import CLOCK_TOLERANCE
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
-from . import batchspawner, clusters, queues, weaknesses
+from . import batchspawner, clusters, queues, start_time, weaknesses
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 from .ways import check_way, distinct_ways
@@ -114,6 +114,11 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
         result += [_check("account", _with_scheduler, _account, one, account) for one in ours]
+        result += [
+            _check("start time", _with_scheduler, _start_time, one, account)
+            for one in ours
+            if start_time.can_be_asked(one)
+        ]
         result += [_check("account", batchspawner.check_account, one, account) for one in of_batch]
     return result
 
@@ -626,6 +631,11 @@ def _check_readable(python: str) -> str:
                 "virtual environment in another place, with the system's Python"
             )
     return f"{python} is readable by users"
+
+
+async def _start_time(spawner: UniSpawner, name: str) -> str:
+    await _need_way(spawner)
+    return await start_time.check_start_time(spawner, name)
 
 
 async def _account(spawner: UniSpawner, name: str) -> str:
