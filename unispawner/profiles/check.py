@@ -115,10 +115,16 @@ async def _check_profile(factory: ChildFactory, ask: bool) -> None:
         await check(_with_settings(factory.wrapper.config, cls, settings))
     if isinstance(child, UniSpawner):
         await child.find_scheduler()
-        for user_options in profile.variants():
-            variant = factory.make_spawner(user_options)
-            variant.job_spec("0" * 16, environment={})
-            _check_placeholders(variant)
+        _check_variants(factory)
+        for group in profile.limits:
+            _check_variants(ChildFactory(profile.for_groups([group]), factory.wrapper))
+
+
+def _check_variants(factory: ChildFactory) -> None:
+    for user_options in factory.profile.variants():
+        variant = factory.make_spawner(user_options)
+        variant.job_spec("0" * 16, environment={})
+        _check_placeholders(variant)
 
 
 def _check_placeholders(spawner: Spawner) -> None:

@@ -85,7 +85,8 @@ class Offer:
     def _take(self, given: Any) -> list[Profile]:
         user = self._spawner.user
         name, groups = (user.name, {group.name for group in user.groups}) if user else ("", set())
-        self._last = [one for one in read_profiles(given) if one.is_for(name, groups)]
+        offered = (one for one in read_profiles(given) if one.is_for(name, groups))
+        self._last = [one.for_groups(groups) for one in offered]
         return self._last
 
     def _log_failure(self, error: Exception) -> UniSpawnerError:

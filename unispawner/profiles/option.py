@@ -19,6 +19,7 @@ from ..errors import InvalidJobError
 from ..job import PER_CORE
 from ..slow_patterns import LONGEST
 from .applications import APPLICATION, check_environment, read_application
+from .by_option import ByOption
 from .fields import (
     FIELDS,
     MEASURED,
@@ -107,7 +108,7 @@ class Option(BaseModel):
         The texts that a user reads.
     min, max, step
         Bounds of a count, of memory (``"4G"``) or of a time (``"08:00:00"``). ``max`` may be
-        ``"queue"``.
+        ``"queue"``; ``min`` and ``max`` may depend on another option: see :mod:`.by_option`.
     default
         The value if the user chooses none. Without a default the job's field stays as it is
         configured.
@@ -145,6 +146,7 @@ class Option(BaseModel):
     value: OwnValue | None = None
 
     _bounds: dict[str, Value] = PrivateAttr(default_factory=dict)
+    _by: dict[str, ByOption] = PrivateAttr(default_factory=dict)
     _required: bool = PrivateAttr(default=False)
 
     @property
@@ -167,8 +169,43 @@ class Option(BaseModel):
         return self.display_name or self.field.label or self.name
 
     def bound(self, which: str, limit: Value | None = None) -> Value | None:
-        """Return ``min``, ``max`` or ``step``; for ``"queue"`` the limit that is given here."""
+        """Return ``min``, ``max`` or ``step``; for ``"queue"`` the limit that is given here.
+
+        If a bound depends on another option, this is the most generous.
+        """
         return limit if getattr(self, which) == QUEUE else self._bounds.get(which)
+
+    @property
+    def bounds_by_option(self) -> list[ByOption]:
+        """The bounds that depend on another option."""
+        return list(self._by.values())
+
+    def with_bounds(self, **changes: Any) -> Option:
+        """Return the option with another ``min``, ``max`` or ``default``.
+
+        A default beyond the bounds becomes the bound.
+
+        Raises
+        ------
+        InvalidJobError
+            If these can't be right.
+        """
+        result = self.model_copy(update=changes)
+        result._bounds, result._by = {}, {}
+        result._check_bounds()
+        if result.default is not None and result.field.kind in MEASURED:
+            default: Any = result.read(result.default)
+            low: Any = result.bound("min")
+            high: Any = result.bound("max")
+            bounded = default if high is None else min(default, high)
+            bounded = bounded if low is None else max(bounded, low)
+            if bounded != default:
+                result = result.model_copy(update={"default": result.format(bounded)})
+        try:
+            result._check_values()
+        except InvalidJobError as error:
+            raise InvalidJobError(f"{self.name}: {error.message}") from None
+        return result
 
     @field_validator("choices", mode="before")
     @classmethod
@@ -194,15 +231,18 @@ class Option(BaseModel):
         try:
             self._check_what_it_sets()
             self._check_bounds()
-            for key in self.choices:
-                self._check_own("choices", self._check_key, key)
-            if self.default is not None:
-                self._check_own("default", self.check, self.default)
-            elif self.locked:
-                raise InvalidJobError("locked: a locked option needs a default")
+            self._check_values()
         except InvalidJobError as error:
             raise ValueError(str(error)) from None
         return self
+
+    def _check_values(self) -> None:
+        for key in self.choices:
+            self._check_own("choices", self._check_key, key)
+        if self.default is not None:
+            self._check_own("default", self.check, self.default)
+        elif self.locked:
+            raise InvalidJobError("locked: a locked option needs a default")
 
     def _check_own(self, what: str, check: Callable[..., object], *values: object) -> None:
         """Check a value of the administrator's, and name the key that holds it in the error."""
@@ -260,7 +300,10 @@ class Option(BaseModel):
                 continue
             if self.field.kind not in MEASURED:
                 raise InvalidJobError(f"{which}: only numbers, memory and times have bounds")
-            if value != QUEUE:
+            if isinstance(value, Mapping):
+                by = ByOption.read(which, self.field.kind, value)
+                self._by[which], self._bounds[which] = by, by.widest
+            elif value != QUEUE:
                 self._bounds[which] = read(self.field.kind, value, which)
             elif which != "max" or self.name not in FIELDS:
                 raise InvalidJobError(f'{which}: only max can be "queue"')

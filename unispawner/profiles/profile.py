@@ -17,7 +17,9 @@ from ..errors import InvalidJobError
 from ..job import ResourceSpec, merge_resources
 from ..schedulers.fitting import Unfit, option_of
 from ..schedulers.inventory import Inventory
+from .by_option import ByOption
 from .fields import RESOURCES, Value, shorten
+from .group_limits import GroupLimits, limit_options
 from .option import DICTIONARIES, QUEUE, STRICT, Option, add_texts
 from .own_value import OwnValue
 
@@ -102,6 +104,11 @@ class Profile(BaseModel):
         The options that users may set.
     spawner
         The class of the spawner, or its name, instead of UniSpawner.
+    limits
+        By group, the bounds that members have instead of an option's own: see
+        :mod:`.group_limits`.
+    max_servers, max_servers_per_user
+        How many servers of this profile may run or wait at once: in all, and of each user.
     own_options
         Whether the spawner's class decides which options there are, as for wrapspawner's tuples.
     """
@@ -118,6 +125,9 @@ class Profile(BaseModel):
     resources: dict[str, Any] = {}
     options: dict[str, Option] = {}
     spawner: Any = None
+    limits: GroupLimits = {}
+    max_servers: int | None = Field(default=None, ge=0, strict=True)
+    max_servers_per_user: int | None = Field(default=None, ge=0, strict=True)
     own_options: bool = Field(default=False, exclude=True)
 
     @model_validator(mode="before")
@@ -151,6 +161,8 @@ class Profile(BaseModel):
             ResourceSpec.from_dict(self.resources)
             for name, option in self.options.items():
                 self._check_condition(name, option)
+                self._check_bounds(name, option)
+            self._check_limits()
         except InvalidJobError as error:
             raise ValueError(str(error)) from None
         return self
@@ -168,6 +180,70 @@ class Profile(BaseModel):
                     self.options[other].check(value)
                 except InvalidJobError as error:
                     raise InvalidJobError(f"options.{name}.when: {error.message}") from None
+
+    def _check_bounds(self, name: str, option: Option) -> None:
+        """Check the bounds that depend on another option: it has a bound for each value."""
+        for by in option.bounds_by_option:
+            where, other = f"options.{name}.{by.which}.{by.other}", self.options.get(by.other)
+            if other is None or other is option:
+                names = ", ".join(one for one in self.options if one != name) or "none"
+                raise InvalidJobError(f"{where}: it is not another option; these are: {names}")
+            for key in by.table:
+                try:
+                    other.check(key)
+                except InvalidJobError as error:
+                    raise InvalidJobError(f"{where}: {error.message}") from None
+            for choice in other.choices:
+                if self._key_of(by, {by.other: other.read(choice)}) is None:
+                    raise InvalidJobError(f"{where}: it has no bound for {choice!r}; add it")
+
+    def _check_limits(self) -> None:
+        for group, options in self.limits.items():
+            for name in options:
+                if name not in self.options:
+                    raise InvalidJobError(
+                        f"limits.{group}: {name!r} is not an option of this profile; these are: "
+                        f"{', '.join(self.options) or 'none'}"
+                    )
+            try:
+                found = limit_options(self.options, self.limits, [group])
+                for name, option in found.items():
+                    self._check_bounds(name, option)
+            except InvalidJobError as error:
+                raise InvalidJobError(f"limits.{group}: {error.message}") from None
+
+    def for_groups(self, groups: Collection[str]) -> Profile:
+        """Return the profile with the bounds of a user who is in these groups."""
+        if self.limits.keys().isdisjoint(groups):
+            return self
+        return self.model_copy(update={"options": limit_options(self.options, self.limits, groups)})
+
+    def _key_of(self, by: ByOption, values: Mapping[str, Value]) -> str | None:
+        """Return which entry of a bound's table counts; None if the other option has no value."""
+        other = self.options[by.other]
+        if by.other not in values:
+            return None
+        return next((key for key in by.table if other.read(key) == values[by.other]), None)
+
+    def _check_by_option(self, name: str, values: Mapping[str, Value]) -> None:
+        """Check a value against the bounds that depend on other options.
+
+        Raises
+        ------
+        InvalidJobError
+            Naming the option, the bound, and the value of the other option.
+        """
+        option = self.options[name]
+        for by in option.bounds_by_option:
+            key = self._key_of(by, values)
+            bound = by.breaks(values[name], key)
+            if bound is not None:
+                most = "at most" if by.which == "max" else "at least"
+                when = f"if {by.other} is {key}" if key else f"while {by.other} is not chosen"
+                raise InvalidJobError(
+                    f"{name}: {shorten(option.format(values[name]))} must be {most} "
+                    f"{option.format(bound)} {when}"
+                )
 
     def is_for(self, user: str, groups: Collection[str]) -> bool:
         """Return whether a user is offered this profile."""
@@ -250,6 +326,11 @@ class Profile(BaseModel):
                     raise InvalidJobError(f"{name}: it is empty; type a text like {example}")
             except InvalidJobError as error:
                 wrong[name] = error.message
+        for name in list(values):
+            try:
+                self._check_by_option(name, values)
+            except InvalidJobError as error:
+                wrong.setdefault(name, error.message)
         if inventory is not None:
             limits = inventory.limits(self.queue(self.fields(values), queue))
             for name, value in values.items():
@@ -283,7 +364,18 @@ class Profile(BaseModel):
         yield {PROFILE: self.slug}
         for name, option in self.options.items():
             for value in option.extreme_values():
-                yield self._complete({PROFILE: self.slug, **self._conditions(option), name: value})
+                others = {**self._conditions(option), **self._fitting(name, option.read(value))}
+                yield self._complete({PROFILE: self.slug, **others, name: value})
+
+    def _fitting(self, name: str, value: Value) -> dict[str, Any]:
+        """Return values of other options with which a value is within its bounds."""
+        result: dict[str, Any] = {}
+        for by in self.options[name].bounds_by_option:
+            other = self.options[by.other]
+            key = next((key for key in by.table if by.breaks(value, key) is None), "")
+            if key and not other.locked:
+                result |= {**self._conditions(other), by.other: other.format(other.read(key))}
+        return result
 
     def _complete(self, user_options: dict[str, Any]) -> dict[str, Any]:
         """Return a choice with an example of each text that it needs."""

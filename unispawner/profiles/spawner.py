@@ -25,6 +25,7 @@ from ..web.failures import SpawnFailure
 from ..web.start_time import StartAnswer
 from ..web.user_options import GuardsOptions
 from . import kept, start_time
+from .caps import take_place
 from .check import check_profiles
 from .children import ChildFactory
 from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
@@ -108,6 +109,7 @@ class ProfilesSpawner(WrapSpawner):
         self._checked: _Checked | None = None
         self._of_profile: dict[str, Any] = {}
         self._slug = ""
+        self.counted_profile = ""  # see take_place()
         self.checked_options: set[str] = set()
         if self.apply_user_options is None:  # type: ignore[has-type] # JupyterHub's
             self.apply_user_options = _apply_nothing  # or JupyterHub warns that options are unused
@@ -214,6 +216,7 @@ class ProfilesSpawner(WrapSpawner):
             if type(self).select_profile is ProfilesSpawner.select_profile:
                 profile = find_profile(offered, self.user_options)
                 self._checked = self._check_choice(profile, self.user_options)
+                take_place(self, profile)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
         if self._checked and self._checked.chosen:
@@ -246,6 +249,8 @@ class ProfilesSpawner(WrapSpawner):
             or checked.user_options != self.user_options  # a hook has changed them since
         ):
             checked = self._check_choice(found, self.user_options)
+            if bookkeeping.is_starting(self):
+                take_place(self, found)
         self.child_profile_name = found.display_name
         self._of_profile = copy_data(found.config)
         self._slug = found.slug
@@ -455,7 +460,7 @@ class ProfilesSpawner(WrapSpawner):
 
     def load_child_class(self, state: dict[str, Any]) -> None:
         """Set class and settings by the profile as it is now, for what the state doesn't name."""
-        self.child_profile = str(state.get(PROFILE) or "")
+        self.child_profile = self.counted_profile = str(state.get(PROFILE) or "")
         try:
             self.select_profile(self.child_profile)
         except InvalidJobError as error:  # no longer offered; the server that runs keeps it

@@ -1,0 +1,237 @@
+"""Bounds that depend on another option or on the user's groups, and numbers of servers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.wrapped import NewWrapper
+
+from unispawner import ProfilesSpawner
+from unispawner.errors import InvalidJobError
+from unispawner.profiles.caps import take_place
+from unispawner.profiles.profile import Profile
+from unispawner.profiles.reading import read_profiles
+
+GPU_TYPE = {"choices": {"a100": "A100", "v100": "V100"}, "default": "v100"}
+CORES = {"min": 1, "max": {"gpu_type": {"a100": 32, "v100": 16}}, "default": 4}
+
+
+def profile(**changes: Any) -> Profile:
+    base = {
+        "display_name": "GPU",
+        "resources": {"gpu_cores_per_process": 1},
+        "options": {"gpu_type": GPU_TYPE, "cpu_cores_per_process": CORES},
+    }
+    return read_profiles([{**base, **changes}])[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"cpu_cores_per_process": 16}, ""),
+        ({"cpu_cores_per_process": 32, "gpu_type": "a100"}, ""),
+        (
+            {"cpu_cores_per_process": 17},
+            "cpu_cores_per_process: 17 must be at most 16 if gpu_type is v100",
+        ),
+        (
+            {"cpu_cores_per_process": 17, "gpu_type": "v100"},
+            "cpu_cores_per_process: 17 must be at most 16 if gpu_type is v100",
+        ),
+        (
+            {"cpu_cores_per_process": 33, "gpu_type": "a100"},
+            "cpu_cores_per_process: 33 must be at most 32",
+        ),
+    ],
+)
+def test_a_bound_by_another_option(options: dict[str, Any], error: str) -> None:
+    """The value of the other option decides which bound counts, also if it is its default."""
+    if not error:
+        profile().check(options)
+        return
+    with pytest.raises(InvalidJobError) as raised:
+        profile().check(options)
+    assert error == raised.value.message
+
+
+def test_without_a_value_the_narrowest_bound_counts() -> None:
+    """Nobody gets the most generous bound by leaving the other option out."""
+    kind = {"choices": ["a100", "v100"]}
+    cores = {"min": {"gpu_type": {"a100": 4, "v100": 2}}, "max": CORES["max"]}
+    one = profile(options={"gpu_type": kind, "cpu_cores_per_process": cores})
+    one.check({"cpu_cores_per_process": 16})
+    for value, words in ((17, "at most 16 while"), (3, "at least 4 while")):
+        with pytest.raises(InvalidJobError, match=words):
+            one.check({"cpu_cores_per_process": value})
+    one.check({"cpu_cores_per_process": 3, "gpu_type": "v100"})
+
+
+def test_memory_and_times_by_another_option() -> None:
+    """Bounds have units, as everywhere."""
+    options = {
+        "gpu_type": GPU_TYPE,
+        "memory": {"max": {"gpu_type": {"a100": "64G", "v100": "32G"}}, "default": "8G"},
+        "duration": {"max": {"gpu_type": {"a100": "1-00:00:00", "v100": "04:00:00"}}},
+    }
+    one = profile(options=options)
+    with pytest.raises(InvalidJobError, match=r"memory: '33G' must be at most 32G if .*; duration"):
+        one.check({"memory": "33G", "duration": "05:00:00"})
+    one.check({"memory": "33G", "duration": "05:00:00", "gpu_type": "a100"})
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        ({}, "max: an object must be a value"),
+        ({"gpu_type": 3}, "max: an object must be a value"),
+        ({"gpu_type": {}}, "no values of gpu_type"),
+        ({"a": {"b": 1}, "c": {"d": 2}}, "must be a value"),
+        ({"gpu_type": {"a100": "much", "v100": 1}}, "max.gpu_type.a100: 'much' must be a whole"),
+        ({"gpu_type": {"a100": 32}}, "max.gpu_type: it has no bound for 'v100'; add it"),
+        ({"gpu_type": {"a100": 32, "v100": 1, "h100": 2}}, "max.gpu_type: gpu_type: 'h100' must"),
+        ({"other": {"a100": 32}}, "max.other: it is not another option; these are: gpu_type"),
+        ({"cpu_cores_per_process": {"1": 32}}, "it is not another option"),
+        ({"gpu_type": {"a100": 3, "v100": 2}}, "default: 4 must be at most 3"),
+    ],
+)
+def test_a_bound_of_another_shape(bound: Any, words: str) -> None:
+    """What can't be right is refused when the Hub starts; the message says where it is."""
+    cores = {"max": bound, "default": 4}
+    with pytest.raises(InvalidJobError, match=words):
+        profile(options={"gpu_type": GPU_TYPE, "cpu_cores_per_process": cores})
+
+
+def test_each_bound_can_be_tried() -> None:
+    """The check at the Hub's start tries the highest value with a value that allows it."""
+    tried = [one for one in profile().variants() if one.get("cpu_cores_per_process") == 32]
+    assert ["a100"] == [one["gpu_type"] for one in tried]
+    for one in profile().variants():
+        profile().check(one)
+
+
+LIMITS = {
+    "students": {"duration": {"max": "04:00:00"}},
+    "staff": {"duration": {"max": "24:00:00", "default": "10:00:00"}, "memory": {"max": "64G"}},
+}
+OPTIONS = {
+    "duration": {"min": "00:30:00", "max": "08:00:00", "default": "06:00:00"},
+    "memory": {"max": "16G", "default": "4G"},
+}
+
+
+@pytest.mark.parametrize(
+    ("groups", "duration", "memory", "default"),
+    [
+        ([], "08:00:00", "16G", "06:00:00"),
+        (["others"], "08:00:00", "16G", "06:00:00"),
+        (["students"], "04:00:00", "16G", "04:00:00"),
+        (["staff"], "24:00:00", "64G", "10:00:00"),
+        (["students", "staff", "others"], "24:00:00", "64G", "10:00:00"),
+    ],
+)
+def test_bounds_by_group(groups: list[str], duration: str, memory: str, default: str) -> None:
+    """A member of a group has its bounds; of several the most generous count, and without one the
+    option's own."""
+    one = profile(options=OPTIONS, limits=LIMITS).for_groups(groups)
+    found = one.options
+    maxima = [found[name].format(found[name].bound("max")) for name in ("duration", "memory")]  # type: ignore[arg-type] # they have one
+    assert [duration, memory] == maxima
+    assert default == one.check({}).fields["duration"]
+    one.check({"duration": duration, "memory": memory})
+    with pytest.raises(InvalidJobError, match=r"^duration: .* must be at most "):
+        one.check({"duration": "2-00:00:00"})
+
+
+def test_a_group_without_an_entry_has_the_options_own_bounds() -> None:
+    """A second group never takes something away."""
+    limits = {"students": {"duration": {"max": "04:00:00"}}, "staff": {"memory": {"max": "64G"}}}
+    one = profile(options=OPTIONS, limits=limits).for_groups(["students", "staff"])
+    one.check({"duration": "08:00:00", "memory": "64G"})
+    free = {"students": LIMITS["students"], "root": {"duration": {"max": None, "min": 1}}}
+    profile(options=OPTIONS, limits=free).for_groups(["students", "root"]).check(
+        {"duration": "9-00:00:00"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"staff": {"cores": {"max": 1}}}, "limits.staff: 'cores' is not an option"),
+        ({"staff": {"memory": {"maximum": "1G"}}}, "limits: staff.memory: unknown key 'maximum'"),
+        ({"staff": {"memory": {"max": "much"}}}, "limits.staff: max: 'much'"),
+        ({"staff": {"memory": {"min": "32G"}}}, "limits.staff: min: '32G' is more than max"),
+        ({"staff": {"memory": 3}}, "limits.staff.memory: must be a dictionary"),
+    ],
+)
+def test_limits_that_can_not_be_right(limits: Any, words: str) -> None:
+    """What is wrong is found when the Hub starts, and the message names the group."""
+    with pytest.raises(InvalidJobError, match=words):
+        profile(options=OPTIONS, limits=limits)
+
+
+# -- how many servers ------------------------------------------------------------------------------
+
+
+class _User:
+    def __init__(self, name: str, users: dict[str, Any]) -> None:
+        self.name, self.settings = name, {"users": users}
+        self.spawners: dict[str, Any] = {}
+        users[name] = self
+
+
+class _Server:
+    def __init__(self, user: _User, name: str = "") -> None:
+        self.user, self.active, self.counted_profile = user, True, ""
+        user.spawners[name] = self
+
+
+def test_how_many_servers_a_profile_may_have() -> None:
+    """A server counts as long as it runs or waits; the message says whose servers are too many."""
+    users: dict[str, Any] = {}
+    ada, bob = _User("ada", users), _User("bob", users)
+    one = profile(max_servers=3, max_servers_per_user=2)
+    servers = [_Server(ada, "a"), _Server(ada, "b"), _Server(ada, "c")]
+    for server in servers[:2]:
+        take_place(server, one)
+        take_place(server, one)  # its own place
+    with pytest.raises(
+        InvalidJobError, match=r"^profile: GPU allows 2 servers of each user .* 2 a"
+    ):
+        take_place(servers[2], one)
+    take_place(_Server(bob, "a"), one)
+    with pytest.raises(InvalidJobError, match=r"^profile: GPU allows 3 servers at a time, .* 3 al"):
+        take_place(_Server(bob, "b"), one)
+    servers[0].active = False
+    take_place(bob.spawners["b"], one)
+    take_place(servers[2], profile(slug="other", max_servers=0 + 1))
+    with pytest.raises(InvalidJobError, match="allows 0 servers"):
+        take_place(servers[2], profile(max_servers=0))
+
+
+async def test_two_clicks_at_the_same_time(new: NewWrapper) -> None:
+    """Of two starts that are checked side by side, only as many pass as the profile allows."""
+    profiles = [
+        {
+            "display_name": "One",
+            "slug": "one",
+            "spawner": "jupyterhub.spawner.SimpleLocalProcessSpawner",
+            "max_servers_per_user": 1,
+        }
+    ]
+    sections = {"ProfilesSpawner": {"profiles": profiles}}
+    first = new(ProfilesSpawner, **sections)
+    second = new(ProfilesSpawner, "lab", **sections)
+    second.user = first.user
+    first.user.spawners.update({"": first, "lab": second})
+    for one in (first, second):
+        one.user_options = {"profile": "one"}
+        one._spawn_pending = True
+    ended = await asyncio.gather(
+        *(one.run_pre_spawn_hook() for one in (first, second)), return_exceptions=True
+    )
+    assert [True, False] == [one is None for one in ended]
+    assert "allows 1 server of each user" in str(ended[1])
+    first._spawn_pending = False
+    await second.run_pre_spawn_hook()
