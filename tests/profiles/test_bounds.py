@@ -6,13 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from support.wrapped import NewWrapper
 
 from unispawner import ProfilesSpawner
 from unispawner.errors import InvalidJobError
 from unispawner.profiles.caps import take_place
+from unispawner.profiles.form import form_profiles
 from unispawner.profiles.profile import Profile
 from unispawner.profiles.reading import read_profiles
+from unispawner.profiles.schema import options_schema
 
 GPU_TYPE = {"choices": {"a100": "A100", "v100": "V100"}, "default": "v100"}
 CORES = {"min": 1, "max": {"gpu_type": {"a100": 32, "v100": 16}}, "default": 4}
@@ -109,6 +112,40 @@ def test_each_bound_can_be_tried() -> None:
     assert ["a100"] == [one["gpu_type"] for one in tried]
     for one in profile().variants():
         profile().check(one)
+
+
+@pytest.mark.parametrize(
+    ("options", "valid"),
+    [
+        ({"cpu_cores_per_process": 16}, True),
+        ({"cpu_cores_per_process": 17}, False),
+        ({"cpu_cores_per_process": 32, "gpu_type": "a100"}, True),
+        ({"cpu_cores_per_process": 33, "gpu_type": "a100"}, False),
+        ({"cpu_cores_per_process": 17, "gpu_type": "v100"}, False),
+    ],
+)
+@pytest.mark.parametrize("default", [True, False])
+def test_the_schema_has_the_bounds(options: dict[str, Any], valid: bool, default: bool) -> None:
+    """A client that checks a body against the schema finds what the Hub would refuse."""
+    kind = GPU_TYPE if default else {"choices": GPU_TYPE["choices"]}
+    one = profile(options={"gpu_type": kind, "cpu_cores_per_process": CORES})
+    found = Draft202012Validator(options_schema([one])).is_valid({"profile": "gpu", **options})
+    assert valid is found
+
+
+def test_the_form_has_the_bounds() -> None:
+    """The page knows each bound in bytes and seconds, and which field it depends on."""
+    memory = {"max": {"gpu_type": {"a100": "64G", "v100": "32G"}}, "default": "8G"}
+    one = profile(options={"gpu_type": GPU_TYPE, "memory": memory})
+    _, field = form_profiles([one], {})[0].fields
+    by = {
+        "field": "gpu--gpu_type",
+        "label": "GPU type",
+        "table": {"a100": 64 * 2**30, "v100": 32 * 2**30},
+        "narrowest": 32 * 2**30,
+    }
+    assert {"max": 64 * 2**30, "by": {"max": by}} == field.numbers
+    assert "at most 64G, depending on GPU type" == field.hint
 
 
 LIMITS = {

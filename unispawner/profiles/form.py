@@ -15,6 +15,7 @@ from ..errors import InvalidJobError
 from ..units import as_number
 from ..web.availability import Availability
 from ..web.summary import describe_moment
+from .by_option import ByOption
 from .fields import FIELDS, Value, read
 from .option import QUEUE, Option
 from .profile import FindMisfit
@@ -95,6 +96,11 @@ class FormField:
     error: str = ""
 
     @property
+    def by_labels(self) -> list[str]:
+        """The labels of the options on which the bounds depend."""
+        return list(dict.fromkeys(one["label"] for one in self.numbers.get("by", {}).values()))
+
+    @property
     def hint(self) -> str:
         """The bounds in words."""
         low, high, step = (self.bounds.get(which) for which in ("min", "max", "step"))
@@ -105,6 +111,9 @@ class FormField:
             parts.append(f"at most {high}")
         elif low is not None:
             parts.append(f"at least {low}")
+        if self.option.bounds_by_option:
+            labels = ", ".join(self.by_labels)
+            parts.append(f"depending on {labels}")
         if self.option.max == QUEUE:
             parts.append("the queue's limit" if high is not None else "up to the queue's limit")
         if step is not None:
@@ -271,6 +280,8 @@ def _field(
     numbers: dict[str, Any] = {which: as_number(bound) for which, bound in bounds.items()}
     if option.max == QUEUE:
         numbers["max"] = QUEUE
+    if option.bounds_by_option:
+        numbers["by"] = {by.which: _by_option(profile, by) for by in option.bounds_by_option}
     return FormField(
         f"{profile.slug}--{option.name}",
         option,
@@ -287,6 +298,17 @@ def _field(
         },
         error,
     )
+
+
+def _by_option(profile: Profile, by: ByOption) -> dict[str, Any]:
+    """Return what form.js needs to know of a bound that depends on another option."""
+    other = profile.options[by.other]
+    return {
+        "field": f"{profile.slug}--{by.other}",
+        "label": other.label,
+        "table": {_field_value(other, key): as_number(bound) for key, bound in by.table.items()},
+        "narrowest": as_number(by.narrowest),
+    }
 
 
 def _choices(option: Option) -> list[FormChoice]:

@@ -8,7 +8,7 @@ a path that a user types exists and is the user's to use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..slow_patterns import LONGEST
@@ -58,6 +58,7 @@ def _profile(profile: Profile, *, open_to_more: bool) -> dict[str, Any]:
     schema["additionalProperties"] = False
     rules = [_condition(profile, one) for one in profile.options.values() if one.when]
     rules += [_requirement(one) for one in profile.options.values() if one.required]
+    rules += [rule for one in profile.options.values() for rule in _bounds_by_option(profile, one)]
     if rules:
         schema["allOf"] = rules
     return schema
@@ -134,6 +135,22 @@ def _requirement(option: Option) -> dict[str, Any]:
         "if": {"properties": chosen, "required": list(chosen)},
         "then": {"required": [option.name]},
     }
+
+
+def _bounds_by_option(profile: Profile, option: Option) -> Iterator[dict[str, Any]]:
+    """Yield a rule for each bound that depends on another option, if the bound is of a number."""
+    for by in option.bounds_by_option if option.field.kind == "count" else ():
+        keyword = "minimum" if by.which == "min" else "maximum"
+        for key, bound in by.table.items():
+            yield {
+                "if": _holds(profile, by.other, [key]),
+                "then": {"properties": {option.name: {keyword: bound}}},
+            }
+        if profile.options[by.other].default is None:
+            yield {
+                "if": {"not": {"required": [by.other]}},
+                "then": {"properties": {option.name: {keyword: by.narrowest}}},
+            }
 
 
 def _dependencies(profile: Profile, option: Option) -> Mapping[str, list[Any]]:

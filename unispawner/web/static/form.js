@@ -160,6 +160,15 @@
 
   // -- limits --------------------------------------------------------------------------------------
 
+  // A bound may depend on another option; while that has no value, the narrowest bound counts.
+  function boundOf(card, option, which) {
+    const by = option.numbers.by?.[which];
+    if (!by) return option.numbers[which];
+    const other = applying(card).find((one) => one.control.name === by.field);
+    const value = other?.control.value ?? "";
+    return Object.hasOwn(by.table, value) ? by.table[value] : by.narrowest;
+  }
+
   function findError(card, option) {
     const text = option.control.value.trim();
     if (option.kind === "text") return form.unispawnerText.findError(option.control);
@@ -167,9 +176,10 @@
     if (!text && !option.control.validity.badInput) return "";
     const value = read(option.kind, text);
     if (Number.isNaN(value)) return WRONG[option.kind];
-    const { min, step } = option.numbers;
+    const { step } = option.numbers;
+    const min = boundOf(card, option, "min");
     const ofQueue = option.numbers.max === "queue";
-    const max = ofQueue ? queueOf(card)?.limits[option.name] : option.numbers.max;
+    const max = ofQueue ? queueOf(card)?.limits[option.name] : boundOf(card, option, "max");
     if (min !== undefined && value < min) return `must be at least ${show(option.kind, min)}`;
     if (max !== undefined && value > max) {
       return `must be at most ${show(option.kind, max)}${ofQueue ? ", the queue's limit" : ""}`;
