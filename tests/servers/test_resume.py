@@ -58,6 +58,9 @@ class FakeJob:
     async def wait_ready(self) -> str:
         return await self.result
 
+    def note_failure(self, error: UniSpawnerError) -> None:
+        self.noted = error.message
+
 
 @pytest.fixture
 async def job(monkeypatch: pytest.MonkeyPatch) -> FakeJob:

@@ -58,3 +58,49 @@ def test_a_job_that_is_lost_while_there_is_no_hub() -> None:
         site.scheduler_loses_state()
         site.settle()
         assert "does not know the job any more" in site.history.told[0].text
+
+
+def test_two_jobs_that_are_lost_while_there_is_no_hub() -> None:
+    """The scheduler loses most jobs, so it is not believed for ten minutes. Before that JupyterHub
+    gives up to look for the server of an earlier Hub, and only logs it; its user is told."""
+    with simulation() as site:
+        site.start(BOB)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(1.1)
+        site.start(ALICE)
+        site.wait(1.1)
+        site.scheduler_loses_state()
+        site.hub_is_killed()
+        site.settle()
+        assert [BOB] == [told.server for told in site.history.told if "did not answer" in told.text]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_start_that_fails_when_the_hub_ends(killed: bool) -> None:
+    """A job is given up by its scheduler before its server is up, and the Hub ends before the job's
+    own end is confirmed. The next Hub tells its user why there is no server."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(0.0)
+        site.job_is_held(site.cluster.jobs[0], stuck=True)
+        site.wait(0.1)
+        site.hub_is_killed() if killed else site.hub_stops()
+        site.settle()
+        assert ["can't run" in told.text for told in site.history.told][-1:] == [True]
+
+
+def test_a_job_that_is_given_up_while_there_is_no_hub() -> None:
+    """The scheduler gives up the job of a server that was up, and the next Hub sees it when it
+    starts: its user is told."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(5.0)
+        site.hub_stops()
+        site.job_is_held(site.cluster.jobs[0], stuck=True)
+        site.settle()
+        assert "can't run" in site.history.told[0].text

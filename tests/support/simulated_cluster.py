@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from support.simulated_time import PROCESS, SimulatedLoop
 from unispawner.command import Finished
@@ -244,11 +245,20 @@ class Cluster:
     # -- ports and routes ----------------------------------------------------------------------
 
     def take_port(self, run: Run) -> None:
-        """Let a run's server listen on the first free port of its node."""
+        """Let a run's server listen on the first free port of its node that no route leads to.
+
+        A real one is any of thousands. So it is hardly ever that of a server which was killed and
+        whose route is still there, and docs/security.md says that the proxy could not tell.
+        """
+        taken = self.led_to() | set(self.listening)
         free = (port for port in range(FIRST_PORT, FIRST_PORT + PORTS * 10))
-        run.port = next(port for port in free if (run.host, port) not in self.listening)
+        run.port = next(port for port in free if (run.host, port) not in taken)
         self.listening[run.host, run.port] = run
         run.job.places.append((run.host, run.port))
+
+    def led_to(self) -> set[Place]:
+        """Return where the routes lead."""
+        return {place_of(route["target"]) for route in self.routes.values()}
 
     def hold_port(self, run: Run) -> None:
         """Let the launcher listen where its server has listened."""
@@ -392,6 +402,9 @@ class Agents(FakeUserSide):
         What goes wrong with the next requests, by action.
     down
         True while there is no broker.
+    unswept
+        The marks of the jobs whose private files could not be removed when they should have been.
+        The agent of the account's next start removes them, if there is one.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -400,6 +413,7 @@ class Agents(FakeUserSide):
         self.faults: dict[str, list[AgentFault]] = {}
         self.take_down_delay = 0.0
         self.down = False
+        self.unswept: set[str] = set()
         self._broken: asyncio.Event = asyncio.Event()
         self._at_work: set[asyncio.Task[Any]] = set()
 
@@ -417,9 +431,11 @@ class Agents(FakeUserSide):
         if process is not None and process.dead:
             raise asyncio.CancelledError
         await asyncio.sleep(0.002)
+        action = request["action"]
+        if action == "cleanup":
+            self.unswept.add(request["mark"])
         if self.down:
             raise _lost("There is no broker.", unsent=True)
-        action = request["action"]
         faults = self.faults.get(action)
         fault = faults.pop(0) if faults else AgentFault("none")
         work = self.cluster.start(self._serve(fault, account.name, dict(request), seconds))
@@ -533,6 +549,12 @@ class SimulatedHost(SubmitHost):
         }
         status, stdout, stderr = answers.get(fault.kind, (0, text, ""))
         return Finished(status, stdout.encode(), stderr.encode())
+
+
+def place_of(target: str) -> Place:
+    """Return the host and the port of a route's target."""
+    parts = urlsplit(target)
+    return parts.hostname or "", parts.port or 80
 
 
 def jobs_of(jobs: Collection[Job], user: str, server: str) -> list[Job]:

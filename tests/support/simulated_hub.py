@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import jupyterhub.objects
 import pytest
@@ -22,7 +21,13 @@ from tornado.httpserver import HTTPServer
 from traitlets import Enum
 from traitlets.config import Config
 
-from support.simulated_cluster import Agents, Cluster, Place, SimulatedHost, SimulatedScheduler
+from support.simulated_cluster import (
+    Agents,
+    Cluster,
+    SimulatedHost,
+    SimulatedScheduler,
+    place_of,
+)
 from support.simulated_time import PROCESS, Process
 from unispawner import ProfilesSpawner, tasks
 from unispawner.monitor import monitor as monitor_module
@@ -301,12 +306,6 @@ def _reset_process() -> None:
     database._batches.clear()
     tasks._running.clear()
     scheduled_job._RETURNS = tasks.Turnstile(50)
-
-
-def place_of(target: str) -> Place:
-    """Return the host and the port of a route's target."""
-    parts = urlsplit(target)
-    return parts.hostname or "", parts.port or 80
 
 
 class Installed:

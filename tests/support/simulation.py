@@ -26,9 +26,10 @@ from support.simulated_cluster import (
     Cluster,
     Job,
     QueryFault,
+    place_of,
     send_report,
 )
-from support.simulated_hub import Installed, SimulatedHub, place_of
+from support.simulated_hub import Installed, SimulatedHub
 from support.simulated_time import Clock, SimulatedLoop
 from unispawner.job import JobState
 from unispawner.servers import endings
@@ -68,7 +69,8 @@ class Simulation:
         self._installed = Installed()
         self._seen_failures: set[int] = set()
         self._kept: list[Any] = []
-        self._tokens: dict[int, str] = {}
+        self._tokens: dict[str, str] = {}
+        self._token_numbers: dict[str, int] = {}
 
     def open(self) -> None:
         """Begin: a Hub runs, and its users exist."""
@@ -240,9 +242,8 @@ class Simulation:
         They can take only ports that are free, and that no route leads to: a launcher holds a port
         until the Hub knows.
         """
-        leads = {place_of(route["target"]) for route in self.cluster.routes.values()}
         for job in self.cluster.jobs:
-            for place in set(job.places) - leads - set(self.cluster.listening):
+            for place in set(job.places) - self.cluster.led_to() - set(self.cluster.listening):
                 self.cluster.listening[place] = FOREIGN
         self.see()
 
@@ -333,15 +334,18 @@ class Simulation:
                 self.history.told.append(Told(self.now, server, text))
 
     def _server_tokens(self, hub: SimulatedHub) -> list[Token]:
+        """Return the servers' tokens. The database gives a removed row's id to the next token."""
         tokens = []
         for token in hub.server_tokens():
             path = token.note.removeprefix("Server at /user/").strip("/")
             user, _, name = path.partition("/")
-            if token.id not in self._tokens:
+            known = str(token.hashed)
+            number = self._token_numbers.setdefault(known, len(self._token_numbers) + 1)
+            if known not in self._tokens:
                 marks = [job.mark for job in self.cluster.jobs if token.match(job.token)]
                 if marks:
-                    self._tokens[token.id] = marks[0]
-            tokens.append(Token(token.id, Server(user, name), self._tokens.get(token.id, "")))
+                    self._tokens[known] = marks[0]
+            tokens.append(Token(number, Server(user, name), self._tokens.get(known, "")))
         return tokens
 
     # -- the end -------------------------------------------------------------------------------
@@ -353,6 +357,7 @@ class Simulation:
             self.hub_starts()
         self.see()
         self.history.faults.append(Fault("this history", self.began, self.now))
+        self._let_jobs_wait()
         self._let_jobs_run()
         self.ports_are_taken()
         self._let_jobs_run(120.0)
@@ -362,6 +367,12 @@ class Simulation:
         self._let_jobs_run()
         self.check()
         self._check_leftovers()
+
+    def _let_jobs_wait(self) -> None:
+        """Begin no job for longer than T: one that no server owns would end as soon as it ran."""
+        until = self.now + WITHIN + 100.0
+        while self.now < until:
+            self.wait(100.0)
 
     def _let_jobs_run(self, seconds: float = 2 * WITHIN + 200.0) -> None:
         until, node = self.now + seconds, 0
@@ -386,7 +397,7 @@ class Simulation:
             "jobs": self.cluster.alive(),
             "routes": [path for path in self.cluster.routes if path != "/"],
             "tokens": self._server_tokens(self.hub),
-            "private files": sorted(self.cluster.files),
+            "private files": sorted(self.cluster.files - self.cluster.agents.unswept),
             "endings": endings.read_all(self.hub.app.db),
             "followed": [job.job_id for one in self.hub.monitors() for job in one.jobs],
         }

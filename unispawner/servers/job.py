@@ -19,7 +19,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from .. import tasks
-from ..errors import JobEndedError
+from ..errors import JobEndedError, UniSpawnerError
 from ..run_as.client import AgentClient
 from ..web import bookkeeping, words
 from ..web.reports import Allowance, Report, ServerEnd
@@ -29,6 +29,9 @@ from .resume import Resumption
 from .state import DEAD_ADDRESS, SavedState, State
 
 Result = TypeVar("Result")
+
+_LONGEST_FAILURE = 2000
+"""How many characters of an error's message are saved."""
 
 
 class ServerJob(abc.ABC, Generic[State]):
@@ -57,6 +60,7 @@ class ServerJob(abc.ABC, Generic[State]):
         self.state = state
         self.starting = False
         self.restored = bool(state.mark)
+        self._was_stopping = state.stopping
         self.resumption: Resumption | None = None
         self._submission: asyncio.Task[Any] | None = None
         self._stop: asyncio.Task[None] | None = None
@@ -206,6 +210,8 @@ class ServerJob(abc.ABC, Generic[State]):
         database.revoke_token(self.spawner, self._token)
         if self.resumption is not None:
             self.resumption.forget(JobEndedError(self._why_not_ready()))
+        elif self.restored and bookkeeping.is_stopped_unexplained(self.spawner):
+            self._explain_loss()
         self.stop_following()
         return True
 
@@ -237,6 +243,22 @@ class ServerJob(abc.ABC, Generic[State]):
         if not self.state.port:
             return words.CANCELLED
         return words.no_answer(bookkeeping.outer(self.spawner).http_timeout)
+
+    def note_failure(self, error: UniSpawnerError) -> None:
+        """Keep why there is no server, in case that this Hub ends before its user can read it."""
+        self.state.failure = error.message[:_LONGEST_FAILURE]
+
+    def _explain_loss(self) -> None:
+        """Show why a server of an earlier Hub is gone that JupyterHub has not found up again.
+
+        JupyterHub only logs it. Nobody can stop a server while it looks for it, so if somebody had
+        asked for that, the earlier Hub knew it.
+        """
+        why = self.state.failure
+        if not why and not self._was_stopping:
+            why = words.no_answer(bookkeeping.outer(self.spawner).http_timeout)
+        if why:
+            bookkeeping.report_failed_start(self.spawner, JobEndedError(why))
 
     # -- submission ------------------------------------------------------------------------------
 

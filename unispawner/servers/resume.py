@@ -30,6 +30,9 @@ class Interrupted(Protocol):
     def spawner(self) -> Any:
         """The spawner that runs the server."""
 
+    def note_failure(self, error: UniSpawnerError) -> None:
+        """Keep why there is no server, in case that this Hub ends before its user can read it."""
+
     async def wait_ready(self) -> str:
         """Return the server's URL when it has reported.
 
@@ -102,6 +105,7 @@ class Resumption:
 
     def fail(self, error: UniSpawnerError) -> None:
         """End the pending spawn: JupyterHub's pages show the error."""
+        self._job.note_failure(error)
         bookkeeping.report_failed_start(self._job.spawner, error, self.future)
 
     def forget(self, error: UniSpawnerError) -> None:

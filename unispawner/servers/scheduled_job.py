@@ -123,6 +123,7 @@ class ScheduledJob(PairedJob):
         try:
             yield
         except UniSpawnerError as error:
+            self.note_failure(error)
             ending = history.failed_start(self, error)
             history.note_failed_start(self, ending)
             notices.note_end(self, ending)
@@ -435,9 +436,10 @@ class ScheduledJob(PairedJob):
 
     def _show_end(self, job: TrackedJob) -> None:
         """Show on JupyterHub's pages why a ready server has ended, and soon the end of its log."""
+        message, mark = words.job_ended(job, self.title), self.state.mark
+        self.note_failure(JobEndedError(message))
         if not bookkeeping.outer(self.spawner).ready:
             return
-        message, mark = words.job_ended(job, self.title), self.state.mark
         shown = bookkeeping.report_ended_server(self.spawner, JobEndedError(message))
 
         async def add_log() -> None:

@@ -47,6 +47,9 @@ class SavedState:
         The host in that report, in the job's own words; empty if it had none.
     stopping
         True from when the job's end was asked for until it is confirmed.
+    failure
+        Why there is no server, until its user can read it: the next Hub shows it if this one ends
+        before the job's end is confirmed. Empty if its user has asked for the end.
     """
 
     mark: str = ""
@@ -58,6 +61,7 @@ class SavedState:
     port: int = 0
     reported_host: str = ""
     stopping: bool = False
+    failure: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved; nothing if there is no server."""

@@ -56,6 +56,13 @@ def is_starting(spawner: Any) -> bool:
     return bool(outer(spawner)._start_pending)
 
 
+def is_stopped_unexplained(spawner: Any) -> bool:
+    """Return whether JupyterHub stops a server, and its pages do not show yet why it has ended."""
+    known = outer(spawner)
+    shown = known._spawn_future is not None and known._spawn_future.done()
+    return bool(known._stop_pending) and not shown
+
+
 def is_known(spawner: Any) -> bool:
     """Return whether JupyterHub still uses a spawner: it drops one when its server has ended."""
     known = outer(spawner)
