@@ -22,6 +22,7 @@ import pytest
 from support.accounts import needs_root, ordinary_accounts
 from support.agent import Agent, agent_of_a_user, wait_for
 from support.broker import BrokerProcess, running_broker
+from support.folders import readable_folder
 from support.sudo_sandbox import can_have_a_sandbox, run_with_sudoers
 
 READS_MEMORY = pytest.mark.threat(
@@ -479,14 +480,20 @@ def test_a_package_is_checked_before_it_is_loaded(tmp_path: Path, package: str) 
     assert not (tmp_path / "was-run").exists()
 
 
-def test_check_says_what_it_would_refuse(tmp_path: Path) -> None:
-    """--check ends with 0 where only root can change the broker's code. Otherwise it ends with 1
-    and names the file that others can change. In neither case the broker is started."""
-    safe, unsafe = tmp_path / "safe", tmp_path / "unsafe"
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    with readable_folder() as folder:
+        yield folder
+
+
+def test_check_says_what_it_would_refuse(readable: Path) -> None:
+    """--check ends with 0 where only root can change the broker's code, and users can read it.
+    Otherwise it ends with 1 and names the file that others can change, or can't read. In neither
+    case the broker is started."""
+    safe, unsafe = readable / "safe", readable / "unsafe"
     for folder in (safe, unsafe):
         folder.mkdir()
-    for path in (tmp_path, safe):
-        path.chmod(0o755)
+    safe.chmod(0o755)
     unsafe.chmod(0o775)
 
     done = start_with(safe, "--check")
@@ -497,6 +504,12 @@ def test_check_says_what_it_would_refuse(tmp_path: Path) -> None:
     assert (1, "") == (done.returncode, done.stderr)
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"{unsafe} has the mode 0775, so that others could change")
+
+    safe.chmod(0o700)
+    done = start_with(safe, "--check")
+    assert (1, "") == (done.returncode, done.stderr)
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"{safe} has the mode 0700, so that users can't read")
 
 
 # -- sudo ---------------------------------------------------------------------------------------

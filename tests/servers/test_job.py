@@ -77,6 +77,7 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
         _log_name="ada",
         _spawn_pending=False,
         _spawn_future=None,
+        _stop_pending=True,
         name="",
         ready=True,
         http_timeout=120,

@@ -160,7 +160,7 @@ class Sighting:
     marks
         The marks that the Hub has saved for its servers.
     pending
-        The servers whose start is under way, as the Hub says.
+        The servers whose start is under way, or whose job waits again, as the Hub says.
     tokens
         The tokens of servers.
     """

@@ -29,6 +29,8 @@ from unispawner.testing import FakeScheduler, FakeUserSide
 
 NODES = ("192.0.2.10", "192.0.2.11")  # RFC 5737: addresses that no host has
 FIRST_PORT, PORTS = 20_000, 3
+REUSED = 60.0
+"""After how long (seconds) a port may be another server's."""
 Place = tuple[str, int]
 FOREIGN = "another user's server"
 HELD = "the launcher, which holds the port of a server that has ended"
@@ -133,6 +135,7 @@ class Cluster:
         self.jobs: list[Job] = []
         self.files: set[str] = set()
         self.listening: dict[Place, Run | str] = {}
+        self._freed: dict[Place, float] = {}
         self.routes: dict[str, dict[str, Any]] = {}
         self.hub: TakesRequests | None = None
         self.network = True
@@ -245,13 +248,15 @@ class Cluster:
     # -- ports and routes ----------------------------------------------------------------------
 
     def take_port(self, run: Run) -> None:
-        """Let a run's server listen on the first free port of its node that no route leads to.
+        """Let a run's server listen on the first port of its node that was free for a while.
 
-        A real one is any of thousands. So it is hardly ever that of a server which was killed and
-        whose route is still there, and docs/security.md says that the proxy could not tell.
+        A real one is any of thousands. So it is hardly ever that of a server which was killed a
+        moment ago, and whose route is still there or is just being made. docs/security.md says that
+        nobody could tell the two servers from each other.
         """
-        taken = self.led_to() | set(self.listening)
-        free = (port for port in range(FIRST_PORT, FIRST_PORT + PORTS * 10))
+        recently = {at for at, freed in self._freed.items() if self.loop.time() - freed < REUSED}
+        taken = self.led_to() | set(self.listening) | recently
+        free = (port for port in range(FIRST_PORT, FIRST_PORT + PORTS * 100))
         run.port = next(port for port in free if (run.host, port) not in taken)
         self.listening[run.host, run.port] = run
         run.job.places.append((run.host, run.port))
@@ -269,6 +274,7 @@ class Cluster:
         """Let go of a run's port."""
         if self.listening.get((run.host, run.port)) in (run, HELD):
             del self.listening[run.host, run.port]
+            self._freed[run.host, run.port] = self.loop.time()
 
     def answers(self, host: str, port: int) -> bool:
         """Return whether a server answers there, whosever it is."""

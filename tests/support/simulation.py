@@ -272,11 +272,17 @@ class Simulation:
         self.cluster.scheduler.show(*self.cluster.scheduler.jobs)
 
     def stray_report(self, job: Job, body: dict[str, Any], delay: float) -> None:
-        """Have a report of a job arrive that its launcher does not send now."""
+        """Have a report of a job arrive that its launcher does not send now.
+
+        A job that reports another one's server sends its own user there, who has nobody to blame
+        but the own job: that is not tried.
+        """
 
         async def send() -> None:
             await asyncio.sleep(delay)
-            await send_report(self.cluster, job, body)
+            there = self.cluster.listening.get((str(body["host"]), int(body["port"])))
+            if body["event"] != "ready" or there in (None, job.run):
+                await send_report(self.cluster, job, body)
 
         self.cluster.start(send())
 
@@ -317,7 +323,16 @@ class Simulation:
         return routes
 
     def _pending(self, hub: SimulatedHub) -> list[Server]:
-        return [one for one, spawner in self._spawners(hub) if spawner.pending == "spawn"]
+        """Return the servers that wait: their pages show what for.
+
+        A server that was up and whose job waits again is one that JupyterHub calls ready.
+        """
+        return [
+            server
+            for server, spawner in self._spawners(hub)
+            if spawner.pending == "spawn"
+            or (spawner.ready and not bookkeeping.inner(spawner).server_job.url)
+        ]
 
     def _spawners(self, hub: SimulatedHub) -> Iterator[tuple[Server, Any]]:
         for server in SERVERS:

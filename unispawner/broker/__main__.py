@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .accounts import Rules
-from .safety import find_unsafe
+from .safety import find_unreadable, find_unsafe
 
 _ABOUT = (
     "Become users for a Hub, one for each request. The Hub starts this program itself, or sudo "
@@ -143,9 +143,9 @@ def _check() -> NoReturn:
     from .preload import preload
 
     preload()
-    unsafe = find_unsafe()
-    print("\n".join(unsafe) or "Only root can change the broker's Python and its modules.")
-    sys.exit(bool(unsafe))
+    wrong = find_unsafe() + find_unreadable()
+    print("\n".join(wrong) or "Only root can change the broker's Python and its modules.")
+    sys.exit(bool(wrong))
 
 
 def _refuse_unsafe() -> None:

@@ -1,5 +1,7 @@
 """Finds what others than root could change of the code that the broker runs as root.
 
+It also finds what users can't read: the broker's children load modules when they are users.
+
 A file is safe if it belongs to root, if only root can write it, and if the same holds for each
 directory and each link on the way to it. A directory in which everybody may create files, such as
 ``/tmp``, is safe on the way if it has the sticky bit: nobody can rename or remove an entry of
@@ -40,6 +42,51 @@ def find_unsafe(paths: Iterable[str] | None = None) -> list[str]:
         "unispawner where only root can write."
         for path, why in checked.unsafe.items()
     ]
+
+
+def find_unreadable(paths: Iterable[str] | None = None) -> list[str]:
+    """Return a sentence about each file or folder that keeps other accounts from the code.
+
+    Parameters
+    ----------
+    paths
+        What is checked; by default the interpreter and all code that it has loaded or may load.
+    """
+    found: dict[str, str] = {}
+    for path in dict.fromkeys(_all_paths() if paths is None else paths):
+        if path.endswith(".pyc"):  # without it, Python reads the module's source
+            continue
+        real = Path(os.path.realpath(path))
+        for place in (*reversed(real.parents), real):
+            try:
+                status = os.stat(place)
+            except OSError:
+                break  # it does not exist, so nobody reads it
+            if keeps_out(status) and not _has_acl(place):
+                found[str(place)] = f"has the mode {stat.S_IMODE(status.st_mode):04o}"
+                break
+    return [
+        f"{path} {why}, so that users can't read what the broker's children need as users. "
+        "Install Python and unispawner where everybody can read, such as in /opt."
+        for path, why in found.items()
+    ]
+
+
+def keeps_out(status: os.stat_result) -> bool:
+    """Return whether a file or folder is closed to accounts that are not root.
+
+    A group other than root's may be that of all users.
+    """
+    needed = 0o011 if stat.S_ISDIR(status.st_mode) else 0o044
+    allowed = status.st_mode & needed
+    return not allowed & 0o007 and (status.st_gid == 0 or not allowed & 0o070)
+
+
+def _has_acl(path: Path) -> bool:
+    try:
+        return bool(os.getxattr(path, "system.posix_acl_access"))
+    except OSError:  # most files have none, and some file systems can't have any
+        return False
 
 
 class _Checked:

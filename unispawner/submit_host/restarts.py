@@ -7,8 +7,12 @@ import time
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 """The pauses (seconds) before the broker is started again: the first one, and the longest one."""
-SHORTEST_PAUSE = 1.0
-"""The pause (seconds) between two attempts if a user waits for the second one."""
+SHORTEST_PAUSE, LONGEST_HURRY = 1.0, 15.0
+"""The pauses (seconds) between attempts that users wait for: the first one, and the longest one.
+
+They double, too, for all users together. Otherwise each user could have the submit host log the Hub
+in once a second, and an account that is refused so often may be locked there.
+"""
 PATIENCE = 3
 """After so many attempts in a row without a greeting, requests no longer wait for the next one."""
 
@@ -25,7 +29,7 @@ class Restarts:
     def __init__(self) -> None:
         self.starts = 0
         self._next = self._last = float("-inf")
-        self._short_lives = self._failures = 0
+        self._short_lives = self._failures = self._hurries = 0
         self._hurried = False
 
     @property
@@ -40,7 +44,11 @@ class Restarts:
     def note_start(self) -> None:
         """Take note of an attempt."""
         self.starts += 1
-        self._last = time.monotonic()
+        now = time.monotonic()
+        if now - self._last > LONGEST_PAUSE:
+            self._hurries = 0
+        self._hurries += self._hurried
+        self._last = now
 
     def note_greeting(self) -> None:
         """Take note that the broker serves requests."""
@@ -58,5 +66,6 @@ class Restarts:
 
     def hurry(self) -> None:
         """Cut the pause short, since a user waits; requests wait for what this attempt brings."""
-        self._next = min(self._next, self._last + SHORTEST_PAUSE)
+        pause = min(SHORTEST_PAUSE * 2 ** min(self._hurries, 10), LONGEST_HURRY)
+        self._next = min(self._next, self._last + pause)
         self._hurried = True

@@ -207,7 +207,7 @@ async def _hub(spawner: Any, spawners: list[Any]) -> str:
             'for profiles set it to "unispawner.ProfilesSpawner"'
         )
     _check_proxy_api(config)
-    doubts += _doubt_certificate(config, [spawner, *spawners])
+    _check_certificate(config, [spawner, *spawners])
     remote = [one for one in spawners if _is_remote(one)]
     if remote and _api_address(config) in _LOOPBACK and await _runs_here_only(remote):
         remote = []
@@ -273,11 +273,18 @@ def _check_proxy_api(config: Config) -> None:
         )
 
 
-def _doubt_certificate(config: Config, spawners: list[Any]) -> list[str]:
-    """Return doubts if, with internal_ssl, the Hub can't be reached where it should be."""
+def _check_certificate(config: Config, spawners: list[Any]) -> None:
+    """Check that, with internal_ssl, the Hub can be reached where it should be.
+
+    Raises
+    ------
+    InvalidJobError
+        If the Hub's certificate would not name an address at which it is reached: no server
+        could start, or every page would be "Service Unavailable".
+    """
     hub = config.JupyterHub
     if not hub.get("internal_ssl"):
-        return []
+        return
     given = [getattr(one, "hub_connect_url", None) for one in spawners]
     urls = [str(url) for url in dict.fromkeys([*given, hub.get("hub_connect_url")]) if url]
     hosts = [urlsplit(url).hostname or "" for url in urls]
@@ -287,7 +294,7 @@ def _doubt_certificate(config: Config, spawners: list[Any]) -> list[str]:
     hosts = [socket.gethostname() if host in _WILDCARDS else host for host in hosts]
     always = [socket.getfqdn(), urlsplit(str(hub.get("subdomain_host", ""))).hostname]
     named = {*hub.get("trusted_alt_names", []), *(f"DNS:{name}" for name in always)}
-    doubts = [
+    wrong = [
         f"hub_connect_url: {url!r} must begin with https:// with internal_ssl"
         for url in urls
         if url.lower().startswith("http://")
@@ -296,12 +303,13 @@ def _doubt_certificate(config: Config, spawners: list[Any]) -> list[str]:
         if host in _LOOPBACK or {f"IP:{host}", f"DNS:{host}"} & named:
             continue
         entry = f"IP:{host}" if is_valid_ip(host) else f"DNS:{host}"
-        doubts.append(
+        wrong.append(
             f"c.JupyterHub.trusted_alt_names: the nodes or the proxy reach the Hub at {host}, and "
             "with internal_ssl its certificate must name it, or nothing reaches the Hub there; "
             f"add {entry!r}, and remove the folder internal-ssl of an earlier start"
         )
-    return doubts
+    if wrong:
+        raise InvalidJobError("; ".join(wrong))
 
 
 def _check_address(config: Config, remote: bool, doubts: list[str]) -> str:

@@ -43,12 +43,12 @@ async def check_way(spawner: UniSpawner) -> str:
 
 
 async def _check_files(python: str) -> None:
-    """Have the broker say which of its files others than root could change.
+    """Have the broker say which of its files others could change, or can't read.
 
     Raises
     ------
     AgentError
-        If there are any: started as root, it would refuse to run.
+        If there are any: started as root, it would refuse to run, or not work for users.
     """
     done = await HOST.run(
         [python, "-I", "-m", "unispawner.broker", "--check"],
@@ -60,6 +60,6 @@ async def _check_files(python: str) -> None:
         found = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         raise AgentError(
-            "agent_python: the broker would not run as root with it:",
+            "agent_python: the broker would not work as root with it:",
             output="\n".join([*found[:_SHOWN], *more]),
         )
