@@ -1,28 +1,19 @@
-"""When a job would start: what Slurm printed, and what the nodes of an inventory have free."""
+"""When a job would start: what Slurm printed, and what that means."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import support
-from support.inventories import GIGABYTE, NO_DEFAULT, ONE_HOST, POOL, QUEUES
 
 from unispawner.errors import SchedulerUnavailable
-from unispawner.job import JobSpec, ResourceSpec
+from unispawner.job import JobSpec
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.base import ESTIMATE_ENVIRONMENT, Reply
-from unispawner.schedulers.estimate import (
-    Outlook,
-    StartEstimate,
-    estimate_by_inventory,
-    exceeds_limits,
-)
-from unispawner.schedulers.inventory import Inventory, Node, Queue
+from unispawner.schedulers.estimate import Outlook, StartEstimate
 from unispawner.testing import read_saved_reply
 
 OUTPUTS = support.OUTPUTS / "slurm"
@@ -132,80 +123,3 @@ def test_a_wait_of_unknown_length() -> None:
         assert not unknown.is_much_sooner(other, NOW)
         assert not other.is_much_sooner(unknown, NOW)
     assert not unknown.waits_long(NOW)
-
-
-# -- the estimate from an inventory ---------------------------------------------------------------
-
-
-def job(**resources: object) -> JobSpec:
-    fields = {name: resources.pop(name) for name in ("queue_name", "duration") if name in resources}
-    return JobSpec(resources=ResourceSpec.from_dict(resources), **fields)  # type: ignore[arg-type] # as a test says
-
-
-MEMORY = Inventory(
-    nodes=(
-        Node("a", True, 8, 8, memory=8 * GIGABYTE, idle_memory=GIGABYTE),
-        Node("b", True, 8, 1, memory=8 * GIGABYTE, idle_memory=8 * GIGABYTE),
-    )
-)
-FREE = replace(POOL, waiting=0)
-UNKNOWN_GPUS = Inventory(nodes=(Node("a", True, 8, 8, 2, None),))
-
-
-@pytest.mark.parametrize(
-    ("spec", "inventory", "expected"),
-    [
-        (job(cpu_cores_per_process=4), QUEUES, Outlook.NOW),
-        (job(cpu_cores_per_process=64), QUEUES, Outlook.NOW),
-        (job(cpu_cores_per_process=65), QUEUES, Outlook.NOT_NOW),
-        (job(node_count=2, cpu_cores_per_process=3), QUEUES, Outlook.NOW),
-        (job(node_count=2, cpu_cores_per_process=4), QUEUES, Outlook.NOT_NOW),
-        (job(queue_name="gpu", gpu_cores_per_process=4), QUEUES, Outlook.PERHAPS),
-        (job(queue_name="gpu", gpu_cores_per_process=5), QUEUES, Outlook.NOT_NOW),
-        (job(queue_name="closed"), QUEUES, Outlook.NOT_NOW),
-        (job(queue_name="down"), QUEUES, Outlook.NOT_NOW),
-        (job(queue_name="other"), QUEUES, Outlook.UNKNOWN),
-        (job(exclusive_node_use=True), QUEUES, Outlook.NOW),
-        (job(exclusive_node_use=True, node_count=2), QUEUES, Outlook.NOT_NOW),
-        (job(cpu_cores_per_process=4), NO_DEFAULT, Outlook.PERHAPS),
-        (job(cpu_cores_per_process=5), NO_DEFAULT, Outlook.NOT_NOW),
-        (job(cpu_cores_per_process=2, process_count=2), FREE, Outlook.NOW),
-        (job(cpu_cores_per_process=2, process_count=3), FREE, Outlook.NOT_NOW),
-        (job(gpu_cores_per_process=1), FREE, Outlook.NOW),
-        (job(gpu_cores_per_process=2), FREE, Outlook.NOT_NOW),
-        (job(memory="1G"), FREE, Outlook.UNKNOWN),
-        (job(memory="1G", cpu_cores_per_process=5), FREE, Outlook.NOT_NOW),
-        (job(memory="4G", cpu_cores_per_process=2), MEMORY, Outlook.NOT_NOW),
-        (job(memory="4G"), MEMORY, Outlook.NOW),
-        (job(gpu_cores_per_process=1), UNKNOWN_GPUS, Outlook.UNKNOWN),
-        (job(gpu_cores_per_process=1, gpu_type="a100"), FREE, Outlook.UNKNOWN),
-        (job(constraint="milan"), FREE, Outlook.UNKNOWN),
-        (JobSpec(reservation_id="class"), FREE, Outlook.UNKNOWN),
-        (job(), ONE_HOST, Outlook.UNKNOWN),
-        (job(), Inventory(), Outlook.UNKNOWN),
-    ],
-)
-def test_the_estimate_from_an_inventory(
-    spec: JobSpec, inventory: Inventory, expected: Outlook
-) -> None:
-    """Enough must be free on one node, or on as many as the job asks for; what is not known stays
-    unknown, and jobs that wait leave it open who comes first."""
-    found = estimate_by_inventory(spec, inventory)
-    assert (expected, True, None) == (found.outlook, found.by_inventory, found.start)
-
-
-def test_the_queue_of_the_configuration_counts() -> None:
-    """A job that names no queue is judged by the queue that the configuration names."""
-    assert Outlook.NOT_NOW is estimate_by_inventory(JobSpec(), QUEUES, "closed").outlook
-    assert Outlook.NOW is estimate_by_inventory(job(queue_name="short"), QUEUES, "closed").outlook
-
-
-def test_more_time_than_the_queue_allows() -> None:
-    """A job that asks for more time than its queue allows may wait for ever, whatever is free."""
-    hour, two = timedelta(hours=1), timedelta(hours=2)
-    assert exceeds_limits(JobSpec(duration=two), QUEUES)
-    assert not exceeds_limits(JobSpec(duration=hour), QUEUES)
-    assert not exceeds_limits(JobSpec(duration=two, queue_name="gpu"), QUEUES)
-    assert not exceeds_limits(JobSpec(duration=two), None)
-    no_limit = Inventory(queues=(Queue("q", default=True),))
-    assert not exceeds_limits(JobSpec(duration=two), no_limit)

@@ -100,7 +100,8 @@ def _guess(child: UniSpawner) -> Outlook:
     found = availability(child)
     if found is None:
         return Outlook.UNKNOWN
-    return found.estimate_start(child.job_spec("", environment={})).outlook
+    spec = child.job_spec("", environment={})
+    return found.estimate_start(spec, child.get_scheduler()).outlook
 
 
 async def _make_child(factory: ChildFactory, chosen: Chosen) -> UniSpawner | None:

@@ -1,17 +1,13 @@
-"""When a job would start that is not submitted yet: what a scheduler says, or what nodes have free.
+"""When a job would start that is not submitted yet: the values that say so. Pure, without I/O.
 
-Pure, without I/O. Only Slurm is asked (``sbatch --test-only``); for other schedulers there is the
-estimate from the inventory, which knows nothing of priorities and limits.
+Slurm is asked (:mod:`.slurm_estimate`); for other schedulers there is an estimate from the
+inventory (:mod:`.free_room`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-
-from ..job import JobSpec, ResourceSpec
-from ..units import WHOLE
-from .inventory import Inventory, Node
 
 SOON = 60.0
 """A job that starts within so many seconds starts "now": schedulers act at intervals."""
@@ -83,64 +79,3 @@ class StartEstimate:
         """Return whether this start is so much earlier than another that a user wants to know."""
         mine, others = self.wait(now), other.wait(now)
         return mine is not None and others is not None and others - mine > LONG_WAIT
-
-
-def estimate_by_inventory(spec: JobSpec, inventory: Inventory, queue: str = "") -> StartEstimate:
-    """Return whether the nodes of a queue have enough free for a job.
-
-    Parameters
-    ----------
-    queue
-        The job's queue; without a name, the one that such a job goes to.
-    """
-    found = inventory.find_queue(spec.queue_name or queue)
-    if found is None or _asks_for_more(spec):
-        return StartEstimate(by_inventory=True)
-    if not found.available:
-        return StartEstimate(Outlook.NOT_NOW, by_inventory=True)
-    nodes = [node for node in inventory.nodes if not found.name or found.name in node.queues]
-    fits = [_has_room(node, spec.resources) for node in nodes if node.available]
-    wanted = spec.resources.nodes
-    if fits.count(True) >= wanted:
-        outlook = Outlook.PERHAPS if found.waiting else Outlook.NOW
-    elif len(fits) - fits.count(False) >= wanted:  # as far as that is known
-        outlook = Outlook.UNKNOWN
-    else:
-        outlook = Outlook.NOT_NOW
-    return StartEstimate(outlook, by_inventory=True)
-
-
-def exceeds_limits(spec: JobSpec, inventory: Inventory | None, queue: str = "") -> bool:
-    """Return whether a job asks for more than its queue allows, so that it may never start.
-
-    Slurm's own answer does not say that where the site accepts such jobs (EnforcePartLimits).
-    """
-    limits = inventory.limits(spec.queue_name or queue) if inventory else {}
-    longest = limits.get("duration")
-    return bool(longest and spec.duration and spec.duration > longest)  # type: ignore[operator] # times
-
-
-def _asks_for_more(spec: JobSpec) -> bool:
-    """Return whether a job depends on what the list of nodes does not show."""
-    return bool(spec.reservation_id or spec.resources.constraint or spec.resources.gpu_type)
-
-
-def _has_room(node: Node, asked: ResourceSpec) -> bool | None:
-    """Return whether a node has enough free for its part of a job; None if that is not known."""
-    processes = asked.per_node
-    cores = processes * (asked.cpu_cores_per_process or 1)
-    gpus = processes * (asked.gpu_cores_per_process or 0)
-    answers = [_enough(node.idle_cores, node.cores if asked.exclusive_node_use else cores)]
-    answers += [node.cores >= cores]
-    if gpus:
-        answers += [_enough(node.idle_gpus if node.gpus else 0, gpus)]
-    if asked.memory not in (None, WHOLE):
-        assert asked.memory is not None
-        answers += [_enough(node.idle_memory, asked.memory // asked.nodes)]
-    if False in answers:
-        return False
-    return None if None in answers else True
-
-
-def _enough(free: int | None, needed: int) -> bool | None:
-    return None if free is None else free >= needed

@@ -66,7 +66,7 @@ class _Need:
 def find_misfit(scheduler: Scheduler, spec: JobSpec, inventory: Inventory) -> Unfit | None:
     """Return why no node can run a job; None if some can, or if that is not known."""
     queue = inventory.find_queue(spec.queue_name)
-    if queue is None or spec.reservation_id or not _is_as_asked(scheduler, spec):
+    if queue is None or spec.reservation_id or not is_as_asked(scheduler, spec):
         return None
     nodes, wanted = inventory.nodes_of(queue.name), spec.resources.nodes
     needs = _needs(scheduler, spec.resources, inventory)
@@ -106,7 +106,7 @@ def _explain(
     return f"{message}; {most}" if most else message
 
 
-def _is_as_asked(scheduler: Scheduler, spec: JobSpec) -> bool:
+def is_as_asked(scheduler: Scheduler, spec: JobSpec) -> bool:
     """Return whether the job's fields are all that its directives say about nodes."""
     if spec.left_out(scheduler.name) - _HARMLESS:
         return False

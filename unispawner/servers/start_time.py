@@ -178,7 +178,7 @@ async def estimate_start(spawner: Any, start_times: StartTimes | None = None) ->
     if found is None or scheduler.loopback or found.exceeds_limits(spec):
         return StartEstimate()
     if not scheduler.estimates_start:
-        return found.estimate_start(spec)
+        return found.estimate_start(spec, scheduler)
     monitor = spawner.monitor()
     if monitor.problem is not None or not scheduler.estimate_command(spec):
         return StartEstimate()

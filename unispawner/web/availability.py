@@ -9,8 +9,10 @@ from typing import Any
 
 from ..errors import UniSpawnerError
 from ..job import JobSpec
-from ..schedulers.estimate import StartEstimate, estimate_by_inventory, exceeds_limits
+from ..schedulers import Scheduler
+from ..schedulers.estimate import StartEstimate
 from ..schedulers.fitting import Unfit, find_misfit
+from ..schedulers.free_room import estimate_by_inventory, exceeds_limits
 from ..schedulers.inventory import Inventory, Queue
 from ..units import as_number
 from .summary import describe_count
@@ -53,11 +55,11 @@ class Availability:
         found = self.inventory and self.inventory.find_queue(queue)
         return _describe(self.inventory, found) if self.inventory and found else ""
 
-    def estimate_start(self, spec: JobSpec) -> StartEstimate:
+    def estimate_start(self, spec: JobSpec, scheduler: Scheduler) -> StartEstimate:
         """Return whether enough is free for a job to start now."""
         if self.inventory is None:
             return StartEstimate(by_inventory=True)
-        return estimate_by_inventory(spec, self.inventory, self.queue)
+        return estimate_by_inventory(scheduler, spec, self.inventory, self.queue)
 
     def exceeds_limits(self, spec: JobSpec) -> bool:
         """Return whether a job asks for more than its queue allows."""
