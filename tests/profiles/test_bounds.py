@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from support.wrapped import NewWrapper
 from unispawner import ProfilesSpawner
 from unispawner.errors import InvalidJobError
 from unispawner.profiles.caps import take_place
-from unispawner.profiles.form import form_profiles
+from unispawner.profiles.form import FormContext, form_profiles, render_form
 from unispawner.profiles.profile import Profile
 from unispawner.profiles.reading import read_profiles
 from unispawner.profiles.schema import options_schema
+from unispawner.schedulers.inventory import Inventory, Node, Queue
+from unispawner.web.availability import Availability
 
 GPU_TYPE = {"choices": {"a100": "A100", "v100": "V100"}, "default": "v100"}
 CORES = {"min": 1, "max": {"gpu_type": {"a100": 32, "v100": 16}}, "default": 4}
@@ -272,3 +275,90 @@ async def test_two_clicks_at_the_same_time(new: NewWrapper) -> None:
     assert "allows 1 server of each user" in str(ended[1])
     first._spawn_pending = False
     await second.run_pre_spawn_hook()
+
+
+# -- choices from the cluster ----------------------------------------------------------------------
+
+CLUSTER = Inventory(
+    (Queue("gpu", default=True), Queue("cpu")),
+    (
+        Node(
+            *("g1", True, 32, 8, 4, 1, None, None, frozenset({"gpu"})),
+            gpu_types=(("a100", 4, 1),),
+            features=frozenset({"rome", "ib"}),
+        ),
+        Node(
+            *("g2", False, 32, 0, 8, 0, None, None, frozenset({"gpu"})),
+            gpu_types=(("v100", 8, 0),),
+            features=frozenset({"milan"}),
+        ),
+        Node("c", True, 64, None, queues=frozenset({"cpu"}), features=frozenset({"milan"})),
+    ),
+)
+FROM_CLUSTER = {
+    "gpu_type": {"choices": "inventory"},
+    "constraint": {"choices": "inventory", "pattern": "rome|milan"},
+}
+
+
+def test_choices_from_the_cluster() -> None:
+    """A form shows what the queue's nodes have, and what is free of each."""
+    one = profile(options=FROM_CLUSTER)
+    assert one.needs_inventory
+    known = Availability("slurm", CLUSTER, 1.0, stale=False, queue="", refresh_in=60.0)
+    for queue, expected in (
+        (
+            "gpu",
+            [
+                {"a100": "a100: 1 of 4 free", "v100": "v100: none is up at the moment"},
+                {"milan": "milan: none is up at the moment", "rome": "rome: 8 of 32 cores free"},
+            ],
+        ),
+        ("cpu", [{}, {"milan": "milan: 64 cores"}]),
+    ):
+        context = FormContext(availability=replace(known, queue=queue))
+        fields = form_profiles([one], {}, {"gpu": context})[0].fields
+        assert expected == [{one.value: one.label for one in field.choices} for field in fields]
+    html = render_form(form_profiles([one], {}, {"gpu": context}), base_url="/", user="ada")
+    assert 'data-from-inventory data-pattern="rome|milan"' in html
+    unknown = form_profiles([one], {})[0].fields
+    assert ["text", "text"] == [field.widget for field in unknown]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"gpu_type": "a100", "constraint": "rome"}, ""),
+        ({"gpu_type": "v100"}, ""),
+        ({"gpu_type": "h100"}, "gpu_type: 'h100' must be one of a100, v100"),
+        ({"constraint": "ib"}, "constraint: 'ib' must match rome|milan"),
+        ({"constraint": "rome|milan"}, "constraint: 'rome|milan' must match rome|milan"),
+    ],
+)
+def test_what_the_cluster_does_not_have(options: dict[str, Any], error: str) -> None:
+    """Only what the queue's nodes have is offered, and no expression of several features."""
+    one = profile(options=FROM_CLUSTER)
+    if not error:
+        one.check(options, CLUSTER)
+        return
+    with pytest.raises(InvalidJobError) as raised:
+        one.check(options, CLUSTER)
+    assert error == raised.value.message
+
+
+@pytest.mark.parametrize("value", ["a&b", "a b", "a,b", "!a", "a\n", "-a", "(a)", "a*2", ""])
+def test_without_the_cluster_only_one_name_is_allowed(value: str) -> None:
+    """Nobody can write an expression where one feature is offered, whatever is known."""
+    one = profile(options={"constraint": {"choices": "inventory"}})
+    one.check({"constraint": "cpu=rome"})
+    with pytest.raises(InvalidJobError, match="^constraint: "):
+        one.check({"constraint": value})
+
+
+def test_which_options_can_have_the_clusters_choices() -> None:
+    """For all others there is nothing that the cluster could offer."""
+    for name in ("account", "cpu_cores_per_process"):
+        with pytest.raises(InvalidJobError, match='only gpu_type, .* the choices "inventory"'):
+            profile(options={name: {"choices": "inventory"}})
+    with pytest.raises(InvalidJobError, match="must be a list, a dictionary or"):
+        profile(options={"gpu_type": {"choices": "everything"}})

@@ -12,7 +12,7 @@ import pytest
 from support.inventories import GIGABYTE, NO_DEFAULT, NOTHING, ONE_HOST, POOL, QUEUES
 
 from unispawner.errors import SchedulerUnavailable
-from unispawner.schedulers.inventory import Inventory
+from unispawner.schedulers.inventory import Inventory, Node
 from unispawner.testing import FakeScheduler
 from unispawner.web.availability import (
     Availability,
@@ -88,6 +88,8 @@ def test_numbers() -> None:
         "nodes": {"total": 1, "idle": 1},
         "cores": {"total": 64, "idle": 64},
         "gpus": {"total": 4, "idle": 4},
+        "gpu_types": {},
+        "features": {},
         "limits": {
             "node_count": 1,
             "cpu_cores_per_process": 64,
@@ -102,6 +104,20 @@ def test_numbers() -> None:
     host = availability_of(ONE_HOST).to_dict()["queues"][""]
     assert {"total": 2, "idle": None} == host["cores"]
     assert {"total": 0, "idle": 0} == host["gpus"]
+
+
+def test_types_and_features() -> None:
+    """What is free of each type of GPU, and the free cores of each feature's nodes, with words."""
+    node = Node(
+        *("n", True, 8, 3, 2, 1),
+        gpu_types=(("a100", 2, 1),),
+        features=frozenset({"rome"}),
+    )
+    found = availability_of(Inventory(nodes=(node,))).to_dict()["queues"][""]
+    assert {"a100": {"total": 2, "idle": 1, "words": "a100: 1 of 2 free"}} == found["gpu_types"]
+    assert {"rome": {"total": 8, "idle": 3, "words": "rome: 3 of 8 cores free"}} == found[
+        "features"
+    ]
 
 
 def test_several_clusters() -> None:

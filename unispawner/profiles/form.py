@@ -230,7 +230,10 @@ def _form_profile(
     return FormProfile(
         profile,
         [
-            _field(profile, option, values.get(name), limits.get(name), errors.get(name, ""))
+            _field(
+                *(profile, option, values.get(name), limits.get(name), errors.get(name, "")),
+                option.find_choices(inventory, queue),
+            )
             for name, option in profile.options.items()
         ],
         selected=selected,
@@ -267,12 +270,19 @@ def _earlier_values(
 
 
 def _field(
-    profile: Profile, option: Option, value: Any, limit: Value | None, error: str
+    profile: Profile,
+    option: Option,
+    value: Any,
+    limit: Value | None,
+    error: str,
+    there: Mapping[str, str],
 ) -> FormField:
     if option.locked or not isinstance(value, str | int):
         value = option.default
     kind = option.field.kind
-    choices = _choices(option)
+    choices = _choices(option) or [FormChoice(name, text) for name, text in there.items()]
+    if there and value and value not in there:  # not in the cluster at the moment
+        choices.insert(0, FormChoice(str(value), str(value)))
     all_bounds = {which: option.bound(which, limit) for which in ("min", "max", "step")}
     if kind == "count" and all_bounds["min"] is None:
         all_bounds["min"] = option.field.lowest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,9 +14,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic import Field as ModelField
 
 from ..errors import InvalidJobError
 from ..job import PER_CORE
+from ..schedulers.inventory import Inventory
 from ..slow_patterns import LONGEST
 from .applications import APPLICATION, check_environment, read_application
 from .by_option import ByOption
@@ -32,6 +34,7 @@ from .fields import (
     read,
     shorten,
 )
+from .from_inventory import INVENTORY, PATTERNS, find_choices
 from .own_value import OwnValue, check_pattern
 
 QUEUE = "queue"
@@ -114,7 +117,9 @@ class Option(BaseModel):
         configured.
     choices
         The values that can be chosen: a list, or a mapping from each value to the text that is
-        shown for it, or to a :class:`Choice`.
+        shown for it, or to a :class:`Choice`; or ``"inventory"`` for what the cluster has.
+    choices_from
+        ``"inventory"`` if that is written as the choices, which are then empty.
     locked
         Whether the default is shown and can't be changed.
     pattern
@@ -139,6 +144,7 @@ class Option(BaseModel):
     step: Any = None
     default: Any = None
     choices: dict[str, Choice] = {}
+    choices_from: Literal["", "inventory"] = ModelField(default="", exclude=True)
     locked: bool = False
     pattern: str = ""
     when: dict[str, list[Any]] = {}
@@ -207,13 +213,20 @@ class Option(BaseModel):
             raise InvalidJobError(f"{self.name}: {error.message}") from None
         return result
 
+    @model_validator(mode="before")
+    @classmethod
+    def _note_source(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("choices") == INVENTORY:
+            return {**data, "choices": {}, "choices_from": INVENTORY}
+        return data
+
     @field_validator("choices", mode="before")
     @classmethod
     def _label_choices(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
             return {str(one): {"display_name": str(one)} for one in value}
         if not isinstance(value, Mapping):
-            raise ValueError(f"must be a list or a dictionary, not {shorten(value)}")
+            raise ValueError(f'must be a list, a dictionary or "{INVENTORY}", not {shorten(value)}')
         return {
             str(key): {"display_name": one} if isinstance(one, str) else one
             for key, one in value.items()
@@ -264,6 +277,10 @@ class Option(BaseModel):
             raise InvalidJobError(
                 "the option needs an override, or choices with one: its name is not a job's field "
                 f"({', '.join(sorted(FIELDS))})"
+            )
+        if self.choices_from and self.name not in PATTERNS:
+            raise InvalidJobError(
+                f'choices: only {", ".join(PATTERNS)} can have the choices "{INVENTORY}"'
             )
         if self.choices and self.override:
             raise InvalidJobError("override: the option has choices; put the override there")
@@ -354,16 +371,46 @@ class Option(BaseModel):
         elif self.choices:
             if given not in [self.read(key) for key in self.choices]:
                 raise self._wrong(given, f"must be one of {', '.join(self.choices)}")
-        elif self.field.kind == "name" and not re.fullmatch(
-            self.pattern or NAME_PATTERN, str(given), re.ASCII
-        ):
-            rule = f"match {self.pattern}" if self.pattern else f"be {NAME_RULE}"
-            raise self._wrong(given, f"must {rule}")
+        elif self.field.kind == "name" and not self.matches(str(given)):
+            raise self._wrong(given, f"must {self._pattern_rule()}")
         self._check_range(given, limit)
         if self.locked and given != self.read(self.default):
             default = self.format(self.read(self.default))
             raise self._wrong(given, f"is not possible: the option is locked to {default}")
         return given
+
+    @property
+    def whole_pattern(self) -> str:
+        """The regular expression that the whole text of a name must match."""
+        return self.pattern or (PATTERNS[self.name] if self.choices_from else NAME_PATTERN)
+
+    def matches(self, text: str) -> bool:
+        """Return whether a text is allowed as the name that this option sets."""
+        return re.fullmatch(self.whole_pattern, text, re.ASCII) is not None
+
+    def _pattern_rule(self) -> str:
+        if self.pattern:
+            return f"match {self.pattern}"
+        return "be one name of the cluster's" if self.choices_from else f"be {NAME_RULE}"
+
+    def find_choices(self, inventory: Inventory | None, queue: str) -> dict[str, str]:
+        """Return what the cluster has of this option, each with its text; empty if unknown."""
+        if not self.choices_from:
+            return {}
+        found = find_choices(self.name, inventory, queue)
+        return {value: text for value, text in found.items() if self.matches(value)}
+
+    def check_there(self, value: Value, inventory: Inventory, queue: str) -> None:
+        """Check that the cluster has a value.
+
+        Raises
+        ------
+        InvalidJobError
+            If it has others only; the message names them.
+        """
+        there = self.find_choices(inventory, queue)
+        if there and value not in there:
+            raise self._wrong(value, f"must be one of {', '.join(there)}")
 
     def _check_key(self, key: str) -> None:
         self._check_range(self.read(key), None)

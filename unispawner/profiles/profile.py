@@ -256,7 +256,7 @@ class Profile(BaseModel):
     @property
     def needs_inventory(self) -> bool:
         """Whether what is offered depends on what is known of the cluster."""
-        return any(option.max == QUEUE for option in self.options.values())
+        return any(one.max == QUEUE or one.choices_from for one in self.options.values())
 
     def check(
         self,
@@ -332,10 +332,12 @@ class Profile(BaseModel):
             except InvalidJobError as error:
                 wrong.setdefault(name, error.message)
         if inventory is not None:
-            limits = inventory.limits(self.queue(self.fields(values), queue))
+            where = self.queue(self.fields(values), queue)
+            limits = inventory.limits(where)
             for name, value in values.items():
                 try:
                     self.options[name].check(value, limits.get(name))
+                    self.options[name].check_there(value, inventory, where)
                 except InvalidJobError as error:
                     wrong[name] = error.message
         if find_misfit and not wrong and (unfit := find_misfit(self.fields(values))):

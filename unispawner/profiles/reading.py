@@ -84,7 +84,7 @@ def _unknown_key(loc: Sequence[str]) -> str:
     if len(loc) == 1:
         known = set(Profile.model_fields) - {"own_options"}
     elif len(loc) == 3:  # options, its name, the key
-        known = set(Option.model_fields) - {"name"}
+        known = set(Option.model_fields) - {"name", "choices_from"}
     elif loc[-2] == "value":
         known = set(OwnValue.model_fields)
     else:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..slow_patterns import LONGEST
-from .fields import NAME_PATTERN
 from .option import QUEUE, Option
 from .profile import PROFILE, Profile
 
@@ -103,7 +102,8 @@ def _values(option: Option) -> dict[str, Any]:
             if (bound := option.bound(which)) is not None
         }
         return {"type": "string", "pattern": _MEMORY if kind == "memory" else _DURATION, **bounds}
-    return {"type": "string", "pattern": f"^(?:{option.pattern or NAME_PATTERN})$"}
+    source = {"x-choices": f"the {option.choices_from}'s"} if option.choices_from else {}
+    return {"type": "string", "pattern": f"^(?:{option.whole_pattern})$", **source}
 
 
 def _bounds(option: Option) -> dict[str, Any]:

@@ -108,6 +108,13 @@ class Share:
     total: int
     idle: int | None
 
+    def describe(self, name: str, unit: str = "") -> str:
+        """Return the text of a choice: "a100: 2 of 8 free"."""
+        of = f"{self.total} {unit}".strip()
+        if not self.total:
+            return f"{name}: none is up at the moment"
+        return f"{name}: {of}" if self.idle is None else f"{name}: {self.idle} of {of} free"
+
     def __add__(self, other: Share) -> Share:
         return Share(self.total + other.total, _add_known((self.idle, other.idle)))
 

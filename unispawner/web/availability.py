@@ -13,7 +13,7 @@ from ..schedulers import Scheduler
 from ..schedulers.estimate import StartEstimate
 from ..schedulers.fitting import Unfit, find_misfit
 from ..schedulers.free_room import estimate_by_inventory, exceeds_limits
-from ..schedulers.inventory import Inventory, Queue
+from ..schedulers.inventory import Inventory, Queue, Share
 from ..units import as_number
 from .summary import describe_count
 
@@ -93,8 +93,19 @@ class Availability:
             "nodes": {"total": totals.nodes, "idle": totals.idle_nodes},
             "cores": {"total": totals.cores, "idle": totals.idle_cores},
             "gpus": {"total": totals.gpus, "idle": totals.idle_gpus},
+            "gpu_types": {
+                name: _share(name, share) for name, share in inventory.gpu_types(queue.name).items()
+            },
+            "features": {
+                name: _share(name, share, "cores")
+                for name, share in inventory.features(queue.name).items()
+            },
             "limits": {field: as_number(limit) for field, limit in limits.items()},
         }
+
+
+def _share(name: str, share: Share, unit: str = "") -> dict[str, Any]:
+    return {"total": share.total, "idle": share.idle, "words": share.describe(name, unit)}
 
 
 def availability(spawner: Any) -> Availability | None:

@@ -25,13 +25,16 @@ def describe_job(spec: JobSpec) -> str:
     elif asked.processes > 1:
         parts.append(describe_count(asked.processes, "process", "processes"))
     if asked.gpu_cores_per_process:
-        parts.append(describe_count(asked.gpu_cores_per_process * asked.processes, "GPU"))
+        gpus = describe_count(asked.gpu_cores_per_process * asked.processes, "GPU")
+        parts.append(f"{gpus} ({asked.gpu_type})" if asked.gpu_type else gpus)
     if asked.memory == WHOLE:
         parts.append("all memory")
     elif asked.memory:
         parts.append(describe_memory(asked.memory))
     if asked.exclusive_node_use:
         parts.append("whole nodes")
+    if asked.constraint:
+        parts.append(f"nodes with {asked.constraint}")
     if spec.duration:
         parts.append(describe_duration(spec.duration))
     return ", ".join(parts)

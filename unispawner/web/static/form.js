@@ -142,11 +142,15 @@
     if (nodes > 1) parts.push(plural(nodes, "node"));
     if (asked.cpu_cores_per_process) parts.push(plural(asked.cpu_cores_per_process * processes, "core"));
     else if (processes > 1) parts.push(plural(processes, "process", "processes"));
-    if (asked.gpu_cores_per_process) parts.push(plural(asked.gpu_cores_per_process * processes, "GPU"));
+    if (asked.gpu_cores_per_process) {
+      const gpus = plural(asked.gpu_cores_per_process * processes, "GPU");
+      parts.push(asked.gpu_type ? `${gpus} (${asked.gpu_type})` : gpus);
+    }
     const perCore = (asked.memory_per_core ?? 0) * processes * (asked.cpu_cores_per_process ?? 1);
     if (asked.memory === 0) parts.push("all memory");
     else if (asked.memory || perCore) parts.push(showMemory(asked.memory || perCore));
     if (asked.exclusive_node_use) parts.push("whole nodes");
+    if (asked.constraint) parts.push(`nodes with ${asked.constraint}`);
     if (asked.duration) parts.push(`until ${showUntil(asked.duration)} if it starts now`);
     return parts.join(", ") || "the cluster's defaults";
   }
@@ -213,6 +217,7 @@
       }
       const applicable = applying(card);
       for (const option of card.options) {
+        showChoices(card, option);
         const applies = applicable.includes(option);
         option.element.hidden = !applies;
         option.control.disabled = !here || !applies || option.locked;
@@ -228,6 +233,39 @@
     }
     if (current) form.querySelector("[data-summary]").textContent = summary(fields(current));
     announce();
+  }
+
+  // A test for the whole text. A pattern is Python's, and JavaScript may not know all of it.
+  function matches(pattern) {
+    if (!pattern) return () => true;
+    try {
+      const whole = new RegExp(`^(?:${pattern})$`);
+      return (text) => whole.test(text);
+    } catch {
+      return () => false; // the entries that the Hub has written stay as they are
+    }
+  }
+
+  // What is free of each choice that is the cluster's own; another queue may have other choices.
+  function showChoices(card, option) {
+    if (option.element.dataset.fromInventory === undefined) return;
+    const shares = queueOf(card)?.[option.name === "gpu_type" ? "gpu_types" : "features"];
+    if (!shares || option.name === "queue_name") return;
+    const names = Object.keys(shares).filter(matches(option.element.dataset.pattern));
+    if (!names.length) return;
+    const entries = [...option.control.options];
+    for (const entry of entries) {
+      if (entry.value && !names.includes(entry.value) && !entry.selected) entry.remove();
+    }
+    for (const name of names) {
+      let entry = entries.find((one) => one.value === name);
+      if (!entry) {
+        entry = new Option(name, name);
+        entry.dataset.sets = "{}";
+        option.control.add(entry);
+      }
+      if (entry.textContent !== shares[name].words) entry.textContent = shares[name].words;
+    }
   }
 
   function showFree(card) {
