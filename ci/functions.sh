@@ -11,7 +11,7 @@
 min_node=20 # configurable-http-proxy 5 needs it
 # The files from which the package is built.
 sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE unispawner legacy_templates
-    psij-descriptors scripts)
+    psij-descriptors scripts unispawner-lab)
 
 say() { echo "${0##*/}: $*"; }
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
@@ -97,7 +97,7 @@ pip_install() {
 copy_sources() {
     rm -rf "$1"
     mkdir -p "$1"
-    (cd "$checkout" && tar -c --exclude=__pycache__ "${@:2}" "${sources[@]}") |
+    (cd "$checkout" && tar -c --exclude=__pycache__ --exclude=node_modules "${@:2}" "${sources[@]}") |
         tar -x --no-same-owner -C "$1"
 }
 

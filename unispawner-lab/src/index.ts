@@ -22,13 +22,13 @@ function findHubPage(): string {
  */
 function findHubAnswer(): string {
   const prefix = PageConfig.getOption('hubPrefix');
-  const root = prefix.replace(/hub\/?$/, '');
+  const root = prefix.replace(/hub\/?$/, 'user/');
   const base = PageConfig.getBaseUrl().replace(/^https?:\/\/[^/]*/, '');
   const host = PageConfig.getOption('hubHost');
   if (!prefix || !base.startsWith(root) || (host && host !== window.location.origin)) {
     return '';
   }
-  return URLExt.join(prefix, base.slice(root.length), 'unispawner/time-left');
+  return URLExt.join(prefix, 'unispawner/session-end', base.slice(root.length));
 }
 
 const plugin: JupyterFrontEndPlugin<void> = {

@@ -4,8 +4,10 @@ import { Countdown, readAnswer, split } from './countdown';
 import type { ITranslate } from './words';
 import * as words from './words';
 
-/** How often (milliseconds) the server is asked, and the display is brought up to date. */
+/** How often (milliseconds) the server is asked, also while it does not answer. */
 const ASK = 20_000;
+const ASK_AGAIN = 5_000;
+/** How often (milliseconds) the display is brought up to date. */
 const SHOW = 1_000;
 /** After how many requests without an answer the connection counts as lost. */
 const PATIENCE = 2;
@@ -70,8 +72,12 @@ export class Watch {
   start(): void {
     document.addEventListener('visibilitychange', () => this._askIfVisible());
     window.addEventListener('online', () => this._askIfVisible());
-    window.setInterval(() => this._askIfVisible(), ASK);
-    window.setInterval(() => this._show(), SHOW);
+    window.setInterval(() => {
+      this._show();
+      if (performance.now() >= this._askNext) {
+        this._askIfVisible();
+      }
+    }, SHOW);
     this._askIfVisible();
   }
 
@@ -90,6 +96,7 @@ export class Watch {
       this._asks = true;
       void this._ask().finally(() => {
         this._asks = false;
+        this._askNext = performance.now() + (this._failures ? ASK_AGAIN : ASK);
         this._show();
       });
     }
@@ -185,6 +192,7 @@ export class Watch {
   private _shown = '';
   private _failures = 0;
   private _asks = false;
+  private _askNext = 0;
   private _wasThere = false;
   private _silent = false;
 }

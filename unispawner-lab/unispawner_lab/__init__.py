@@ -37,4 +37,5 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
         return
     time_left = TimeLeft(hub, os.environ.get("UNISPAWNER_ENDING", ""), parent=server)
     address = url_path_join(server.web_app.settings["base_url"], "unispawner", "time-left")
-    server.web_app.add_handlers(".*$", [(address, TimeLeftHandler, {"time_left": time_left})])
+    handlers: Any = [(address, TimeLeftHandler, {"time_left": time_left})]
+    server.web_app.add_handlers(".*$", handlers)  # type: ignore[no-untyped-call] # tornado's

@@ -16,7 +16,7 @@ class TimeLeftHandler(APIHandler):
 
     _track_activity = False  # or an open page would keep an idle session alive
 
-    def initialize(self, time_left: TimeLeft) -> None:  # type: ignore[override] # as tornado's users do
+    def initialize(self, time_left: TimeLeft) -> None:
         """Take what answers the questions."""
         super().initialize()
         self._time_left = time_left

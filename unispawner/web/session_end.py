@@ -1,8 +1,7 @@
 """Says to an open page of a server why that server no longer answers.
 
 unispawner-lab, in the user's JupyterLab, usually asks the server itself. When that server has
-ended, or its job waits again, only the Hub knows the reason. The page then asks the Hub at the same
-path.
+ended, or its job waits again, only the Hub knows the reason. The page then asks the Hub.
 """
 
 from __future__ import annotations
@@ -20,16 +19,15 @@ REASON_LIMIT = 500
 
 
 class SessionEndHandler(BaseHandler):  # type: ignore[misc] # JupyterHub has no type information
-    """``GET /hub/user/{user}/[{name}/]unispawner/time-left``, with the login of the Hub's pages.
+    """``GET /hub/unispawner/session-end/{user}[/{name}]``, with the login of the Hub's pages.
 
     It has the form of the answer of the server's own extension. JupyterHub's API would ask for a
     token of the Hub's pages, which a page of a server does not have. No other origin can read the
     answer.
     """
 
-    def get(self, user_name: str, server_name: str | None = None) -> None:
+    def get(self, user_name: str, name: str = "") -> None:
         """Reply with the reason; it is empty while the server runs."""
-        name = server_name or ""
         allowed = self.has_scope(f"read:servers!server={user_name}/{name}")
         user = self.find_user(user_name) if self.current_user is not None and allowed else None
         if user is None or (name and name not in user.orm_user.orm_spawners):
@@ -55,4 +53,4 @@ _STATES = {
 }
 """What is said of a server about which there is no message."""
 
-HANDLERS: list[Any] = [(r"/user/([^/]+)/(?:([^/]+)/)?unispawner/time-left", SessionEndHandler)]
+HANDLERS: list[Any] = [(r"/unispawner/session-end/([^/]+)/?([^/]*)", SessionEndHandler)]
