@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "web": {"errors", "job", "units", "schedulers", "monitor", "tasks"},
     "servers": {
-        *("errors", "job", "submit_host", "run_as", "monitor", "settings", "web", "tasks"),
+        *("errors", "job", "schedulers", "submit_host", "run_as", "monitor", "settings", "web"),
+        "tasks",
     },
     "profiles": {"errors", "job", "slow_patterns", "units", "schedulers", "web", "servers"},
     # What batchspawner has under this name.

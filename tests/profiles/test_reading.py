@@ -333,7 +333,7 @@ def test_the_queues_limit() -> None:
         ),
         (
             {"options": {"own": {"choices": "a"}}},
-            r"choices: must be a list, a dictionary or \"inventory\", not 'a'",
+            r"choices: must be a list, a dictionary, \"inventory\" or \"mine\", not 'a'",
         ),
         ({"options": {"memory": "4G"}}, r"options\.memory: must be a dictionary, not '4G'"),
         ({"groups": "staff"}, r"groups: must be a list, not 'staff'"),

@@ -14,6 +14,7 @@ from unispawner.errors import AgentError
 from unispawner.job import JobInfo, JobSpec, JobState
 from unispawner.run_as.client import AgentClient
 from unispawner.schedulers.estimate import Outlook, StartEstimate
+from unispawner.schedulers.usable import MOST_ENTRIES, Usable
 
 WRONG_REPLY = pytest.mark.threat(
     who="user",
@@ -59,9 +60,10 @@ CALLS: dict[str, Callable[[AgentClient], Awaitable[Any]]] = {
     "stage": lambda client: client.stage(MARK, {}, python="python3", options=()),
     "missing": lambda client: client.missing(["/opt/x"]),
     "marked": lambda client: client.marked(),
+    "usable": lambda client: client.usable(),
     "end_marked": lambda client: client.end_marked({MARK: "17"}),
 }
-TAKES_ANY_DICTIONARY = {"status", "check"}
+TAKES_ANY_DICTIONARY = {"status", "check", "usable"}
 
 
 @pytest.mark.parametrize("result", [None, [], "17", 17, {}, {"other": 1}])
@@ -70,7 +72,7 @@ async def test_a_result_of_another_shape(fake_sudo: FakeSudo, action: str, resul
     """A result of the wrong shape is refused, and the error shows it."""
     client = fake_sudo(reply_with(result))
     if isinstance(result, dict) and action in TAKES_ANY_DICTIONARY:
-        assert await CALLS[action](client) in ({}, result)
+        assert await CALLS[action](client) in ({}, result, Usable())
         return
     with pytest.raises(AgentError, match="no valid .* reply was:") as caught:
         await CALLS[action](client)
@@ -109,6 +111,38 @@ async def test_a_forged_outlook(fake_sudo: FakeSudo, outlook: Any) -> None:
     client = fake_sudo(reply_with({"outlook": outlook, "start": 1, "reason": ""}))
     with pytest.raises(AgentError, match="no valid estimate"):
         await client.estimate(JobSpec(), "/bin/sh")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"entries": {"account": [{"name": str(number)} for number in range(MOST_ENTRIES + 1)]}},
+        {"entries": {"account": [{"name": "a\nb"}, {"name": "<b> x"}, {"name": ""}], "mem": []}},
+        {"rules": [[{"account": [str(number)]} for number in range(6_000)], [], []]},
+    ],
+    ids=["many names", "odd names", "a long rule"],
+)
+async def test_a_forged_list_of_what_may_be_used(fake_sudo: FakeSudo, forged: Any) -> None:
+    """A user who forges the answer can't fill the Hub's memory, a page or a message with it."""
+    found = await fake_sudo(reply_with(forged)).usable()
+    assert [] == [*found.rules, *(one for entries in found.entries.values() for one in entries)]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"entries": {"account": ["a"]}},
+        {"entries": {"account": [{"name": "a", "ends": float("nan")}]}},
+        {"entries": []},
+        {"rules": [["account"]]},
+        {"rules": [[{"account": "a"}]]},
+    ],
+    ids=str,
+)
+async def test_a_list_of_what_may_be_used_that_is_none(fake_sudo: FakeSudo, reply: Any) -> None:
+    """An answer of another form is refused, so that nothing is known."""
+    with pytest.raises(AgentError, match="no valid list of what the user may use"):
+        await fake_sudo(reply_with(reply)).usable()
 
 
 async def test_jobs_of_other_accounts_do_not_count(fake_sudo: FakeSudo) -> None:

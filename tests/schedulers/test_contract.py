@@ -511,6 +511,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
         "unispawner.schedulers.estimate",
         "unispawner.schedulers.inventory",
         "unispawner.schedulers.reading",
+        "unispawner.schedulers.usable",
     }
 
 

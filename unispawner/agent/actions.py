@@ -7,6 +7,7 @@ entry of the user.
 from __future__ import annotations
 
 import contextlib
+import grp
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import MARK_VARIABLE, JobInfo, JobSpec, is_mark
-from ..schedulers import Scheduler, get_scheduler
+from ..schedulers import Scheduler, get_scheduler, plain
 from ..schedulers.reading import find_mentioned, quote_lines
 from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
@@ -321,6 +322,16 @@ def end_marked(request: Request, account: Account) -> dict[str, Any]:
     return {"cancelled": cancelled, "errors": errors}
 
 
+def usable(request: Request, account: Account) -> dict[str, Any]:
+    """Return what the user may use of the cluster: the data of a :class:`Usable`."""
+    groups = []
+    for gid in dict.fromkeys([os.getgid(), *os.getgroups()]):
+        with contextlib.suppress(KeyError):
+            groups.append(grp.getgrgid(gid).gr_name)
+    found = hold_dialogue(_scheduler(request).usable(account.pw_name, groups))
+    return dict(plain.encode(found))
+
+
 def log(request: Request, account: Account) -> dict[str, Any]:
     """Return the ``path`` and ``size`` of a job's log, and its last ``lines`` lines as ``tail``."""
     state = _state(request)
@@ -353,7 +364,7 @@ ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
     action.__name__: action
     for action in (
         *(submit, estimate, stage, missing, cancel, status, find, find_jobs, marked, end_marked),
-        *(log, cleanup, check, check_path),
+        *(usable, log, cleanup, check, check_path),
     )
 }
 

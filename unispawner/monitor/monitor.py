@@ -26,6 +26,7 @@ from .inventory_cache import InventoryCache
 from .missing import MissingJobs
 from .rhythm import Rhythm
 from .tracked_job import TrackedJob
+from .usable_cache import UsableCache
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
@@ -83,6 +84,7 @@ class Monitor:
         self._refused_single = False
         self._addresses: Remembered[str] = Remembered()
         self.inventory = InventoryCache(scheduler, host, self.environment)
+        self.usable = UsableCache()
         self._missing = MissingJobs(scheduler, self.inventory, self._jobs, self.hides_jobs)
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
@@ -15,9 +16,12 @@ from traitlets.utils.importstring import import_item
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import merge_resources
 from ..schedulers.fitting import Unfit
+from ..schedulers.usable import FIELDS as USABLE
+from ..schedulers.usable import Usable
 from ..servers.own_paths import OwnPath
 from ..servers.spawner import UniSpawner
 from ..web.availability import Availability, availability, find_misfit_of
+from .mine import Mine
 from .option import DICTIONARIES
 from .profile import Chosen, Limits, Profile
 from .sharing import copy_data
@@ -201,9 +205,45 @@ class ChildFactory:
         except (TraitError, UniSpawnerError):
             return None  # the start itself reports it
 
+    @property
+    def asks_for_mine(self) -> bool:
+        """Whether an option offers what the user may use."""
+        options = self.profile.options.values()
+        return any(one.mine for one in options) and isinstance(self.idle, UniSpawner)
+
+    def peek_mine(self) -> Mine | None:
+        """Return what is known of what the user may use, without waiting; None if nothing is.
+
+        None also if no option offers it.
+        """
+        found = self.idle.usable.peek() if self.asks_for_mine else None
+        return self._mine(found)
+
+    async def find_mine(self, is_right: Callable[[Mine | None], bool]) -> Mine | None:
+        """Return what the user may use, and wait for it, but not long, if it is not known.
+
+        What is known may be some hours old. If a choice is not right by it, it is asked for anew.
+
+        Parameters
+        ----------
+        is_right
+            Returns whether the user's choice is right.
+        """
+        if not self.asks_for_mine:
+            return None
+        found = self._mine(await self.idle.usable.get())
+        return found if is_right(found) else self._mine(await self.idle.usable.get(anew=True))
+
+    def _mine(self, found: Usable | None) -> Mine | None:
+        if found is None:
+            return None
+        values = {name: getattr(self.idle, name, None) for name in USABLE}
+        configured = {name: str(value) for name, value in values.items() if value}
+        return Mine(found.at(time.time()), configured)
+
     def default_fields(self) -> dict[str, Any]:
         """Return the fields of a job for which nothing is chosen, as they are configured."""
-        fields = {name: getattr(self.idle, name, None) for name in ("duration", "queue_name")}
+        fields = {name: getattr(self.idle, name, None) for name in ("duration", *USABLE)}
         configured = getattr(self.idle, "resources", {})
         return {**fields, **merge_resources(configured, self.profile.resources)}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache
 from html import escape
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from ..errors import InvalidJobError
+from ..schedulers.usable import Entry
 from ..units import as_number
 from ..web.availability import Availability
-from ..web.summary import describe_moment
+from ..web.summary import describe_duration, describe_moment
 from .by_option import ByOption
 from .fields import FIELDS, Value, read
+from .mine import Mine
 from .option import QUEUE, Option
 from .profile import FindMisfit
 from .reading import PROFILE, Profile, read_form
@@ -41,12 +45,15 @@ class FormContext:
         The fields of a job for which nothing is chosen.
     find_misfit
         What finds out that no node can run a choice.
+    mine
+        What is known of what the user may use.
     """
 
     own_form: str = ""
     availability: Availability | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     find_misfit: FindMisfit | None = None
+    mine: Mine | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,11 @@ class FormProfile:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def asks_for_mine(self) -> bool:
+        """Whether it offers what the user may use."""
+        return any(one.option.mine for one in self.fields)
+
+    @property
     def availability_text(self) -> str:
         """What is free in its queue, as a sentence; empty if that is not known."""
         return self.availability.describe(self.queue) if self.availability else ""
@@ -226,13 +238,16 @@ def _form_profile(
     limits_of_form = (inventory, default_queue, context.find_misfit)
     errors = {}
     if refused:
-        errors = {**wrong, **profile.form_errors(refused, *limits_of_form)}
+        errors = {**wrong, **profile.form_errors(refused, *limits_of_form, context.mine)}
     return FormProfile(
         profile,
         [
-            _field(
-                *(profile, option, values.get(name), limits.get(name), errors.get(name, "")),
-                option.find_choices(inventory, queue),
+            _offer_mine(
+                _field(
+                    *(profile, option, values.get(name), limits.get(name), errors.get(name, "")),
+                    option.find_choices(inventory, queue),
+                ),
+                context.mine,
             )
             for name, option in profile.options.items()
         ],
@@ -319,6 +334,44 @@ def _by_option(profile: Profile, by: ByOption) -> dict[str, Any]:
         "table": {_field_value(other, key): as_number(bound) for key, bound in by.table.items()},
         "narrowest": as_number(by.narrowest),
     }
+
+
+def _offer_mine(field: FormField, mine: Mine | None) -> FormField:
+    """Return a field with what the user may use as its choices, if that is known."""
+    option = field.option
+    found = mine.entries(option.name, option.whole_pattern) if mine and option.mine else None
+    if mine is None or found is None:
+        return field
+    names, value = [one.name for one in found], field.value
+    standard = mine.configured.get(option.name) or mine.usable.default(option.name)
+    if value not in names and not field.error:
+        value = ""  # a default, or an earlier choice, that the user may not use any more
+    choices = [FormChoice("", label_none(option.name, standard))]
+    choices += [FormChoice(one.name, label_entry(one, time.time())) for one in found]
+    if value not in ("", *names):
+        choices.append(FormChoice(value, value))  # the user corrects what was typed
+    return replace(field, widget="select", value=value, choices=choices)
+
+
+def label_none(name: str, default: str) -> str:
+    """Return the text of the entry that leaves a field to the scheduler; mine.js has the same."""
+    if name == "reservation_id":
+        return "No reservation"
+    return f"Your default: {default}" if default else "The scheduler's default"
+
+
+def label_entry(entry: Entry, now: float) -> str:
+    """Return the text of an account, queue and so on; mine.js has the same.
+
+    A reservation has its begin, or how much time is left.
+    """
+    if entry.ends is None:
+        return entry.name
+    until = describe_moment(entry.ends)
+    if entry.begins is not None and entry.begins > now:
+        return f"{entry.name} (from {describe_moment(entry.begins)} until {until})"
+    left = describe_duration(timedelta(seconds=max(0.0, entry.ends - now)))
+    return f"{entry.name} ({left} left, until {until})"
 
 
 def _choices(option: Option) -> list[FormChoice]:

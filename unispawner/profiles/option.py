@@ -19,6 +19,7 @@ from pydantic import Field as ModelField
 from ..errors import InvalidJobError
 from ..job import PER_CORE
 from ..schedulers.inventory import Inventory
+from ..schedulers.usable import FIELDS as USABLE
 from ..slow_patterns import LONGEST
 from .applications import APPLICATION, check_environment, read_application
 from .by_option import ByOption
@@ -45,6 +46,10 @@ _TYPED = Field("text", "")
 """What a user types for a choice."""
 _FORBIDDEN = {"executable", "arguments", "directory", "stdout_path", "name", "mark", "profile"}
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+MINE = "mine"
+"""The value of ``choices`` that stands for what the scheduler lets the user use: see mine.py."""
+MINE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.@+#-]{0,63}"
+"""The names that are allowed for such an option without a pattern: reservations of LSF have a #."""
 STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -117,9 +122,10 @@ class Option(BaseModel):
         configured.
     choices
         The values that can be chosen: a list, or a mapping from each value to the text that is
-        shown for it, or to a :class:`Choice`; or ``"inventory"`` for what the cluster has.
+        shown for it, or to a :class:`Choice`; or ``"inventory"`` for what the cluster has, or
+        ``"mine"`` for what the scheduler lets the user use.
     choices_from
-        ``"inventory"`` if that is written as the choices, which are then empty.
+        ``"inventory"`` or ``"mine"`` if that is written as the choices, which are then empty.
     locked
         Whether the default is shown and can't be changed.
     pattern
@@ -144,7 +150,7 @@ class Option(BaseModel):
     step: Any = None
     default: Any = None
     choices: dict[str, Choice] = {}
-    choices_from: Literal["", "inventory"] = ModelField(default="", exclude=True)
+    choices_from: Literal["", "inventory", "mine"] = ModelField(default="", exclude=True)
     locked: bool = False
     pattern: str = ""
     when: dict[str, list[Any]] = {}
@@ -159,6 +165,11 @@ class Option(BaseModel):
     def required(self) -> bool:
         """Whether a user must fill it in where it applies: the text of a choice."""
         return self._required
+
+    @property
+    def mine(self) -> bool:
+        """Whether the choices are what the scheduler lets the user use."""
+        return self.choices_from == MINE
 
     @property
     def field(self) -> Field:
@@ -216,8 +227,8 @@ class Option(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _note_source(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("choices") == INVENTORY:
-            return {**data, "choices": {}, "choices_from": INVENTORY}
+        if isinstance(data, Mapping) and data.get("choices") in (INVENTORY, MINE):
+            return {**data, "choices": {}, "choices_from": data["choices"]}
         return data
 
     @field_validator("choices", mode="before")
@@ -226,7 +237,9 @@ class Option(BaseModel):
         if isinstance(value, list | tuple):
             return {str(one): {"display_name": str(one)} for one in value}
         if not isinstance(value, Mapping):
-            raise ValueError(f'must be a list, a dictionary or "{INVENTORY}", not {shorten(value)}')
+            raise ValueError(
+                f'must be a list, a dictionary, "{INVENTORY}" or "{MINE}", not {shorten(value)}'
+            )
         return {
             str(key): {"display_name": one} if isinstance(one, str) else one
             for key, one in value.items()
@@ -278,10 +291,14 @@ class Option(BaseModel):
                 "the option needs an override, or choices with one: its name is not a job's field "
                 f"({', '.join(sorted(FIELDS))})"
             )
-        if self.choices_from and self.name not in PATTERNS:
-            raise InvalidJobError(
-                f'choices: only {", ".join(PATTERNS)} can have the choices "{INVENTORY}"'
-            )
+        if self.choices_from:
+            names = USABLE if self.mine else tuple(PATTERNS)
+            if self.name not in names:
+                raise InvalidJobError(
+                    f'choices: only {", ".join(names)} can have the choices "{self.choices_from}"'
+                )
+            if self.mine and self.locked:
+                raise InvalidJobError('locked: an option with the choices "mine" can\'t be locked')
         if self.choices and self.override:
             raise InvalidJobError("override: the option has choices; put the override there")
         if self.pattern and (self.field.kind != "name" or self.choices):
@@ -382,7 +399,9 @@ class Option(BaseModel):
     @property
     def whole_pattern(self) -> str:
         """The regular expression that the whole text of a name must match."""
-        return self.pattern or (PATTERNS[self.name] if self.choices_from else NAME_PATTERN)
+        if self.pattern or not self.choices_from:
+            return self.pattern or NAME_PATTERN
+        return MINE_PATTERN if self.mine else PATTERNS[self.name]
 
     def matches(self, text: str) -> bool:
         """Return whether a text is allowed as the name that this option sets."""
@@ -391,11 +410,13 @@ class Option(BaseModel):
     def _pattern_rule(self) -> str:
         if self.pattern:
             return f"match {self.pattern}"
-        return "be one name of the cluster's" if self.choices_from else f"be {NAME_RULE}"
+        if self.choices_from == INVENTORY:
+            return "be one name of the cluster's"
+        return f"be {NAME_RULE}"
 
     def find_choices(self, inventory: Inventory | None, queue: str) -> dict[str, str]:
         """Return what the cluster has of this option, each with its text; empty if unknown."""
-        if not self.choices_from:
+        if self.choices_from != INVENTORY:
             return {}
         found = find_choices(self.name, inventory, queue)
         return {value: text for value, text in found.items() if self.matches(value)}

@@ -20,6 +20,8 @@ from ..schedulers.inventory import Inventory
 from .by_option import ByOption
 from .fields import RESOURCES, Value, shorten
 from .group_limits import GroupLimits, limit_options
+from .from_inventory import INVENTORY
+from .mine import Mine, find_errors
 from .option import DICTIONARIES, QUEUE, STRICT, Option, add_texts
 from .own_value import OwnValue
 
@@ -256,7 +258,7 @@ class Profile(BaseModel):
     @property
     def needs_inventory(self) -> bool:
         """Whether what is offered depends on what is known of the cluster."""
-        return any(one.max == QUEUE or one.choices_from for one in self.options.values())
+        return any(one.max == QUEUE or one.choices_from == INVENTORY for one in self.options.values())
 
     def check(
         self,
@@ -264,6 +266,7 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
         find_misfit: FindMisfit | None = None,
+        mine: Mine | None = None,
     ) -> Chosen:
         """Return a choice, if all of it is offered.
 
@@ -277,13 +280,15 @@ class Profile(BaseModel):
             The queue of a job if the profile names none; empty is the scheduler's default.
         find_misfit
             What finds out that no node can run the whole choice; None if nobody looks.
+        mine
+            What is known of what the user may use. Without it the scheduler checks that.
 
         Raises
         ------
         InvalidJobError
             Naming each option that isn't right, its value and the rule that it breaks.
         """
-        values, wrong = self.examine(user_options, inventory, queue, find_misfit)
+        values, wrong = self.examine(user_options, inventory, queue, find_misfit, mine)
         if wrong:
             raise InvalidJobError("; ".join(wrong.values()))
         options = {
@@ -299,6 +304,7 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
         find_misfit: FindMisfit | None = None,
+        mine: Mine | None = None,
     ) -> tuple[dict[str, Value], dict[str, str]]:
         """Return the values of the options that apply and are right, and the errors of the others.
 
@@ -319,7 +325,7 @@ class Profile(BaseModel):
                         raise InvalidJobError(f"{name}: {_condition(option)}")
                 elif name in given:
                     values[name] = option.check(given[name])
-                elif option.default is not None:
+                elif option.default is not None and not _lacks_default(option, mine):
                     values[name] = option.check(option.default)
                 elif option.required and option.value is not None:
                     example = option.value.example
@@ -340,6 +346,9 @@ class Profile(BaseModel):
                     self.options[name].check_there(value, inventory, where)
                 except InvalidJobError as error:
                     wrong[name] = error.message
+        if mine is not None:
+            applying = [name for name in self.options if self.applies(self.options[name], values)]
+            wrong = {**find_errors(self.options, applying, self.fields(values), mine), **wrong}
         if find_misfit and not wrong and (unfit := find_misfit(self.fields(values))):
             name = option_of(unfit.field, {one: self._sets(one, values[one]) for one in values})
             wrong[name] = f"{name}: {unfit.message}"
@@ -414,6 +423,7 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
         find_misfit: FindMisfit | None = None,
+        mine: Mine | None = None,
     ) -> Chosen:
         """Return the choice in a form, if all of it is offered.
 
@@ -423,7 +433,7 @@ class Profile(BaseModel):
         ----------
         fields
             Lists of one value each, as browsers send them.
-        inventory, queue, find_misfit
+        inventory, queue, find_misfit, mine
             As in :meth:`check`.
 
         Raises
@@ -431,7 +441,7 @@ class Profile(BaseModel):
         InvalidJobError
             As :meth:`check`, and if a field has no value or several.
         """
-        return self.check(self._relevant(fields), inventory, queue, find_misfit)
+        return self.check(self._relevant(fields), inventory, queue, find_misfit, mine)
 
     def form_errors(
         self,
@@ -439,13 +449,14 @@ class Profile(BaseModel):
         inventory: Inventory | None = None,
         queue: str = "",
         find_misfit: FindMisfit | None = None,
+        mine: Mine | None = None,
     ) -> dict[str, str]:
         """Return the errors in a form, by option: those that :meth:`check_form` raises."""
         try:
             options = self._relevant(fields)
         except InvalidJobError:
             return {}  # not a form of ours: no field can show that
-        _, wrong = self.examine(options, inventory, queue, find_misfit)
+        _, wrong = self.examine(options, inventory, queue, find_misfit, mine)
         return {name: error.removeprefix(f"{name}: ") for name, error in wrong.items()}
 
     def _relevant(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -463,6 +474,11 @@ class Profile(BaseModel):
             except InvalidJobError:
                 pass  # the check reports it
         return filled
+
+
+def _lacks_default(option: Option, mine: Mine | None) -> bool:
+    """Return whether an option's default is something that this user may not use."""
+    return mine is not None and option.mine and mine.lacks(option.name, option.default)
 
 
 def one_value(fields: Mapping[str, Any], name: str) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..slow_patterns import LONGEST
-from .option import QUEUE, Option
+from .mine import Mine
+from .option import MINE, QUEUE, Option
 from .profile import PROFILE, Profile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,6 +25,7 @@ _DURATION = r"^([0-9]{1,4}-)?[0-9]{1,6}:[0-9]{1,2}:[0-9]{1,2}$"
 def options_schema(
     profiles: Iterable[Profile],
     has_own_options: Callable[[Profile], bool] = lambda profile: profile.own_options,
+    find_mine: Callable[[Profile], Mine | None] = lambda profile: None,
 ) -> dict[str, Any]:
     """Return the schema of the user_options that a REST body may have.
 
@@ -33,16 +35,21 @@ def options_schema(
         The profiles that the user is offered.
     has_own_options
         Returns whether a profile's spawner decides which options there are: any are valid then.
+    find_mine
+        Returns what is known of what the user may use with a profile.
     """
     return {
         "$schema": DIALECT,
         "title": "user_options",
         "description": "A profile, and the options that differ from its defaults.",
-        "oneOf": [_profile(profile, open_to_more=has_own_options(profile)) for profile in profiles],
+        "oneOf": [
+            _profile(profile, find_mine(profile), open_to_more=has_own_options(profile))
+            for profile in profiles
+        ],
     }
 
 
-def _profile(profile: Profile, *, open_to_more: bool) -> dict[str, Any]:
+def _profile(profile: Profile, mine: Mine | None, *, open_to_more: bool) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "type": "object",
         "title": profile.display_name,
@@ -53,7 +60,7 @@ def _profile(profile: Profile, *, open_to_more: bool) -> dict[str, Any]:
     if open_to_more:
         return schema
     for name, option in profile.options.items():
-        schema["properties"][name] = _option(option)
+        schema["properties"][name] = _option(option, mine)
     schema["additionalProperties"] = False
     rules = [_condition(profile, one) for one in profile.options.values() if one.when]
     rules += [_requirement(one) for one in profile.options.values() if one.required]
@@ -63,7 +70,7 @@ def _profile(profile: Profile, *, open_to_more: bool) -> dict[str, Any]:
     return schema
 
 
-def _option(option: Option) -> dict[str, Any]:
+def _option(option: Option, mine: Mine | None = None) -> dict[str, Any]:
     words = option.description or option.field.help
     result: dict[str, Any] = {"title": option.label, **({"description": words} if words else {})}
     if option.default is not None:
@@ -77,7 +84,19 @@ def _option(option: Option) -> dict[str, Any]:
     if option.choices:
         values = [option.format(option.read(key)) for key in option.choices]
         return {**result, "enum": values, "x-labels": _labels(option)}
+    if option.mine:
+        return {**result, **_of_mine(option, mine), "x-choices": MINE}
     return {**result, **_values(option)}
+
+
+def _of_mine(option: Option, mine: Mine | None) -> dict[str, Any]:
+    """Return the names that the user may use, or any name if these are not known.
+
+    A default that the user may not use does not count, and the schema has it all the same: it is a
+    note for people.
+    """
+    entries = mine.entries(option.name, option.whole_pattern) if mine else None
+    return {"enum": [one.name for one in entries]} if entries else _values(option)
 
 
 def _labels(option: Option) -> dict[str, str]:

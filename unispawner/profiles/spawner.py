@@ -29,6 +29,7 @@ from .caps import take_place
 from .check import check_profiles
 from .children import ChildFactory
 from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
+from .mine import Mine, mine_to_dict
 from .offer import Offer
 from .own_value import refuse_link
 from .reading import PROFILE, Chosen, Profile, find_profile, read_form
@@ -52,6 +53,9 @@ _FORM = """<label for="profile">Select a job profile:</label>
         {input_template}
         </select>
         """
+ASK_AGAIN = 2.0
+"""After how many seconds a form asks again for what the user may use, while nobody knows it."""
+
 _INPUT = """
         <option value="{key}" {first}>{display}</option>"""
 
@@ -169,7 +173,26 @@ class ProfilesSpawner(WrapSpawner):
             return self._choose_by_own_form(factory, fields, link)
         if factory.has_own_options:  # a subclass may know more fields
             return {PROFILE: profile.slug}
-        chosen = profile.check_form(fields, *factory.limits())
+        if factory.asks_for_mine:
+            return self._choose_of_mine(factory, fields, link)
+        return self._finish_form(factory, profile.check_form(fields, *factory.limits()), link)
+
+    async def _choose_of_mine(
+        self, factory: ChildFactory, fields: dict[str, Any], link: bool
+    ) -> dict[str, Any]:
+        """Check a form with what the user may use, which the scheduler may have to be asked for."""
+        profile, limits = factory.profile, factory.limits()
+        try:
+            mine = await factory.find_mine(
+                lambda one: not profile.form_errors(fields, *limits, mine=one)
+            )
+            chosen = profile.check_form(fields, *limits, mine=mine)
+            options: dict[str, Any] = await maybe_future(self._finish_form(factory, chosen, link))
+        except UniSpawnerError as error:
+            raise SpawnFailure(error) from None
+        return options
+
+    def _finish_form(self, factory: ChildFactory, chosen: Chosen, link: bool) -> Any:
         if link and (texts := chosen.texts()):
             raise InvalidJobError(refuse_link(texts))
         if paths := factory.own_paths(chosen):
@@ -215,7 +238,7 @@ class ProfilesSpawner(WrapSpawner):
             # A subclass that selects profiles itself may know some that we don't.
             if type(self).select_profile is ProfilesSpawner.select_profile:
                 profile = find_profile(offered, self.user_options)
-                self._checked = self._check_choice(profile, self.user_options)
+                self._checked = await self._check_with_mine(profile)
                 take_place(self, profile)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
@@ -223,11 +246,22 @@ class ProfilesSpawner(WrapSpawner):
             kept.keep_last(self, self._checked.chosen.user_options)
         await maybe_future(super().run_pre_spawn_hook())
 
-    def _check_choice(self, profile: Profile, user_options: Mapping[str, Any]) -> _Checked:
+    async def _check_with_mine(self, profile: Profile) -> _Checked:
+        """Check the choice also with what the user may use: the scheduler may have to be asked."""
+        factory, options = ChildFactory(profile, self), self.user_options
+        if not factory.asks_for_mine:
+            return self._check_choice(profile, options)
+        limits = factory.limits()
+        mine = await factory.find_mine(lambda one: not profile.examine(options, *limits, one)[1])
+        return self._check_choice(profile, options, mine)
+
+    def _check_choice(
+        self, profile: Profile, user_options: Mapping[str, Any], mine: Mine | None = None
+    ) -> _Checked:
         factory = ChildFactory(profile, self)
         chosen = None
         if not factory.has_own_options:
-            chosen = profile.check(user_options, *factory.limits())
+            chosen = profile.check(user_options, *factory.limits(), mine)
         return _Checked(factory, copy_data(user_options), chosen)
 
     def select_profile(self, profile: str) -> None:
@@ -314,6 +348,7 @@ class ProfilesSpawner(WrapSpawner):
                 available,
                 one.default_fields(),
                 one.find_misfit,
+                one.peek_mine(),
             )
             for one, available in zip(factories, free, strict=True)
         }
@@ -335,7 +370,11 @@ class ProfilesSpawner(WrapSpawner):
             If the profiles can't be right, or the administrator's function fails.
         """
         offered = await maybe_future(self.offer.get())
-        return options_schema(offered, lambda one: ChildFactory(one, self).has_own_options)
+        return options_schema(
+            offered,
+            lambda one: ChildFactory(one, self).has_own_options,
+            lambda one: ChildFactory(one, self).peek_mine(),
+        )
 
     async def availabilities(self) -> list[Availability | None]:
         """Return what is free for each profile, without waiting; None where a server is not a job.
@@ -346,6 +385,20 @@ class ProfilesSpawner(WrapSpawner):
             If the profiles can't be right, or the administrator's function fails.
         """
         return [one.availability() for one in self._factories(await maybe_future(self.offer.get()))]
+
+    async def mine(self, slug: str) -> dict[str, Any]:
+        """Return what the user may use with a profile, without waiting, as data for JSON.
+
+        Raises
+        ------
+        UniSpawnerError
+            If there is no such profile, or the administrator's function fails.
+        """
+        profile = find_profile(await maybe_future(self.offer.get()), {PROFILE: slug})
+        factory = ChildFactory(profile, self)
+        found = factory.peek_mine()
+        asking = factory.asks_for_mine and factory.idle.usable.is_asking()
+        return {**mine_to_dict(profile.options, found), "refresh_in": ASK_AGAIN if asking else None}
 
     def kept_choices(self) -> kept.Kept:
         """Return what the user has chosen before, of which some may not be offered any more."""

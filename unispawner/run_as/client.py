@@ -13,8 +13,9 @@ from typing import Any
 
 from ..errors import AgentError, clean_output
 from ..job import JobInfo, JobSpec, JobState, is_mark
-from ..schedulers import Scheduler
+from ..schedulers import Scheduler, plain
 from ..schedulers.estimate import Outlook, StartEstimate
+from ..schedulers.usable import Usable, make_usable
 from ..submit_host.host import SubmitHost
 from .accounts import Account
 from .base import RunAs
@@ -231,6 +232,15 @@ class AgentClient:
             {mark for mark in jobs if mark in cancelled},
             {mark: clean_output(str(errors[mark]), 1000) for mark in jobs if mark in errors},
         )
+
+    async def usable(self) -> Usable:
+        """Return what the scheduler says that the user may use."""
+        result = await self._call("usable")
+        try:
+            found = plain.decode(Usable, result)
+        except (ValueError, TypeError):
+            raise self._invalid_reply("list of what the user may use", result) from None
+        return make_usable(found.entries, found.rules, partial=found.partial)
 
     async def log_tail(self, mark: str, lines: int = 20) -> str:
         """Return the last lines of a job's log."""

@@ -29,6 +29,7 @@ from ..units import WHOLE
 from .estimate import StartEstimate
 from .inventory import Inventory
 from .reading import quote_lines
+from .usable import Usable
 
 if TYPE_CHECKING:
     from .template_dialect import Dialect
@@ -543,6 +544,27 @@ class Scheduler(ABC):
         SchedulerUnavailable
             If the scheduler does not answer, or its answer can't be read.
         """
+
+    def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
+        """Ask what the calling user may use: accounts, queues, and so on.
+
+        A subclass overrides it where the scheduler knows some of that. What can't be known is left
+        out of the answer, and then the scheduler decides when it gets the job.
+
+        Parameters
+        ----------
+        owner
+            The caller's account.
+        groups
+            The names of the caller's groups, the primary one first.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        yield from ()  # makes this a dialogue
+        return Usable()
 
     def estimate_command(self, spec: JobSpec) -> list[str]:
         """Return the command that reads a job's script and prints when that job would start.

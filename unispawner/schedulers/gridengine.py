@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
 from ..units import divide_up, whole_seconds
-from . import gridengine_host, gridengine_inventory, gridengine_jobs
+from . import gridengine_host, gridengine_inventory, gridengine_jobs, gridengine_usable
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .constraints import Feature, read_plain_list
 from .inventory import Inventory
+from .usable import Usable
 
 _PER = ("slot", "job")
 
@@ -341,6 +342,10 @@ class GridEngine(Scheduler):
         if not (reply.exit_status and self.meaning(reply) is Meaning.GONE):
             self.check_answered(reply)
         return gridengine_jobs.find_sections(reply.stdout, mark)
+
+    def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
+        """Ask for queues, projects and advance reservations, and for the lists of their users."""
+        return (yield from gridengine_usable.ask(self, owner, groups))
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for hosts (qhost), the queues' limits (qconf) and jobs (qstat).

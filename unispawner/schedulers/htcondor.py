@@ -7,7 +7,7 @@ owner's session: the description sets the variables of a login, which contain no
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from .htcondor_inventory import (
     read_slots,
 )
 from .inventory import Inventory
+from .usable import Entry, Usable, make_usable
 
 # HTCondor itself writes a job's owner and number. The attributes below can be changed by the job's
 # user with condor_qedit, which does harm to this user only.
@@ -368,6 +369,12 @@ class HTCondor(Scheduler):
             if self.job_id.fullmatch(str(row.get("ClusterId")))
             and any(mark in str(row.get(name, "")) for name in _TEXTS)
         ]
+
+    def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
+        """Ask for the accounting groups (GROUP_NAMES), which every user may name."""
+        answer = yield from ask_optionally(["condor_config_val", "GROUP_NAMES"])
+        names = re.split(r"[\s,]+", (answer or "").strip())
+        return make_usable({"account": [Entry(name) for name in names]} if any(names) else {})
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask the collector for all slots and for the numbers of jobs; HTCondor has no queues.

@@ -10,7 +10,7 @@ the script opens the log itself, and LSF's own output is discarded. Secondly,
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import ClassVar
@@ -18,10 +18,11 @@ from typing import ClassVar
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import MEMORY_UNITS, divide_up
-from . import lsf_inventory, lsf_jobs
+from . import lsf_inventory, lsf_jobs, lsf_usable
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .constraints import All, Expression, Feature, Not, parse
 from .inventory import Inventory
+from .usable import Usable
 
 _UNITS = {f"{letter}B": MEMORY_UNITS[letter] for letter in "KMGT"}
 _PLAIN = re.compile(r"[\w.,:/=+@^~][\w.,:/=+@^~-]*", re.ASCII)
@@ -374,6 +375,10 @@ class Lsf(Scheduler):
     def query_key(self) -> Hashable:
         """The name, and whether a queue's memory limit is the limit of a whole job."""
         return (self.name, self.lsf_memory_limit_per)
+
+    def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
+        """Ask for the queues that are open to the user, and for advance reservations."""
+        return (yield from lsf_usable.ask(self, owner, groups))
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for queues, hosts, their hardware, their GPUs, and groups of hosts if needed."""

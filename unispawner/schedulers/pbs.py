@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ..job import JobSpec, JobState
 from ..units import format_duration
-from . import pbs_inventory, pbs_output
+from . import pbs_inventory, pbs_output, pbs_usable
 from .base import ALL_FIELDS, Dialogue, Reply, setting
 from .constraints import Feature
 from .inventory import Inventory
@@ -23,6 +23,7 @@ from .pbs_job import (
     TOO_MUCH_PROCESSOR_TIME,
     Row,
 )
+from .usable import Usable
 
 _FORMAT = ["-F", "json"]
 _NO_HISTORY = "job_history_enable is set to false"
@@ -184,6 +185,10 @@ class Pbs(PbsFamily):
             return pbs_output.read_dsv(reply.stdout, delimiter, reply.passed_over)
         text, reply.passed_over[:] = pbs_output.cut_answer(reply.stdout)
         return None if pbs_output.is_handmade(text) else pbs_output.read_json(text)
+
+    def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
+        """Ask for the queues and the reservations that admit the user."""
+        return (yield from pbs_usable.ask(self, owner, groups, reservations=True))
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes' vnodes.

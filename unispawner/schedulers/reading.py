@@ -73,6 +73,17 @@ def split_rows(text: str, is_row: Callable[[str], object]) -> tuple[list[str], l
     return rows, others
 
 
+def read_local_time(text: str) -> float | None:
+    """Return a moment like ``2026-11-27T15:38:19`` of this host's zone in seconds since the epoch.
+
+    Return None if the text is something else.
+    """
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 def cut_document(text: str, begin: str, end: str) -> tuple[str, list[str]]:
     """Return the document in an answer, and the lines around it, such as a site's notice.
 

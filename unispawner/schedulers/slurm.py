@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import WHOLE, divide_up, format_duration, whole_seconds
-from . import slurm_estimate, slurm_inventory
+from . import slurm_estimate, slurm_inventory, slurm_usable
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, open_log, setting
 from .estimate import StartEstimate
 from .inventory import Inventory
-from .reading import number_waiting, split_rows
+from .reading import number_waiting, read_local_time, split_rows
+from .usable import Usable
 
 # A user can write none of these fields, unlike names, comments and work directories.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
@@ -422,6 +422,10 @@ class Slurm(Scheduler):
         """Return whether the job waits for resources, and not for a limit or a date."""
         return info.message in ("", REASONS["Resources"], REASONS["Priority"])
 
+    def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
+        """Ask for the user's associations, and which partitions and reservations are open to it."""
+        return (yield from slurm_usable.ask(self, self.at_cluster, owner, groups))
+
     def find_address(self, host: str) -> Dialogue[str]:
         """Ask for NodeAddr, which Slurm itself uses; it is the node's name if none is configured.
 
@@ -480,12 +484,7 @@ def read_time(text: str) -> float | None:
     A site's own squeue may run the real one where our variables don't reach it, through ssh for
     example. It then prints a local time, and the zone is most likely the Hub's own.
     """
-    if _EPOCH.fullmatch(text):
-        return float(text)
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    return float(text) if _EPOCH.fullmatch(text) else read_local_time(text)
 
 
 def is_one_cluster(name: str) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
 from ..units import format_duration
-from . import pbs_inventory
+from . import pbs_inventory, pbs_usable
 from .base import ALL_FIELDS, Dialogue, Reply, setting
 from .constraints import Feature
 from .inventory import Inventory
@@ -25,6 +25,7 @@ from .pbs_job import (
     Row,
 )
 from .reading import NOT_XML, cut_document, keep_unique
+from .usable import Usable
 
 _SETTINGS = {
     "gpu_cores_per_process": "torque_gpus",
@@ -226,6 +227,10 @@ class Torque(PbsFamily):
             number, server = job_id.partition(".")[0], row.get("server", "").partition(":")[0]
             found += [(number, job_id), (f"{number}.{server}", job_id)]
         return keep_unique(found)
+
+    def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
+        """Ask for the queues that admit the user. TORQUE itself knows no reservations."""
+        return (yield from pbs_usable.ask(self, owner, groups, reservations=False))
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes."""

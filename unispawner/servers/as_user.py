@@ -22,7 +22,7 @@ async def find_account_of(spawner: Any) -> Account:
         If there is no connection to the submit host.
     """
     return await find_account(
-        _account_name(spawner),
+        find_account_name(spawner),
         spawner.min_uid,
         same_name=spawner.account_name is None,
         host=spawner.get_host(),
@@ -43,7 +43,14 @@ async def find_client(spawner: Any) -> AgentClient:
     return client
 
 
-def _account_name(spawner: Any) -> str:
+def find_account_name(spawner: Any) -> str:
+    """Return the name of the account of a spawner's user.
+
+    Raises
+    ------
+    AgentError
+        If the administrator's function fails, or returns no name.
+    """
     if spawner.account_name is not None:
         try:
             name = spawner.account_name(spawner)

@@ -11,7 +11,7 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 from traitlets import TraitError
 
-from ..errors import InvalidJobError, UniSpawnerError
+from ..errors import InvalidJobError, SubmitError, UniSpawnerError
 from ..monitor.monitor import Monitor, get_monitor
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
@@ -26,6 +26,7 @@ from .hand_over import HandOver
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
 from .state import ServerState
+from .usable import UsableByUser
 
 
 class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
@@ -112,7 +113,11 @@ class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
             name = bookkeeping.log_name(self)
             with failures_of_start(self.log, name), job.failure_noted():
                 spec, identity = await submission.prepare(job)
-                await job.submit(submission.submit(job, spec, identity))
+                try:
+                    await job.submit(submission.submit(job, spec, identity))
+                except SubmitError:  # maybe an account or a queue is no longer the user's
+                    self.usable.forget()
+                    raise
                 return await job.wait_ready()
         finally:
             job.starting = False
@@ -168,6 +173,11 @@ class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
             raise InvalidJobError("user_options: must be {}, because this Hub has no profiles")
         estimate = await start_time.estimate_start(self)
         return StartAnswer(estimate, scheduler=self.get_scheduler().title)
+
+    @property
+    def usable(self) -> UsableByUser:
+        """What the user may use of the cluster, as far as it is known."""
+        return UsableByUser(self)
 
     # -- what it is made of --------------------------------------------------------------------
 

@@ -165,6 +165,16 @@ class JobSettings(NameSettings):
         2.""",
     ).tag(config=True)
 
+    mine_interval = Float(
+        4 * 3600.0,
+        min=0.0,
+        help="""How long (seconds) the Hub reuses what the scheduler said about one user: accounts,
+        queues, qualities of service and reservations, for options with "choices": "mine". Default:
+        14400 (4 hours). When the scheduler refuses a job, or a user sends a name that is not in the
+        list, the Hub asks again at once. Nobody is asked about who opens no form with such an
+        option.""",
+    ).tag(config=True)
+
     inventory_interval = Float(
         60.0,
         min=1.0,

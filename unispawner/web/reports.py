@@ -22,7 +22,7 @@ from tornado import web
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import is_mark
-from . import api, bookkeeping, continue_api, presets, session_end, tls
+from . import api, bookkeeping, continue_api, mine, presets, session_end, tls
 from .hosts import is_own_address
 
 BODY_LIMIT = 4096
@@ -338,5 +338,6 @@ def register() -> None:
         *api.HANDLERS,
         *presets.HANDLERS,
         *session_end.HANDLERS,
+        *mine.HANDLERS,
     ]
     default_handlers[:] = ours + [entry for entry in default_handlers if entry not in ours]

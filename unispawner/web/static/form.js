@@ -370,7 +370,19 @@
     form.dispatchEvent(new CustomEvent("unispawner:choice", { detail: current }));
   }
 
-  form.unispawner = { choice, choose };
+  // What the chosen profile would ask for, by field, with what is configured for it.
+  const askedFor = () => (chosen() ? fields(chosen()) : {});
+
+  // Put another control in the place of an option's: a menu in the place of a text.
+  function replaceControl(slug, name, control) {
+    const option = cards.find((card) => card.slug === slug)?.options.find((one) => one.name === name);
+    if (!option) return;
+    option.control.replaceWith(control);
+    option.control = control;
+    update();
+  }
+
+  form.unispawner = { choice, choose, fields: askedFor, replaceControl };
 
   async function copyLink() {
     const card = chosen();
