@@ -34,8 +34,10 @@ from .job import JobInfo, JobSpec, JobState
 from .run_as import RunAs
 from .run_as.accounts import Account
 from .run_as.client import AgentClient
+from .schedulers import plain
 from .schedulers.base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler
 from .schedulers.inventory import Inventory, Node, Queue
+from .schedulers.usable import Usable
 from .submit_host.host import SubmitHost
 
 
@@ -237,6 +239,8 @@ class FakeUserSide(RunAs):
         The text of every job's log.
     path_problem
         What is wrong with every path: see ``check_path`` of the agent. Empty: nothing.
+    usable
+        What every user may use. The default: nothing is known.
     """
 
     name = "fake"
@@ -248,6 +252,7 @@ class FakeUserSide(RunAs):
         self.error: UniSpawnerError | None = None
         self.log = ""
         self.path_problem = ""
+        self.usable = Usable()
 
     def command(self, account: Account) -> list[str]:
         """Raise an error, because there is no command to run."""
@@ -286,6 +291,9 @@ class FakeUserSide(RunAs):
     def _find(self, owner: str, request: Mapping[str, Any]) -> dict[str, str]:
         job_id = self.scheduler.marks.get(request["mark"], "")
         return {"job_id": job_id if self.scheduler.info(job_id, owner) else ""}
+
+    def _usable(self, owner: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(plain.encode(self.usable))
 
     def _marked(self, owner: str, request: Mapping[str, Any]) -> dict[str, Any]:
         found = {

@@ -103,9 +103,10 @@ def test_what_is_the_users(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.threat(
-    who="A user",
-    tries="sends the account, queue, QOS or reservation of somebody else in a form or a REST body",
-    stops="the Hub asks the scheduler as the user, and refuses what is not in the answer",
+    who="user",
+    tries="They choose the account, queue, QOS or reservation of somebody else.",
+    stopped_by="The Hub asks the scheduler as the user, and refuses what is not in the answer. If "
+    "nobody can be asked, the scheduler refuses it.",
 )
 @pytest.mark.parametrize(
     ("options", "error"),
