@@ -360,5 +360,5 @@ def test_which_options_can_have_the_clusters_choices() -> None:
     for name in ("account", "cpu_cores_per_process"):
         with pytest.raises(InvalidJobError, match='only gpu_type, .* the choices "inventory"'):
             profile(options={name: {"choices": "inventory"}})
-    with pytest.raises(InvalidJobError, match="must be a list, a dictionary or"):
+    with pytest.raises(InvalidJobError, match='must be a list, a dictionary, "inventory" or'):
         profile(options={"gpu_type": {"choices": "everything"}})

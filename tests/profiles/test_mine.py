@@ -67,7 +67,10 @@ def check(
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"memory": {"choices": "mine"}}, 'choices: only account, queue_name, .* can have the choices "mine"'),
+        (
+            {"memory": {"choices": "mine"}},
+            'choices: only account, queue_name, .* can have the choices "mine"',
+        ),
         ({"own": {"choices": "mine", "override": {"account": "a"}}}, 'can have the choices "mine"'),
         ({"account": {"choices": "yours"}}, 'must be a list, a dictionary, "inventory" or "mine"'),
         ({"account": {"mine": True}}, "unknown key 'mine'"),

@@ -19,8 +19,8 @@ from ..schedulers.fitting import Unfit, option_of
 from ..schedulers.inventory import Inventory
 from .by_option import ByOption
 from .fields import RESOURCES, Value, shorten
-from .group_limits import GroupLimits, limit_options
 from .from_inventory import INVENTORY
+from .group_limits import GroupLimits, limit_options
 from .mine import Mine, find_errors
 from .option import DICTIONARIES, QUEUE, STRICT, Option, add_texts
 from .own_value import OwnValue
@@ -258,7 +258,9 @@ class Profile(BaseModel):
     @property
     def needs_inventory(self) -> bool:
         """Whether what is offered depends on what is known of the cluster."""
-        return any(one.max == QUEUE or one.choices_from == INVENTORY for one in self.options.values())
+        return any(
+            one.max == QUEUE or one.choices_from == INVENTORY for one in self.options.values()
+        )
 
     def check(
         self,
