@@ -414,6 +414,22 @@ async def test_waiting_in_a_full_queue(
     await until(lambda: not slurm.active(name=hub.job_name), "the job is cancelled")
 
 
+async def test_cancel_without_javascript(
+    hub: RunningHub, browser: Any, slurm: Slurm, full: None
+) -> None:
+    """Without JavaScript, too, the page of a server that waits cancels it and leads home."""
+    page = await sign_in(browser, hub, "alice", java_script_enabled=False)
+    await page.goto(f"{hub.url}hub/spawn/alice/plain")
+    await card(page, "large").get_by_role("radio").check()
+    await start(page)
+    await wait_for(page, "/hub/spawn-pending/alice/plain")
+    await until(lambda: slurm.active(name=hub.job_name), "the job waits")
+    await page.get_by_role("button", name="Cancel").click()
+    await wait_for(page, "/hub/home$")
+    await until(lambda: not slurm.active(name=hub.job_name), "the job is cancelled")
+    await page.context.close()
+
+
 @pytest.mark.hub
 async def test_a_start_that_fails(hub: RunningHub, slurm: Slurm, page: Any) -> None:
     """The page shows the reason and the end of the job's log. From there the same choice can be

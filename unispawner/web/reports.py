@@ -22,7 +22,7 @@ from tornado import web
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import is_mark
-from . import api, bookkeeping, continue_api, mine, presets, session_end, tls
+from . import api, bookkeeping, cancel, continue_api, mine, presets, session_end, tls
 from .hosts import is_own_address
 
 BODY_LIMIT = 4096
@@ -337,6 +337,7 @@ def register() -> None:
         *continue_api.HANDLERS,  # before the server whose name is that of an action
         *api.HANDLERS,
         *presets.HANDLERS,
+        *cancel.HANDLERS,
         *session_end.HANDLERS,
         *mine.HANDLERS,
     ]

@@ -157,6 +157,9 @@
       window.setInterval(() => document.hidden || ask(place), MINUTE * 1000);
     }
     const button = place.querySelector("#cancel-server");
-    button?.addEventListener("click", () => cancel(place, button));
+    place.querySelector("#cancel-form")?.addEventListener("submit", (event) => {
+      event.preventDefault(); // without JavaScript the form itself cancels
+      cancel(place, button);
+    });
   }
 })();
