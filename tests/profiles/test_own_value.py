@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from unispawner.errors import InvalidJobError
+from unispawner.job import JobSpec
 from unispawner.profiles.form import FormProfile, form_profiles
 from unispawner.profiles.own_value import OwnValue
 from unispawner.profiles.reading import Profile, read_profiles
 from unispawner.profiles.schema import options_schema
+from unispawner.schedulers import get_scheduler
+from unispawner.script.rendering import render_environment, render_script
 
 OWN: dict[str, Any] = {
     "display_name": "My own",
@@ -216,6 +220,28 @@ def test_what_passes_is_one_word(text: str) -> None:
         assert [text, f"a{text}"] == filled["cmd"]
         assert ({"A": text}, f"/x/{text}") == (filled["environment"], filled["notebook_dir"])
         assert filled["notebook_dir"] == filled["notebook_dir"].format(username="x")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40))
+@example('it\'s "a" $(id) `id` \\ ; & | * ~ #')
+def test_a_job_gets_one_word(text: str) -> None:
+    """In the script of a job, and in the file of its variables, any text that passes the pattern is
+    one word of the command and the whole value of the variable, as a real bash reads them."""
+    override = {"cmd": ["{value}", "x{value}"], "environment": {"A": "{value}"}}
+    found = OwnValue(example="x", pattern="(?s:.*)", kind="text")
+    if found.find_error(text):
+        return
+    filled = found.fill({**override, "prologue": 'B={value} C="{value}"'}, text)
+    spec = JobSpec(
+        executable="bash",
+        arguments=("-c", 'printf "%s\\0" "$A" "$B" "$C" "$@"', "-", *filled["cmd"]),
+        prologue=f"{filled['prologue']}; export B C",
+    )
+    variables = render_environment(filled["environment"])
+    script = render_script(spec, get_scheduler("local"), shell="/bin/bash")
+    done = subprocess.run(["bash"], input=f"{variables}{script}", capture_output=True, text=True)
+    assert [text, text, text, text, f"x{text}", ""] == done.stdout.split("\0")
 
 
 def test_a_text_that_is_missing() -> None:
