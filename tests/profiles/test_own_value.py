@@ -330,6 +330,24 @@ def test_the_schema() -> None:
     json.dumps(of_profile)
 
 
+def test_a_choice_of_a_number() -> None:
+    """A choice of a field of the job may need a text as well: the field is set, and the text is
+    asked for."""
+    menu = {"choices": {"1": "One", "2": {**OWN, "display_name": "Two"}}}
+    found = profile(gpu_cores_per_process=menu)
+    choice = {"profile": "a", "gpu_cores_per_process": 2}
+    with pytest.raises(InvalidJobError, match="gpu_cores_per_process_2: it is empty"):
+        found.check(choice)
+    fields = found.check({**choice, "gpu_cores_per_process_2": "/a"}).fields
+    assert ({"gpu_cores_per_process": 2}, ["/a/bin/jupyterhub-singleuser"]) == (
+        fields["resources"],
+        fields["cmd"],
+    )
+    schema = Draft202012Validator(options_schema([found]))
+    assert not schema.is_valid(choice)
+    assert schema.is_valid({**choice, "gpu_cores_per_process_2": "/a"})
+
+
 # -- the form -------------------------------------------------------------------------------------
 
 

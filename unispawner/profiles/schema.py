@@ -63,7 +63,7 @@ def _profile(profile: Profile, mine: Mine | None, *, open_to_more: bool) -> dict
         schema["properties"][name] = _option(option, mine)
     schema["additionalProperties"] = False
     rules = [_condition(profile, one) for one in profile.options.values() if one.when]
-    rules += [_requirement(one) for one in profile.options.values() if one.required]
+    rules += [_requirement(profile, one) for one in profile.options.values() if one.required]
     rules += [rule for one in profile.options.values() for rule in _bounds_by_option(profile, one)]
     if rules:
         schema["allOf"] = rules
@@ -147,9 +147,13 @@ def _condition(profile: Profile, option: Option) -> dict[str, Any]:
     return {"if": {"required": [option.name]}, "then": {"allOf": rules}}
 
 
-def _requirement(option: Option) -> dict[str, Any]:
+def _requirement(profile: Profile, option: Option) -> dict[str, Any]:
     """Return the rule that the text of a choice must be there if the choice is."""
-    chosen = {name: {"enum": values} for name, values in option.when.items()}
+    menus = {name: profile.options[name] for name in option.when}
+    chosen = {
+        name: {"enum": [menu.format(menu.read(one)) for one in option.when[name]]}
+        for name, menu in menus.items()
+    }
     return {
         "if": {"properties": chosen, "required": list(chosen)},
         "then": {"required": [option.name]},
