@@ -36,7 +36,7 @@ from ...submit_host.connection import CLOCK_TOLERANCE
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
-from . import batchspawner, clusters, queues, start_time, weaknesses
+from . import batchspawner, clusters, mine, queues, start_time, weaknesses
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 from .ways import check_way, distinct_ways
@@ -119,6 +119,8 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
             for one in ours
             if start_time.can_be_asked(one)
         ]
+        if fields := mine.find_fields(listed_profiles(spawner)):
+            result += [_check("mine", _with_scheduler, _mine, one, account, fields) for one in ours]
         result += [_check("account", batchspawner.check_account, one, account) for one in of_batch]
     return result
 
@@ -644,6 +646,11 @@ def _check_readable(python: str) -> str:
 async def _start_time(spawner: UniSpawner, name: str) -> str:
     await _need_way(spawner)
     return await start_time.check_start_time(spawner, name)
+
+
+async def _mine(spawner: UniSpawner, name: str, fields: list[str]) -> str:
+    await _need_way(spawner)
+    return await mine.check_mine(spawner, name, fields)
 
 
 async def _account(spawner: UniSpawner, name: str) -> str:
