@@ -150,6 +150,65 @@ def test_the_certificates_of_a_job(agent: Agent) -> None:
     assert not any(line.startswith("JUPYTERHUB_SSL_CERTFILE=") for line in printed())
 
 
+def test_a_job_with_the_environment_of_another(agent: Agent) -> None:
+    """A second job of a server gets the variables of the first, its own mark, and its own
+    certificates, whose paths have its mark."""
+    before = {"TOKEN": "top 'secret'", "UNISPAWNER_SSL": "x"}
+    agent.submit(agent.spec("sleep 600", environment=before), certificates={"keyfile": "ONE"})
+    spec = agent.spec("env; sleep 600", environment={"IGNORED": "1"}, mark=OTHER)
+    agent.submit(spec, environment_of=MARK, certificates={"keyfile": "TWO"})
+    folder = agent.state_dir / "jobs" / OTHER
+    assert "TWO" == (folder / "keyfile").read_text()
+    assert 0o600 == stat.S_IMODE((folder / "environment").stat().st_mode)
+    text = (folder / "environment").read_text()
+    assert (False, False) == (MARK in text, "IGNORED" in text)
+
+    def printed() -> set[str]:
+        return set(agent.call("log", mark=OTHER, lines=99).result["tail"].splitlines())
+
+    wanted = {
+        "TOKEN=top 'secret'",
+        f"UNISPAWNER_MARK={OTHER}",
+        f"JUPYTERHUB_SSL_KEYFILE={folder}/keyfile",
+    }
+    assert wait_for(lambda: wanted <= printed())
+
+
+@pytest.mark.threat(
+    who="user",
+    tries="They replace the environment file of a running server before a second job copies it.",
+    stopped_by="The agent copies it as that user, follows no link, and reads no other kind of file"
+    " and no more than a request may have.",
+)
+@pytest.mark.parametrize("what", ["missing", "link", "fifo", "large", "binary"])
+def test_an_environment_that_cannot_be_copied(agent: Agent, what: str) -> None:
+    """The second job is not submitted, and the error says so at once."""
+    agent.submit(agent.spec("sleep 600"))
+    path = agent.state_dir / "jobs" / MARK / "environment"
+    path.unlink()
+    if what == "link":
+        path.symlink_to("/etc/passwd")
+    elif what == "fifo":
+        os.mkfifo(path)
+    elif what == "large":
+        path.write_text("#" * (8 * 1024**2 + 1))
+    elif what == "binary":
+        path.write_bytes(b"\xff\xfe")
+    if what != "missing":
+        agent.own(path)
+    error = agent.submit(agent.spec("true", mark=OTHER), environment_of=MARK).error
+    assert ("AgentError", True) == (error["type"], error["unsent"])
+    assert "Stop the server, and start it anew" in error["message"]
+    assert not (agent.state_dir / "jobs" / OTHER).exists()
+
+
+def test_the_environment_of_what_is_no_job(agent: Agent) -> None:
+    """Only a mark names the job whose environment is copied: no path gets out of the folder."""
+    for mark in ("../other", "/etc", "x"):
+        error = agent.submit(agent.spec("true", mark=OTHER), environment_of=mark).error
+        assert "is not the mark of a job" in error["message"]
+
+
 def test_a_job_starts_from_a_clean_environment(agent: Agent) -> None:
     """A job gets the environment that it asks for, and nothing from the Hub's or sudo's."""
     out = agent.directory / "out"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.guarantee import (
     Fault,
+    HandOver,
     History,
     Job,
     Kind,
@@ -53,6 +54,14 @@ def started(*sightings: Sighting, **more: Any) -> History:
     return History(starts=[Start(0, ALICE, 1, 201)], sightings=list(sightings), **more)
 
 
+def handed_over(
+    jobs: list[Job], at: float = 2, over: float = float("inf"), seen: float = 3
+) -> History:
+    """Return the history of a server that alice continues, with some jobs seen for a moment."""
+    sightings = [see(2), see(seen, jobs=jobs), see(seen + 1), see(40)]
+    return started(*sightings, hand_overs=[HandOver(at, ALICE, over)])
+
+
 def kinds(history: History) -> list[Kind]:
     return [one.kind for one in check(history, T)]
 
@@ -61,6 +70,12 @@ GOOD: dict[str, Callable[[], History]] = {
     "a server that is up": lambda: started(see(2), see(20), see(40)),
     "a start that waits in the queue and is pending": lambda: started(
         see(20, jobs=[WAITS], routes={}, pending=[ALICE]), see(30), see(45)
+    ),
+    "two jobs while a hand-over is under way": lambda: handed_over(
+        [RUNS, Job("2", "alice", "b")], seen=19
+    ),
+    "two jobs until T after a hand-over": lambda: handed_over(
+        [RUNS, Job("2", "alice", "b")], over=5, seen=14
     ),
     "a failure that its user reads, with no job left": lambda: started(
         see(2), see_nothing(3), see_nothing(30), told=[Told(4, ALICE, "out of time")]
@@ -165,6 +180,18 @@ BAD: dict[str, tuple[Kind, Callable[[], History]]] = {
     "two jobs, for a moment": (
         Kind.DOUBLED,
         lambda: started(see(2), see(3, jobs=[RUNS, Job("2", "alice", "b")]), see(4), see(20)),
+    ),
+    "three jobs in a hand-over": (
+        Kind.DOUBLED,
+        lambda: handed_over([RUNS, Job("2", "alice", "b"), Job("3", "alice", "c")]),
+    ),
+    "two jobs before the hand-over that a user asked for": (
+        Kind.DOUBLED,
+        lambda: handed_over([RUNS, Job("2", "alice", "b")], at=10),
+    ),
+    "two jobs long after a hand-over": (
+        Kind.DOUBLED,
+        lambda: handed_over([RUNS, Job("2", "alice", "b")], over=2.5, seen=19),
     ),
     "another user's server, for a moment": (
         Kind.FOREIGN,

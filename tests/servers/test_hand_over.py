@@ -22,7 +22,7 @@ from unispawner.errors import InvalidJobError, SubmitError, UniSpawnerError
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
-from unispawner.servers import address, endings, hand_over, scheduled_job
+from unispawner.servers import address, endings, hand_over, scheduled_job, starts
 from unispawner.servers.hand_over import HandOver
 from unispawner.servers.scheduled_job import ScheduledJob
 from unispawner.servers.state import DEAD_ADDRESS, ServerState
@@ -225,6 +225,19 @@ async def test_a_second_job_that_is_given_up(server: Running) -> None:
     assert {first.state.job_id} == server.alive()
     assert ({}, "") == (server.saved["next"], server.spawner.hand_over.status().message)
     assert server.spawner.hand_over.status().offered
+
+
+async def test_reap_takes_both_jobs_for_the_servers_own(server: Running) -> None:
+    """The marks of both jobs are known, in the memory of the Hub and in its database."""
+    second = await server.go_on()
+    both = {server.job.state.mark, second.state.mark}
+    users = {server.spawner.user.id: server.spawner.user}
+    assert both == {one.mark for one in starts.read_running(users)}
+    known = starts.KnownStarts()
+    for _ in starts.read_saved(server.hub.app.db, known):
+        pass
+    assert both == {one.mark for one in known.starts}
+    assert server.alive() == {one.job_id for one in known.starts}
 
 
 # -- what goes wrong ------------------------------------------------------------------------------

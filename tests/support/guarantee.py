@@ -73,6 +73,23 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class HandOver:
+    """A request to continue a server with a second job: two jobs are right until it is over.
+
+    Attributes
+    ----------
+    at
+        When it was sent.
+    over
+        When its user had switched to the second job, or given it up, or when a job had ended.
+    """
+
+    at: float
+    server: Server
+    over: float = FOREVER
+
+
+@dataclass(frozen=True)
 class Told:
     """What a user can read from then on: why there is no server."""
 
@@ -182,6 +199,7 @@ class History:
     told: list[Told] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    hand_overs: list[HandOver] = field(default_factory=list)
 
 
 class Kind(enum.Enum):
@@ -223,7 +241,7 @@ def check(history: History, within: float, since: float = -FOREVER) -> list[Viol
     lives = _Lives(history)
     found = [
         *_foreign_routes(history),
-        *_doubled_jobs(history, lives),
+        *_doubled_jobs(history, lives, within),
         *_unowned_jobs(history, lives, within),
         *_outcomes(history, lives, within, since),
         *_lost_though_spared(history, within),
@@ -385,12 +403,18 @@ def _foreign_routes(history: History) -> Iterator[Violation]:
                 yield Violation(Kind.FOREIGN, sighting.at, server, text)
 
 
-def _doubled_jobs(history: History, lives: _Lives) -> Iterator[Violation]:
-    """A start never has two jobs. A hand-over that its user asked for is two starts."""
+def _doubled_jobs(history: History, lives: _Lives, within: float) -> Iterator[Violation]:
+    """A start never has two jobs, except while a hand-over is under way that its user asked for;
+    and that has never more than two."""
     for sighting in history.sightings:
         for life in lives.all:
             jobs = lives.jobs(life, sighting)
-            if len(jobs) > 1:
+            second = any(
+                one.server == life.server
+                and one.at <= sighting.at <= _settled(history, sighting.at, one.over) + within
+                for one in history.hand_overs
+            )
+            if len(jobs) > 1 + second:
                 ids = ", ".join(sorted(job.job_id for job in jobs))
                 yield Violation(Kind.DOUBLED, sighting.at, life.server, f"jobs {ids}")
 

@@ -143,6 +143,7 @@ class SecondJob:
         self.problem = ""
         self._following: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._moving: asyncio.Task[None] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved of the second job; nothing if there is none."""
@@ -212,6 +213,8 @@ class SecondJob:
     async def switch(self) -> None:
         """Give the job the route, as the user wants, and end the first job.
 
+        Return when the proxy has the new route: the user's next request is for the second server.
+
         Raises
         ------
         InvalidJobError
@@ -227,6 +230,8 @@ class SecondJob:
             raise InvalidJobError(continuation.STOPPING)
         if self._first.tracked is None or not self.take_over(wanted=True):
             raise SchedulerUnavailable(continuation.NOT_NOW)
+        if self._moving is not None:
+            await asyncio.wait({self._moving})
 
     async def _take_over_from_nobody(self) -> None:
         if not self._first.state.port:
@@ -269,17 +274,20 @@ class SecondJob:
             job.state.job_id,
             first.state.job_id,
         )
-        tasks.start(self._finish(first, job), f"hand-over of {self._name}")
+        self._moving = tasks.start(self._move_route(job), f"route of {self._name}")
+        tasks.start(self._end_first(first, self._moving), f"end of first job of {self._name}")
         return True
 
-    async def _finish(self, first: PairedJob, job: PairedJob) -> None:
-        """Move the proxy's route, and then end the first job."""
+    async def _end_first(self, first: PairedJob, moving: asyncio.Task[None]) -> None:
+        await asyncio.wait({moving})
+        await _end_for_good(first)
+
+    async def _move_route(self, job: PairedJob) -> None:
         if job.has_route and bookkeeping.outer(job.spawner).ready:
             try:
                 await job.add_route()
             except Exception as error:  # the Hub looks at all routes again, and corrects this one
                 job.spawner.log.warning("%s: the route was not moved yet: %s", self._name, error)
-        await _end_for_good(first)
 
     # -- it is ended -----------------------------------------------------------------------------
 

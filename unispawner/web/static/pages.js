@@ -52,6 +52,7 @@
     const stale = place.querySelector("[data-unheard]");
     if (stale) stale.hidden = status.heard;
     place.endsAt = status.time_left === null ? null : Date.now() + status.time_left * 1000;
+    window.unispawnerContinuation?.show(place, status);
     const warning = place.querySelector("[data-warning]");
     if (warning) {
       if (status.ending_soon && warning.hidden) window.unispawnerNotify?.("Your server ends soon", status.name);
@@ -156,6 +157,7 @@
     if (place.dataset.again !== undefined) {
       window.setInterval(() => document.hidden || ask(place), MINUTE * 1000);
     }
+    window.unispawnerContinuation?.connect(place, ask);
     const button = place.querySelector("#cancel-server");
     place.querySelector("#cancel-form")?.addEventListener("submit", (event) => {
       event.preventDefault(); // without JavaScript the form itself cancels
