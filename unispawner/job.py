@@ -195,11 +195,6 @@ class ResourceSpec:
                 raise InvalidJobError(
                     f"{name}: {shown} must have at most {LONGEST_NEED} characters, and only {rule}"
                 )
-        if self.gpu_type and self.gpu_cores_per_process is None:
-            raise InvalidJobError(
-                f"gpu_type: {self.gpu_type!r} is set, but not how many of these GPUs; set "
-                "gpu_cores_per_process as well"
-            )
 
     @property
     def nodes(self) -> int:

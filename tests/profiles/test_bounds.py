@@ -184,6 +184,28 @@ def test_bounds_by_group(groups: list[str], duration: str, memory: str, default:
         one.check({"duration": "2-00:00:00"})
 
 
+def test_choices_beyond_a_groups_bounds_are_left_out() -> None:
+    """A menu of numbers has the entries that are within the bounds of the user's group."""
+    options = {"gpu_cores_per_process": {"choices": {"1": "a", "2": "b", "4": "c"}, "default": "4"}}
+    limits = {"students": {"gpu_cores_per_process": {"max": 2}}}
+    one = profile(options=options, limits=limits)
+    assert ["1", "2", "4"] == list(one.options["gpu_cores_per_process"].choices)
+    student = one.for_groups(["students"])
+    assert ["1", "2"] == list(student.options["gpu_cores_per_process"].choices)
+    assert {"gpu_cores_per_process": 2} == student.check({}).fields["resources"]
+    none = {"students": {"gpu_cores_per_process": {"max": 0}}}
+    with pytest.raises(InvalidJobError, match="limits.students: .* no choice is within"):
+        profile(options=options, limits=none)
+
+
+def test_a_type_in_the_profile_and_the_number_in_an_option() -> None:
+    """The profile's resources need not be complete, because options add to them."""
+    options = {"gpu_cores_per_process": {"max": 2, "default": 1}}
+    one = profile(options=options, resources={"gpu_type": "a100"})
+    resources = one.check({}).fields["resources"]
+    assert {"gpu_type": "a100", "gpu_cores_per_process": 1} == resources
+
+
 def test_a_group_without_an_entry_has_the_options_own_bounds() -> None:
     """A second group never takes something away."""
     limits = {"students": {"duration": {"max": "04:00:00"}}, "staff": {"memory": {"max": "64G"}}}

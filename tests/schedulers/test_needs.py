@@ -115,7 +115,7 @@ def test_no_gpu_has_no_type(name: str) -> None:
 def test_a_type_needs_a_number() -> None:
     """A type of GPU without a number of GPUs is refused, with the field to set."""
     with pytest.raises(InvalidJobError, match=r"^gpu_type: 'a100' .* gpu_cores_per_process"):
-        ResourceSpec(gpu_type="a100")
+        get_scheduler("slurm").check_supported(JobSpec(resources=ResourceSpec(gpu_type="a100")))
 
 
 @pytest.mark.threat(

@@ -210,13 +210,21 @@ class Option(BaseModel):
         result = self.model_copy(update=changes)
         result._bounds, result._by = {}, {}
         result._check_bounds()
-        if result.default is not None and result.field.kind in MEASURED:
-            default: Any = result.read(result.default)
+        if result.choices and result.field.kind in MEASURED:
+            left = {key: one for key, one in result.choices.items() if result._is_within(key)}
+            if not left:
+                raise InvalidJobError(f"{self.name}: no choice is within {shorten(changes)}")
+            result = result.model_copy(update={"choices": left})
+            default = None if result.default is None else result.read(result.default)
+            if default is not None and default not in [result.read(key) for key in left]:
+                result = result.model_copy(update={"default": list(left)[-1]})
+        elif result.default is not None and result.field.kind in MEASURED:
+            given: Any = result.read(result.default)
             low: Any = result.bound("min")
             high: Any = result.bound("max")
-            bounded = default if high is None else min(default, high)
+            bounded = given if high is None else min(given, high)
             bounded = bounded if low is None else max(bounded, low)
-            if bounded != default:
+            if bounded != given:
                 result = result.model_copy(update={"default": result.format(bounded)})
         try:
             result._check_values()
@@ -432,6 +440,13 @@ class Option(BaseModel):
         there = self.find_choices(inventory, queue)
         if there and value not in there:
             raise self._wrong(value, f"must be one of {', '.join(there)}")
+
+    def _is_within(self, key: str) -> bool:
+        try:
+            self._check_key(key)
+        except InvalidJobError:
+            return False
+        return True
 
     def _check_key(self, key: str) -> None:
         self._check_range(self.read(key), None)

@@ -715,6 +715,12 @@ class Scheduler(ABC):
                 raise InvalidJobError(
                     f"{name}: {self.title} does not support this ({value!r}); {instead}"
                 )
+        resources = spec.resources
+        if resources.gpu_type and resources.gpu_cores_per_process is None:
+            raise InvalidJobError(
+                f"gpu_type: {resources.gpu_type!r} is set, but not how many of these GPUs; set "
+                "gpu_cores_per_process as well"
+            )
         self.check_needs(spec)
 
     def check_needs(self, spec: JobSpec) -> None:
