@@ -7,7 +7,8 @@
 ``candidates.py``  which spawner class is tried, and how its Hub is configured
 ``cell.py``        one Hub with one spawner class on one scheduler, in which one user works
 ``moments.py``     when a fault strikes: while a server runs, starts, stops …
-``homes.py``       what breaks homes; beside it ``databases.py``, ``networks.py``
+``homes.py``       what breaks homes; beside it ``databases.py``, ``networks.py``, ``memory.py``
+``hanging.py``     a file system that never answers
 ``scheduler.py``   what breaks a scheduler itself, and its nodes
 ``faults.py``      the faults: each has a name, what breaks, and how that is mended
 ``run.py``         tries a fault in a cell, and puts everything back

@@ -54,14 +54,10 @@ def _set_size(size: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def damage_row(path: Path, user: str) -> None:
-    """Empty the saved state of a user's servers.
-
-    With a state that is not JSON, JupyterHub itself does not start.
-    """
+def damage_row(path: Path, user: str, state: str) -> None:
+    """Write another text in place of the saved state of a user's servers."""
     with contextlib.closing(sqlite3.connect(path, timeout=20)) as database, database:
         database.execute(
-            "UPDATE spawners SET state = '{}' "
-            "WHERE user_id = (SELECT id FROM users WHERE name = ?)",
-            (user,),
+            "UPDATE spawners SET state = ? WHERE user_id = (SELECT id FROM users WHERE name = ?)",
+            (state, user),
         )

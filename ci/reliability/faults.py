@@ -19,7 +19,7 @@ from support.watch import environment_of, find_listener, processes_with_mark
 from unispawner.admin.hub_client import HubClientError
 
 from . import homes, networks, scheduler
-from .cell import T_OVER_SSH, Cell
+from .cell import T_OVER_SSH, Cell, T
 from .databases import (
     LockDatabase,
     damage_row,
@@ -235,12 +235,6 @@ SSH = [
 # -- the job ------------------------------------------------------------------------------------
 
 
-SILENT_LEGACY = (
-    "as batchspawner's, a legacy class does not say why a server that ran has ended; JupyterHub's "
-    "page says only that it is not running. No job, route or token is left."
-)
-
-
 async def kill_launcher(cell: Cell) -> None:
     """Kill the launcher, which waits for its server on the node."""
     for pid in await _pids_of_job(cell):
@@ -359,7 +353,6 @@ JOBS = [
         kill_server,
         moments=("running",),
         seconds=0,
-        why=SILENT_LEGACY,
     ),
     Fault(
         "memory",
@@ -375,7 +368,6 @@ JOBS = [
         cancel_job,
         moments=("running", "submitted"),
         seconds=0,
-        why=SILENT_LEGACY,
     ),
     Fault(
         "requeue",
@@ -471,9 +463,14 @@ async def free_disk_of_hub(cell: Cell) -> None:
     await asyncio.to_thread(free_disk)
 
 
-async def kill_and_damage(cell: Cell) -> None:
-    cell.hub.kill()
-    damage_row(cell.hub.folder / "hub.sqlite", cell.user)
+def kill_and_damage(state: str) -> Action:
+    """Return what kills the Hub, and then writes another text in place of the saved state."""
+
+    async def act(cell: Cell) -> None:
+        cell.hub.kill()
+        damage_row(cell.hub.folder / "hub.sqlite", cell.user, state)
+
+    return act
 
 
 DATABASES = [
@@ -494,8 +491,6 @@ DATABASES = [
         moments=("running", "starting", "submitted", "stopping"),
         seconds=6,
         spares=True,
-        why="JupyterHub itself revokes the token when a stop is over. If its database can't be "
-        "written at that moment, it does not try again. The job and its server are gone.",
     ),
     Fault(
         "disk-full",
@@ -508,13 +503,19 @@ DATABASES = [
     ),
     Fault(
         "db-row",
-        "the server's saved state is lost while the Hub is away",
-        kill_and_damage,
+        "the server's saved state is emptied while the Hub is away",
+        kill_and_damage("{}"),
+        start_hub,
+        moments=("running", "submitted"),
+        seconds=0,
+    ),
+    Fault(
+        "db-row-text",
+        "the server's saved state is cut off while the Hub is away, so that it is not JSON",
+        kill_and_damage('{"job_id": "'),
         start_hub,
         moments=("running",),
         seconds=0,
-        why="without its row the Hub can't know of the job. `unispawner reap` finds it by its mark "
-        "and ends it.",
     ),
 ]
 # -- several at once, the network, clocks -------------------------------------------------------
@@ -655,7 +656,9 @@ CONTROLLERS = [
         scheduler.power_on,
         moments=("running", "stopping"),
         seconds=20,
-        spawners=OURS,
+        spawners=("UniSpawner",),
+        before=scheduler.shorten_lease,
+        within=T + scheduler.LEASE,
     ),
     Fault(
         "preempt",

@@ -20,6 +20,7 @@ from unispawner.legacy import job as job_module
 from unispawner.run_as.client import AgentClient
 from unispawner.servers.state import DEAD_ADDRESS
 from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
+from unispawner.web import bookkeeping
 from unispawner.web.reports import Report, ServerEnd
 
 pytestmark = [
@@ -111,6 +112,29 @@ async def test_a_failed_query_after_a_job_that_is_gone(spawner: Dummy) -> None:
     spawner.batch_query_cmd = RUNS
     await spawner.take_report(Report(4000))
     assert (NODE, 4000) == await soon(start)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, ""), (1, f"The job {JOB} of this server")])
+async def test_why_a_ready_server_is_gone(
+    spawner: Dummy, monkeypatch: pytest.MonkeyPatch, status: int, expected: str
+) -> None:
+    """If the job of a ready server is gone, JupyterHub's pages say so. batchspawner says nothing. A
+    server that has ended in order, because its user shut it down, is no failure."""
+
+    async def move_route(host: str, port: int) -> None:
+        """There is no proxy."""
+
+    start = await started(spawner)
+    monkeypatch.setattr(spawner.server_job, "move_route", move_route)
+    spawner.batch_query_cmd = RUNS
+    await spawner.take_report(Report(4000))
+    assert (NODE, 4000) == await soon(start)
+    await spawner.take_end(ServerEnd(HOST, 4000, status))
+    spawner.batch_query_cmd = "echo"
+    assert 1 == await soon(spawner.poll())
+    spawner.server = None
+    assert str(bookkeeping.failure(spawner) or "").startswith(expected)
+    assert bool(expected) == bool(bookkeeping.failure(spawner))
 
 
 async def test_a_stop_before_the_private_files_are_written(

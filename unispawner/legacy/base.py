@@ -184,6 +184,7 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
         if not (job.is_current() or bookkeeping.is_known(self)):
             return None  # a late answer: JupyterHub would stop the next server for it
         if status is JobStatus.NOTFOUND:
+            job.show_end()
             job.state.stopping = False
             self.clear_state()
             return 1

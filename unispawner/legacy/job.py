@@ -19,7 +19,7 @@ from ..servers.search_paths import drop_hubs_paths, drop_unsettable
 from ..servers.state import DEAD_ADDRESS, SavedState
 from ..web import bookkeeping, words
 from ..web.hosts import check_exec_host
-from ..web.reports import Report
+from ..web.reports import Report, ServerEnd
 from ..web.server_status import JobFacts
 from . import private_files
 from .lost_job import SEARCH_PAUSES, cancel_jobs, find_scheduler, make_search_client
@@ -65,6 +65,7 @@ class BatchJob(ServerJob[BatchState]):
         self._following: asyncio.Task[None] | None = None
         self.own_place = BatchPlace(self)
         self._submitted: str | None = None
+        self._ended_well = False
 
     @property
     def over(self) -> bool:
@@ -352,7 +353,7 @@ class BatchJob(ServerJob[BatchState]):
         The report's host is ignored. The site's patterns read the host from the query, and that
         name of the node may differ from the node's own.
         """
-        spawner = self.spawner
+        spawner, self._ended_well = self.spawner, False
         spawner.port = report.port
         self.state.port, self.state.from_here = report.port, report.from_here
         self.state.reported_host = report.host or ""
@@ -376,6 +377,25 @@ class BatchJob(ServerJob[BatchState]):
         await self.move_route(host, self.spawner.port)
 
     # -- the end ---------------------------------------------------------------------------------
+
+    async def take_end(self, end: ServerEnd) -> None:
+        """Send users to the dead address, and take note of a server that has ended in order."""
+        await super().take_end(end)
+        self._ended_well = end.status == 0
+
+    def show_end(self) -> None:
+        """Show on JupyterHub's pages that the job of a ready server is gone.
+
+        batchspawner says nothing then. No scheduler is asked for the reason: the site's own query
+        prints only whether there is a job.
+        """
+        spawner = self.spawner
+        shown = not spawner.job_id  # an earlier poll has forgotten it
+        if shown or self._ended_well or self.state.stopping or not spawner.in_hub:
+            return
+        if bookkeeping.outer(spawner).ready:
+            error = JobEndedError(words.legacy_ended(spawner.job_id))
+            bookkeeping.report_ended_server(spawner, error)
 
     async def ask(self) -> JobStatus:
         """Query the job and raise nothing: JupyterHub takes an error for the end of the server."""

@@ -10,13 +10,15 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from jupyterhub import orm
-from sqlalchemy import Text, literal_column, select
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
 from .. import tasks
 from ..web.bookkeeping import ServerToken, log_name, outer
+from . import state_copies
 from .state import DEAD_ADDRESS
+from .state_copies import RAW_STATE
 
 TOGETHER = 0.01
 """How long (seconds) a change waits for others that are saved with it."""
@@ -49,7 +51,7 @@ def commit(spawner: Any, change: Write | None = None) -> bool:
     if database is None:
         return True
     try:
-        spawner.orm_spawner.state = outer(spawner).get_state()
+        _set_state(spawner, database)
         if change is not None:
             change()
         database.commit()
@@ -58,6 +60,24 @@ def commit(spawner: Any, change: Write | None = None) -> bool:
         _log_refusal(spawner, error)
         return False
     return True
+
+
+def _set_state(spawner: Any, session: Any) -> None:
+    """Set a spawner's state and the copy of it, which are saved together."""
+    state = outer(spawner).get_state()
+    spawner.orm_spawner.state = state
+    state_copies.write(session, spawner.orm_spawner, state)
+
+
+def remove_copy(spawner: Any) -> None:
+    """Remove the copy of the state of a server that is forgotten; JupyterHub commits that."""
+    session = session_of(spawner)
+    if session is None:
+        return
+    try:
+        state_copies.remove(session, spawner.orm_spawner)
+    except SQLAlchemyError as error:  # no server is running, so the copy is not used
+        spawner.log.debug("%s: the copy of its state is left: %s", log_name(spawner), error)
 
 
 @dataclass(eq=False)
@@ -162,7 +182,7 @@ async def commit_soon(spawner: Any, change: Write | None = None) -> bool:
 
     def write() -> None:
         if session_of(spawner) is session:  # otherwise the server has been deleted
-            spawner.orm_spawner.state = outer(spawner).get_state()
+            _set_state(spawner, session)
             if change is not None:
                 change()
 
@@ -232,10 +252,6 @@ def revoke_token_surely(spawner: Any, server_token: ServerToken) -> None:
             loop.call_later(wait, attempt, min(2 * wait, LONGEST_WAIT))
 
     loop.call_later(REVOKE_AFTER, attempt, 2 * REVOKE_AFTER)
-
-
-RAW_STATE = literal_column("spawners.state", Text)
-"""The text of a state: JupyterHub's own type raises for a row that is damaged."""
 
 
 def revoke_lost_tokens(session: Any) -> None:

@@ -9,7 +9,7 @@ from ..errors import InvalidJobError
 from ..web import reports, words
 from ..web.reports import Allowance, Report, ServerEnd
 from ..web.server_status import WithStatus
-from . import history_pages, notices, start_check, starts
+from . import database, history_pages, notices, start_check, starts
 from .job import ServerJob
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class JobSpawner(WithStatus, _Base):
     def clear_state(self) -> None:
         """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
         if self.server_job.forget():
+            database.remove_copy(self)
             self.server_job = self.new_job()
             super().clear_state()
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import InvalidJobError, UniSpawnerError
 from ..web.bookkeeping import load_users_with_servers
 from ..web.server_status import WithStatus
-from . import endings, hub_id
+from . import endings, hub_id, state_copies
 from .database import revoke_lost_tokens
 
 
@@ -35,6 +35,7 @@ def add_to_hub() -> None:
     @functools.wraps(original)
     def init_handlers(hub: Any) -> None:
         _check(hub)
+        state_copies.restore(hub)
         _revoke_tokens(hub)
         _load_users(hub)
         hub_id.set_up(hub)

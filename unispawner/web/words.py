@@ -234,6 +234,14 @@ def legacy_no_job_id(cls: str, command: str, output: str, reason: str = "") -> s
     )
 
 
+def legacy_ended(job_id: str) -> str:
+    """Return that the job of a server that was ready is gone."""
+    return (
+        f"The job {job_id} of this server has ended: its scheduler does not list it any more. "
+        "Someone may have cancelled it, its time may be over, or the server itself has ended."
+    )
+
+
 def legacy_refused_id(cls: str, reason: str) -> str:
     """Return that what a site's ``parse_job_id`` has returned can't be a job's id."""
     return f"(no jobid that can be used): {cls}.parse_job_id returned {reason}"
