@@ -84,12 +84,12 @@ async def test_a_user_has_a_budget() -> None:
         return entered
 
     answers = [await asks("ada") for _ in range(30)]
-    assert int(module.AT_FIRST) == answers.count(True)
+    assert module.AT_FIRST == answers.count(True)
     assert await asks("bob")
     clock.now += module.PACE
     assert [True, False] == [await asks("ada") for _ in range(2)]
     clock.now += 1000 * module.PACE
-    assert int(module.AT_FIRST) == [await asks("ada") for _ in range(30)].count(True)
+    assert module.AT_FIRST == [await asks("ada") for _ in range(30)].count(True)
 
 
 async def test_a_turn_that_does_not_come() -> None:

@@ -10,11 +10,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ..web.budget import Budget
+
 AT_ONCE = 2
 """How many questions may be under way at a time, whoever asks."""
 MOST_WAITING = 200
 """How many users may wait."""
-AT_FIRST = 12.0
+AT_FIRST = 12
 """How many questions a user may ask at once, after a while without any."""
 PACE = 5.0
 """After these, a user may ask a question every so many seconds."""
@@ -33,11 +35,9 @@ class Line:
 
     def __init__(self, at_once: int = AT_ONCE, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = at_once
-        self._clock = clock
+        self._budget = Budget(AT_FIRST, PACE, clock)
         self._busy: set[str] = set()
         self._waiting: dict[str, asyncio.Future[bool]] = {}
-        self._asked: dict[str, float] = {}
-        """When a user will have asked as seldom as if they had asked every PACE seconds."""
 
     async def enter(self, user: str, patience: float) -> bool:
         """Return True when it is the user's turn; then :meth:`leave` must follow.
@@ -46,7 +46,7 @@ class Line:
         does not come within ``patience`` seconds.
         """
         self._drop(user)
-        if len(self._waiting) >= MOST_WAITING or not self._take_from_budget(user):
+        if len(self._waiting) >= MOST_WAITING or not self._budget.take(user):
             return False
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[user] = place
@@ -89,12 +89,3 @@ class Line:
                 self._free -= 1
                 self._busy.add(user)
                 place.set_result(True)
-
-    def _take_from_budget(self, user: str) -> bool:
-        now = self._clock()
-        self._asked = {one: until for one, until in self._asked.items() if until > now}
-        until = max(self._asked.get(user, now), now) + PACE
-        if until - now > AT_FIRST * PACE:
-            return False
-        self._asked[user] = until
-        return True

@@ -17,9 +17,12 @@ from tornado import web
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..schedulers.estimate import StartEstimate
+from .budget import Budget
 
 __all__ = ["Sooner", "StartAnswer", "StartEstimate", "StartTimeHandler"]
 
+REQUESTS = Budget(at_once=30, pace=1.0)
+"""How many requests a user may send: each takes some milliseconds of the event loop."""
 ASK_AGAIN = 60.0
 """After how many seconds it is worth asking the same again."""
 
@@ -94,8 +97,8 @@ class StartTimeHandler(APIHandler):
     ``?user=`` with that name, and is refused.
 
     Replies 400 if the choice is not offered or the body is something else, 403 to anybody who may
-    not start the user's servers, 404 if there is nothing to ask, and 424 if the administrator's
-    function of profiles fails.
+    not start the user's servers, 404 if there is nothing to ask, 424 if the administrator's
+    function of profiles fails; and 429 to a user who asks too often.
     """
 
     async def post(self) -> None:
@@ -128,6 +131,8 @@ class StartTimeHandler(APIHandler):
             raise web.HTTPError(403, "Users can ask this only for themselves.")
         if not self.has_scope(f"servers!user={sender.name}"):
             raise web.HTTPError(403, "The token needs the scope 'servers' of its user.")
+        if not REQUESTS.take(sender.name):
+            raise web.HTTPError(429, "Too many requests. Ask again in a few seconds.")
         return sender
 
     async def _about_choice(self, spawner: Any, options: dict[str, Any]) -> StartAnswer:

@@ -28,6 +28,7 @@
   const SECOND = 1000;
   const AFTER_TYPING = 0.8 * SECOND;
   const LONGEST_LOOK = 600 * SECOND; // a form that nobody touches for so long is not kept up to date
+  const INVENTORY_COMES = 4 * SECOND;
   const WAITING_FIRST = 10 * SECOND;
   const WAITING_AGAIN = 120 * SECOND;
 
@@ -74,7 +75,7 @@
   function followForm(form) {
     const words = form.querySelector("[data-start-words]");
     const button = form.querySelector("[data-start-sooner]");
-    let timer, request, sooner, stopped = false, touchedAt = Date.now();
+    let timer, request, sooner, stopped = false, touchedAt = Date.now(), retries = 3;
 
     function show(answer) {
       sooner = answer?.sooner;
@@ -100,7 +101,10 @@
         const answer = await ask(form.dataset.baseUrl, form.dataset.user, { user_options: choice }, signal);
         if (signal.aborted) return;
         show(answer);
-        plan((answer?.refresh_in ?? 60) * SECOND);
+        // What is free may be asked for at this moment; the answer then comes in some seconds.
+        const isComing = answer?.by_inventory && answer.outlook === "unknown" && retries > 0;
+        retries -= 1;
+        plan(isComing ? INVENTORY_COMES : (answer?.refresh_in ?? 60) * SECOND);
       } catch (error) {
         if (signal.aborted) return;
         stopped = !(error instanceof TypeError); // the network may come back
