@@ -46,11 +46,19 @@ def travel(value: Any) -> Any:
         Sample(""),
         Inventory((Queue("q", True, max_duration=timedelta(hours=1)),), (Node("n"),), 3, 4),
         Inventory(),
+        Node("n", gpu_types=(("a100", 4, 2), ("h100", 2, None)), features=frozenset({"rome"})),
     ],
 )
 def test_a_value_comes_back_as_it_was(value: object) -> None:
     """A value that was encoded, written as JSON, read and decoded is equal to the first one."""
     assert value == travel(value)
+
+
+@pytest.mark.parametrize("one", [["a100", 4], ["a100", 4, 2, 1], ["a100", "4", 2], "a100", [], 4])
+def test_items_of_another_number_or_kind(one: Any) -> None:
+    """A tuple whose items have kinds of their own must have all of them, in their order."""
+    with pytest.raises(ValueError):
+        plain.decode(Node, {"name": "n", "gpu_types": [one]})
 
 
 def test_defaults_are_left_out() -> None:

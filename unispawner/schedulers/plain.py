@@ -63,6 +63,8 @@ def _reader(kind: Any) -> Reader:
     if origin in (Union, UnionType):
         inner = _reader(next(one for one in arguments if one is not type(None)))
         return lambda data: None if data is None else inner(data)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return _items_reader([_reader(one) for one in arguments])
     if origin in (tuple, frozenset):
         inner = _reader(arguments[0])
         return lambda data: origin(map(inner, _expect(list, data)))
@@ -86,6 +88,18 @@ def _fields_reader(kind: Any) -> Reader:
             return kind(**{name: readers[name](value) for name, value in given if name in readers})
         except TypeError as error:  # a field is missing
             raise ValueError(str(error)) from None
+
+    return read
+
+
+def _items_reader(readers: list[Reader]) -> Reader:
+    """Return the reader of a tuple with one value of each kind."""
+
+    def read(data: Any) -> Any:
+        items = _expect(list, data)
+        if len(items) != len(readers):
+            raise ValueError(f"{str(data)[:100]!r} must have {len(readers)} items")
+        return tuple(reader(item) for reader, item in zip(readers, items, strict=True))
 
     return read
 
