@@ -692,8 +692,11 @@ def _write(traits: Mapping[str, Any]) -> str:
 
 
 def job_lines(config: Path) -> set[str]:
-    """Return the lines of UniSpawner's script, and of what it asks for beside the script."""
-    lines = render_new(config).split("\n")
+    """Return the lines of UniSpawner's script, and of what it asks for beside the script.
+
+    They lack the launcher's option for the signal that only UniSpawner's jobs on Slurm ask for.
+    """
+    lines = render_new(config).replace(" --ending USR1@300", "").split("\n")
     return {"", *(line.removeprefix("#   ").partition(" <<'")[0] for line in lines)}
 
 
