@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from traitlets.config import Config
 
+from unispawner import ProfilesSpawner
 from unispawner.errors import InvalidJobError
 from unispawner.profiles.form import FormContext, FormField, form_profiles, render_form
 from unispawner.profiles.mine import Mine, mine_to_dict
@@ -84,6 +86,16 @@ def test_what_can_not_be_right(options: dict[str, Any], error: str) -> None:
     """A mistake in such an option is found when the Hub starts, and the message names it."""
     with pytest.raises(InvalidJobError, match=error):
         profile_of(options)
+
+
+async def test_what_the_scheduler_does_not_have() -> None:
+    """An option for something that the scheduler does not have is found when the Hub starts."""
+    config = Config()
+    config.UniSpawner.scheduler = "local"
+    config.UniSpawner.run_as = "sudo"
+    config.ProfilesSpawner.profiles = [{"display_name": "One", "options": ALL}]
+    with pytest.raises(InvalidJobError, match=r"options\.account: .* has no such thing; leave the"):
+        await ProfilesSpawner.check_config(config)
 
 
 # -- the check on the server ----------------------------------------------------------------------

@@ -88,6 +88,22 @@ def test_the_choices_depend_on_each_other() -> None:
     assert [] == RULES.choices("qos", {})
 
 
+NAMES_OF_A_RULE = st.frozensets(st.sampled_from(["", "a", "b", "c"]))
+RULE = st.lists(st.dictionaries(st.sampled_from(["account", "qos", "queue_name"]), NAMES_OF_A_RULE))
+
+
+@given(
+    st.lists(RULE, max_size=4),
+    st.dictionaries(st.sampled_from(["qos", "queue_name"]), st.text("abc", max_size=1)),
+)
+def test_the_choices_are_what_fits(rules: Any, values: dict[str, str]) -> None:
+    """The choices of a field are exactly the names that fit the values of the others."""
+    entries = {"account": [Entry("a"), Entry("b", default=True)], "qos": [Entry("a"), Entry("c")]}
+    found = make_usable(entries, rules)
+    fitting = [one for one in ("a", "b") if found.fits({**values, "account": one})]
+    assert fitting == found.choices("account", {**values, "account": "c"})
+
+
 def test_too_much_is_not_known() -> None:
     """A field with too many names, and a rule with too many, are left out; so are odd names."""
     many = [Entry(str(number)) for number in range(MOST_ENTRIES + 1)]

@@ -115,6 +115,7 @@ async def _check_profile(factory: ChildFactory, ask: bool) -> None:
         await check(_with_settings(factory.wrapper.config, cls, settings))
     if isinstance(child, UniSpawner):
         await child.find_scheduler()
+        _check_support(profile, child)
         _check_variants(factory)
         for group in profile.limits:
             _check_variants(ChildFactory(profile.for_groups([group]), factory.wrapper))
@@ -136,6 +137,16 @@ def _check_placeholders(spawner: Spawner) -> None:
             check_placeholders(name, getattr(spawner, name), PLACEHOLDERS)
         except ValueError as error:
             raise InvalidJobError(str(error)) from None
+
+
+def _check_support(profile: Profile, child: UniSpawner) -> None:
+    """Check that jobs can have what options offer of what is the user's."""
+    scheduler = child.get_scheduler()
+    for name, option in profile.options.items():
+        if option.mine and name not in scheduler.supported():
+            raise InvalidJobError(
+                f"options.{name}: {scheduler.title} has no such thing; leave the option out"
+            )
 
 
 def suggest_names(unknown: Iterable[str], known: Iterable[str]) -> str:

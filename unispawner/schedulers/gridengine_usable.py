@@ -17,7 +17,7 @@ from .usable import MOST_ENTRIES, Entry, Row, Usable, make_usable
 
 MOST_PROJECTS = 100
 """How many projects are asked for: each takes a command. With more they are not known."""
-_WORD = re.compile(r"[\w.@+-]+")
+_WORD = re.compile(r"\w[\w.@+-]*")
 
 
 @dataclass

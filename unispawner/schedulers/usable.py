@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 FIELDS = ("account", "queue_name", "qos", "reservation_id")
 """The fields of a job about which a scheduler may know what a user may use."""
 MOST_ENTRIES = 500
 """How many names of one field are kept. If there are more, the field is not known: nobody could use
 such a menu."""
+MOST_RULES = 10
 MOST_NAMES = 10_000
 """How many names all rows of one rule may have. A rule with more is left out: the scheduler decides
 then."""
@@ -99,8 +101,19 @@ class Usable:
         return all(any(_fits(row, given) for row in rule) for rule in self.rules)
 
     def choices(self, field: str, values: Mapping[str, str]) -> list[str]:
-        """Return those names of a field that go together with the values of other fields."""
-        return [one for one in self.names(field) or () if self.fits({**values, field: one})]
+        """Return those names of a field that go together with the values of other fields.
+
+        It is what :meth:`fits` says about each name, but a rule is read once for all names: users
+        can forge long answers, and the Hub must not wait.
+        """
+        given = {one: self._known(one, value) for one, value in values.items() if one != field}
+        found = self.names(field) or []
+        for rule in self.rules:
+            rows = [row for row in rule if _fits(row, given)]
+            if all(field in row for row in rows):
+                allowed = {name for row in rows for name in row[field]}
+                found = [one for one in found if one in allowed]
+        return found
 
     def _known(self, field: str, value: str) -> str | None:
         """Return a value as the rules have it; None if no rule says anything about it."""
@@ -133,7 +146,7 @@ def make_usable(
                 found.setdefault(one.name, one)
         if len(found) <= MOST_ENTRIES:
             kept[name] = tuple(found.values())
-    tables = [tuple(dict(row) for row in rule) for rule in rules]
+    tables = [tuple(dict(row) for row in rule) for rule in islice(rules, MOST_RULES)]
     kept_rules = tuple(table for table in tables if table and _count_names(table) <= MOST_NAMES)
     return Usable(kept, kept_rules, partial)
 
