@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.browser import open_browser, sign_in, why_no_browser
 from support.clusters import Slurm, run
 from support.folders import commands_folder
 from support.hub import RunningHub, started, until, why_no_hub
@@ -25,6 +26,12 @@ SBATCH = """\
 {sbatch} "$@"; status=$?
 while [ -e "$(dirname "$0")/hang-sbatch" ]; do sleep 0.1; done
 exit $status
+"""
+CONFIG = """
+import unispawner
+
+c.JupyterHub.template_paths = [unispawner.template_path]
+c.JupyterHub.init_spawners_timeout = 1
 """
 DOCS = Path(__file__).parents[2] / "docs/hand-over.md"
 PROGRAM = "/usr/local/sbin/extend-job"
@@ -55,8 +62,7 @@ def commands() -> Iterator[Path]:
 async def hub(slurm: Slurm, commands: Path) -> AsyncIterator[RunningHub]:
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
-    config = "c.JupyterHub.init_spawners_timeout = 1\n"
-    async with started(RunningHub(slurm, config=config, path=str(commands))) as running:
+    async with started(RunningHub(slurm, config=CONFIG, path=str(commands))) as running:
         yield running
 
 
@@ -160,6 +166,49 @@ async def test_a_first_job_that_ends_by_itself(
     await nothing_left(slurm, second)
 
 
+@pytest.mark.browser
+async def test_the_home_page_continues_a_server(
+    hub: RunningHub, slurm: Slurm, alice: HubClient
+) -> None:
+    """The home page offers it near the end, says what is kept, cancels the second job, begins
+    another, and switches to it; all of it by buttons that have names."""
+    if reason := why_no_browser():
+        pytest.skip(f"no browser: {reason}")
+    from playwright.async_api import expect
+
+    first = await ends_soon(hub, alice)
+    async with open_browser() as browser:
+        page = await sign_in(browser, hub, "alice")
+
+        def button(name: str) -> Any:
+            return page.get_by_role("button", name=name)
+
+        going_on, switching = button("Continue for another 1 hour"), button("Switch now")
+        message = page.locator("[data-continuation-message]")
+        await expect(going_on).to_be_visible()
+        await expect(page.locator("[data-kept]")).to_contain_text("Running kernels")
+        await expect(switching).to_be_hidden()
+        await going_on.click()
+        await expect(button("Cancel the second job")).to_be_visible()
+        await expect(going_on).to_be_hidden()
+        await button("Cancel the second job").click()
+        await expect(going_on).to_be_visible()
+        assert {first["job_id"]} == slurm.active(name=hub.job_name)
+
+        await going_on.focus()
+        await page.keyboard.press("Enter")
+        await expect(switching).to_be_visible(timeout=60_000)
+        await expect(message).to_contain_text("save your notebooks first")
+        second = (await hub.state("alice"))["next"]
+        await switching.click()
+        await expect(page.locator('[data-fact="job_id"]')).to_contain_text(second["job_id"])
+        await expect(switching).to_be_hidden()
+        assert [] == page.problems
+    assert second["job_id"] == await alice.run_cell(WHERE)
+    await alice.stop()
+    await nothing_left(slurm, first)
+
+
 async def test_a_hub_that_is_killed_at_each_step(
     hub: RunningHub, slurm: Slurm, alice: HubClient, commands: Path
 ) -> None:
@@ -211,7 +260,7 @@ async def test_more_time_for_the_same_job(
     sudoers = Path("/etc/sudoers.d/unispawner-test-extend")
     sudoers.write_text(sudo.replace(PROGRAM, str(program)))
     sudoers.chmod(0o440)
-    hub.configure(hook.replace(PROGRAM, str(program)))
+    hub.configure(CONFIG + hook.replace(PROGRAM, str(program)))
     try:
         hub.kill()
         await hub.start()
@@ -231,4 +280,4 @@ async def test_more_time_for_the_same_job(
         await nothing_left(slurm, first)
     finally:
         sudoers.unlink()
-        hub.configure("")
+        hub.configure(CONFIG)

@@ -543,7 +543,7 @@ async def test_the_api(server: Running) -> None:
     """POST continue, POST switch and DELETE continue answer with the server's status."""
     ada = server.spawner.user.new_api_token()
     assert 400 == (await send(server.hub, "POST", "ada/switch", ada)).code
-    answer = await send(server.hub, "POST", "ada/continue", ada)
+    answer = await send(server.hub, "POST", "ada//continue", ada)
     status = json.loads(answer.body)
     assert (200, "running") == (answer.code, status["state"])
     assert status["continuation"]["state"] in ("submitting", "queued")

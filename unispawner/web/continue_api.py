@@ -81,5 +81,5 @@ class ContinueHandler(ServerHandler):
 
 
 HANDLERS: list[Any] = [
-    (r"/api/unispawner/servers/([^/]+)(?:/([^/]+))?/(continue|switch)", ContinueHandler),
+    (r"/api/unispawner/servers/([^/]+)(?:/([^/]*))?/(continue|switch)", ContinueHandler),
 ]
