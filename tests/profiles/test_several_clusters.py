@@ -32,7 +32,8 @@ def children(example: str) -> dict[str, UniSpawner]:
 
 @pytest.mark.parametrize("number", range(3))
 async def test_the_examples_make_jobs(number: int) -> None:
-    """Each profile of each example makes a job, and each is on a cluster of its own."""
+    """Each profile of each example makes a job, and each is on a cluster of its own, where it
+    also asks what its user may use."""
     config = Config({"UniSpawner": {"scheduler": "slurm"}})
     exec(EXAMPLES[number], {"c": config})
     wrapper = ProfilesSpawner(config=config)
@@ -43,6 +44,7 @@ async def test_the_examples_make_jobs(number: int) -> None:
     assert 2 == len({one.cluster_title() for one in found.values()})
     assert 2 == len({one.get_scheduler().title for one in found.values()})
     assert 2 == len({id(one.monitor()) for one in found.values()})
+    assert 2 == len({id(one.monitor().usable) for one in found.values()})
 
 
 def test_there_is_no_other_example() -> None:

@@ -142,7 +142,7 @@ class ProfilesSpawner(WrapSpawner):
         """Return what was chosen in a form, checked, as JSON for the database.
 
         The result is an awaitable only if the profiles, or the options of a spawner's own form, are
-        awaitables.
+        awaitables, or if the scheduler or the user's own side has to be asked about the choice.
         """
         _typed_form.set(formdata)
         _wrong_paths.set({})
