@@ -27,6 +27,10 @@ _HARMLESS = frozenset(
 """Directives that a site may leave out without that its jobs fit on other nodes."""
 
 
+_Kinds = Sequence[tuple[Node, int]]
+"""A node of each kind, and how many there are of it."""
+
+
 @dataclass(frozen=True)
 class Unfit:
     """Why no node can run a job.
@@ -68,41 +72,41 @@ def find_misfit(scheduler: Scheduler, spec: JobSpec, inventory: Inventory) -> Un
     queue = inventory.find_queue(spec.queue_name)
     if queue is None or spec.reservation_id or not is_as_asked(scheduler, spec):
         return None
-    nodes, wanted = inventory.nodes_of(queue.name), spec.resources.nodes
+    kinds, wanted = inventory.kinds_of_nodes(queue.name), spec.resources.nodes
     needs = _needs(scheduler, spec.resources, inventory)
-    if not nodes or not needs or _count(nodes, needs) >= wanted:
+    if not kinds or not needs or _count(kinds, needs) >= wanted:
         return None
     where = f"the queue {queue.name}" if queue.name else "the cluster"
     # A need that no node meets says more than one that is too much together with the others.
-    alone = [need for need in needs if not _count(nodes, [need])]
+    alone = [need for need in needs if not _count(kinds, [need])]
     for need in alone or needs:
         others = [] if need in alone else [one for one in needs if one is not need]
-        left = [node for node in nodes if all(one.fits(node) for one in others)]
-        if len(left) >= wanted:
+        if _count(kinds, others) >= wanted:
             break
     else:  # several together are too much: the first is named, with what the nodes have
-        need, others, left = needs[0], needs[1:], nodes
-    return Unfit(need.field, _explain(where, wanted, nodes, [*others, need], need, left))
+        need, others = needs[0], needs[1:]
+    left = [node for node, _ in kinds if all(one.fits(node) for one in others)]
+    left = left or [node for node, _ in kinds]
+    return Unfit(need.field, _explain(where, wanted, kinds, [*others, need], left))
 
 
 def _explain(
     where: str,
     wanted: int,
-    nodes: Sequence[Node],
+    kinds: _Kinds,
     needs: Sequence[_Need],
-    need: _Need,
     left: Sequence[Node],
 ) -> str:
     words = _join([one.words for one in needs])
     together = " together" if len(needs) > 1 else ""
-    there = _count(nodes, needs)
+    there = _count(kinds, needs)
     if there:
         return (
             f"only {there} of the nodes of {where} can have {words}{together}, and the job asks "
             f"for {wanted} nodes"
         )
     message = f"no node of {where} has {words}{together}"
-    most = need.most(left)
+    most = needs[-1].most(left)
     return f"{message}; {most}" if most else message
 
 
@@ -127,7 +131,7 @@ def _needs(scheduler: Scheduler, asked: ResourceSpec, inventory: Inventory) -> l
         words = f"{_show_memory(share)} of memory"
         needs.append(_Need("memory", words, _has_memory(share), _memory))
     gpus, kind = processes * (asked.gpu_cores_per_process or 0), asked.gpu_type
-    if gpus and any(node.gpus or node.gpu_types for node in inventory.nodes):
+    if gpus and any(node.gpus or node.gpu_types for node, _ in inventory.kinds_of_nodes()):
         words = f"{gpus} {'GPU' if gpus == 1 else 'GPUs'}" + (f" of {kind}" if kind else "")
         needs.append(_gpu_need(gpus, kind, words))
     if asked.constraint:
@@ -158,7 +162,7 @@ def _gpu_need(gpus: int, kind: str, words: str) -> _Need:
 
 
 def _feature_needs(constraint: str, inventory: Inventory) -> list[_Need]:
-    known = {one for node in inventory.nodes for one in node.features or ()}
+    known = {one for node, _ in inventory.kinds_of_nodes() for one in node.features or ()}
     try:
         expression = constraints.parse(constraint)
     except InvalidJobError:  # Slurm's own language has more
@@ -197,8 +201,8 @@ def _show_memory(size: int) -> str:
     return format_memory(size - size % 1024**2 if size > 1024**2 else size)
 
 
-def _count(nodes: Sequence[Node], needs: Sequence[_Need]) -> int:
-    return sum(all(need.fits(node) for need in needs) for node in nodes)
+def _count(kinds: _Kinds, needs: Sequence[_Need]) -> int:
+    return sum(number for node, number in kinds if all(need.fits(node) for need in needs))
 
 
 def _join(words: Sequence[str]) -> str:

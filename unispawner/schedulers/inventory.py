@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,9 @@ class Inventory:
     waiting: int | None = None
     running: int | None = None
     hosts: frozenset[str] = field(init=False, repr=False)
+    _found: dict[tuple[str, str], Any] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hosts", frozenset(node.name for node in self.nodes))
@@ -153,29 +157,35 @@ class Inventory:
         """Return the nodes of one queue, also those that are down; without a name, all nodes."""
         return [node for node in self.nodes if not queue or queue in node.queues]
 
-    def gpu_types(self, queue: str = "") -> dict[str, Share]:
+    def gpu_types(self, queue: str = "") -> Mapping[str, Share]:
         """Return each type of GPU in a queue: how many there are, and how many are free.
 
         A type whose nodes are all down is there, too, with 0 of 0.
         """
-        found: dict[str, Share] = {}
-        for node in self.nodes_of(queue):
-            for kind, total, idle in node.gpu_types or ():
-                here = Share(total, idle) if node.available else Share(0, 0)
-                found[kind] = found[kind] + here if kind in found else here
-        return dict(sorted(found.items()))
+        found: Mapping[str, Share] = self._remember("gpu_types", queue, _share_gpus)
+        return found
 
-    def features(self, queue: str = "") -> dict[str, Share]:
+    def features(self, queue: str = "") -> Mapping[str, Share]:
         """Return each feature of a queue's nodes: how many cores these have, and how many are free.
 
         A feature whose nodes are all down is there, too, with 0 of 0.
         """
-        found: dict[str, Share] = {}
-        for node in self.nodes_of(queue):
-            here = Share(node.cores, node.idle_cores) if node.available else Share(0, 0)
-            for feature in node.features or ():
-                found[feature] = found[feature] + here if feature in found else here
-        return dict(sorted(found.items()))
+        found: Mapping[str, Share] = self._remember("features", queue, _share_cores)
+        return found
+
+    def kinds_of_nodes(self, queue: str = "") -> list[tuple[Node, int]]:
+        """Return a node of each kind in a queue, and how many there are of this kind.
+
+        Nodes of one kind have the same cores, memory, GPUs and features, in use or not.
+        """
+        found: list[tuple[Node, int]] = self._remember("kinds", queue, _find_kinds)
+        return found
+
+    def _remember(self, what: str, queue: str, find: Callable[[Iterable[Node]], Any]) -> Any:
+        """Return what was found for a queue before: every page asks, and a cluster may be large."""
+        if (what, queue) not in self._found:
+            self._found[what, queue] = find(self.nodes_of(queue))
+        return self._found[what, queue]
 
     def find_queue(self, name: str = "") -> Queue | None:
         """Return a queue by its name; without a name, the queue that such a job goes to.
@@ -210,6 +220,42 @@ class Inventory:
             "memory": found.max_memory,
         }
         return {field: limit for field, limit in limits.items() if limit is not None}
+
+
+def _share_gpus(nodes: Iterable[Node]) -> dict[str, Share]:
+    found: dict[str, Share] = {}
+    for node in nodes:
+        for kind, total, idle in node.gpu_types or ():
+            here = Share(total, idle) if node.available else Share(0, 0)
+            found[kind] = found[kind] + here if kind in found else here
+    return dict(sorted(found.items()))
+
+
+def _share_cores(nodes: Iterable[Node]) -> dict[str, Share]:
+    # Many nodes have the same features, so that these are taken together first.
+    alike: dict[frozenset[str], Share] = {}
+    for node in nodes:
+        if node.features:
+            here = Share(node.cores, node.idle_cores) if node.available else Share(0, 0)
+            before = alike.get(node.features)
+            alike[node.features] = before + here if before else here
+    found: dict[str, Share] = {}
+    for features, share in alike.items():
+        for feature in features:
+            found[feature] = found[feature] + share if feature in found else share
+    return dict(sorted(found.items()))
+
+
+def _find_kinds(nodes: Iterable[Node]) -> list[tuple[Node, int]]:
+    found: dict[Hashable, tuple[Node, int]] = {}
+    for node in nodes:
+        types: Hashable = node.gpu_types
+        if node.gpu_types:
+            types = tuple([(kind, total) for kind, total, _ in node.gpu_types])
+        alike = (node.cores, node.memory, node.gpus, types, node.features)
+        first, number = found.get(alike, (node, 0))
+        found[alike] = first, number + 1
+    return list(found.values())
 
 
 def _totals(nodes: Iterable[Node]) -> Totals:

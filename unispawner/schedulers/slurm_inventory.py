@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 
 from ..units import MEMORY_UNITS
 from .inventory import Inventory, Node, Queue
@@ -109,8 +110,6 @@ def _node(row: Mapping[str, str], queue: str) -> Node:
     _, idle, _, cores = (_number(text) or 0 for text in row["CPUsState"].split("/"))
     memory, used = _megabytes(row["Memory"]), _megabytes(row["AllocMem"])
     gpus = _gpus(row["Gres"])
-    features = row["Features"]
-    cut_off = len(features) >= _WIDTHS["Features"]
     return Node(
         row["NodeList"],
         available=available,
@@ -122,14 +121,19 @@ def _node(row: Mapping[str, str], queue: str) -> Node:
         idle_memory=max(0, (memory or 0) - (used or 0)) if available else 0,
         queues=frozenset({queue}),
         gpu_types=_gpu_types(row["Gres"], row["GresUsed"], available=available),
-        features=None if cut_off else frozenset(filter(None, _list(features))),
+        features=_features(row["Features"]),
     )
 
 
-def _list(text: str) -> list[str]:
-    return [] if text == "(null)" else [one.strip() for one in text.split(",")]
+@lru_cache(maxsize=1024)
+def _features(text: str) -> frozenset[str] | None:
+    """Return a node's features; None if sinfo has cut them off. Nodes that are alike share them."""
+    if len(text) >= _WIDTHS["Features"]:
+        return None
+    return frozenset(filter(None, map(str.strip, text.replace("(null)", "").split(","))))
 
 
+@lru_cache(maxsize=1024)
 def _gpu_types(gres: str, used: str, *, available: bool) -> tuple[tuple[str, int, int], ...]:
     """Return the types of GPU, and shards, in ``gpu:a100:2(S:0-1),shard:a100:8``.
 
