@@ -24,8 +24,8 @@ from tornado import web
 from ..job import MARK, is_mark
 from ..web import bookkeeping
 from . import endings
-from .database import RAW_STATE
 from .hub_id import hub_id_of
+from .state_copies import RAW_STATE
 
 _AT_ONCE = 200
 """How many rows are read in one turn of the event loop."""
