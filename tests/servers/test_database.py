@@ -245,3 +245,23 @@ def test_a_damaged_state_costs_no_start_of_the_hub(hubs_database: Database, dama
     hubs_database.session.expire_all()
     database.revoke_lost_tokens(hubs_database.session)
     assert find(hubs_database, 7) is None
+
+
+@pytest.mark.parametrize("damaged", ["{", "", '{"mark": "01'])
+def test_a_state_that_keeps_jupyterhub_from_starting(
+    hubs_database: Database, caplog: pytest.LogCaptureFixture, damaged: str
+) -> None:
+    """A state that is not valid JSON is replaced by one that tells its user; the log names the row
+    and has what is left of the state. Other states stay as they are."""
+    bad, good = hubs_database.spawner("ada").orm_spawner, hubs_database.spawner("bob").orm_spawner
+    good.state = {"token_id": 7}
+    hubs_database.session.commit()
+    change = text("UPDATE spawners SET state = :state WHERE id = :id")
+    hubs_database.session.execute(change, {"state": damaged, "id": bad.id})
+    hubs_database.session.commit()
+    hubs_database.session.expire_all()
+    database.mend_damaged_states(hubs_database.session, logging.getLogger("JupyterHub.test"))
+    assert "has lost what it knew of this server" in bad.state["failure"]
+    assert {"token_id": 7} == good.state
+    [record] = caplog.records
+    assert ("ada" in record.getMessage(), True) == (True, record.getMessage().endswith(damaged))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
+from support.simulated_cluster import AGENT_FAULTS
 from support.simulation import SERVERS, Simulation, simulation
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
@@ -104,3 +107,40 @@ def test_a_job_that_is_given_up_while_there_is_no_hub() -> None:
         site.job_is_held(site.cluster.jobs[0], stuck=True)
         site.settle()
         assert "can't run" in site.history.told[0].text
+
+
+@pytest.mark.parametrize("kind", AGENT_FAULTS)
+def test_a_submission_whose_answer_does_not_come(kind: str) -> None:
+    """Whatever becomes of a submission, its user has a server, or is told why not and no job waits
+    in the queue, however long it would wait there."""
+    with simulation() as site:
+        site.agent_fails("submit", kind, 5.0)
+        site.start(ALICE)
+        site.wait(100.0)
+        site.settle()
+
+
+@pytest.mark.parametrize("damaged", ["{", "", '{"version": 1, "mark": "0123'])
+def test_a_saved_state_that_is_damaged(damaged: str) -> None:
+    """A Hub starts although the state of a server is not valid JSON, and there is no copy of it. The user of that server is
+    told, and nothing changes for the others."""
+    with simulation() as site:
+        for server in (ALICE, BOB):
+            site.start(server)
+        site.wait(1.1)
+        for job in site.cluster.jobs:
+            site.job_begins(job)
+        site.wait(10.0)
+        site.hub_is_killed()
+        [path] = site.folder.glob("hub-*.sqlite")
+        change = (
+            "UPDATE spawners SET state = ? WHERE user_id IN (SELECT id FROM users WHERE name=?)"
+        )
+        with sqlite3.connect(path) as database:
+            database.execute(change, (damaged, "alice"))
+        database.close()
+        site.hub_starts()
+        site.wait(10.0)
+        assert {"/user/bob/"} == site.cluster.routes.keys() - {"/"}
+        assert [ALICE] == [told.server for told in site.history.told]
+        assert "has lost what it knew of this server" in site.history.told[0].text

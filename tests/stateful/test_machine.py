@@ -94,15 +94,33 @@ class Site(RuleBasedStateMachine):
         self.sim.start(server, options)
         self.sim.wait(pause)
 
-    @precondition(lambda self: self.hub_is_up)
-    @rule(server=servers, host=hosts, pause=pauses)
-    def server_comes_up(self, server: Server, host: str, pause: float) -> None:
-        """What happens most: a start, a node that is free, and a server."""
+    def _bring_up(self, server: Server, host: str) -> None:
         self.sim.start(server)
         self.sim.wait(1.1)
         for job in self.sim.cluster.in_state(JobState.QUEUED):
             self.sim.job_begins(job, host)
+
+    @precondition(lambda self: self.hub_is_up)
+    @rule(server=servers, kind=st.sampled_from(AGENT_FAULTS), pause=pauses)
+    def user_starts_and_it_fails(self, server: Server, kind: str, pause: float) -> None:
+        """Of all that goes wrong, this is what a job is lost by most easily."""
+        self.sim.agent_fails("submit", kind, 5.0)
+        self.sim.start(server)
         self.sim.wait(pause)
+
+    @precondition(lambda self: self.hub_is_up)
+    @rule(server=servers, host=hosts, pause=pauses)
+    def server_comes_up(self, server: Server, host: str, pause: float) -> None:
+        """What happens most: a start, a node that is free, and a server."""
+        self._bring_up(server, host)
+        self.sim.wait(pause)
+
+    @precondition(lambda self: self.hub_is_up)
+    @rule(server=servers, host=hosts)
+    def server_is_up(self, server: Server, host: str) -> None:
+        """The same with all the time that it needs: what comes next meets a server that is used."""
+        self._bring_up(server, host)
+        self.sim.wait(10.0)
 
     @precondition(lambda self: self.hub_is_up)
     @rule(server=servers, pause=pauses)

@@ -81,6 +81,7 @@ class Run:
     boot: float
     port: int = 0
     task: asyncio.Task[None] | None = None
+    reports: list[asyncio.Task[bool]] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     requested: bool = False
     status: int = 0
@@ -242,8 +243,9 @@ class Cluster:
         run, job.run = job.run, None
         if run is not None:
             self.release_port(run)
-            if run.task is not None:
-                run.task.cancel()
+            for task in (run.task, *run.reports):
+                if task is not None:
+                    task.cancel()
 
     # -- ports and routes ----------------------------------------------------------------------
 
@@ -307,7 +309,7 @@ class Launcher:
             cluster.finish(self.job, state, exit_code=run.status)
 
     async def _listens(self) -> bool:
-        begun = self.cluster.start(self._report("begun"))
+        begun = self._start_report("begun")
         over = await self._wait(self.run.boot)
         begun.cancel()
         if not over:
@@ -316,7 +318,7 @@ class Launcher:
 
     async def _see_through(self) -> None:
         run = self.run
-        ready = self.cluster.start(self._report("ready", port=run.port))
+        ready = self._start_report("ready", port=run.port)
         over = asyncio.ensure_future(run.over.wait())
         await asyncio.wait({ready, over}, return_when=asyncio.FIRST_COMPLETED)
         if ready.done() and not ready.result():  # the Hub does not know it
@@ -333,7 +335,7 @@ class Launcher:
     async def _report_end(self) -> None:
         run = self.run
         facts = {"port": run.port} if run.port else {}
-        ended = self.cluster.start(self._report("ended", status=run.status, **facts))
+        ended = self._start_report("ended", status=run.status, **facts)
         limit = 30.0 if run.accepted else 3.0
         await asyncio.wait({ended}, timeout=min(limit, 5.0) if run.requested else limit)
         ended.cancel()
@@ -344,6 +346,12 @@ class Launcher:
         await asyncio.wait({over}, timeout=seconds)
         over.cancel()
         return self.run.over.is_set()
+
+    def _start_report(self, event: str, **facts: Any) -> asyncio.Task[bool]:
+        """Report in a thread of the launcher's, which ends with it."""
+        report = self.cluster.start(self._report(event, **facts))
+        self.run.reports.append(report)
+        return report
 
     async def _report(self, event: str, **facts: Any) -> bool:
         """Report until the Hub has answered; return whether it has accepted that."""

@@ -274,14 +274,15 @@ class Simulation:
     def stray_report(self, job: Job, body: dict[str, Any], delay: float) -> None:
         """Have a report of a job arrive that its launcher does not send now.
 
-        A job that reports another one's server sends its own user there, who has nobody to blame
-        but the own job: that is not tried.
+        A job that reports another one's server, or the end of one that runs, harms only its own
+        user: that is not tried.
         """
 
         async def send() -> None:
             await asyncio.sleep(delay)
             there = self.cluster.listening.get((str(body["host"]), int(body["port"])))
-            if body["event"] != "ready" or there in (None, job.run):
+            own = job.run is not None and there is job.run
+            if body["event"] == "begun" or there is None or own == (body["event"] == "ready"):
                 await send_report(self.cluster, job, body)
 
         self.cluster.start(send())

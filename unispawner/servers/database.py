@@ -11,13 +11,14 @@ from weakref import WeakKeyDictionary
 
 from jupyterhub import orm
 from sqlalchemy import select
+from sqlalchemy import text as sql_text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import object_session
 
 from .. import tasks
 from ..web.bookkeeping import ServerToken, log_name, outer
 from . import state_copies
-from .state import DEAD_ADDRESS
+from .state import DEAD_ADDRESS, VERSION
 from .state_copies import RAW_STATE
 
 TOGETHER = 0.01
@@ -252,6 +253,43 @@ def revoke_token_surely(spawner: Any, server_token: ServerToken) -> None:
             loop.call_later(wait, attempt, min(2 * wait, LONGEST_WAIT))
 
     loop.call_later(REVOKE_AFTER, attempt, 2 * REVOKE_AFTER)
+
+
+def mend_damaged_states(session: Any, log: Any) -> None:
+    """Replace states that are not valid JSON, each of which would keep JupyterHub from starting.
+
+    The server's user reads what has happened. The log has the damaged state, which may name the
+    job: nothing else finds that.
+    """
+    rows = session.execute(
+        select(orm.Spawner.id, orm.Spawner.name, orm.User.name, RAW_STATE).join(
+            orm.User, orm.Spawner.user_id == orm.User.id
+        )
+    ).all()
+    for row_id, server, user, text in rows:
+        try:
+            json.loads("{}" if text is None else text)
+        except (ValueError, RecursionError):
+            state = json.dumps({"version": VERSION, "failure": _DAMAGED})
+            session.execute(_REPLACE, {"state": state, "id": row_id})
+            session.commit()
+            log.error(
+                "The saved state of the server %r of %s is damaged, so the Hub can't find its job "
+                "and takes the server for stopped. If the job still runs, `unispawner reap` lists "
+                "it; otherwise cancel it as its user. The state was: %s",
+                server,
+                user,
+                text[:_LONGEST_SHOWN],
+            )
+
+
+_REPLACE = sql_text("UPDATE spawners SET state = :state WHERE id = :id")
+_DAMAGED = (
+    "The Hub's database has lost what it knew of this server, so the Hub could not find its job "
+    "again. If the job still runs, your administrator can end it. Start the server again."
+)
+_LONGEST_SHOWN = 5000
+"""How many characters of a damaged state the log shows."""
 
 
 def revoke_lost_tokens(session: Any) -> None:

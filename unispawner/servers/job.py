@@ -60,6 +60,7 @@ class ServerJob(abc.ABC, Generic[State]):
         self.state = state
         self.starting = False
         self.restored = bool(state.mark)
+        self._was_saved = self.restored or bool(state.failure)
         self._was_stopping = state.stopping
         self.resumption: Resumption | None = None
         self._submission: asyncio.Task[Any] | None = None
@@ -210,7 +211,7 @@ class ServerJob(abc.ABC, Generic[State]):
         database.revoke_token(self.spawner, self._token)
         if self.resumption is not None:
             self.resumption.forget(JobEndedError(self._why_not_ready()))
-        elif self.restored and bookkeeping.is_stopped_unexplained(self.spawner):
+        elif self._was_saved and bookkeeping.is_stopped_unexplained(self.spawner):
             self._explain_loss()
         self.stop_following()
         return True
@@ -338,7 +339,7 @@ class ServerJob(abc.ABC, Generic[State]):
 
     def note_ready(self) -> None:
         """Take note that JupyterHub has found the server up."""
-        self.restored = False
+        self.restored = self._was_saved = False
         if self.resumption is not None:
             self.resumption.note_ready()
 

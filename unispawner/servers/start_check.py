@@ -21,7 +21,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..web.bookkeeping import load_users_with_servers
 from ..web.server_status import WithStatus
 from . import endings, hub_id, state_copies
-from .database import revoke_lost_tokens
+from .database import mend_damaged_states, revoke_lost_tokens
 
 
 def add_to_hub() -> None:
@@ -36,6 +36,7 @@ def add_to_hub() -> None:
     def init_handlers(hub: Any) -> None:
         _check(hub)
         state_copies.restore(hub)
+        _mend_states(hub)
         _revoke_tokens(hub)
         _load_users(hub)
         hub_id.set_up(hub)
@@ -43,6 +44,17 @@ def add_to_hub() -> None:
         endings.resume(hub)
 
     hub_class.init_handlers = init_handlers
+
+
+def _mend_states(hub: Any) -> None:
+    """Let the Hub start although the saved state of a server is damaged."""
+    if not issubclass(hub.spawner_class, WithStatus):
+        return  # what another spawner has saved is not ours to replace
+    try:
+        mend_damaged_states(hub.db, hub.log)
+    except SQLAlchemyError as error:
+        hub.db.rollback()
+        hub.log.warning("The saved states of servers could not be checked: %s", error)
 
 
 def _revoke_tokens(hub: Any) -> None:

@@ -174,6 +174,8 @@ def read_table(text: str, port: int) -> Iterator[Listener]:
 
 def _read_address(digits: str) -> Address:
     """Read an address: each 32 bits of it are a number in the machine's own order of bytes."""
+    if len(digits) not in (8, 32):
+        raise ValueError(f"{digits[:40]!r} is not an address of /proc/net/tcp")
     words = [int(digits[start : start + 8], 16) for start in range(0, len(digits), 8)]
     packed = struct.pack(f"={len(words)}I", *words)
     address = ipaddress.ip_address(packed)

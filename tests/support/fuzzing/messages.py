@@ -406,7 +406,7 @@ def run_outgoing(value: str) -> None:
 
 # -- reports of jobs -----------------------------------------------------------------------------
 
-_REPORTS = (
+REPORTS = (
     {"event": "ready", "host": "node1", "port": 8888},
     {"host": "192.0.2.1", "port": 65535},
     {"event": "begun", "host": "node1.cluster.example"},
@@ -536,7 +536,7 @@ TARGETS = (
     Target("question", questions(), run_question, (UniSpawnerError,)),
     Target("broker-in", streams(), run_incoming, (frames.FrameError,)),
     Target("broker-out", streams(first=True), run_outgoing, (BrokenConnection,)),
-    Target("report", in_bytes(st.sampled_from(_REPORTS) | json_values()), run_report),
+    Target("report", in_bytes(st.sampled_from(REPORTS) | json_values()), run_report),
     Target("hub-answer", hub_answers(), run_hub_answer),
     Target("log-text", st.lists(_TEXTS, min_size=1, max_size=3), run_text),
 )
