@@ -122,8 +122,8 @@ def test_a_submission_whose_answer_does_not_come(kind: str) -> None:
 
 @pytest.mark.parametrize("damaged", ["{", "", '{"version": 1, "mark": "0123'])
 def test_a_saved_state_that_is_damaged(damaged: str) -> None:
-    """A Hub starts although the state of a server is not valid JSON, and there is no copy of it. The user of that server is
-    told, and nothing changes for the others."""
+    """A Hub starts although the state of a server is not valid JSON, and without a copy of it. The
+    user of that server is told, and nothing changes for the others."""
     with simulation() as site:
         for server in (ALICE, BOB):
             site.start(server)
@@ -138,6 +138,7 @@ def test_a_saved_state_that_is_damaged(damaged: str) -> None:
         )
         with sqlite3.connect(path) as database:
             database.execute(change, (damaged, "alice"))
+            database.execute("DELETE FROM unispawner_states")
         database.close()
         site.hub_starts()
         site.wait(10.0)
