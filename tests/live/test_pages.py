@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from support.browser import open_browser, sign_in, why_no_browser
 from support.clusters import Slurm, run
 from support.hub import RunningHub, running_hub, until
@@ -473,3 +474,44 @@ async def test_earlier_sessions(hub: RunningHub, slurm: Slurm, page: Any) -> Non
     await row.get_by_role("button", name="Delete").click()
     await expect(page.get_by_text("The session is deleted from the list.")).to_be_visible()
     await expect(page.locator(f'[data-session="{mark}"]')).to_have_count(0)
+
+
+# -- for everybody ------------------------------------------------------------------------------
+
+WCAG = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+}
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_web_content_accessibility_guidelines(
+    hub: RunningHub, browser: Any, slurm: Slurm, full: None, scheme: str
+) -> None:
+    """axe-core finds nothing against WCAG 2.2 AA in our parts of the form, of the page of a server
+    that waits, of the home page and of earlier sessions, in each theme."""
+    page = await sign_in(browser, hub, "alice", color_scheme=scheme)
+    await to_form(page, hub, f"axe-{scheme}", "large")
+    found = await violations(page, "#unispawner-form")
+    await start(page)
+    await wait_for(page, f"/hub/spawn-pending/alice/axe-{scheme}")
+    await expect(fact(page, "queue_position")).to_be_visible(timeout=30_000)
+    found += await violations(page, "[data-server]")
+    for path in ("home", "unispawner/history"):
+        await page.goto(f"{hub.url}hub/{path}")
+        found += await violations(page, ".container")
+    await page.goto(f"{hub.url}hub/spawn-pending/alice/axe-{scheme}")
+    await page.get_by_role("button", name="Cancel").click()
+    await wait_for(page, "/hub/home$")
+    await page.context.close()
+    assert [] == found
+
+
+async def violations(page: Any, part: str) -> list[str]:
+    """Return what axe-core finds in a part of a page: the rule, and the elements."""
+    answer = await Axe().run(page, context=part, options=WCAG)
+    return [
+        f"{page.url}: {one['id']}: {node['html'][:200]}"
+        for one in answer.response["violations"]
+        for node in one["nodes"]
+    ]
