@@ -57,7 +57,7 @@ async def page(hub: RunningHub) -> AsyncIterator[Any]:
             found = await hub.api("GET", "unispawner/inventory?user=alice")
             return any(one["queues"] for one in found["clusters"].values())
 
-        await until(known, "the cluster is known")
+        await until(known, "the cluster is known", seconds=60)
         yield page
 
 
