@@ -556,17 +556,36 @@ def test_several_that_have_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    "second",
+    "answers",
     [
-        *("qstat-j-two-one-unknown", "qstat-j-running", "qstat-j-qmaster-frozen"),
-        Reply(("qstat",), 0, ""),
-        SchedulerUnavailable("qstat did not end within 30 s."),
+        ("qstat-j-two-one-unknown", "qstat-xml-none"),
+        ("qstat-j-running", "qstat-xml-none"),
+        ("qstat-j-qmaster-frozen",),
+        (Reply(("qstat",), 0, ""),),
+        (SchedulerUnavailable("qstat did not end within 30 s."),),
     ],
 )
-def test_a_job_that_comes_or_goes_in_between(second: str | Reply | UniSpawnerError) -> None:
+def test_a_job_that_comes_or_goes_in_between(answers: tuple[Any, ...]) -> None:
     """A job is unknown only if qstat says so; otherwise the whole answer is an error."""
     with pytest.raises(SchedulerUnavailable):
-        hold(SGE.query(["21", "999999"]), "qstat-xml-none", second)
+        hold(SGE.query(["21", "999999"]), "qstat-xml-none", *answers)
+
+
+def test_a_job_that_is_another_users_now() -> None:
+    """A qmaster that has lost its state begins to count anew: then a job of another user has the
+    id. This job is returned with its owner, and the others are asked for again."""
+    text = f"{'=' * 20}\njob_number:                 1\nowner:                      ada\n"
+    jobs, asked = hold(
+        SGE.query(["1", "38"]),
+        "qstat-xml-none",
+        Reply(("qstat",), 0, text),
+        listing(job("hqw")),
+        _unknown("38"),
+        "qacct-failed",
+    )
+    assert [OWN, "qstat -j 1,38", "qstat -xml -u ada", "qstat -j 38", "qacct -j 38"] == asked
+    assert ("ada", JobState.HELD) == (jobs["1"].owner, jobs["1"].state)
+    assert JobState.FAILED is jobs["38"].state
 
 
 @pytest.mark.parametrize("name", ["qstat-qmaster-down", "qstat-qmaster-frozen", "qstat-no-root"])

@@ -280,13 +280,20 @@ class GridEngine(Scheduler):
                 if job_id in result:
                     result[job_id] = replace(result[job_id], message=reason)
         # A separate question: qstat does not mention an unknown job if it knows another one.
-        if missing := [job_id for job_id in job_ids if job_id not in jobs]:
+        missing = [job_id for job_id in job_ids if job_id not in jobs]
+        while missing:
             reply = yield self.status_command(missing)
             if self.meaning(reply) is not Meaning.GONE:
                 self.check_answered(reply)
-            if not gridengine_jobs.read_unknown(reply.text).issuperset(missing):
+            if gridengine_jobs.read_unknown(reply.text).issuperset(missing):
+                result.update((yield from self._accounted(missing)))
+                break
+            # After a qmaster has lost its state, another user's job may have the id.
+            others = yield from self._list_of_owners(reply, missing)
+            if not others:
                 raise self.unreadable_error(reply)  # a job came or went between two commands
-            result.update((yield from self._accounted(missing)))
+            result.update(others)
+            missing = [job_id for job_id in missing if job_id not in others]
         return result
 
     def query_few(self, job_ids: Collection[str]) -> Dialogue[dict[str, JobInfo]]:
@@ -297,6 +304,12 @@ class GridEngine(Scheduler):
         reply = yield self.status_command(job_ids)
         if self.meaning(reply) is not Meaning.GONE:
             self.check_answered(reply)
+        return (yield from self._list_of_owners(reply, job_ids))
+
+    def _list_of_owners(
+        self, reply: Reply, job_ids: Collection[str]
+    ) -> Dialogue[dict[str, JobInfo]]:
+        """Ask for the list of the users whose jobs a long answer has; return the jobs asked for."""
         owners = sorted(filter(_is_plain_name, gridengine_jobs.read_owners(reply.stdout)))
         if not owners:
             return {}
