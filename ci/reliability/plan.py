@@ -11,9 +11,9 @@ from .moments import Fault
 
 FEW = ("running", "submitted", "starting", "stopping", "at once", "at once, slower")
 """The moments for other classes than UniSpawner, which shows all steps of a start and a stop."""
-AT_MOST = 2
-"""At how many of these moments they are tried."""
-TRIAL = 35.0
+AT_MOST = {"ProfilesSpawner": 1, "legacy": 2}
+"""At how many of these moments they are tried: ProfilesSpawner is UniSpawner with choices."""
+TRIAL = 30.0
 """How long (seconds) a trial takes besides the fault: a start, a look, a stop."""
 LIMIT = 400.0
 """How long (seconds) a trial may take besides the fault and T, until its lane is given up."""
@@ -89,10 +89,10 @@ def _make_task(
 def _choose(moments: tuple[str, ...], spawner: str, wanted: Collection[str]) -> tuple[str, ...]:
     if chosen := tuple(one for one in moments if one in wanted):
         return chosen
-    if spawner not in ("ProfilesSpawner", "legacy"):
+    if spawner not in AT_MOST:
         return moments
     few = tuple(one for one in moments if one in FEW)
-    return few[:AT_MOST] or moments
+    return few[: AT_MOST[spawner]] or moments
 
 
 def share_lanes(tasks: Sequence[Task], lanes: int) -> dict[str, int]:
