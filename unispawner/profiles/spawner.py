@@ -437,8 +437,7 @@ class ProfilesSpawner(WrapSpawner):
         UniSpawnerError
             If it makes no job.
         """
-        profile = find_profile(await maybe_future(self.offer.get()), user_options)
-        checked = self._check_choice(profile, user_options)
+        checked = await self._check_by_what_is_known(user_options)
         if checked.chosen is None:  # the spawner's own form
             return StartAnswer()
         return await start_time.find_start_time(checked.factory, checked.chosen)
@@ -454,11 +453,15 @@ class ProfilesSpawner(WrapSpawner):
         job = getattr(self.child_spawner, "server_job", None)
         if not isinstance(job, ScheduledJob):
             return StartAnswer()
-        profile = find_profile(await maybe_future(self.offer.get()), self.user_options)
-        checked = self._check_choice(profile, self.user_options)
+        checked = await self._check_by_what_is_known(self.user_options)
         if checked.chosen is None:
             return StartAnswer()
         return await start_time.find_sooner_start(checked.factory, checked.chosen, job)
+
+    async def _check_by_what_is_known(self, user_options: Mapping[str, Any]) -> _Checked:
+        """Check a choice as at a start, but ask nobody what the user may use."""
+        profile = find_profile(await maybe_future(self.offer.get()), user_options)
+        return self._check_choice(profile, user_options, ChildFactory(profile, self).peek_mine())
 
     def same_choice(self) -> dict[str, str]:
         """Return the fields of a form that chooses the same as the last time.
