@@ -83,6 +83,12 @@ GOOD: dict[str, Callable[[], History]] = {
     "a stop, with the job gone in time": lambda: started(
         see(2), see(9), see_nothing(12), see_nothing(30), stops=[Stop(8, ALICE, 9, 204)]
     ),
+    "a stop without an answer, and another one later": lambda: started(
+        see(2),
+        see_nothing(21),
+        see_nothing(40),
+        stops=[Stop(8, ALICE, 9, 500), Stop(50, ALICE, 51, 204)],
+    ),
     "a job that is there until T after the fault": lambda: started(
         see(2),
         see(12, routes={}),

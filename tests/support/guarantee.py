@@ -290,6 +290,8 @@ class _Life:
         Whether the Hub took the start on; None if there was no answer.
     stop
         The request that ended it; a stop without an answer, or with an error, may have ended it.
+    stop_asked
+        When its user first asked for that, whatever the answer to it was.
     told
         What its user could read at its end.
     next
@@ -304,6 +306,7 @@ class _Life:
     answered: float
     accepted: bool | None
     stop: Stop | None = None
+    stop_asked: float = FOREVER
     told: Told | None = None
     next: _Life | None = None
     crossed: bool = False
@@ -342,6 +345,7 @@ class _Lives:
             sure = last and last.stop and _is_sure(last.stop)
             if last and not sure and _answer(event.status) is not False:
                 last.stop = event
+                last.stop_asked = min(last.stop_asked, event.at)
         elif isinstance(event, Told):
             if last:
                 last.told = last.told or event
@@ -532,7 +536,7 @@ def _judge(life: _Life, sighting: Sighting, lives: _Lives) -> Violation | None:
         return None  # its user sees that it waits in the queue
     if jobs:
         return wrong(Kind.LOST, f"job {ids} has no server at its route")
-    stopped = life.stop is not None and life.stop.at <= sighting.at
+    stopped = life.stop_asked <= sighting.at
     unsure = life.accepted is None or life.crossed or stopped
     return None if unsure else wrong(Kind.SILENT, "no job, and its user was not told why")
 

@@ -255,11 +255,14 @@ class ServerJob(abc.ABC, Generic[State]):
         JupyterHub only logs it. Nobody can stop a server while it looks for it, so if somebody had
         asked for that, the earlier Hub knew it.
         """
-        why = self.state.failure
-        if not why and not self._was_stopping:
-            why = words.no_answer(bookkeeping.outer(self.spawner).http_timeout)
-        if why:
-            bookkeeping.report_failed_start(self.spawner, JobEndedError(why))
+        self._note_given_up()
+        if self.state.failure:
+            bookkeeping.report_failed_start(self.spawner, JobEndedError(self.state.failure))
+
+    def _note_given_up(self) -> None:
+        """Keep why a server is stopped that no user can stop: this Hub may end before it is."""
+        if self._was_saved and not (self._was_stopping or self.resumption or self.state.failure):
+            self.state.failure = words.no_answer(bookkeeping.outer(self.spawner).http_timeout)
 
     # -- submission ------------------------------------------------------------------------------
 
@@ -357,6 +360,7 @@ class ServerJob(abc.ABC, Generic[State]):
         JupyterHub forgets a server whose stop has returned or raised, and would leave the job to
         itself. The work goes on if whoever awaits it is cancelled.
         """
+        self._note_given_up()
         if self.resumption is not None:
             await self.resumption.join_stops()
         await asyncio.shield(self.start_stop())
