@@ -194,6 +194,13 @@ class ChildFactory:
             return Limits(find_misfit=self.find_misfit)
         return Limits(found.inventory, found.queue, self.find_misfit)
 
+    def limits_of_start(self) -> Limits:
+        """Return the same without the check against nodes: the submission does that itself.
+
+        The check makes a spawner, which takes time when many start at once.
+        """
+        return self.limits()._replace(find_misfit=None)
+
     def find_misfit(self, fields: Mapping[str, Any]) -> Unfit | None:
         """Return why no node can run the job with these fields; None if that is not known."""
         if not issubclass(self.spawner_class, UniSpawner):

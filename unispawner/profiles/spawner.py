@@ -251,7 +251,7 @@ class ProfilesSpawner(WrapSpawner):
         factory, options = ChildFactory(profile, self), self.user_options
         if not factory.asks_for_mine:
             return self._check_choice(profile, options)
-        limits = factory.limits()
+        limits = factory.limits_of_start()
         mine = await factory.find_mine(lambda one: not profile.examine(options, *limits, one)[1])
         return self._check_choice(profile, options, mine)
 
@@ -261,7 +261,7 @@ class ProfilesSpawner(WrapSpawner):
         factory = ChildFactory(profile, self)
         chosen = None
         if not factory.has_own_options:
-            chosen = profile.check(user_options, *factory.limits(), mine)
+            chosen = profile.check(user_options, *factory.limits_of_start(), mine)
         return _Checked(factory, copy_data(user_options), chosen)
 
     def select_profile(self, profile: str) -> None:
