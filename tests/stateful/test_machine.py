@@ -29,7 +29,11 @@ from support.simulation import SERVERS, Simulation
 
 from unispawner.job import JobState
 
-pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
+    # A Hub that is killed leaves what it was about to start.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 STEPS = 40
 """How many things happen in a history, at most."""
