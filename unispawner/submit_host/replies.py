@@ -12,8 +12,8 @@ from ..errors import UniSpawnerError, error_from_dict
 
 VERSION = 1
 """The version of replies: that of :mod:`unispawner.agent.protocol`."""
-MOST_VALUES = 500_000
-"""How many values a reply may have; an inventory of thousands of nodes has some ten thousand.
+MOST_VALUES = 800_000
+"""How many values a reply may have; an inventory of 50,000 nodes with GPUs has 600,000.
 
 The reader holds Python's lock from beginning to end, so that a thread of its own does not help: the
 event loop would wait for more than a second for sixteen megabytes of empty lists.
