@@ -281,6 +281,28 @@ async def test_the_hubs_error_is_shown_until_the_field_is_changed(
     await expect(card(page, "notebook")).not_to_contain_text("must be at most 8")
 
 
+async def test_usual_values(hub: RunningHub, page: Any) -> None:
+    """Memory and times can be picked with their units, within the bounds; any other can be typed.
+    On a small screen the other cards show only their names."""
+    await to_form(page, hub, profile="gpu")
+    gpu = card(page, "gpu")
+    await gpu.get_by_label("Software").select_option("conda")
+    usual = gpu.get_by_label("Usual values").first
+    await expect(usual.locator("option")).to_have_text(
+        ["Usual values", "512 MiB", "1 GiB", "2 GiB", "4 GiB"]
+    )
+    await usual.select_option("2 GiB")
+    await expect(gpu.get_by_label("Memory")).to_have_value("2G")
+    await expect(page.locator("[data-summary]")).to_contain_text("2 GiB")
+    await expect(usual).to_have_value("")
+    free = card(page, "notebook").locator("[data-free]")
+    await expect(free).to_be_visible()
+    await page.set_viewport_size({"width": 360, "height": 800})
+    await expect(free).to_be_hidden()
+    await expect(card(page, "notebook").get_by_text("Notebook")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth <= 360")
+
+
 async def test_what_is_free(hub: RunningHub, slurm: Slurm, page: Any, full: None) -> None:
     """The form shows the queue's free nodes, cores and GPUs and its waiting jobs, and refreshes
     them while it is open."""

@@ -173,6 +173,12 @@
     return Object.hasOwn(by.table, value) ? by.table[value] : by.narrowest;
   }
 
+  function boundsOf(card, option) {
+    const ofQueue = option.numbers.max === "queue";
+    const max = ofQueue ? queueOf(card)?.limits[option.name] : boundOf(card, option, "max");
+    return { min: boundOf(card, option, "min"), max, ofQueue };
+  }
+
   function findError(card, option) {
     const text = option.control.value.trim();
     if (option.kind === "text") return form.unispawnerText.findError(option.control);
@@ -181,9 +187,7 @@
     const value = read(option.kind, text);
     if (Number.isNaN(value)) return WRONG[option.kind];
     const { step } = option.numbers;
-    const min = boundOf(card, option, "min");
-    const ofQueue = option.numbers.max === "queue";
-    const max = ofQueue ? queueOf(card)?.limits[option.name] : boundOf(card, option, "max");
+    const { min, max, ofQueue } = boundsOf(card, option);
     if (min !== undefined && value < min) return `must be at least ${show(option.kind, min)}`;
     if (max !== undefined && value > max) {
       return `must be at most ${show(option.kind, max)}${ofQueue ? ", the queue's limit" : ""}`;
@@ -382,7 +386,14 @@
     update();
   }
 
-  form.unispawner = { choice, choose, fields: askedFor, replaceControl };
+  // The values that an option of a card may have now, as far as they are known, in bytes or seconds.
+  function bounds(element) {
+    const card = cards.find((one) => one.element.contains(element));
+    const option = card.options.find((one) => one.element === element);
+    return { ...boundsOf(card, option), step: option.numbers.step };
+  }
+
+  form.unispawner = { bounds, show, choice, choose, fields: askedFor, replaceControl };
 
   async function copyLink() {
     const card = chosen();
