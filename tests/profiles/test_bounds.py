@@ -12,11 +12,11 @@ from support.wrapped import NewWrapper
 
 from unispawner import ProfilesSpawner
 from unispawner.errors import InvalidJobError
-from unispawner.profiles.caps import take_place
 from unispawner.profiles.form import FormContext, form_profiles, render_form
 from unispawner.profiles.profile import Profile
 from unispawner.profiles.reading import read_profiles
 from unispawner.profiles.schema import options_schema
+from unispawner.profiles.server_limits import count_server
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.web.availability import Availability
 
@@ -256,20 +256,20 @@ def test_how_many_servers_a_profile_may_have() -> None:
     one = profile(max_servers=3, max_servers_per_user=2)
     servers = [_Server(ada, "a"), _Server(ada, "b"), _Server(ada, "c")]
     for server in servers[:2]:
-        take_place(server, one)
-        take_place(server, one)  # its own place
+        count_server(server, one)
+        count_server(server, one)  # its own place
     with pytest.raises(
         InvalidJobError, match=r"^profile: GPU allows 2 servers of each user .* 2 a"
     ):
-        take_place(servers[2], one)
-    take_place(_Server(bob, "a"), one)
+        count_server(servers[2], one)
+    count_server(_Server(bob, "a"), one)
     with pytest.raises(InvalidJobError, match=r"^profile: GPU allows 3 servers at a time, .* 3 al"):
-        take_place(_Server(bob, "b"), one)
+        count_server(_Server(bob, "b"), one)
     servers[0].active = False
-    take_place(bob.spawners["b"], one)
-    take_place(servers[2], profile(slug="other", max_servers=0 + 1))
+    count_server(bob.spawners["b"], one)
+    count_server(servers[2], profile(slug="other", max_servers=0 + 1))
     with pytest.raises(InvalidJobError, match="allows 0 servers"):
-        take_place(servers[2], profile(max_servers=0))
+        count_server(servers[2], profile(max_servers=0))
 
 
 async def test_two_clicks_at_the_same_time(new: NewWrapper) -> None:

@@ -17,7 +17,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner
-from unispawner.profiles import kept
+from unispawner.profiles import saved_choices
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 CHOICE = {"profile": "job", "memory": "2G"}
@@ -102,7 +102,7 @@ async def test_a_user_keeps_a_limited_number_of_presets(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody fills the Hub's database; a preset that exists can still be replaced."""
-    monkeypatch.setattr(kept, "MOST_PRESETS", 2)
+    monkeypatch.setattr(saved_choices, "MOST_PRESETS", 2)
     codes = [(await send(hub, "PUT", name, CHOICE)).code for name in ("a", "b", "c", "b")]
     assert [204, 204, 400, 204] == codes
 
@@ -162,7 +162,7 @@ async def test_a_damaged_row_costs_nothing_else(hub: Hub) -> None:
     """A row that can't be read is left out, and the form opens."""
     assert 204 == (await send(hub, "PUT", "x", CHOICE)).code
     values = {"user_name": "ada", "kind": "preset", "name": "y", "options": "[", "saved": 0.0}
-    hub.app.db.execute(kept._TABLE.insert().values(values))
+    hub.app.db.execute(saved_choices._TABLE.insert().values(values))
     hub.app.db.commit()
     assert {"x": CHOICE} == (await read(hub))["presets"]
 
@@ -171,7 +171,7 @@ async def test_without_the_database_the_form_opens(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If our table can't be read, the form shows the defaults, and a preset gets status 503."""
-    monkeypatch.setattr(kept, "make_table", _refuse)
+    monkeypatch.setattr(saved_choices, "make_table", _refuse)
     assert "Job" in await hub.user("ada").spawner.get_options_form()
     assert 503 == (await send(hub, "PUT", "x", CHOICE)).code
     assert orm.User.find(hub.app.db, "ada") is not None

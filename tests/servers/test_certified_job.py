@@ -23,8 +23,8 @@ from unispawner.job import JobState
 from unispawner.servers.node_certificates import AT_ONCE, PAUSE
 from unispawner.servers.state import ServerState
 from unispawner.web import tls, words
+from unispawner.web.allowance import Allowance
 from unispawner.web.hosts import own_addresses
-from unispawner.web.reports import Allowance
 
 pytestmark = [
     pytest.mark.hub,
@@ -230,15 +230,14 @@ async def test_many_questions_at_once(
     assert 2 == asked
 
 
-async def test_many_certificates(hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_certificates(hub: Hub, server: Server) -> None:
     """A job gets some certificates without a pause, and later another one each ten seconds. A
-    question before that is no fault that its user reads of."""
+    question before that leaves no message for its user."""
     await server.running()
     now = 0.0
-    monkeypatch.setattr(Allowance, "clock", lambda _: now)
     held = server.spawner.server_job
-    held.allowance = Allowance()
-    held._certificates.allowance = Allowance(AT_ONCE, 1 / PAUSE)
+    held.allowance = Allowance(AT_ONCE * 2, clock=lambda: now)
+    held._certificates.allowance = Allowance(AT_ONCE, PAUSE, lambda: now)
     for _ in range(AT_ONCE):
         await certificate(hub, server)
     assert (503, words.TOO_MANY_CERTIFICATES) == await message(hub, server)

@@ -11,7 +11,7 @@ import pytest
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.schedulers.estimate import Outlook, StartEstimate
 from unispawner.servers import start_time as module
-from unispawner.servers.line import Line
+from unispawner.servers.question_queue import QuestionQueue
 from unispawner.servers.start_time import StartTimes
 
 ANSWER = StartEstimate(Outlook.NOW)
@@ -50,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def times(clock: Clock) -> StartTimes:
-    return StartTimes(Line(50, clock.monotonic))
+    return StartTimes(QuestionQueue(50, clock.monotonic))
 
 
 async def test_an_answer_is_reused_for_a_minute(times: StartTimes, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from unispawner.profiles import start_time as of_profiles
 from unispawner.schedulers.estimate import Outlook, StartEstimate
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.web import start_time as web_start_time
-from unispawner.web.budget import Budget
+from unispawner.web.allowance import AllowanceByUser
 from unispawner.web.start_time import Sooner, StartAnswer
 
 pytestmark = [
@@ -60,7 +60,7 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
 @pytest.fixture(autouse=True)
 def known(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the inventory of the fake scheduler be known, and let everybody ask often."""
-    monkeypatch.setattr(web_start_time, "REQUESTS", Budget(at_once=1000, pace=1.0))
+    monkeypatch.setattr(web_start_time, "REQUESTS", AllowanceByUser(at_once=1000, pause=1.0))
     cache_class = "unispawner.monitor.inventory_cache.InventoryCache"
     monkeypatch.setattr(f"{cache_class}.peek", lambda *_: INVENTORY)
 
@@ -136,11 +136,11 @@ async def test_who_may_ask(hub: Hub) -> None:
 @pytest.mark.threat(
     who="user",
     tries="They ask the Hub again and again when their server would start.",
-    stopped_by="Each user has a budget of questions, and the Hub asks few at a time for everybody.",
+    stopped_by="Each user may ask only so often, and the Hub asks few at a time for everybody.",
 )
 async def test_too_many_requests(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who asks too often is refused with 429, before anything is computed."""
-    monkeypatch.setattr(web_start_time, "REQUESTS", Budget(at_once=2, pace=3600.0))
+    monkeypatch.setattr(web_start_time, "REQUESTS", AllowanceByUser(at_once=2, pause=3600.0))
     await ask(hub, EIGHT)
     await ask(hub, EIGHT)
     await ask(hub, EIGHT, code=429)

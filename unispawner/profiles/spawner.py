@@ -24,8 +24,7 @@ from ..web.availability import Availability, name_apart
 from ..web.failures import SpawnFailure
 from ..web.start_time import StartAnswer
 from ..web.user_options import GuardsOptions
-from . import kept, start_time
-from .caps import take_place
+from . import saved_choices, start_time
 from .check import check_profiles
 from .children import ChildFactory
 from .form import FormContext, as_fields, form_profiles, render_form, render_wrapspawner_form
@@ -34,6 +33,7 @@ from .offer import Offer
 from .own_value import refuse_link
 from .reading import PROFILE, Chosen, Profile, find_profile, read_form
 from .schema import options_schema
+from .server_limits import count_server
 from .sharing import copy_data
 from .wrap_spawner import WrapSpawner
 
@@ -113,7 +113,7 @@ class ProfilesSpawner(WrapSpawner):
         self._checked: _Checked | None = None
         self._of_profile: dict[str, Any] = {}
         self._slug = ""
-        self.counted_profile = ""  # see take_place()
+        self.counted_profile = ""  # see count_server()
         self.checked_options: set[str] = set()
         if self.apply_user_options is None:  # type: ignore[has-type] # JupyterHub's
             self.apply_user_options = _apply_nothing  # or JupyterHub warns that options are unused
@@ -239,11 +239,11 @@ class ProfilesSpawner(WrapSpawner):
             if type(self).select_profile is ProfilesSpawner.select_profile:
                 profile = find_profile(offered, self.user_options)
                 self._checked = await self._check_with_mine(profile)
-                take_place(self, profile)
+                count_server(self, profile)
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
         if self._checked and self._checked.chosen:
-            kept.keep_last(self, self._checked.chosen.user_options)
+            saved_choices.keep_last(self, self._checked.chosen.user_options)
         await maybe_future(super().run_pre_spawn_hook())
 
     async def _check_with_mine(self, profile: Profile) -> _Checked:
@@ -284,7 +284,7 @@ class ProfilesSpawner(WrapSpawner):
         ):
             checked = self._check_choice(found, self.user_options)
             if bookkeeping.is_starting(self):
-                take_place(self, found)
+                count_server(self, found)
         self.child_profile_name = found.display_name
         self._of_profile = copy_data(found.config)
         self._slug = found.slug
@@ -335,7 +335,7 @@ class ProfilesSpawner(WrapSpawner):
     def _render_form(self, factories: list[ChildFactory], own_forms: Mapping[str, str]) -> str:
         """Return the HTML of the form, ours or wrapspawner's, with the children's own in it."""
         profiles, typed = [one.profile for one in factories], _typed_form.get()
-        before = kept.read_kept(self)
+        before = saved_choices.read_choices(self)
         if (self.form_template, self.input_template) != (_FORM, _INPUT):
             rows = form_profiles(profiles, self.user_options, typed=typed, last=before.last)
             return render_wrapspawner_form(
@@ -400,9 +400,9 @@ class ProfilesSpawner(WrapSpawner):
         asking = factory.asks_for_mine and factory.idle.usable.is_asking()
         return {**mine_to_dict(profile.options, found), "refresh_in": ASK_AGAIN if asking else None}
 
-    def kept_choices(self) -> kept.Kept:
+    def kept_choices(self) -> saved_choices.SavedChoices:
         """Return what the user has chosen before, of which some may not be offered any more."""
-        return kept.read_kept(self)
+        return saved_choices.read_choices(self)
 
     async def keep_preset(self, name: str, user_options: Mapping[str, Any]) -> None:
         """Keep a choice under a name, if it is offered now.
@@ -411,7 +411,7 @@ class ProfilesSpawner(WrapSpawner):
         ------
         UniSpawnerError
             If it is not offered, or if the profile has a form of its own; and as
-            :func:`.kept.keep_preset`.
+            :func:`.saved_choices.keep_preset`.
         """
         profile = find_profile(await maybe_future(self.offer.get()), user_options)
         factory = ChildFactory(profile, self)
@@ -421,11 +421,11 @@ class ProfilesSpawner(WrapSpawner):
                 "kept"
             )
         chosen = profile.check(user_options, *factory.limits())
-        await kept.keep_preset(self, name, chosen.user_options)
+        await saved_choices.keep_preset(self, name, chosen.user_options)
 
     async def delete_preset(self, name: str) -> bool:
         """Delete a preset; return whether there was one."""
-        return await kept.delete_preset(self, name)
+        return await saved_choices.delete_preset(self, name)
 
     async def find_start_time(self, user_options: Mapping[str, Any]) -> StartAnswer:
         """Return when a server with a choice would start, and with which it would start sooner.

@@ -15,7 +15,7 @@ from ..web.availability import availability
 from ..web.start_time import Sooner, StartAnswer
 from .children import ChildFactory
 from .profile import Chosen
-from .sooner import Variant, smaller_variants
+from .smaller_choices import Variant, smaller_variants
 
 MOST_ASKED = 3
 """About how many smaller choices the scheduler is asked at most."""

@@ -22,7 +22,8 @@ from .. import tasks
 from ..errors import JobEndedError, UniSpawnerError
 from ..run_as.client import AgentClient
 from ..web import bookkeeping, words
-from ..web.reports import Allowance, Report, ServerEnd
+from ..web.allowance import Allowance
+from ..web.reports import REPORTS_AT_ONCE, Report, ServerEnd
 from ..web.server_status import JobFacts
 from . import database
 from .resume import Resumption
@@ -71,7 +72,7 @@ class ServerJob(abc.ABC, Generic[State]):
         self._left = False
         self.recorded = False
         self._last_end: tuple[str, int | None] | None = None
-        self.allowance = Allowance()
+        self.allowance = Allowance(REPORTS_AT_ONCE)
 
     # -- what a subclass writes ------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidJobError
 from ..web import reports, words
-from ..web.reports import Allowance, Report, ServerEnd
+from ..web.allowance import Allowance
+from ..web.reports import Report, ServerEnd
 from ..web.server_status import WithStatus
 from . import database, history_pages, notices, start_check, starts
 from .job import ServerJob

@@ -8,7 +8,7 @@ from ..errors import InvalidJobError, SchedulerUnavailable
 from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..web import tls, words
-from ..web.reports import Allowance
+from ..web.allowance import Allowance
 from . import certificates
 from .address import ask_for_host, find_names
 from .job import ServerJob
@@ -41,7 +41,7 @@ class NodeCertificates:
         self._job = job
         self._is_ending = is_ending
         self._busy = False
-        self.allowance = Allowance(AT_ONCE, 1 / PAUSE)
+        self.allowance = Allowance(AT_ONCE, PAUSE)
 
     @property
     def needed(self) -> bool:

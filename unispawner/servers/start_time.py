@@ -1,7 +1,7 @@
 """When a server would start: asked of the scheduler as the user, or estimated from the inventory.
 
 A question costs the scheduler's time, so there are few: answers are reused for a while, and
-:class:`.Line` lets only some questions be under way. Whoever gets no answer shows nothing.
+:class:`.QuestionQueue` lets only some questions be under way. Whoever gets no answer shows nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..job import JobSpec
 from ..web.availability import availability
 from ..web.start_time import StartEstimate
 from .as_user import find_account_of
-from .line import Line
+from .question_queue import QuestionQueue
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
@@ -77,11 +77,11 @@ class StartTimes:
 
     Attributes
     ----------
-    line
+    queue
         Who may ask now.
     """
 
-    line: Line = field(default_factory=Line)
+    queue: QuestionQueue = field(default_factory=QuestionQueue)
     _answers: dict[Key, tuple[float, StartEstimate]] = field(default_factory=dict)
     _open: dict[Key, asyncio.Task[StartEstimate | None]] = field(default_factory=dict)
     _failing: dict[Hashable, _Failing] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class StartTimes:
 
     async def _ask(self, key: tuple[str, Hashable, str], ask: Ask) -> StartEstimate | None:
         user, cluster, _ = key
-        if not await self.line.enter(user, PATIENCE):
+        if not await self.queue.enter(user, PATIENCE):
             return None
         began = time.monotonic()
         try:
@@ -133,12 +133,12 @@ class StartTimes:
         except (UniSpawnerError, asyncio.TimeoutError) as error:
             if self._failing_at(cluster).add(user):
                 log.warning("The start of %s's server can't be estimated: %s", user, error)
-            self.line.leave(user)
+            self.queue.leave(user)
             return None
         except BaseException:
-            self.line.leave(user)
+            self.queue.leave(user)
             raise
-        self.line.leave(user, REST * (time.monotonic() - began))
+        self.queue.leave(user, REST * (time.monotonic() - began))
         self._failing_at(cluster).remove(user)
         _keep_few(self._answers)
         self._answers[key] = time.monotonic(), answer

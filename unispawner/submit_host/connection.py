@@ -21,9 +21,9 @@ from .. import frames
 from ..command import Finished
 from ..errors import AgentError, SchedulerUnavailable, clean_output
 from .broker_process import ENDED, BrokenConnection, BrokerProcess, Frame, Greeting
-from .handover import Handover
 from .request import NO_CONNECTION, NO_TURN, UNKNOWN_OUTCOME, Request
 from .restarts import Restarts
+from .thread_result import ThreadResult
 from .tolerance import Tolerance
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
@@ -159,7 +159,7 @@ class Connection:
         return await self._exchange(header, body, seconds)
 
     async def _exchange(self, header: Mapping[str, Any], body: bytes, seconds: float) -> Finished:
-        request = Request(dict(header), body, time.monotonic() + seconds, Handover())
+        request = Request(dict(header), body, time.monotonic() + seconds, ThreadResult())
         self._submit(request)
         try:
             return await request.answer.future

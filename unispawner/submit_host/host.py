@@ -23,8 +23,8 @@ from ..schedulers.questions import Answer, Question, converse
 from . import large_answers
 from .dialogue import hold_dialogue
 from .entries import Entry, look_up
-from .handover import Handover
 from .notices import NOTICES
+from .thread_result import ThreadResult
 
 GROUP_AT_ONCE = 2
 """How many commands of one group may run at a time (see :meth:`SubmitHost.run`)."""
@@ -260,18 +260,18 @@ async def _in_thread(running: Command) -> Finished:
     asyncio's subprocesses are not used: their cancellation waits for the process, and for ever if
     it comes while the pipes are connected (Python 3.11). JupyterHub cancels all tasks when it ends.
     """
-    handover: Handover[Finished] = Handover()
+    result: ThreadResult[Finished] = ThreadResult()
 
     def work() -> None:
         try:
             finished = running.run()
         except Exception as error:  # it is raised again where somebody awaits the command
-            handover.deliver(None, error)
+            result.deliver(None, error)
         else:
-            handover.deliver(finished)
+            result.deliver(finished)
 
     threading.Thread(target=work, name=f"run {running.command[0]}", daemon=True).start()
-    return await handover.future
+    return await result.future
 
 
 __all__ = ["GROUP_AT_ONCE", "HOST", "Command", "Finished", "SubmitHost"]

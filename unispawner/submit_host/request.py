@@ -8,7 +8,7 @@ from typing import Any
 
 from ..command import Finished
 from ..errors import SchedulerUnavailable
-from .handover import Handover
+from .thread_result import ThreadResult
 
 NO_CONNECTION = (
     "The Hub has no connection to the submit host now. Try again in a few minutes. The "
@@ -41,7 +41,7 @@ class Request:
     header: dict[str, Any]
     body: bytes
     deadline: float
-    answer: Handover[Finished]
+    answer: ThreadResult[Finished]
     sent: bool = False
     abandoned: bool = False
     id: int = field(default_factory=itertools.count(1).__next__)

@@ -23,6 +23,7 @@ from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import is_mark
 from . import api, bookkeeping, cancel, continue_api, mine, presets, session_end, tls
+from .allowance import Allowance
 from .hosts import is_own_address
 
 BODY_LIMIT = 4096
@@ -82,36 +83,6 @@ class ServerEnd:
     port: int | None = None
     status: int | None = None
     mark: str = ""
-
-
-class Allowance:
-    """How often a server may do something: some times at once, and later at a steady rate.
-
-    Parameters
-    ----------
-    at_once
-        How often without a pause.
-    per_second
-        How often in a second after that.
-    """
-
-    def __init__(self, at_once: int = REPORTS_AT_ONCE, per_second: float = 1.0) -> None:
-        self._most, self._rate = float(at_once), per_second
-        self._left, self._since = self._most, self.clock()
-
-    def clock(self) -> float:
-        """Return the time in seconds, from any beginning."""
-        return time.monotonic()
-
-    def take(self) -> bool:
-        """Return whether it is allowed once more now."""
-        now = self.clock()
-        self._left = min(self._most, self._left + self._rate * (now - self._since))
-        self._since = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class TakesReports(Protocol):

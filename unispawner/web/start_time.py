@@ -17,11 +17,11 @@ from tornado import web
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..schedulers.estimate import StartEstimate
-from .budget import Budget
+from .allowance import AllowanceByUser
 
 __all__ = ["Sooner", "StartAnswer", "StartEstimate", "StartTimeHandler"]
 
-REQUESTS = Budget(at_once=30, pace=1.0)
+REQUESTS = AllowanceByUser(at_once=30, pause=1.0)
 """How many requests a user may send: each takes some milliseconds of the event loop."""
 ASK_AGAIN = 60.0
 """After how many seconds it is worth asking the same again."""

@@ -41,7 +41,7 @@ _TABLE = user_table(
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedChoices:
     """What the Hub keeps for a user.
 
     Attributes
@@ -61,20 +61,20 @@ class Kept:
         return next(iter(self.last.values()), {})
 
 
-def read_kept(spawner: Any) -> Kept:
+def read_choices(spawner: Any) -> SavedChoices:
     """Return what the Hub keeps for a spawner's user: nothing if its database can't be read."""
     session = session_of(spawner)
     if session is None:
-        return Kept()
+        return SavedChoices()
     try:
         make_table(session, _TABLE)
         rows = session.execute(_TABLE.select().where(_TABLE.c.user_name == spawner.user.name)).all()
     except SQLAlchemyError as error:
         session.rollback()
         spawner.log.warning("The Hub's database did not return what users have chosen: %s", error)
-        return Kept()
+        return SavedChoices()
     newest_first = sorted(rows, key=lambda row: row.saved, reverse=True)
-    return Kept(
+    return SavedChoices(
         _read([row for row in newest_first if row.kind == _LAST]),
         _read(sorted((row for row in rows if row.kind == _PRESET), key=lambda row: row.name)),
     )
@@ -116,7 +116,7 @@ async def keep_preset(spawner: Any, name: str, user_options: Mapping[str, Any]) 
         raise InvalidJobError(
             f"name: {shorten(name)} has {len(name)} characters, and may have {LONGEST_NAME}"
         )
-    presets = read_kept(spawner).presets
+    presets = read_choices(spawner).presets
     if name not in presets and len(presets) >= MOST_PRESETS:
         raise InvalidJobError(
             f"name: you have {MOST_PRESETS} presets, which is the most that the Hub keeps; delete "
@@ -136,7 +136,7 @@ async def delete_preset(spawner: Any, name: str) -> bool:
     SQLAlchemyError
         If the database refuses.
     """
-    if name not in read_kept(spawner).presets:
+    if name not in read_choices(spawner).presets:
         return False
     session, user_name = session_of(spawner), spawner.user.name
 

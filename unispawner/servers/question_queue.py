@@ -1,4 +1,4 @@
-"""A line for questions that cost a scheduler's time: few at a time, and one of each user.
+"""A queue of questions that cost a scheduler's time: few at a time, and one of each user.
 
 Of each user only the newest question waits: who types on does not want to know about the choice
 before.
@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ..web.budget import Budget
+from ..web.allowance import AllowanceByUser
 
 AT_ONCE = 2
 """How many questions may be under way at a time, whoever asks."""
@@ -18,11 +18,11 @@ MOST_WAITING = 200
 """How many users may wait."""
 AT_FIRST = 12
 """How many questions a user may ask at once, after a while without any."""
-PACE = 5.0
+PAUSE = 5.0
 """After these, a user may ask a question every so many seconds."""
 
 
-class Line:
+class QuestionQueue:
     """Says who may ask now.
 
     Parameters
@@ -35,7 +35,7 @@ class Line:
 
     def __init__(self, at_once: int = AT_ONCE, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = at_once
-        self._budget = Budget(AT_FIRST, PACE, clock)
+        self._allowance = AllowanceByUser(AT_FIRST, PAUSE, clock)
         self._busy: set[str] = set()
         self._waiting: dict[str, asyncio.Future[bool]] = {}
 
@@ -46,7 +46,7 @@ class Line:
         does not come within ``patience`` seconds.
         """
         self._drop(user)
-        if len(self._waiting) >= MOST_WAITING or not self._budget.take(user):
+        if len(self._waiting) >= MOST_WAITING or not self._allowance.take(user):
             return False
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[user] = place

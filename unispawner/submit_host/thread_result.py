@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class ThreadResult(Generic[T]):
     """One result, or one error, for the event loop that runs where this is made.
 
-    ``await handover.future`` waits for it; :meth:`deliver` may be called from any thread.
+    ``await result.future`` waits for it; :meth:`deliver` may be called from any thread.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from unispawner.profiles.profile import Profile
 from unispawner.profiles.reading import read_profiles
-from unispawner.profiles.sooner import smaller_variants
+from unispawner.profiles.smaller_choices import smaller_variants
 
 
 def profile(**options: Any) -> Profile:

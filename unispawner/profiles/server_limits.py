@@ -14,7 +14,7 @@ from ..web.summary import describe_count
 from .profile import Profile
 
 
-def take_place(spawner: Any, profile: Profile) -> None:
+def count_server(spawner: Any, profile: Profile) -> None:
     """Count a server as one of its profile's from now on, as long as it runs or waits.
 
     Raises
