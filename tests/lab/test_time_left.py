@@ -92,7 +92,7 @@ async def test_a_hub_without_unispawner() -> None:
 
 @pytest.mark.parametrize("left", [None, "7", True, -1, float("nan"), float("inf"), 2.0**40, {}])
 async def test_a_time_left_that_makes_no_sense(left: Any) -> None:
-    """What is no number of seconds counts as unknown."""
+    """A value that is not a number of seconds counts as unknown."""
     assert (await Timed(FakeHub(time_left=left)).answer())["time_left"] is None
 
 

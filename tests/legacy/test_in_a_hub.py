@@ -119,7 +119,7 @@ async def test_why_a_ready_server_is_gone(
     spawner: Dummy, monkeypatch: pytest.MonkeyPatch, status: int, expected: str
 ) -> None:
     """If the job of a ready server is gone, JupyterHub's pages say so. batchspawner says nothing. A
-    server that has ended in order, because its user shut it down, is no failure."""
+    server that has ended in order, because its user shut it down, is not a failure."""
 
     async def move_route(host: str, port: int) -> None:
         """There is no proxy."""

@@ -94,7 +94,7 @@ async def test_what_the_scheduler_does_not_have() -> None:
     config.UniSpawner.scheduler = "local"
     config.UniSpawner.run_as = "sudo"
     config.ProfilesSpawner.profiles = [{"display_name": "One", "options": ALL}]
-    with pytest.raises(InvalidJobError, match=r"options\.account: .* has no such thing; leave the"):
+    with pytest.raises(InvalidJobError, match=r"options\.account: .* does not have this; leave"):
         await ProfilesSpawner.check_config(config)
 
 
@@ -170,7 +170,7 @@ def test_nothing_for_this_user() -> None:
     """If the scheduler has nothing for the user, a name is refused, and without one all is well."""
     none = mine_of(make_usable({"reservation_id": []}))
     assert {} == check({}, none)
-    with pytest.raises(InvalidJobError, match="the scheduler has none for you"):
+    with pytest.raises(InvalidJobError, match="the scheduler offers you nothing here"):
         check({"reservation_id": "course"}, none)
 
 

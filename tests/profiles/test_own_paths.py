@@ -84,7 +84,7 @@ async def test_a_path_in_a_form(hub: Hub) -> None:
 
 
 async def test_a_text_that_is_no_path(hub: Hub) -> None:
-    """A text that is no path is not looked at."""
+    """Nobody looks on the cluster for a text that is not a path."""
     module = {"profile": ["job"], "software": ["module"], "software_module": ["R"]}
     await maybe_future(spawner_of(hub).options_from_form(module))
     assert [] == asked()

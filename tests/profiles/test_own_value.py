@@ -253,7 +253,7 @@ def test_a_text_that_is_missing() -> None:
 
 
 def test_a_text_of_another_kind() -> None:
-    """A text that is no path has the rule of names, if the administrator has set no pattern."""
+    """A text that is not a path must follow the rule for names, if the profile has no pattern."""
     modules = profile(value(kind="text", example="python/3.12", pattern="[a-z]+/[0-9.]+"))
     assert "x/1" == modules.check({**ENV, "software_own": "x/1"}).values["software_own"]
     names = profile(value(kind="text", example="python"))
@@ -274,7 +274,7 @@ def test_an_option_with_a_text() -> None:
 @pytest.mark.parametrize(
     ("menu", "words"),
     [
-        (own(override={"prologue": "x"}), "it stands nowhere in the override"),
+        (own(override={"prologue": "x"}), "the override does not contain it"),
         (own(override={"queue_name": "{value}"}), "queue_name: {value} can only stand in"),
         (
             own(override={"custom_attributes": {"slurm.x": "{value}"}}),

@@ -256,7 +256,7 @@ def test_slurm_without_slurmdbd_for_a_moment() -> None:
 @pytest.mark.parametrize("rows", ["", "bob|physics|unispawner|physics||normal|normal\n", "x\n"])
 def test_a_user_without_associations(rows: str) -> None:
     """No association does not mean that no account is allowed: the scheduler decides. Rows of
-    somebody else, and lines that are no rows, count for nothing."""
+    somebody else, and lines that are not rows, change nothing."""
     found, _ = hold(Slurm().usable(*ALICE), *slurm_answers(associations=(rows, "", 0))[:4])
     assert {"queue_name", "reservation_id"} == set(found.entries)
 

@@ -129,7 +129,7 @@ async def test_whose_choice(hub: Hub) -> None:
 
 
 async def test_ready_after_a_wait(hub: Hub, server: Server, inbox: Inbox) -> None:
-    """The message says which server is ready, and leads to the Hub; it is no reply to anybody."""
+    """The message says which server is ready, links to the Hub and does not look like a reply."""
     await put(hub, {"ready": True})
     await ready(hub, server, 600)
     await until(lambda: inbox.found, "the mail has arrived", PATIENCE)
@@ -142,7 +142,7 @@ async def test_ready_after_a_wait(hub: Hub, server: Server, inbox: Inbox) -> Non
 
 @pytest.mark.parametrize(("waited", "wish"), [(1, True), (600, False)])
 async def test_no_mail(hub: Hub, server: Server, inbox: Inbox, waited: float, wish: bool) -> None:
-    """A start that took a moment is no news; who has not asked for mail gets none."""
+    """No mail is sent about a start that took a moment, or to a user who has not asked for mail."""
     await put(hub, {"ready": wish, "ended": True})
     await ready(hub, server, waited)
     FakeSpawner.fake.change(

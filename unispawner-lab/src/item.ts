@@ -6,7 +6,7 @@ import * as words from './words';
 
 /**
  * The item in the status bar: a button, which the keyboard reaches, and which a screen reader reads
- * when the user comes to it. It is no live region: nobody wants to hear each minute.
+ * when the user comes to it. It is not a live region: nobody wants to hear each minute.
  */
 export class Item extends Widget {
   constructor(

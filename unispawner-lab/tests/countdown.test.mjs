@@ -61,7 +61,7 @@ test('A session without an end has no countdown and no warning.', () => {
   assert.deepEqual([countdown.left(), countdown.isDue(), countdown.isSoon()], [null, false, false]);
 });
 
-test('What is no answer of the server is refused, and single wrong values are left out.', () => {
+test('An answer of another shape is refused, and single wrong values are left out.', () => {
   for (const wrong of [null, 'text', [], {}, { time_left: '5' }, { time_left: NaN }]) {
     assert.equal(readAnswer(wrong), null);
   }

@@ -48,7 +48,7 @@ class Hub:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Hub | None:
-        """Return the Hub that JupyterHub's variables name; None if this is no server of a Hub."""
+        """Return the Hub that JupyterHub's variables name; None if no Hub started this server."""
         api, user = environment.get("JUPYTERHUB_API_URL"), environment.get("JUPYTERHUB_USER")
         token = environment.get("JUPYTERHUB_API_TOKEN")
         if not (api and user and token):

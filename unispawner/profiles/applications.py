@@ -71,7 +71,8 @@ def find_placeholders(key: str, value: str) -> list[str]:
     try:
         return [name for _, name, _, _ in Formatter().parse(value) if name is not None]
     except ValueError as error:
-        raise ValueError(f"{key}: {shorten(value)}: {error}; write a brace itself twice") from None
+        hint = "for a brace, write two: {{ or }}"
+        raise ValueError(f"{key}: {shorten(value)}: {error}; {hint}") from None
 
 
 def check_placeholders(key: str, value: str, known: Collection[str]) -> None:

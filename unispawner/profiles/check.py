@@ -145,7 +145,7 @@ def _check_support(profile: Profile, child: UniSpawner) -> None:
     for name, option in profile.options.items():
         if option.mine and name not in scheduler.supported():
             raise InvalidJobError(
-                f"options.{name}: {scheduler.title} has no such thing; leave the option out"
+                f"options.{name}: {scheduler.title} does not have this; leave the option out"
             )
 
 

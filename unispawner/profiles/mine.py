@@ -102,7 +102,7 @@ def mine_to_dict(options: Mapping[str, Option], mine: Mine | None) -> dict[str, 
 
 def _not_yours(names: list[str]) -> str:
     if not names:
-        return "is not possible: the scheduler has none for you"
+        return "is not possible: the scheduler offers you nothing here"
     return f"must be one that you may use: {_list(names)}"
 
 

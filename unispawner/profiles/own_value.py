@@ -116,7 +116,7 @@ class OwnValue(BaseModel):
         """
         used = [key for key, text in _texts(override) if VALUE in text]
         if not used:
-            raise ValueError(f"{VALUE}: it stands nowhere in the override, so that nothing is set")
+            raise ValueError(f"{VALUE}: the override does not contain it, so a text does nothing")
         for key in used:
             if key not in _PLACES:
                 raise ValueError(f"{key}: {VALUE} can only stand in {', '.join(_PLACES)}")

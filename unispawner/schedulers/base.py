@@ -734,7 +734,7 @@ class Scheduler(ABC):
         kind = spec.resources.gpu_type
         if kind.startswith("shard:") or (" " in kind and not self.blanks_in_gpu_types):
             raise InvalidJobError(
-                f"gpu_type: {self.title} has no such name of a type, {kind!r}; write a name "
+                f"gpu_type: {self.title} can't have a type named {kind!r}; write a name "
                 "without blanks and colons"
             )
         if spec.resources.constraint:

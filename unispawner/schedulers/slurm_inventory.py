@@ -53,7 +53,7 @@ def read_inventory(text: str, passed_over: list[str] | None = None) -> Inventory
     Parameters
     ----------
     passed_over
-        A list that gets the lines that are no rows.
+        A list to which the lines that are not rows are added.
     """
     rows, others = split_rows(text, _is_row)
     if others and (not rows or any(map(ERROR.match, others))):

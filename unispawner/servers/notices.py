@@ -30,13 +30,13 @@ EVENTS = ("ready", "ended", "soon")
 """What a user may be told: that a server is ready after it had to wait; that a start failed or a
 server ended without its user's doing; that its time is soon over."""
 _WORTH_A_MAIL = 120.0
-"""A server that was ready after fewer seconds is no news: its user still looks at the page."""
+"""A server that was ready after fewer seconds causes no mail: its user still looks at the page."""
 _LOOK_AGAIN = 600.0
 """How long (seconds) until the end of a server is looked at again: its limit may have changed."""
 _TABLE = user_table("unispawner_notices", Column("events", String(64), nullable=False))
 
 _KNOWN_FOR = 60.0
-"""How long (seconds) is believed what the database said: a restart asks about all users at once."""
+"""How long (seconds) the database's answer is reused: a restart asks about all users at once."""
 
 _known: WeakKeyDictionary[Any, tuple[float, dict[str, frozenset[str]]]] = WeakKeyDictionary()
 """When the database was asked, and what each user wants to be told, by the database session."""
@@ -143,7 +143,7 @@ def _tell(job: StartedJob, event: str, subject: str, body: str) -> None:
     server = f"Your server {outer.name}" if outer.name else "Your server"
     url = hub_url(outer)
     parts = [f"{subject.format(server=server)}.", body, job.state.summary, url and f"{url}home"]
-    end = "You get this message because you asked for it; the page of the Hub ends it."
+    end = "You get this message because you asked for it. You can end it on the Hub's home page."
     text = "\n\n".join([part for part in parts if part] + [end])
     MAILER.send(settings, Mail(address, subject.format(server=server), text))
 

@@ -52,8 +52,8 @@ class Report:
     peer
         The address that it came from; empty if a proxy has forwarded it.
     mark
-        The mark of the job, which is no secret: a server may have two jobs with the same token, and
-        what it says is checked against the job that it names. Empty from an older launcher.
+        The mark of the job, which is not a secret: a server may have two jobs with the same token,
+        and what it says is checked against the job that it names. Empty from an older launcher.
     """
 
     port: int

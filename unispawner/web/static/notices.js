@@ -18,7 +18,7 @@
     const part = place.querySelector("[data-notify]");
     const [button, status] = [part.querySelector("button"), part.querySelector("[role=status]")];
     const show = () => {
-      button.textContent = wanted() ? "No more notices of this browser" : "Let this browser notify me";
+      button.textContent = wanted() ? "Stop this browser's notices" : "Let this browser notify me";
       button.setAttribute("aria-pressed", String(wanted()));
     };
     part.hidden = !possible;
