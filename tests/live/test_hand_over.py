@@ -183,7 +183,7 @@ async def test_the_home_page_continues_a_server(
         def button(name: str) -> Any:
             return page.get_by_role("button", name=name)
 
-        going_on, switching = button("Continue for another 1 hour"), button("Switch now")
+        going_on, switching = button("Continue for another hour"), button("Switch now")
         message = page.locator("[data-continuation-message]")
         await expect(going_on).to_be_visible()
         await expect(page.locator("[data-kept]")).to_contain_text("Running kernels")

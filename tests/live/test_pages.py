@@ -350,7 +350,8 @@ async def test_presets(hub: RunningHub, slurm: Slurm, page: Any) -> None:
     await page.get_by_role("button", name="Delete this preset").click()
     await expect(page.get_by_text("The preset Seven is deleted.")).to_be_visible()
     await to_form(page, hub, "preset")
-    await expect(page.get_by_label("Your presets")).to_contain_text("You have no presets yet")
+    await expect(page.get_by_label("Keep this choice as a preset")).to_be_visible()
+    await expect(page.get_by_label("Your presets")).to_be_hidden()  # there is none
     assert not slurm.active(name=hub.job_name)
 
 

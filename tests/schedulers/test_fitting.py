@@ -67,12 +67,12 @@ def unfit(
         (
             {"cpu_cores_per_process": 32, "gpu_cores_per_process": 8},
             "cpu_cores_per_process: no node of the queue gpu has 8 GPUs and 32 cores together; "
-            "the largest has 16 cores",
+            "of the nodes with the rest, the largest has 16 cores",
         ),
         (
             {"cpu_cores_per_process": 20, "gpu_cores_per_process": 2, "gpu_type": "v100"},
             "cpu_cores_per_process: no node of the queue gpu has 2 GPUs of v100 and 20 cores "
-            "together; the largest has 16 cores",
+            "together; of the nodes with the rest, the largest has 16 cores",
         ),
         (
             {"gpu_cores_per_process": 5, "gpu_type": "a100"},
@@ -86,8 +86,8 @@ def unfit(
         ),
         (
             {"memory": "200G", "constraint": "milan"},
-            "memory: no node of the queue gpu has the features milan and 200G of memory together; "
-            "the largest has 128G",
+            "memory: no node of the queue gpu has the feature milan and 200G of memory together; "
+            "of the nodes with the rest, the largest has 128G",
         ),
         (
             {"memory_per_core": "10G", "cpu_cores_per_process": 32},
@@ -116,7 +116,7 @@ def test_the_queue_counts() -> None:
     """The nodes are those of the job's queue, or of the default queue."""
     assert "" == unfit({"cpu_cores_per_process": 64}, queue="")
     gpu = {"gpu_cores_per_process": 1}
-    assert unfit(gpu, queue="").endswith("no node of the queue cpu has 1 GPU; they have none")
+    assert unfit(gpu, queue="").endswith("no node of the queue cpu has 1 GPU; none has a GPU")
     assert "" == unfit({"cpu_cores_per_process": 999}, queue="unknown")
     assert "" == unfit({"cpu_cores_per_process": 999}, queue="gpu,cpu")
 

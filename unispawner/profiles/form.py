@@ -103,6 +103,11 @@ class FormField:
     error: str = ""
 
     @property
+    def may_be_empty(self) -> bool:
+        """Whether a menu has an entry that leaves the field as it is configured."""
+        return not self.option.mine and (not self.value or self.option.default is None)
+
+    @property
     def by_labels(self) -> list[str]:
         """The labels of the options on which the bounds depend."""
         return list(dict.fromkeys(one["label"] for one in self.numbers.get("by", {}).values()))

@@ -86,7 +86,6 @@ def find_misfit(scheduler: Scheduler, spec: JobSpec, inventory: Inventory) -> Un
     else:  # several together are too much: the first is named, with what the nodes have
         need, others = needs[0], needs[1:]
     left = [node for node, _ in kinds if all(one.fits(node) for one in others)]
-    left = left or [node for node, _ in kinds]
     return Unfit(need.field, _explain(where, wanted, kinds, [*others, need], left))
 
 
@@ -106,8 +105,11 @@ def _explain(
             f"for {wanted} nodes"
         )
     message = f"no node of {where} has {words}{together}"
-    most = needs[-1].most(left)
-    return f"{message}; {most}" if most else message
+    rest = bool(left) and len(needs) > 1
+    most = needs[-1].most(left or [node for node, _ in kinds])
+    if not most:
+        return message
+    return f"{message}; {'of the nodes with the rest, ' if rest else ''}{most}"
 
 
 def is_as_asked(scheduler: Scheduler, spec: JobSpec) -> bool:
@@ -156,7 +158,7 @@ def _gpu_need(gpus: int, kind: str, words: str) -> _Need:
         if number:
             return f"the most that one of them has is {number}"
         kinds = sorted({one for node in nodes for one, _, _ in node.gpu_types or ()})
-        return f"their types of GPU are {', '.join(kinds)}" if kind and kinds else "they have none"
+        return f"their types of GPU are {', '.join(kinds)}" if kind and kinds else "none has a GPU"
 
     return _Need("gpu_type" if kind else "gpu_cores_per_process", words, fits, most)
 
@@ -177,7 +179,8 @@ def _feature_needs(constraint: str, inventory: Inventory) -> list[_Need]:
         here = sorted({one for node in nodes for one in node.features or ()})
         return f"their features are {', '.join(here[:20])}" if here else "they have no features"
 
-    return [_Need("constraint", f"the features {constraint}", fits, most)]
+    word = "feature" if constraint in known else "features"
+    return [_Need("constraint", f"the {word} {constraint}", fits, most)]
 
 
 def _has_cores(cores: int) -> Callable[[Node], bool]:

@@ -31,8 +31,8 @@ _WORDS = {
     "kind": "{where} is {what}, but must be {kind}.",
     "owner": "{where} belongs to {what}. It must belong to you, to root or to an account that the "
     "administrator trusts.",
-    "writable": "{where} can be changed by others. Take the permission away with: chmod o-w,g-w "
-    "{where}",
+    "writable": "{where} can be changed by others. If it is yours, take the permission away with: "
+    "chmod o-w,g-w {where}. Otherwise choose another place.",
     "denied": "you may not read {where}.",
     "links": "{where} has too many symbolic links.",
     "hangs": "the file system of {where} does not answer. Try again later.",

@@ -86,7 +86,9 @@ EXTENDED = "The time limit of this server's job was extended."
 
 def label(seconds: float) -> str:
     """Return the text of the button that continues a server for that many seconds."""
-    return f"Continue for another {describe_duration(timedelta(seconds=seconds))}"
+    words = describe_duration(timedelta(seconds=seconds))
+    one, _, unit = words.partition(" ")
+    return f"Continue for another {unit if one == '1' and ' ' not in unit else words}"
 
 
 def waits(message: str) -> str:

@@ -250,9 +250,30 @@
     }
   }
 
+  // The Hub did not know the cluster when it made the page, so the field is a text: the names are suggestions.
+  function suggest(card, option) {
+    const queues = inventory[card.element.dataset.cluster]?.queues ?? {};
+    const shares = { gpu_type: queueOf(card)?.gpu_types, constraint: queueOf(card)?.features };
+    const known = (option.name === "queue_name" ? queues : shares[option.name]) ?? {};
+    const id = `${option.control.id}-names`;
+    let list = document.getElementById(id);
+    if (!list) {
+      list = document.createElement("datalist");
+      list.id = id;
+      option.control.after(list);
+      option.control.setAttribute("list", id);
+    }
+    const names = Object.keys(known).filter(matches(option.element.dataset.pattern));
+    list.replaceChildren(...names.map((name) => new Option(known[name].words, name)));
+  }
+
   // What is free of each choice that is the cluster's own; another queue may have other choices.
   function showChoices(card, option) {
     if (option.element.dataset.fromInventory === undefined) return;
+    if (option.control.tagName === "INPUT") {
+      suggest(card, option);
+      return;
+    }
     const shares = queueOf(card)?.[option.name === "gpu_type" ? "gpu_types" : "features"];
     if (!shares || option.name === "queue_name") return;
     const names = Object.keys(shares).filter(matches(option.element.dataset.pattern));

@@ -7,6 +7,7 @@
   const box = form?.querySelector("[data-presets]");
   if (!box || !form.unispawner) return;
   const menu = form.querySelector("#unispawner-preset");
+  const menuBox = form.querySelector("[data-preset-menu]");
   const name = form.querySelector("#unispawner-preset-name");
   const deleting = form.querySelector("[data-delete-preset]");
   const [status, saveStatus] = form.querySelectorAll("[data-preset-status]");
@@ -14,9 +15,11 @@
 
   function showMenu(selected = "") {
     const names = [...presets.keys()].sort((one, other) => one.localeCompare(other));
-    const first = names.length ? "Choose a preset" : "You have no presets yet";
-    menu.replaceChildren(...["", ...names].map((one) => new Option(one || first, one, false, one === selected)));
+    menu.replaceChildren(
+      ...["", ...names].map((one) => new Option(one || "Choose a preset", one, false, one === selected)),
+    );
     deleting.disabled = !selected;
+    menuBox.hidden = !names.length;
   }
 
   // What differs from a preset after it was put into the form: fields that the form does not offer any more.
@@ -75,7 +78,7 @@
     if (!problem) {
       presets.delete(wanted);
       showMenu();
-      menu.focus();
+      (presets.size ? menu : name).focus();
     }
     status.textContent = problem ? `The preset was not deleted. ${problem}` : `The preset ${wanted} is deleted.`;
   }
