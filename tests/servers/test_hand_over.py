@@ -718,6 +718,42 @@ async def test_a_hook_that_extends_the_job(server: Running) -> None:
         server.spawner.extend_hook = None
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They continue a server again before the scheduler says that its job was extended.",
+    stopped_by="The site's hook is not called again until a later answer, and always for the first "
+    "length of the job.",
+)
+async def test_clicks_in_a_row_extend_once(server: Running) -> None:
+    """Until the scheduler was asked after an extension, there is no other one. The next one is for
+    the same time as the first."""
+    asked: list[float] = []
+    known = server.job.tracked
+    assert known is not None
+    before = known.info
+    assert before is not None
+
+    async def extend(spawner: Any, seconds: float) -> None:
+        asked.append(seconds)
+        times = {"start_time": before.start_time, "estimated_end": time.time() + 300 + seconds}
+        spawner.fake.change(server.job.state.job_id, JobState.RUNNING, exec_host=NODE, **times)
+
+    server.spawner.extend_hook = extend
+    try:
+        await server.spawner.hand_over.go_on()
+        known.asked_at, answered = server.spawner.hand_over._extended_at - 1, known.asked_at
+        with pytest.raises(InvalidJobError, match="extended just now"):
+            await server.spawner.hand_over.go_on()
+        known.asked_at = answered
+        await server.refresh()
+        with pytest.raises(InvalidJobError, match="too early"):
+            await server.spawner.hand_over.go_on()
+        assert [pytest.approx(3300, abs=2)] == asked
+        assert pytest.approx(3300, abs=2) == server.spawner.hand_over.status().seconds
+    finally:
+        server.spawner.extend_hook = None
+
+
 async def _wait(spawner: Any, seconds: float) -> None:
     await asyncio.sleep(PATIENCE)
 

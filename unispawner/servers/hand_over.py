@@ -30,6 +30,8 @@ from .state import ServerState
 
 HOOK_SECONDS = 60.0
 """How long (seconds) the site's hook may take."""
+_ANSWER_SECONDS = 10.0
+"""How long (seconds) the user waits until the scheduler has said when an extended job ends."""
 _SAME = (
     *("scheduler", "scheduler_options", "cluster", "scheduler_path", "scheduler_environment"),
     *("submit_host", "account", "uid", "state_dir", "log_dir"),
@@ -52,6 +54,7 @@ class HandOver:
         self._withdrawn = False
         self._of = ""
         self._notice = ""
+        self._extended_at = float("-inf")
         self.refused = ""
 
     @property
@@ -100,6 +103,8 @@ class HandOver:
         runs = info is not None and info.state is JobState.RUNNING and not info.ending
         if not (runs and job.state.port and bookkeeping.outer(self._spawner).ready):
             return continuation.NOT_RUNNING, None
+        if job.tracked is not None and job.tracked.asked_at < self._extended_at:
+            return continuation.JUST_EXTENDED, None  # the end that is known is the one before
         ends = job.facts().ends
         if ends is None:
             return continuation.NO_END, None
@@ -197,13 +202,15 @@ class HandOver:
             self.refused = continuation.not_extended(reason)
             self._spawner.log.warning("%s: c.UniSpawner.extend_hook: %s", job.name, reason)
             raise SchedulerUnavailable(self.refused) from None
+        self._extended_at = time.monotonic()
+        job.state.extended += seconds
         if job.state.duration is not None:
             job.state.duration += seconds
-            await job.commit_soon()
+        await job.commit_soon()
         self._notice = continuation.EXTENDED
         self._spawner.log.info("%s: the job was extended by %s s", job.name, round(seconds))
         if job.tracked is not None:
-            job.monitor.want(job.tracked)
+            await job.monitor.ask_about(job.tracked, _ANSWER_SECONDS)
 
     async def _call_hook(self, seconds: float) -> None:
         hook = self._spawner.extend_hook
@@ -224,12 +231,13 @@ def _in_words(error: Exception) -> str:
 
 
 def _length(job: ScheduledJob) -> float:
-    """Return how long (seconds) the job may run in all; 0 if that is not known."""
+    """Return how long (seconds) the job could run at first; 0 if that is not known."""
     facts = job.facts()
     started = facts.info.start_time if facts.info else None
-    if facts.duration:
-        return facts.duration
-    return facts.ends - started if facts.ends is not None and started is not None else 0.0
+    length = facts.duration or 0.0
+    if not length and facts.ends is not None and started is not None:
+        length = facts.ends - started
+    return max(0.0, length - job.state.extended)
 
 
 def _second_status(job: PairedJob) -> Continuation:

@@ -126,6 +126,8 @@ class ServerState(SavedState):
     duration, summary
         What the job was given: its time limit in seconds (None if we set none), and all of it in
         words.
+    extended
+        How much time (seconds) the job was given later.
     host
         The address at which the server has reported to listen.
     log_dir
@@ -153,6 +155,7 @@ class ServerState(SavedState):
     scheduler_path: str = ""
     scheduler_environment: dict[str, str] = field(default_factory=dict)
     duration: float | None = None
+    extended: float = 0.0
     summary: str = ""
     host: str = ""
     log_dir: str = ""
