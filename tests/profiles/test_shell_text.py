@@ -22,6 +22,8 @@ COMMANDS = [
     'show "a \\" {value}"',
     'show "$(printf %s {value})"',
     'show "$(printf "%s" "{value}")"',
+    'show "\\$({value})"',
+    "echo $$ >/dev/null; show {value}",
     'show "$(printf "%s" \'{value}\')" # don\'t',
     "# it's a comment\nshow {value}",
     "x=$(echo a) # don't \\\nshow {value} # {value}",
@@ -52,6 +54,7 @@ EXPECTED = {
     "show 'it'\\''s {value}'": "it's {}",
     'show "a \\" {value}"': 'a " {}',
     "show x{value}": "x{}",
+    'show "\\$({value})"': "$({})",
 }
 
 
@@ -112,7 +115,10 @@ def test_any_text_is_one_word(text: str) -> None:
         ("echo \\{value}", "a backslash"),
         ("echo '{value}", "left open"),
         ('echo "$(echo {value}"', "left open"),
-        ('echo "$(case a in a) echo "{value}";; esac)"', "case in $(…)"),
+        ('echo "$(case a in a) echo "{value}";; esac)"', "case in or after $(…)"),
+        ('"$(a $(b); case a in a) echo "{value}";; esac)"', "case in or after $(…)"),
+        ('echo "$(echo ${x%)} "{value}")"', "brackets in ${…}"),
+        ('echo "$$({value})"', "a bracket after $$"),
     ],
 )
 def test_what_cannot_be_read_with_certainty(commands: str, words: str) -> None:

@@ -22,7 +22,9 @@ _UNSURE = {
     r"\beval\b": "eval, which reads its words once more",
     r"\$\{[^}]*\{value\}|\$\{value\}": "${…} around it; ${value} is a variable of the shell",
     r"""\$\{[^}]*['"]""": "quotes in ${…}",
-    r"\$\([^)]*\bcase\b": "case in $(…)",
+    r"\$\{[^}]*[()]": "brackets in ${…}",
+    r"\$\$\(": "a bracket after $$",
+    r"\$\([\s\S]*\bcase\b": "case in or after $(…)",
     r"\\\{value\}": "a backslash before it",
 }
 """What commands with the user's text must not have."""
@@ -86,6 +88,10 @@ def _read(text: str) -> Iterator[tuple[int, str]]:
             word_begins = word_begins and text[place + 1 : place + 2] == "\n"
             place += 2
             continue
+        if state != _SINGLE and text.startswith(("$(", "$$"), place):  # $$ is a variable
+            states += [_COMMAND] if text[place + 1] == "(" else []
+            place, word_begins = place + 2, text[place + 1] == "("
+            continue
         if not quoted and character == "#" and word_begins:
             place = (text + "\n").index("\n", place)
             continue
@@ -97,7 +103,7 @@ def _read(text: str) -> Iterator[tuple[int, str]]:
                 states.pop()
             else:
                 states.append(_DOUBLE)
-        elif character == "(" and (not quoted or text[place - 1 : place] == "$"):
+        elif character == "(" and not quoted:
             states.append(_COMMAND)
         elif not quoted and character == "'":
             states.append(_SINGLE)
