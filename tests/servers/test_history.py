@@ -177,6 +177,40 @@ async def test_how_long_it_is_kept(
     assert history.note_submitted(job) is None
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They let starts fail in a loop, so that the history fills the Hub's database.",
+    stopped_by="Only the newest sessions of each user are kept, beside those that have not ended.",
+)
+async def test_how_many_are_kept(hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the sessions that have ended, the oldest make room; a server that runs keeps its own."""
+    monkeypatch.setattr(history, "_MOST", 3)
+    await server.submitted()
+    session, now = await wait_for(hub, ""), time.time()
+    values = {**history._values_of_start(server.spawner.server_job), "ended": now}
+    for number in range(5):
+        history._insert(hub.app.db, {**values, "mark": str(number), "asked": now + number})
+    other = {**values, "user_name": "bob", "mark": "0", "asked": now}
+    history._insert(hub.app.db, other)
+    expected = {("ada", session["mark"]), *(("ada", one) for one in "234"), ("bob", "0")}
+    assert expected == {(one.user_name, one.mark) for one in rows(hub)}
+
+
+@pytest.mark.threat(
+    who="user",
+    tries="Their side names a host, or a reason, with characters that no database keeps.",
+    stopped_by="Such characters are replaced before they are saved.",
+)
+async def test_characters_that_no_database_keeps(hub: Hub, server: Server) -> None:
+    """Half of a pair of surrogates, or a NUL, costs no other part of the session."""
+    await ready(hub, server)
+    end(server, JobState.FAILED, message="a\x00b\ud800c", exec_host="n\x001\ud800")
+    await over(server)
+    session = await wait_for(hub, "failed")
+    assert "n\ufffd1\ufffd" == session["host"]
+    assert not re.search("[\x00\ud800-\udfff]", session["reason"])
+
+
 def rows(hub: Hub) -> list[Any]:
     """Return the rows of the table, whoever may see them."""
     return list(hub.app.db.execute(history._TABLE.select()).all())

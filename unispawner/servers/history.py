@@ -8,6 +8,7 @@ or its job depends on it, so that a database that refuses it costs no server.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -15,7 +16,7 @@ from datetime import datetime, timezone
 from secrets import token_hex
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import Column, Float, String, Text, Unicode
+from sqlalchemy import Column, Float, String, Text, Unicode, select
 
 from ..errors import UniSpawnerError
 from ..job import JobState
@@ -35,6 +36,8 @@ _SWEEP = 3600.0
 """How long (seconds) between two deletions of what is too old."""
 _LONGEST_TEXT = 4000
 """How many characters of a reason, of a log or of a choice are kept."""
+_NOT_KEPT = re.compile("[\x00\ud800-\udfff]")
+"""What some databases can't keep. A user's own side may have sent it."""
 _MOST = 200
 """How many sessions of a user are kept at most, and shown."""
 _TABLE = user_table(
@@ -222,7 +225,7 @@ def _what_ran(job: StartedJob) -> dict[str, Any]:
     info = job.tracked.info if job.tracked else None
     if info is None:
         return {}
-    result: dict[str, Any] = {"host": info.exec_host[:255]} if info.exec_host else {}
+    result: dict[str, Any] = {"host": _cut(info.exec_host)[:255]} if info.exec_host else {}
     return {**result, "started": info.start_time} if info.start_time is not None else result
 
 
@@ -245,8 +248,8 @@ def failed_start(job: StartedJob, error: UniSpawnerError) -> Ending:
 
 
 def _cut(text: str) -> str:
-    """Return the end of a text: the end of a log says why."""
-    return text[-_LONGEST_TEXT:]
+    """Return the end of a text, which says why, without what some databases can't keep."""
+    return _NOT_KEPT.sub("\ufffd", text[-_LONGEST_TEXT:])
 
 
 # -- the table -----------------------------------------------------------------------------------
@@ -255,12 +258,19 @@ _swept = -_SWEEP
 
 
 def _insert(session: Any, values: dict[str, Any]) -> None:
-    """Write a row in the place of one with the same mark; delete from time to time what is old."""
+    """Write a row in the place of one with the same mark, and delete what is too much or too old.
+
+    A user can let starts fail as often as they like.
+    """
     global _swept
     make_table(session, _TABLE)
-    same = (_TABLE.c.user_name == values["user_name"], _TABLE.c.mark == values["mark"])
-    session.execute(_TABLE.delete().where(*same))
+    mine = _TABLE.c.user_name == values["user_name"]
+    session.execute(_TABLE.delete().where(mine, _TABLE.c.mark == values["mark"]))
     session.execute(_TABLE.insert().values(values))
+    ended = select(_TABLE.c.mark).where(mine, _TABLE.c.ended.is_not(None))
+    surplus = ended.order_by(_TABLE.c.asked.desc()).offset(_MOST).limit(_MOST)
+    if marks := session.execute(surplus).scalars().all():
+        session.execute(_TABLE.delete().where(mine, _TABLE.c.mark.in_(marks)))
     if time.monotonic() - _swept >= _SWEEP:
         _swept = time.monotonic()
         session.execute(_TABLE.delete().where(_TABLE.c.expires < time.time()))

@@ -7,6 +7,7 @@ the page ``/hub/unispawner/history``: see docs/pages.md.
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from . import history
 from .job import ServerJob
 from .scheduled_job import ScheduledJob
 
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
+
 _PAGE = ASSETS.parent / "templates" / "unispawner_history.html"
 _LOG_LINES = 100
 
@@ -37,7 +40,8 @@ def _sessions(database: Any, user: Any) -> list[history.Session]:
         return history.read_sessions(database, user.name, running)
     except SQLAlchemyError as error:
         database.rollback()
-        raise web.HTTPError(503, f"The Hub's database can't be read now: {error}") from None
+        log.error("The Hub's database does not return sessions: %s", error)
+        raise web.HTTPError(503, "The Hub's database does not answer now. Try again.") from None
 
 
 class HistoryHandler(Handler):
