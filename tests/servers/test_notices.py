@@ -27,7 +27,9 @@ from traitlets.config import Config
 from unispawner import UniSpawner
 from unispawner.job import JobState
 from unispawner.servers import mail, notices
+from unispawner.servers.history import Ending
 from unispawner.settings.mail import is_address, read_settings
+from unispawner.web.allowance import AllowanceByUser
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -172,6 +174,30 @@ async def test_a_start_that_fails(hub: Hub, server: Server, inbox: Inbox) -> Non
     assert ["Your server has not started"] == [one["Subject"] for _, one in inbox.found]
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="They let starts fail in a loop, each with a mail, until mail to others is left out.",
+    stopped_by="Each user gets some messages at once, and later one in some minutes.",
+)
+async def test_a_user_whose_starts_all_fail(
+    hub: Hub, server: Server, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a user gets a few messages; another user gets theirs."""
+    monkeypatch.setattr(notices, "_ALLOWANCE", AllowanceByUser(at_once=2, pause=600.0))
+    await put(hub, {"ended": True})
+    await put(hub, {"ended": True}, "bob")
+    await server.submitted()
+    for _ in range(5):
+        notices.note_end(server.spawner.server_job, Ending("refused", "why"))
+    bobs = SimpleNamespace(
+        spawner=hub.user("bob").spawners[""], state=server.spawner.server_job.state
+    )
+    notices.note_end(bobs, Ending("refused", "why"))
+    await until(lambda: len(inbox.found) >= 3, "the mail has arrived", PATIENCE)
+    await asyncio.sleep(0.2)
+    assert ["ada@example.org"] * 2 + ["bob@example.org"] == [to for (to,), _ in inbox.found]
+
+
 async def test_before_the_end(hub: Hub, server: Server, inbox: Inbox) -> None:
     """The message comes end_warning before the end, also from a Hub that was restarted."""
     await put(hub, {"soon": True})
@@ -210,7 +236,7 @@ async def test_header_injection(inbox: Inbox) -> None:
     assert "x Bcc: eve@example.org body" == message["Subject"]
     for address in (
         *("ada", "a@b\nBcc: c@d", "a@b,c@d", "a b@c", "<a@b>", "a@b;c@d", "a@@b", "@b", "a@", ""),
-        *("a@b (x)", '"a"@b', "ä@b", "a" * 65 + "@b"),
+        *("a@b (x)", '"a"@b', "ä@b", "a" * 65 + "@b", "a%evil.org@b", "evil.org!a@b", "|a@b"),
     ):
         assert not is_address(address), address
     outer = SimpleNamespace(user=SimpleNamespace(name="ada,eve"))

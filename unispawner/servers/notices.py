@@ -20,6 +20,7 @@ from .. import tasks
 from ..errors import InvalidJobError, UniSpawnerError
 from ..settings.mail import MailSettings, is_address, read_settings
 from ..web import bookkeeping
+from ..web.allowance import AllowanceByUser
 from ..web.api import Handler
 from .database import save_soon, session_of
 from .history import Ending, StartedJob
@@ -33,6 +34,9 @@ _WORTH_A_MAIL = 120.0
 """A server that was ready after fewer seconds causes no mail: its user still looks at the page."""
 _LOOK_AGAIN = 600.0
 """How long (seconds) until the end of a server is looked at again: its limit may have changed."""
+_ALLOWANCE = AllowanceByUser(at_once=20, pause=300.0)
+"""How many messages a user gets. Somebody whose starts fail all day must not hold up the messages
+to others."""
 _TABLE = user_table("unispawner_notices", Column("events", String(64), nullable=False))
 
 _KNOWN_FOR = 60.0
@@ -138,7 +142,7 @@ def _tell(job: StartedJob, event: str, subject: str, body: str) -> None:
     except UniSpawnerError as error:
         job.spawner.log.warning("%s: no mail was sent: %s", bookkeeping.log_name(outer), error)
         return
-    if not settings or not address:
+    if not settings or not address or not _ALLOWANCE.take(outer.user.name):
         return
     server = f"Your server {outer.name}" if outer.name else "Your server"
     url = hub_url(outer)

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import InvalidJobError
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
-"""One plain address: nothing that a mail server could take for a second one, or for a header."""
+_ADDRESS = re.compile(r"[A-Za-z0-9.#$&'*+/=?^_`{}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
+"""One plain address: nothing that a mail server could take for a second one, or for a header, and
+no % or ! of an old way to name another server."""
 
 
 class MailSettings(BaseModel):
