@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from support.fake_sudo import FakeSudo, print_text, reply_with
 
 from unispawner.errors import AgentError
 from unispawner.job import JobInfo, JobSpec, JobState
+from unispawner.profiles.form import label_entry
 from unispawner.run_as.client import AgentClient
 from unispawner.schedulers.estimate import Outlook, StartEstimate
 from unispawner.schedulers.usable import MOST_ENTRIES, Usable
@@ -128,6 +130,14 @@ async def test_a_forged_list_of_what_may_be_used(fake_sudo: FakeSudo, forged: An
     assert [] == [*found.rules, *(one for entries in found.entries.values() for one in entries)]
 
 
+async def test_a_forged_moment_of_a_reservation(fake_sudo: FakeSudo) -> None:
+    """A moment that no calendar has is not known, so that the form can be shown."""
+    forged = [{"name": "a", "begins": 1e18, "ends": 1e18}, {"name": "b", "ends": -1e18}]
+    found = await fake_sudo(reply_with({"entries": {"reservation_id": forged}})).usable()
+    entries = found.entries["reservation_id"]
+    assert ["a", "b"] == [label_entry(one, time.time()) for one in entries]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -135,7 +145,7 @@ async def test_a_forged_list_of_what_may_be_used(fake_sudo: FakeSudo, forged: An
         {"entries": {"account": [{"name": "a", "ends": float("nan")}]}},
         {"entries": []},
         {"rules": [["account"]]},
-        {"rules": [[{"account": "a"}]]},
+        {"rules": [[{"account": 7}]]},
     ],
     ids=str,
 )

@@ -143,12 +143,18 @@ def make_usable(
         found: dict[str, Entry] = {}
         for one in entries[name]:
             if _NAME.fullmatch(one.name):
-                found.setdefault(one.name, one)
+                times = {"begins": _moment(one.begins), "ends": _moment(one.ends)}
+                found.setdefault(one.name, replace(one, **times))
         if len(found) <= MOST_ENTRIES:
             kept[name] = tuple(found.values())
     tables = [tuple(dict(row) for row in rule) for rule in islice(rules, MOST_RULES)]
     kept_rules = tuple(table for table in tables if table and _count_names(table) <= MOST_NAMES)
     return Usable(kept, kept_rules, partial)
+
+
+def _moment(seconds: float | None) -> float | None:
+    """Return a moment that can be shown: below 2**33, which is the year 2242; else None."""
+    return seconds if seconds is not None and 0 <= seconds < 2**33 else None
 
 
 def _count_names(rule: Iterable[Row]) -> int:
