@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -105,6 +106,23 @@ async def test_a_user_keeps_a_limited_number_of_presets(
     monkeypatch.setattr(saved_choices, "MOST_PRESETS", 2)
     codes = [(await send(hub, "PUT", name, CHOICE)).code for name in ("a", "b", "c", "b")]
     assert [204, 204, 400, 204] == codes
+
+
+@pytest.mark.threat(
+    who="user",
+    tries="They send many presets at the same moment, to keep more than the Hub allows.",
+    stopped_by="Presets are counted where each is written, after those before it.",
+)
+async def test_many_presets_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of presets that are sent at the same time only as many are kept as may be."""
+    monkeypatch.setattr(saved_choices, "MOST_PRESETS", 2)
+    spawner = hub.user("ada").spawner
+    names = [f"preset {number}" for number in range(6)]
+    found = await asyncio.gather(
+        *(spawner.keep_preset(name, CHOICE) for name in names), return_exceptions=True
+    )
+    assert [None, None, *["you have 2 presets"] * 4] == [one and str(one)[6:24] for one in found]
+    assert 2 == len((await read(hub))["presets"])
 
 
 @pytest.mark.threat(

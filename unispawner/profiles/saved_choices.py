@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Float, String, Text, Unicode
+from sqlalchemy import Column, Float, String, Text, Unicode, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import InvalidJobError
@@ -116,16 +116,27 @@ async def keep_preset(spawner: Any, name: str, user_options: Mapping[str, Any]) 
         raise InvalidJobError(
             f"name: {shorten(name)} has {len(name)} characters, and may have {LONGEST_NAME}"
         )
-    presets = read_choices(spawner).presets
+    session, write = session_of(spawner), _writer(spawner, _PRESET, name, user_options)
+    if write is None:
+        raise InvalidJobError("The choice is too large to be kept")
+
+    def write_if_few() -> None:  # counted here: of many requests at once, none is written yet
+        _check_number(session, spawner.user.name, name)
+        write()
+
+    await save_soon(session, write_if_few)
+
+
+def _check_number(session: Any, user_name: str, name: str) -> None:
+    """Raise InvalidJobError if a user has too many presets for one more of this name."""
+    make_table(session, _TABLE)
+    mine = select(_TABLE.c.name).where(_TABLE.c.user_name == user_name, _TABLE.c.kind == _PRESET)
+    presets = session.execute(mine).scalars().all()
     if name not in presets and len(presets) >= MOST_PRESETS:
         raise InvalidJobError(
             f"name: you have {MOST_PRESETS} presets, which is the most that the Hub keeps; delete "
             "one first"
         )
-    write = _writer(spawner, _PRESET, name, user_options)
-    if write is None:
-        raise InvalidJobError("The choice is too large to be kept")
-    await save_soon(session_of(spawner), write)
 
 
 async def delete_preset(spawner: Any, name: str) -> bool:
