@@ -9,15 +9,18 @@ import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
+from jupyterhub import orm
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 from support.hub import until
 from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, Server, hub_app, starting_server
 from tornado.httpclient import AsyncHTTPClient
 
 from unispawner.job import JobState
-from unispawner.servers import history, history_pages
+from unispawner.servers import history, history_pages, notices
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -287,3 +290,21 @@ def test_a_choice_becomes_the_fields_of_a_form() -> None:
     session = history.Session("m", profile="gpu", options={"profile": "gpu", "on": True, "n": 2})
     assert {"profile": "gpu", "on": "true", "n": "2"} == history_pages._as_fields(session)
     assert {} == history_pages._as_fields(history.Session("m"))
+
+
+async def test_a_database_that_fails(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API replies with status 503, and the user reads nothing of what the database has said."""
+
+    def refuse(_session: Any, _table: Any) -> None:
+        raise OperationalError("SELECT secret", {}, Exception("locked"))
+
+    token = hub.user("ada").new_api_token()
+    monkeypatch.setattr(history, "make_table", refuse)
+    monkeypatch.setattr(notices, "make_table", refuse)
+    monkeypatch.setattr(notices, "_known", WeakKeyDictionary())
+    for path in ("unispawner/history", "unispawner/notices"):
+        answer = await hub.get(path, token)
+        assert 503 == answer.code
+        expected = "The Hub's database does not answer at the moment. Try again later."
+        assert expected == json.loads(answer.body)["message"]
+    assert orm.User.find(hub.app.db, "ada") is not None

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timezone
 from secrets import token_hex
 from typing import Any, Literal, Protocol
 
@@ -22,6 +21,7 @@ from ..errors import UniSpawnerError
 from ..job import JobState
 from ..monitor.tracked_job import TrackedJob
 from ..web import bookkeeping, words
+from ..web.summary import format_moment
 from .database import save_later, save_soon, session_of
 from .state import ServerState
 from .user_tables import make_table, user_table
@@ -129,8 +129,7 @@ class Session:
         result = {one.name: getattr(self, one.name) for one in fields(self)}
         for name in _MOMENTS:
             if result[name] is not None:
-                moment = datetime.fromtimestamp(result[name], timezone.utc)
-                result[name] = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+                result[name] = format_moment(result[name])
         return {**result, "waited": self.waited, "ran": self.ran}
 
 

@@ -7,7 +7,6 @@ the page ``/hub/unispawner/history``: see docs/pages.md.
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,32 +15,25 @@ from jinja2 import Environment, Template
 from jupyterhub.handlers import default_handlers
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.user import User
-from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 
 from ..errors import UniSpawnerError
 from ..web import bookkeeping
-from ..web.api import ASSETS, Handler
+from ..web.api import ASSETS, Handler, check_database
 from . import history
 from .job import ServerJob
 from .scheduled_job import ScheduledJob
-
-log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 _PAGE = ASSETS.parent / "templates" / "unispawner_history.html"
 _LOG_LINES = 100
 
 
-def _sessions(database: Any, user: Any) -> list[history.Session]:
+def _sessions(handler: BaseHandler, user: Any) -> list[history.Session]:
     """Return the sessions of a user; raise status 503 if the database can't be read."""
     jobs = [getattr(bookkeeping.inner(one), "server_job", None) for one in user.spawners.values()]
     running = {one.mark for job in jobs if isinstance(job, ServerJob) for one in job.states()}
-    try:
-        return history.read_sessions(database, user.name, running)
-    except SQLAlchemyError as error:
-        database.rollback()
-        log.error("The Hub's database does not return sessions: %s", error)
-        raise web.HTTPError(503, "The Hub's database does not answer now. Try again.") from None
+    with check_database(handler, "return earlier sessions"):
+        return history.read_sessions(handler.db, user.name, running)
 
 
 class HistoryHandler(Handler):
@@ -49,7 +41,7 @@ class HistoryHandler(Handler):
 
     def get(self, mark: str = "") -> None:
         """Reply with the sessions, the newest first, or with one of them."""
-        sessions = _sessions(self.db, self.find_asked_user())
+        sessions = _sessions(self, self.find_asked_user())
         if not mark:
             self.reply({"sessions": [one.to_dict() for one in sessions]})
             return
@@ -61,11 +53,8 @@ class HistoryHandler(Handler):
     async def delete(self, mark: str = "") -> None:
         """Delete all sessions, or one; needs the scope ``servers`` for the user."""
         user = self.find_asked_user("servers")
-        try:
+        with check_database(self, "delete sessions"):
             found = await history.delete_sessions(self.db, user.name, mark)
-        except SQLAlchemyError as error:
-            self.log.error("The Hub's database does not delete sessions: %s", error)
-            raise web.HTTPError(503, "The Hub's database does not answer now. Try again.") from None
         if mark and not found:
             raise web.HTTPError(404, "There is no such session.")
         self.set_status(204)
@@ -85,9 +74,10 @@ class LogHandler(Handler):
         """Reply with ``{"log": text}``; read as the user, through the agent."""
         allowed = self.has_scope(f"access:servers!server={user_name}/{server_name}")
         user = self.find_user(user_name) if allowed else None
-        if user is None or (server_name and server_name not in user.orm_user.orm_spawners):
+        spawner = bookkeeping.find_spawner(user, server_name)
+        if spawner is None:
             raise web.HTTPError(404, "There is no such server, or you may not open it.")
-        job = getattr(bookkeeping.inner(user.spawners[server_name]), "server_job", None)
+        job = getattr(bookkeeping.inner(spawner), "server_job", None)
         if not isinstance(job, ScheduledJob) or job.tracked is None:
             raise web.HTTPError(404, "This server has no job whose log could be read.")
         if job not in _reading:
@@ -109,7 +99,7 @@ class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type i
         if not isinstance(user, User):
             raise web.HTTPError(403, "A service has no sessions.")
         page = await self.render_template(
-            _PAGE.name, sessions=_sessions(self.db, user), user=user, as_fields=_as_fields
+            _PAGE.name, sessions=_sessions(self, user), user=user, as_fields=_as_fields
         )
         self.set_header("Cache-Control", "no-store")
         self.finish(page)

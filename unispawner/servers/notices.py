@@ -21,7 +21,7 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..settings.mail import MailSettings, is_address, read_settings
 from ..web import bookkeeping
 from ..web.allowance import AllowanceByUser
-from ..web.api import Handler
+from ..web.api import Handler, check_database
 from .database import save_soon, session_of
 from .history import Ending, StartedJob
 from .mail import MAILER, Mail
@@ -189,7 +189,7 @@ class NoticesHandler(Handler):
     """``GET`` and ``PUT /hub/api/unispawner/notices``: what a user is told by mail."""
 
     def _state(self, user: Any) -> dict[str, Any]:
-        events = wanted(self.db, user.name)
+        events = self._wanted(user)
         address = ""
         try:
             settings = read_settings(self.config_of_mail())
@@ -197,6 +197,10 @@ class NoticesHandler(Handler):
         except UniSpawnerError as error:
             self.log.warning("%s", error)
         return {"address": address, "events": {one: one in events for one in EVENTS}}
+
+    def _wanted(self, user: Any) -> frozenset[str]:
+        with check_database(self, "say who wants mail"):
+            return wanted(self.db, user.name)
 
     def config_of_mail(self) -> Any:
         """Return what is configured as ``c.UniSpawner.mail``."""
@@ -214,13 +218,10 @@ class NoticesHandler(Handler):
         known = isinstance(body, dict) and set(body) <= set(EVENTS)
         if not known or not all(isinstance(one, bool) for one in body.values()):
             raise web.HTTPError(400, f"The body must have true or false for {', '.join(EVENTS)}.")
-        events = {one for one in wanted(self.db, user.name) if one not in body}
+        events = {one for one in self._wanted(user) if one not in body}
         events |= {one for one, wish in body.items() if wish}
-        try:
+        with check_database(self, "save who wants mail"):
             await keep_wanted(self.db, user.name, frozenset(events))
-        except SQLAlchemyError as error:
-            self.log.error("The Hub's database does not save who wants mail: %s", error)
-            raise web.HTTPError(503, "The Hub's database does not answer now. Try again.") from None
         self.reply(self._state(user))
 
 

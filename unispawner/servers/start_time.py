@@ -18,8 +18,8 @@ from typing import Any
 from .. import tasks
 from ..errors import UniSpawnerError
 from ..job import JobSpec
+from ..schedulers.estimate import StartEstimate
 from ..web.availability import availability
-from ..web.start_time import StartEstimate
 from .as_user import find_account_of
 from .question_queue import QuestionQueue
 

@@ -8,13 +8,17 @@ scheduler; ``…/start-time`` may: see :mod:`.start_time`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.user import User
+from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 
 from ..errors import UniSpawnerError
@@ -24,6 +28,25 @@ from .server_status import server_status
 from .start_time import StartTimeHandler
 
 ASSETS = Path(__file__).parent / "static"
+
+
+@contextmanager
+def check_database(handler: BaseHandler, what: str) -> Iterator[None]:
+    """Reply with status 503, and log the reason, if the Hub's database fails within the block.
+
+    Parameters
+    ----------
+    what
+        What the block does, for the log: "save a preset".
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        handler.db.rollback()
+        handler.log.error("The Hub's database did not %s: %s", what, error)
+        raise web.HTTPError(
+            503, "The Hub's database does not answer at the moment. Try again later."
+        ) from None
 
 
 class Handler(APIHandler):
@@ -108,8 +131,7 @@ class ServerHandler(Handler):
         """Reply with :class:`unispawner.web.server_status.ServerStatus`."""
         if not self._is_servers_own(user_name, server_name):
             self._check(user_name, server_name)
-        user = self.find_user(user_name)
-        if user is None or (server_name and server_name not in user.orm_user.orm_spawners):
+        if bookkeeping.find_spawner(self.find_user(user_name), server_name) is None:
             raise web.HTTPError(404, "There is no such server, or you may not read it.")
         self._reply_status(user_name, server_name)
 

@@ -41,6 +41,16 @@ def inner(spawner: Any) -> Any:
     return spawner
 
 
+def find_spawner(user: Any, name: str) -> Any | None:
+    """Return the spawner of a server that a user has, or had; None if there is none.
+
+    Without a look at the database first, ``user.spawners`` would make a new one for any name.
+    """
+    if user is None or (name and name not in user.orm_user.orm_spawners):
+        return None
+    return user.spawners[name]
+
+
 def log_name(spawner: Any) -> str:
     """Return the name of a spawner's server in log lines: ``alice`` or ``alice:named``."""
     return str(spawner._log_name)

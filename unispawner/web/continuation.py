@@ -6,11 +6,11 @@ All sentences that a user reads about this are here.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 from ..errors import UniSpawnerError
-from .summary import describe_duration
+from .summary import describe_duration, format_moment
 
 EXTEND, SECOND_JOB = "extend", "second job"
 """The ways: a longer time limit for the same job, or a second job."""
@@ -59,8 +59,7 @@ class Continuation:
         data = asdict(self)
         for name in _MOMENTS:
             if (moment := data[name]) is not None:
-                when = datetime.fromtimestamp(moment, timezone.utc)
-                data[name] = when.isoformat().replace("+00:00", "Z")
+                data[name] = format_moment(moment)
         return data
 
 

@@ -55,10 +55,10 @@ class ContinueHandler(ServerHandler):
 
     def _find(self, user_name: str, server_name: str) -> Any:
         self._check_control(user_name, server_name)
-        user = self.find_user(user_name)
-        if user is None or (server_name and server_name not in user.orm_user.orm_spawners):
+        spawner = bookkeeping.find_spawner(self.find_user(user_name), server_name)
+        if spawner is None:
             raise web.HTTPError(404, "There is no such server, or you may not start it.")
-        hand_over = getattr(bookkeeping.inner(user.spawners[server_name]), "hand_over", None)
+        hand_over = getattr(bookkeeping.inner(spawner), "hand_over", None)
         if hand_over is None:
             raise web.HTTPError(409, NOT_OFFERED)
         return hand_over

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 
 from ..errors import UniSpawnerError
-from .api import Handler
+from .api import Handler, check_database
 
 
 class _PresetsHandler(Handler):
@@ -48,26 +47,19 @@ class PresetHandler(_PresetsHandler):
         if not isinstance(options, dict):
             raise web.HTTPError(400, 'The body must be an object, such as {"profile": "gpu"}.')
         try:
-            await spawner.keep_preset(name, options)
+            with check_database(self, "save a preset"):
+                await spawner.keep_preset(name, options)
         except UniSpawnerError as error:
             raise web.HTTPError(400, str(error)) from None
-        except SQLAlchemyError as error:
-            raise self._refusal(error) from None
         self.set_status(204)
 
     async def delete(self, name: str) -> None:
         """Delete a preset."""
-        try:
+        with check_database(self, "delete a preset"):
             found = await self._keeping_spawner("servers").delete_preset(name)
-        except SQLAlchemyError as error:
-            raise self._refusal(error) from None
         if not found:
             raise web.HTTPError(404, "There is no preset of this name.")
         self.set_status(204)
-
-    def _refusal(self, error: SQLAlchemyError) -> web.HTTPError:
-        self.log.error("The Hub's database does not save presets: %s", error)
-        return web.HTTPError(503, "The Hub's database does not save this now. Try again later.")
 
 
 HANDLERS: list[Any] = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from ..job import JobInfo, JobState
 from . import bookkeeping
 from .continuation import Continuation
+from .summary import format_moment
 
 _MOMENTS = ("waiting_since", "estimated_start", "started", "ends")
 
@@ -80,8 +80,7 @@ class ServerStatus:
         result = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in _MOMENTS:
             if result[name] is not None:
-                moment = datetime.fromtimestamp(result[name], timezone.utc)
-                result[name] = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+                result[name] = format_moment(result[name])
         result["continuation"] = self.continuation.to_dict() if self.continuation else None
         return {**result, "time_left": self.time_left}
 

@@ -12,6 +12,7 @@ from typing import Any
 from jupyterhub.handlers.base import BaseHandler
 from tornado import web
 
+from . import bookkeeping
 from .server_status import ServerStatus, server_status
 
 REASON_LIMIT = 500
@@ -30,9 +31,10 @@ class SessionEndHandler(BaseHandler):  # type: ignore[misc] # JupyterHub has no 
         """Reply with the reason; it is empty while the server runs."""
         allowed = self.has_scope(f"read:servers!server={user_name}/{name}")
         user = self.find_user(user_name) if self.current_user is not None and allowed else None
-        if user is None or (name and name not in user.orm_user.orm_spawners):
+        spawner = bookkeeping.find_spawner(user, name)
+        if spawner is None:
             raise web.HTTPError(404, "There is no such server, or you may not read it.")
-        reason = describe_end(server_status(user.spawners[name]))
+        reason = describe_end(server_status(spawner))
         answer: dict[str, Any] = {"time_left": None, "end": None, "reason": reason, "warnings": []}
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")

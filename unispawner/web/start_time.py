@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
@@ -18,8 +17,7 @@ from tornado import web
 from ..errors import InvalidJobError, UniSpawnerError
 from ..schedulers.estimate import StartEstimate
 from .allowance import AllowanceByUser
-
-__all__ = ["Sooner", "StartAnswer", "StartEstimate", "StartTimeHandler"]
+from .summary import format_moment
 
 REQUESTS = AllowanceByUser(at_once=30, pause=1.0)
 """How many requests a user may send: each takes some milliseconds of the event loop."""
@@ -78,12 +76,9 @@ class StartAnswer:
 
 def _to_dict(estimate: StartEstimate) -> dict[str, Any]:
     start = estimate.start
-    if start is not None:
-        moment = datetime.fromtimestamp(max(start, time.time()), timezone.utc)
-        start_text = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
         "outlook": estimate.outlook.value,
-        "start": None if start is None else start_text,
+        "start": None if start is None else format_moment(max(start, time.time())),
         "by_inventory": estimate.by_inventory,
     }
 

@@ -1,12 +1,12 @@
 """Puts a job's resources, and moments, into words: "4 cores, 16 GiB, 8 hours".
 
-static/form.js does the same in a form.
+static/form.js does the same in a form. Our API has moments in the form of :func:`format_moment`.
 """
 
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from ..job import JobSpec
 from ..units import MEMORY_UNITS, WHOLE
@@ -49,6 +49,12 @@ def describe_memory(size: int) -> str:
     """Return a number of bytes in the largest unit that fits into it, rounded to a tenth."""
     unit, factor = next((unit, factor) for unit, factor in _UNITS if size >= factor)
     return f"{round(size / factor, 1):g} {unit}"
+
+
+def format_moment(moment: float) -> str:
+    """Return seconds since the epoch for JSON, as JupyterHub writes them: 2026-11-27T14:20:00Z."""
+    then = datetime.fromtimestamp(moment, timezone.utc)
+    return then.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def describe_moment(moment: float) -> str:
