@@ -143,8 +143,8 @@ def make_usable(
         found: dict[str, Entry] = {}
         for one in entries[name]:
             if _NAME.fullmatch(one.name):
-                times = {"begins": _moment(one.begins), "ends": _moment(one.ends)}
-                found.setdefault(one.name, replace(one, **times))
+                shown = replace(one, begins=_moment(one.begins), ends=_moment(one.ends))
+                found.setdefault(one.name, shown)
         if len(found) <= MOST_ENTRIES:
             kept[name] = tuple(found.values())
     tables = [tuple(dict(row) for row in rule) for rule in islice(rules, MOST_RULES)]
