@@ -158,6 +158,22 @@ async def test_no_mail(hub: Hub, server: Server, inbox: Inbox, waited: float, wi
     assert "TIMEOUT" in inbox.found[0][1].as_string()
 
 
+async def test_an_end_in_steps(hub: Hub, server: Server, inbox: Inbox) -> None:
+    """If a job leaves its node before its end, its server has ended: it did start."""
+    await put(hub, {"ended": True})
+    await ready(hub, server, 1)
+    job = server.spawner.server_job
+    FakeSpawner.fake.change(job.state.job_id, JobState.RUNNING, ending=True)  # COMPLETING
+    await server.spawner.monitor().refresh(PATIENCE)
+    assert 0 == job.state.port
+    FakeSpawner.fake.change(job.state.job_id, JobState.FAILED, native_state="TIMEOUT")
+    while not job.over:
+        await server.spawner.monitor().refresh(PATIENCE)
+    server.spawner.clear_state()
+    await until(lambda: inbox.found, "the mail of the end has arrived", PATIENCE)
+    assert ["Your server has ended"] == [one["Subject"] for _, one in inbox.found]
+
+
 async def test_a_start_that_fails(hub: Hub, server: Server, inbox: Inbox) -> None:
     """One message has the reason, whatever JupyterHub does afterwards; a stop sends none."""
     await put(hub, {"ended": True})

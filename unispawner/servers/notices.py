@@ -104,7 +104,9 @@ def note_ready(job: StartedJob, *, again: bool = False) -> None:
 def note_end(job: StartedJob, ending: Ending) -> None:
     """Tell the user that a start failed, or that a server ended without the user's doing."""
     if ending.outcome in ("failed", "refused"):
-        started = "has ended" if job.state.port else "has not started"
+        # A job that is ending has left its node, and its server's address is forgotten then.
+        ran = job.state.port or (job.tracked is not None and job.tracked.had_server)
+        started = "has ended" if ran else "has not started"
         _tell(job, "ended", f"{{server}} {started}", ending.reason)
 
 

@@ -61,6 +61,19 @@ def test_notes_about_the_sudoers_line(
     assert notes == err.splitlines()
 
 
+def test_a_value_that_all_profiles_refuse(doctor: Doctor) -> None:
+    """A wrong value of a setting is not called a fault of ours, and no line for sudo is made up."""
+    config = f'{PROFILES}\nc.ProfilesSpawner.profiles = [{{"display_name": "N"}}]'
+    config += '\nc.UniSpawner.mine_interval = "4h"'
+    status, lines = doctor(config)
+    (line,) = [one for one in lines if one.startswith("WRONG   profile n:")]
+    assert 1 == status
+    assert "'mine_interval'" in line
+    status, lines = doctor(config, "--sudoers")
+    assert 1 == status
+    assert ["WRONG   profiles: none of them makes a server; `unispawner doctor` says why"] == lines
+
+
 def test_a_group_that_the_hub_does_not_name(doctor: Doctor) -> None:
     """A line for another group than the configuration's is printed with what to set."""
     doctor.config.write_text('c.JupyterHub.spawner_class = "unispawner"\n')

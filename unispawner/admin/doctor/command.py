@@ -17,6 +17,7 @@ from typing import Any
 
 from ...errors import InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
+from ...profiles.spawner import ProfilesSpawner
 from ...run_as.broker import GROUP
 from ...run_as.sudo import Sudo
 from ...servers.spawner import UniSpawner
@@ -40,6 +41,9 @@ def run(options: argparse.Namespace) -> int:
         return 1  # nothing else that is said here would be about this Hub
     spawner = spawner_for_nobody(cls, config, options.config)
     spawners = find_spawners(spawner)
+    if options.sudoers and not spawners and isinstance(spawner, ProfilesSpawner):
+        print("WRONG   profiles: none of them makes a server; `unispawner doctor` says why")
+        return 1
     if options.sudoers:
         group = options.group or _group_of(spawners)
         hub_account = options.hub_account or _account_of(spawners)

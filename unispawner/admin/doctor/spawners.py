@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from jupyterhub.spawner import Spawner
+from traitlets import TraitError
 from traitlets.config import Config, Configurable
 
 from ...errors import InvalidJobError
@@ -74,7 +75,12 @@ def find_spawners(spawner: Any) -> list[Any]:
         except InvalidJobError:
             continue  # the check of the profile reports it
         found.setdefault(_what_is_checked(child), child)
-    return list(found.values()) or [UniSpawner(config=spawner.config)]
+    if found:
+        return list(found.values())
+    try:
+        return [UniSpawner(config=spawner.config)]
+    except TraitError:
+        return []  # this is why there are none: the check of the profiles reports it
 
 
 def _what_is_checked(spawner: Spawner) -> object:
