@@ -109,6 +109,38 @@ def test_a_job_that_is_given_up_while_there_is_no_hub() -> None:
         assert "can't run" in site.history.told[0].text
 
 
+def test_a_server_that_fails_and_whose_job_is_forgotten() -> None:
+    """A server ends with an error, and the scheduler forgets its job before it was asked again. The
+    launcher's report is the only word of the error, and its user is told."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(10.0)
+        site.server_ends(site.cluster.jobs[0], status=1)
+        site.wait(0.1)
+        site.scheduler_forgets()
+        site.settle()
+        assert "Its server ended with status 1" in site.history.told[0].text
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_server_that_ends_before_its_job_is_lost(status: int) -> None:
+    """The scheduler does not answer when a server ends, and then it has lost the job. Its user is
+    told if the server has failed; if it has ended in order, there is nothing to explain."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(10.0)
+        site.queries_fail("raises")
+        site.server_ends(site.cluster.jobs[0], status=status)
+        site.wait(5.0)
+        site.scheduler_forgets()
+        site.settle()
+        assert status == len(site.history.told)
+
+
 @pytest.mark.parametrize("kind", AGENT_FAULTS)
 def test_a_submission_whose_answer_does_not_come(kind: str) -> None:
     """Whatever becomes of a submission, its user has a server, or is told why not and no job waits

@@ -232,10 +232,20 @@ async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, s
     assert "the disk is full" in await words()
 
 
-@pytest.mark.parametrize("reported", [False, True])
-async def test_a_job_that_is_only_gone(hub: Hub, server: Server, reported: bool) -> None:
+@pytest.mark.parametrize(
+    ("reported", "status", "words"),
+    [
+        (False, None, "It is gone: nobody knows it."),
+        (True, 0, ""),
+        (True, None, ""),
+        (True, 1, "nobody knows it. Its server ended with status 1, as the job reports."),
+    ],
+)
+async def test_a_job_that_is_only_gone(
+    hub: Hub, server: Server, reported: bool, status: int | None, words: str
+) -> None:
     """If the scheduler has lost a job, its user reads that. If the server itself has reported its
-    end, as after a shutdown in its menu, there is nothing to explain."""
+    end, as after a shutdown in its menu, there is nothing to explain, unless it has failed."""
     await server.running()
     spawner, forgotten = server.spawner, asyncio.Event()
 
@@ -246,14 +256,15 @@ async def test_a_job_that_is_only_gone(hub: Hub, server: Server, reported: bool)
     ready(hub, server, forget)
     tracked = spawner.server_job.tracked
     assert tracked is not None
-    tracked.server_ended = reported
+    if reported:
+        tracked.note_server_end(status)
     what = {"message": "nobody knows it", "native_state": ""}
     spawner.fake.change(spawner.server_job.state.job_id, JobState.COMPLETED, **what)
     await asyncio.wait_for(forgotten.wait(), PATIENCE)
     await until(lambda: not spawner.active, "it is forgotten")
     found = await status_of(hub, hub.user("ada").new_api_token())
-    assert ("stopped" if reported else "failed") == found["state"]
-    assert reported or "It is gone: nobody knows it" in found["message"]
+    assert ("failed" if words else "stopped") == found["state"]
+    assert words in found["message"]
 
 
 async def test_who_may_read_the_status(hub: Hub, server: Server) -> None:

@@ -57,6 +57,8 @@ class TrackedJob:
         True from the job's own report that it runs until the scheduler has answered.
     server_ended
         True from the job's own report that its server has ended until another server reports.
+    server_status
+        The exit status in that report; None if it has none.
     refusal
         Why the last report was not accepted, in words for its user; empty if it was, or none came.
     slow_start
@@ -83,6 +85,7 @@ class TrackedJob:
     being_reported: bool = False
     has_begun: bool = False
     server_ended: bool = False
+    server_status: int | None = None
     refusal: str = ""
     slow_start: SlowStart | None = None
     reported_at: float = float("-inf")
@@ -105,6 +108,17 @@ class TrackedJob:
         On a node that is gone, a job would stay in the state of being taken down for ever.
         """
         return self.final or bool(self.cancelled and self.info and self.info.ending)
+
+    @property
+    def ended_in_order(self) -> bool:
+        """True if the job has ended and there is nothing to explain to its user.
+
+        If it is only gone, the scheduler may have lost it. Then its server itself must have
+        reported its end, and no failure.
+        """
+        if self.info is None or self.info.state is not JobState.COMPLETED:
+            return False
+        return bool(self.info.native_state) or (self.server_ended and not self.server_status)
 
     @property
     def awaited(self) -> bool:
@@ -130,9 +144,9 @@ class TrackedJob:
         self.has_begun, self._begun_at = True, time.monotonic()
         self.notify()
 
-    def note_server_end(self) -> None:
-        """Take note that the job itself says that its server has ended."""
-        self.server_ended = True
+    def note_server_end(self, status: int | None = None) -> None:
+        """Take note that the job itself says that its server has ended, and how."""
+        self.server_ended, self.server_status = True, status
         self.notify()
 
     def note_refusal(self, why: str) -> None:

@@ -18,7 +18,6 @@ from typing import Any, Literal, Protocol
 from sqlalchemy import Column, Float, String, Text, Unicode, select
 
 from ..errors import UniSpawnerError
-from ..job import JobState
 from ..monitor.tracked_job import TrackedJob
 from ..web import bookkeeping, words
 from ..web.summary import format_moment
@@ -235,7 +234,7 @@ def find_ending(job: StartedJob) -> Ending:
         return Ending("stopped")
     if tracked is None or tracked.info is None:
         return Ending("unknown")
-    if tracked.info.state is JobState.COMPLETED:
+    if tracked.ended_in_order:
         return Ending("ended")
     return Ending("failed", _cut(words.job_ended(tracked, job.title)))
 

@@ -340,7 +340,7 @@ class ScheduledJob(PairedJob):
         await super().take_end(end)
         if job is not None and job is self.tracked and not self.state.port:
             if led_there or job.stopping:
-                job.note_server_end()
+                job.note_server_end(end.status)
             self.monitor.want(job)
             if led_there:
                 await self.second.take_over_if_ready()
@@ -421,16 +421,9 @@ class ScheduledJob(PairedJob):
             bookkeeping.report_failed_start(self.spawner, error)
 
     async def _server_ended(self, job: TrackedJob) -> None:
-        """Make JupyterHub forget a server whose job has ended, and show why if it has failed.
-
-        A job that is only gone, without a word of its server, has not ended in order either: the
-        scheduler may have lost it.
-        """
-        info = job.info
-        if info and not job.stopping:
-            known = info.native_state or job.server_ended
-            if info.state is not JobState.COMPLETED or not known:
-                self._show_end(job)
+        """Make JupyterHub forget a server whose job has ended, and show why if it has failed."""
+        if not job.stopping and not job.ended_in_order:
+            self._show_end(job)
         self.revoke_token_surely()
         await bookkeeping.notify_end(self.spawner)
 

@@ -212,7 +212,7 @@ class ReportHandler(_Handler):
         elif event == "ended":
             port = self._read_port(body) if body.get("port") is not None else None
             status = body.get("status")
-            status = status if type(status) is int else None
+            status = status if type(status) is int and 0 <= status <= 255 else None
             await spawner.take_end(ServerEnd(host, port, status, mark))
             self.finish("{}")
         elif event == "ready":

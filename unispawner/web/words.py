@@ -129,7 +129,10 @@ def job_ended(job: TrackedJob, title: str) -> str:
     when = (
         "" if job.reported or job.had_server or job.server_ended else " before its server was ready"
     )
-    return f"The job {job.job_id} ended{when}. {words}{reason}."
+    ended = f"The job {job.job_id} ended{when}. {words}{reason}."
+    if not (info and info.native_state) and job.server_ended and job.server_status:
+        return f"{ended} Its server ended with status {job.server_status}, as the job reports."
+    return ended
 
 
 def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
