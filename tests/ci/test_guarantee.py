@@ -62,6 +62,15 @@ def handed_over(
     return started(*sightings, hand_overs=[HandOver(at, ALICE, over)])
 
 
+def stopped_and_started(*sightings: Sighting) -> History:
+    """Return the history of a stop without an answer, and of a start after it."""
+    return History(
+        starts=[Start(0, ALICE, 1, 201), Start(22, ALICE, 23, 202)],
+        stops=[Stop(20, ALICE, 21, 0)],
+        sightings=[see(2), *sightings],
+    )
+
+
 def kinds(history: History) -> list[Kind]:
     return [one.kind for one in check(history, T)]
 
@@ -126,6 +135,9 @@ GOOD: dict[str, Callable[[], History]] = {
         starts=[Start(0, ALICE, 1, 201), Start(20.1, ALICE, 21, 202)],
         stops=[Stop(20, ALICE, 22, 204)],
         sightings=[see(2), see_nothing(23), see_nothing(40)],
+    ),
+    "a stop that came to nothing, and a start that found the server there": lambda: (
+        stopped_and_started(see(24), see(40))
     ),
     "moments at which nobody could look": lambda: started(
         see(2), Sighting(20), see(21, jobs=None), see(30, routes=None), see(40)
@@ -210,6 +222,14 @@ BAD: dict[str, tuple[Kind, Callable[[], History]]] = {
     "a program that is not a server": (
         Kind.FOREIGN,
         lambda: started(see(2), see(3, routes={ALICE: Listener(None)}), see(4), see(20)),
+    ),
+    "a job without a route after a stop that came to nothing and another start": (
+        Kind.LOST,
+        lambda: stopped_and_started(see(24), see(40, routes={})),
+    ),
+    "no server after a stop without an answer and another start": (
+        Kind.SILENT,
+        lambda: stopped_and_started(see_nothing(24), see_nothing(40)),
     ),
     "a token without a job": (
         Kind.TOKEN,

@@ -141,6 +141,61 @@ def test_a_server_that_ends_before_its_job_is_lost(status: int) -> None:
         assert status == len(site.history.told)
 
 
+@pytest.mark.parametrize("profiles", [False, True])
+def test_a_start_after_one_that_was_cancelled_at_once(profiles: bool) -> None:
+    """A user cancels a start before there is a job, and starts the server again within a second:
+    the first start's token is revoked."""
+    with simulation(profiles=profiles) as site:
+        site.cluster.look_up_seconds = 0.3
+        site.start(ALICE)
+        site.wait(0.1)
+        site.stop(ALICE)
+        site.wait(0.1)
+        assert 1 == len(token_ids(site))
+        site.start(ALICE)
+        site.wait(1.1)
+        assert 1 == len(token_ids(site))
+        site.settle()
+
+
+def test_a_token_that_gets_the_id_of_another() -> None:
+    """A server is stopped, and its user starts another one, whose token gets the id of the first
+    one's in the database: it stays when the first is revoked."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(5.0)
+        first = token_ids(site)
+        site.stop(ALICE)
+        site.wait(5.0)
+        site.start(TWO)
+        site.wait(60.0)
+        assert 1 == len(first)
+        assert first == token_ids(site)
+        site.settle()
+
+
+def test_a_start_after_a_stop_that_was_killed() -> None:
+    """The Hub is killed before it has saved that a server is stopped, and its user starts it again:
+    the server is the one that was there."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        [job] = site.cluster.jobs
+        site.job_begins(job)
+        site.wait(10.0)
+        site.job_is_held(job)
+        site.wait(20.0)
+        site.stop(ALICE)
+        site.wait(0.004)
+        site.hub_is_killed()
+        site.hub_starts()
+        site.start(ALICE)
+        site.wait(5.0)
+        assert [202, 202] == [start.status for start in site.history.starts]
+        assert [job] == site.cluster.alive()
+        site.settle()
+
+
 @pytest.mark.parametrize("kind", AGENT_FAULTS)
 def test_a_submission_whose_answer_does_not_come(kind: str) -> None:
     """Whatever becomes of a submission, its user has a server, or is told why not and no job waits

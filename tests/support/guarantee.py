@@ -23,6 +23,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 FOREVER = float("inf")
 BROKEN = 500
@@ -278,7 +279,7 @@ def seconds_to_recover(history: History) -> float:
 # -- one life of a server: from the request for it to its end -----------------------------------
 
 
-@dataclass
+@dataclass(eq=False)
 class _Life:
     """One life of a server.
 
@@ -337,6 +338,7 @@ class _Lives:
         self._servers: dict[str, Server] = {}
         self._first_seen: dict[str, float] = {}
         self._note_marks(history)
+        self._join_lives()
 
     def _add(self, event: Start | Stop | Told) -> None:
         lives = self._by_server.setdefault(event.server, [])
@@ -374,6 +376,20 @@ class _Lives:
                 mine = [one for one in self._by_server if one.user == job.owner]
                 if len(mine) == 1:
                     self._servers.setdefault(job.mark, mine[0])
+
+    def _join_lives(self) -> None:
+        """Take two lives for the same if nobody knows whether the first was stopped, and the start
+        after it had no job of its own: it was a second request for what was there."""
+        with_jobs = {id(self.of(mark)) for mark in self._servers}
+        for lives in self._by_server.values():
+            for first, second in reversed(list(pairwise(lives))):
+                unsure = first.stop and not _is_sure(first.stop) and first.told is None
+                if unsure and second.accepted and id(second) not in with_jobs:
+                    first.answered = max(first.answered, second.answered)
+                    first.stop, first.stop_asked = second.stop, second.stop_asked
+                    first.told, first.next = second.told, second.next
+                    lives.remove(second)
+        self.all = [life for lives in self._by_server.values() for life in lives]
 
     def of(self, mark: str) -> _Life | None:
         """Return the life that a mark belongs to: the last one that was asked for before it."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ import pytest
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
 from jupyterhub.proxy import Proxy
+from sqlalchemy import event
 from sqlalchemy.orm import close_all_sessions
 from tornado import httputil
 from tornado.httpserver import HTTPServer
@@ -320,10 +322,17 @@ class Installed:
         self._patch.setattr(HTTPServer, "listen", lambda *_, **__: None)
         # Its default was made of the real clock's function when it was imported.
         self._patch.setattr(monitor_module, "Followed", _follow)
+        event.listen(orm.APIToken, "before_insert", _note_created)
 
     def uninstall(self) -> None:
         """Bring it back."""
         self._patch.undo()
+        event.remove(orm.APIToken, "before_insert", _note_created)
+
+
+def _note_created(_mapper: object, _connection: object, token: orm.APIToken) -> None:
+    """Note when a token is made: the real clock would make all of them in the same second."""
+    token.created = datetime.fromtimestamp(time.time(), timezone.utc).replace(tzinfo=None)
 
 
 def _follow(job: TrackedJob) -> Followed:

@@ -24,6 +24,7 @@ from jupyterhub.utils import maybe_future
 from traitlets import Dict, Instance, TraitError, Type
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..servers.database import find_spare_token, revoke_token
 from ..web import bookkeeping, reports
 from ..web.failures import SpawnFailure
 from ..web.server_status import WithStatus
@@ -213,12 +214,14 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
 
     def clear_state(self) -> None:
         """Forget the child, and what was chosen for it."""
+        token = find_spare_token(self)
         super().clear_state()
         self._kept = {}
         if self.child_spawner is not None:
             self.child_spawner.clear_state()
             if getattr(self.child_spawner, "token_id", None) is not None:
                 return  # it keeps its server for the next Hub
+        revoke_token(self, token)
         self._drop_child()
         self.child_class, self.child_config = self._configured_child[0], self._fresh_config()
         self.child_state = {}

@@ -204,8 +204,19 @@ def _log_refusal(spawner: Any, error: SQLAlchemyError) -> None:
 def find_token(spawner: Any) -> ServerToken:
     """Return which API token the server is given; none without a database."""
     database = session_of(spawner)
-    token = orm.APIToken.find(database, spawner.api_token) if database else None
+    known = database is not None and bool(spawner.api_token)
+    token = orm.APIToken.find(database, spawner.api_token) if known else None
     return ServerToken.of(token) if token else ServerToken()
+
+
+def find_spare_token(spawner: Any) -> ServerToken:
+    """Return the token that no server needs once a spawner has forgotten its server.
+
+    JupyterHub revokes the token of a start that was cancelled a second later, when it stops the
+    server. If its user starts the server again before that, JupyterHub knows only the new token.
+    """
+    known = outer(spawner)
+    return ServerToken() if known.will_resume else find_token(known)  # one that resumes needs it
 
 
 def revoke_token(spawner: Any, server_token: ServerToken) -> None:

@@ -58,6 +58,7 @@ class JobSpawner(WithStatus, _Base):
         """Forget the server, and revoke its token, which JupyterHub can't after a restart."""
         if self.server_job.forget():
             database.remove_copy(self)
+            database.revoke_token(self, database.find_spare_token(self))
             self.server_job = self.new_job()
             super().clear_state()
 
