@@ -13,7 +13,7 @@ from support.wrapped import NewWrapper
 from unispawner import ProfilesSpawner
 from unispawner.errors import InvalidJobError
 from unispawner.profiles.form import FormContext, form_profiles, render_form
-from unispawner.profiles.profile import Profile
+from unispawner.profiles.profile import Known, Profile
 from unispawner.profiles.reading import read_profiles
 from unispawner.profiles.schema import options_schema
 from unispawner.profiles.server_limits import count_server
@@ -361,10 +361,10 @@ def test_what_the_cluster_does_not_have(options: dict[str, Any], error: str) -> 
     """Only what the queue's nodes have is offered, and no expression of several features."""
     one = profile(options=FROM_CLUSTER)
     if not error:
-        one.check(options, CLUSTER)
+        one.check(options, Known(CLUSTER))
         return
     with pytest.raises(InvalidJobError) as raised:
-        one.check(options, CLUSTER)
+        one.check(options, Known(CLUSTER))
     assert error == raised.value.message
 
 

@@ -14,7 +14,7 @@ from unispawner import ProfilesSpawner
 from unispawner.errors import InvalidJobError
 from unispawner.profiles.form import FormContext, FormField, form_profiles, render_form
 from unispawner.profiles.mine import Mine, mine_to_dict
-from unispawner.profiles.profile import Profile
+from unispawner.profiles.profile import Known, Profile
 from unispawner.profiles.reading import read_profiles
 from unispawner.profiles.schema import options_schema
 from unispawner.schedulers.usable import Entry, Usable, make_usable
@@ -60,7 +60,7 @@ def mine_of(usable: Usable = USABLE, **configured: str) -> Mine:
 def check(
     chosen: dict[str, Any], mine: Mine | None = None, options: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    return profile_of(options).check(chosen, mine=mine or mine_of()).fields
+    return profile_of(options).check(chosen, Known(mine=mine or mine_of())).fields
 
 
 # -- what an administrator writes ---------------------------------------------------------------

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobSpec, ResourceSpec
 from unispawner.profiles.fields import FIELDS
+from unispawner.profiles.profile import Known
 from unispawner.profiles.reading import Profile, find_profile, read_form, read_profiles
 from unispawner.schedulers.base import ALL_FIELDS
 from unispawner.schedulers.fitting import Unfit
@@ -211,12 +212,12 @@ def test_errors_that_depend_on_the_queue() -> None:
         )
     )
     fields = {"duration": ["02:00:00"], "queue_name": ["long"]}
-    assert {} == one.form_errors(fields, inventory)
+    assert {} == one.form_errors(fields, Known(inventory))
     expected = {"duration": "'02:00:00' must be at most 01:00:00, the queue's limit"}
-    assert expected == one.form_errors({**fields, "queue_name": ["short"]}, inventory)
+    assert expected == one.form_errors({**fields, "queue_name": ["short"]}, Known(inventory))
     free = profile(options={"duration": {"max": "queue"}}, config={})
-    assert expected == free.form_errors({"duration": ["02:00:00"]}, inventory)
-    assert {} == free.form_errors({"duration": ["02:00:00"]}, inventory, "long")
+    assert expected == free.form_errors({"duration": ["02:00:00"]}, Known(inventory))
+    assert {} == free.form_errors({"duration": ["02:00:00"]}, Known(inventory, "long"))
     assert {} == free.form_errors({"duration": ["02:00:00"]})
 
 
@@ -280,7 +281,7 @@ def test_the_queues_limit() -> None:
         nodes=(Node("n1", cores=32, queues=frozenset({"gpu"})),),
     )
     with pytest.raises(InvalidJobError, match="999 must be at most 32, the queue's limit"):
-        one.check({"cpu_cores_per_process": 999}, inventory)
+        one.check({"cpu_cores_per_process": 999}, Known(inventory))
 
 
 @pytest.mark.parametrize(
@@ -448,10 +449,10 @@ def test_what_no_node_can_run_is_an_error_of_its_option() -> None:
     one = profile(options={"memory_per_core": {"max": "8G"}, "cpu_cores_per_process": {"max": 4}})
     options = {"memory_per_core": "2G", "cpu_cores_per_process": 4}
     with pytest.raises(InvalidJobError, match=r"^memory_per_core: no node has 8G$"):
-        one.check(options, None, "", find)
+        one.check(options, Known(find_misfit=find))
     assert "2G" == asked[0]["memory_per_core"]
     typed = {name: [str(value)] for name, value in options.items()}
-    assert {"memory_per_core": "no node has 8G"} == one.form_errors(typed, None, "", find)
+    assert {"memory_per_core": "no node has 8G"} == one.form_errors(typed, Known(find_misfit=find))
     with pytest.raises(InvalidJobError, match=r"^cpu_cores_per_process: 5 must"):
-        one.check({**options, "cpu_cores_per_process": 5}, None, "", find)
+        one.check({**options, "cpu_cores_per_process": 5}, Known(find_misfit=find))
     assert 2 == len(asked), "an option that is wrong is enough"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
@@ -23,7 +24,7 @@ from ..servers.spawner import UniSpawner
 from ..web.availability import Availability, availability, find_misfit_of
 from .mine import Mine
 from .option import DICTIONARIES
-from .profile import Chosen, Limits, Profile
+from .profile import Chosen, Known, Profile
 from .sharing import copy_data
 
 
@@ -187,19 +188,19 @@ class ChildFactory:
         """
         return availability(self.idle)
 
-    def limits(self) -> Limits:
-        """Return what a choice depends on beside the profile, as far as it is known."""
+    def known(self) -> Known:
+        """Return what is known of the cluster, without waiting."""
         found = self.availability() if self.profile.needs_inventory else None
         if found is None:
-            return Limits(find_misfit=self.find_misfit)
-        return Limits(found.inventory, found.queue, self.find_misfit)
+            return Known(find_misfit=self.find_misfit)
+        return Known(found.inventory, found.queue, self.find_misfit)
 
-    def limits_of_start(self) -> Limits:
+    def known_at_start(self) -> Known:
         """Return the same without the check against nodes: the submission does that itself.
 
         The check makes a spawner, which takes time when many start at once.
         """
-        return self.limits()._replace(find_misfit=None)
+        return replace(self.known(), find_misfit=None)
 
     def find_misfit(self, fields: Mapping[str, Any]) -> Unfit | None:
         """Return why no node can run the job with these fields; None if that is not known."""

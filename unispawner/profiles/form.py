@@ -22,7 +22,7 @@ from .by_option import ByOption
 from .fields import FIELDS, Value, read
 from .mine import Mine
 from .option import QUEUE, Option
-from .profile import FindMisfit
+from .profile import FindMisfit, Known
 from .reading import PROFILE, Profile, read_form
 
 _FIELD = re.compile(
@@ -240,10 +240,10 @@ def _form_profile(
     valid, _ = profile.examine({name: value for name, value in values.items() if value != ""})
     queue = profile.queue(profile.fields(valid), default_queue)
     limits = inventory.limits(queue) if inventory else {}
-    limits_of_form = (inventory, default_queue, context.find_misfit)
     errors = {}
     if refused:
-        errors = {**wrong, **profile.form_errors(refused, *limits_of_form, context.mine)}
+        known = Known(inventory, default_queue, context.find_misfit, context.mine)
+        errors = {**wrong, **profile.form_errors(refused, known)}
     return FormProfile(
         profile,
         [

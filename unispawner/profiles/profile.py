@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -76,12 +76,30 @@ FindMisfit = Callable[[Mapping[str, Any]], Unfit | None]
 """Returns why no node can run a job with these fields; None if some can, or nobody knows."""
 
 
-class Limits(NamedTuple):
-    """What a choice depends on beside its profile, in the order of :meth:`Profile.check`."""
+@dataclass(frozen=True)
+class Known:
+    """What is known of the cluster and the user; a choice is also checked against this.
+
+    Attributes
+    ----------
+    inventory
+        What is known of the cluster. Without it the scheduler checks the limits of queues.
+    queue
+        The queue of a job if the profile names none; empty is the scheduler's default.
+    find_misfit
+        What finds out that no node can run the whole choice; None if nobody looks.
+    mine
+        What is known of what the user may use. Without it the scheduler checks that.
+    """
 
     inventory: Inventory | None = None
     queue: str = ""
     find_misfit: FindMisfit | None = None
+    mine: Mine | None = None
+
+
+NOTHING = Known()
+"""Only the profile is known."""
 
 
 class Profile(BaseModel):
@@ -262,35 +280,22 @@ class Profile(BaseModel):
             one.max == QUEUE or one.choices_from == INVENTORY for one in self.options.values()
         )
 
-    def check(
-        self,
-        user_options: Mapping[str, Any],
-        inventory: Inventory | None = None,
-        queue: str = "",
-        find_misfit: FindMisfit | None = None,
-        mine: Mine | None = None,
-    ) -> Chosen:
+    def check(self, user_options: Mapping[str, Any], known: Known = NOTHING) -> Chosen:
         """Return a choice, if all of it is offered.
 
         Parameters
         ----------
         user_options
             The options as they were sent, whoever sent them. They may name the profile.
-        inventory
-            What is known of the cluster. Without it the scheduler checks the limits of queues.
-        queue
-            The queue of a job if the profile names none; empty is the scheduler's default.
-        find_misfit
-            What finds out that no node can run the whole choice; None if nobody looks.
-        mine
-            What is known of what the user may use. Without it the scheduler checks that.
+        known
+            What is known of the cluster and the user.
 
         Raises
         ------
         InvalidJobError
             Naming each option that isn't right, its value and the rule that it breaks.
         """
-        values, wrong = self.examine(user_options, inventory, queue, find_misfit, mine)
+        values, wrong = self.examine(user_options, known)
         if wrong:
             raise InvalidJobError("; ".join(wrong.values()))
         options = {
@@ -301,22 +306,17 @@ class Profile(BaseModel):
         return Chosen(self, {PROFILE: self.slug, **options}, values, self.fields(values))
 
     def examine(
-        self,
-        user_options: Mapping[str, Any],
-        inventory: Inventory | None = None,
-        queue: str = "",
-        find_misfit: FindMisfit | None = None,
-        mine: Mine | None = None,
+        self, user_options: Mapping[str, Any], known: Known = NOTHING
     ) -> tuple[dict[str, Value], dict[str, str]]:
         """Return the values of the options that apply and are right, and the errors of the others.
 
         The parameters are those of :meth:`check`. The errors, by option, are those it would raise.
         """
         given = {key: value for key, value in user_options.items() if key != PROFILE}
-        known = ", ".join(self.options) or "none"
+        names = ", ".join(self.options) or "none"
         unknown = [key for key in given if key not in self.options]
         wrong = {
-            key: f"{shorten(key)}: unknown option of profile {self.slug!r}; known options: {known}"
+            key: f"{shorten(key)}: unknown option of profile {self.slug!r}; known options: {names}"
             for key in unknown[:_MOST_UNKNOWN]
         }
         values: dict[str, Value] = {}
@@ -327,7 +327,7 @@ class Profile(BaseModel):
                         raise InvalidJobError(f"{name}: {_condition(option)}")
                 elif name in given:
                     values[name] = option.check(given[name])
-                elif option.default is not None and not _lacks_default(option, mine):
+                elif option.default is not None and not _lacks_default(option, known.mine):
                     values[name] = option.check(option.default)
                 elif option.required and option.value is not None:
                     example = option.value.example
@@ -339,22 +339,29 @@ class Profile(BaseModel):
                 self._check_by_option(name, values)
             except InvalidJobError as error:
                 wrong.setdefault(name, error.message)
-        if inventory is not None:
-            where = self.queue(self.fields(values), queue)
-            limits = inventory.limits(where)
+        return values, self._compare(values, wrong, known)
+
+    def _compare(
+        self, values: Mapping[str, Value], wrong: Mapping[str, str], known: Known
+    ) -> dict[str, str]:
+        """Return the errors, with those of values that the cluster, or the user, does not have."""
+        fields, result = self.fields(values), dict(wrong)
+        if known.inventory is not None:
+            where = self.queue(fields, known.queue)
+            limits = known.inventory.limits(where)
             for name, value in values.items():
                 try:
                     self.options[name].check(value, limits.get(name))
-                    self.options[name].check_there(value, inventory, where)
+                    self.options[name].check_there(value, known.inventory, where)
                 except InvalidJobError as error:
-                    wrong[name] = error.message
-        if mine is not None:
+                    result[name] = error.message
+        if known.mine is not None:
             applying = [name for name in self.options if self.applies(self.options[name], values)]
-            wrong = {**find_errors(self.options, applying, self.fields(values), mine), **wrong}
-        if find_misfit and not wrong and (unfit := find_misfit(self.fields(values))):
+            result = {**find_errors(self.options, applying, fields, known.mine), **result}
+        if known.find_misfit and not result and (unfit := known.find_misfit(fields)):
             name = option_of(unfit.field, {one: self._sets(one, values[one]) for one in values})
-            wrong[name] = f"{name}: {unfit.message}"
-        return values, wrong
+            result[name] = f"{name}: {unfit.message}"
+        return result
 
     def _sets(self, name: str, value: Value) -> set[str]:
         """Return the fields of a job that the value of an option sets, also those of resources."""
@@ -419,14 +426,7 @@ class Profile(BaseModel):
                     )
         return result
 
-    def check_form(
-        self,
-        fields: Mapping[str, Any],
-        inventory: Inventory | None = None,
-        queue: str = "",
-        find_misfit: FindMisfit | None = None,
-        mine: Mine | None = None,
-    ) -> Chosen:
+    def check_form(self, fields: Mapping[str, Any], known: Known = NOTHING) -> Chosen:
         """Return the choice in a form, if all of it is offered.
 
         Fields that are empty or do not apply are left out: without JavaScript a form sends them.
@@ -435,7 +435,7 @@ class Profile(BaseModel):
         ----------
         fields
             Lists of one value each, as browsers send them.
-        inventory, queue, find_misfit, mine
+        known
             As in :meth:`check`.
 
         Raises
@@ -443,22 +443,15 @@ class Profile(BaseModel):
         InvalidJobError
             As :meth:`check`, and if a field has no value or several.
         """
-        return self.check(self._relevant(fields), inventory, queue, find_misfit, mine)
+        return self.check(self._relevant(fields), known)
 
-    def form_errors(
-        self,
-        fields: Mapping[str, Any],
-        inventory: Inventory | None = None,
-        queue: str = "",
-        find_misfit: FindMisfit | None = None,
-        mine: Mine | None = None,
-    ) -> dict[str, str]:
+    def form_errors(self, fields: Mapping[str, Any], known: Known = NOTHING) -> dict[str, str]:
         """Return the errors in a form, by option: those that :meth:`check_form` raises."""
         try:
             options = self._relevant(fields)
         except InvalidJobError:
             return {}  # not a form of ours: no field can show that
-        _, wrong = self.examine(options, inventory, queue, find_misfit, mine)
+        _, wrong = self.examine(options, known)
         return {name: error.removeprefix(f"{name}: ") for name, error in wrong.items()}
 
     def _relevant(self, fields: Mapping[str, Any]) -> dict[str, Any]:

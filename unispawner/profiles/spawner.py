@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Any
 
@@ -175,18 +175,18 @@ class ProfilesSpawner(WrapSpawner):
             return {PROFILE: profile.slug}
         if factory.asks_for_mine:
             return self._choose_of_mine(factory, fields, link)
-        return self._finish_form(factory, profile.check_form(fields, *factory.limits()), link)
+        return self._finish_form(factory, profile.check_form(fields, factory.known()), link)
 
     async def _choose_of_mine(
         self, factory: ChildFactory, fields: dict[str, Any], link: bool
     ) -> dict[str, Any]:
         """Check a form with what the user may use, which the scheduler may have to be asked for."""
-        profile, limits = factory.profile, factory.limits()
+        profile, known = factory.profile, factory.known()
         try:
             mine = await factory.find_mine(
-                lambda one: not profile.form_errors(fields, *limits, mine=one)
+                lambda one: not profile.form_errors(fields, replace(known, mine=one))
             )
-            chosen = profile.check_form(fields, *limits, mine=mine)
+            chosen = profile.check_form(fields, replace(known, mine=mine))
             options: dict[str, Any] = await maybe_future(self._finish_form(factory, chosen, link))
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
@@ -251,8 +251,10 @@ class ProfilesSpawner(WrapSpawner):
         factory, options = ChildFactory(profile, self), self.user_options
         if not factory.asks_for_mine:
             return self._check_choice(profile, options)
-        limits = factory.limits_of_start()
-        mine = await factory.find_mine(lambda one: not profile.examine(options, *limits, one)[1])
+        known = factory.known_at_start()
+        mine = await factory.find_mine(
+            lambda one: not profile.examine(options, replace(known, mine=one))[1]
+        )
         return self._check_choice(profile, options, mine)
 
     def _check_choice(
@@ -261,7 +263,7 @@ class ProfilesSpawner(WrapSpawner):
         factory = ChildFactory(profile, self)
         chosen = None
         if not factory.has_own_options:
-            chosen = profile.check(user_options, *factory.limits_of_start(), mine)
+            chosen = profile.check(user_options, replace(factory.known_at_start(), mine=mine))
         return _Checked(factory, copy_data(user_options), chosen)
 
     def select_profile(self, profile: str) -> None:
@@ -420,7 +422,7 @@ class ProfilesSpawner(WrapSpawner):
                 f"profile: {profile.display_name} has a form of its own, and its choices can't be "
                 "kept"
             )
-        chosen = profile.check(user_options, *factory.limits())
+        chosen = profile.check(user_options, factory.known())
         await saved_choices.keep_preset(self, name, chosen.user_options)
 
     async def delete_preset(self, name: str) -> bool:
