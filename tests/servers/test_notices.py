@@ -279,11 +279,19 @@ async def test_the_administrators_function(inbox: Inbox) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"host": "smtp"}, "from: Field required"),
-        ({"host": "smtp", "from": "hub", "to": "x"}, "from: 'hub' must be an address"),
-        ({"host": "smtp", "from": "a@b", "to": "x", "prot": 1}, "prot: Extra inputs"),
-        ({"host": "smtp", "from": "a@b", "to": "x", "port": 0}, "port: Input should be"),
-        ({"host": "smtp", "from": "a@b", "to": "x", "tls": "yes"}, "tls: Input should be"),
+        ({"host": "smtp"}, "from: this key is required"),
+        ({"host": "smtp", "from": "hub", "to": "x@b"}, "from: 'hub' must be an address"),
+        (
+            {"host": "smtp", "from": "a@b", "to": "x@b", "prot": 1},
+            "prot: unknown key; known keys: ",
+        ),
+        ({"host": "smtp", "from": "a@b", "to": "x@b", "port": 0}, "port: 0 must be greater"),
+        ({"host": "smtp", "from": "a@b", "to": "x@b", "tls": "yes"}, "tls: 'yes' must be 'start"),
+        (
+            {"host": "smtp", "from": "a@b", "to": "{user}@b"},
+            "to: '{user}@b' must be like {username}",
+        ),
+        ({"host": "smtp", "from": "a@b", "to": "{username}"}, "to: '{username}' must be like"),
     ],
 )
 def test_wrong_settings(settings: dict[str, Any], words: str) -> None:

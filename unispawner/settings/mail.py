@@ -51,6 +51,14 @@ class MailSettings(BaseModel):
             raise ValueError(f"{value!r} must be an address, such as hub@example.org")
         return value
 
+    @field_validator("to")
+    @classmethod
+    def _an_address_of_each_user(cls, value: Any) -> Any:
+        example = value.replace("{username}", "alice") if isinstance(value, str) else ""
+        if isinstance(value, str) and ("{" in example or not is_address(example)):
+            raise ValueError(f"{value!r} must be like {{username}}@example.org, or a function")
+        return value
+
 
 def read_settings(data: object) -> MailSettings | None:
     """Return the settings of ``c.UniSpawner.mail``; None if there are none.
@@ -67,8 +75,19 @@ def read_settings(data: object) -> MailSettings | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"][:1])
-        words = first["msg"].removeprefix("Value error, ")
-        raise InvalidJobError(f"c.UniSpawner.mail: {key}: {words}") from None
+        raise InvalidJobError(f"c.UniSpawner.mail: {key}: {_words(first)}") from None
+
+
+def _words(error: Any) -> str:
+    """Return one of pydantic's errors in an administrator's words."""
+    if error["type"] == "missing":
+        return "this key is required"
+    if error["type"] == "extra_forbidden":
+        known = (field.alias or name for name, field in MailSettings.model_fields.items())
+        return f"unknown key; known keys: {', '.join(sorted(known))}"
+    if error["type"] == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    return str(error["msg"]).replace("Input should be", f"{error['input']!r} must be", 1)
 
 
 def is_address(text: object) -> bool:
