@@ -11,6 +11,8 @@ import pytest
 from support.hub_app import Hub, Server, hub_app, starting_server
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
+from unispawner.errors import JobEndedError
+from unispawner.web.failures import SpawnFailure
 from unispawner.web.server_status import ServerStatus
 from unispawner.web.session_end import REASON_LIMIT, describe_end
 
@@ -87,6 +89,19 @@ def test_the_reason_of_a_server_that_runs() -> None:
 
 
 def test_a_long_reason() -> None:
-    """A reason that has the end of a log is cut: the Hub's page has it whole."""
+    """A long reason is cut: the Hub's page has it whole."""
     reason = describe_end(ServerStatus("ada", "", "failed", "x" * 10_000))
     assert REASON_LIMIT + 2 == len(reason)
+
+
+@pytest.mark.threat(
+    who="other user",
+    tries="A page of their server, which somebody opens, asks the Hub why that user's own server "
+    "has ended, and reads the end of its log.",
+    stopped_by="The answer has only what the Hub says, and no line that a program has printed.",
+)
+def test_a_reason_with_the_end_of_a_log() -> None:
+    """What a program has printed is left to the Hub's page."""
+    error = JobEndedError("Job 7 has ended.", output="http://n1:1/?token=secret\nbye")
+    reason = describe_end(ServerStatus("ada", "", "failed", SpawnFailure(error).message))
+    assert "Job 7 has ended. …" == reason

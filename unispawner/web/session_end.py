@@ -24,7 +24,8 @@ class SessionEndHandler(BaseHandler):  # type: ignore[misc] # JupyterHub has no 
 
     It has the form of the answer of the server's own extension. JupyterHub's API would ask for a
     token of the Hub's pages, which a page of a server does not have. No other origin can read the
-    answer.
+    answer. Without subdomains a page of another user's server, which this user has opened, can: so
+    the answer has no line of a log.
     """
 
     def get(self, user_name: str, name: str = "") -> None:
@@ -42,11 +43,15 @@ class SessionEndHandler(BaseHandler):  # type: ignore[misc] # JupyterHub has no 
 
 
 def describe_end(status: ServerStatus) -> str:
-    """Return why a server does not answer, in a few lines; empty while it runs."""
+    """Return why a server does not answer, in one line; empty while it runs.
+
+    What a program has printed, such as the end of the job's log, is in the lines after the first.
+    """
     if status.state == "running":
         return ""
-    reason = status.message or _STATES.get(status.state, "")
-    return reason if len(reason) <= REASON_LIMIT else f"{reason[:REASON_LIMIT]} …"
+    reason, _, more = status.message.partition("\n")
+    reason = reason or _STATES.get(status.state, "")
+    return f"{reason[:REASON_LIMIT]} …" if more or len(reason) > REASON_LIMIT else reason
 
 
 _STATES = {
