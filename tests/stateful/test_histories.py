@@ -158,6 +158,22 @@ def test_a_start_after_one_that_was_cancelled_at_once(profiles: bool) -> None:
         site.settle()
 
 
+def test_a_lost_job_whose_end_is_reported_without_a_status() -> None:
+    """The scheduler has lost a job, and a report says that its server has ended, but not how: its
+    user is told."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        [job] = site.cluster.jobs
+        site.job_begins(job)
+        site.wait(10.0)
+        host, port = job.places[0]
+        site.scheduler_loses_state()
+        site.stray_report(job, {"event": "ended", "host": host, "port": port}, 0.0)
+        site.settle()
+        assert ["does not know the job" in told.text for told in site.history.told] == [True]
+
+
 def test_a_token_that_gets_the_id_of_another() -> None:
     """A server is stopped, and its user starts another one, whose token gets the id of the first
     one's in the database: it stays when the first is revoked."""

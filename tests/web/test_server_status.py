@@ -237,7 +237,7 @@ async def test_why_a_server_is_gone(hub: Hub, server: Server, state: JobState, s
     [
         (False, None, "It is gone: nobody knows it."),
         (True, 0, ""),
-        (True, None, ""),
+        (True, None, "It is gone: nobody knows it."),
         (True, 1, "nobody knows it. Its server ended with status 1, as the job reports."),
     ],
 )

@@ -114,11 +114,11 @@ class TrackedJob:
         """True if the job has ended and there is nothing to explain to its user.
 
         If it is only gone, the scheduler may have lost it. Then its server itself must have
-        reported its end, and no failure.
+        reported that it has ended with status 0.
         """
         if self.info is None or self.info.state is not JobState.COMPLETED:
             return False
-        return bool(self.info.native_state) or (self.server_ended and not self.server_status)
+        return bool(self.info.native_state) or (self.server_ended and self.server_status == 0)
 
     @property
     def awaited(self) -> bool:
