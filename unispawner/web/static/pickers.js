@@ -41,7 +41,7 @@
     const show = () => {
       const values = USUAL[kind].filter((value) => fits(value, form.unispawner.bounds(element)));
       const entries = values.map((value) => new Option(form.unispawner.show(kind, value), WRITE[kind](value)));
-      menu.replaceChildren(new Option("Usual values", ""), ...entries);
+      menu.replaceChildren(new Option("Usual", ""), ...entries);
       menu.hidden = !values.length;
     };
     show();
