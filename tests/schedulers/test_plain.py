@@ -79,6 +79,36 @@ def test_a_set_of_names_is_one_text(names: set[str], data: object) -> None:
     assert frozenset(names) == plain.decode(frozenset[str], list(names))
 
 
+def test_many_nodes_are_lists_of_their_fields() -> None:
+    """Many nodes come back as they were, whatever fields each of them has."""
+    features = (frozenset({"a"}), None)
+    nodes = tuple(
+        Node(f"n{n}", cores=n % 3, idle_cores=None if n % 2 else 1, features=features[n % 2])
+        for n in range(100)
+    )
+    data = json.loads(json.dumps(plain.encode(nodes)))
+    assert ["columns"] == list(data)
+    assert nodes == plain.decode(tuple[Node, ...], data)
+    assert nodes[:3] == plain.decode(tuple[Node, ...], plain.encode(nodes[:3]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"columns": {}},
+        {"columns": []},
+        {"columns": {"name": ["a", "b"], "cores": [1]}},
+        {"columns": {"name": 7}},
+        {"columns": {"name": [None]}},
+        {"columns": {"name": ["a"]}, "more": 1},
+    ],
+)
+def test_lists_that_do_not_fit_are_refused(data: object) -> None:
+    """Lists of different lengths, and rows without a field that has no default, are errors."""
+    with pytest.raises(ValueError, match="."):
+        plain.decode(tuple[Node, ...], data)
+
+
 def test_keys_of_a_newer_release_are_passed_over() -> None:
     """A field that this release does not know is ignored."""
     assert Sample("a") == plain.decode(Sample, {"text": "a", "colour": "red"})

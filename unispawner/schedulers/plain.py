@@ -8,7 +8,7 @@ release. Its types and sizes are checked all the same, so that nothing of a wron
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
@@ -19,6 +19,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 TEXT_LIMIT = 4000
 """How many characters of one text are kept."""
 NUMBER_LIMIT = 2**63
+_MANY = 50
+"""From so many values of a dataclass on, each field is a list."""
+_COLUMNS = "columns"
 _SEPARATOR = "\x1f"
 """Stands between the names of a set, which are one text: JSON with more values is read more slowly,
 and each of 50,000 nodes has a set of queues and a set of features."""
@@ -43,7 +46,21 @@ def encode(value: Any) -> Any:
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, frozenset) and value and not any(_SEPARATOR in one for one in value):
         return _SEPARATOR.join(sorted(one[:TEXT_LIMIT] for one in value))
-    return [encode(item) for item in value]
+    items = list(value)
+    if len(items) >= _MANY and all(is_dataclass(item) for item in items):
+        return _encode_columns([encode(item) for item in items])
+    return [encode(item) for item in items]
+
+
+def _encode_columns(rows: list[dict[str, Any]]) -> Any:
+    """Return many rows as one list for each field, in which null stands for the default.
+
+    JSON is read with Python's lock held, and a list is read in a third of the time of dictionaries.
+    """
+    if any(value is None for row in rows for value in row.values()):
+        return rows  # null would become the default
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {_COLUMNS: {name: [row.get(name) for row in rows] for name in names}}
 
 
 def decode(kind: Any, data: Any) -> Any:
@@ -72,7 +89,7 @@ def _reader(kind: Any) -> Reader:
         return _items_reader([_reader(one) for one in arguments])
     if origin is tuple:
         inner = _reader(arguments[0])
-        return lambda data: tuple(map(inner, _expect(list, data)))
+        return lambda data: tuple(map(inner, _rows(data)))
     if kind == frozenset[str]:
         return _read_names
     if origin is dict:
@@ -97,6 +114,20 @@ def _fields_reader(kind: Any) -> Reader:
             raise ValueError(str(error)) from None
 
     return read
+
+
+def _rows(data: Any) -> Iterable[Any]:
+    """Return the items of a list, which may come as one list for each of their fields."""
+    if type(data) is not dict or data.keys() != {_COLUMNS}:
+        items: list[Any] = _expect(list, data)
+        return items
+    columns = _expect(dict, data[_COLUMNS])
+    if len({len(_expect(list, column)) for column in columns.values()}) != 1:
+        raise ValueError(f"the lists of the fields {', '.join(columns)} have not the same length")
+    return (
+        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        for row in zip(*columns.values(), strict=True)
+    )
 
 
 def _items_reader(readers: list[Reader]) -> Reader:
