@@ -48,14 +48,14 @@ that look at paths share the dictionary."""
 _by_link: ContextVar[bool] = ContextVar("by_link", default=False)
 """Whether the fields are those of a link, which anybody may have written."""
 
+ASK_AGAIN = 2.0
+"""After how many seconds a form asks again for what the user may use, while nobody knows it."""
+
 _FORM = """<label for="profile">Select a job profile:</label>
         <select class="form-control" name="profile" required autofocus>
         {input_template}
         </select>
         """
-ASK_AGAIN = 2.0
-"""After how many seconds a form asks again for what the user may use, while nobody knows it."""
-
 _INPUT = """
         <option value="{key}" {first}>{display}</option>"""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from .base import Dialogue
+from .base import Dialogue, Scheduler
 from .inventory import Node, Queue
 from .pbs_family import PbsFamily
 from .pbs_job import Row, read_duration, read_size
@@ -23,8 +23,8 @@ _FULL = {"job-busy", "job-exclusive", "resv-exclusive", "busy"}
 """Those of them in which no further job can start on the node."""
 
 
-def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row, Blocks]]:
-    """Ask for the queues, the server and the nodes.
+def ask_for_queues(pbs: Scheduler) -> Dialogue[Blocks]:
+    """Ask for the queues.
 
     Raises
     ------
@@ -36,6 +36,18 @@ def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row,
     queues = read_blocks(reply.stdout, "Queue: ", reply.passed_over)
     if not queues:
         raise pbs.unreadable_error(reply)
+    return queues
+
+
+def ask(pbs: PbsFamily, nodes_command: list[str]) -> Dialogue[tuple[Blocks, Row, Blocks]]:
+    """Ask for the queues, the server and the nodes.
+
+    Raises
+    ------
+    SchedulerUnavailable
+        If the scheduler does not answer, or its answer can't be read.
+    """
+    queues = yield from ask_for_queues(pbs)
     reply = yield ["qstat", "-B", "-f"]
     pbs.check_answered(reply)
     servers = read_blocks(reply.stdout, "Server: ", reply.passed_over)

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from itertools import pairwise
 
 from .base import Dialogue, Scheduler, ask_optionally
-from .pbs_inventory import read_blocks
+from .pbs_inventory import ask_for_queues, read_blocks
 from .usable import Entry, Usable, make_usable
 
 Blocks = Mapping[str, Mapping[str, str]]
@@ -31,11 +31,7 @@ def ask(
     SchedulerUnavailable
         If the scheduler does not answer, or its answer can't be read.
     """
-    reply = yield ["qstat", "-Q", "-f"]
-    pbs.check_answered(reply)
-    queues = read_blocks(reply.stdout, "Queue: ", reply.passed_over)
-    if not queues:
-        raise pbs.unreadable_error(reply)
+    queues = yield from ask_for_queues(pbs)
     server = (yield from ask_optionally(["qstat", "-B", "-f"])) or ""
     rows = list(read_blocks(server, "Server: ").values())
     entries = {"queue_name": find_queues(queues, rows[0] if rows else {}, owner, groups)}
