@@ -125,3 +125,12 @@ async def test_a_choice_that_is_not_offered_any_more(hub: Hub, wrapper: Any) -> 
     assert (None, True) == (child.server_job.second.job, wrapper.ready)
     assert 1 == len(FakeSpawner.side.asked("submit"))
     assert child is bookkeeping.inner(wrapper)
+
+
+async def test_a_server_that_is_the_last_one_allowed(hub: Hub, wrapper: Any) -> None:
+    """The server itself does not count against its second job."""
+    child = wrapper.child_spawner
+    limited = {**PROFILES[0], "max_servers": 1, "max_servers_per_user": 1}
+    hub.app.config.ProfilesSpawner.profiles = [limited]
+    await asyncio.wait_for(child.hand_over.go_on(), PATIENCE)
+    assert 2 == len(FakeSpawner.side.asked("submit"))

@@ -22,7 +22,11 @@ def count_server(spawner: Any, profile: Profile) -> None:
     InvalidJobError
         If there are as many of these servers as the profile allows.
     """
-    others = [one for one in _spawners(spawner) if one is not spawner and _counts(one, profile)]
+    # The spawner may be a draft for a second job of a server that runs.
+    known = spawner.user.spawners.get(spawner.name)
+    others = [
+        one for one in _spawners(spawner) if one not in (spawner, known) and _counts(one, profile)
+    ]
     own = [one for one in others if one.user.name == spawner.user.name]
     for limit, found, words in (
         (profile.max_servers_per_user, own, "you have {} already. Stop one of them first"),
