@@ -246,7 +246,7 @@ class _User:
 class _Server:
     def __init__(self, user: _User, name: str = "") -> None:
         self.user, self.active, self.counted_profile = user, True, ""
-        user.spawners[name] = self
+        user.spawners[name], self.name = self, name
 
 
 def test_how_many_servers_a_profile_may_have() -> None:
