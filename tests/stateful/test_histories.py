@@ -80,6 +80,29 @@ def test_two_jobs_that_are_lost_while_there_is_no_hub() -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True])
+def test_a_hub_that_ends_while_it_gives_a_server_up(killed: bool) -> None:
+    """After a restart, JupyterHub gives up to look for a server, and the Hub ends before the job
+    can be cancelled. The next Hub tells its user."""
+    with simulation() as site:
+        site.start(BOB)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(1.1)
+        site.start(ALICE)
+        site.wait(1.1)
+        site.scheduler_loses_state()
+        site.hub_is_killed()
+        site.hub_starts()
+        site.cluster.agents.down = True
+        site.queries_fail("raises")
+        site.wait(125.0)
+        assert [] == site.history.told
+        site.hub_is_killed() if killed else site.hub_stops()
+        site.settle()
+        assert [BOB] == [told.server for told in site.history.told if "did not answer" in told.text]
+
+
+@pytest.mark.parametrize("killed", [False, True])
 def test_a_start_that_fails_when_the_hub_ends(killed: bool) -> None:
     """A job is given up by its scheduler before its server is up, and the Hub ends before the job's
     own end is confirmed. The next Hub tells its user why there is no server."""
