@@ -206,7 +206,7 @@ async def test_a_user_whose_starts_all_fail(
     for _ in range(5):
         notices.note_end(server.spawner.server_job, Ending("refused", "why"))
     bobs = SimpleNamespace(
-        spawner=hub.user("bob").spawners[""], state=server.spawner.server_job.state
+        spawner=hub.user("bob").spawners[""], state=server.spawner.server_job.state, tracked=None
     )
     notices.note_end(bobs, Ending("refused", "why"))
     await until(lambda: len(inbox.found) >= 3, "the mail has arrived", PATIENCE)
