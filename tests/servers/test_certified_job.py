@@ -20,6 +20,7 @@ from traitlets.config import Config
 
 from unispawner.errors import InvalidJobError
 from unispawner.job import JobState
+from unispawner.servers import certificates
 from unispawner.servers.node_certificates import AT_ONCE, PAUSE
 from unispawner.servers.state import ServerState
 from unispawner.web import tls, words
@@ -219,7 +220,7 @@ async def test_many_questions_at_once(
         await wait.wait()
         return []
 
-    monkeypatch.setattr(server.spawner, "ssl_alt_names", names)
+    monkeypatch.setattr(certificates, "find_sites_names", names)
     first = asyncio.create_task(certificate(hub, server))
     await until(lambda: asked == 1, "the first one is being made")
     others = await asyncio.gather(*(message(hub, server) for _ in range(20)))
