@@ -74,7 +74,7 @@ async def test_what_is_free_of_each(page: Any, hub: RunningHub) -> None:
     """The form offers what the nodes of the default queue have, with what is free of each."""
     await to_form(page, hub)
     types = page.get_by_label("GPU type", exact=True).locator("option")
-    await expect(types).to_have_text(["", re.compile(r"^a100: \d of 4 free$")])
+    await expect(types).to_have_text(["Default", re.compile(r"^a100: \d of 4 free$")])
     features = page.get_by_label("Node feature", exact=True).locator("option")
     await expect(features.nth(2)).to_have_text(re.compile(r"^rome: \d+ of 16 cores free$"))
     queues = (await hub.api("GET", "unispawner/inventory?user=alice"))["clusters"].popitem()[1]

@@ -177,7 +177,25 @@ async def test_how_long_it_is_kept(
     history._insert(hub.app.db, {**values, "mark": "new"})
     assert {session["mark"], "new"} == {one.mark for one in rows(hub)}
     server.spawner.history_days = 0
-    assert history.note_submitted(job) is None
+    before = len(rows(hub))
+    history.note_submitted(job)
+    await asyncio.sleep(0.1)
+    assert before == len(rows(hub))
+
+
+async def test_a_refused_row_costs_no_job(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the database refuses the history's row, the job's id is saved all the same."""
+    monkeypatch.setattr(history, "_insert", _refuse)
+    await server.submitted()
+    row = server.spawner.orm_spawner
+    await until(lambda: (row.state or {}).get("job_id"), "the job's id is saved", PATIENCE)
+    assert [] == await read(hub)
+
+
+def _refuse(_session: Any, _values: Any) -> None:
+    raise OperationalError("", {}, Exception("the row is too large"))
 
 
 @pytest.mark.threat(

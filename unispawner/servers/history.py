@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from secrets import token_hex
 from typing import Any, Literal, Protocol
@@ -147,17 +147,17 @@ class StartedJob(Protocol):
 # -- what happens --------------------------------------------------------------------------------
 
 
-def note_submitted(job: StartedJob) -> Callable[[], None] | None:
-    """Return what writes that a job was submitted, to be saved with its state; None without it."""
+def note_submitted(job: StartedJob) -> None:
+    """Save that a job was submitted. It goes with what is saved at the same moment, if it can."""
     session = session_of(job.spawner)
     if session is None or job.spawner.history_days <= 0:
-        return None
+        return
     values = _values_of_start(job)
 
     def write() -> None:
         _insert(session, values)
 
-    return write
+    save_later(job.spawner, write, "a start in the history")
 
 
 def note_failed_start(job: StartedJob, ending: Ending) -> None:

@@ -167,7 +167,10 @@ async def submit(
         raise
     job.track(client, job_id, submitted=True)
     job.state.job_id = job_id
-    await job.commit_soon(history.note_submitted(job))
+    history.note_submitted(
+        job
+    )  # by itself: if the database refuses it, the id is saved all the same
+    await job.commit_soon()
     log = f"{client.log_dir or f'{client.state_dir}/logs'}/{spec.mark}.log"
     job.spawner.log.info("%s: job %s on %s, its log: %s", job.name, job_id, job.title, log)
 

@@ -9,9 +9,11 @@ holds only what was asked for.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..command import Finished
@@ -61,7 +63,28 @@ async def ask(question: Question, host: Runner, environment: Mapping[str, str]) 
     return await asyncio.to_thread(_read, question.name, done)
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Let Python look for garbage later: it would look through all objects of the Hub meanwhile.
+
+    A large answer makes so many objects that Python looks several times, each time with its lock
+    held and nobody else at work. A thread that ends earlier than another one only ends the pause.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _read(name: str, done: Finished) -> Answer:
+    with _no_garbage_collection():
+        return _read_at_once(name, done)
+
+
+def _read_at_once(name: str, done: Finished) -> Answer:
     reply = parse_reply(done.stdout)
     if reply is None:
         raise AgentError(

@@ -30,14 +30,16 @@
     if (!USUAL[kind] || !input || input.hasAttribute("data-locked")) return;
     const menu = document.createElement("select");
     menu.className = "form-select unispawner-usual";
-    const label = element.querySelector("label");
-    label.id ||= `${input.id}-label`;
-    menu.setAttribute("aria-label", "Usual values");
-    menu.setAttribute("aria-describedby", label.id);
+    menu.id = `${input.id}-usual`;
+    const ofOption = element.querySelector("label");
+    ofOption.id ||= `${input.id}-label`;
+    menu.setAttribute("aria-describedby", ofOption.id);
+    const label = Object.assign(document.createElement("label"), { htmlFor: menu.id, textContent: "Usual values" });
+    label.className = "visually-hidden";
     const group = document.createElement("div");
     group.className = "input-group";
     input.replaceWith(group);
-    group.append(input, menu);
+    group.append(input, label, menu);
     const show = () => {
       const values = USUAL[kind].filter((value) => fits(value, form.unispawner.bounds(element)));
       const entries = values.map((value) => new Option(form.unispawner.show(kind, value), WRITE[kind](value)));
