@@ -77,8 +77,9 @@ async def test_only_jobs_without_a_server_are_ended(hub: RunningHub, cluster: Cl
     tasks = [asyncio.ensure_future(one) for one in starts]
     names = {"alice": ["lost", "waits"], "bob": ["kept", "other"]}
     await asyncio.gather(tasks[0], tasks[2], tasks[3])
-    for user, name in ((user, name) for user in names for name in names[user]):
-        await hub.job_id(user, name)
+    for owner, servers in names.items():
+        for server in servers:
+            await hub.job_id(owner, server)
     state = {name: await hub.state(user, name) for user in names for name in names[user]}
 
     assert [] == await reap(hub, "--token-file", "token", status=0)
