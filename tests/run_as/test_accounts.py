@@ -150,6 +150,7 @@ async def test_a_fast_directory_takes_no_turn_of_the_event_loop(
     """A directory service that answers at once is waited for, because the event loop of a busy Hub
     may come back only after seconds; the look-up after a slow one is not waited for."""
     monkeypatch.setattr(entries, "LOOP_WAIT", 10.0)
+    monkeypatch.setattr(entries._Directory, "slow", False)  # another test may have left it
     monkeypatch.setattr(pwd, "getpwnam", lambda name: entry(name, 2000))
     turns: list[str] = []
     asyncio.get_running_loop().call_soon(turns.append, "turn")

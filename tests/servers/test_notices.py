@@ -164,8 +164,8 @@ async def test_an_end_in_steps(hub: Hub, server: Server, inbox: Inbox) -> None:
     await ready(hub, server, 1)
     job = server.spawner.server_job
     FakeSpawner.fake.change(job.state.job_id, JobState.RUNNING, ending=True)  # COMPLETING
-    await server.spawner.monitor().refresh(PATIENCE)
-    assert 0 == job.state.port
+    while job.state.port:  # a question that was asked before has an older answer
+        await server.spawner.monitor().refresh(PATIENCE)
     FakeSpawner.fake.change(job.state.job_id, JobState.FAILED, native_state="TIMEOUT")
     while not job.over:
         await server.spawner.monitor().refresh(PATIENCE)
