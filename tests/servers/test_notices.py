@@ -121,7 +121,7 @@ async def test_a_user_chooses(hub: Hub) -> None:
 
 @pytest.mark.threat(
     who="other user",
-    tries="They change what another user is told by mail.",
+    tries="They change for which events another user gets mail.",
     stopped_by="Writing needs the scope servers for that user.",
 )
 async def test_whose_choice(hub: Hub) -> None:

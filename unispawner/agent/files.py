@@ -159,7 +159,7 @@ def read_environment(path: Path) -> str:
     Raises
     ------
     OSError
-        If it can't be read, is no regular file, or is longer than any that was made.
+        If it can't be read, is not a regular file, or is longer than any that was made.
     """
     file = _open_regular(path)
     if file is None:

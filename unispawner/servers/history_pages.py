@@ -17,6 +17,7 @@ from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.user import User
 from tornado import web
 
+from .. import tasks
 from ..errors import UniSpawnerError
 from ..web import bookkeeping
 from ..web.api import ASSETS, Handler, check_database
@@ -81,7 +82,7 @@ class LogHandler(Handler):
         if not isinstance(job, ScheduledJob) or job.tracked is None:
             raise web.HTTPError(404, "This server has no job whose log could be read.")
         if job not in _reading:
-            _reading[job] = asyncio.ensure_future(job.read_log(_LOG_LINES))
+            _reading[job] = tasks.start(job.read_log(_LOG_LINES), f"log of {job.name}")
             _reading[job].add_done_callback(lambda _: _reading.pop(job))
         try:
             self.reply({"log": await asyncio.shield(_reading[job])})

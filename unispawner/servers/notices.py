@@ -47,7 +47,7 @@ _known: WeakKeyDictionary[Any, tuple[float, dict[str, frozenset[str]]]] = WeakKe
 
 
 def wanted(session: Any, user_name: str) -> frozenset[str]:
-    """Return which events a user wants to be told by mail.
+    """Return for which events a user wants to get mail.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def _address(settings: MailSettings, outer: Any) -> str:
 
 
 class NoticesHandler(Handler):
-    """``GET`` and ``PUT /hub/api/unispawner/notices``: what a user is told by mail."""
+    """``GET`` and ``PUT /hub/api/unispawner/notices``: for which events a user gets mail."""
 
     def _state(self, user: Any) -> dict[str, Any]:
         events = self._wanted(user)

@@ -135,7 +135,7 @@ class StartTimes:
                 log.warning("The start of %s's server can't be estimated: %s", user, error)
             self.queue.leave(user)
             return None
-        except BaseException:
+        except BaseException:  # a cancellation, too: the next user's turn must come
             self.queue.leave(user)
             raise
         self.queue.leave(user, REST * (time.monotonic() - began))
