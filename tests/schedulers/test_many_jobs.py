@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import cProfile
 import signal
-import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import pytest
 from support.attacks import HEAVY_LIST
 from support.dialogues import Answer, hold
+from support.growth import assert_linear
 from support.many_jobs import LISTINGS, first_id
 from support.many_nodes import CLUSTERS
 
@@ -25,7 +25,6 @@ from unispawner.schedulers.inventory import Inventory
 from unispawner.schedulers.questions import converse
 from unispawner.schedulers.reading import find_mentioned
 
-T = TypeVar("T")
 MANY = 50_000
 MOST_SECONDS = 60.0
 """How much processor time a test may take: twenty times as much as the slowest needs."""
@@ -39,11 +38,6 @@ CALLS = {
     "lsf columns": 70,
 }
 """How many calls the reading of one job may take, about a half more than it takes now."""
-TEN_TIMES_AS_MUCH = 25.0
-"""How many times as much processor time an answer with ten times as many rows may take.
-
-For work that grows with the square of the rows it would be a hundred.
-"""
 MORE = {"htcondor": [("[]", "", 0)], "lsf columns": []}
 """The answers to further commands of the question."""
 
@@ -67,24 +61,6 @@ def count_calls(work: Callable[[], Any]) -> tuple[int, Any]:
     profile = cProfile.Profile()
     result = profile.runcall(work)
     return sum(entry.callcount for entry in profile.getstats()), result
-
-
-def assert_linear(few: Callable[[], T], many: Callable[[], T]) -> tuple[T, T]:
-    """Check the processor time of the same work with ten times as many rows; return the results.
-
-    The garbage collector and the caches of the processor disturb such a measurement, so that the
-    best of three counts.
-    """
-    ratios = []
-    for _ in range(3):
-        began = time.process_time()
-        first = few()
-        between = time.process_time()
-        second = many()
-        ratios.append((time.process_time() - between) / (between - began))
-        if ratios[-1] < TEN_TIMES_AS_MUCH:
-            return first, second
-    pytest.fail(f"ten times as many rows take {min(ratios):.0f} times as much processor time")
 
 
 def read(name: str, count: int) -> tuple[int, Any]:
