@@ -174,7 +174,7 @@ async def test_a_job_that_can_never_start(
     """The page of a job that can never start shows the scheduler's reason, and DELETE cancels the
     job while it waits."""
     settings, words = cluster.too_much
-    hub.set("alice", "too-much", **settings)
+    hub.set("alice", "too-much", check_nodes=False, **settings)
     await alice.start("too-much")
     state = await _waits_for(hub, alice, "too-much", words)
     assert state["job_id"] in cluster.active(user="alice", name=hub.job_name)

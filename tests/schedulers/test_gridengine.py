@@ -930,12 +930,14 @@ def test_sizes(text: str, expected: int | None) -> None:
         ("00:10:00", timedelta(minutes=10)),
         ("3600", timedelta(hours=1)),
         ("48:0:0,[node1=1:0:0]", timedelta(days=2)),
+        ("1:0:0,[node1=48:0:0],[@big=7200]", timedelta(days=2)),
+        ("1:0:0,[node1=INFINITY]", None),
         ("INFINITY", None),
         ("UNDEFINED", None),
     ],
 )
 def test_time_limits(text: str, expected: timedelta | None) -> None:
-    """The limit for all hosts counts; limits of single hosts follow a comma."""
+    """A job may run on the host that allows the most; limits of single hosts follow a comma."""
     queue = f"qname q\nh_rt {text}\n"
     found = gridengine_inventory.read_inventory("<qhost/>", queue, "<job_info/>", "gpu", False, [])
     assert found is not None

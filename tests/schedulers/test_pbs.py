@@ -16,6 +16,7 @@ from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.inventory import Node, Queue
 from unispawner.schedulers.pbs import Pbs
 from unispawner.schedulers.pbs_job import read_duration, read_size, read_time
+from unispawner.schedulers.reading import NEVER
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
@@ -337,7 +338,7 @@ def test_a_job_that_is_taken_down() -> None:
     ("word", "attributes", "expected"),
     [
         ("Q", {"comment": "Not Running: Not enough free nodes"}, "Not enough free nodes"),
-        ("Q", {"comment": "Can Never Run: too much"}, "Can Never Run: too much"),
+        ("Q", {"comment": "Can Never Run: too much"}, f"Can Never Run: too much{NEVER}"),
         ("Q", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
         ("R", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
         ("H", {"Hold_Types": "u"}, "you hold the job (qrls releases it)"),

@@ -371,6 +371,27 @@ def test_reasons(reason: str, expected: str) -> None:
     assert expected == one(f"1|alice|PENDING|{reason}|n/a|debug|1|N/A|N/A").message
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "QOSMinGRES"),
+        *("QOSMaxWallDurationPerJobLimit", "AssocMaxWallDurationPerJobLimit"),
+        *("QOSMaxCpuPerJobLimit", "AssocMaxNodePerJobLimit", "QOSMaxMemoryPerJob"),
+    ],
+)
+def test_a_job_that_never_starts(reason: str) -> None:
+    """A reason that only another request takes away says so, and a smaller job may start."""
+    waits = one(f"1|alice|PENDING|{reason}|n/a|debug|1|N/A|N/A")
+    assert waits.message.endswith("It will never start as it is: cancel it and change the choice")
+    assert SLURM.smaller_may_start(waits)
+
+
+@pytest.mark.parametrize("reason", ["Resources", "AssocGrpCpuLimit", "QOSMaxJobsPerUserLimit"])
+def test_a_job_that_may_start_later(reason: str) -> None:
+    """A job that waits for others to end may start."""
+    assert "never" not in one(f"1|alice|PENDING|{reason}|n/a|debug|1|N/A|N/A").message
+
+
 @pytest.mark.parametrize("reason", ["Resources", "Priority", "BeginTime", "JobHeldUser"])
 def test_a_job_that_has_ended_does_not_wait(reason: str) -> None:
     """A cancelled job has no reason: squeue keeps the one for which it waited."""

@@ -63,6 +63,8 @@ class TrackedJob:
         Why the last report was not accepted, in words for its user; empty if it was, or none came.
     slow_start
         Why its user still waits while it runs; None at first, and while it does not run.
+    misfit
+        Why it can never start, by what is known of the cluster; empty if nothing says so.
     reported_at, run_start
         When the server reported (time.monotonic), and the start time of the run that reported, as
         the first answer to a later question gives it. Another start time means another run.
@@ -88,6 +90,7 @@ class TrackedJob:
     server_status: int | None = None
     refusal: str = ""
     slow_start: SlowStart | None = None
+    misfit: str = ""
     reported_at: float = float("-inf")
     run_start: float | None = None
     asked_at: float = float("-inf")

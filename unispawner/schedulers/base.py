@@ -231,6 +231,9 @@ class Scheduler(ABC):
     replaces_needs: ClassVar[frozenset[str]] = frozenset()
     """Custom attributes that may replace or extend what a job's fields ask of its nodes: whether a
     node fits is then not known."""
+    replaces_duration: ClassVar[frozenset[str]] = frozenset()
+    """Custom attributes that may replace a job's time limit, or what its queue allows, in small
+    letters."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
     refused: ClassVar[frozenset[str]] = frozenset()

@@ -1,8 +1,8 @@
 """Finds out whether the nodes of a cluster can run a job at all. Pure.
 
 A scheduler accepts many a job that no node can ever run, and the job waits for ever. Here a job is
-compared with each node, whether it is up, down or full: a node that is down comes back. What the
-inventory does not know, every node can do.
+compared with the limits of its queue, and with each node, whether it is up, down or full: a node
+that is down comes back. What the inventory does not know, every node can do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..units import WHOLE, divide_up, format_memory
 from . import constraints
 from .base import Scheduler
 from .inventory import Inventory, Node
+from .queue_limits import find_excess
 
 _HARMLESS = frozenset(
     (
@@ -68,9 +69,13 @@ class _Need:
 
 
 def find_misfit(scheduler: Scheduler, spec: JobSpec, inventory: Inventory) -> Unfit | None:
-    """Return why no node can run a job; None if some can, or if that is not known."""
+    """Return why a job can never run; None if it can, or if that is not known."""
+    if spec.reservation_id or not is_as_asked(scheduler, spec):
+        return None
+    if excess := find_excess(scheduler, spec, inventory):
+        return Unfit(excess.field, excess.message)
     queue = inventory.find_queue(spec.queue_name)
-    if queue is None or spec.reservation_id or not is_as_asked(scheduler, spec):
+    if queue is None:
         return None
     kinds, wanted = inventory.kinds_of_nodes(queue.name), spec.resources.nodes
     needs = _needs(scheduler, spec.resources, inventory)
@@ -224,6 +229,9 @@ def option_of(field: str, fields_by_option: Mapping[str, Collection[str]]) -> st
         "gpu_type": ("gpu_type", "gpu_cores_per_process"),
         "gpu_cores_per_process": ("gpu_cores_per_process", "gpu_type"),
         "memory": ("memory", "memory_per_core"),
+        "duration": ("duration", "queue_name"),
+        "node_count": ("node_count", "process_count", "queue_name"),
+        "process_count": ("process_count", "node_count", "cpu_cores_per_process", "queue_name"),
     }
     for name in same.get(field, (field,)):
         for option, fields in reversed(list(fields_by_option.items())):

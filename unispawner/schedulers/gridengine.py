@@ -117,6 +117,7 @@ class GridEngine(Scheduler):
     directives_in_script = False
     node_memory_counts = False  # h_vmem may be more than a host has
     replaces_needs: ClassVar = frozenset(("l", "q", "pe", "ar", "soft"))
+    replaces_duration: ClassVar = frozenset(("h_rt",))
     states = gridengine_jobs.STATES
     errors = (
         (

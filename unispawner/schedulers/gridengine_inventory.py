@@ -139,7 +139,7 @@ def _queue(values: Mapping[str, str], available: set[str]) -> Queue:
     return Queue(
         values["qname"],
         available=values["qname"] in available,
-        max_duration=_duration(values.get("h_rt", "")),
+        max_duration=_longest(values.get("h_rt", "")),
         max_memory=read_size(values.get("h_vmem", "")),
     )
 
@@ -153,9 +153,19 @@ def read_size(text: str) -> int | None:
     return int(read_number(match[1]) * {**factors, **MEMORY_UNITS}[match[2]])
 
 
+def _longest(text: str) -> timedelta | None:
+    """Return the longest time in ``1:0:0,[node1=2:0:0]``; None if any is not limited.
+
+    What follows a comma is of single hosts: a job may run on the host that allows the most.
+    """
+    limits = [_duration(one.rpartition("=")[2].rstrip("]")) for one in text.split(",")]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if known and len(known) == len(limits) else None
+
+
 def _duration(text: str) -> timedelta | None:
-    """Read ``HH:MM:SS`` or seconds; None for INFINITY. What follows a comma is of single hosts."""
-    match = re.fullmatch(r"(?:(\d{1,7}):(\d{1,7}):)?(\d{1,10})", text.partition(",")[0], re.ASCII)
+    """Read ``HH:MM:SS`` or seconds; None for INFINITY."""
+    match = re.fullmatch(r"(?:(\d{1,7}):(\d{1,7}):)?(\d{1,10})", text, re.ASCII)
     if match is None:
         return None
     hours, minutes, seconds = (int(part or 0) for part in match.groups())

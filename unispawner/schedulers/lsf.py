@@ -77,6 +77,7 @@ class Lsf(Scheduler):
     may_hide_jobs = True
     node_memory_counts = False  # swap may count, too
     replaces_needs: ClassVar = frozenset(("R", "n", "q", "gpu", "m", "app"))
+    replaces_duration: ClassVar = frozenset(("w", "we"))
     script_opens_log = True
     reports: ClassVar = frozenset(
         (

@@ -107,6 +107,7 @@ class Pbs(PbsFamily):
     }
     # The job's host takes "localhost" for itself, so that it copies nothing (stage_func.c).
     replaces_needs: ClassVar = frozenset(("l", "q"))
+    replaces_duration: ClassVar = frozenset(("walltime", "min_walltime", "max_walltime"))
     nowhere = "localhost:/dev/null"
     longest_name = 230
 

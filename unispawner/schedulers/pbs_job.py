@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from ..job import MARK_VARIABLE, JobInfo, JobState, is_mark
 from ..units import MEMORY_UNITS
-from .reading import keep_unique
+from .reading import NEVER, keep_unique
 
 Row = Mapping[str, str]
 """A job's attributes by name; those of resources have names like ``Resource_List.walltime``."""
@@ -186,7 +186,7 @@ def _reason(row: Row, word: str, stuck: bool) -> str:
         return comment or "the job's earliest start time has not come"
     if word == "M":
         return "the job has moved to another server"
-    return comment
+    return comment + NEVER if comment.startswith("Can Never Run") else comment
 
 
 def _first_host(text: str) -> str:

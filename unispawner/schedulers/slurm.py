@@ -14,7 +14,7 @@ from . import slurm_estimate, slurm_inventory, slurm_usable
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, open_log, setting
 from .estimate import StartEstimate
 from .inventory import Inventory
-from .reading import number_waiting, read_local_time, split_rows
+from .reading import NEVER, number_waiting, read_local_time, split_rows
 from .usable import Usable
 
 # A user can write none of these fields, unlike names, comments and work directories.
@@ -48,12 +48,51 @@ _HELD_REASONS = {
     "launch failed requeued held",
 }
 
+_NEVER_STARTS = {
+    "AccountNotAllowed": "the partition does not take jobs of this account",
+    "AssocMaxBBPerJob": "the job asks for a larger burst buffer than your account may have",
+    "AssocMaxCpuMinutesPerJobLimit": "the job asks for more core minutes than your account may use "
+    "in one job",
+    "AssocMaxCpuPerJobLimit": "the job asks for more cores than your account may use in one job",
+    "AssocMaxGRESPerJob": "the job asks for more GPUs, or the like, than your account may use in "
+    "one job",
+    "AssocMaxMemPerJob": "the job asks for more memory than your account may use in one job",
+    "AssocMaxNodePerJobLimit": "the job asks for more nodes than your account may use in one job",
+    "AssocMaxWallDurationPerJobLimit": "the job asks for more time than your account may use in "
+    "one job",
+    "BadConstraints": "no node has what the job asks for",
+    "MaxMemPerLimit": "the job asks for more memory than the partition allows",
+    "PartitionConfig": "the job asks for more than the partition allows",
+    "PartitionNodeLimit": "the job asks for more nodes than the partition allows",
+    "PartitionTimeLimit": "the job asks for more time than the partition allows",
+    "QOSMaxCpuMinutesPerJobLimit": "the job asks for more core minutes than the quality of service "
+    "allows",
+    "QOSMaxCpuPerJobLimit": "the job asks for more cores than the quality of service allows",
+    "QOSMaxCpuPerNode": "the job asks for more cores of a node than the quality of service allows",
+    "QOSMaxGRESPerJob": "the job asks for more GPUs, or the like, than the quality of service "
+    "allows",
+    "QOSMaxGRESPerNode": "the job asks for more GPUs, or the like, of a node than the quality of "
+    "service allows",
+    "QOSMaxMemoryPerJob": "the job asks for more memory than the quality of service allows",
+    "QOSMaxMemoryPerNode": "the job asks for more memory of a node than the quality of service "
+    "allows",
+    "QOSMaxNodePerJobLimit": "the job asks for more nodes than the quality of service allows",
+    "QOSMaxWallDurationPerJobLimit": "the job asks for more time than the quality of service "
+    "allows",
+    "QOSMinCpuNotSatisfied": "the job asks for fewer cores than the quality of service requires",
+    "QOSMinGRES": "the job asks for fewer GPUs, or the like, than the quality of service requires",
+    "QOSMinMemory": "the job asks for less memory than the quality of service requires",
+    "QOSMinNode": "the job asks for fewer nodes than the quality of service requires",
+    "QOSNotAllowed": "the partition does not take jobs of this quality of service",
+    "QOSTimeLimit": "the job asks for more time than the quality of service allows",
+}
+"""Reasons that only another request takes away: what the job asks for is never possible."""
 REASONS = {
+    **{reason: words + NEVER for reason, words in _NEVER_STARTS.items()},
     "None": "",
     "AssocGrpCpuLimit": "your account has reached its limit of cores",
     "AssocMaxJobsLimit": "your account has reached its limit of running jobs",
     "AssociationJobLimit": "your account has reached its limit of running jobs",
-    "BadConstraints": "no node has what the job asks for",
     "BeginTime": "the job's earliest start time has not come",
     "Dependency": "the job waits for another job",
     "InvalidAccount": "the account is not valid",
@@ -65,17 +104,12 @@ REASONS = {
     "Licenses": "the job waits for a licence",
     "MaxCpuPerAccount": "your account has reached its limit of cores",
     "NodeDown": "a node the job needs is down",
-    "PartitionConfig": "the job asks for more than the partition allows",
     "PartitionDown": "the partition is down",
     "PartitionInactive": "the partition does not accept jobs now",
-    "PartitionNodeLimit": "the job asks for more nodes than the partition allows",
-    "PartitionTimeLimit": "the job asks for more time than the partition allows and will "
-    "not start; cancel it and ask for less",
     "Priority": "other jobs come before this one in the queue",
     "Prolog": "the node is being prepared",
     "QOSMaxJobsPerUserLimit": "you have reached your limit of running jobs",
     "QOSJobLimit": "the quality of service has reached its limit of running jobs",
-    "QOSTimeLimit": "the job asks for more time than the quality of service allows",
     "ReqNodeNotAvail": "a node the job needs is not available, or is reserved for maintenance",
     "Reservation": "the job waits for its reservation",
     "ReservationDeleted": "the reservation no longer exists, and the job is held",
@@ -131,6 +165,7 @@ class Slurm(Scheduler):
             *("gpus-per-node", "constraint", "C", "prefer", "reservation", "clusters"),
         )
     )
+    replaces_duration: ClassVar = frozenset(("time", "t", "time-min", "qos", "q"))
     refused: ClassVar = frozenset(
         ("array", "a", "wrap", "parsable", "test-only", "wait", "W", "output", "o", "error", "e")
     )
@@ -419,8 +454,12 @@ class Slurm(Scheduler):
         return slurm_estimate.read_estimate(reply, read_time)
 
     def smaller_may_start(self, info: JobInfo) -> bool:
-        """Return whether the job waits for resources, and not for a limit or a date."""
-        return info.message in ("", REASONS["Resources"], REASONS["Priority"])
+        """Return whether the job waits for resources, and not for a date or a limit of the user's.
+
+        A job beyond a limit of one job does not start at all, and a smaller one does.
+        """
+        waits = ("", REASONS["Resources"], REASONS["Priority"])
+        return info.message in waits or info.message.endswith(NEVER)
 
     def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
         """Ask for the user's associations, and which partitions and reservations are open to it."""

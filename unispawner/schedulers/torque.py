@@ -88,6 +88,7 @@ class Torque(PbsFamily):
     # qsub writes its own host before the path; TORQUE copies nothing to /dev/null (torque#130).
     node_memory_counts = False  # the list has the physical memory, which some schedulers ignore
     replaces_needs: ClassVar = frozenset(("l", "q", "W"))
+    replaces_duration: ClassVar = frozenset(("walltime", "qos"))
     nowhere = "/dev/null"
     longest_name = 63
 

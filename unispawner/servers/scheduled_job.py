@@ -23,6 +23,7 @@ from ..web.server_status import JobFacts
 from . import endings, history, notices
 from .address import ask_for_host, check_address, find_exec_host, has_moved
 from .database import session_of
+from .never_starts import NeverStarts
 from .node_certificates import NodeCertificates
 from .own_place import OwnPlace
 from .second_job import PairedJob
@@ -67,6 +68,7 @@ class ScheduledJob(PairedJob):
         self._own_place = OwnPlace(self, self._note_refusal)
         self._certificates = NodeCertificates(self, self._ends)
         self._asked_after_restart = False
+        self._never_starts = NeverStarts()
 
     # -- what it is made of ----------------------------------------------------------------------
 
@@ -188,6 +190,7 @@ class ScheduledJob(PairedJob):
                 raise await self._not_in_time(job)
             if job.info is None or job.info.state is not JobState.RUNNING:
                 watch = job.slow_start = None
+                self._never_starts.look(self.spawner, job, self.state.waiting_since)
                 await job.wait_change(min(30.0, deadline - now))
                 continue
             watch = watch or StartWatch(job, find_limits(self.spawner), self._read_log)

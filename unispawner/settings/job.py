@@ -195,11 +195,12 @@ class JobSettings(NameSettings):
 
     check_nodes = Bool(
         True,
-        help="""Whether a start is refused if no node of the cluster can run its job: its cores,
-        memory, GPUs and features together are compared with the nodes that the scheduler lists, up
-        or down, and the message names what to change. True (the default): it is. What is not known
-        of the nodes does not count against a job. False: jobs are submitted all the same; for a
-        cluster whose scheduler lists cloud nodes only while they run.""",
+        help="""Whether a start is refused if the cluster can never run its job: what it asks for
+        is compared with the limits of its queue, and its cores, memory, GPUs and features together
+        with the nodes that the scheduler lists, up or down. The message names what to change. True
+        (the default): it is. What is not known of the queues and nodes does not count against a
+        job. False: jobs are submitted all the same; for a cluster whose scheduler lists cloud nodes
+        only while they run, or whose users may go beyond a queue's limits.""",
     ).tag(config=True)
 
     end_warning = Float(

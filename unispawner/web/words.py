@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import UniSpawnerError
 from ..job import JobInfo, JobState
 from ..monitor.tracked_job import SlowStart, TrackedJob
+from ..schedulers.reading import NEVER
 from .summary import describe_moment
 
 # -- while it starts ----------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def progress_event(
     if info.state in (JobState.QUEUED, JobState.HELD):
         if job.has_begun:
             return {"progress": 40, "message": _begun(job) + old}
-        return {"progress": 20, "message": _waiting(job.job_id, info) + old}
+        return {"progress": 20, "message": _waiting(job, info) + old}
     if info.state is JobState.RUNNING:
         if job.server_ended:
             message = f"The server on {info.exec_host} has ended, as its job {job.job_id} reports"
@@ -98,9 +99,9 @@ def _refused(job: TrackedJob) -> str:
     return f"its server has reported, but the Hub did not accept the report: {job.refusal}"
 
 
-def _waiting(job_id: str, info: JobInfo) -> str:
+def _waiting(job: TrackedJob, info: JobInfo) -> str:
     word = "held" if info.state is JobState.HELD else "queued"
-    parts = [f"Job {job_id} is {word}"]
+    parts = [f"Job {job.job_id} is {word}"]
     if info.queue_position is not None:
         parts.append(f"number {info.queue_position} in its queue")
     message = ", ".join(parts)
@@ -108,6 +109,10 @@ def _waiting(job_id: str, info: JobInfo) -> str:
         message += f": {info.message}"
     if info.estimated_start is not None:
         message += f". Estimated start: {describe_moment(info.estimated_start)}"
+    elif job.misfit and not info.message.endswith(NEVER):
+        message += (
+            f". It will never start as it is, because {job.misfit}. Cancel it and change the choice"
+        )
     return message
 
 
@@ -167,7 +172,7 @@ def _job_state(job: TrackedJob) -> str:
     if info.state is JobState.RUNNING:
         return f"Job {job.job_id} runs on {info.exec_host}, but its server has not reported"
     if info.state in (JobState.QUEUED, JobState.HELD):
-        return _waiting(job.job_id, info)
+        return _waiting(job, info)
     return f"Job {job.job_id} {_STATES[info.state]}"
 
 
