@@ -238,7 +238,7 @@ async def test_many_certificates(hub: Hub, server: Server) -> None:
     now = 0.0
     held = server.spawner.server_job
     held.allowance = Allowance(AT_ONCE * 2, clock=lambda: now)
-    held._certificates.allowance = Allowance(AT_ONCE, PAUSE, lambda: now)
+    held._reports.certificates.allowance = Allowance(AT_ONCE, PAUSE, lambda: now)
     for _ in range(AT_ONCE):
         await certificate(hub, server)
     assert (503, words.TOO_MANY_CERTIFICATES) == await message(hub, server)

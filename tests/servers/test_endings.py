@@ -155,8 +155,8 @@ async def test_a_hub_that_was_killed_after_the_stop(hub: Hub, server: Server, us
     """The next Hub goes on with cancelling, also if the user has been deleted meanwhile."""
     spawner, old = server.spawner, server.spawner.server_job
     await stopped(server)
-    assert old._confirmation
-    old._confirmation.cancel()  # as with the old Hub
+    assert old._end._confirmation
+    old._end._confirmation.cancel()  # as with the old Hub
     spawner.clear_state()
     database = hub.app.db
     # The name of a real scheduler: the spawner of these tests takes the fake one in any case.

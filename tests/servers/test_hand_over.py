@@ -22,9 +22,9 @@ from unispawner.errors import InvalidJobError, SubmitError, UniSpawnerError
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
-from unispawner.servers import address, endings, hand_over, scheduled_job, starts
+from unispawner.servers import address, endings, hand_over, starts
 from unispawner.servers.hand_over import HandOver
-from unispawner.servers.scheduled_job import ScheduledJob
+from unispawner.servers.scheduled_job import ScheduledJob, restart
 from unispawner.servers.state import DEAD_ADDRESS, ServerState
 from unispawner.submit_host.host import SubmitHost
 from unispawner.web import continuation
@@ -134,7 +134,7 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run
     monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(address, "REPORT_WAITS", 0.2)
-    monkeypatch.setattr(scheduled_job, "_FIRST_ANSWER", 0.5)
+    monkeypatch.setattr(restart, "_FIRST_ANSWER", 0.5)
     spawner: FakeSpawner = hub.user("ada").spawners[""]
     found = Running(hub, spawner)
 
@@ -573,7 +573,7 @@ async def test_killed_before_the_submission(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next Hub finds that there is no second job, and the first goes on."""
-    monkeypatch.setattr(scheduled_job, "_SUBMIT_MARGIN", 0.0)
+    monkeypatch.setattr(restart, "_SUBMIT_MARGIN", 0.0)
     call = server.spawner.side.call
 
     async def hang(*arguments: Any) -> Any:

@@ -22,7 +22,7 @@ from unispawner.errors import AgentError
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
 from unispawner.run_as.client import AgentClient
-from unispawner.servers import scheduled_job
+from unispawner.servers.scheduled_job import restart
 from unispawner.servers.state import ServerState
 from unispawner.web.reports import Report
 
@@ -44,7 +44,7 @@ async def restored(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[R
     """Return a function that makes a spawner with the saved state of an earlier Hub's server."""
     monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
-    monkeypatch.setattr(scheduled_job, "_FIRST_ANSWER", 0.5)
+    monkeypatch.setattr(restart, "_FIRST_ANSWER", 0.5)
     account = ordinary_account().pw_name
     user, made = hub.user("ada"), []
 

@@ -36,7 +36,8 @@ from unispawner.monitor import monitor as monitor_module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor
 from unispawner.monitor.tracked_job import TrackedJob
-from unispawner.servers import database, scheduled_job, slow_start, start_check
+from unispawner.servers import database, slow_start, start_check
+from unispawner.servers.scheduled_job import restart
 from unispawner.servers.spawner import UniSpawner
 from unispawner.submit_host.host import SubmitHost
 
@@ -307,7 +308,7 @@ def _reset_process() -> None:
     slow_start._looking.clear()
     database._batches.clear()
     tasks._running.clear()
-    scheduled_job._RETURNS = tasks.Turnstile(50)
+    restart._RETURNS = tasks.Turnstile(50)
 
 
 class Installed:

@@ -15,7 +15,7 @@ from tornado.httpclient import AsyncHTTPClient
 from unispawner import TorqueSpawner
 from unispawner.job import JobState
 from unispawner.schedulers.base import Dialogue
-from unispawner.servers import scheduled_job
+from unispawner.servers.scheduled_job import reports as job_reports
 from unispawner.servers.state import DEAD_ADDRESS
 from unispawner.testing import FakeScheduler
 from unispawner.web import reports, words
@@ -275,7 +275,7 @@ async def test_an_end_while_the_report_is_checked(
         await go_on.wait()
         return NODE
 
-    monkeypatch.setattr(scheduled_job, "check_address", slow)
+    monkeypatch.setattr(job_reports, "check_address", slow)
     report = {"host": NODE, "port": 2000}
     posted = asyncio.ensure_future(hub.post(report, server.token))
     await asyncio.wait_for(checking.wait(), PATIENCE)
@@ -637,7 +637,7 @@ async def test_a_port_that_comes_during_the_check_counts(
         await asyncio.sleep(0.1)  # the next check takes time, too
         return NODE
 
-    monkeypatch.setattr(scheduled_job, "check_address", check_slowly)
+    monkeypatch.setattr(job_reports, "check_address", check_slowly)
     await server.running()
     assert 201 == (await hub.post({"port": 3000}, server.token, "batchspawner")).code
     await asyncio.wait_for(begun.wait(), PATIENCE)

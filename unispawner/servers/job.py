@@ -132,6 +132,10 @@ class ServerJob(abc.ABC, Generic[State]):
         same_host = not state.reported_host or state.reported_host == end.host
         return bool(state.port) and state.port == end.port and same_host
 
+    def expect_server(self) -> None:
+        """Take note that a report is checked: from now on the end of its server counts."""
+        self._last_end = None
+
     def has_just_ended(self, report: Report) -> bool:
         """Return whether the server of a report has ended while the report was checked."""
         return self._last_end == (report.host, report.port)
@@ -365,6 +369,11 @@ class ServerJob(abc.ABC, Generic[State]):
         if self.resumption is not None:
             await self.resumption.join_stops()
         await asyncio.shield(self.start_stop())
+
+    @property
+    def stop_under_way(self) -> bool:
+        """True while the job is being ended."""
+        return self._stop is not None and not self._stop.done()
 
     def start_stop(self) -> asyncio.Task[None]:
         """Begin to end the job, if that is not under way, and return the task that does it."""

@@ -26,6 +26,7 @@ from .. import tasks
 from ..errors import InvalidJobError, JobEndedError, SchedulerUnavailable, UniSpawnerError
 from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
+from ..run_as.client import AgentClient
 from ..web import bookkeeping, continuation
 from . import endings, history
 from .database import session_of
@@ -60,6 +61,10 @@ class PairedJob(ServerJob[ServerState]):
     @abc.abstractmethod
     def monitor(self) -> Monitor:
         """The monitor of the scheduler."""
+
+    @abc.abstractmethod
+    def track(self, client: AgentClient, job_id: str, *, submitted: bool = False) -> None:
+        """Follow the job from now on."""
 
     @abc.abstractmethod
     def find(self) -> asyncio.Task[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -108,19 +107,14 @@ class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
         Cancelling this does not cancel the job: a Hub that shuts down does that, too.
         """
         job = self.server_job
-        job.starting, job.began = True, time.monotonic()
-        try:
-            name = bookkeeping.log_name(self)
-            with failures_of_start(self.log, name), job.failure_noted():
-                spec, identity = await submission.prepare(job)
-                try:
-                    await job.submit(submission.submit(job, spec, identity))
-                except SubmitError:  # maybe an account or a queue is no longer the user's
-                    self.usable.forget()
-                    raise
-                return await job.wait_ready()
-        finally:
-            job.starting = False
+        with failures_of_start(self.log, job.name), job.start_under_way():
+            spec, identity = await submission.prepare(job)
+            try:
+                await job.submit(submission.submit(job, spec, identity))
+            except SubmitError:  # maybe an account or a queue is no longer the user's
+                self.usable.forget()
+                raise
+            return await job.wait_ready()
 
     async def poll(self) -> int | None:
         """Return None while there is a server, starting or running; else its exit status."""

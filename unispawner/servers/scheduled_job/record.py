@@ -1,0 +1,54 @@
+"""What is kept and told of a server's job: the user's history, and mail to the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...errors import UniSpawnerError
+from .. import history, notices
+from ..second_job import PairedJob
+
+
+class JobRecord:
+    """Tells the history and the user what becomes of a job, each of it once."""
+
+    def __init__(self, job: PairedJob) -> None:
+        self._job = job
+        self._knows_end = False
+
+    def note_ready(self, *, again: bool) -> None:
+        """Take note that the server is up.
+
+        Parameters
+        ----------
+        again
+            True if a restarted Hub has found a server that was ready before.
+        """
+        if not again:
+            history.note_ready(self._job)
+        notices.note_ready(self._job, again=again)
+
+    @contextmanager
+    def failure_noted(self) -> Iterator[None]:
+        """Take note of a start that raises an error."""
+        try:
+            yield
+        except UniSpawnerError as error:
+            self._job.note_failure(error)
+            ending = history.failed_start(self._job, error)
+            history.note_failed_start(self._job, ending)
+            notices.note_end(self._job, ending)
+            self._knows_end = True
+            raise
+
+    def note_end(self) -> None:
+        """Take note that the Hub forgets the server, unless its start is known to have failed."""
+        if self._job.state.mark and not self._knows_end:
+            ending = history.find_ending(self._job)
+            history.note_end(self._job, ending)
+            notices.note_end(self._job, ending)
+
+    def note_log(self, mark: str, log: str) -> None:
+        """Keep the end of the log of a job that has failed."""
+        history.note_log(self._job, mark, log)
