@@ -72,6 +72,34 @@ async def test_only_a_few_users_are_asked_about_at_a_time(cache: UsableCache) ->
     assert 50 == ask.asked
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Their homes hang, and so do the questions about what they may use.",
+    stopped_by="A question that hangs keeps its turn only for a short time.",
+)
+async def test_homes_that_hang(cache: UsableCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many questions as may run at a time hang, and another user is answered all the same."""
+    monkeypatch.setattr(module, "LONGEST_TURN", 0.02)
+    hanging = Scheduler(ONE)
+    hanging.gate.clear()
+    tasks = [asyncio.create_task(cache.get(str(n), hanging)) for n in range(module.AT_ONCE)]
+    await asyncio.sleep(0)
+    assert OTHER is await cache.get("ada", Scheduler(OTHER), seconds=5.0)
+    hanging.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_who_fails_again_and_again_is_asked_about_less(
+    cache: UsableCache, clock: Any
+) -> None:
+    """Each further failure doubles the pause of its user, up to ten minutes."""
+    ask = Scheduler(AgentError("no"))
+    for _ in range(200):
+        await cache.get("eve", ask)
+        clock[0] += module.PAUSE + 1
+    assert ask.asked < 30
+
+
 async def test_each_user_has_an_answer_of_their_own(cache: UsableCache) -> None:
     """No user gets the answer about another one."""
     assert ONE is await cache.get("ada", Scheduler(ONE))

@@ -122,6 +122,24 @@ async def test_a_turn_rests_after_a_question() -> None:
     assert await task
 
 
+async def test_a_question_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The turn of a question that hangs is given on, and only its own user waits for its end."""
+    monkeypatch.setattr(module, "LONGEST_TURN", 0.02)
+    queue = QuestionQueue(1)
+    assert await queue.enter("eve", PATIENCE)
+    again, bob = waiting(queue, "eve", "bob")
+    assert await bob
+    assert not again.done()
+    queue.leave("eve", rest=9.0)  # the turn is another's by now
+    await settle()
+    assert not again.done()
+    queue.leave("bob")
+    assert await again
+    (ada,) = waiting(queue, "ada")
+    await settle()
+    assert not ada.done()  # one turn is one turn
+
+
 async def test_a_cancelled_question_gives_its_turn_back() -> None:
     """A question that is cancelled at the moment of its turn leaves the turn to the next."""
     queue = QuestionQueue(1)

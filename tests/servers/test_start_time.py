@@ -116,6 +116,28 @@ async def test_one_user_who_fails(times: StartTimes, clock: Clock, error: Except
     assert bad.count < 10
 
 
+@pytest.mark.threat(
+    who="user",
+    tries="Three of them have homes that hang, and look at forms at the same time.",
+    stopped_by="A cluster that answers anybody else is not taken for down.",
+)
+async def test_some_users_who_fail(times: StartTimes, clock: Clock) -> None:
+    """Three homes that hang stop nobody's answers for longer than a trial, and none while others
+    are answered."""
+    good, bad = Asked(), Asked()
+    bad.error = SchedulerUnavailable("late")
+    for name in ("eve", "mallory", "trent"):
+        assert await times.get(name, "slurm", "x", bad) is None
+    assert await times.get("ada", "slurm", "x", good) is None
+    clock.now += module.TRIAL_PAUSE
+    assert ANSWER == await times.get("ada", "slurm", "x", good)
+    assert ANSWER == await times.get("bob", "slurm", "x", good)
+    for number, name in enumerate(("eve", "mallory", "trent")):
+        clock.now += module.PAUSE
+        assert await times.get(name, "slurm", "y", bad) is None
+        assert ANSWER == await times.get("ada", "slurm", f"y{number}", good)
+
+
 async def test_a_question_that_hangs(times: StartTimes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question that takes too long counts as failed."""
     monkeypatch.setattr(module, "PATIENCE", 0.01)

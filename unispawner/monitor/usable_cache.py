@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
 from .. import tasks
@@ -23,6 +24,11 @@ MOST_USERS = 5_000
 """How many users' answers are kept: those that were needed last."""
 AT_ONCE = 8
 """How many users' questions run at a time. Each takes several commands of the scheduler's."""
+LONGEST_TURN = 10.0
+"""How long (seconds) a question keeps other users waiting: it may hang in its user's home. It goes
+on, and nobody asks about this user anew meanwhile."""
+LONGEST_PAUSE = 600.0
+"""After each further failure, PAUSE is twice as long for this user, up to this."""
 
 Ask = Callable[[], Awaitable[Usable]]
 """Asks the scheduler as the user; it may raise a UniSpawnerError."""
@@ -36,13 +42,16 @@ class _Answer:
     asked_at: float = float("-inf")
     """When the present answer was asked for (time.monotonic)."""
     failed_at: float = float("-inf")
+    failures: int = 0
+    """How often the user's questions have failed since the last answer."""
     task: asyncio.Task[None] | None = None
 
     def is_old(self, now: float, lifetime: float) -> bool:
         """Return whether a new answer should be asked for."""
         gaps = self.last is not None and self.last.partial
         old = now - self.asked_at > (min(lifetime, PAUSE) if gaps else lifetime)
-        return old and now - self.failed_at > PAUSE
+        pause = min(PAUSE * 2 ** max(0, self.failures - 1), LONGEST_PAUSE)
+        return old and now - self.failed_at > pause
 
 
 class UsableCache:
@@ -103,16 +112,27 @@ class UsableCache:
         return answer.task
 
     async def _ask(self, answer: _Answer, ask: Ask) -> None:
-        async with self._all_turns():
+        async with self._turn():
             began = time.monotonic()
             try:
                 answer.last = await ask()
-                answer.asked_at, answer.failed_at = began, float("-inf")
+                answer.asked_at, answer.failed_at, answer.failures = began, float("-inf"), 0
             except Exception as error:
                 # A bug, such as one in a parser, is logged with its place.
                 ours = isinstance(error, UniSpawnerError)
                 log.warning("What a user may use is not known: %s", error, exc_info=not ours)
-                answer.failed_at = time.monotonic()
+                answer.failed_at, answer.failures = time.monotonic(), answer.failures + 1
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Hold one of all users' turns, but not for long."""
+        turns = self._all_turns()
+        with contextlib.ExitStack() as held:
+            await turns.acquire()
+            held.callback(turns.release)
+            over = asyncio.get_running_loop().call_later(LONGEST_TURN, held.close)
+            held.callback(over.cancel)
+            yield
 
     def _all_turns(self) -> asyncio.Semaphore:
         """Return the semaphore of the running event loop."""

@@ -6,7 +6,6 @@ the page ``/hub/unispawner/history``: see docs/pages.md.
 
 from __future__ import annotations
 
-import asyncio
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,15 @@ from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.user import User
 from tornado import web
 
-from .. import tasks
 from ..errors import UniSpawnerError
 from ..web import bookkeeping
 from ..web.api import ASSETS, Handler, check_database
 from . import history
 from .job import ServerJob
+from .live_log import LIVE_LOGS, ReadLater
 from .scheduled_job import ScheduledJob
 
 _PAGE = ASSETS.parent / "templates" / "unispawner_history.html"
-_LOG_LINES = 100
 
 
 def _sessions(handler: BaseHandler, user: Any) -> list[history.Session]:
@@ -61,10 +59,6 @@ class HistoryHandler(Handler):
         self.set_status(204)
 
 
-_reading: dict[ScheduledJob, asyncio.Task[str]] = {}
-"""The logs that are being read, so that many requests read each log once."""
-
-
 class LogHandler(Handler):
     """``GET /hub/api/unispawner/servers/{user}/{name}/log``: the end of the log of a server's job.
 
@@ -72,7 +66,10 @@ class LogHandler(Handler):
     """
 
     async def get(self, user_name: str, server_name: str = "") -> None:
-        """Reply with ``{"log": text}``; read as the user, through the agent."""
+        """Reply with ``{"log": text}``; read as the user, through the agent.
+
+        A user whose logs are asked for too often gets status 429 with ``Retry-After``.
+        """
         allowed = self.has_scope(f"access:servers!server={user_name}/{server_name}")
         user = self.find_user(user_name) if allowed else None
         spawner = bookkeeping.find_spawner(user, server_name)
@@ -81,11 +78,11 @@ class LogHandler(Handler):
         job = getattr(bookkeeping.inner(spawner), "server_job", None)
         if not isinstance(job, ScheduledJob) or job.tracked is None:
             raise web.HTTPError(404, "This server has no job whose log could be read.")
-        if job not in _reading:
-            _reading[job] = tasks.start(job.read_log(_LOG_LINES), f"log of {job.name}")
-            _reading[job].add_done_callback(lambda _: _reading.pop(job))
         try:
-            self.reply({"log": await asyncio.shield(_reading[job])})
+            self.reply({"log": await LIVE_LOGS.read(job, user_name)})
+        except ReadLater as error:
+            self.set_header("Retry-After", str(error.seconds))
+            raise web.HTTPError(429, str(error)) from None
         except UniSpawnerError as error:
             raise web.HTTPError(503, str(error)) from None
 

@@ -18,6 +18,9 @@ MOST_WAITING = 200
 """How many users may wait."""
 AT_FIRST = 12
 """How many questions a user may ask at once, after a while without any."""
+LONGEST_TURN = 5.0
+"""How long (seconds) a question keeps others waiting: one that hangs, perhaps in a user's home,
+costs the scheduler nothing. It goes on, and its user has no other one meanwhile."""
 PAUSE = 5.0
 """After these, a user may ask a question every so many seconds."""
 
@@ -36,7 +39,8 @@ class QuestionQueue:
     def __init__(self, at_once: int = AT_ONCE, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = at_once
         self._allowance = AllowanceByUser(AT_FIRST, PAUSE, clock)
-        self._busy: set[str] = set()
+        self._busy: dict[str, asyncio.TimerHandle] = {}
+        """Who has a question under way, with what gives the turn to others while it goes on."""
         self._waiting: dict[str, asyncio.Future[bool]] = {}
 
     async def enter(self, user: str, patience: float) -> bool:
@@ -63,8 +67,12 @@ class QuestionQueue:
         return place.done() and place.result()
 
     def leave(self, user: str, rest: float = 0.0) -> None:
-        """End a turn; nobody else has it for ``rest`` seconds."""
-        self._busy.discard(user)
+        """End a turn; nobody else has it for ``rest`` seconds, unless it was given on before."""
+        given_on = self._busy.pop(user)
+        if given_on.when() <= asyncio.get_running_loop().time():
+            self._call_next()
+            return
+        given_on.cancel()
         if rest > 0:
             asyncio.get_running_loop().call_later(rest, self._return_turn)
         else:
@@ -87,5 +95,6 @@ class QuestionQueue:
             if user not in self._busy:
                 del self._waiting[user]
                 self._free -= 1
-                self._busy.add(user)
+                loop = asyncio.get_running_loop()
+                self._busy[user] = loop.call_later(LONGEST_TURN, self._return_turn)
                 place.set_result(True)

@@ -34,8 +34,11 @@ PAUSE = 60.0
 one, up to LONGEST_PAUSE."""
 LONGEST_PAUSE = 600.0
 FAILING = 3
-"""If the questions of so many users fail, the cluster gets no questions for PAUSE seconds. One user
-is not enough: a home that hangs, or a forged reply, must not stop the answers of others."""
+"""If the questions of so many users fail one after the other, the cluster is taken for down: for
+PAUSE seconds it gets a question only every TRIAL_PAUSE seconds, of a user whose last one did not
+fail. If that is answered, it was only these users: homes that hang, or forged replies, must not
+stop the answers of others."""
+TRIAL_PAUSE = 10.0
 REST = 4.0
 """After a question its turn rests for so many times as long: a fifth of the time at most."""
 MOST_KEPT = 5000
@@ -50,24 +53,37 @@ class _Failing:
     """The users whose last question to a cluster failed: how often, and until when they wait."""
 
     users: dict[str, tuple[int, float]] = field(default_factory=dict)
+    in_a_row: set[str] = field(default_factory=set)
+    """Those whose questions have failed since one was answered."""
     until: float = float("-inf")
+    next_trial: float = float("-inf")
+    """When somebody may ask although the cluster is taken for down."""
 
     def pauses(self, user: str) -> bool:
-        return time.monotonic() < max(self.until, self.users.get(user, (0, self.until))[1])
+        """Return whether a user gets no answer now; if not, the user's question must follow."""
+        now = time.monotonic()
+        if now < self.users.get(user, (0, now))[1]:
+            return True
+        if now < self.until:
+            if now < self.next_trial:
+                return True
+            self.next_trial = now + TRIAL_PAUSE
+        return False
 
     def add(self, user: str) -> bool:
         """Note a failure; return whether it is the first one since all questions were answered."""
         now, is_first = time.monotonic(), not self.users
         count = self.users.get(user, (0, 0.0))[0] + 1
         self.users[user] = count, now + min(PAUSE * 2 ** (count - 1), LONGEST_PAUSE)
-        recent = [one for one, until in self.users.values() if until > now]
-        if len(recent) >= FAILING:
-            self.until = now + PAUSE
+        self.in_a_row.add(user)
+        if len(self.in_a_row) >= FAILING:
+            self.until, self.next_trial = now + PAUSE, now + TRIAL_PAUSE
         return is_first
 
     def remove(self, user: str) -> None:
         """Note that a question was answered."""
         self.users.pop(user, None)
+        self.in_a_row.clear()
         self.until = float("-inf")
 
 

@@ -136,7 +136,8 @@
           const { log, message } = await answer.json();
           if (answer.ok && text.textContent !== log) text.textContent = log;
           const words = answer.ok ? (log ? "" : "The log is empty.") : message;
-          if (problem.textContent !== words) problem.textContent = words;
+          // Asked too often, the page keeps what it shows.
+          if (answer.status !== 429 && problem.textContent !== words) problem.textContent = words;
         } catch (error) {
           console.warn("Can't get the log:", error);
           problem.textContent = "The Hub does not answer.";
