@@ -38,6 +38,7 @@ from .schedulers import plain
 from .schedulers.base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler
 from .schedulers.inventory import Inventory, Node, Queue
 from .schedulers.usable import Usable
+from .schedulers.usage import NO_ACCOUNTING, Accounting
 from .submit_host.host import SubmitHost
 
 
@@ -241,6 +242,8 @@ class FakeUserSide(RunAs):
         What is wrong with every path: see ``check_path`` of the agent. Empty: nothing.
     usable
         What every user may use. The default: nothing is known.
+    accounting
+        What the accounting says about every job. The default: there is no accounting.
     """
 
     name = "fake"
@@ -253,6 +256,7 @@ class FakeUserSide(RunAs):
         self.log = ""
         self.path_problem = ""
         self.usable = Usable()
+        self.accounting: Accounting = NO_ACCOUNTING
 
     def command(self, account: Account) -> list[str]:
         """Raise an error, because there is no command to run."""
@@ -294,6 +298,9 @@ class FakeUserSide(RunAs):
 
     def _usable(self, owner: str, request: Mapping[str, Any]) -> dict[str, Any]:
         return dict(plain.encode(self.usable))
+
+    def _usage(self, owner: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(plain.encode(self.accounting))
 
     def _marked(self, owner: str, request: Mapping[str, Any]) -> dict[str, Any]:
         found = {

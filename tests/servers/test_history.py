@@ -34,7 +34,7 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
 @pytest.fixture
 async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     """Give a server that is starting; `user_options` were chosen."""
-    monkeypatch.setattr(history, "_swept", -history._SWEEP)
+    hub.app.db.info.pop("unispawner_history", None)
     hub.user("ada").spawners[""].user_options = {"profile": "gpu", "memory": "4G"}
     async with starting_server(hub, monkeypatch) as found:
         yield found
@@ -173,7 +173,7 @@ async def test_how_long_it_is_kept(
     history._insert(hub.app.db, {**values, "mark": "old", "expires": time.time() - 1})
     assert [session["mark"]] == [one["mark"] for one in await read(hub)]
     assert {session["mark"], "old"} == {one.mark for one in rows(hub)}
-    monkeypatch.setattr(history, "_swept", -history._SWEEP)
+    hub.app.db.info.pop("unispawner_history", None)
     history._insert(hub.app.db, {**values, "mark": "new"})
     assert {session["mark"], "new"} == {one.mark for one in rows(hub)}
     server.spawner.history_days = 0

@@ -23,7 +23,9 @@ from typing import Any
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ..job import MARK_VARIABLE, JobInfo, JobSpec, is_mark
 from ..schedulers import Scheduler, get_scheduler, plain
+from ..schedulers.base import CommandNotFound
 from ..schedulers.reading import find_mentioned, quote_lines
+from ..schedulers.usage import NO_ACCOUNTING, EndedJob
 from ..script.from_template import launcher_options, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
 from ..script.variables import READER, render_reader, render_variables
@@ -332,6 +334,28 @@ def usable(request: Request, account: Account) -> dict[str, Any]:
     return dict(plain.encode(found))
 
 
+def usage(request: Request, account: Account) -> dict[str, Any]:
+    """Return what a job has used: the data of an :class:`Accounting`. Its ``started`` may be None.
+
+    The request also has ``mark``, ``submitted`` and ``ended``, which tell the job from others.
+    """
+    scheduler = _scheduler(request)
+    started = request.get("started")
+    job = EndedJob(
+        job_id=_job_id(request, scheduler),
+        owner=account.pw_name,
+        mark=str(request["mark"]),
+        submitted=float(request["submitted"]),
+        ended=float(request["ended"]),
+        started=None if started is None else float(started),
+    )
+    try:
+        found = hold_dialogue(scheduler.usage(job))
+    except CommandNotFound:
+        found = NO_ACCOUNTING
+    return dict(plain.encode(found))
+
+
 def log(request: Request, account: Account) -> dict[str, Any]:
     """Return the ``path`` and ``size`` of a job's log, and its last ``lines`` lines as ``tail``."""
     state = _state(request)
@@ -364,7 +388,7 @@ ACTIONS: Mapping[str, Callable[[Request, Account], Any]] = {
     action.__name__: action
     for action in (
         *(submit, estimate, stage, missing, cancel, status, find, find_jobs, marked, end_marked),
-        *(usable, log, cleanup, check, check_path),
+        *(usable, usage, log, cleanup, check, check_path),
     )
 }
 

@@ -27,6 +27,7 @@ from .missing import MissingJobs
 from .rhythm import Rhythm
 from .tracked_job import TrackedJob
 from .usable_cache import UsableCache
+from .usage_collector import UsageCollector
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
@@ -85,6 +86,7 @@ class Monitor:
         self._addresses: Remembered[str] = Remembered()
         self.inventory = InventoryCache(scheduler, host, self.environment)
         self.usable = UsableCache()
+        self.usage = UsageCollector()
         self._missing = MissingJobs(scheduler, self.inventory, self._jobs, self.hides_jobs)
 
     @property

@@ -16,6 +16,7 @@ from ..job import JobInfo, JobSpec, JobState, is_mark
 from ..schedulers import Scheduler, plain
 from ..schedulers.estimate import Outlook, StartEstimate
 from ..schedulers.usable import Usable, make_usable
+from ..schedulers.usage import Accounting, EndedJob, clean
 from ..submit_host.host import SubmitHost
 from .accounts import Account
 from .base import RunAs
@@ -241,6 +242,22 @@ class AgentClient:
         except (ValueError, TypeError):
             raise self._invalid_reply("list of what the user may use", result) from None
         return make_usable(found.entries, found.rules, partial=found.partial)
+
+    async def usage(self, job: EndedJob) -> Accounting:
+        """Return what the accounting says that a job has used."""
+        result = await self._call(
+            "usage",
+            job_id=job.job_id,
+            mark=job.mark,
+            submitted=job.submitted,
+            ended=job.ended,
+            started=job.started,
+        )
+        try:
+            found: Accounting = plain.decode(Accounting, result)
+        except (ValueError, TypeError):
+            raise self._invalid_reply("answer about what a job has used", result) from None
+        return replace(found, usage=None if found.usage is None else clean(found.usage))
 
     async def log_tail(self, mark: str, lines: int = 20) -> str:
         """Return the last lines of a job's log."""

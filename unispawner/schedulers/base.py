@@ -30,6 +30,7 @@ from .estimate import StartEstimate
 from .inventory import Inventory
 from .reading import quote_lines
 from .usable import Usable
+from .usage import NO_ACCOUNTING, Accounting, EndedJob
 
 if TYPE_CHECKING:
     from .template_dialect import Dialect
@@ -220,6 +221,8 @@ class Scheduler(ABC):
     """What to set instead of a field that this scheduler does not support, in words."""
     reports: ClassVar[frozenset[str]] = frozenset()
     """Fields of JobInfo that this scheduler fills, besides owner and state."""
+    causes: ClassVar[Mapping[str, str]] = {}
+    """What ``native_state`` or ``message`` of an ended job means: see :data:`.usage.CAUSES`."""
     errors: ClassVar[tuple[tuple[str, Meaning], ...]] = ()
     """Pairs of a regular expression and its meaning, tried in order on a failed command's text."""
     whole_memory: ClassVar[bool] = False
@@ -568,6 +571,25 @@ class Scheduler(ABC):
         """
         yield from ()  # makes this a dialogue
         return Usable()
+
+    def usage(self, job: EndedJob) -> Dialogue[Accounting]:
+        """Ask the accounting, as the user, what a job has used that has ended.
+
+        A subclass overrides it where there is an accounting that users can ask. It must compare
+        more than the job's id: see :meth:`.usage.EndedJob.is_run`.
+
+        Raises
+        ------
+        UniSpawnerError
+            If the accounting does not answer.
+        """
+        yield from ()  # makes this a dialogue
+        return NO_ACCOUNTING
+
+    def find_cause(self, info: JobInfo) -> str:
+        """Return why a job has ended, one of :data:`.usage.CAUSES`; empty if that is not known."""
+        found = self.causes.get(info.native_state) or self.causes.get(info.message)
+        return found or ("cancelled" if info.state is JobState.CANCELED else "")
 
     def estimate_command(self, spec: JobSpec) -> list[str]:
         """Return the command that reads a job's script and prints when that job would start.

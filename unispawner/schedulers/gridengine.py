@@ -16,11 +16,18 @@ from typing import Any, ClassVar
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
 from ..units import divide_up, whole_seconds
-from . import gridengine_host, gridengine_inventory, gridengine_jobs, gridengine_usable
+from . import (
+    gridengine_host,
+    gridengine_inventory,
+    gridengine_jobs,
+    gridengine_usable,
+    gridengine_usage,
+)
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .constraints import Feature, read_plain_list
 from .inventory import Inventory
 from .usable import Usable
+from .usage import NO_ACCOUNTING, NOT_YET, Accounting, EndedJob
 
 _PER = ("slot", "job")
 
@@ -108,6 +115,7 @@ class GridEngine(Scheduler):
         "gridengine.l",
     }
     announces = True
+    causes = gridengine_jobs.CAUSES
     reports: ClassVar = frozenset(
         ("exec_host", "message", "queue_position", "start_time", "exit_code")
     )
@@ -360,6 +368,16 @@ class GridEngine(Scheduler):
     def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
         """Ask for queues, projects and advance reservations, and for the lists of their users."""
         return (yield from gridengine_usable.ask(self, owner, groups))
+
+    def usage(self, job: EndedJob) -> Dialogue[Accounting]:
+        """Ask qacct, which reads the accounting file: the last record may come after seconds."""
+        reply = yield ["qacct", "-o", job.owner, "-j", job.job_id]
+        if reply.exit_status and gridengine_usage.UNREADABLE.search(reply.text):
+            return NO_ACCOUNTING
+        if reply.exit_status and self.meaning(reply) is not Meaning.UNAVAILABLE:
+            return NOT_YET  # "job id 7 not found"
+        self.check_answered(reply)
+        return gridengine_usage.read_usage(reply.stdout, job)
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for hosts (qhost), the queues' limits (qconf) and jobs (qstat).

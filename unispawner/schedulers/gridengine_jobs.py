@@ -34,6 +34,7 @@ _FAILED = {
     "37": "the job reached a limit: time (h_rt), memory (h_vmem) or processor time",
     "100": "the job was killed by a signal",
 }
+CAUSES: Mapping[str, str] = {_FAILED["37"]: "limit"}
 _LIMIT = r"h_rt|h_cpu|h_vmem|limit"
 _RUN_AGAIN = ("24", "25", "99")
 """Codes that are not an end: the job was migrated or rescheduled."""

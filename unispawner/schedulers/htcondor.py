@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState, is_mark
 from ..units import divide_up, whole_seconds
+from . import htcondor_usage
 from .base import Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .constraints import All, Expression, Feature, Not, parse
 from .htcondor_inventory import (
@@ -28,6 +29,7 @@ from .htcondor_inventory import (
 )
 from .inventory import Inventory
 from .usable import Entry, Usable, make_usable
+from .usage import Accounting, EndedJob
 
 # HTCondor itself writes a job's owner and number. The attributes below can be changed by the job's
 # user with condor_qedit, which does harm to this user only.
@@ -50,6 +52,7 @@ _OURS = frozenset(f"{prefix}{MARK_ATTRIBUTE}".lower() for prefix in ("+", "MY.")
 
 _SPOOLING = frozenset(("spool", "remote"))
 
+_TIME_IS_UP = "the job reached its time limit"
 _WAITS = {
     "": "waiting for a machine",
     "no match found": "no machine has what the job asks for, or none is free",
@@ -105,6 +108,7 @@ class HTCondor(Scheduler):
         ("request_cpus", "request_memory", "request_gpus", "requirements", "require_gpus")
     )
     reports: ClassVar = frozenset(("exec_host", "message", "start_time", "exit_code"))
+    causes: ClassVar = {_TIME_IS_UP: "time_limit"}
     # HTCondor would empty the log for a second run.
     script_opens_log = True
     directives_in_script = False
@@ -376,6 +380,15 @@ class HTCondor(Scheduler):
         names = re.split(r"[\s,]+", (answer or "").strip())
         return make_usable({"account": [Entry(name) for name in names]} if any(names) else {})
 
+    def usage(self, job: EndedJob) -> Dialogue[Accounting]:
+        """Ask condor_history, which reads a file of the schedd's, from its end."""
+        fields = ",".join((*htcondor_usage.FIELDS, MARK_ATTRIBUTE))
+        command = self.at_schedd("condor_history", "-json", "-attributes", fields)
+        reply = yield [*command, "-limit", "1", job.job_id]
+        self.check_answered(reply)
+        rows = self.read_rows(reply)
+        return htcondor_usage.read_usage(rows, job, MARK_ATTRIBUTE, _TIME_IS_UP)
+
     def inventory(self) -> Dialogue[Inventory]:
         """Ask the collector for all slots and for the numbers of jobs; HTCondor has no queues.
 
@@ -503,7 +516,7 @@ def _removal_reason(spec: JobSpec) -> str:
     """Return the reason for the user; where it is undefined, HTCondor names the expression."""
     if not spec.duration:
         return ""
-    return f'ifThenElse({_time_limit_rule(spec)}, "the job reached its time limit", undefined)'
+    return f'ifThenElse({_time_limit_rule(spec)}, "{_TIME_IS_UP}", undefined)'
 
 
 def _time_limit_rule(spec: JobSpec) -> str:

@@ -18,11 +18,12 @@ from typing import ClassVar
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import MEMORY_UNITS, divide_up
-from . import lsf_inventory, lsf_jobs, lsf_usable
+from . import lsf_inventory, lsf_jobs, lsf_usable, lsf_usage
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
 from .constraints import All, Expression, Feature, Not, parse
 from .inventory import Inventory
 from .usable import Usable
+from .usage import NO_ACCOUNTING, NOT_YET, Accounting, EndedJob
 
 _UNITS = {f"{letter}B": MEMORY_UNITS[letter] for letter in "KMGT"}
 _PLAIN = re.compile(r"[\w.,:/=+@^~][\w.,:/=+@^~-]*", re.ASCII)
@@ -98,6 +99,7 @@ class Lsf(Scheduler):
         "DONE": JobState.COMPLETED,
         "EXIT": JobState.FAILED,
     }
+    causes: ClassVar = {lsf_jobs.REASONS[word]: cause for word, cause in lsf_usage.CAUSES.items()}
     # The exit status of every failure is 255. "Please wait" may come before any answer, so that its
     # pattern is the last one.
     errors = (
@@ -380,6 +382,20 @@ class Lsf(Scheduler):
     def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
         """Ask for the queues that are open to the user, and for advance reservations."""
         return (yield from lsf_usable.ask(self, owner, groups))
+
+    def usage(self, job: EndedJob) -> Dialogue[Accounting]:
+        """Ask bjobs for the resources; relatives of LSF have no such fields."""
+        reply = yield ["bjobs", "-a", "-o", " ".join(lsf_usage.FIELDS), "-json", job.job_id]
+        records = lsf_jobs.read_json(reply.stdout)
+        if records is not None:
+            return lsf_usage.read_usage(records, job)
+        meaning = _meaning_of_errors(self, reply)
+        if meaning is Meaning.REFUSED and reply.exit_status:
+            return NO_ACCOUNTING
+        if meaning is Meaning.GONE:
+            return NOT_YET
+        self.check_answered(reply)
+        raise self.unreadable_error(reply)
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask for queues, hosts, their hardware, their GPUs, and groups of hosts if needed."""

@@ -273,6 +273,12 @@ def _number_jobs(found: Iterable[Found]) -> dict[str, JobInfo]:
     return number_waiting(infos, order.__getitem__)
 
 
+def read_json(text: str) -> list[Any] | None:
+    """Return the records of ``bjobs -o … -json``; None if the text is something else."""
+    found = _records(text)
+    return None if found is None else found[0]
+
+
 def _records(text: str) -> tuple[list[Any], list[str]] | None:
     """Return the records of an answer in JSON, and the lines around it."""
     try:

@@ -24,6 +24,7 @@ from .pbs_job import (
     Row,
 )
 from .usable import Usable
+from .usage import NO_ACCOUNTING, Accounting, EndedJob
 
 _FORMAT = ["-F", "json"]
 _NO_HISTORY = "job_history_enable is set to false"
@@ -190,6 +191,15 @@ class Pbs(PbsFamily):
     def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
         """Ask for the queues and the reservations that admit the user."""
         return (yield from pbs_usable.ask(self, owner, groups, reservations=True))
+
+    def usage(self, job: EndedJob) -> Dialogue[Accounting]:
+        """Ask for the job, if the server keeps jobs that have ended (job_history_enable)."""
+        if not self.pbs_job_history:
+            return NO_ACCOUNTING
+        reply = yield self.status_command([job.job_id])
+        if _NO_HISTORY in reply.stderr:
+            return NO_ACCOUNTING
+        return (yield from super().usage(job))
 
     def inventory(self) -> Dialogue[Inventory]:
         """Ask qstat for the queues and the server, and pbsnodes for the nodes' vnodes.

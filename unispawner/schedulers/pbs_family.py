@@ -15,11 +15,12 @@ from typing import ClassVar, NoReturn
 from ..errors import InvalidJobError
 from ..job import MARK_VARIABLE, Attribute, JobInfo, JobSpec
 from ..units import divide_up
-from . import pbs_job
+from . import pbs_job, pbs_usage
 from .base import Dialogue, Meaning, Reply, Scheduler
 from .constraints import Feature, read_plain_list
 from .pbs_job import Row, read_owner
 from .reading import number_waiting
+from .usage import NOT_YET, Accounting, EndedJob
 
 _REFUSED = frozenset("CIJVXtxz")
 """Options of qsub that make another kind of job, or (``-V``) publish the agent's environment."""
@@ -43,6 +44,7 @@ class PbsFamily(Scheduler):
     # The server would copy the output at the job's end, over an older log. To write it at once it
     # needs PBS 18 and $usecp, or TORQUE and $spool_as_final_name.
     script_opens_log = True
+    causes = pbs_usage.CAUSES
     errors = (
         (
             r"cannot connect to server|Couldn't connect to|could not connect|Connection refused|"
@@ -233,6 +235,15 @@ class PbsFamily(Scheduler):
             self._take_rows(reply, [job_id], found)
         jobs = {job_id: self._read(row) for job_id, row in found.items()}
         return {job_id: info for job_id, info in jobs.items() if info}
+
+    def usage(self, job: EndedJob) -> Dialogue[Accounting]:
+        """Ask for the job itself, which the server has for some time after its end."""
+        rows, _ = yield from self._ask_by_id([job.job_id])
+        row = rows.get(job.job_id)
+        info = self._read(row) if row else None
+        if row is None or info is None or not info.state.final:
+            return NOT_YET
+        return pbs_usage.read_usage(job.job_id, row, job, self.find_cause(info))
 
     def hides_jobs(self) -> Dialogue[bool]:
         """Ask for the server's attribute query_other_jobs.

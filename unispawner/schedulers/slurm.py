@@ -10,12 +10,13 @@ from typing import ClassVar
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
 from ..units import WHOLE, divide_up, format_duration, whole_seconds
-from . import slurm_estimate, slurm_inventory, slurm_usable
+from . import slurm_estimate, slurm_inventory, slurm_usable, slurm_usage
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, open_log, setting
 from .estimate import StartEstimate
 from .inventory import Inventory
 from .reading import NEVER, number_waiting, read_local_time, split_rows
 from .usable import Usable
+from .usage import NO_ACCOUNTING, Accounting, EndedJob
 
 # A user can write none of these fields, unlike names, comments and work directories.
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
@@ -206,6 +207,7 @@ class Slurm(Scheduler):
         "PREEMPTED": JobState.FAILED,
         "TIMEOUT": JobState.FAILED,
     }
+    causes = slurm_usage.CAUSES
     errors = (
         (_UNKNOWN_CLUSTER, Meaning.REFUSED),
         (r"Invalid job id|already complet", Meaning.GONE),
@@ -464,6 +466,15 @@ class Slurm(Scheduler):
     def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
         """Ask for the user's associations, and which partitions and reservations are open to it."""
         return (yield from slurm_usable.ask(self, self.at_cluster, owner, groups))
+
+    def usage(self, job: EndedJob) -> Dialogue[Accounting]:
+        """Ask sacct, which other users may see as well: the owner counts."""
+        command = self.at_cluster(*slurm_usage.COMMAND, "-j", job.job_id)
+        reply = yield [*command, "-o", ",".join(slurm_usage.FIELDS)]
+        if reply.exit_status and slurm_usage.NO_ACCOUNTING.search(reply.text):
+            return NO_ACCOUNTING
+        self.check_answered(reply)
+        return slurm_usage.read_usage(reply, job)
 
     def find_address(self, host: str) -> Dialogue[str]:
         """Ask for NodeAddr, which Slurm itself uses; it is the node's name if none is configured.

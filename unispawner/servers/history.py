@@ -11,17 +11,20 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from secrets import token_hex
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import Column, Float, String, Text, Unicode, select
 
 from ..errors import UniSpawnerError
+from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..web import bookkeeping, words
 from ..web.summary import format_moment
+from . import session_facts, used
 from .database import save_later, save_soon, session_of
+from .session_facts import Amounts, Facts
 from .state import ServerState
 from .user_tables import make_table, user_table
 
@@ -63,11 +66,17 @@ _MOMENTS = ("asked", "started", "ready", "ended")
 
 @dataclass(frozen=True)
 class Ending:
-    """How a session ended: see ``Outcome``, with the reason and the end of the job's log."""
+    """How a session ended: see ``Outcome``, with the reason, the end of the job's log, and the
+    cause: see :class:`.session_facts.Facts`."""
 
     outcome: Outcome
     reason: str = ""
     log: str = ""
+    cause: str = ""
+
+    def of_row(self) -> dict[str, str]:
+        """Return what the table of sessions has of it; the cause is in that of facts."""
+        return {"outcome": self.outcome, "reason": self.reason, "log": self.log}
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,9 @@ class Session:
         it ended; in seconds since the epoch. None if that did not happen or is not known.
     outcome, reason, log
         How it ended, why, and the end of the job's log if it failed.
+    cause, requested, used
+        Why it ended before its time, in a word, and what the job was given and has used: see
+        :class:`.session_facts.Facts`.
     """
 
     mark: str
@@ -110,6 +122,9 @@ class Session:
     outcome: Outcome = ""
     reason: str = ""
     log: str = ""
+    cause: str = ""
+    requested: Amounts = field(default_factory=dict)
+    used: Amounts = field(default_factory=dict)
 
     @property
     def waited(self) -> float | None:
@@ -143,6 +158,10 @@ class StartedJob(Protocol):
     def title(self) -> str:
         """The scheduler's name for people."""
 
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor of the scheduler."""
+
 
 # -- what happens --------------------------------------------------------------------------------
 
@@ -152,10 +171,11 @@ def note_submitted(job: StartedJob) -> None:
     session = session_of(job.spawner)
     if session is None or job.spawner.history_days <= 0:
         return
-    values = _values_of_start(job)
+    values, requested = _values_of_start(job), dict(job.state.requested)
 
     def write() -> None:
         _insert(session, values)
+        _write_facts(session, values, requested=requested)
 
     save_later(job.spawner, write, "a start in the history")
 
@@ -165,14 +185,18 @@ def note_failed_start(job: StartedJob, ending: Ending) -> None:
     session, spawner = session_of(job.spawner), job.spawner
     if session is None or spawner.history_days <= 0:
         return
-    values = {**_values_of_start(job), **_what_ran(job), **asdict(ending), "ended": time.time()}
+    values = {**_values_of_start(job), **_what_ran(job), **ending.of_row(), "ended": time.time()}
     if ending.outcome == "refused":
         values["mark"] = token_hex(8)
+    facts = {"requested": dict(job.state.requested), "cause": ending.cause}
 
     def write() -> None:
         _insert(session, values)
+        _write_facts(session, values, **facts)
 
     save_later(spawner, write, "a start in the history")
+    if ending.outcome == "failed":
+        used.ask_later(job, _saver_of_usage(job))
 
 
 def note_ready(job: StartedJob) -> None:
@@ -185,14 +209,47 @@ def note_end(job: StartedJob, ending: Ending) -> None:
     """Save that the Hub forgets the server, and why; a reason that is saved stays."""
     if not job.state.mark or job.spawner.history_days <= 0:
         return
-    values = {**_what_ran(job), **asdict(ending), "ended": time.time()}
-    _change(job, values, _TABLE.c.ended.is_(None))
+    values = {**_what_ran(job), **ending.of_row(), "ended": time.time()}
+    facts = {"requested": _requested(job), "cause": ending.cause}
+    _change(job, values, _TABLE.c.ended.is_(None), facts=facts)
+    used.ask_later(job, _saver_of_usage(job))
 
 
 def note_log(job: StartedJob, mark: str, log: str) -> None:
     """Save the end of the log of a job that has failed."""
     if log and job.spawner.history_days > 0:
         _change(job, {"log": _cut(log)}, mark=mark)
+
+
+def _requested(job: StartedJob) -> dict[str, Any]:
+    """Return what a job was given, with the time by which it was extended later."""
+    length = job.state.duration
+    return {**job.state.requested, **({} if length is None else {"seconds": length})}
+
+
+def _saver_of_usage(job: StartedJob) -> used.Save:
+    """Return what saves the usage of this job: when it is known, the server may have another."""
+    session, mark = session_of(job.spawner), job.state.mark
+    mine = (_TABLE.c.user_name == job.spawner.user.name, _TABLE.c.mark == mark)
+
+    def save(amounts: dict[str, float], cause: str) -> None:
+        def write() -> None:
+            row = session.execute(_TABLE.select().where(*mine)).mappings().first()
+            if row is None:
+                return  # the user has deleted it meanwhile
+            known = session_facts.read(session, row["user_name"]).get(mark)
+            facts: dict[str, Any] = {"used": amounts}
+            if cause and row["outcome"] == "failed" and not (known and known.cause):
+                facts["cause"] = cause
+            _write_facts(session, row, **facts)
+
+        save_later(job.spawner, write, "what a job has used")
+
+    return save
+
+
+def _write_facts(session: Any, row: Mapping[str, Any], **facts: Any) -> None:
+    session_facts.write(session, row["user_name"], row["mark"], row["expires"], **facts)
 
 
 def _values_of_start(job: StartedJob) -> dict[str, Any]:
@@ -236,13 +293,28 @@ def find_ending(job: StartedJob) -> Ending:
         return Ending("unknown")
     if tracked.ended_in_order:
         return Ending("ended")
-    return Ending("failed", _cut(words.job_ended(tracked, job.title)))
+    reason = _cut(words.job_ended(tracked, job.title))
+    return Ending("failed", reason, cause=_find_cause(job, tracked))
+
+
+def _find_cause(job: StartedJob, tracked: TrackedJob | None) -> str:
+    """Return why a job has ended, as far as its scheduler says it now: see ``Facts``."""
+    if tracked is None or tracked.info is None:
+        return ""
+    cause = str(job.monitor.scheduler.find_cause(tracked.info))
+    started, limit = tracked.run_start, job.state.duration
+    ran = None if started is None else time.time() - started
+    if cause or tracked.info.native_state or ran is None or limit is None:
+        return used.resolve_limit(cause, ran, limit)
+    # It is only gone. A scheduler that says nothing has most likely ended it, if its time was over.
+    return "time_limit" if ran >= limit else ""
 
 
 def failed_start(job: StartedJob, error: UniSpawnerError) -> Ending:
     """Return how a start has ended that raised an error: before or after there was a job."""
     outcome: Outcome = "failed" if job.state.mark and job.state.job_id else "refused"
-    return Ending(outcome, _cut(error.message), _cut(error.output or ""))
+    cause = _find_cause(job, job.tracked) if job.tracked and job.tracked.final else ""
+    return Ending(outcome, _cut(error.message), _cut(error.output or ""), cause)
 
 
 def _cut(text: str) -> str:
@@ -252,7 +324,26 @@ def _cut(text: str) -> str:
 
 # -- the table -----------------------------------------------------------------------------------
 
-_swept = -_SWEEP
+
+@dataclass
+class _Sweeper:
+    """Deletes from one database what is too old, not at each start."""
+
+    last: float = -_SWEEP
+
+    @classmethod
+    def of(cls, session: Any) -> _Sweeper:
+        """Return the one that goes with a session, which is the Hub's."""
+        found: _Sweeper = session.info.setdefault("unispawner_history", cls())
+        return found
+
+    def sweep(self, session: Any) -> None:
+        """Delete what is too old, if that was not done within the last hour."""
+        if time.monotonic() - self.last < _SWEEP:
+            return
+        self.last = time.monotonic()
+        session.execute(_TABLE.delete().where(_TABLE.c.expires < time.time()))
+        session_facts.delete(session, session_facts.TABLE.c.expires < time.time())
 
 
 def _insert(session: Any, values: dict[str, Any]) -> None:
@@ -260,7 +351,6 @@ def _insert(session: Any, values: dict[str, Any]) -> None:
 
     A user can let starts fail as often as they like.
     """
-    global _swept
     make_table(session, _TABLE)
     mine = _TABLE.c.user_name == values["user_name"]
     session.execute(_TABLE.delete().where(mine, _TABLE.c.mark == values["mark"]))
@@ -269,22 +359,32 @@ def _insert(session: Any, values: dict[str, Any]) -> None:
     surplus = ended.order_by(_TABLE.c.asked.desc()).offset(_MOST).limit(_MOST)
     if marks := session.execute(surplus).scalars().all():
         session.execute(_TABLE.delete().where(mine, _TABLE.c.mark.in_(marks)))
-    if time.monotonic() - _swept >= _SWEEP:
-        _swept = time.monotonic()
-        session.execute(_TABLE.delete().where(_TABLE.c.expires < time.time()))
+        facts = session_facts.TABLE.c
+        mine = facts.user_name == values["user_name"]
+        session_facts.delete(session, mine, facts.mark.in_(marks))
+    _Sweeper.of(session).sweep(session)
 
 
-def _change(job: StartedJob, values: dict[str, Any], *only_if: Any, mark: str = "") -> None:
+def _change(
+    job: StartedJob,
+    values: dict[str, Any],
+    *only_if: Any,
+    mark: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Change the row of a session if that still has ``only_if``; then its facts, too."""
     session, user_name = session_of(job.spawner), job.spawner.user.name
     if session is None or not values:
         return
-    rows = _TABLE.update().where(
-        _TABLE.c.user_name == user_name, _TABLE.c.mark == (mark or job.state.mark), *only_if
-    )
+    mark = mark or job.state.mark
+    mine = (_TABLE.c.user_name == user_name, _TABLE.c.mark == mark)
 
     def write() -> None:
         make_table(session, _TABLE)
-        session.execute(rows.values(values))
+        changed = session.execute(_TABLE.update().where(*mine, *only_if).values(values)).rowcount
+        if changed and facts:
+            expires = session.execute(select(_TABLE.c.expires).where(*mine)).scalar()
+            session_facts.write(session, user_name, mark, expires, **facts)
 
     save_later(job.spawner, write, "the history")
 
@@ -306,10 +406,11 @@ def read_sessions(session: Any, user_name: str, running: set[str]) -> list[Sessi
     make_table(session, _TABLE)
     mine = _TABLE.select().where(_TABLE.c.user_name == user_name, _TABLE.c.expires >= time.time())
     rows = session.execute(mine.order_by(_TABLE.c.asked.desc()).limit(_MOST)).mappings().all()
-    return [_read(dict(row), running) for row in rows]
+    facts = session_facts.read(session, user_name)
+    return [_read(dict(row), running, facts.get(row["mark"], Facts())) for row in rows]
 
 
-def _read(row: dict[str, Any], running: set[str]) -> Session:
+def _read(row: dict[str, Any], running: set[str], facts: Facts) -> Session:
     try:
         options = json.loads(row["options"])
     except (ValueError, RecursionError):
@@ -317,7 +418,8 @@ def _read(row: dict[str, Any], running: set[str]) -> Session:
     row["options"] = options if isinstance(options, dict) else {}
     if not row["outcome"] and row["mark"] not in running:
         row["outcome"] = "unknown"
-    return Session(**{one.name: row[one.name] for one in fields(Session)})
+    found = {one.name: row[one.name] for one in fields(Session) if one.name in row}
+    return Session(**found, **vars(facts))
 
 
 async def delete_sessions(session: Any, user_name: str, mark: str = "") -> bool:
@@ -328,13 +430,17 @@ async def delete_sessions(session: Any, user_name: str, mark: str = "") -> bool:
     SQLAlchemyError
         If the database refuses.
     """
-    which = [_TABLE.c.user_name == user_name, *([_TABLE.c.mark == mark] if mark else [])]
+    which, facts = (
+        [columns.user_name == user_name, *([columns.mark == mark] if mark else [])]
+        for columns in (_TABLE.c, session_facts.TABLE.c)
+    )
     found = 0
 
     def write() -> None:
         nonlocal found
         make_table(session, _TABLE)
         found = session.execute(_TABLE.delete().where(*which)).rowcount
+        session_facts.delete(session, *facts)
 
     await save_soon(session, write)
     return found > 0

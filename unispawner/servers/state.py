@@ -126,6 +126,8 @@ class ServerState(SavedState):
     duration, summary
         What the job was given: its time limit in seconds (None if we set none), and all of it in
         words.
+    requested
+        What the job was given, in numbers: see :func:`.session_facts.measure`.
     extended
         How much time (seconds) the job was given later.
     host
@@ -155,6 +157,7 @@ class ServerState(SavedState):
     scheduler_path: str = ""
     scheduler_environment: dict[str, str] = field(default_factory=dict)
     duration: float | None = None
+    requested: dict[str, Any] = field(default_factory=dict)
     extended: float = 0.0
     summary: str = ""
     host: str = ""

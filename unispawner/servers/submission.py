@@ -28,6 +28,7 @@ from .certificates import Identity
 from .hub_id import find_hub_id
 from .scheduled_job import ScheduledJob
 from .search_paths import drop_hubs_paths, drop_unsettable
+from .session_facts import measure
 from .state import DEAD_ADDRESS, ServerState
 
 _FIRST_PAUSE = 1.0
@@ -112,6 +113,7 @@ def _first_state(spawner: Any, account: Account, spec: JobSpec) -> ServerState:
         log_dir=spawner.log_dir,
         duration=spec.duration.total_seconds() if spec.duration else None,
         summary=describe_job(spec),
+        requested=measure(spec),
         proto="https" if spawner.internal_ssl else "http",
     )
 

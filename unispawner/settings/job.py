@@ -218,6 +218,15 @@ class JobSettings(NameSettings):
         /hub/unispawner/history, and may delete it. 0: nothing is kept. Default: 30.""",
     ).tag(config=True)
 
+    ask_accounting = Bool(
+        True,
+        help="""Whether the Hub asks the scheduler's accounting what each job has used, after its
+        end: memory, cores, time and GPUs, for the page of earlier sessions and for the hints beside
+        the fields of profiles. It is asked as the job's user, a few times within four minutes; a
+        site without an accounting is asked again after four hours. With history_days = 0 it is
+        never asked. Default: True.""",
+    ).tag(config=True)
+
     signal_before_end = Integer(
         None,
         min=0,
