@@ -63,10 +63,10 @@ in_lanes() {
     return $status
 }
 
-# lane_pythons PYTHON: write for each lane a command that runs PYTHON in it, and print their paths.
+# lane_pythons PYTHON LANE...: write for each LANE a command that runs PYTHON in it, and print their paths.
 lane_pythons() {
     local number
-    for number in "${!lane_pids[@]}"; do
+    for number in "${@:2}"; do
         {
             echo "#!/bin/bash"
             declare -f in_lane
