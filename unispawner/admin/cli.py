@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_render(commands)
     _add_migrate(commands)
     _add_reap(commands)
+    _add_probe(commands)
     return parser
 
 
@@ -223,6 +224,92 @@ def _add_hub(sub: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_probe(commands: _Commands) -> None:
+    about = "go the whole way of a user over HTTP: log in, start a server, run 6*7, stop it"
+    sub = commands.add_parser(
+        "probe",
+        help=about,
+        description=f"{_sentence(about)} For cron, or for a monitoring system.",
+        epilog="Exit status: 0 if all steps worked; 1 if one failed; 2 for a wrong option. What a "
+        "probe has started it stops, also when it fails or is ended by a signal.",
+    )
+    sub.add_argument(
+        "--url",
+        default="http://127.0.0.1:8000",
+        help="the Hub's public address, with its prefix (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--user",
+        metavar="NAME",
+        required=True,
+        help="the user to be, who should be there for the probe alone (default: there is none, so "
+        "it must be given)",
+    )
+    sub.add_argument(
+        "--password-file",
+        metavar="FILE",
+        help="a file with the user's password, for a Hub with a login form (default: the variable "
+        "UNISPAWNER_PROBE_PASSWORD)",
+    )
+    sub.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="a file with an API token of the user, for a Hub that logs in elsewhere (default: the "
+        "variable JUPYTERHUB_API_TOKEN)",
+    )
+    sub.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help="the certificates of the authorities to trust (default: those of this system)",
+    )
+    _add_probed_server(sub)
+    sub.add_argument("--json", action="store_true", help="print JSON, and no lines")
+    sub.add_argument(
+        "--metrics-file",
+        metavar="FILE",
+        help="also write the result in Prometheus' text format, for the textfile collector of its "
+        "node exporter; such a file's name must end in .prom (default: no file)",
+    )
+    sub.set_defaults(command=probe)
+
+
+def _add_probed_server(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--server",
+        metavar="NAME",
+        default="",
+        help="the name of the server to start, where the Hub permits named servers (default: the "
+        "user's default server)",
+    )
+    sub.add_argument(
+        "--profile",
+        metavar="SLUG",
+        help="the profile to start (default: what the Hub starts without a choice)",
+    )
+    sub.add_argument(
+        "--option",
+        metavar="KEY=VALUE",
+        type=_option,
+        action="append",
+        default=[],
+        help="a choice for an option of the profile; may be repeated (default: the option's own "
+        "default)",
+    )
+    sub.add_argument(
+        "--replace",
+        action="store_true",
+        help="first stop a server that an earlier probe has left",
+    )
+    sub.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_positive(float),
+        default=300.0,
+        help="how long everything before the stop may take; the stop has another 60 s "
+        "(default: %(default)g)",
+    )
+
+
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
     """Return the type of an option whose value is a number above zero."""
 
@@ -266,6 +353,13 @@ def render(options: argparse.Namespace) -> int:
 def reap(options: argparse.Namespace) -> int:
     """List the jobs of this Hub that no server owns, and end them if that is asked for."""
     from .reap.command import run
+
+    return run(options)
+
+
+def probe(options: argparse.Namespace) -> int:
+    """Go the whole way of a user over HTTP; return 1 if a step fails."""
+    from .probe import run
 
     return run(options)
 

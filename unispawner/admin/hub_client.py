@@ -93,13 +93,27 @@ class _Cookies:
 
 
 class HubClient:
-    """One user's browser; ``base_url`` is the Hub's public address with its prefix."""
+    """One user's browser.
 
-    def __init__(self, base_url: str, *, request_timeout: float = 60) -> None:
+    Parameters
+    ----------
+    base_url
+        The Hub's public address, with its prefix.
+    request_timeout
+        How long (seconds) an answer may take.
+    ca_file
+        The certificates of the authorities to trust, in a PEM file; by default the system's.
+    """
+
+    def __init__(
+        self, base_url: str, *, request_timeout: float = 60, ca_file: str | None = None
+    ) -> None:
         self.base_url = base_url.rstrip("/") + "/"
         self.user = ""
         self._request_timeout = request_timeout
+        self._ca_file = ca_file
         self._cookies = _Cookies()
+        self._authorization: dict[str, str] = {}
         # Each open progress stream holds a connection; tornado's default of ten is soon used up.
         self._http = AsyncHTTPClient(force_instance=True, max_clients=1000)
 
@@ -145,7 +159,14 @@ class HubClient:
             path = urlsplit(url).path
             xsrf = self._cookies.get("_xsrf", path)
             sent = {"Cookie": self._cookies.header(path), "X-XSRFToken": xsrf, **headers}
-            request = HTTPRequest(url, method, headers=sent, follow_redirects=False, **options)
+            request = HTTPRequest(
+                url,
+                method,
+                headers={**sent, **self._authorization_for(url)},
+                follow_redirects=False,
+                ca_certs=self._ca_file,
+                **options,
+            )
             try:
                 response = await self._http.fetch(request, raise_error=False)
             except HTTPClientError as error:
@@ -192,6 +213,20 @@ class HubClient:
             raise HubClientError(f"the Hub refused the login of {user}", response.code)
         self.user = user
         await self.request("GET", "hub/token")  # a page that starts no server, to renew `_xsrf`
+
+    async def use_token(self, user: str, token: str) -> None:
+        """Use an API token of a user instead of a login; HubClientError if the Hub refuses it."""
+        self._authorization = {"Authorization": f"token {token}"}
+        owner = (await self.api("GET", "user")).get("name")
+        if owner != user:
+            raise HubClientError(f"the token belongs to {owner}, and not to {user}")
+        self.user = user
+
+    def _authorization_for(self, url: str) -> dict[str, str]:
+        """Return the header with the token, for an address of the Hub and for no other."""
+        ours, its = urlsplit(self.base_url), urlsplit(url)
+        same = (ours.hostname, ours.port) == (its.hostname, its.port)
+        return self._authorization if same else {}
 
     def _server_path(self, server_name: str) -> str:
         user = f"users/{quote(self.user, safe='')}"
@@ -349,7 +384,15 @@ class HubClient:
             "Sec-Fetch-Mode": "websocket",
         }
         ws_url = "ws" + url.removeprefix("http")
-        return await websocket_connect(HTTPRequest(ws_url, headers=headers))
+        headers.update(self._authorization_for(url))
+        return await websocket_connect(
+            HTTPRequest(
+                ws_url,
+                headers=headers,
+                ca_certs=self._ca_file,
+                connect_timeout=self._request_timeout,
+            )
+        )
 
     async def _execute(self, server: str, kernel_id: str, code: str) -> str:
         channels = await self._channels(server, kernel_id)

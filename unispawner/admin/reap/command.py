@@ -15,9 +15,11 @@ from ...legacy import BatchSpawnerBase
 from ...submit_host.host import LONGEST_WAIT
 from ...units import parse_duration
 from ..configured_spawner import class_or_unispawner, load_config, spawner_for_nobody
+from ..secret_files import read_secret
 from .accounts import Accounts
 from .judge import FoundJob, Judge, Kind
 from .known import (
+    TOKEN,
     KnowsStarts,
     RunningHub,
     SavedHub,
@@ -26,7 +28,6 @@ from .known import (
     find_listener,
     find_url,
     read_hub,
-    read_token,
 )
 from .output import Report
 from .places import Place, Problem, find_places, make_names_unique
@@ -93,7 +94,8 @@ class _Reaper:
         if options.no_hub:
             await self._check_no_hub()
             return SavedHub(self._hub, self._hub_id())
-        return RunningHub(options.hub_url or find_url(self._hub), read_token(options.token_file))
+        token = read_secret(options.token_file, TOKEN, "--token-file")
+        return RunningHub(options.hub_url or find_url(self._hub), token)
 
     def _hub_id(self) -> str:
         return find_hub_id(self._config, self._hub, type(self._spawner))

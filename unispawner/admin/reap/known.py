@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -251,25 +250,6 @@ def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def read_token(file: str | None) -> str:
-    """Return the token in a file, or in the environment; never an argument, which others see.
-
-    Raises
-    ------
-    InvalidJobError
-        If the file can't be read.
-    """
-    if file is None:
-        return os.environ.get(TOKEN, "").strip()
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError) as error:
-        raise InvalidJobError(
-            f"--token-file: {file} can't be read: {getattr(error, 'strerror', None) or error}. "
-            "Name a file that the account of this command can read"
-        ) from None
-
-
 def check_same_hub(known: KnownStarts, configured: str) -> None:
     """Check that a Hub that has answered is the one of the configuration.
 
@@ -300,5 +280,4 @@ __all__ = [
     "find_listener",
     "find_url",
     "read_hub",
-    "read_token",
 ]

@@ -1,0 +1,98 @@
+"""``unispawner probe``: its options, its secrets and what it writes; see also tests/live."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from unispawner.admin.cli import main
+from unispawner.admin.probe import Result, Step
+
+AWAY = ["probe", "--url", "http://127.0.0.1:9", "--user", "ann"]
+"""A probe of a place where nothing listens."""
+
+
+@pytest.fixture(autouse=True)
+def no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JUPYTERHUB_API_TOKEN", "UNISPAWNER_PROBE_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def result(*steps: Step) -> Result:
+    return Result("http://hub", "ann", "", 1795806123.5, list(steps))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--password-file: name a file"),
+        (["--password-file", "/dev/null"], "--password-file: name a file"),
+        (["--token-file", "/no/such"], "--token-file: /no/such can't be read"),
+        (["--password-file", "a", "--token-file", "b"], "give only one of the two"),
+    ],
+)
+def test_a_secret_that_is_missing(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a secret nothing is tried, and the option that is wrong is named."""
+    assert 1 == main([*AWAY, *arguments])
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--password-file", "--token-file"])
+def test_a_hub_that_is_away(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing listens, the first step has failed, and the secret is not shown."""
+    secret, metrics = tmp_path / "secret", tmp_path / "probe.prom"
+    secret.write_text("opensesame\n")
+    arguments = [*AWAY, option, str(secret), "--json", "--metrics-file", str(metrics)]
+    assert 1 == main(arguments)
+    text = capsys.readouterr().out
+    (step,) = json.loads(text)["steps"]
+    assert ("login", True) == (step["name"], "can't be reached" in step["error"])
+    assert "opensesame" not in text
+    assert "unispawner_probe_success 0\n" in metrics.read_text()
+    # The node exporter has an account of its own.
+    assert 0o644 == stat.S_IMODE(metrics.stat().st_mode)
+    assert [metrics, secret] == sorted(tmp_path.iterdir())
+
+
+def test_metrics_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is not there is named with the option."""
+    secret = tmp_path / "secret"
+    secret.write_text("opensesame")
+    arguments = ["--password-file", str(secret), "--metrics-file", str(tmp_path / "no" / "x.prom")]
+    assert 1 == main([*AWAY, *arguments])
+    assert "--metrics-file: " in capsys.readouterr().err
+
+
+def test_the_metrics_can_be_read_by_prometheus() -> None:
+    """Prometheus' own parser reads each step, and whether all of it worked."""
+    text = result(Step("login", 0.25), Step("start", 1.5, "no node")).metrics()
+    samples = {
+        (sample.name, sample.labels.get("step")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert {
+        ("unispawner_probe_success", None): 0,
+        ("unispawner_probe_timestamp_seconds", None): 1795806124,
+        ("unispawner_probe_step_seconds", "login"): 0.25,
+        ("unispawner_probe_step_seconds", "start"): 1.5,
+        ("unispawner_probe_step_success", "login"): 1,
+        ("unispawner_probe_step_success", "start"): 0,
+    } == samples
+
+
+@pytest.mark.parametrize(
+    ("steps", "ok"),
+    [([], False), ([Step("login")], True), ([Step("login"), Step("stop", error="no")], False)],
+)
+def test_what_is_a_success(steps: list[Step], ok: bool) -> None:
+    """All steps must have worked, and there must be a step."""
+    assert ok is result(*steps).ok
