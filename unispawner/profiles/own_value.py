@@ -17,7 +17,7 @@ from ..job import CONTROL
 from ..slow_patterns import LONGEST, find_slow_text
 from .applications import WORDS
 from .fields import NAME_PATTERN, NAME_RULE
-from .shell_text import VALUE, check_commands, fill_commands
+from .shell_text import VALUE, check_commands, check_words, fill_commands
 
 PATH_PATTERN = r"/[A-Za-z0-9_.@+=/-]*"
 """The paths that are allowed without a pattern: without blanks and quotes."""
@@ -125,6 +125,12 @@ class OwnValue(BaseModel):
                 check_commands(str(override.get(key, "")))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
+        words = [text for key in WORDS for name, text in _texts(override) if name == key]
+        try:
+            check_words(words)
+        except ValueError as error:
+            where = " and ".join(key for key in WORDS if key in override)
+            raise ValueError(f"{where}: {error}") from None
 
     def fill(self, override: Mapping[str, Any], text: str) -> dict[str, Any]:
         """Return an override with a user's text in place of ``{value}``."""

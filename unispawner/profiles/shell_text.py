@@ -8,7 +8,9 @@ that is necessary. What can't be read with certainty is refused when the Hub sta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from .read_again import find_in_script, find_in_words
 
 VALUE = "{value}"
 """What stands for the user's text."""
@@ -48,6 +50,26 @@ def check_commands(text: str) -> None:
     *_, last = _read(text)
     if last != (len(text), _PLAIN):
         raise ValueError(f"{VALUE} can't stand in commands with a quote or a bracket left open")
+    _refuse(find_in_script(text, VALUE))
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Check that a user's text can be put into the words of a command, which no shell takes apart.
+
+    Raises
+    ------
+    ValueError
+        If the command itself reads the word as commands.
+    """
+    _refuse(find_in_words(words, VALUE))
+
+
+def _refuse(reader: str) -> None:
+    if reader:
+        raise ValueError(
+            f"{VALUE} can't stand in what {reader} runs, which reads the user's text as commands. "
+            f"Hand it over as an argument, as in bash -c 'exec \"$1\"/bin/start' bash {VALUE}"
+        )
 
 
 def fill_commands(text: str, value: str) -> str:
