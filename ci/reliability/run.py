@@ -18,9 +18,20 @@ from .figures import Row, count
 from .moments import Fault, Trial, try_moment
 
 
+LINES = 400
+"""How many lines of the Hub's log are printed after a trial that was not in order."""
+
+
 def say(text: str) -> None:
     """Print what the run is at."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def say_log(log: str) -> None:
+    """Print the Hub's log of a trial that was not in order: nothing else is left of its lane."""
+    for line in log.splitlines()[-LINES:]:
+        print(f"    {line[:1000]}", file=sys.stderr)
+    sys.stderr.flush()
 
 
 async def try_moment_watched(cell: Cell, fault: Fault, moment: str) -> Trial:
@@ -40,6 +51,7 @@ async def try_fault(cell: Cell, fault: Fault, moments: Sequence[str] = ()) -> Ro
     where = f"{cell.cluster.name}, {cell.spawner}"
     began = time.monotonic()
     for moment in moments:
+        seen = len(cell.hub.log())
         try:
             trial = await try_moment_watched(cell, fault, moment)
         except (AssertionError, HubClientError, OSError) as error:  # the others are tried as well
@@ -50,6 +62,8 @@ async def try_fault(cell: Cell, fault: Fault, moments: Sequence[str] = ()) -> Ro
         read = told[-1] if told else read
         found = "; ".join(map(str, trial.violations)) or "in order"
         say(f"{fault.name}, {moment}, {where}: {found} after {trial.seconds:.1f} s; {told}")
+        if trial.violations:
+            say_log(cell.hub.log()[seen:])
     return Row(
         fault.name,
         cell.cluster.name,
