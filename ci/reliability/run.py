@@ -17,7 +17,6 @@ from .cell import Cell
 from .figures import Row, count
 from .moments import Fault, Trial, try_moment
 
-
 LINES = 400
 """How many lines of the Hub's log are printed after a trial that was not in order."""
 
