@@ -16,6 +16,7 @@ from traitlets.config import Config
 from unispawner import ProfilesSpawner
 from unispawner.job import JobInfo, JobState
 from unispawner.profiles import start_time as of_profiles
+from unispawner.profiles.children import ChildFactory
 from unispawner.schedulers.estimate import Outlook, StartEstimate
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.web import start_time as web_start_time
@@ -202,7 +203,7 @@ async def test_a_server_that_waits(
     """A smaller choice is proposed for a job that waits long, and not for one that is held, runs,
     starts soon or has only just been submitted."""
     wrapper = hub.user("ada").spawner
-    factory = wrapper._factories(wrapper.offer.get_now())[0]
+    factory = ChildFactory(wrapper.offer.get_now()[0], wrapper)
     chosen = factory.profile.check({"profile": "notebook"})
     info = JobInfo("ada", state, estimated_start=estimated_start)
     job = Job(factory.make_idle({}), info, waiting_since)
