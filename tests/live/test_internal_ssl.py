@@ -21,8 +21,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.clusters import Cluster, Slurm
 from support.elsewhere import HubElsewhere, LoginNode, why_not_elsewhere
-from support.hub import EncryptedHub, until, why_no_hub
-from support.journey import PATIENCE, log_of, requeue, start
+from support.folders import commands_folder
+from support.hand_over import CONFIG, SERVER, act, ask_server, offered, second_is_ready
+from support.hub import EncryptedHub, started, until, why_no_hub
+from support.journey import PATIENCE, log_of, nothing_left, requeue, start
 
 from unispawner.admin.hub_client import HubClient
 from unispawner.servers import certificates
@@ -63,13 +65,8 @@ class EncryptedHubElsewhere(EncryptedHub, HubElsewhere):
 async def hub(cluster: Cluster) -> AsyncIterator[EncryptedHub]:
     if reason := why_no_hub():
         pytest.skip(reason)
-    hub = EncryptedHub(cluster)
-    try:
-        await hub.start()
-        yield hub
-    finally:
-        await hub.close()
-        cluster.cancel_named(hub.job_name)
+    async with started(EncryptedHub(cluster, config=CONFIG)) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +169,48 @@ async def test_restarts_and_requeues(hub: EncryptedHub, slurm: Slurm, alice: Hub
     assert [state["host"]] == addresses(files.certificates[-1])
     assert "42" == await alice.run_cell("6*7")
     await alice.stop()
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        pytest.param("slurm", marks=pytest.mark.slurm),
+        pytest.param("gridengine", marks=[pytest.mark.gridengine, pytest.mark.long]),
+        pytest.param("htcondor", marks=[pytest.mark.htcondor, pytest.mark.long]),
+    ],
+    indirect=True,
+    scope="module",
+)
+async def test_a_second_job_has_its_own_certificate(
+    hub: EncryptedHub, cluster: Cluster, alice: HubClient
+) -> None:
+    """The second job of a server that is continued has a key of its own and a certificate for its
+    own node. The proxy and the Hub take it after the switch, and the first job is gone."""
+    with commands_folder({"server": SERVER}) as folder:
+        hub.set("alice", cmd=[str(folder / "server")])
+        await start(alice)
+        first = await hub.state("alice")
+        await offered(alice)
+        if isinstance(cluster, Slurm):
+            node = cluster.job(first["job_id"])["NodeList"]
+            elsewhere = {"slurm.exclude": node}
+            hub.set("alice", cmd=[str(folder / "server")], custom_attributes=elsewhere)
+        await act(alice, "continue")
+        await second_is_ready(alice)
+        second = (await hub.state("alice"))["next"]
+        keys = [(Files.of(one).folder / "keyfile").read_text() for one in (first, second)]
+        assert keys[0] != keys[1]
+        assert first["public_key"] != second["public_key"]
+        [certificate] = Files.of(second).certificates
+        assert [second["host"]] == addresses(certificate)
+        assert not isinstance(cluster, Slurm) or first["host"] != second["host"]
+        assert first["mark"] == (await ask_server(alice))["mark"]
+        await act(alice, "switch")
+        assert {"mark": second["mark"], "user": "alice"} == await ask_server(alice, "who")
+        await nothing_left(cluster, first)
+        await alice.stop()
+        await nothing_left(cluster, second)
+    hub.set("alice")
 
 
 class Foreigner:
@@ -288,10 +327,5 @@ async def test_over_ssh(slurm: Slurm) -> None:
     if reason := why_no_hub() or why_not_elsewhere():
         pytest.skip(f"no Hub elsewhere: {reason}")
     with LoginNode(slurm) as login:
-        hub = EncryptedHubElsewhere(slurm, login)
-        try:
-            await hub.start()
+        async with started(EncryptedHubElsewhere(slurm, login)) as hub:
             await test_a_server_on_a_node(hub, await hub.client("alice"))
-        finally:
-            await hub.close()
-            slurm.cancel_named(hub.job_name)

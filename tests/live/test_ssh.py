@@ -16,6 +16,8 @@ import pytest
 from support.clusters import CLUSTERS, Cluster, Slurm, run
 from support.elsewhere import CLOCK_OFFSET, HubElsewhere, LoginNode, why_not_elsewhere
 from support.eyes import assert_hidden
+from support.folders import commands_folder
+from support.hand_over import CONFIG, SERVER, act, ask_server, offered, second_is_ready
 from support.hub import HUB_ACCOUNT, find_program, started, until
 from support.journey import (
     PATIENCE,
@@ -46,7 +48,7 @@ def login(slurm: Slurm) -> Iterator[LoginNode]:
 @pytest.fixture(scope="module")
 async def hub(slurm: Slurm, login: LoginNode) -> AsyncIterator[HubElsewhere]:
     """Give a Hub in a container that reaches the login node by ssh only."""
-    async with started(HubElsewhere(slurm, login)) as running:
+    async with started(HubElsewhere(slurm, login, config=CONFIG)) as running:
         yield running
 
 
@@ -219,6 +221,26 @@ async def test_a_login_node_that_can_not_be_reached(
     login.start()
     await start(alice)
     await alice.stop()
+
+
+@pytest.mark.long
+@pytest.mark.slurm
+async def test_a_second_job(hub: HubElsewhere, slurm: Slurm, alice: HubClient) -> None:
+    """A server is continued with a second job, and moves to it; its environment is copied on the
+    login node."""
+    with commands_folder({"server": SERVER}) as folder:
+        hub.set("alice", cmd=[str(folder / "server")])
+        await start(alice)
+        first = await hub.state("alice")
+        await offered(alice)
+        await act(alice, "continue")
+        await second_is_ready(alice)
+        second = (await hub.state("alice"))["next"]
+        await act(alice, "switch")
+        assert {"mark": second["mark"], "user": "alice"} == await ask_server(alice, "who")
+        await nothing_left(slurm, first)
+        await alice.stop()
+        await nothing_left(slurm, second)
 
 
 OTHERS = [

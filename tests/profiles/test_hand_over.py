@@ -18,6 +18,8 @@ from traitlets.config import Config
 from unispawner import JobState, ProfilesSpawner
 from unispawner.errors import UniSpawnerError
 from unispawner.monitor import rhythm
+from unispawner.profiles.profile import Profile
+from unispawner.profiles.server_limits import count_server
 from unispawner.servers import endings
 from unispawner.web import bookkeeping
 from unispawner.web.reports import Report
@@ -128,9 +130,31 @@ async def test_a_choice_that_is_not_offered_any_more(hub: Hub, wrapper: Any) -> 
 
 
 async def test_a_server_that_is_the_last_one_allowed(hub: Hub, wrapper: Any) -> None:
-    """The server itself does not count against its second job."""
+    """A user may continue the only server that is allowed. Its second job needs a free place among
+    all jobs of the profile; without it the server goes on."""
     child = wrapper.child_spawner
     limited = {**PROFILES[0], "max_servers": 1, "max_servers_per_user": 1}
     hub.app.config.ProfilesSpawner.profiles = [limited]
+    with pytest.raises(UniSpawnerError, match="allows 1 server at a time, and there are 1 already"):
+        await asyncio.wait_for(child.hand_over.go_on(), PATIENCE)
+    assert (False, True) == (child.hand_over.second_counts, wrapper.ready)
+    hub.app.config.ProfilesSpawner.profiles = [{**limited, "max_servers": 2}]
     await asyncio.wait_for(child.hand_over.go_on(), PATIENCE)
     assert 2 == len(FakeSpawner.side.asked("submit"))
+
+
+async def test_a_second_job_takes_a_place(hub: Hub, wrapper: Any) -> None:
+    """A second job counts for others' starts, until it has ended, and from when it is checked."""
+    child = wrapper.child_spawner
+    limited = Profile(**{**PROFILES[0], "max_servers": 2})
+    hub.app.config.ProfilesSpawner.profiles = [limited.model_dump(exclude_unset=True)]
+    bobs = hub.user("bob").spawners[""]
+    going_on = asyncio.ensure_future(child.hand_over.go_on())
+    await until(lambda: child.hand_over.second_counts, "it is counted", PATIENCE)
+    with pytest.raises(UniSpawnerError, match="allows 2 servers at a time, and there are 2"):
+        count_server(bobs, limited)
+    await asyncio.wait_for(going_on, PATIENCE)
+    with pytest.raises(UniSpawnerError, match="allows 2 servers at a time, and there are 2"):
+        count_server(bobs, limited)
+    await asyncio.wait_for(child.hand_over.give_up(), PATIENCE)
+    count_server(bobs, limited)

@@ -22,7 +22,7 @@ from unispawner.errors import InvalidJobError, SubmitError, UniSpawnerError
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
-from unispawner.servers import address, endings, hand_over, starts
+from unispawner.servers import address, endings, hand_over, notices, starts
 from unispawner.servers.hand_over import HandOver
 from unispawner.servers.scheduled_job import ScheduledJob, restart
 from unispawner.servers.state import DEAD_ADDRESS, ServerState
@@ -782,3 +782,77 @@ async def test_a_hook_that_fails(
         assert 2 == len(server.alive())
     finally:
         server.spawner.extend_hook = None
+
+
+# -- notices -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(server: Running, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Give what the user is told: for each message the event, the subject and the text."""
+    found: list[tuple[str, str, str]] = []
+
+    def note(job: Any, event: str, subject: str, body: str, **_: Any) -> None:
+        found.append((event, subject, body))
+
+    monkeypatch.setattr(notices, "_tell", note)
+    monkeypatch.setattr(notices, "_WORTH_A_MAIL", 0.0)
+    return found
+
+
+async def test_the_user_is_told_that_the_second_job_is_ready(
+    server: Running, told: list[tuple[str, str, str]]
+) -> None:
+    """Once, and not again by a Hub that was started since; a switch that the user wants is no
+    news."""
+    await server.second_ready()
+    await killed(server)
+    await server.spawner.hand_over.switch()
+    assert [("ready", "{server} can move to its second job", continuation.READY)] == told
+
+
+async def test_the_user_is_told_that_there_is_no_second_job(
+    server: Running, told: list[tuple[str, str, str]]
+) -> None:
+    """Because it was refused, or ended before it was ready; not because the user gave it up."""
+    FakeSpawner.side.error = SubmitError("no such queue")
+    with pytest.raises(UniSpawnerError):
+        await server.go_on()
+    FakeSpawner.side.error = None
+    second = await server.go_on()
+    server.spawner.fake.change(second.state.job_id, JobState.FAILED, native_state="NODE_FAIL")
+    await until(lambda: server.job.second.job is None, "it has ended", PATIENCE)
+    await server.go_on()
+    await server.spawner.hand_over.give_up()
+    assert [("ended", "{server} has no second job")] * 2 == [one[:2] for one in told]
+    assert "no such queue" in told[0][2]
+    assert "NODE_FAIL" in told[1][2]
+
+
+@pytest.mark.parametrize(
+    ("ready", "subject"),
+    [(True, "{server} has moved to its second job"), (False, "{server} waits for its second job")],
+)
+async def test_the_user_is_told_that_the_first_job_has_ended(
+    server: Running,
+    told: list[tuple[str, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    ready: bool,
+    subject: str,
+) -> None:
+    """The server is in the second job then, or waits for it; the user also learns of its end."""
+    watched: list[Any] = []
+    monkeypatch.setattr(notices, "watch_end", watched.append)
+    first = server.job
+    second = await (server.second_ready() if ready else server.go_on())
+    told.clear()
+    server.spawner.fake.change(first.state.job_id, JobState.FAILED, native_state="TIMEOUT")
+    await until(lambda: server.job is second, "it has the route", PATIENCE)
+    assert [("ended", subject)] == [one[:2] for one in told]
+    assert [second] == watched
+    if not ready:
+        server.run(second, OTHER)
+        await server.refresh()
+        await server.report(second, OTHER, SECOND_PORT)
+        await until(lambda: len(told) == 2, "the user is told that it is ready", PATIENCE)
+        assert ("ready", "{server} is ready") == told[1][:2]

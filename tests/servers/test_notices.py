@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from email.policy import default
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +106,10 @@ async def ready(hub: Hub, server: Server, waited: float) -> None:
     await asyncio.wait_for(server.start, PATIENCE)
     server.spawner.start_polling()
     server.spawner.stop_polling()
+
+
+def has_mail(inbox: Inbox, number: int) -> bool:
+    return len(inbox.found) == number
 
 
 async def test_a_user_chooses(hub: Hub) -> None:
@@ -233,6 +238,40 @@ async def test_before_the_end(hub: Hub, server: Server, inbox: Inbox) -> None:
     assert "over in 10 minutes" in inbox.found[0][1].get_content()  # type: ignore[union-attr] # by policy
 
 
+async def test_not_in_the_first_half(
+    hub: Hub, server: Server, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is shorter than end_warning is warned of at the half of its time; there is a
+    second message only if its time was extended meanwhile."""
+    monkeypatch.setattr(notices, "_LOOK_AGAIN", 0.02)
+    await put(hub, {"soon": True})
+    await server.running()
+    job = server.spawner.server_job
+
+    async def time_of(length: float, left: float) -> None:
+        """Let the job have a length, and some time left (seconds)."""
+        job.state.duration, end = length, time.time() + left
+        FakeSpawner.fake.change(
+            job.state.job_id, JobState.RUNNING, exec_host=NODE, estimated_end=end
+        )
+        while server.info is None or server.info.estimated_end != end:
+            await server.spawner.monitor().refresh(PATIENCE)
+
+    await time_of(600, 540)
+    warned_at = job.facts().warned_at
+    assert warned_at is not None
+    assert abs(warned_at - (time.time() + 240)) < PATIENCE
+    assert not server.spawner.server_status().ending_soon
+    await ready(hub, server, 1)
+    for length, left, sent in ((600, 540, 0), (600, 290, 1), (1200, 890, 1), (1200, 500, 2)):
+        await time_of(length, left)
+        await until(partial(has_mail, inbox, sent), "the mail has arrived", PATIENCE)
+        await asyncio.sleep(0.1)
+        assert sent == len(inbox.found)
+    job.spawner.end_warning = 0.0
+    assert job.facts().warned_at is None
+
+
 # -- what is sent to whom -------------------------------------------------------------------------
 
 
@@ -316,6 +355,41 @@ async def test_a_mail_server_that_refuses(
     mailer.send(settings, mail.Mail("ada@example.org", "two", ""))
     await until(lambda: inbox.found, "the next mail has arrived", PATIENCE)
     assert ["two"] == [message["Subject"] for _, message in inbox.found]
+
+
+async def test_a_message_that_is_refused_holds_up_no_other(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that waits for its next attempt lets those behind it go, and is sent later."""
+    settings = read_settings(configured(inbox))
+    assert settings is not None
+    mailer = mail.Mailer()
+    monkeypatch.setattr(mail, "_PAUSE", 3600.0)
+    inbox.answer = "451 try later"
+    mailer.send(settings, mail.Mail("ada@example.org", "one", ""))
+    await until(lambda: mailer._waiting and mailer._waiting[0].attempts, "it is refused", PATIENCE)
+    inbox.answer = "250 OK"
+    mailer.send(settings, mail.Mail("bob@example.org", "two", ""))
+    await until(lambda: inbox.found, "the next mail has arrived", PATIENCE)
+    (waiting,) = mailer._waiting
+    waiting.due = 0.0
+    mailer._new.set()
+    await until(lambda: len(inbox.found) == 2, "the first mail has arrived", PATIENCE)
+    assert ["two", "one"] == [message["Subject"] for _, message in inbox.found]
+
+
+async def test_a_message_that_is_of_no_use_any_more(
+    inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a user had to know before a moment that is over is not sent."""
+    settings = read_settings(configured(inbox))
+    assert settings is not None
+    mailer = mail.Mailer()
+    mailer.send(settings, mail.Mail("ada@example.org", "old", "", until=time.time() - 1))
+    mailer.send(settings, mail.Mail("ada@example.org", "new", ""))
+    await until(lambda: inbox.found, "the mail has arrived", PATIENCE)
+    assert ["new"] == [message["Subject"] for _, message in inbox.found]
+    assert "did not take a message in time" in caplog.text
 
 
 async def test_a_flood_of_messages(

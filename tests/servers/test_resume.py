@@ -58,6 +58,10 @@ class FakeJob:
     async def wait_ready(self) -> str:
         return await self.result
 
+    async def add_route(self) -> None:
+        user = self.spawner.user
+        await user.settings["proxy"].add_user(user, self.spawner.name)
+
     def note_failure(self, error: UniSpawnerError) -> None:
         self.noted = error.message
 

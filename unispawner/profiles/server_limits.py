@@ -1,5 +1,9 @@
 """How many servers of a profile may run or wait at once: ``max_servers`` and its like for a user.
 
+``max_servers`` is about what runs, so the second job of a server whose user continues it counts as
+one more. ``max_servers_per_user`` is about servers: a user with the only server that is allowed may
+continue it.
+
 A start counts from the moment when its choice has passed the check. Nothing is awaited between the
 count and that moment, so that of two clicks at the same time only as many pass as may.
 """
@@ -10,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import InvalidJobError
+from ..web import bookkeeping
 from ..web.summary import describe_count
 from .profile import Profile
 
@@ -24,25 +29,40 @@ def count_server(spawner: Any, profile: Profile) -> None:
     """
     # The spawner may be a draft for a second job of a server that runs.
     known = spawner.user.spawners.get(spawner.name)
-    others = [
+    continued = known if known is not spawner else None
+    counted = [
         one for one in _spawners(spawner) if one not in (spawner, known) and _counts(one, profile)
     ]
-    own = [one for one in others if one.user.name == spawner.user.name]
-    for limit, found, words in (
-        (profile.max_servers_per_user, own, "you have {} already. Stop one of them first"),
-        (profile.max_servers, others, "there are {} already. Try again later"),
+    own = [one for one in counted if one.user.name == spawner.user.name]
+    jobs = len(counted) + sum(_second_counts(one) for one in counted)
+    jobs += continued is not None and _counts(continued, profile)
+    first = "you have {} already. Stop one of them first"
+    for limit, found, whom, words in (
+        (profile.max_servers_per_user, len(own), " of each user", first),
+        (profile.max_servers, jobs, "", "there are {} already. Try again later"),
     ):
-        if limit is not None and len(found) >= limit:
-            whom = " of each user" if found is own else ""
+        if limit is not None and found >= limit:
             raise InvalidJobError(
                 f"profile: {profile.display_name} allows {describe_count(limit, 'server')}{whom} "
-                f"at a time, and {words.format(len(found))}"
+                f"at a time, and {words.format(found)}"
             )
     spawner.counted_profile = profile.slug
+    if (hand_over := _hand_over(continued)) is not None:
+        hand_over.counted = True
 
 
 def _counts(spawner: Any, profile: Profile) -> bool:
     return bool(spawner.active) and getattr(spawner, "counted_profile", "") == profile.slug
+
+
+def _second_counts(spawner: Any) -> bool:
+    hand_over = _hand_over(spawner)
+    return hand_over is not None and bool(hand_over.second_counts)
+
+
+def _hand_over(spawner: Any) -> Any:
+    """Return how a server is continued; None if servers of its class can't be."""
+    return getattr(bookkeeping.inner(spawner), "hand_over", None)
 
 
 def _spawners(spawner: Any) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from ..job import JobInfo, JobSpec, JobState
 from ..web import bookkeeping, continuation
 from ..web.continuation import EXTEND, SECOND_JOB, Continuation
 from ..web.server_status import JobFacts
-from . import submission
+from . import notices, submission
 from .certificates import Identity
 from .scheduled_job import ScheduledJob
 from .second_job import PairedJob
@@ -30,6 +30,8 @@ from .state import ServerState
 
 HOOK_SECONDS = 60.0
 """How long (seconds) the site's hook may take."""
+EARLIEST = 0.5
+"""The part of its time after which a server can be continued at the earliest."""
 _ANSWER_SECONDS = 10.0
 """How long (seconds) the user waits until the scheduler has said when an extended job ends."""
 _SAME = (
@@ -46,6 +48,9 @@ class HandOver:
     ----------
     refused
         Why the site's hook has not extended the present job; empty if it has not refused.
+    counted
+        True if the second job that begins is within the limits of its profile: see
+        ``unispawner.profiles.server_limits``.
     """
 
     def __init__(self, spawner: Any) -> None:
@@ -56,6 +61,7 @@ class HandOver:
         self._notice = ""
         self._extended_at = float("-inf")
         self.refused = ""
+        self.counted = False
 
     @property
     def _job(self) -> ScheduledJob:
@@ -67,6 +73,11 @@ class HandOver:
     @property
     def _begins(self) -> bool:
         return self._beginning is not None and not self._beginning.done()
+
+    @property
+    def second_counts(self) -> bool:
+        """True if there is a second job, or if one begins that limits have counted."""
+        return self._job.second.job is not None or (self._begins and self.counted)
 
     # -- what is offered -------------------------------------------------------------------------
 
@@ -108,7 +119,7 @@ class HandOver:
         ends = job.facts().ends
         if ends is None:
             return continuation.NO_END, None
-        begins = ends - min(window, _length(job) / 2)
+        begins = ends - min(window, _length(job) * (1 - EARLIEST))
         if time.time() < begins:
             return continuation.TOO_EARLY, begins
         return "", None
@@ -134,7 +145,7 @@ class HandOver:
             if why_not := self._why_not(self._job)[0]:
                 raise InvalidJobError(why_not)
             work = self._extend if self.status().way == EXTEND else self._begin
-            self._withdrawn = False
+            self._withdrawn = self.counted = False
             self._beginning = tasks.start(work(self._job), f"second job of {self._job.name}")
         assert self._beginning is not None
         await asyncio.shield(self._beginning)
@@ -183,11 +194,14 @@ class HandOver:
     async def _take_failure(self, job: ScheduledJob, error: UniSpawnerError) -> None:
         """Note why there is no second job, or that there is no server any more."""
         second, job.second.job = job.second.job, None
+        routed = self._spawner.server_job
+        # The first job may have ended meanwhile, so that this one was the server's.
+        gone = second is None and routed is not job and not routed.state.mark
         if not self._withdrawn:
             job.second.problem = continuation.failed(error)
-        routed = self._spawner.server_job
-        if second is None and routed is not job and not routed.state.mark:
-            # The first job has ended meanwhile, and this one was the server's.
+            reason = continuation.no_job_left(error) if gone else job.second.problem
+            notices.note_no_second(job, reason)
+        if gone:
             bookkeeping.report_ended_server(self._spawner, error)
             await bookkeeping.notify_end(self._spawner)
 
@@ -232,12 +246,7 @@ def _in_words(error: Exception) -> str:
 
 def _length(job: ScheduledJob) -> float:
     """Return how long (seconds) the job could run at first; 0 if that is not known."""
-    facts = job.facts()
-    started = facts.info.start_time if facts.info else None
-    length = facts.duration or 0.0
-    if not length and facts.ends is not None and started is not None:
-        length = facts.ends - started
-    return max(0.0, length - job.state.extended)
+    return max(0.0, job.facts().length - job.state.extended)
 
 
 def _second_status(job: PairedJob) -> Continuation:

@@ -332,9 +332,13 @@ class ServerJob(abc.ABC, Generic[State]):
             await self.add_route()
 
     async def add_route(self) -> None:
-        """Have the proxy send users to the server's saved address."""
+        """Have the proxy send users to the server's saved address.
+
+        One request after the other: the last one has the newest address.
+        """
         user = self.spawner.user
-        await user.settings["proxy"].add_user(user, self.spawner.name)
+        async with self.spawner.route_lock:
+            await user.settings["proxy"].add_user(user, self.spawner.name)
 
     # -- after a restart -------------------------------------------------------------------------
 

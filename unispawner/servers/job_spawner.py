@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidJobError
@@ -26,12 +27,15 @@ class JobSpawner(WithStatus, _Base):
     ----------
     server_job
         The job of the server. There is always one; its state is empty if there is no server.
+    route_lock
+        Held while the proxy is told where the server is.
     """
 
     server_job: ServerJob[Any]
 
     def __init__(self, **kwargs: Any) -> None:
         self.server_job = self.new_job()
+        self.route_lock = asyncio.Lock()
         super().__init__(**kwargs)
 
     @abc.abstractmethod

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from jupyterhub.handlers import default_handlers
@@ -19,7 +20,7 @@ from tornado import web
 from .. import tasks
 from ..errors import InvalidJobError, UniSpawnerError
 from ..settings.mail import MailSettings, is_address, read_settings
-from ..web import bookkeeping
+from ..web import bookkeeping, continuation
 from ..web.allowance import AllowanceByUser
 from ..web.api import Handler, check_database
 from .database import save_soon, session_of
@@ -28,12 +29,15 @@ from .mail import MAILER, Mail
 from .user_tables import make_table, user_table
 
 EVENTS = ("ready", "ended", "soon")
-"""What a user may be told: that a server is ready after it had to wait; that a start failed or a
-server ended without its user's doing; that its time is soon over."""
+"""What a user may be told: that a server, or its second job, is ready after it had to wait; that a
+start, or a second job, failed, or a server ended without its user's doing; that its time is soon
+over."""
 _WORTH_A_MAIL = 120.0
 """A server that was ready after fewer seconds causes no mail: its user still looks at the page."""
-_LOOK_AGAIN = 600.0
+_LOOK_AGAIN = 60.0
 """How long (seconds) until the end of a server is looked at again: its limit may have changed."""
+_LATER = 60.0
+"""An end that is so many seconds later than the one that was told has another message."""
 _ALLOWANCE = AllowanceByUser(at_once=20, pause=300.0)
 """How many messages a user gets. Somebody whose starts fail all day must not hold up the messages
 to others."""
@@ -83,6 +87,14 @@ async def keep_wanted(session: Any, user_name: str, events: frozenset[str]) -> N
     _known.pop(session, None)
 
 
+class RoutedJob(StartedJob, Protocol):
+    """A job that may be the second one of its server: see :mod:`.second_job`."""
+
+    @property
+    def has_route(self) -> bool:
+        """True if users are sent to this job."""
+
+
 # -- what happens ---------------------------------------------------------------------------------
 
 
@@ -97,8 +109,36 @@ def note_ready(job: StartedJob, *, again: bool = False) -> None:
     waited = time.time() - job.state.submit_time
     if not again and waited >= _WORTH_A_MAIL:
         _tell(job, "ready", "{server} is ready", "You can open it now.")
+    watch_end(job)
+
+
+def watch_end(job: StartedJob) -> None:
+    """Tell the user before the end of a job that has the route, if they want to know."""
     if "soon" in _wanted_by(job):
         tasks.start(_tell_before_end(job), "watch for the end of a server's time")
+
+
+def note_second_ready(second: RoutedJob) -> None:
+    """Tell the user that the second job of a server is ready after it had to wait."""
+    if time.time() - second.state.submit_time < _WORTH_A_MAIL:
+        return
+    if second.has_route:
+        _tell(second, "ready", "{server} is ready", continuation.MOVED)
+    else:
+        _tell(second, "ready", "{server} can move to its second job", continuation.READY)
+
+
+def note_no_second(first: StartedJob, reason: str) -> None:
+    """Tell the user that there will be no second job although they wanted one."""
+    _tell(first, "ended", "{server} has no second job", reason)
+
+
+def note_first_ended(second: StartedJob) -> None:
+    """Tell the user that the first job has ended by itself, so that the second has the route."""
+    if second.state.port:
+        _tell(second, "ended", "{server} has moved to its second job", continuation.MOVED)
+    else:
+        _tell(second, "ended", "{server} waits for its second job", continuation.FIRST_ENDED)
 
 
 def note_end(job: StartedJob, ending: Ending) -> None:
@@ -111,15 +151,21 @@ def note_end(job: StartedJob, ending: Ending) -> None:
 
 
 async def _tell_before_end(job: Any) -> None:
-    while job.is_current() and not job.over and not job.state.stopping:
-        facts = job.facts()
-        left = _LOOK_AGAIN if facts.ends is None else facts.ends - time.time() - facts.end_warning
-        if left <= 0:
-            minutes = max(1, round((facts.ends - time.time()) / 60))
-            words = f"Its time is over in {minutes} minutes. Save your work: everything that runs "
-            _tell(job, "soon", "{server} ends soon", f"{words}there ends, too.")
-            return
-        await asyncio.sleep(min(left, _LOOK_AGAIN))
+    told = 0.0
+    while job.has_route and not job.over and not job.state.stopping:
+        facts, now = job.facts(), time.time()
+        left = _LOOK_AGAIN if facts.warned_at is None else facts.warned_at - now
+        if left <= 0 and facts.ends > told + _LATER:  # later than before: it was extended
+            told = facts.ends
+            _tell(job, "soon", "{server} ends soon", _ends_in(facts.ends - now), until=facts.ends)
+        await asyncio.sleep(min(left, _LOOK_AGAIN) if left > 0 else _LOOK_AGAIN)
+
+
+def _ends_in(seconds: float) -> str:
+    """Return what the user reads before the end of a server's time."""
+    minutes = max(1, round(seconds / 60))
+    words = "a minute" if minutes == 1 else f"{minutes} minutes"
+    return f"Its time is over in {words}. Save your work: everything that runs there ends, too."
 
 
 def _wanted_by(job: StartedJob) -> frozenset[str]:
@@ -134,7 +180,7 @@ def _wanted_by(job: StartedJob) -> frozenset[str]:
         return frozenset()
 
 
-def _tell(job: StartedJob, event: str, subject: str, body: str) -> None:
+def _tell(job: StartedJob, event: str, subject: str, body: str, *, until: float = math.inf) -> None:
     if event not in _wanted_by(job):
         return
     outer = bookkeeping.outer(job.spawner)
@@ -151,7 +197,7 @@ def _tell(job: StartedJob, event: str, subject: str, body: str) -> None:
     parts = [f"{subject.format(server=server)}.", body, job.state.summary, url and f"{url}home"]
     end = "You get this message because you asked for it. You can end it on the Hub's home page."
     text = "\n\n".join([part for part in parts if part] + [end])
-    MAILER.send(settings, Mail(address, subject.format(server=server), text))
+    MAILER.send(settings, Mail(address, subject.format(server=server), text, until))
 
 
 def hub_url(outer: Any) -> str:

@@ -30,6 +30,9 @@ class Interrupted(Protocol):
     def spawner(self) -> Any:
         """The spawner that runs the server."""
 
+    async def add_route(self) -> None:
+        """Have the proxy send users to the server's saved address."""
+
     def note_failure(self, error: UniSpawnerError) -> None:
         """Keep why there is no server, in case that this Hub ends before its user can read it."""
 
@@ -156,7 +159,7 @@ class Resumption:
         """
         spawner = self._job.spawner
         try:
-            await spawner.user.settings["proxy"].add_user(spawner.user, spawner.name)
+            await self._job.add_route()
         except Exception as error:  # the proxy isn't up yet: the Hub adds all routes when it is
             spawner.log.info(
                 "%s: the route was not added; the Hub adds it at its next check of all routes: %s",

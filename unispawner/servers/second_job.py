@@ -28,7 +28,7 @@ from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..run_as.client import AgentClient
 from ..web import bookkeeping, continuation
-from . import endings, history
+from . import endings, history, notices
 from .database import session_of
 from .job import ServerJob
 from .state import DEAD_ADDRESS, SavedState, ServerState
@@ -186,16 +186,18 @@ class SecondJob:
             self._following = tasks.start(self._follow(self.job), f"second job of {self._name}")
 
     async def _follow(self, job: PairedJob) -> None:
+        was_ready = bool(job.state.port)  # a restarted Hub knows it from before
         try:
             await job.wait_ready()
         except UniSpawnerError as error:
             if self.job is job:
-                self.problem = continuation.failed(error)
-                await self.end()
+                await self._end_with(error)
             elif job.has_route and not job.over:  # it took the route before it was ready
                 job.end_early(error)
         else:
             history.note_ready(job)
+            if not was_ready:
+                notices.note_second_ready(job)
             await self._take_over_from_nobody()
 
     def note_end(self, job: PairedJob) -> None:
@@ -206,8 +208,13 @@ class SecondJob:
     async def _note_end(self, job: PairedJob) -> None:
         error = await job.why_ended()
         if self.job is job:
-            self.problem = continuation.failed(error)
-            await self.end()
+            await self._end_with(error)
+
+    async def _end_with(self, error: UniSpawnerError) -> None:
+        """End the job, which will be of no use, and show why."""
+        self.problem = continuation.failed(error)
+        notices.note_no_second(self._first, self.problem)
+        await self.end()
 
     @property
     def _name(self) -> str:
@@ -273,6 +280,9 @@ class SecondJob:
         first.state.stopping = first.state.stopping or not first.over
         history.note_end(first, history.find_ending(first))
         _adopt(first, job)
+        if not wanted:
+            notices.note_first_ended(job)
+        notices.watch_end(job)
         first.spawner.log.info(
             "%s: job %s has taken over from job %s, which is ended",
             self._name,

@@ -206,8 +206,9 @@ class JobSettings(NameSettings):
     end_warning = Float(
         900.0,
         min=0.0,
-        help="""How long (seconds) before the end of a job's time limit its user is warned, on the
-        Hub's home page and in its API. 0: never. Default: 900.""",
+        help="""How long (seconds) before the end of a job's time limit its user is warned: on the
+        Hub's home page, in its API, and by a notice. A job that is shorter than twice that time
+        is warned of at the half of its time. 0: never. Default: 900.""",
     ).tag(config=True)
 
     history_days = Float(

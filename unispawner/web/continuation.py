@@ -81,6 +81,14 @@ KEPT = (
 )
 READY = "The second job is ready. When you switch to it, the first job ends. " + KEPT
 SUBMITTING = "The second job is being submitted."
+MOVED = (
+    "The first job has ended, and the second job has taken over. Kernels that ran in the first job "
+    "have ended with it: run your notebooks again."
+)
+FIRST_ENDED = (
+    "The first job has ended before the second job was ready. Your server is back as soon as the "
+    "second job is ready. You need not do anything."
+)
 EXTENDED = "The time limit of this server's job was extended."
 
 
@@ -99,6 +107,11 @@ def waits(message: str) -> str:
 def failed(error: UniSpawnerError) -> str:
     """Return why there is no second job although the user wanted one."""
     return f"There is no second job, and this server goes on as before. {error}"
+
+
+def no_job_left(error: UniSpawnerError) -> str:
+    """Return why there is no second job, and that the first has ended meanwhile."""
+    return f"The first job has ended, and there is no second job. {error}"
 
 
 def not_extended(reason: str) -> str:

@@ -42,7 +42,8 @@ class ServerStatus:
     waiting_since, estimated_start, started, ends
         Seconds since the epoch. ``ends`` is the end of the job's time limit.
     ending_soon
-        True if at most ``c.UniSpawner.end_warning`` seconds are left until ``ends``.
+        True if at most ``c.UniSpawner.end_warning`` seconds are left until ``ends``, and at most
+        half of the job's time.
     heard
         False while the scheduler does not answer; all fields then show its last answer.
     continuation
@@ -127,6 +128,22 @@ class JobFacts:
             return self.info.start_time + self.duration
         return None
 
+    @property
+    def length(self) -> float:
+        """How long (seconds) the job may run from its start to its end; 0 if not known."""
+        if self.duration:
+            return self.duration
+        started, ends = self.info.start_time if self.info else None, self.ends
+        return 0.0 if started is None or ends is None else max(0.0, ends - started)
+
+    @property
+    def warned_at(self) -> float | None:
+        """When the user is warned of the end: not in the first half of the job's time."""
+        if self.ends is None or not self.end_warning:
+            return None
+        half = self.length / 2
+        return self.ends - (min(self.end_warning, half) if half else self.end_warning)
+
 
 class HasFacts(Protocol):
     """The job of a server, which our spawners have as the attribute ``server_job``."""
@@ -175,7 +192,7 @@ def server_status(spawner: Any) -> ServerStatus:
         estimated_start=info.estimated_start,
         started=info.start_time if runs else None,
         ends=facts.ends,
-        ending_soon=facts.ends is not None and facts.ends - time.time() <= facts.end_warning,
+        ending_soon=facts.warned_at is not None and time.time() >= facts.warned_at,
         heard=facts.heard,
         continuation=inner.hand_over.status() if hasattr(inner, "hand_over") else None,
         **common,

@@ -14,6 +14,7 @@ window.unispawnerContinuation = (() => {
     if (!part) return;
     const found = status.continuation;
     const second = found?.state ?? ""; // the second job's state
+    notify(part, second, found?.message);
     part.hidden = !found || !(found.offered || second || found.message);
     if (!found) return;
     const buttons = {
@@ -27,6 +28,14 @@ window.unispawnerContinuation = (() => {
     setText(part.querySelector('[data-do="continue"]'), found.label);
     part.querySelector("[data-kept]").hidden = !(found.offered && !second && found.way === "second job");
     setText(part.querySelector("[data-continuation-message]"), found.message);
+  }
+
+  function notify(part, second, message) {
+    const before = part.secondJob;
+    part.secondJob = second;
+    if (before === undefined || before === second) return;
+    if (second === "ready") window.unispawnerNotify?.("The second job of your server is ready", message);
+    if (before && !second && message) window.unispawnerNotify?.("There is no second job of your server", message);
   }
 
   async function act(place, button, ask) {
@@ -56,7 +65,8 @@ window.unispawnerContinuation = (() => {
       button.addEventListener("click", () => act(place, button, ask));
     }
     // While a second job waits or starts, its state may change at any moment.
-    if (part) window.setInterval(() => document.hidden || part.hidden || ask(place), 10_000);
+    const watches = () => !part.hidden && (window.unispawnerWatches?.() ?? !document.hidden);
+    if (part) window.setInterval(() => watches() && ask(place), 10_000);
   }
 
   return { connect, show };

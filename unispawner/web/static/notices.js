@@ -9,6 +9,9 @@
   const possible = "Notification" in window && window.isSecureContext;
   const wanted = () => possible && Notification.permission === "granted" && window.localStorage.getItem(KEY) === "on";
 
+  // A page in the background need not ask the Hub, unless it has to notify its user.
+  window.unispawnerWatches = () => !document.hidden || wanted();
+
   // Only for a page that nobody looks at: who looks at it sees what happens.
   window.unispawnerNotify = (title, text) => {
     if (wanted() && document.hidden) new Notification(title, { body: text, tag: "unispawner" });

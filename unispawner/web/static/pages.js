@@ -156,7 +156,7 @@
     if (place.dataset.progress !== undefined) followProgress(place);
     window.setInterval(() => tick(place), 10_000);
     if (place.dataset.again !== undefined) {
-      window.setInterval(() => document.hidden || ask(place), MINUTE * 1000);
+      window.setInterval(() => (window.unispawnerWatches?.() ?? !document.hidden) && ask(place), MINUTE * 1000);
     }
     window.unispawnerContinuation?.connect(place, ask);
     const button = place.querySelector("#cancel-server");
