@@ -159,7 +159,6 @@ async def test_the_home_page_continues_a_server(
         pytest.skip(f"no browser: {reason}")
     from playwright.async_api import expect
 
-    hub.set("alice", cmd=[find_program("jupyterhub-singleuser")])
     first = await running(hub, alice)
     async with open_browser() as browser:
         page = await sign_in(browser, hub, "alice")
@@ -179,6 +178,7 @@ async def test_the_home_page_continues_a_server(
         await expect(going_on).to_be_visible()
         assert {first["job_id"]} == slurm.active(name=hub.job_name)
 
+        hub.set("alice", cmd=[find_program("jupyterhub-singleuser")])
         await going_on.focus()
         await page.keyboard.press("Enter")
         await expect(switching).to_be_visible(timeout=60_000)
