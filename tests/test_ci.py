@@ -23,7 +23,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["bench", "estimates", "scale", "screenshots"])
+@pytest.mark.parametrize("name", ["bench", "estimates", "scale", "screenshots", "walk"])
 def test_scripts_can_be_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scripts that need a cluster, and so are not run here, find at least their modules."""
     monkeypatch.setattr(sys, "path", list(sys.path))  # they add tests/ to it
