@@ -19,6 +19,8 @@ c.BatchSpawnerBase.req_queue = "interactive"
 c.BatchSpawnerBase.agent_python = "/bin/sh"
 """
 PROFILES = """
+import unispawner
+c.JupyterHub.template_paths = [unispawner.template_path]
 c.JupyterHub.spawner_class = "unispawner-profiles"
 c.JupyterHub.hub_ip = "0.0.0.0"
 c.BatchSpawnerBase.agent_python = c.UniSpawner.agent_python = "/bin/sh"

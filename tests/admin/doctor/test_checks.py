@@ -20,6 +20,8 @@ c.JupyterHub.hub_ip = "0.0.0.0"
 c.UniSpawner.scheduler = "local"
 c.UniSpawner.agent_python = "/bin/sh"
 c.UniSpawner.run_as = "sudo"
+import unispawner
+c.JupyterHub.template_paths = [unispawner.template_path]
 """
 
 HERE = socket.gethostname()
@@ -44,7 +46,8 @@ def test_profiles_that_are_right(doctor: Doctor) -> None:
         "ok      profile new: UniSpawner, checked at every bound of its options",
     ] == [line for line in lines if " profile" in line]
     assert [
-        *("run_as", "scheduler", "hub", "security", "commands", "commands", "query", "agent_python")
+        *("run_as", "scheduler", "hub", "security", "settings", "commands", "commands", "query"),
+        "agent_python",
     ] == [line.split()[1].rstrip(":") for line in lines[1:] if " profile" not in line]
 
 

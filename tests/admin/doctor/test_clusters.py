@@ -84,7 +84,7 @@ def test_a_cluster_that_does_not_exist(doctor: Doctor, two: str) -> None:
     status, lines = doctor(f'{two}\nsecond["slurm_cluster"] = "nope"')
     (line,) = [line for line in lines if line.startswith("WRONG")]
     skipped = [line.split()[1] for line in lines if line.startswith("skipped")]
-    assert ["query:", "queues:", "host_map:", "clusters:"] == [
+    assert ["query:", "queues:", "nodes:", "host_map:", "clusters:"] == [
         one for one in skipped if one != "profile"
     ]
     assert "scheduler: slurm_cluster: Slurm's database knows no cluster 'nope'" in line

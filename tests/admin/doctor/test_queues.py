@@ -41,6 +41,7 @@ def test_queues_that_allow_what_is_asked_for(doctor: Doctor, slurm: str) -> None
     """All jobs are compared with the limits, at each bound of the options."""
     status, lines = doctor(slurm)
     assert "ok      queues: every job is within the limits that the scheduler reports" in lines
+    assert "ok      nodes: every job can run on some node, as far as the scheduler says" in lines
     assert 0 == status, lines
 
 
@@ -110,3 +111,26 @@ def test_a_configuration_file_that_does_not_exist(doctor: Doctor, slurm: str) ->
     _, lines = doctor(f'{slurm}\nc.UniSpawner.scheduler_environment["SLURM_CONF"] = "/no/such"')
     assert 1 == sum("scheduler_environment: SLURM_CONF: " in line for line in lines), lines
     assert not any(line.startswith("WRONG   profile") for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            '["resources"] = {"memory": "900G"}',
+            "profile right: memory: no node of the queue long has 900G of memory; the largest has",
+        ),
+        (
+            '["options"]["gpu_type"] = {"choices": ["a100", "h900"]}\n'
+            'first["options"]["gpu_cores_per_process"] = {"default": 1}',
+            "profile right: gpu_type: no node of the queue long has 1 GPU of h900",
+        ),
+    ],
+)
+def test_jobs_that_no_node_can_run(doctor: Doctor, slurm: str, line: str, text: str) -> None:
+    """A default, or a choice, that no node can ever run is reported for its profile."""
+    status, lines = doctor(f"{slurm}\nfirst = c.ProfilesSpawner.profiles[0]\nfirst{line}")
+    (found,) = [one for one in lines if one.startswith("look at nodes: ")]
+    assert text in found
+    assert "so a start is refused; offer less, or another queue" in found
+    assert 0 == status

@@ -19,6 +19,7 @@ from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner, S
 from tornado.netutil import is_valid_ip
 from traitlets.config import Config
 
+from ... import template_path
 from ...errors import AgentError, InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
 from ...legacy.checks import find_doubts, find_unchecked
@@ -28,6 +29,7 @@ from ...profiles.reading import PROFILE, Profile
 from ...profiles.spawner import ProfilesSpawner
 from ...profiles.wrap_spawner import WrapSpawner
 from ...run_as.accounts import find_account
+from ...schedulers.inventory import Inventory
 from ...script.rendering import render_script
 from ...servers.spawner import UniSpawner
 from ...settings import detect
@@ -36,7 +38,17 @@ from ...submit_host.connection import CLOCK_TOLERANCE
 from ...web.hosts import is_own_host
 from ..configured_spawner import UnknownChild, spawner_class, wrapped_spawner
 from ..migrate.old_config import SCHEDULERS
-from . import batchspawner, clusters, mine, queues, start_time, weaknesses
+from . import (
+    batchspawner,
+    clusters,
+    contradictions,
+    mail,
+    mine,
+    nodes,
+    queues,
+    start_time,
+    weaknesses,
+)
 from .facts import format_facts
 from .spawners import find_jobs, guess_sections, listed_profiles
 from .ways import check_way, distinct_ways
@@ -95,6 +107,10 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     result += [_check("scheduler", _with_way, _find_silent, one, silent) for one in ours]
     result.append(_check("hub", _hub, spawner, spawners))
     result.append(_check("security", _security, spawner, spawners))
+    if ours:
+        result.append(_check("settings", _settings, spawner))
+    if any(one.mail for one in ours):
+        result.append(_check("mail", _mail, spawner.config, ours))
     if isinstance(spawner, ProfilesSpawner):
         result.append(_check("profiles", _profiles, spawner))
         result += [
@@ -130,6 +146,7 @@ def _list_questions(spawner: Any, ours: list[Any], silent: list[UniSpawner]) -> 
     result = [_check("query", _with_answers, silent, _query, one) for one in ours]
     if any(map(_has_queues, ours)):
         result.append(_check("queues", _queues, spawner, silent))
+        result.append(_check("nodes", _nodes, spawner, silent))
     mapped = [one for one in ours if one.host_map]
     result += [_check("host_map", _with_answers, silent, _host_map, one) for one in mapped]
     if len(ours) > 1:
@@ -227,6 +244,33 @@ async def _security(spawner: Any, spawners: list[Any]) -> str:
     if found.trades:
         return f"nothing is known to be wrong. {'; '.join(found.trades)} (docs/security.md)"
     return "nothing is known to be wrong"
+
+
+async def _settings(spawner: Any) -> str:
+    """Report settings that contradict each other."""
+    found = [
+        f"profile {one.slug}: {message}"
+        for one in listed_profiles(spawner)
+        for message in contradictions.of_profile(one, spawner.config)
+    ]
+    jobs = list(find_jobs(spawner))
+    found += [
+        f"{prefix}{message}" for prefix, one in jobs for message in contradictions.of_job(one)
+    ]
+    if jobs:
+        found += contradictions.of_pages(spawner.config, template_path)
+    if found:
+        raise Doubt("; ".join(dict.fromkeys(found)))
+    return "none contradicts another"
+
+
+async def _mail(config: Config, spawners: list[UniSpawner]) -> str:
+    """Check what the Hub needs to send mail. A wrong value ends the Hub's start, too."""
+    found = mail.find_settings(spawners)
+    doubts = [text for one in found for text in mail.check_login(one)] + mail.check_links(config)
+    if doubts:
+        raise Doubt("; ".join(doubts))
+    return f"by {', '.join(one.host for one in found)}; whether it takes mail was not tried"
 
 
 async def _runs_here_only(spawners: list[Any]) -> bool:
@@ -554,6 +598,31 @@ def _count(number: int, thing: str) -> str:
 
 
 async def _queues(spawner: Any, silent: list[UniSpawner]) -> str:
+    def compare(one: UniSpawner, inventory: Inventory) -> list[str]:
+        return queues.compare(one.job_spec("0" * 16, environment={}), inventory)
+
+    await _compare_jobs(spawner, silent, compare, "the limits are not known")
+    return "every job is within the limits that the scheduler reports"
+
+
+async def _nodes(spawner: Any, silent: list[UniSpawner]) -> str:
+    await _compare_jobs(spawner, silent, nodes.compare, "the nodes are not known")
+    return "every job can run on some node, as far as the scheduler says"
+
+
+async def _compare_jobs(
+    spawner: Any,
+    silent: list[UniSpawner],
+    compare: Callable[[UniSpawner, Inventory], list[str]],
+    unknown: str,
+) -> None:
+    """Compare the job at each bound of what users can choose with what the scheduler has.
+
+    Raises
+    ------
+    Doubt
+        With what ``compare`` returns; with ``unknown`` if the scheduler does not say what it has.
+    """
     if silent:
         raise Skipped(_NEEDS_SCHEDULER)
     found: list[str] = []
@@ -561,15 +630,13 @@ async def _queues(spawner: Any, silent: list[UniSpawner]) -> str:
         await _need_way(one)
         try:
             inventory = await one.monitor().inventory.get()
-            spec = one.job_spec("0" * 16, environment={})
+            found += [f"{prefix}{message}" for message in compare(one, inventory)]
         except InvalidJobError:
             continue  # the check of the job or the profile reports it
         except UniSpawnerError as error:
-            raise Doubt(f"the limits are not known: {error.message}") from None
-        found += [f"{prefix}{message}" for message in queues.compare(spec, inventory)]
+            raise Doubt(f"{unknown}: {error.message}") from None
     if found:
         raise Doubt("; ".join(dict.fromkeys(found)))
-    return "every job is within the limits that the scheduler reports"
 
 
 async def _clusters(spawners: list[UniSpawner], silent: list[UniSpawner]) -> str:
