@@ -6,6 +6,8 @@ With a Hub and a real Slurm: tests/live/test_profiles_on_slurm.py.
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -492,3 +494,16 @@ async def test_certificates_are_the_childs(
     moved = {**paths, "made": child, "moved": child}
     assert moved == await wrapper.move_certs(made)
     assert moved == child.cert_paths
+
+
+def test_a_hub_of_wrappers_is_started_like_any_other() -> None:
+    """A Hub that knows only WrapSpawner has our routes and the steps of our start: its children may
+    be jobs, whose ends go on after a restart."""
+    code = """
+from jupyterhub.app import JupyterHub
+from jupyterhub.handlers import default_handlers
+from unispawner import WrapSpawner
+print(hasattr(JupyterHub.init_handlers, "__wrapped__"), default_handlers[0][0])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "True /unispawner/history\n" == run.stdout

@@ -31,7 +31,7 @@ from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
 from unispawner.run_as.client import AgentClient
 from unispawner.run_as.decision import Way
-from unispawner.servers import start_check
+from unispawner.servers import hub_start
 from unispawner.servers.spawner import UniSpawner
 from unispawner.submit_host.host import HOST, SubmitHost
 from unispawner.testing import FakeScheduler, FakeUserSide
@@ -120,7 +120,7 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     # On a loaded machine a start may take longer than JupyterHub's 1 s for the answer "pending".
     config.JupyterHub.tornado_settings = {"slow_spawn_timeout": PATIENCE}
     config.merge(more or Config())
-    start_check.add_to_hub()  # an import of a spawner before JupyterHub's application adds nothing
+    hub_start.add_to_hub()  # an import of a spawner before JupyterHub's application adds nothing
     app = JupyterHub(config=config, hub_ip="127.0.0.1", hub_port=port, log_level=50)
     await app.initialize([])
     server = HTTPServer(app.tornado_application)

@@ -36,7 +36,7 @@ from unispawner.monitor import monitor as monitor_module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor
 from unispawner.monitor.tracked_job import TrackedJob
-from unispawner.servers import database, slow_start, start_check
+from unispawner.servers import database, hub_start, slow_start
 from unispawner.servers.scheduled_job import restart
 from unispawner.servers.spawner import UniSpawner
 from unispawner.submit_host.host import SubmitHost
@@ -109,7 +109,7 @@ class SimulatedProxy(Proxy):
             raise asyncio.CancelledError
 
 
-start_check.add_to_hub()  # an import of a spawner before JupyterHub's application adds nothing
+hub_start.add_to_hub()  # an import of a spawner before JupyterHub's application adds nothing
 
 
 class _Application(JupyterHub):

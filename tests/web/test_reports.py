@@ -576,18 +576,6 @@ async def test_a_job_that_fails(hub: Hub, server: Server) -> None:
     assert late.code in (403, 503)  # 403 when JupyterHub has cleared the failed start
 
 
-def test_the_handler_is_there_once() -> None:
-    """Registering the handlers again adds no second handler."""
-    from jupyterhub.apihandlers import default_handlers
-
-    from unispawner.web.reports import register
-
-    register()
-    register()
-    paths = [entry[0] for entry in default_handlers]
-    assert 1 == paths.count(r"/api/unispawner/report")
-
-
 # -- batchspawner's own report ------------------------------------------------------------------
 
 

@@ -24,8 +24,9 @@ from jupyterhub.utils import maybe_future
 from traitlets import Dict, Instance, TraitError, Type
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..servers import hub_start
 from ..servers.database import find_spare_token, revoke_token
-from ..web import bookkeeping, reports
+from ..web import bookkeeping
 from ..web.failures import SpawnFailure
 from ..web.server_status import WithStatus
 from ..web.user_options import GuardsOptions
@@ -350,4 +351,4 @@ def _plain(value: Any) -> bool:
     return True
 
 
-reports.register()
+hub_start.add_to_hub()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, Template
-from jupyterhub.handlers import default_handlers
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.user import User
 from tornado import web
@@ -121,16 +120,3 @@ def _as_fields(session: history.Session) -> dict[str, str]:
 @cache
 def _read_template(environment: Environment, path: Path) -> Template:
     return environment.from_string(path.read_text(encoding="utf-8"))
-
-
-HANDLERS: list[Any] = [
-    (r"/api/unispawner/history", HistoryHandler),
-    (r"/api/unispawner/history/([^/]+)", HistoryHandler),
-    (r"/api/unispawner/servers/([^/]+)/([^/]*)/log", LogHandler),
-    (r"/unispawner/history", HistoryPage),
-]
-
-
-def register() -> None:
-    """Make the handlers part of the Hub; called when a module with a spawner is imported."""
-    default_handlers[:] = HANDLERS + [one for one in default_handlers if one not in HANDLERS]

@@ -7,11 +7,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidJobError
-from ..web import reports, words
+from ..web import words
 from ..web.allowance import Allowance
 from ..web.reports import Report, ServerEnd
 from ..web.server_status import WithStatus
-from . import database, history_pages, notices, start_check, starts
+from . import database, hub_start
 from .job import ServerJob
 
 if TYPE_CHECKING:
@@ -113,8 +113,4 @@ class JobSpawner(WithStatus, _Base):
         self.server_job.note_ready()
 
 
-reports.register()
-starts.register()
-history_pages.register()
-notices.register()
-start_check.add_to_hub()
+hub_start.add_to_hub()

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from jupyterhub.handlers import default_handlers
 from sqlalchemy import Column, String
 from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
@@ -271,12 +270,3 @@ class NoticesHandler(Handler):
         with check_database(self, "save who wants mail"):
             await keep_wanted(self.db, user.name, frozenset(events))
         self.reply(self._state(user))
-
-
-_HANDLER = (r"/api/unispawner/notices", NoticesHandler)
-
-
-def register() -> None:
-    """Make the handler part of the Hub; called when a module with a spawner is imported."""
-    if _HANDLER not in default_handlers:
-        default_handlers.insert(0, _HANDLER)

@@ -1,82 +1,13 @@
-"""Checks the configuration when the Hub starts, so that the first user does not meet its errors.
-
-JupyterHub has no hook for that: it makes no spawner until a user starts a server. It imports the
-spawner's class before it has an instance of itself, and before it has read its configuration. So
-the check is added to the first step after that, which sets up the handlers. This is the only place
-where something of JupyterHub's is replaced. The same step loads the users whose servers run.
-"""
+"""Checks the configuration when the Hub starts, so that the first user does not meet its errors."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import sys
 import threading
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ..errors import InvalidJobError, UniSpawnerError
-from ..web.bookkeeping import load_users_with_servers
-from ..web.server_status import WithStatus
-from . import endings, hub_id, state_copies
-from .database import mend_damaged_states, revoke_lost_tokens
-
-
-def add_to_hub() -> None:
-    """Make a Hub of this process check its configuration before it serves."""
-    module = sys.modules.get("jupyterhub.app")
-    hub_class = getattr(module, "JupyterHub", None)
-    original = getattr(hub_class, "init_handlers", None)
-    if hub_class is None or original is None or hasattr(original, "__wrapped__"):
-        return
-
-    @functools.wraps(original)
-    def init_handlers(hub: Any) -> None:
-        _check(hub)
-        state_copies.restore(hub)
-        _mend_states(hub)
-        _revoke_tokens(hub)
-        _load_users(hub)
-        hub_id.set_up(hub)
-        original(hub)
-        endings.resume(hub)
-
-    hub_class.init_handlers = init_handlers
-
-
-def _mend_states(hub: Any) -> None:
-    """Let the Hub start although the saved state of a server is damaged."""
-    if not issubclass(hub.spawner_class, WithStatus):
-        return  # what another spawner has saved is not ours to replace
-    try:
-        mend_damaged_states(hub.db, hub.log)
-    except SQLAlchemyError as error:
-        hub.db.rollback()
-        hub.log.warning("The saved states of servers could not be checked: %s", error)
-
-
-def _revoke_tokens(hub: Any) -> None:
-    """Revoke the tokens that a Hub has left which was killed, if all servers are ours."""
-    if not issubclass(hub.spawner_class, WithStatus):
-        return  # another spawner may find its servers without a saved state
-    try:
-        revoke_lost_tokens(hub.db)
-    except SQLAlchemyError as error:
-        hub.db.rollback()
-        hub.log.warning("Tokens of servers that do not exist could not be revoked: %s", error)
-
-
-def _load_users(hub: Any) -> None:
-    """Load the users whose servers the Hub is about to look for: a restart is much faster then."""
-    try:
-        users = load_users_with_servers(hub)
-    except SQLAlchemyError as error:  # without them the Hub asks for each by itself
-        hub.log.warning("The users with running servers could not be loaded together: %s", error)
-        return
-    # The Hub looks for the servers in the next turn of its event loop, and then keeps the users.
-    asyncio.get_running_loop().call_later(1.0, users.clear)
 
 
 class _Once(logging.Filter):
@@ -94,7 +25,7 @@ class _Once(logging.Filter):
         return new
 
 
-def _check(hub: Any) -> None:
+def check_configuration(hub: Any) -> None:
     """Log what is wrong; end the Hub unless a later try may succeed without a change."""
     check = getattr(hub.spawner_class, "check_config", None)
     if check is None:

@@ -16,7 +16,6 @@ from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.apihandlers.base import APIHandler
-from jupyterhub.handlers import default_handlers
 from jupyterhub.scopes import needs_scope
 from sqlalchemy import select
 from tornado import web
@@ -186,12 +185,3 @@ class StartsHandler(APIHandler):
         known.starts += read_running(self.users)  # last: a start may have begun meanwhile
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(known.to_dict()))
-
-
-_HANDLER = (r"/api/unispawner/starts", StartsHandler)
-
-
-def register() -> None:
-    """Make the handler part of the Hub; called when a module with a spawner is imported."""
-    if _HANDLER not in default_handlers:
-        default_handlers.insert(0, _HANDLER)

@@ -15,7 +15,6 @@ from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers.base import BaseHandler
-from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.user import User
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +24,6 @@ from ..errors import UniSpawnerError
 from . import bookkeeping
 from .availability import availability, clusters_to_dict
 from .server_status import server_status
-from .start_time import StartTimeHandler
 
 ASSETS = Path(__file__).parent / "static"
 
@@ -147,12 +145,3 @@ class ServerHandler(Handler):
         """Return whether the request's token is this server's own."""
         found = bookkeeping.outer(bookkeeping.spawner_of_token(self, bookkeeping.has_token))
         return found is not None and (user_name, server_name) == (found.user.name, found.name)
-
-
-HANDLERS: list[Any] = [
-    (r"/api/unispawner/schema", SchemaHandler),
-    (r"/api/unispawner/inventory", InventoryHandler),
-    (r"/api/unispawner/start-time", StartTimeHandler),
-    (r"/api/unispawner/servers/([^/]+)/?([^/]*)", ServerHandler),
-    (r"/unispawner/static/(.*)", CacheControlStaticFilesHandler, {"path": str(ASSETS)}),
-]

@@ -5,8 +5,6 @@ JupyterHub stops a server only by ``DELETE`` of its API, which a page without Ja
 
 from __future__ import annotations
 
-from typing import Any
-
 from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.utils import url_path_join
 from tornado import web
@@ -36,6 +34,3 @@ class CancelHandler(UserServerAPIHandler):  # type: ignore[misc] # JupyterHub ha
         self.redirect(url_path_join(self.hub.base_url, "home"))
 
     put = patch = get
-
-
-HANDLERS: list[Any] = [(r"/unispawner/cancel/([^/]+)/([^/]*)", CancelHandler)]

@@ -78,8 +78,3 @@ class ContinueHandler(ServerHandler):
                 raise SpawnFailure(error) from None
         self.set_status(200 if task.done() else 202)
         self._reply_status(user_name, server_name)
-
-
-HANDLERS: list[Any] = [
-    (r"/api/unispawner/servers/([^/]+)(?:/([^/]*))?/(continue|switch)", ContinueHandler),
-]

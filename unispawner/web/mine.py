@@ -5,8 +5,6 @@ A form asks it for the choices of options with ``"choices": "mine"``: see docs/p
 
 from __future__ import annotations
 
-from typing import Any
-
 from tornado import web
 
 from ..errors import InvalidJobError, UniSpawnerError
@@ -31,6 +29,3 @@ class MineHandler(Handler):
             raise web.HTTPError(404, str(error)) from None
         except UniSpawnerError as error:
             raise web.HTTPError(424, str(error)) from None
-
-
-HANDLERS: list[Any] = [(r"/api/unispawner/mine", MineHandler)]

@@ -60,9 +60,3 @@ class PresetHandler(_PresetsHandler):
         if not found:
             raise web.HTTPError(404, "There is no preset of this name.")
         self.set_status(204)
-
-
-HANDLERS: list[Any] = [
-    (r"/api/unispawner/presets", PresetsHandler),
-    (r"/api/unispawner/presets/([^/]+)", PresetHandler),
-]

@@ -15,14 +15,13 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from jupyterhub import orm
-from jupyterhub.apihandlers import default_handlers
 from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import is_mark
-from . import api, bookkeeping, cancel, continue_api, mine, presets, session_end, tls
+from . import bookkeeping, tls
 from .allowance import Allowance
 from .hosts import is_own_address
 
@@ -294,22 +293,3 @@ async def _take_when_known(spawner: TakesReports, report: Report) -> None:
                 await asyncio.sleep(1)
     finally:
         del _waiting[spawner]
-
-
-def register() -> None:
-    """Make the handlers part of the Hub; called when a module with a spawner is imported.
-
-    They come first: batchspawner, which a configuration may still import, has a handler that lets a
-    server's token set any attribute of its spawner.
-    """
-    ours = [
-        (r"/api/unispawner/report", ReportHandler),
-        (r"/api/batchspawner", PortHandler),
-        *continue_api.HANDLERS,  # before the server whose name is that of an action
-        *api.HANDLERS,
-        *presets.HANDLERS,
-        *cancel.HANDLERS,
-        *session_end.HANDLERS,
-        *mine.HANDLERS,
-    ]
-    default_handlers[:] = ours + [entry for entry in default_handlers if entry not in ours]

@@ -59,5 +59,3 @@ _STATES = {
     "stopping": "It is being stopped.",
 }
 """What is said of a server about which there is no message."""
-
-HANDLERS: list[Any] = [(r"/unispawner/session-end/([^/]+)/?([^/]*)", SessionEndHandler)]
