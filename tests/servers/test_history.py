@@ -9,10 +9,12 @@ import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pytest
 from jupyterhub import orm
+from jupyterhub.apihandlers import default_handlers as of_api
+from jupyterhub.apihandlers import users
+from jupyterhub.apihandlers.users import UserServerAPIHandler
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 from support.hub import until
@@ -20,7 +22,9 @@ from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, Server, hub_app, s
 from tornado.httpclient import AsyncHTTPClient
 
 from unispawner.job import JobState
-from unispawner.servers import history, history_pages, notices
+from unispawner.monitor.usage_collector import UsageCollector
+from unispawner.schedulers.usage import Accounting, Usage
+from unispawner.servers import history, history_pages, notices, session_facts, stops
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -118,6 +122,136 @@ async def test_a_server_that_fails(hub: Hub, server: Server) -> None:
     await over(server)
     session = await wait_for(hub, "failed")
     assert "TIMEOUT: the time limit was reached" in session["reason"]
+
+
+def measured(server: Server, *answers: Accounting, requested: dict[str, Any]) -> None:
+    """Let the accounting answer soon; the job was given some amounts."""
+    FakeSpawner.side.accounting = answers[0]
+    server.spawner.monitor().usage = UsageCollector((0.0, 0.01))
+    server.spawner.server_job.state.requested = requested
+
+
+async def used(hub: Hub) -> dict[str, Any]:
+    """Return the only session as soon as it is known what it has used."""
+
+    async def find() -> bool:
+        return bool((await read(hub))[0]["used"])
+
+    await until(find, "it is known what the session has used", PATIENCE)
+    return (await read(hub))[0]
+
+
+async def test_what_a_server_has_used(hub: Hub, server: Server) -> None:
+    """It is asked as the user after the end, with what tells the job from others, and kept beside
+    what the job was given; deleting the session deletes it."""
+    await ready(hub, server)
+    measured(
+        server,
+        Accounting(Usage(seconds=100.0, cpu_seconds=150.0, memory=3 * 2**30, cause="memory")),
+        requested={"memory": 64 * 2**30, "cores": 8},
+    )
+    state = server.spawner.server_job.state
+    end(server, JobState.FAILED, native_state="FAILED", message="the job ended with an error")
+    await over(server)
+    session = await used(hub)
+    assert {"memory": 64 * 2**30, "cores": 8} == session["requested"]
+    assert {"seconds": 100.0, "cores": 1.5, "memory": 3 * 2**30} == session["used"]
+    assert ("failed", "memory") == (session["outcome"], session["cause"])
+    [asked] = FakeSpawner.side.asked("usage")
+    assert (state.job_id, state.mark) == (asked["job_id"], asked["mark"])
+    assert asked["submitted"] == state.submit_time <= asked["ended"]
+    assert 204 == await delete(hub, "", "ada", "servers!user=ada")
+    assert {} == session_facts.read(hub.app.db, "ada")
+
+
+async def test_a_time_limit(hub: Hub, server: Server) -> None:
+    """The scheduler's word for it is its cause, whatever else the accounting says later."""
+    await ready(hub, server)
+    measured(server, Accounting(Usage(seconds=1.0, cause="cancelled")), requested={})
+    fake = server.spawner.monitor().scheduler
+    end(server, JobState.FAILED, native_state="TIMEOUT", message="the job reached its time limit")
+    object.__setattr__(fake, "causes", {"TIMEOUT": "time_limit"})
+    await over(server)
+    assert "time_limit" == (await used(hub))["cause"]
+
+
+@pytest.mark.parametrize("setting", ["ask_accounting", "history_days"])
+async def test_an_accounting_that_nobody_asks(hub: Hub, server: Server, setting: str) -> None:
+    """An administrator can switch the question off, and nobody asks for a history that is off."""
+    await ready(hub, server)
+    measured(server, Accounting(Usage(seconds=1.0)), requested={})
+    asked = len(FakeSpawner.side.asked("usage"))
+    setattr(server.spawner, setting, 0)
+    end(server, JobState.COMPLETED, native_state="COMPLETED")
+    await over(server)
+    await asyncio.sleep(0.1)
+    assert asked == len(FakeSpawner.side.asked("usage"))
+
+
+async def test_a_session_that_is_deleted_before_its_usage_is_known(
+    hub: Hub, server: Server
+) -> None:
+    """Nothing of it comes back."""
+    await ready(hub, server)
+    measured(server, Accounting(Usage(seconds=1.0)), requested={})
+    server.spawner.monitor().usage.pauses = (0.3,)
+    end(server, JobState.COMPLETED, native_state="COMPLETED")
+    await over(server)
+    await wait_for(hub, "ended")
+    assert 204 == await delete(hub, "", "ada", "servers!user=ada")
+    await until(lambda: FakeSpawner.side.asked("usage"), "the accounting is asked", PATIENCE)
+    await asyncio.sleep(0.1)
+    assert {} == session_facts.read(hub.app.db, "ada")
+
+
+async def test_rows_of_the_previous_version(hub: Hub, server: Server) -> None:
+    """They have no row of facts, and load as before; a damaged row of facts costs nothing else."""
+    await server.submitted()
+    session = await wait_for(hub, "")
+    session_facts.delete(hub.app.db)
+    [before] = await read(hub)
+    assert ({}, {}, "") == (before["requested"], before["used"], before["cause"])
+    session_facts.write(
+        hub.app.db, "ada", session["mark"], time.time() + 60, requested="{", used='{"memory": "x"}'
+    )
+    [after] = await read(hub)
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("sender", "expected"), [("ada", ""), ("bob", "administrator"), (None, "service")]
+)
+async def test_who_has_stopped_a_server(
+    hub: Hub,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    sender: str | None,
+    expected: str,
+) -> None:
+    """The server's user, an administrator or a service, such as the culler of idle servers, may ask
+    for its end; JupyterHub's own handler of that does the rest."""
+    stopped = []
+
+    async def stop(_: Any, user: Any, name: str = "") -> None:
+        stopped.append((user.name, name))
+
+    monkeypatch.setattr(UserServerAPIHandler, "stop_single_user", stop)
+    await server.submitted()
+    job, handler = server.spawner.server_job, stops.StopHandler.__new__(stops.StopHandler)
+    handler._jupyterhub_user = hub.user(sender) if sender else orm.Service(name="cull-idle")
+    await handler.stop_single_user(hub.user("ada"))
+    assert ([("ada", "")], expected) == (stopped, job.stopped_by)
+    job.state.stopping = True
+    assert history.Ending("stopped", cause=expected) == history.find_ending(job)
+    job.state.stopping = False
+
+
+def test_the_routes_of_stopping() -> None:
+    """Our handler comes before JupyterHub's for the same addresses, which it takes from there."""
+    theirs = {path for path, cls in users.default_handlers if cls is UserServerAPIHandler}
+    for path in theirs:
+        first = next(route[1] for route in of_api if route[0] == path)
+        assert first is stops.StopHandler
 
 
 async def test_a_server_that_ends_by_itself(hub: Hub, server: Server) -> None:
@@ -320,7 +454,7 @@ async def test_a_database_that_fails(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
     token = hub.user("ada").new_api_token()
     monkeypatch.setattr(history, "make_table", refuse)
     monkeypatch.setattr(notices, "make_table", refuse)
-    monkeypatch.setattr(notices, "_known", WeakKeyDictionary())
+    hub.app.db.info.pop("unispawner_notices", None)
     for path in ("unispawner/history", "unispawner/notices"):
         answer = await hub.get(path, token)
         assert 503 == answer.code

@@ -47,6 +47,8 @@ class FormContext:
         What finds out that no node can run a choice.
     mine
         What is known of what the user may use.
+    used
+        What the user's last sessions have used, by field: see :mod:`.usage_hints`.
     """
 
     own_form: str = ""
@@ -54,6 +56,7 @@ class FormContext:
     fields: Mapping[str, Any] = field(default_factory=dict)
     find_misfit: FindMisfit | None = None
     mine: Mine | None = None
+    used: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class FormField:
         The fields this one depends on: their names, each with the values for which it applies.
     error
         What is wrong with the value that was typed.
+    used
+        What earlier sessions have used, as a sentence; empty if that is not known.
     """
 
     name: str
@@ -101,6 +106,7 @@ class FormField:
     numbers: Mapping[str, Any]
     when: Mapping[str, Sequence[str]]
     error: str = ""
+    used: str = ""
 
     @property
     def may_be_empty(self) -> bool:
@@ -247,12 +253,19 @@ def _form_profile(
     return FormProfile(
         profile,
         [
-            _offer_mine(
-                _field(
-                    *(profile, option, values.get(name), limits.get(name), errors.get(name, "")),
-                    option.find_choices(inventory, queue),
+            replace(
+                _offer_mine(
+                    _field(
+                        profile,
+                        option,
+                        values.get(name),
+                        limits.get(name),
+                        errors.get(name, ""),
+                        option.find_choices(inventory, queue),
+                    ),
+                    context.mine,
                 ),
-                context.mine,
+                used=context.used.get(name, ""),
             )
             for name, option in profile.options.items()
         ],

@@ -13,6 +13,7 @@ from .children import ChildFactory
 from .form import FormContext, form_profiles, render_form, render_wrapspawner_form
 from .form_reading import typed_fields, wrong_paths
 from .offer import Offer
+from .usage_hints import read_hints
 
 FORM = """<label for="profile">Select a job profile:</label>
         <select class="form-control" name="profile" required autofocus>
@@ -71,7 +72,8 @@ class FormPage:
             return render_wrapspawner_form(
                 rows, spawner.form_template, spawner.input_template, spawner.first_template
             )
-        contexts = _contexts(factories, own_forms)
+        hints = read_hints(spawner) if spawner.usage_hints else {}
+        contexts = _contexts(factories, own_forms, hints)
         rows = form_profiles(
             profiles, spawner.user_options, contexts, typed, before.last, wrong_paths()
         )
@@ -81,7 +83,9 @@ class FormPage:
 
 
 def _contexts(
-    factories: list[ChildFactory], own_forms: Mapping[str, str]
+    factories: list[ChildFactory],
+    own_forms: Mapping[str, str],
+    hints: Mapping[str, Mapping[str, str]],
 ) -> dict[str, FormContext]:
     """Return what the form shows of each profile beside its options, by slug."""
     free = name_apart(one.availability() for one in factories)
@@ -92,6 +96,7 @@ def _contexts(
             one.default_fields(),
             one.find_misfit,
             one.peek_mine(),
+            hints.get(one.profile.slug, {}),
         )
         for one, available in zip(factories, free, strict=True)
     }

@@ -9,7 +9,7 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.traitlets import Callable
 from jupyterhub.utils import maybe_future
 from traitlets import Any as AnyTrait
-from traitlets import List, TraitError, Unicode, Union
+from traitlets import Bool, List, TraitError, Unicode, Union
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, UniSpawnerError
@@ -65,6 +65,14 @@ class ProfilesSpawner(WrapSpawner):
         INPUT,
         help="""HTML of one profile in wrapspawner's form, with {display}, {key}, {type} and
         {first}.""",
+    ).tag(config=True)
+
+    usage_hints = Bool(
+        True,
+        help="""Whether the form says beside memory, cores, GPUs and time how much of them the
+        user's last sessions of the same profile have used: "Your last 5 sessions of this profile
+        used at most 3 of 64 GiB of memory." It needs a scheduler with an accounting, which
+        c.UniSpawner.ask_accounting lets the Hub ask. Default: True.""",
     ).tag(config=True)
 
     child_profile = Unicode()

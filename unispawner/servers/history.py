@@ -153,6 +153,7 @@ class StartedJob(Protocol):
     spawner: Any
     state: ServerState
     tracked: TrackedJob | None
+    stopped_by: str
 
     @property
     def title(self) -> str:
@@ -288,7 +289,7 @@ def find_ending(job: StartedJob) -> Ending:
     """Return how a server has ended that the Hub forgets now."""
     tracked = job.tracked
     if job.state.stopping:
-        return Ending("stopped")
+        return Ending("stopped", cause=job.stopped_by)
     if tracked is None or tracked.info is None:
         return Ending("unknown")
     if tracked.ended_in_order:

@@ -18,6 +18,7 @@ from tornado import web
 from ..errors import UniSpawnerError
 from ..web import bookkeeping
 from ..web.api import ASSETS, Handler, check_database
+from ..web.session_words import describe_ending, describe_used
 from . import history
 from .job import ServerJob
 from .live_log import LIVE_LOGS, ReadLater
@@ -96,7 +97,12 @@ class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type i
         if not isinstance(user, User):
             raise web.HTTPError(403, "A service has no sessions.")
         page = await self.render_template(
-            _PAGE.name, sessions=_sessions(self, user), user=user, as_fields=_as_fields
+            _PAGE.name,
+            sessions=_sessions(self, user),
+            user=user,
+            as_fields=_as_fields,
+            describe_ending=describe_ending,
+            describe_used=describe_used,
         )
         self.set_header("Cache-Control", "no-store")
         self.finish(page)

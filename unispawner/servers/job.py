@@ -52,6 +52,8 @@ class ServerJob(abc.ABC, Generic[State]):
         The start that goes on after a restart of the Hub; None if none does.
     recorded
         True once the database has a record of the job's end, which outlives what JupyterHub keeps.
+    stopped_by
+        Who has the server stopped: see :mod:`.stops`. Empty for its user, or if nobody does.
     allowance
         How many reports its server may send.
     """
@@ -71,6 +73,7 @@ class ServerJob(abc.ABC, Generic[State]):
         self._base_url = ""
         self._left = False
         self.recorded = False
+        self.stopped_by = ""
         self._last_end: tuple[str, int | None] | None = None
         self.allowance = Allowance(REPORTS_AT_ONCE)
 
@@ -302,12 +305,25 @@ class ServerJob(abc.ABC, Generic[State]):
 
     # -- where the server is ---------------------------------------------------------------------
 
-    def forget_address(self) -> None:
-        """Send users to a dead address: the server's old port may be another user's by now."""
-        self.spawner.log.warning(
-            "%s: the job is no longer where its server was; it is followed to its new place",
-            self.name,
-        )
+    def forget_address(self, *, ending: bool = False) -> None:
+        """Send users to a dead address: the server's old port may be another user's by now.
+
+        Parameters
+        ----------
+        ending
+            True if the job's run is ending, as every run does, and has not moved.
+        """
+        if ending:
+            self.spawner.log.info(
+                "%s: this run of the job is ending, so its server's route leads nowhere; if the "
+                "job runs again, it is followed",
+                self.name,
+            )
+        else:
+            self.spawner.log.warning(
+                "%s: the job is no longer where its server was; it is followed to its new place",
+                self.name,
+            )
         self.drop_address()
         tasks.start(self.move_route(*DEAD_ADDRESS), f"route of {self.name}")
 

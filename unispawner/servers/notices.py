@@ -9,8 +9,8 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, String
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,8 +45,23 @@ _TABLE = user_table("unispawner_notices", Column("events", String(64), nullable=
 _KNOWN_FOR = 60.0
 """How long (seconds) the database's answer is reused: a restart asks about all users at once."""
 
-_known: WeakKeyDictionary[Any, tuple[float, dict[str, frozenset[str]]]] = WeakKeyDictionary()
-"""When the database was asked, and what each user wants to be told, by the database session."""
+
+@dataclass
+class _Wishes:
+    """What all users want to be told, as one database has said last."""
+
+    asked: float = -_KNOWN_FOR
+    by_user: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, session: Any) -> _Wishes:
+        """Return those that go with a session, which is the Hub's."""
+        found: _Wishes = session.info.setdefault("unispawner_notices", cls())
+        return found
+
+    def forget(self) -> None:
+        """Have the database asked again."""
+        self.asked = -_KNOWN_FOR
 
 
 def wanted(session: Any, user_name: str) -> frozenset[str]:
@@ -57,13 +72,13 @@ def wanted(session: Any, user_name: str) -> frozenset[str]:
     SQLAlchemyError
         If the database can't be read.
     """
-    asked, known = _known.get(session, (-_KNOWN_FOR, {}))
-    if time.monotonic() - asked >= _KNOWN_FOR:
+    wishes = _Wishes.of(session)
+    if time.monotonic() - wishes.asked >= _KNOWN_FOR:
         make_table(session, _TABLE)
         rows = session.execute(_TABLE.select()).all()
-        known = {row.user_name: frozenset(row.events.split()) for row in rows}
-        _known[session] = time.monotonic(), known
-    return known.get(user_name, frozenset())
+        wishes.by_user = {row.user_name: frozenset(row.events.split()) for row in rows}
+        wishes.asked = time.monotonic()
+    return wishes.by_user.get(user_name, frozenset())
 
 
 async def keep_wanted(session: Any, user_name: str, events: frozenset[str]) -> None:
@@ -83,7 +98,7 @@ async def keep_wanted(session: Any, user_name: str, events: frozenset[str]) -> N
             session.execute(_TABLE.insert().values(values))
 
     await save_soon(session, write)
-    _known.pop(session, None)
+    _Wishes.of(session).forget()
 
 
 class RoutedJob(StartedJob, Protocol):

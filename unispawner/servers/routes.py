@@ -6,6 +6,7 @@ from ..web import routes
 from .history_pages import HistoryHandler, HistoryPage, LogHandler
 from .notices import NoticesHandler
 from .starts import StartsHandler
+from .stops import StopHandler
 
 ROUTES: list[routes.Route] = [
     (r"/api/unispawner/history", HistoryHandler),
@@ -14,5 +15,8 @@ ROUTES: list[routes.Route] = [
     (r"/api/unispawner/notices", NoticesHandler),
     (r"/api/unispawner/starts", StartsHandler),
     (r"/unispawner/history", HistoryPage),
+    # JupyterHub's own paths, and its own handler with a note of who asks.
+    (r"/api/users/([^/]+)/server", StopHandler),
+    (r"/api/users/([^/]+)/servers/([^/]*)", StopHandler),
     *routes.ROUTES,
 ]

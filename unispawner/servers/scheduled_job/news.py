@@ -38,7 +38,7 @@ class JobNews:
         elif now.stuck and self._job.state.port and not job.stopping:
             self._end_stuck(job)
         elif self._job.state.port and not job.stopping and has_moved(job, before, now):
-            self._job.forget_address()
+            self._job.forget_address(ending=now.ending)
             self._start(self._job.second.take_over_if_ready(), "second job")
 
     def _take_of_second(self, job: TrackedJob, before: JobInfo | None, now: JobInfo) -> None:
@@ -66,7 +66,7 @@ class JobNews:
         self._log_end(job)
         if self._job.second.take_over():
             return
-        self._job.forget_address()
+        self._job.forget_address(ending=True)
         if not self._job.stop_under_way:
             self._show_end(job)
         self._job.start_stop()

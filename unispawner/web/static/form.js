@@ -325,7 +325,10 @@
 
   // -- filling the form ----------------------------------------------------------------------------
 
-  // Set the options that are offered, and return the names of the others.
+  // What a field says whose earlier value is not in its menu any more.
+  const notOffered = (value) => `The earlier choice "${value}" is not offered any more. Choose another one.`;
+
+  // Set the options that are offered, and return the names of the others; the fields say which values do not fit.
   function fill(card, values) {
     const unknown = [];
     for (const [name, value] of Object.entries(values)) {
@@ -334,10 +337,14 @@
         unknown.push(name);
       } else if (!option.locked) {
         const before = option.control.value;
+        delete option.element.dataset.refused;
         option.control.value = value;
         if (option.control.value !== value) {
           option.control.value = before;
           unknown.push(`${name}=${value}`);
+          showError(option, notOffered(value));
+          option.control.setCustomValidity(""); // what the field has now may be sent
+          option.element.dataset.refused = ""; // until the user changes this field
         }
       }
     }

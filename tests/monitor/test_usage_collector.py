@@ -1,0 +1,98 @@
+"""When the accounting is asked again, and when nobody asks it any more; no clock, no scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from unispawner.errors import AgentError
+from unispawner.monitor import usage_collector
+from unispawner.monitor.usage_collector import SILENT_USERS, UsageCollector
+from unispawner.schedulers.usage import NO_ACCOUNTING, NOT_YET, Accounting, Usage
+
+USED = Usage(seconds=60.0)
+ERROR = AgentError("the agent does not answer")
+
+
+class Answers:
+    """Gives one answer after the other, the last one again and again, and counts the questions."""
+
+    def __init__(self, *answers: Accounting | AgentError) -> None:
+        self.answers: Sequence[Accounting | AgentError] = answers
+        self.asked = 0
+
+    async def __call__(self) -> Accounting:
+        answer = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        if isinstance(answer, AgentError):
+            raise answer
+        return answer
+
+
+def collector() -> UsageCollector:
+    return UsageCollector((0.0, 0.0, 0.0))
+
+
+async def test_a_record_that_comes_late() -> None:
+    """It is asked for again, also after an error."""
+    ask = Answers(NOT_YET, ERROR, Accounting(USED))
+    assert USED == await collector().collect("alice", ask)
+    assert 3 == ask.asked
+
+
+async def test_a_record_that_never_comes() -> None:
+    """The questions have a number, and errors say nothing about the next job."""
+    ask, asks = Answers(ERROR), collector()
+    assert None is await asks.collect("alice", ask)
+    assert None is await asks.collect("alice", ask)
+    assert 6 == ask.asked
+
+
+@pytest.mark.threat(
+    who="user",
+    tries="Their own side says that the site has no accounting, so that nobody sees any usage.",
+    stopped_by="It counts for this user only, until the sides of several users say the same.",
+)
+async def test_a_site_without_accounting() -> None:
+    """One user is asked once; after several users nobody is asked; a record makes up for them."""
+    asks, ask = collector(), Answers(NO_ACCOUNTING)
+    for _ in range(3):
+        assert None is await asks.collect("alice", ask)
+    assert 1 == ask.asked
+    assert USED == await asks.collect("bob", Answers(Accounting(USED)))
+    for number in range(SILENT_USERS):
+        await asks.collect(f"user{number}", ask)
+    assert 1 + SILENT_USERS == ask.asked
+    after = Answers(Accounting(USED))
+    assert None is await asks.collect("bob", after)
+    assert 0 == after.asked
+
+
+async def test_asking_again_after_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rest ends: the site may have got an accounting."""
+    monkeypatch.setattr(usage_collector, "REST", 0.0)
+    asks = collector()
+    assert None is await asks.collect("alice", Answers(NO_ACCOUNTING))
+    assert USED == await asks.collect("alice", Answers(Accounting(USED)))
+
+
+async def test_many_jobs_that_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limited number of jobs wait, and of questions run."""
+    monkeypatch.setattr(usage_collector, "MOST_WAITING", 3)
+    running = most = 0
+
+    async def ask() -> Accounting:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return Accounting(USED)
+
+    asks = collector()
+    monkeypatch.setattr(usage_collector, "AT_ONCE", 2)
+    found = await asyncio.gather(*(asks.collect(str(number), ask) for number in range(5)))
+    assert [USED, USED, USED, None, None] == found
+    assert 2 == most
