@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from jupyterhub import orm
+from jupyterhub.utils import maybe_future
 from sqlalchemy.exc import OperationalError
 from support.hub import until
 from support.hub_app import FakeSpawner, Hub, hub_app
@@ -19,6 +21,7 @@ from traitlets.config import Config
 
 from unispawner import ProfilesSpawner
 from unispawner.profiles import saved_choices
+from unispawner.web.failures import SpawnFailure
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 CHOICE = {"profile": "job", "memory": "2G"}
@@ -197,3 +200,18 @@ async def test_without_the_database_the_form_opens(
 
 def _refuse(_session: Any, _table: Any) -> None:
     raise OperationalError("", {}, Exception("the database is locked"))
+
+
+async def test_a_preset_that_a_changed_profile_does_not_allow(hub: Hub) -> None:
+    """The preset stays, and the form says beside the field what is wrong with it now."""
+    assert 204 == (await send(hub, "PUT", "mine", {"profile": "job", "memory": "8G"})).code
+    spawner = hub.user("ada").spawner
+    spawner.profiles = [{**PROFILES[0], "options": {"memory": {"max": "4G", "default": "1G"}}}]
+    spawner.offer.forget()
+    assert "mine" in spawner.kept_choices().presets
+    with pytest.raises(SpawnFailure, match="memory: '8G' must be at most 4G"):
+        await maybe_future(spawner.options_from_form({"profile": ["job"], "job--memory": ["8G"]}))
+    page = html.unescape(await spawner.get_options_form())
+    assert "mine" in page
+    assert "must be at most 4G" in page
+    assert 'value="8G"' in page

@@ -329,7 +329,7 @@ def _field(
         f"{profile.slug}--{option.name}",
         option,
         "select" if choices else "number" if kind == "count" else "text",
-        "" if value is None else _field_value(option, value),
+        "" if value is None else _writable(_field_value(option, value)),
         choices,
         {} if choices else {which: option.format(bound) for which, bound in bounds.items()},
         {} if choices else numbers,
@@ -438,6 +438,14 @@ def first_values(fields: Mapping[str, Any]) -> dict[str, Any]:
         name: value[0] if isinstance(value, list) and value else value
         for name, value in fields.items()
     }
+
+
+def _writable(text: str) -> str:
+    """Return a text that a page can hold. A choice sent as JSON may have half a surrogate pair.
+
+    The Hub keeps it as the last choice even when it has refused it, and the form shows it.
+    """
+    return text.encode("utf-8", "replace").decode()
 
 
 def _as_text(value: Any) -> str:
