@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"errors"},
     "frames": set(),
     "slow_patterns": set(),
+    "metrics": set(),
     "job": {"errors", "units"},
     "schedulers": {"errors", "units", "job"},
     "command": {"errors", "schedulers"},
@@ -34,9 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": {"command", "errors", "units", "job", "schedulers", "script"},
     # The broker is started by name; nothing imports it.
     "broker": {"command", "errors", "frames", "script", "agent"},
-    "submit_host": {"_version", "command", "errors", "frames", "schedulers"},
-    "run_as": {"errors", "job", "schedulers", "submit_host", "tasks"},
-    "monitor": {"errors", "job", "schedulers", "submit_host", "run_as", "tasks"},
+    "submit_host": {"_version", "command", "errors", "frames", "metrics", "schedulers"},
+    "run_as": {"errors", "job", "metrics", "schedulers", "submit_host", "tasks"},
+    "monitor": {"errors", "job", "metrics", "schedulers", "submit_host", "run_as", "tasks"},
     "settings": {
         *("errors", "job", "units", "schedulers", "script", "submit_host", "run_as", "tasks"),
         "slow_patterns",
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"errors", "job", "units", "schedulers", "monitor", "tasks"},
     "servers": {
         *("errors", "job", "schedulers", "submit_host", "run_as", "monitor", "settings", "web"),
-        "tasks",
+        *("metrics", "tasks"),
     },
     "profiles": {"errors", "job", "slow_patterns", "units", "schedulers", "web", "servers"},
     # What batchspawner has under this name.

@@ -70,6 +70,8 @@ class Monitor:
         self.rhythm = Rhythm(status_interval, min_query_interval)
         self.problem: UniSpawnerError | None = None
         """Why the last question for all jobs failed; None if it succeeded."""
+        self.answered_at = time.monotonic()
+        """When the scheduler has last answered about all jobs (time.monotonic)."""
         self.queries = 0
         """How many questions for all jobs there have been."""
         self.single_queries = 0
@@ -88,6 +90,12 @@ class Monitor:
         self.usable = UsableCache()
         self.usage = UsageCollector()
         self._missing = MissingJobs(scheduler, self.inventory, self._jobs, self.hides_jobs)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The scheduler's name and its cluster's, or its submit host's, for metrics."""
+        elsewhere = "" if self.host.place == SubmitHost.place else self.host.place
+        return self.scheduler.name, self.scheduler.cluster_name or elsewhere
 
     @property
     def jobs(self) -> frozenset[TrackedJob]:
@@ -111,6 +119,7 @@ class Monitor:
         else:
             self.hurry()
         if self._task is None or self._task.done():
+            self.answered_at = time.monotonic()  # before, there was nothing to ask about
             # Tasks of an event loop that has ended may have waited for the old ones.
             self._wake, self._answered = asyncio.Event(), asyncio.Event()
             self._task = tasks.start(self._run(), f"monitor of {self.scheduler.title}")
@@ -213,7 +222,7 @@ class Monitor:
             return
         if self.problem is not None:
             log.warning("%s answers again.", self.scheduler.title)
-        self.problem = None
+        self.problem, self.answered_at = None, began
         # Only the scheduler's time counts: the rest may take long in an event loop that is busy.
         took = answer.seconds or time.monotonic() - began
         self.rhythm.note_all(began, began + took, failed=False)
@@ -431,6 +440,11 @@ class Monitor:
 
 
 _monitors: dict[tuple[object, ...], Monitor] = {}
+
+
+def monitors() -> list[Monitor]:
+    """Return all monitors of this process."""
+    return list(_monitors.values())
 
 
 def get_monitor(

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .. import metrics
 from ..errors import AgentError, clean_output
 from ..job import JobInfo, JobSpec, JobState, is_mark
 from ..schedulers import Scheduler, plain
@@ -323,7 +324,8 @@ class AgentClient:
             **self._places(),
             **arguments,
         }
-        return await self.run_as.call(self.host, self.account, request, self.seconds)
+        with metrics.measured(metrics.AGENT, self.scheduler.name, action):
+            return await self.run_as.call(self.host, self.account, request, self.seconds)
 
     def _places(self) -> dict[str, Any]:
         """Return what is set of the submit host, the folder for logs, and unsafe directories."""

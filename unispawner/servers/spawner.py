@@ -10,7 +10,9 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future
 from traitlets import TraitError
 
+from .. import metrics
 from ..errors import InvalidJobError, SubmitError, UniSpawnerError
+from ..monitor import figures
 from ..monitor.monitor import Monitor, get_monitor
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
@@ -211,3 +213,6 @@ class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
             scheduler_environment=self.scheduler_environment,
             seconds=self.agent_timeout,
         )
+
+
+metrics.add_source(figures.collect)

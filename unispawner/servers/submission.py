@@ -168,6 +168,7 @@ async def submit(
         _give_up(job)
         raise
     job.track(client, job_id, submitted=True)
+    job.note_submitted(spec)
     job.state.job_id = job_id
     history.note_submitted(
         job

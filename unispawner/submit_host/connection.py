@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .. import frames
+from .. import frames, metrics
 from ..command import Finished
 from ..errors import AgentError, SchedulerUnavailable, clean_output
 from .broker_process import ENDED, BrokenConnection, BrokerProcess, Frame, Greeting
@@ -367,6 +367,7 @@ class Connection:
 
     def _start(self) -> None:
         self._restarts.note_start()
+        metrics.BROKER_STARTS.inc()
         self._tolerance.renew()
         try:
             process = BrokerProcess(self.command, self._environment)

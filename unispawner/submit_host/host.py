@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .. import metrics
 from ..command import Command, Finished
 from ..errors import SchedulerUnavailable
 from ..schedulers import Scheduler
@@ -142,7 +143,8 @@ class SubmitHost:
         UniSpawnerError
             If the scheduler does not answer, or its answer can't be read.
         """
-        answer = await self._answer(scheduler, name, arguments, environment)
+        with metrics.measured(metrics.QUESTIONS, scheduler.name, name):
+            answer = await self._answer(scheduler, name, arguments, environment)
         for notice in answer.notices:
             NOTICES.warn(notice, (self, scheduler.query_key, *sorted(environment.items())))
         return answer.result

@@ -8,6 +8,7 @@
 ``end``      cancels the job until the scheduler has confirmed its end
 ``restart``  finds the job again after a restart of the Hub
 ``record``   what the user's history keeps of it, and what the user is told by mail
+``measures`` what /hub/metrics learns of it
 ``log``      the job's log, read as the user
 ===========  ======================================================================================
 

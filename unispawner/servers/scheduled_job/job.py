@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...errors import JobEndedError, UniSpawnerError
-from ...job import JobInfo, JobState
+from ...job import JobInfo, JobSpec, JobState
 from ...monitor.monitor import Monitor
 from ...monitor.tracked_job import TrackedJob
 from ...run_as.accounts import find_account
@@ -16,10 +16,12 @@ from ...run_as.client import AgentClient
 from ...web import bookkeeping, words
 from ...web.reports import Report, ServerEnd
 from ...web.server_status import JobFacts
+from ..resume import Resumption
 from ..second_job import PairedJob
 from ..state import ServerState
 from .end import JobEnd
 from .log import JobLog
+from .measures import JobMeasures
 from .news import JobNews
 from .record import JobRecord
 from .reports import JobReports
@@ -43,11 +45,12 @@ class ScheduledJob(PairedJob):
         super().__init__(spawner, state or ServerState())
         self.lost: UniSpawnerError | None = None
         self._log = JobLog(self)
-        self._record = JobRecord(self)
+        self._measures = JobMeasures(self)
+        self._record = JobRecord(self, self._measures)
         self._restart = JobRestart(self)
         self._start = JobStart(self, self._log, self._restart)
-        self._reports = JobReports(self)
-        self._news = JobNews(self, self._log, self._record, self._restart)
+        self._reports = JobReports(self, self._measures)
+        self._news = JobNews(self, self._log, self._record, self._restart, self._measures)
         self._end = JobEnd(self, self._restart)
 
     # -- what is known of it ---------------------------------------------------------------------
@@ -127,6 +130,7 @@ class ScheduledJob(PairedJob):
     def start_under_way(self) -> Iterator[None]:
         """Mark the job as starting meanwhile, and have it known if the start raises an error."""
         self.starting, self._start.began = True, time.monotonic()
+        self._measures.note_start()
         try:
             with self._record.failure_noted():
                 yield
@@ -138,6 +142,16 @@ class ScheduledJob(PairedJob):
         self.tracked = TrackedJob(job_id, client, on_change=self._news.take)
         self.tracked.reported = self.tracked.had_server = bool(self.state.port)
         self.monitor.track(self.tracked, submitted=submitted)
+
+    def note_submitted(self, spec: JobSpec) -> None:
+        """Take note that the scheduler has the job."""
+        self._measures.note_submitted(spec.queue_name or "")
+
+    def resume(self) -> Resumption:
+        """Make the start that a restart has interrupted a pending spawn, if it is not one yet."""
+        if self.resumption is None:
+            self._measures.note_resumed_start()
+        return super().resume()
 
     async def wait_ready(self) -> str:
         """Return the server's URL when it has reported.
@@ -151,7 +165,9 @@ class ScheduledJob(PairedJob):
 
     def note_ready(self) -> None:
         """Take note that JupyterHub has found the server up."""
-        self._record.note_ready(again=self.restored and self.resumption is None)
+        found_again = self.restored and self.resumption is None
+        self._record.note_ready(again=found_again)
+        self._measures.note_ready(resumed=found_again)
         super().note_ready()
 
     def find(self) -> asyncio.Task[None]:

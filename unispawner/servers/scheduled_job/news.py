@@ -13,6 +13,7 @@ from ...web import bookkeeping, words
 from ..address import has_moved
 from ..second_job import PairedJob
 from .log import JobLog
+from .measures import JobMeasures
 from .record import JobRecord
 from .restart import JobRestart
 
@@ -20,17 +21,26 @@ from .restart import JobRestart
 class JobNews:
     """Follows a job that is run again, and lets the Hub know at once of one that has ended."""
 
-    def __init__(self, job: PairedJob, log: JobLog, record: JobRecord, restart: JobRestart) -> None:
+    def __init__(
+        self,
+        job: PairedJob,
+        log: JobLog,
+        record: JobRecord,
+        restart: JobRestart,
+        measures: JobMeasures,
+    ) -> None:
         self._job = job
         self._log = log
         self._record = record
         self._restart = restart
+        self._measures = measures
 
     def take(self, job: TrackedJob, before: JobInfo | None) -> None:
         """Do what follows from a change of the job's state."""
         now = job.info
         if not self._job.is_current() or job is not self._job.tracked or now is None:
             return
+        self._measures.note_state(now)
         if not self._job.has_route:
             self._take_of_second(job, before, now)
         elif now.state.final:
@@ -38,6 +48,8 @@ class JobNews:
         elif now.stuck and self._job.state.port and not job.stopping:
             self._end_stuck(job)
         elif self._job.state.port and not job.stopping and has_moved(job, before, now):
+            if not now.ending:
+                self._measures.note_requeue()
             self._job.forget_address(ending=now.ending)
             self._start(self._job.second.take_over_if_ready(), "second job")
 

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from ...errors import UniSpawnerError
 from .. import history, notices
 from ..second_job import PairedJob
+from .measures import JobMeasures
 
 
 class JobRecord:
     """Tells the history and the user what becomes of a job, each of it once."""
 
-    def __init__(self, job: PairedJob) -> None:
+    def __init__(self, job: PairedJob, measures: JobMeasures) -> None:
         self._job = job
+        self._measures = measures
         self._knows_end = False
 
     def note_ready(self, *, again: bool) -> None:
@@ -37,6 +39,7 @@ class JobRecord:
         except UniSpawnerError as error:
             self._job.note_failure(error)
             ending = history.failed_start(self._job, error)
+            self._measures.note_end(ending)
             history.note_failed_start(self._job, ending)
             notices.note_end(self._job, ending)
             self._knows_end = True
@@ -46,6 +49,7 @@ class JobRecord:
         """Take note that the Hub forgets the server, unless its start is known to have failed."""
         if self._job.state.mark and not self._knows_end:
             ending = history.find_ending(self._job)
+            self._measures.note_end(ending)
             history.note_end(self._job, ending)
             notices.note_end(self._job, ending)
 

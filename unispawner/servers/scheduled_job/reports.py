@@ -13,6 +13,7 @@ from ..address import ask_for_host, check_address, find_exec_host
 from ..node_certificates import NodeCertificates
 from ..own_place import OwnPlace
 from ..second_job import PairedJob
+from .measures import JobMeasures
 
 
 class JobReports:
@@ -26,8 +27,9 @@ class JobReports:
         What the job's servers get with ``internal_ssl``.
     """
 
-    def __init__(self, job: PairedJob) -> None:
+    def __init__(self, job: PairedJob, measures: JobMeasures) -> None:
         self._job = job
+        self._measures = measures
         self.own_place = OwnPlace(job, self._note_refusal)
         self.certificates = NodeCertificates(job, self._is_ending)
 
@@ -86,6 +88,7 @@ class JobReports:
             raise
         finally:
             job.being_reported = False
+        self._measures.note_reported()
         await self._lead_to(job, address, report)
 
     async def _check(self, job: TrackedJob, report: Report) -> str:
@@ -145,8 +148,10 @@ class JobReports:
         """Note why a report did not count, for the job's user, unless it only came too early."""
         if isinstance(error, InvalidJobError):
             self._job.monitor.want(job)  # it may have been run again elsewhere; it reports again
+            self._measures.note_refused(error)
             job.note_refusal(error.message)
         elif error.message not in words.REPORT_LATER:
+            self._measures.note_refused(error)
             job.note_refusal(error.message)
 
     def _note_refusal(self, why: str) -> None:
