@@ -128,9 +128,10 @@ async def test_the_servers_of_a_node_ask_once(monkeypatch: pytest.MonkeyPatch) -
         return False
 
     monkeypatch.setattr(own_place, "is_own_address", is_own)
-    monkeypatch.setattr(own_place, "_elsewhere", {})
+    settings: dict[str, Any] = {}
     for number in range(20):
         job = Job()
+        job.spawner.user.settings = settings
         job.state.host, job.state.port = f"192.0.2.{number % 2}", 3000
         place = OwnPlace(job, job.notes.append)  # type: ignore[arg-type] # all that it needs
         await place.look_again()

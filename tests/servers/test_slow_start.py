@@ -16,7 +16,7 @@ from unispawner.errors import AgentError, JobEndedError
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor.tracked_job import SlowStart, TrackedJob
 from unispawner.servers import slow_start
-from unispawner.servers.slow_start import StartLimits, StartWatch, find_limits
+from unispawner.servers.slow_start import LogLooks, StartLimits, StartWatch, find_limits
 from unispawner.servers.spawner import UniSpawner
 from unispawner.testing import FakeScheduler, fake_client
 
@@ -71,11 +71,11 @@ class Watched:
 
     def __init__(self, clock: Clock, folder: Path) -> None:
         info = JobInfo("alice", JobState.RUNNING, exec_host="n1")
-        self.clock, self.looks = clock, 0
+        self.clock, self.looks, self.all_looks = clock, 0, LogLooks()
         self.text, self.size = "", 0
         self.error: AgentError | None = None
         self.job = TrackedJob("17", fake_client(FakeScheduler(folder)), info=info)
-        self.watch = StartWatch(self.job, StartLimits(120, 600), self.read)
+        self.watch = StartWatch(self.job, StartLimits(120, 600), self.read, self.all_looks)
 
     async def read(self, lines: int) -> tuple[str, int]:
         self.looks += 1
@@ -153,12 +153,12 @@ async def test_a_log_that_cannot_be_read(watched: Watched) -> None:
 async def test_few_logs_are_read_at_once(watched: Watched) -> None:
     """While a log of the same user is read, or two of others, no further one is."""
     for seconds, others in ((20, {"alice"}), (40, {"bob", "eve"})):
-        slow_start._looking.update(others)
+        watched.all_looks.accounts.update(others)
         await watched.at(seconds)
-        slow_start._looking.clear()
+        watched.all_looks.accounts.clear()
         assert 0 == watched.looks
     await watched.at(60)
-    assert (1, set()) == (watched.looks, slow_start._looking)
+    assert (1, set()) == (watched.looks, watched.all_looks.accounts)
 
 
 @pytest.mark.threat(

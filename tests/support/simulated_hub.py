@@ -36,8 +36,7 @@ from unispawner.monitor import monitor as monitor_module
 from unispawner.monitor.followed import Followed
 from unispawner.monitor.monitor import Monitor
 from unispawner.monitor.tracked_job import TrackedJob
-from unispawner.servers import database, hub_start, slow_start
-from unispawner.servers.scheduled_job import restart
+from unispawner.servers import database, hub_start
 from unispawner.servers.spawner import UniSpawner
 from unispawner.submit_host.host import SubmitHost
 
@@ -305,10 +304,8 @@ class SimulatedHub:
 def _reset_process() -> None:
     """Forget what modules of a process keep: a new process has nothing."""
     monitor_module._monitors.clear()
-    slow_start._looking.clear()
     database._batches.clear()
     tasks._running.clear()
-    restart._RETURNS = tasks.Turnstile(50)
 
 
 class Installed:

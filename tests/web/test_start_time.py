@@ -21,6 +21,7 @@ from unispawner.schedulers.estimate import Outlook, StartEstimate
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.web import start_time as web_start_time
 from unispawner.web.allowance import AllowanceByUser
+from unispawner.web.of_hub import OfHub
 from unispawner.web.start_time import Sooner, StartAnswer
 
 pytestmark = [
@@ -58,10 +59,15 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
         yield found
 
 
+def requests(at_once: int, pause: float) -> OfHub[AllowanceByUser]:
+    """Return what a Hub allows its users instead."""
+    return OfHub(lambda: AllowanceByUser(at_once, pause))
+
+
 @pytest.fixture(autouse=True)
 def known(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the inventory of the fake scheduler be known, and let everybody ask often."""
-    monkeypatch.setattr(web_start_time, "REQUESTS", AllowanceByUser(at_once=1000, pause=1.0))
+    monkeypatch.setattr(web_start_time, "REQUESTS", requests(1000, 1.0))
     cache_class = "unispawner.monitor.inventory_cache.InventoryCache"
     monkeypatch.setattr(f"{cache_class}.peek", lambda *_: INVENTORY)
 
@@ -141,7 +147,7 @@ async def test_who_may_ask(hub: Hub) -> None:
 )
 async def test_too_many_requests(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who asks too often is refused with 429, before anything is computed."""
-    monkeypatch.setattr(web_start_time, "REQUESTS", AllowanceByUser(at_once=2, pause=3600.0))
+    monkeypatch.setattr(web_start_time, "REQUESTS", requests(2, 3600.0))
     await ask(hub, EIGHT)
     await ask(hub, EIGHT)
     await ask(hub, EIGHT, code=429)

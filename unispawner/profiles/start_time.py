@@ -36,7 +36,7 @@ async def find_start_time(factory: ChildFactory, chosen: Chosen) -> StartAnswer:
     child = await _make_child(factory, chosen)
     if child is None:
         return StartAnswer()
-    with START_TIMES.request(child.user.name) as is_newest:
+    with START_TIMES.of(child.user.settings).request(child.user.name) as is_newest:
         estimate = await estimate_start(child)
         sooner = None
         if estimate.waits_long(time.time()):
@@ -65,7 +65,7 @@ async def find_sooner_start(factory: ChildFactory, chosen: Chosen, job: Any) -> 
         estimate = StartEstimate(Outlook.NOT_NOW)
     if not spawner.get_scheduler().smaller_may_start(info) or not estimate.waits_long(now):
         return StartAnswer(estimate)
-    with START_TIMES.request(spawner.user.name) as is_newest:
+    with START_TIMES.of(spawner.user.settings).request(spawner.user.name) as is_newest:
         return StartAnswer(estimate, await _find_sooner(factory, chosen, estimate, is_newest))
 
 

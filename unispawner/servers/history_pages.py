@@ -79,7 +79,7 @@ class LogHandler(Handler):
         if not isinstance(job, ScheduledJob) or job.tracked is None:
             raise web.HTTPError(404, "This server has no job whose log could be read.")
         try:
-            self.reply({"log": await LIVE_LOGS.read(job, user_name)})
+            self.reply({"log": await LIVE_LOGS.of(self.settings).read(job, user_name)})
         except ReadLater as error:
             self.set_header("Retry-After", str(error.seconds))
             raise web.HTTPError(429, str(error)) from None

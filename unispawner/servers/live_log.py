@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from .. import tasks
 from ..web.allowance import AllowanceByUser
+from ..web.of_hub import OfHub
 from .scheduled_job import ScheduledJob
 
 LINES = 100
@@ -91,5 +92,4 @@ class LiveLogs:
         return reading
 
 
-LIVE_LOGS = LiveLogs()
-"""Those of this Hub."""
+LIVE_LOGS = OfHub(LiveLogs)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from .. import tasks
 from ..settings.mail import MailSettings
+from ..web.of_hub import OfHub
 
 _TIMEOUT = 20.0
 """How long (seconds) a step of the dialogue with the mail server may take."""
@@ -156,5 +157,4 @@ def deliver(settings: MailSettings, mail: Mail) -> None:
         smtp.send_message(message)
 
 
-MAILER = Mailer()
-"""The one of this Hub."""
+MAILER = OfHub(Mailer)

@@ -22,6 +22,7 @@ from ..settings.mail import MailSettings, is_address, read_settings
 from ..web import bookkeeping, continuation
 from ..web.allowance import AllowanceByUser
 from ..web.api import Handler, check_database
+from ..web.of_hub import OfHub
 from .database import save_soon, session_of
 from .history import Ending, StartedJob
 from .mail import MAILER, Mail
@@ -37,7 +38,7 @@ _LOOK_AGAIN = 60.0
 """How long (seconds) until the end of a server is looked at again: its limit may have changed."""
 _LATER = 60.0
 """An end that is so many seconds later than the one that was told has another message."""
-_ALLOWANCE = AllowanceByUser(at_once=20, pause=300.0)
+_ALLOWANCE = OfHub(lambda: AllowanceByUser(at_once=20, pause=300.0))
 """How many messages a user gets. Somebody whose starts fail all day must not hold up the messages
 to others."""
 _TABLE = user_table("unispawner_notices", Column("events", String(64), nullable=False))
@@ -204,14 +205,16 @@ def _tell(job: StartedJob, event: str, subject: str, body: str, *, until: float 
     except UniSpawnerError as error:
         job.spawner.log.warning("%s: no mail was sent: %s", bookkeeping.log_name(outer), error)
         return
-    if not settings or not address or not _ALLOWANCE.take(outer.user.name):
+    if not settings or not address or not _ALLOWANCE.of(outer.user.settings).take(outer.user.name):
         return
     server = f"Your server {outer.name}" if outer.name else "Your server"
     url = hub_url(outer)
     parts = [f"{subject.format(server=server)}.", body, job.state.summary, url and f"{url}home"]
     end = "You get this message because you asked for it. You can end it on the Hub's home page."
     text = "\n\n".join([part for part in parts if part] + [end])
-    MAILER.send(settings, Mail(address, subject.format(server=server), text, until))
+    MAILER.of(outer.user.settings).send(
+        settings, Mail(address, subject.format(server=server), text, until)
+    )
 
 
 def hub_url(outer: Any) -> str:

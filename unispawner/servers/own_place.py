@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from ..errors import UniSpawnerError
 from ..web import own_host, words
 from ..web.hosts import is_own_address, own_addresses
+from ..web.of_hub import OfHub
 from ..web.own_host import Address, OwnServer, Place
 from ..web.reports import Report
 from .job import ServerJob
@@ -17,7 +18,7 @@ from .state import DEAD_ADDRESS, ServerState
 
 ELSEWHERE_LASTS = 600.0
 """How long (seconds) an address is taken for another host's once it has been found to be that."""
-_elsewhere: dict[str, float] = {}
+_ELSEWHERE: OfHub[dict[str, float]] = OfHub(dict)
 """Until when (time.monotonic) addresses of nodes are known not to be of this host. All servers
 share it: after a restart each of thousands would ask for itself."""
 
@@ -80,11 +81,12 @@ class OwnPlace:
     async def _is_here(self, host: str) -> bool:
         """Return whether an address is of this host; most are not."""
         now = time.monotonic()
-        if now < _elsewhere.get(host, now):
+        elsewhere = _ELSEWHERE.of(self._job.spawner.user.settings)
+        if now < elsewhere.get(host, now):
             return False
         here = await asyncio.to_thread(is_own_address, host)
         if not here:
-            _elsewhere[host] = now + ELSEWHERE_LASTS
+            elsewhere[host] = now + ELSEWHERE_LASTS
         return here
 
     async def _look(self, place: Place, port: int) -> Place | None:

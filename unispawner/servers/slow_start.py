@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from .. import tasks
 from ..errors import UniSpawnerError, clean_output
 from ..monitor.tracked_job import SlowStart, TrackedJob
 from ..settings.job import JobSettings
+from ..web.of_hub import OfHub
 
 FIRST_LOOK = 15.0
 """How long (seconds) a job runs before its log is read: most servers are up by then."""
@@ -30,10 +32,6 @@ LOG_LINES, LOG_CHARACTERS = 5, 600
 """How much of the end of the log a user sees while the server starts."""
 SILENT, LIVELY = 120.0, 600.0
 """How long (seconds) a job may run without and with signs of life, if the site sets nothing."""
-
-_looking: set[str] = set()
-"""The accounts whose logs are being read, one log of each at a time. A home that hangs then holds
-up a single command of its user, and the cancellation of the job can still run."""
 
 ReadLog = Callable[[int], Awaitable[tuple[str, int]]]
 """Returns the last lines of the job's log, as many as it is asked for, and the log's size."""
@@ -71,13 +69,43 @@ def find_limits(spawner: Any) -> StartLimits:
     return StartLimits(silent, max(silent, LIVELY))
 
 
+class LogLooks:
+    """Whose logs are being read: few at a time, and one of each account.
+
+    A home that hangs then holds up a single command of its user, and the cancellation of the job
+    can still run.
+    """
+
+    def __init__(self) -> None:
+        self.accounts: set[str] = set()
+
+    def has_room(self, account: str) -> bool:
+        """Return whether a log of an account may be read as well."""
+        return len(self.accounts) < LOOKS_AT_ONCE and account not in self.accounts
+
+    @contextmanager
+    def under_way(self, account: str) -> Iterator[None]:
+        """Take note that a log of an account is being read meanwhile."""
+        self.accounts.add(account)
+        try:
+            yield
+        finally:
+            self.accounts.discard(account)
+
+
+LOOKS = OfHub(LogLooks)
+
+
 class StartWatch:
     """One run of a job, from the moment when it is known to run until its server reports."""
 
-    def __init__(self, job: TrackedJob, limits: StartLimits, read_log: ReadLog) -> None:
+    def __init__(
+        self, job: TrackedJob, limits: StartLimits, read_log: ReadLog, looks: LogLooks
+    ) -> None:
         self.limits = limits
         self._job = job
         self._read_log = read_log
+        self._looks = looks
         self._began = self._alive_at = time.monotonic()
         self._next_look = self._began + FIRST_LOOK
         self._size = 0
@@ -111,7 +139,7 @@ class StartWatch:
         now = time.monotonic()
         if now >= self._next_look and (self._look is None or self._look.done()):
             self._next_look = now + max(SHORTEST_PAUSE, PAUSE_SHARE * self.seconds)
-            if len(_looking) < LOOKS_AT_ONCE and self._account not in _looking:
+            if self._looks.has_room(self._account):
                 self._look = tasks.start(self.look(), f"log of job {self._job.job_id}")
         # An unfinished look wakes this when it is done.
         looking = self._look is not None and not self._look.done()
@@ -120,11 +148,8 @@ class StartWatch:
 
     async def look(self) -> None:
         """Read the end of the log now, and note whether it has grown."""
-        _looking.add(self._account)
-        try:
+        with self._looks.under_way(self._account):
             await self._look_at_log()
-        finally:
-            _looking.discard(self._account)
 
     async def _look_at_log(self) -> None:
         text = ""

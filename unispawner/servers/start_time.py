@@ -20,6 +20,7 @@ from ..errors import UniSpawnerError
 from ..job import JobSpec
 from ..schedulers.estimate import StartEstimate
 from ..web.availability import availability
+from ..web.of_hub import OfHub
 from .as_user import find_account_of
 from .question_queue import QuestionQueue
 
@@ -172,8 +173,7 @@ class StartTimes:
         return self._failing.setdefault(cluster, _Failing())
 
 
-START_TIMES = StartTimes()
-"""Those of this Hub."""
+START_TIMES = OfHub(StartTimes)
 
 
 async def estimate_start(spawner: Any, start_times: StartTimes | None = None) -> StartEstimate:
@@ -199,7 +199,8 @@ async def estimate_start(spawner: Any, start_times: StartTimes | None = None) ->
     if monitor.problem is not None or not scheduler.estimate_command(spec):
         return StartEstimate()
     cluster = (scheduler.query_key, spawner.submit_host, tuple(sorted(monitor.environment.items())))
-    answer = await (start_times or START_TIMES).get(
+    start_times = start_times or START_TIMES.of(spawner.user.settings)
+    answer = await start_times.get(
         spawner.user.name, cluster, _content_of(spec, spawner), lambda: _ask(spawner)
     )
     return answer or StartEstimate()

@@ -21,6 +21,7 @@ from ..run_as.client import AgentClient
 from ..web import words
 from ..web.availability import find_misfit_of
 from ..web.hosts import is_loopback
+from ..web.of_hub import OfHub
 from ..web.summary import describe_job
 from . import certificates, database, history, own_paths
 from .as_user import find_account_of
@@ -217,16 +218,17 @@ def _give_up(job: ScheduledJob) -> None:
     job.commit()
 
 
-_warned: set[str] = set()
+_WARNED: OfHub[set[str]] = OfHub(set)
 """The addresses of the Hub's API that the log has a warning about."""
 
 
 def _warn_of_loopback(spawner: Any, environment: Mapping[str, str]) -> None:
     """Warn if servers, which run on other hosts, would look for the Hub on their own host."""
     url = str(environment.get("JUPYTERHUB_API_URL", ""))
-    if spawner.get_host().here or url in _warned or not is_loopback(urlsplit(url).hostname or ""):
+    warned = _WARNED.of(spawner.user.settings)
+    if spawner.get_host().here or url in warned or not is_loopback(urlsplit(url).hostname or ""):
         return
-    _warned.add(url)
+    warned.add(url)
     spawner.log.warning(
         "c.Spawner.hub_connect_url: servers would look for the Hub at %s, which on a node is the "
         "node itself. Set it to the address at which the nodes reach the Hub, such as "

@@ -17,9 +17,10 @@ from tornado import web
 from ..errors import InvalidJobError, UniSpawnerError
 from ..schedulers.estimate import StartEstimate
 from .allowance import AllowanceByUser
+from .of_hub import OfHub
 from .summary import format_moment
 
-REQUESTS = AllowanceByUser(at_once=30, pause=1.0)
+REQUESTS = OfHub(lambda: AllowanceByUser(at_once=30, pause=1.0))
 """How many requests a user may send: each takes some milliseconds of the event loop."""
 ASK_AGAIN = 60.0
 """After how many seconds it is worth asking the same again."""
@@ -126,7 +127,7 @@ class StartTimeHandler(APIHandler):
             raise web.HTTPError(403, "Users can ask this only for themselves.")
         if not self.has_scope(f"servers!user={sender.name}"):
             raise web.HTTPError(403, "The token needs the scope 'servers' of its user.")
-        if not REQUESTS.take(sender.name):
+        if not REQUESTS.of(self.settings).take(sender.name):
             raise web.HTTPError(429, "Too many requests. Ask again in a few seconds.")
         return sender
 

@@ -12,6 +12,7 @@ from ...monitor.tracked_job import TrackedJob
 from ...run_as.client import AgentClient
 from ...submit_host.host import LONGEST_WAIT
 from ...web import bookkeeping, words
+from ...web.of_hub import OfHub
 from ..second_job import PairedJob
 from ..state import ServerState
 
@@ -21,7 +22,7 @@ _SUBMIT_MARGIN = 30.0
 """Seconds that a submission may take longer than ``agent_timeout`` allows."""
 _LONGEST_PAUSE = 60.0
 """Seconds between attempts to find a job after a restart."""
-_RETURNS = tasks.Turnstile(50)
+_RETURNS = OfHub(lambda: tasks.Turnstile(50))
 """A restarted Hub asks for all servers in the same turn of the event loop."""
 
 
@@ -111,7 +112,7 @@ class JobRestart:
         A start that had not reported becomes a pending spawn here; a stop that the restart
         interrupted goes on here, however long it takes.
         """
-        await _RETURNS.wait()
+        await _RETURNS.of(self._job.spawner.user.settings).wait()
         job, first = self._job, not self._asked
         self._asked = True
         if first and not job.state.stopping:

@@ -10,7 +10,7 @@ from ...monitor.tracked_job import TrackedJob
 from ...web import words
 from ..never_starts import NeverStarts
 from ..second_job import PairedJob
-from ..slow_start import StartWatch, find_limits
+from ..slow_start import LOOKS, StartWatch, find_limits
 from .log import JobLog
 from .restart import JobRestart
 
@@ -59,7 +59,7 @@ class JobStart:
                 self._never_starts.look(self._job.spawner, job, self._job.state.waiting_since)
                 await job.wait_change(min(30.0, deadline - now))
                 continue
-            watch = watch or StartWatch(job, find_limits(self._job.spawner), self._log.read)
+            watch = watch or self._watch(job)
             if watch.left > 0:
                 await watch.wait(deadline - now)
                 continue
@@ -67,6 +67,11 @@ class JobStart:
             if watch.left <= 0 and not self._job.state.port:
                 raise await self._never_reported(job, watch.seconds)
         return self._job.state.url
+
+    def _watch(self, job: TrackedJob) -> StartWatch:
+        spawner = self._job.spawner
+        looks = LOOKS.of(spawner.user.settings)
+        return StartWatch(job, find_limits(spawner), self._log.read, looks)
 
     def _deadline(self) -> float:
         """Return when (time.monotonic) the start has failed because ``start_timeout`` is over.
