@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable
+from inspect import isawaitable
 
 import psutil
 from support.clusters import run
@@ -29,36 +30,33 @@ from .databases import (
     permit_writing,
 )
 from .memory import MemoryLimit
-from .moments import EACH_STEP, Action, Fault
+from .moments import EACH_STEP, Action, Fault, nothing
 
 OURS = ("UniSpawner", "ProfilesSpawner")
+EACH_STATE = ("running", "starting", "submitted", "stopping")
+SOME_STEPS = ("running", "submitted", "start+0.4", "start+1.8", "stop+0.1")
+
+
+def call(work: Callable[[Cell], object]) -> Action:
+    """Return the action that is a single call; what the call returns is awaited if it can be."""
+
+    async def act(cell: Cell) -> None:
+        if isawaitable(result := work(cell)):
+            await result
+
+    return act
+
 
 # -- the scheduler's commands -------------------------------------------------------------------
 
 
-def let_commands(mode: str) -> Action:
-    """Return what makes all commands behave so."""
-
-    async def inject(cell: Cell) -> None:
-        cell.commands.set(mode)
-
-    return inject
-
-
-def let_submission(mode: str) -> Action:
-    async def inject(cell: Cell) -> None:
-        cell.commands.set(mode, cell.commands.submitting)
-
-    return inject
-
-
-async def mend_commands(cell: Cell) -> None:
-    cell.commands.reset()
+MEND_COMMANDS = call(lambda cell: cell.commands.reset())
 
 
 def commands(name: str, title: str, mode: str, seconds: float) -> Fault:
-    inject = let_commands(mode)
-    return Fault(name, title, inject, mend_commands, spares=True, seconds=seconds)
+    """Return the fault that makes all commands behave so."""
+    inject = call(lambda cell: cell.commands.set(mode))
+    return Fault(name, title, inject, MEND_COMMANDS, spares=True, seconds=seconds)
 
 
 COMMANDS = [
@@ -74,8 +72,8 @@ COMMANDS = [
     Fault(
         "submitted-unheard",
         "the submit command does its work and never answers",
-        let_submission("hang-after"),
-        mend_commands,
+        call(lambda cell: cell.commands.set("hang-after", cell.commands.submitting)),
+        MEND_COMMANDS,
         moments=("starting",),
         seconds=3,
         spares=True,
@@ -85,16 +83,7 @@ COMMANDS = [
 # -- the Hub and its processes ------------------------------------------------------------------
 
 
-async def kill_hub(cell: Cell) -> None:
-    cell.hub.kill()
-
-
-async def terminate_hub(cell: Cell) -> None:
-    await cell.hub.terminate()
-
-
-async def start_hub(cell: Cell) -> None:
-    await cell.hub.start()
+START_HUB = call(lambda cell: cell.hub.start())
 
 
 async def kill_broker(cell: Cell) -> None:
@@ -113,22 +102,10 @@ async def kill_broker_and_agents(cell: Cell) -> None:
                 process.kill()
 
 
-async def kill_proxy(cell: Cell) -> None:
-    cell.hub.kill_proxy()
-
-
-async def start_proxy(cell: Cell) -> None:
-    cell.hub.start_proxy()
-
-
 async def refuse_sudo(cell: Cell) -> None:
     """Let sudo refuse everything; what has it already is killed."""
     cell.hub.forbid_sudo()
     await kill_broker_and_agents(cell)
-
-
-async def permit_sudo(cell: Cell) -> None:
-    cell.hub.permit_sudo()
 
 
 ALL_MOMENTS = ("running", "submitted", *EACH_STEP)
@@ -136,8 +113,8 @@ PROCESSES = [
     Fault(
         "hub-kill",
         "the Hub is killed (SIGKILL) at each step, and started again",
-        kill_hub,
-        start_hub,
+        call(lambda cell: cell.hub.kill()),
+        START_HUB,
         moments=ALL_MOMENTS,
         seconds=0.5,
         spares=True,
@@ -145,9 +122,9 @@ PROCESSES = [
     Fault(
         "hub-term",
         "the Hub is ended (SIGTERM) at each step, and started again",
-        terminate_hub,
-        start_hub,
-        moments=("running", "submitted", "start+0.4", "start+1.8", "stop+0.1"),
+        call(lambda cell: cell.hub.terminate()),
+        START_HUB,
+        moments=SOME_STEPS,
         seconds=0.5,
         spares=True,
     ),
@@ -172,8 +149,8 @@ PROCESSES = [
     Fault(
         "proxy-kill",
         "the proxy is killed, and started again without any route",
-        kill_proxy,
-        start_proxy,
+        call(lambda cell: cell.hub.kill_proxy()),
+        call(lambda cell: cell.hub.start_proxy()),
         moments=("running", "submitted"),
         seconds=2,
         spares=True,
@@ -182,7 +159,7 @@ PROCESSES = [
         "sudo",
         "sudo refuses everything",
         refuse_sudo,
-        permit_sudo,
+        call(lambda cell: cell.hub.permit_sudo()),
         seconds=8,
         spares=True,
     ),
@@ -196,24 +173,12 @@ def _login(cell: Cell) -> LoginNode:
     return cell.login
 
 
-async def stop_sshd(cell: Cell) -> None:
-    await asyncio.to_thread(_login(cell).stop)
-
-
-async def start_sshd(cell: Cell) -> None:
-    await asyncio.to_thread(_login(cell).start)
-
-
-async def cut_connections(cell: Cell) -> None:
-    await asyncio.to_thread(_login(cell).cut)
-
-
 SSH = [
     Fault(
         "ssh-drop",
         "the ssh connection to the submit host is dropped at each step",
-        cut_connections,
-        moments=("running", "submitted", "start+0.4", "start+1.8", "stop+0.1"),
+        call(lambda cell: asyncio.to_thread(_login(cell).cut)),
+        moments=SOME_STEPS,
         seconds=0,
         spares=True,
         spawners=("ssh",),
@@ -222,9 +187,9 @@ SSH = [
     Fault(
         "ssh-refuse",
         "the submit host's sshd is down, and refuses connections",
-        stop_sshd,
-        start_sshd,
-        moments=("running", "starting", "submitted", "stopping"),
+        call(lambda cell: asyncio.to_thread(_login(cell).stop)),
+        call(lambda cell: asyncio.to_thread(_login(cell).start)),
+        moments=EACH_STATE,
         seconds=20,
         spares=True,
         spawners=("ssh",),
@@ -447,22 +412,6 @@ async def free_database(cell: Cell) -> None:
     cell.broken = None
 
 
-async def forbid_database(cell: Cell) -> None:
-    forbid_writing(cell.hub.folder)
-
-
-async def permit_database(cell: Cell) -> None:
-    permit_writing(cell.hub.folder)
-
-
-async def fill_disk_of_hub(cell: Cell) -> None:
-    await asyncio.to_thread(fill_disk)
-
-
-async def free_disk_of_hub(cell: Cell) -> None:
-    await asyncio.to_thread(free_disk)
-
-
 def kill_and_damage(state: str) -> Action:
     """Return what kills the Hub, and then writes another text in place of the saved state."""
 
@@ -479,25 +428,25 @@ DATABASES = [
         "another program locks the Hub's database for 12 s",
         lock_database,
         free_database,
-        moments=("running", "starting", "submitted", "stopping"),
+        moments=EACH_STATE,
         seconds=12,
         spares=True,
     ),
     Fault(
         "db-read-only",
         "the Hub's database can't be written",
-        forbid_database,
-        permit_database,
-        moments=("running", "starting", "submitted", "stopping"),
+        call(lambda cell: forbid_writing(cell.hub.folder)),
+        call(lambda cell: permit_writing(cell.hub.folder)),
+        moments=EACH_STATE,
         seconds=6,
         spares=True,
     ),
     Fault(
         "disk-full",
         "the disk with the Hub's database and log is full",
-        fill_disk_of_hub,
-        free_disk_of_hub,
-        moments=("running", "starting", "submitted", "stopping"),
+        call(lambda _: asyncio.to_thread(fill_disk)),
+        call(lambda _: asyncio.to_thread(free_disk)),
+        moments=EACH_STATE,
         seconds=8,
         spares=True,
     ),
@@ -505,7 +454,7 @@ DATABASES = [
         "db-row",
         "the server's saved state is emptied while the Hub is away",
         kill_and_damage("{}"),
-        start_hub,
+        START_HUB,
         moments=("running", "submitted"),
         seconds=0,
     ),
@@ -513,16 +462,13 @@ DATABASES = [
         "db-row-text",
         "the server's saved state is cut off while the Hub is away, so that it is not JSON",
         kill_and_damage('{"job_id": "'),
-        start_hub,
+        START_HUB,
         moments=("running",),
         seconds=0,
     ),
 ]
+
 # -- several at once, the network, clocks -------------------------------------------------------
-
-
-async def nothing_breaks(cell: Cell) -> None:
-    """Leave all as it is: the moment itself is the trial."""
 
 
 async def run_neighbour(cell: Cell) -> None:
@@ -568,7 +514,7 @@ OTHERS = [
     Fault(
         "at-once",
         "start, stop and start at once",
-        nothing_breaks,
+        nothing,  # the moment itself is the trial
         moments=("at once", "at once, slower"),
         seconds=0,
     ),
@@ -636,7 +582,7 @@ CONTROLLERS = [
         "the scheduler's controller is killed, and started again",
         scheduler.kill,
         scheduler.bring_up,
-        moments=("running", "starting", "submitted", "stopping"),
+        moments=EACH_STATE,
         seconds=5,
         spares=True,
     ),
