@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,7 +76,8 @@ async def test_two_users_at_once(
     hub: RunningHub, cluster: Cluster, alice: HubClient, bob: HubClient
 ) -> None:
     """A kernel answers from a job on another host, with the user's own uid. No user reaches the
-    other's server. After a stop, the job and its private files are gone and the log stays."""
+    other's server. After a stop, the job and its private files are gone and the log stays, and the
+    history has what the job has used, where there is an accounting."""
     users = [alice, bob]
     await asyncio.gather(*map(start, users))
     states = [await hub.state(client.user) for client in users]
@@ -98,6 +100,21 @@ async def test_two_users_at_once(
         await nothing_left(cluster, state)
         assert os.path.exists(log_of(state))
     assert {"/"} == set(await hub.routes())
+    if cluster.accounts:
+        sessions = [
+            await until(partial(_used, one), "what was used is known", 60, 1.0) for one in users
+        ]
+        for state, session in zip(states, sessions, strict=True):
+            assert state["job_id"] == session["job_id"]
+            assert 2**20 < session["used"]["memory"] < 4 * 2**30
+            assert 0 <= session["used"]["seconds"] < PATIENCE
+
+
+async def _used(client: HubClient) -> dict[str, Any] | None:
+    """Return the newest session of the default server, if it is known what it has used."""
+    sessions: list[dict[str, Any]] = (await client.api("GET", "unispawner/history"))["sessions"]
+    newest = next((one for one in sessions if not one["server"]), None)
+    return newest if newest and newest["used"] else None
 
 
 async def test_the_time_that_is_left(hub: RunningHub, alice: HubClient) -> None:

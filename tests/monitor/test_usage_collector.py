@@ -70,6 +70,18 @@ async def test_a_site_without_accounting() -> None:
     assert 0 == after.asked
 
 
+async def test_an_accounting_that_lacks_one_job() -> None:
+    """Where there is an accounting, a job without a record says nothing about the next job; where
+    none was ever seen, nobody asks again for a while."""
+    asks, never = collector(), Answers(NOT_YET)
+    assert USED == await asks.collect("alice", Answers(Accounting(USED)))
+    assert None is await asks.collect("alice", never)
+    assert USED == await asks.collect("alice", Answers(Accounting(USED)))
+    other = collector()
+    assert None is await other.collect("alice", Answers(NOT_YET))
+    assert None is await other.collect("alice", Answers(Accounting(USED)))
+
+
 async def test_asking_again_after_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rest ends: the site may have got an accounting."""
     monkeypatch.setattr(usage_collector, "REST", 0.0)

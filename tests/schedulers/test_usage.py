@@ -136,6 +136,14 @@ def test_a_slurm_job_that_was_requeued() -> None:
     assert NOT_YET == ask(Slurm(), replace(first, started=1795806055), reply)
 
 
+def test_a_slurm_job_whose_steps_still_end() -> None:
+    """A cancelled job has ended at once, but its memory is not known before its steps have."""
+    reply = saved("slurm", "sacct-usage-cancelled")
+    job = replace(ONE, job_id="3")
+    text = reply.stdout.replace("1795806046|CANCELLED", "Unknown|RUNNING").replace("318436K", "")
+    assert NOT_YET == ask(Slurm(), job, (text, "", 0))
+
+
 @pytest.mark.parametrize("name", ["sacct-usage-running", "sacct-usage-unknown"])
 def test_a_slurm_job_without_a_record_of_its_end(name: str) -> None:
     """The record comes later: it is asked for again."""

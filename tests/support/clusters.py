@@ -66,10 +66,13 @@ class Cluster(abc.ABC):
     stuck
         Settings of a job that the scheduler gives up but keeps, and what its user reads; None if
         the scheduler has no such jobs.
+    accounts
+        Whether it has an accounting that says what a job has used.
     """
 
     name: ClassVar[str]
     job_variable: ClassVar[str] = ""
+    accounts: ClassVar[bool] = False
     refused: ClassVar[dict[str, tuple[dict[str, Any], str]]]
     too_much: ClassVar[tuple[dict[str, Any], str]]
     held: ClassVar[tuple[dict[str, Any], str]]
@@ -331,6 +334,7 @@ class GridEngine(Cluster):
 
     name = "gridengine"
     job_variable = "JOB_ID"
+    accounts = True
     refused: ClassVar = {
         "nowhere": ({"queue_name": "nowhere"}, '"nowhere"'),
         "no-such-project": ({"account": "nobody-pays"}, '"nobody-pays" does not exist'),
@@ -431,6 +435,7 @@ class HTCondor(Cluster):
     """The HTCondor of ci/htcondor."""
 
     name = "htcondor"
+    accounts = True
     refused: ClassVar = {
         "no-such-command": (
             {"custom_attributes": {"htcondor.requirements": "((("}},

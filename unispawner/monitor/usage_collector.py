@@ -45,6 +45,7 @@ class UsageCollector:
         self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
         self._rests: OrderedDict[str, float] = OrderedDict()
         self._silent: set[str] = set()
+        self._has_answered = False
         self._all_rest_until = float("-inf")
 
     async def collect(self, user: str, ask: Ask) -> Usage | None:
@@ -73,10 +74,12 @@ class UsageCollector:
             answered = True
             if found.usage is not None:
                 self._silent.clear()
+                self._has_answered = True
                 return found.usage
             if not found.kept:
-                break
-        if answered:
+                self._note_silence(user)
+                return None
+        if answered and not self._has_answered:  # else it lacks this job only
             self._note_silence(user)
         return None
 

@@ -49,7 +49,8 @@ def read_usage(reply: Reply, job: EndedJob) -> Accounting:
         elif runs and row["JobID"].startswith(f"{job.job_id}."):
             runs[-1].append(row)
     own = [run for run in runs if job.is_run(run[0]["User"], _number(run[0]["Start"]))]
-    if not own or own[-1][0]["End"] in _UNENDED:
+    # A cancelled job has ended some seconds before its steps, which have what was measured.
+    if not own or any(row["End"] in _UNENDED for row in own[-1]):
         return NOT_YET
     return Accounting(_usage(*own[-1]))
 
