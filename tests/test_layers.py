@@ -21,15 +21,16 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "__init__": {"_version"},
-    "errors": set(),
+    "texts": set(),
+    "errors": {"texts"},
     "launcher": set(),
-    "units": {"errors"},
+    "units": {"errors", "texts"},
     "tasks": {"errors"},
     "frames": set(),
     "slow_patterns": set(),
     "metrics": set(),
     "job": {"errors", "units"},
-    "schedulers": {"errors", "units", "job"},
+    "schedulers": {"errors", "texts", "units", "job"},
     "command": {"errors", "schedulers"},
     "script": {"errors", "job", "schedulers", "launcher"},
     "agent": {"command", "errors", "units", "job", "schedulers", "script"},
@@ -37,17 +38,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "broker": {"command", "errors", "frames", "script", "agent"},
     "submit_host": {"_version", "command", "errors", "frames", "metrics", "schedulers"},
     "run_as": {"errors", "job", "metrics", "schedulers", "submit_host", "tasks"},
-    "monitor": {"errors", "job", "metrics", "schedulers", "submit_host", "run_as", "tasks"},
+    "monitor": {
+        *("errors", "job", "metrics", "schedulers", "submit_host", "run_as", "tasks", "texts"),
+    },
     "settings": {
         *("errors", "job", "units", "schedulers", "script", "submit_host", "run_as", "tasks"),
         "slow_patterns",
     },
-    "web": {"errors", "job", "units", "schedulers", "monitor", "tasks"},
+    "web": {"errors", "texts", "job", "units", "schedulers", "monitor", "tasks"},
     "servers": {
         *("errors", "job", "schedulers", "submit_host", "run_as", "monitor", "settings", "web"),
-        *("metrics", "tasks"),
+        *("metrics", "tasks", "texts"),
     },
-    "profiles": {"errors", "job", "slow_patterns", "units", "schedulers", "web", "servers"},
+    "profiles": {
+        *("errors", "job", "schedulers", "servers", "slow_patterns", "texts", "units", "web"),
+    },
     # What batchspawner has under this name.
     "api": {"web"},
     "legacy": {
@@ -63,7 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 PURE = {
-    *("_version", "errors", "frames", "launcher", "units", "job", "schedulers", "script"),
+    *("_version", "errors", "frames", "launcher", "texts", "units", "job", "schedulers", "script"),
     "slow_patterns",
 }
 """Rooms that need no package but the standard library; a template may be Jinja's."""

@@ -19,6 +19,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .texts import Text, join
+
 OUTPUT_LIMIT = 4000
 """How many characters of a command's output an error keeps: the last, which hold the reason."""
 
@@ -70,7 +72,9 @@ class UniSpawnerError(Exception):
         exit_status: int | None = None,
         output: str = "",
     ) -> None:
-        self.message = _CONTROL.sub(" ", _cut_middle(message))
+        clean = _CONTROL.sub(" ", _cut_middle(message))
+        # A text that can be shown in other languages stays one.
+        self.message = message if isinstance(message, Text) and clean == message else clean
         super().__init__(self.message)
         self.command = tuple(command)
         self.exit_status = exit_status
@@ -82,15 +86,19 @@ class UniSpawnerError(Exception):
         """Until when (time.monotonic) the request may still have an effect, though it failed."""
 
     def __str__(self) -> str:
+        return str(self.message_and_output())
+
+    def message_and_output(self) -> str:
+        """Return the message, and what the command printed if that is not in the message."""
         if self.output and self.output not in self.message:
-            return f"{self.message}\n{self.output}"
+            return join("\n", [self.message, self.output])
         return self.message
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as JSON-serialisable data; ``error_from_dict`` reads it back."""
         return {
             "type": next(cls.__name__ for cls in type(self).__mro__ if cls.__name__ in _BY_NAME),
-            "message": self.message,
+            "message": str(self.message),
             "command": list(self.command),
             "exit_status": self.exit_status,
             "output": self.output,

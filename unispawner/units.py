@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from .errors import InvalidJobError
+from .texts import Text, of_field, say
 
 AmountT = TypeVar("AmountT", int, timedelta)
 
@@ -49,12 +50,26 @@ def parse_memory(value: int | str, field: str = "memory", *, whole: bool = False
         size = int(float(match[1]) * MEMORY_UNITS.get(match[2].upper(), 1))
     if not 0 < size < 2**63:
         raise InvalidJobError(
-            f"{field}: {value!r} is not an amount of memory; write 4G, 512M, 4GiB or a number of "
-            "bytes"
+            of_field(
+                field,
+                say(
+                    "{value} is not an amount of memory; write 4G, 512M, 4GiB or a number of bytes",
+                    value=repr(value),
+                ),
+            )
         )
     if match and not (match[2] or match[3]) and size < LEAST_BARE:
         raise InvalidJobError(
-            f"{field}: {value!r} is {size} bytes; write {f'{size}M'!r} or {_as_gibibytes(size)!r}"
+            of_field(
+                field,
+                say(
+                    "{value} is {number} bytes; write {one} or {other}",
+                    value=repr(value),
+                    number=size,
+                    one=repr(f"{size}M"),
+                    other=repr(_as_gibibytes(size)),
+                ),
+            )
         )
     return size
 
@@ -102,27 +117,35 @@ def parse_duration(value: timedelta | int | str, field: str = "duration") -> tim
     elif isinstance(value, str) and len(value) < 30 and (match := _DURATION.fullmatch(value)):
         result = _from_clock(match["days"], [int(part) for part in match["clock"].split(":")])
     if not timedelta(0) < result <= _LONGEST:
-        raise InvalidJobError(f"{field}: {value!r} {_explain_duration(str(value).strip())}")
+        raise InvalidJobError(of_field(field, _explain_duration(value)))
     return result
 
 
-def _explain_duration(text: str) -> str:
+def _explain_duration(value: object) -> Text:
     """Return why a text is not a length of time, with the right spelling of what it may mean."""
+    text, shown = str(value).strip(), repr(value)
     if match := re.fullmatch(r"(\d{1,6}):(\d{1,2})", text, re.ASCII):
         first, second = int(match[1]), int(match[2])
         short = format_duration(timedelta(minutes=first, seconds=second))
         long = format_duration(timedelta(hours=first, minutes=second))
-        return (
-            "is not a length of time that means the same everywhere: it is minutes and seconds to "
-            f"Slurm and PBS, and hours and minutes to LSF; write {short!r} or {long!r}"
+        return say(
+            "{value} is not a length of time that means the same everywhere: it is minutes and "
+            "seconds to Slurm and PBS, and hours and minutes to LSF; write {one} or {other}",
+            value=shown,
+            one=repr(short),
+            other=repr(long),
         )
     if text.upper() in ("UNLIMITED", "INFINITE", "INFINITY"):
-        return (
-            "is not a length of time; write the longest one that the queue allows, as in "
+        return say(
+            "{value} is not a length of time; write the longest one that the queue allows, as in "
             "'7-00:00:00', or leave it unset for the scheduler's own limit; without any limit on "
-            'Slurm: {"slurm.time": "UNLIMITED"} in custom_attributes'
+            'Slurm: {"slurm.time": "UNLIMITED"} in custom_attributes',
+            value=shown,
         )
-    return "is not a length of time; write HH:MM:SS, D-HH:MM:SS or a number of minutes"
+    return say(
+        "{value} is not a length of time; write HH:MM:SS, D-HH:MM:SS or a number of minutes",
+        value=shown,
+    )
 
 
 def _from_clock(days: str | None, parts: list[int]) -> timedelta:

@@ -8,6 +8,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 
 import unispawner
+from unispawner.texts import say
 from unispawner.web.server_status import ServerStatus
 
 
@@ -23,6 +24,7 @@ def test_a_job_and_its_cluster(cluster: str, job_id: str, words: str) -> None:
     """A job is shown with its scheduler, and with its cluster's name if it has one: another cluster
     may have a job of the same id."""
     environment = Environment(loader=FileSystemLoader(unispawner.template_path), autoescape=True)
+    environment.globals["say"] = say
     page = environment.from_string(
         '{% from "unispawner_server.html" import facts %}{{ facts(status) }}'
     )

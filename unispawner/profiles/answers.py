@@ -10,6 +10,7 @@ from jupyterhub.utils import maybe_future
 
 from ..errors import InvalidJobError
 from ..servers.scheduled_job import ScheduledJob
+from ..texts import of_field, say
 from ..web.availability import Availability
 from ..web.start_time import StartAnswer
 from . import saved_choices, start_time
@@ -63,10 +64,11 @@ class ProfileAnswers:
         profile = find_profile(await maybe_future(self._offer.get()), user_options)
         factory = ChildFactory(profile, self._spawner)
         if factory.has_own_options:
-            raise InvalidJobError(
-                f"profile: {profile.display_name} has a form of its own, and its choices can't be "
-                "kept"
+            problem = say(
+                "{profile} has a form of its own, and its choices can't be kept",
+                profile=profile.display_name,
             )
+            raise InvalidJobError(of_field("profile", problem))
         chosen = profile.check(user_options, factory.known())
         await saved_choices.keep_preset(self._spawner, name, chosen.user_options)
 

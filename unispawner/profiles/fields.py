@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..errors import InvalidJobError
 from ..job import CONTROL, PER_CORE, ResourceSpec
+from ..texts import Text, of_field, say
 from ..units import format_duration, format_memory, parse_duration, parse_memory
 
 Kind = Literal["count", "memory", "duration", "flag", "name", "menu", "text"]
@@ -18,8 +19,6 @@ Value = int | timedelta | bool | str
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}"
 """The names that are allowed for an option without a pattern."""
-NAME_RULE = "up to 64 letters, digits and _.@+-, and begin with a letter or a digit"
-"""The same rule in words."""
 _LONGEST_SHOWN = 60
 
 
@@ -45,21 +44,25 @@ class Field:
 
 
 FIELDS: dict[str, Field] = {
-    "node_count": Field("count", "Nodes", "Number of hosts", "nodes"),
-    "process_count": Field("count", "Processes", "Number in all", "processes"),
-    "processes_per_node": Field("count", "Processes per node", "", "processes"),
-    "cpu_cores_per_process": Field("count", "Cores", "Processor cores", "cores"),
-    "gpu_cores_per_process": Field("count", "GPUs", "Graphics processors", "GPUs", lowest=0),
-    "gpu_type": Field("name", "GPU type"),
-    "memory": Field("memory", "Memory", "For the whole job: 4G, 512M"),
-    PER_CORE: Field("memory", "Memory per core", "For each core: 4G, 512M"),
-    "exclusive_node_use": Field("flag", "Whole nodes", "No other job runs on them"),
-    "constraint": Field("name", "Node feature", "What the nodes must have"),
-    "duration": Field("duration", "Time", "The longest it may run: HH:MM:SS or D-HH:MM:SS"),
-    "queue_name": Field("name", "Queue"),
-    "account": Field("name", "Account", "The account or project that pays"),
-    "reservation_id": Field("name", "Reservation"),
-    "qos": Field("name", "Quality of service"),
+    "node_count": Field("count", say("Nodes"), say("Number of hosts"), say("nodes")),
+    "process_count": Field("count", say("Processes"), say("Number in all"), say("processes")),
+    "processes_per_node": Field("count", say("Processes per node"), "", say("processes")),
+    "cpu_cores_per_process": Field("count", say("Cores"), say("Processor cores"), say("cores")),
+    "gpu_cores_per_process": Field(
+        "count", say("GPUs"), say("Graphics processors"), say("GPUs"), lowest=0
+    ),
+    "gpu_type": Field("name", say("GPU type")),
+    "memory": Field("memory", say("Memory"), say("For the whole job: 4G, 512M")),
+    PER_CORE: Field("memory", say("Memory per core"), say("For each core: 4G, 512M")),
+    "exclusive_node_use": Field("flag", say("Whole nodes"), say("No other job runs on them")),
+    "constraint": Field("name", say("Node feature"), say("What the nodes must have")),
+    "duration": Field(
+        "duration", say("Time"), say("The longest it may run: HH:MM:SS or D-HH:MM:SS")
+    ),
+    "queue_name": Field("name", say("Queue")),
+    "account": Field("name", say("Account"), say("The account or project that pays")),
+    "reservation_id": Field("name", say("Reservation")),
+    "qos": Field("name", say("Quality of service")),
 }
 MENU = Field("menu", "")
 MEASURED = ("count", "memory", "duration")
@@ -88,19 +91,25 @@ def read(kind: Kind, value: object, name: str, *, whole: bool = False) -> Value:
             return value
         if value in ("true", "false"):
             return value == "true"
-        raise _wrong(name, value, "must be true or false")
+        raise _wrong(name, say("{value} must be true or false", value=shorten(value)))
     if kind in ("memory", "duration"):
         short = isinstance(value, str) and len(value) < _LONGEST_SHOWN
         number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
         if kind == "memory":
             if not (short or number):
-                raise _wrong(name, value, "must be an amount of memory, like 4G")
+                raise _wrong(
+                    name,
+                    say("{value} must be an amount of memory, like 4G", value=shorten(value)),
+                )
             return parse_memory(value, name, whole=whole)  # type: ignore[arg-type] # text or a number
         if not (short or number or isinstance(value, timedelta)):
-            raise _wrong(name, value, "must be a length of time, like 08:00:00")
+            raise _wrong(
+                name,
+                say("{value} must be a length of time, like 08:00:00", value=shorten(value)),
+            )
         return parse_duration(value, name)  # type: ignore[arg-type] # text, a number, a timedelta
     if not isinstance(value, str) or CONTROL.search(value):
-        raise _wrong(name, value, "must be text on one line")
+        raise _wrong(name, say("{value} must be text on one line", value=shorten(value)))
     return value
 
 
@@ -108,7 +117,7 @@ def _read_count(value: object, name: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"\s*\d{1,15}\s*", value, re.ASCII):
         return int(value)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 10**15:
-        raise _wrong(name, value, "must be a whole number")
+        raise _wrong(name, say("{value} must be a whole number", value=shorten(value)))
     return value
 
 
@@ -130,5 +139,5 @@ def shorten(value: object) -> str:
     return repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}…"
 
 
-def _wrong(name: str, value: object, must: str) -> InvalidJobError:
-    return InvalidJobError(f"{name}: {shorten(value)} {must}")
+def _wrong(name: str, problem: Text) -> InvalidJobError:
+    return InvalidJobError(of_field(name, problem))

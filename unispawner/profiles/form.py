@@ -15,9 +15,11 @@ from jinja2 import Environment, PackageLoader
 
 from ..errors import InvalidJobError
 from ..schedulers.usable import Entry
+from ..texts import join, moment, say
 from ..units import as_number
 from ..web.availability import Availability
-from ..web.summary import describe_duration, describe_moment
+from ..web.languages import current
+from ..web.summary import describe_duration
 from .by_option import ByOption
 from .fields import FIELDS, Value, read
 from .mine import Mine
@@ -124,19 +126,20 @@ class FormField:
         low, high, step = (self.bounds.get(which) for which in ("min", "max", "step"))
         parts = []
         if low is not None and high is not None:
-            parts.append(f"{low} to {high}")
+            parts.append(say("{min} to {max}", min=low, max=high))
         elif high is not None:
-            parts.append(f"at most {high}")
+            parts.append(say("at most {bound}", bound=high))
         elif low is not None:
-            parts.append(f"at least {low}")
+            parts.append(say("at least {bound}", bound=low))
         if self.option.bounds_by_option:
-            labels = ", ".join(self.by_labels)
-            parts.append(f"depending on {labels}")
-        if self.option.max == QUEUE:
-            parts.append("the queue's limit" if high is not None else "up to the queue's limit")
+            parts.append(say("depending on {options}", options=join(", ", self.by_labels)))
+        if self.option.max == QUEUE and high is not None:
+            parts.append(say("the queue's limit"))
+        elif self.option.max == QUEUE:
+            parts.append(say("up to the queue's limit"))
         if step is not None:
-            parts.append(f"in steps of {step}")
-        return ", ".join(parts)
+            parts.append(say("in steps of {step}", step=step))
+        return join(", ", parts)
 
 
 @dataclass(frozen=True)
@@ -374,8 +377,8 @@ def _offer_mine(field: FormField, mine: Mine | None) -> FormField:
 def label_none(name: str, default: str) -> str:
     """Return the text of the entry that leaves a field to the scheduler; mine.js has the same."""
     if name == "reservation_id":
-        return "No reservation"
-    return f"Your default: {default}" if default else "The scheduler's default"
+        return say("No reservation")
+    return say("Your default: {name}", name=default) if default else say("The scheduler's default")
 
 
 def label_entry(entry: Entry, now: float) -> str:
@@ -385,11 +388,16 @@ def label_entry(entry: Entry, now: float) -> str:
     """
     if entry.ends is None:
         return entry.name
-    until = describe_moment(entry.ends)
+    until = moment(entry.ends)
     if entry.begins is not None and entry.begins > now:
-        return f"{entry.name} (from {describe_moment(entry.begins)} until {until})"
+        return say(
+            "{name} (from {begin} until {end})",
+            name=entry.name,
+            begin=moment(entry.begins),
+            end=until,
+        )
     left = describe_duration(timedelta(seconds=max(0.0, entry.ends - now)))
-    return f"{entry.name} ({left} left, until {until})"
+    return say("{name} ({left} left, until {end})", name=entry.name, left=left, end=until)
 
 
 def _choices(option: Option) -> list[FormChoice]:
@@ -474,7 +482,13 @@ def render_form(
     """
     template = _environment().get_template("profiles.html")
     as_text = {name: as_fields(options) for name, options in (presets or {}).items()}
-    return template.render(profiles=profiles, base_url=base_url, user=user, presets=as_text)
+    return template.render(
+        profiles=profiles,
+        base_url=base_url,
+        user=user,
+        presets=as_text,
+        reader_language=current(),
+    )
 
 
 def render_wrapspawner_form(
@@ -508,5 +522,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["clock"] = describe_moment  # JavaScript replaces it by the browser's
+    environment.globals |= {"say": say, "moment": moment}
     return environment

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..schedulers.usable import FIELDS, Entry, Usable
+from ..texts import Text, join, of_field, say
 from .option import Option
 
 _MOST_NAMED = 30
@@ -71,9 +72,9 @@ def find_errors(
     for name in own:
         value = given.get(name, "")
         if name in chosen and mine.lacks(name, value):
-            wrong[name] = f"{name}: {value!r} {_not_yours(mine.usable.names(name) or [])}"
+            wrong[name] = of_field(name, _not_yours(value, mine.usable.names(name) or []))
         elif not mine.usable.fits({**decided, name: value}):
-            wrong[name] = _not_together(name, value, decided, mine.usable)
+            wrong[name] = of_field(name, _not_together(name, value, decided, mine.usable))
         else:
             decided[name] = value
     return wrong
@@ -100,31 +101,47 @@ def mine_to_dict(options: Mapping[str, Option], mine: Mine | None) -> dict[str, 
     return {"fields": fields, "rules": rules, "configured": dict(mine.configured)}
 
 
-def _not_yours(names: list[str]) -> str:
+def _not_yours(value: str, names: list[str]) -> Text:
+    shown = repr(value)
     if not names:
-        return "is not possible: the scheduler offers you nothing here"
-    return f"must be one that you may use: {_list(names)}"
+        return say("{value} is not possible: the scheduler offers you nothing here", value=shown)
+    return say("{value} must be one that you may use: {names}", value=shown, names=_list(names))
 
 
-def _not_together(name: str, value: str, decided: Mapping[str, str], usable: Usable) -> str:
+def _not_together(name: str, value: str, decided: Mapping[str, str], usable: Usable) -> Text:
     """Return the message for a value that is the user's, but does not go with the others."""
     texts = {one: text or usable.default(one) for one, text in decided.items()}
     others = [
         one for one, text in texts.items() if text and not usable.fits({one: text, name: value})
     ]
     others = [one for one in others if decided[one]] or others
-    names = " and ".join(f"{one} {texts[one]!r}" for one in others) or "the rest of the choice"
-    possible = usable.choices(name, decided)
-    hint = f"; choose one of {_list(possible)}" if possible else ""
-    if not value:
-        return f"{name}: the scheduler's default is not possible with {names}{hint}"
-    return f"{name}: {value!r} is not possible with {names}{hint}"
+    named = [f"{one} {texts[one]!r}" for one in others]
+    rest = _and(named) if named else say("the rest of the choice")
+    what = repr(value) if value else say("the scheduler's default")
+    possible = list(usable.choices(name, decided))
+    if not possible:
+        return say("{value} is not possible with {others}", value=what, others=rest)
+    return say(
+        "{value} is not possible with {others}; choose one of {names}",
+        value=what,
+        others=rest,
+        names=_list(possible),
+    )
+
+
+def _and(names: list[str]) -> str:
+    """Return names with "and" between them."""
+    found: str = names[0]
+    for name in names[1:]:
+        found = say("{first} and {second}", first=found, second=name)
+    return found
 
 
 def _list(names: Iterable[str]) -> str:
     found = list(names)
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return ", ".join(found[:_MOST_NAMED]) + more
+    listed = join(", ", found[:_MOST_NAMED])
+    more = len(found) - _MOST_NAMED
+    return listed if more <= 0 else say("{names} and {number} more", names=listed, number=more)
 
 
 __all__ = ["Mine", "find_errors", "mine_to_dict"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,6 +21,7 @@ from ..job import PER_CORE
 from ..schedulers.inventory import Inventory
 from ..schedulers.usable import FIELDS as USABLE
 from ..slow_patterns import LONGEST
+from ..texts import Text, of_field, say
 from .applications import APPLICATION, check_environment, read_application
 from .by_option import ByOption
 from .fields import (
@@ -28,7 +29,6 @@ from .fields import (
     MEASURED,
     MENU,
     NAME_PATTERN,
-    NAME_RULE,
     Field,
     Value,
     format_value,
@@ -389,19 +389,28 @@ class Option(BaseModel):
         """
         given = self.read(value)
         if isinstance(given, str) and len(given) > LONGEST:
-            raise self._wrong(f"{given[:20]}…", f"must have at most {LONGEST} characters")
+            long = shorten(f"{given[:20]}…")
+            problem = say(
+                "{value} must have at most {number} characters", value=long, number=LONGEST
+            )
+            raise self._wrong(problem)
         if self.value is not None:
             if wrong := self.value.find_error(str(given)):
-                raise self._wrong(given, wrong)
+                raise self._wrong(say("{value} {must}", value=self._shown(given), must=wrong))
         elif self.choices:
             if given not in [self.read(key) for key in self.choices]:
-                raise self._wrong(given, f"must be one of {', '.join(self.choices)}")
+                raise self._wrong(self._not_one_of(given, self.choices))
         elif self.field.kind == "name" and not self.matches(str(given)):
-            raise self._wrong(given, f"must {self._pattern_rule()}")
+            raise self._wrong(self._not_a_name(given))
         self._check_range(given, limit)
         if self.locked and given != self.read(self.default):
             default = self.format(self.read(self.default))
-            raise self._wrong(given, f"is not possible: the option is locked to {default}")
+            problem = say(
+                "{value} is not possible: the option is locked to {default}",
+                value=self._shown(given),
+                default=default,
+            )
+            raise self._wrong(problem)
         return given
 
     @property
@@ -415,12 +424,22 @@ class Option(BaseModel):
         """Return whether a text is allowed as the name that this option sets."""
         return re.fullmatch(self.whole_pattern, text, re.ASCII) is not None
 
-    def _pattern_rule(self) -> str:
+    def _not_a_name(self, value: Value) -> Text:
+        shown = self._shown(value)
         if self.pattern:
-            return f"match {self.pattern}"
+            return say("{value} must match {pattern}", value=shown, pattern=self.pattern)
         if self.choices_from == INVENTORY:
-            return "be one name of the cluster's"
-        return f"be {NAME_RULE}"
+            return say("{value} must be one name of the cluster's", value=shown)
+        return say(
+            "{value} must be up to 64 letters, digits and _.@+-, and begin with a letter or a "
+            "digit",
+            value=shown,
+        )
+
+    def _not_one_of(self, value: Value, names: Iterable[str]) -> Text:
+        return say(
+            "{value} must be one of {names}", value=self._shown(value), names=", ".join(names)
+        )
 
     def find_choices(self, inventory: Inventory | None, queue: str) -> dict[str, str]:
         """Return what the cluster has of this option, each with its text; empty if unknown."""
@@ -439,7 +458,7 @@ class Option(BaseModel):
         """
         there = self.find_choices(inventory, queue)
         if there and value not in there:
-            raise self._wrong(value, f"must be one of {', '.join(there)}")
+            raise self._wrong(self._not_one_of(value, there))
 
     def _is_within(self, key: str) -> bool:
         try:
@@ -458,16 +477,30 @@ class Option(BaseModel):
         high: Any = self.bound("max", limit)
         step: Any = self.bound("step")
         if self.field.kind == "count" and given < self.field.lowest:
-            raise self._wrong(given, f"must be at least {self.field.lowest}")
+            raise self._wrong(self._too_low(given, self.field.lowest))
         if low is not None and given < low:
-            raise self._wrong(given, f"must be at least {self.format(low)}")
+            raise self._wrong(self._too_low(given, low))
         if high is not None and given > high:
-            whose = ", the queue's limit" if self.max == QUEUE else ""
-            raise self._wrong(given, f"must be at most {self.format(high)}{whose}")
+            raise self._wrong(self._too_high(given, high))
         zero = given - given  # a number, or a length of time
         if step is not None and (given - (zero if low is None else low)) % step != zero:
-            begin = "" if low is None else f" from {self.format(low)}"
-            raise self._wrong(given, f"must be in steps of {self.format(step)}{begin}")
+            raise self._wrong(self._between_steps(given, step, low))
+
+    def _too_low(self, value: Value, bound: Value) -> Text:
+        shown = self._shown(value)
+        return say("{value} must be at least {bound}", value=shown, bound=self.format(bound))
+
+    def _too_high(self, value: Value, bound: Value) -> Text:
+        words = {"value": self._shown(value), "bound": self.format(bound)}
+        if self.max == QUEUE:
+            return say("{value} must be at most {bound}, the queue's limit", **words)
+        return say("{value} must be at most {bound}", **words)
+
+    def _between_steps(self, value: Value, step: Value, low: Value | None) -> Text:
+        words = {"value": self._shown(value), "step": self.format(step)}
+        if low is None:
+            return say("{value} must be in steps of {step}", **words)
+        return say("{value} must be in steps of {step} from {min}", min=self.format(low), **words)
 
     def format(self, value: Value) -> int | bool | str:
         """Return a value as people write it: see :func:`.fields.format_value`."""
@@ -478,7 +511,7 @@ class Option(BaseModel):
         if choice := self.choice(value):
             return choice.display_name
         if isinstance(value, bool):
-            return "yes" if value else "no"
+            return say("yes") if value else say("no")
         return str(self.format(value))
 
     def extreme_values(self) -> list[int | bool | str]:
@@ -515,9 +548,11 @@ class Option(BaseModel):
             return {**result, **override}
         return {**result, **(self.override if value is True else {})}
 
-    def _wrong(self, value: Value, must: str) -> InvalidJobError:
-        words = shorten(self.format(value))
-        return InvalidJobError(f"{self.name}: {words} {must}")
+    def _shown(self, value: Value) -> str:
+        return shorten(self.format(value))
+
+    def _wrong(self, problem: Text) -> InvalidJobError:
+        return InvalidJobError(of_field(self.name, problem))
 
 
 def add_texts(options: Mapping[str, Option]) -> dict[str, Option]:

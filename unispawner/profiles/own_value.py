@@ -15,14 +15,13 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..job import CONTROL
 from ..slow_patterns import LONGEST, find_slow_text
+from ..texts import of_field, say
 from .applications import WORDS
-from .fields import NAME_PATTERN, NAME_RULE
+from .fields import NAME_PATTERN
 from .shell_text import VALUE, check_commands, check_words, fill_commands
 
 PATH_PATTERN = r"/[A-Za-z0-9_.@+=/-]*"
 """The paths that are allowed without a pattern: without blanks and quotes."""
-PATH_RULE = "be a path of letters, digits and _.@+=/-, and begin with a slash"
-"""The same rule in words."""
 COMMANDS = ("prologue", "epilogue")
 _TEXTS = ("notebook_dir", "default_url")
 _PLACES = (*COMMANDS, *WORDS, *_TEXTS, "environment")
@@ -72,8 +71,10 @@ class OwnValue(BaseModel):
     def rule(self) -> str:
         """The same in words, such as "must match [a-z]+"."""
         if self.pattern:
-            return f"must match {self.pattern}"
-        return f"must {PATH_RULE if self.is_path else NAME_RULE}"
+            return say("must match {pattern}", pattern=self.pattern)
+        if self.is_path:
+            return say("must be a path of letters, digits and _.@+=/-, and begin with a slash")
+        return say("must be up to 64 letters, digits and _.@+-, and begin with a letter or a digit")
 
     @model_validator(mode="after")
     def _consistent(self) -> OwnValue:
@@ -91,15 +92,15 @@ class OwnValue(BaseModel):
         That a path exists is not checked here.
         """
         if len(text) > LONGEST:
-            return f"must have at most {LONGEST} characters"
+            return say("must have at most {number} characters", number=LONGEST)
         if not text or CONTROL.search(text) or not _is_unicode(text):
-            return "must be text on one line"
+            return say("must be text on one line")
         if "{" in text or "}" in text:
-            return "must have no braces"
+            return say("must have no braces")
         if self.is_path and not text.startswith("/"):
-            return "must be an absolute path, which begins with a slash"
+            return say("must be an absolute path, which begins with a slash")
         if self.is_path and ".." in text.split("/"):
-            return "must have no '..'"
+            return say("must have no '..'")
         if not re.fullmatch(self.full_pattern, text, re.ASCII):
             return self.rule
         return ""
@@ -142,9 +143,12 @@ def refuse_link(texts: Iterable[str]) -> str:
 
     Anybody may have written the link, and the server would run what the path leads to.
     """
-    return (
-        f"{', '.join(texts)}: a link can't choose this for you, because it may come from anybody. "
-        "The form shows what the link asks for. Check it, and then press Start"
+    return of_field(
+        ", ".join(texts),
+        say(
+            "a link can't choose this for you, because it may come from anybody. The form shows "
+            "what the link asks for. Check it, and then press Start"
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from the form, a link, a REST body or the database.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..errors import InvalidJobError
 from ..job import ResourceSpec, merge_resources
 from ..schedulers.fitting import Unfit, option_of
 from ..schedulers.inventory import Inventory
+from ..texts import Text, join, of_field, say, without_field
 from .by_option import ByOption
 from .fields import RESOURCES, Value, shorten
 from .from_inventory import INVENTORY
@@ -68,8 +69,8 @@ class Chosen:
         for name in self.profile.options:
             if name in self.user_options:
                 option = self.profile.options[name]
-                parts.append(f"{option.label}: {option.describe(self.values[name])}")
-        return ", ".join(parts)
+                parts.append(join(": ", [option.label, option.describe(self.values[name])]))
+        return join(", ", parts)
 
 
 FindMisfit = Callable[[Mapping[str, Any]], Unfit | None]
@@ -258,12 +259,13 @@ class Profile(BaseModel):
             key = self._key_of(by, values)
             bound = by.breaks(values[name], key)
             if bound is not None:
-                most = "at most" if by.which == "max" else "at least"
-                when = f"if {by.other} is {key}" if key else f"while {by.other} is not chosen"
-                raise InvalidJobError(
-                    f"{name}: {shorten(option.format(values[name]))} must be {most} "
-                    f"{option.format(bound)} {when}"
-                )
+                words = {
+                    "value": shorten(option.format(values[name])),
+                    "bound": option.format(bound),
+                    "option": by.other,
+                    "choice": key,
+                }
+                raise InvalidJobError(of_field(name, _out_of_bounds(by.which, words)))
 
     def is_for(self, user: str, groups: Collection[str]) -> bool:
         """Return whether a user is offered this profile."""
@@ -297,7 +299,7 @@ class Profile(BaseModel):
         """
         values, wrong = self.examine(user_options, known)
         if wrong:
-            raise InvalidJobError("; ".join(wrong.values()))
+            raise InvalidJobError(join("; ", wrong.values()))
         options = {
             name: self.options[name].format(values[name])
             for name in user_options
@@ -315,8 +317,15 @@ class Profile(BaseModel):
         given = {key: value for key, value in user_options.items() if key != PROFILE}
         names = ", ".join(self.options) or "none"
         unknown = [key for key in given if key not in self.options]
-        wrong = {
-            key: f"{shorten(key)}: unknown option of profile {self.slug!r}; known options: {names}"
+        wrong: dict[str, str] = {
+            key: of_field(
+                shorten(key),
+                say(
+                    "unknown option of profile {profile}; known options: {options}",
+                    profile=repr(self.slug),
+                    options=names,
+                ),
+            )
             for key in unknown[:_MOST_UNKNOWN]
         }
         values: dict[str, Value] = {}
@@ -324,14 +333,15 @@ class Profile(BaseModel):
             try:
                 if not self.applies(option, values):
                     if name in given and not wrong.keys() & option.when.keys():
-                        raise InvalidJobError(f"{name}: {_condition(option)}")
+                        raise InvalidJobError(of_field(name, _condition(option)))
                 elif name in given:
                     values[name] = option.check(given[name])
                 elif option.default is not None and not _lacks_default(option, known.mine):
                     values[name] = option.check(option.default)
                 elif option.required and option.value is not None:
                     example = option.value.example
-                    raise InvalidJobError(f"{name}: it is empty; type a text like {example}")
+                    empty = say("it is empty; type a text like {example}", example=example)
+                    raise InvalidJobError(of_field(name, empty))
             except InvalidJobError as error:
                 wrong[name] = error.message
         for name in list(values):
@@ -360,7 +370,7 @@ class Profile(BaseModel):
             result = {**find_errors(self.options, applying, fields, known.mine), **result}
         if known.find_misfit and not result and (unfit := known.find_misfit(fields)):
             name = option_of(unfit.field, {one: self._sets(one, values[one]) for one in values})
-            result[name] = f"{name}: {unfit.message}"
+            result[name] = of_field(name, unfit.message)
         return result
 
     def _sets(self, name: str, value: Value) -> set[str]:
@@ -452,7 +462,7 @@ class Profile(BaseModel):
         except InvalidJobError:
             return {}  # not a form of ours: no field can show that
         _, wrong = self.examine(options, known)
-        return {name: error.removeprefix(f"{name}: ") for name, error in wrong.items()}
+        return {name: without_field(name, error) for name, error in wrong.items()}
 
     def _relevant(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return those fields of a form that are filled in and apply."""
@@ -486,13 +496,35 @@ def one_value(fields: Mapping[str, Any], name: str) -> str:
     """
     values = fields[name]
     if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
-        raise InvalidJobError(f"{shorten(name)}: exactly one value is allowed")
+        raise InvalidJobError(of_field(shorten(name), say("exactly one value is allowed")))
     return values[0]
 
 
-def _condition(option: Option) -> str:
+def _condition(option: Option) -> Text:
     parts = [
-        f"{other} is {' or '.join(str(one) for one in values)}"
+        say("{option} is {values}", option=other, values=_or([str(one) for one in values]))
         for other, values in option.when.items()
     ]
-    return f"can only be set if {' and '.join(parts)}"
+    found: Text = parts[0]
+    for one in parts[1:]:
+        found = say("{first} and {second}", first=found, second=one)
+    return say("can only be set if {condition}", condition=found)
+
+
+def _or(values: Sequence[str]) -> str:
+    """Return values with "or" between them."""
+    found: str = values[0]
+    for one in values[1:]:
+        found = say("{first} or {second}", first=found, second=one)
+    return found
+
+
+def _out_of_bounds(which: str, values: Mapping[str, Any]) -> Text:
+    """Return that a value breaks a bound which depends on another option."""
+    if which == "max" and values["choice"]:
+        return say("{value} must be at most {bound} if {option} is {choice}", **values)
+    if which == "max":
+        return say("{value} must be at most {bound} while {option} is not chosen", **values)
+    if values["choice"]:
+        return say("{value} must be at least {bound} if {option} is {choice}", **values)
+    return say("{value} must be at least {bound} while {option} is not chosen", **values)

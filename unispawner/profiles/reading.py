@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import InvalidJobError
+from ..texts import of_field, say
 from .fields import shorten
 from .option import Choice, Option
 from .own_value import OwnValue
@@ -104,10 +105,16 @@ def find_profile(profiles: Iterable[Profile], user_options: Mapping[str, Any]) -
     offered = {profile.slug: profile for profile in profiles}
     names = ", ".join(offered) or "none"
     if PROFILE not in user_options:
-        raise InvalidJobError(f"profile: no profile is named; offered profiles: {names}")
+        problem = say("no profile is named; offered profiles: {names}", names=names)
+        raise InvalidJobError(of_field("profile", problem))
     slug = user_options[PROFILE]
     if not isinstance(slug, str) or slug not in offered:
-        raise InvalidJobError(f"profile: {shorten(slug)} is not offered; offered profiles: {names}")
+        problem = say(
+            "{profile} is not offered; offered profiles: {names}",
+            profile=shorten(slug),
+            names=names,
+        )
+        raise InvalidJobError(of_field("profile", problem))
     return offered[slug]
 
 

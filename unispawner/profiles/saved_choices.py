@@ -19,6 +19,7 @@ from ..errors import InvalidJobError
 from ..job import CONTROL
 from ..servers.database import save_later, save_soon, session_of
 from ..servers.user_tables import make_table, user_table
+from ..texts import of_field, say
 from .fields import shorten
 from .reading import PROFILE
 
@@ -111,14 +112,19 @@ async def keep_preset(spawner: Any, name: str, user_options: Mapping[str, Any]) 
         If the database refuses.
     """
     if not name.strip() or name != name.strip() or CONTROL.search(name):
-        raise InvalidJobError("name: it must be text on one line, without blanks at its ends")
+        problem = say("it must be text on one line, without blanks at its ends")
+        raise InvalidJobError(of_field("name", problem))
     if len(name) > LONGEST_NAME:
-        raise InvalidJobError(
-            f"name: {shorten(name)} has {len(name)} characters, and may have {LONGEST_NAME}"
+        problem = say(
+            "{name} has {number} characters, and may have {most}",
+            name=shorten(name),
+            number=len(name),
+            most=LONGEST_NAME,
         )
+        raise InvalidJobError(of_field("name", problem))
     session, write = session_of(spawner), _writer(spawner, _PRESET, name, user_options)
     if write is None:
-        raise InvalidJobError("The choice is too large to be kept")
+        raise InvalidJobError(say("The choice is too large to be kept"))
 
     def write_if_few() -> None:  # counted here: of many requests at once, none is written yet
         _check_number(session, spawner.user.name, name)
@@ -133,10 +139,11 @@ def _check_number(session: Any, user_name: str, name: str) -> None:
     mine = select(_TABLE.c.name).where(_TABLE.c.user_name == user_name, _TABLE.c.kind == _PRESET)
     presets = session.execute(mine).scalars().all()
     if name not in presets and len(presets) >= MOST_PRESETS:
-        raise InvalidJobError(
-            f"name: you have {MOST_PRESETS} presets, which is the most that the Hub keeps; delete "
-            "one first"
+        problem = say(
+            "you have {number} presets, which is the most that the Hub keeps; delete one first",
+            number=MOST_PRESETS,
         )
+        raise InvalidJobError(of_field("name", problem))
 
 
 async def delete_preset(spawner: Any, name: str) -> bool:

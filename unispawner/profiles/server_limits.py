@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import InvalidJobError
+from ..texts import Text, of_field, say_count
 from ..web import bookkeeping
-from ..web.summary import describe_count
 from .profile import Profile
 
 
@@ -36,19 +36,39 @@ def count_server(spawner: Any, profile: Profile) -> None:
     own = [one for one in counted if one.user.name == spawner.user.name]
     jobs = len(counted) + sum(_second_counts(one) for one in counted)
     jobs += continued is not None and _counts(continued, profile)
-    first = "you have {} already. Stop one of them first"
-    for limit, found, whom, words in (
-        (profile.max_servers_per_user, len(own), " of each user", first),
-        (profile.max_servers, jobs, "", "there are {} already. Try again later"),
+    for limit, found, refuse in (
+        (profile.max_servers_per_user, len(own), _too_many_of_yours),
+        (profile.max_servers, jobs, _too_many),
     ):
         if limit is not None and found >= limit:
-            raise InvalidJobError(
-                f"profile: {profile.display_name} allows {describe_count(limit, 'server')}{whom} "
-                f"at a time, and {words.format(found)}"
-            )
+            words = refuse(profile.display_name, limit, found)
+            raise InvalidJobError(of_field("profile", words))
     spawner.counted_profile = profile.slug
     if (hand_over := _hand_over(continued)) is not None:
         hand_over.counted = True
+
+
+def _too_many_of_yours(name: str, limit: int, found: int) -> Text:
+    return say_count(
+        "{profile} allows {count} server of each user at a time, and you have {found} already. "
+        "Stop one of them first",
+        "{profile} allows {count} servers of each user at a time, and you have {found} already. "
+        "Stop one of them first",
+        limit,
+        profile=name,
+        found=found,
+    )
+
+
+def _too_many(name: str, limit: int, found: int) -> Text:
+    return say_count(
+        "{profile} allows {count} server at a time, and there are {found} already. Try again later",
+        "{profile} allows {count} servers at a time, and there are {found} already. "
+        "Try again later",
+        limit,
+        profile=name,
+        found=found,
+    )
 
 
 def _counts(spawner: Any, profile: Profile) -> bool:

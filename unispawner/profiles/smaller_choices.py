@@ -9,14 +9,19 @@ from typing import Any
 
 from ..errors import InvalidJobError
 from ..job import PER_CORE
+from ..texts import say
 from ..units import as_number
-from ..web.summary import describe_count, describe_duration, describe_memory
+from ..web.summary import count_cores, count_gpus, count_nodes, describe_duration, describe_memory
 from .fields import FIELDS, MEASURED, Value, read
 from .option import Option
 from .profile import Chosen
 
 GPUS = "gpu_cores_per_process"
-_COUNTED = {"cpu_cores_per_process": "core", GPUS: "GPU", "node_count": "node"}
+_COUNTED = {
+    "cpu_cores_per_process": count_cores,
+    GPUS: count_gpus,
+    "node_count": count_nodes,
+}
 _IN_ORDER = (GPUS, "node_count", "cpu_cores_per_process", "memory", PER_CORE, "duration")
 """The fields that are made smaller, the scarcest first."""
 
@@ -179,9 +184,9 @@ def _describe(option: Option, value: Any) -> str:
     if option.choices and option.name not in FIELDS:
         return option.describe(value)
     if option.name in _COUNTED:
-        return describe_count(value, _COUNTED[option.name])
+        return _COUNTED[option.name](value)
     if option.name == PER_CORE:
-        return f"{describe_memory(value)} for each core"
+        return say("{memory} for each core", memory=describe_memory(value))
     if isinstance(value, timedelta):
         return describe_duration(value)
     return describe_memory(value) if option.field.kind == "memory" else str(value)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..errors import InvalidJobError
 from ..job import JobSpec, ResourceSpec
+from ..texts import join, say, say_count
 from ..units import WHOLE, divide_up, format_memory
 from . import constraints
 from .base import Scheduler
@@ -81,7 +82,7 @@ def find_misfit(scheduler: Scheduler, spec: JobSpec, inventory: Inventory) -> Un
     needs = _needs(scheduler, spec.resources, inventory)
     if not kinds or not needs or _count(kinds, needs) >= wanted:
         return None
-    where = f"the queue {queue.name}" if queue.name else "the cluster"
+    where = say("the queue {queue}", queue=queue.name) if queue.name else say("the cluster")
     # A need that no node meets says more than one that is too much together with the others.
     alone = [need for need in needs if not _count(kinds, [need])]
     for need in alone or needs:
@@ -101,20 +102,35 @@ def _explain(
     needs: Sequence[_Need],
     left: Sequence[Node],
 ) -> str:
-    words = _join([one.words for one in needs])
-    together = " together" if len(needs) > 1 else ""
-    there = _count(kinds, needs)
-    if there:
-        return (
-            f"only {there} of the nodes of {where} can have {words}{together}, and the job asks "
-            f"for {wanted} nodes"
+    values = {
+        "where": where,
+        "needs": _join([one.words for one in needs]),
+        "number": _count(kinds, needs),
+        "wanted": wanted,
+    }
+    several = len(needs) > 1
+    if values["number"] and several:
+        return say(
+            "only {number} of the nodes of {where} can have {needs} together, and the job asks for "
+            "{wanted} nodes",
+            **values,
         )
-    message = f"no node of {where} has {words}{together}"
-    rest = bool(left) and len(needs) > 1
+    if values["number"]:
+        return say(
+            "only {number} of the nodes of {where} can have {needs}, and the job asks for {wanted} "
+            "nodes",
+            **values,
+        )
+    if several:
+        message = say("no node of {where} has {needs} together", **values)
+    else:
+        message = say("no node of {where} has {needs}", **values)
     most = needs[-1].most(left or [node for node, _ in kinds])
     if not most:
         return message
-    return f"{message}; {'of the nodes with the rest, ' if rest else ''}{most}"
+    if left and several:
+        return say("{problem}; of the nodes with the rest, {most}", problem=message, most=most)
+    return say("{problem}; {most}", problem=message, most=most)
 
 
 def is_as_asked(scheduler: Scheduler, spec: JobSpec) -> bool:
@@ -132,14 +148,23 @@ def _needs(scheduler: Scheduler, asked: ResourceSpec, inventory: Inventory) -> l
     needs = []
     cores = processes * (asked.cpu_cores_per_process or 1)
     if cores > 1:
-        needs.append(_Need("cpu_cores_per_process", f"{cores} cores", _has_cores(cores), _cores))
+        needs.append(
+            _Need(
+                "cpu_cores_per_process",
+                say("{number} cores", number=cores),
+                _has_cores(cores),
+                _cores,
+            )
+        )
     if asked.memory not in (None, WHOLE) and scheduler.node_memory_counts and not several:
         share = divide_up(asked.memory or 0, asked.nodes)
-        words = f"{_show_memory(share)} of memory"
+        words = say("{amount} of memory", amount=_show_memory(share))
         needs.append(_Need("memory", words, _has_memory(share), _memory))
     gpus, kind = processes * (asked.gpu_cores_per_process or 0), asked.gpu_type
     if gpus and any(node.gpus or node.gpu_types for node, _ in inventory.kinds_of_nodes()):
-        words = f"{gpus} {'GPU' if gpus == 1 else 'GPUs'}" + (f" of {kind}" if kind else "")
+        words = say_count("{count} GPU", "{count} GPUs", gpus)
+        if kind:
+            words = say_count("{count} GPU of {type}", "{count} GPUs of {type}", gpus, type=kind)
         needs.append(_gpu_need(gpus, kind, words))
     if asked.constraint:
         needs += _feature_needs(asked.constraint, inventory)
@@ -161,9 +186,11 @@ def _gpu_need(gpus: int, kind: str, words: str) -> _Need:
     def most(nodes: Sequence[Node]) -> str:
         number = max((count(node) or 0 for node in nodes), default=0)
         if number:
-            return f"the most that one of them has is {number}"
+            return say("the most that one of them has is {number}", number=number)
         kinds = sorted({one for node in nodes for one, _, _ in node.gpu_types or ()})
-        return f"their types of GPU are {', '.join(kinds)}" if kind and kinds else "none has a GPU"
+        if kind and kinds:
+            return say("their types of GPU are {types}", types=", ".join(kinds))
+        return say("none has a GPU")
 
     return _Need("gpu_type" if kind else "gpu_cores_per_process", words, fits, most)
 
@@ -182,10 +209,14 @@ def _feature_needs(constraint: str, inventory: Inventory) -> list[_Need]:
 
     def most(nodes: Sequence[Node]) -> str:
         here = sorted({one for node in nodes for one in node.features or ()})
-        return f"their features are {', '.join(here[:20])}" if here else "they have no features"
+        if here:
+            return say("their features are {features}", features=", ".join(here[:20]))
+        return say("they have no features")
 
-    word = "feature" if constraint in known else "features"
-    return [_Need("constraint", f"the {word} {constraint}", fits, most)]
+    words = say("the features {features}", features=constraint)
+    if constraint in known:
+        words = say("the feature {feature}", feature=constraint)
+    return [_Need("constraint", words, fits, most)]
 
 
 def _has_cores(cores: int) -> Callable[[Node], bool]:
@@ -193,7 +224,8 @@ def _has_cores(cores: int) -> Callable[[Node], bool]:
 
 
 def _cores(nodes: Sequence[Node]) -> str:
-    return f"the largest has {max((node.cores for node in nodes), default=0)} cores"
+    most = max((node.cores for node in nodes), default=0)
+    return say("the largest has {number} cores", number=most)
 
 
 def _has_memory(size: int) -> Callable[[Node], bool]:
@@ -202,7 +234,7 @@ def _has_memory(size: int) -> Callable[[Node], bool]:
 
 def _memory(nodes: Sequence[Node]) -> str:
     most = max((node.memory or 0 for node in nodes), default=0)
-    return f"the largest has {_show_memory(most)}"
+    return say("the largest has {amount}", amount=_show_memory(most))
 
 
 def _show_memory(size: int) -> str:
@@ -214,7 +246,9 @@ def _count(kinds: _Kinds, needs: Sequence[_Need]) -> int:
 
 
 def _join(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    if len(words) == 1:
+        return words[0]
+    return say("{first} and {second}", first=join(", ", words[:-1]), second=words[-1])
 
 
 def option_of(field: str, fields_by_option: Mapping[str, Collection[str]]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from ..texts import say
+
 
 @dataclass(frozen=True)
 class Node:
@@ -111,10 +113,16 @@ class Share:
 
     def describe(self, name: str, unit: str = "") -> str:
         """Return the text of a choice: "a100: 2 of 8 free"."""
-        of = f"{self.total} {unit}".strip()
+        values = {"name": name, "total": self.total, "free": self.idle}
         if not self.total:
-            return f"{name}: none is up at the moment"
-        return f"{name}: {of}" if self.idle is None else f"{name}: {self.idle} of {of} free"
+            return say("{name}: none is up at the moment", **values)
+        if unit == "cores" and self.idle is not None:
+            return say("{name}: {free} of {total} cores free", **values)
+        if unit == "cores":
+            return say("{name}: {total} cores", **values)
+        if self.idle is not None:
+            return say("{name}: {free} of {total} free", **values)
+        return say("{name}: {total}", **values)
 
     def __add__(self, other: Share) -> Share:
         return Share(self.total + other.total, _add_known((self.idle, other.idle)))

@@ -19,6 +19,7 @@ from typing import Any
 from .. import tasks
 from ..errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
+from ..texts import number, say
 from ..web import bookkeeping, continuation
 from ..web.continuation import EXTEND, SECOND_JOB, Continuation
 from ..web.server_status import JobFacts
@@ -239,7 +240,10 @@ class HandOver:
 def _in_words(error: Exception) -> str:
     """Return why the site's hook has failed, as a sentence."""
     if isinstance(error, asyncio.TimeoutError):
-        return f"c.UniSpawner.extend_hook did not finish within {HOOK_SECONDS:g} s."
+        return say(
+            "c.UniSpawner.extend_hook did not finish within {seconds} s.",
+            seconds=number(HOOK_SECONDS),
+        )
     text = " ".join(str(error).split()) or type(error).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."
 

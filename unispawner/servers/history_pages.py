@@ -16,9 +16,11 @@ from jupyterhub.user import User
 from tornado import web
 
 from ..errors import UniSpawnerError
+from ..texts import say
 from ..web import bookkeeping
 from ..web.api import ASSETS, Handler, check_database
 from ..web.session_words import describe_ending, describe_used
+from ..web.failures import Refusal
 from . import history
 from .job import ServerJob
 from .live_log import LIVE_LOGS, ReadLater
@@ -46,7 +48,7 @@ class HistoryHandler(Handler):
             return
         found = next((one for one in sessions if one.mark == mark), None)
         if found is None:
-            raise web.HTTPError(404, "There is no such session.")
+            raise Refusal(404, say("There is no such session."))
         self.reply(found.to_dict())
 
     async def delete(self, mark: str = "") -> None:
@@ -55,7 +57,7 @@ class HistoryHandler(Handler):
         with check_database(self, "delete sessions"):
             found = await history.delete_sessions(self.db, user.name, mark)
         if mark and not found:
-            raise web.HTTPError(404, "There is no such session.")
+            raise Refusal(404, say("There is no such session."))
         self.set_status(204)
 
 
@@ -74,17 +76,17 @@ class LogHandler(Handler):
         user = self.find_user(user_name) if allowed else None
         spawner = bookkeeping.find_spawner(user, server_name)
         if spawner is None:
-            raise web.HTTPError(404, "There is no such server, or you may not open it.")
+            raise Refusal(404, say("There is no such server, or you may not open it."))
         job = getattr(bookkeeping.inner(spawner), "server_job", None)
         if not isinstance(job, ScheduledJob) or job.tracked is None:
-            raise web.HTTPError(404, "This server has no job whose log could be read.")
+            raise Refusal(404, say("This server has no job whose log could be read."))
         try:
             self.reply({"log": await LIVE_LOGS.of(self.settings).read(job, user_name)})
         except ReadLater as error:
             self.set_header("Retry-After", str(error.seconds))
             raise web.HTTPError(429, str(error)) from None
         except UniSpawnerError as error:
-            raise web.HTTPError(503, str(error)) from None
+            raise Refusal(503, error.message_and_output()) from None
 
 
 class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type information
@@ -95,7 +97,7 @@ class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type i
         """Reply with the page."""
         user = self.current_user
         if not isinstance(user, User):
-            raise web.HTTPError(403, "A service has no sessions.")
+            raise Refusal(403, say("A service has no sessions."))
         page = await self.render_template(
             _PAGE.name,
             sessions=_sessions(self, user),

@@ -2,8 +2,8 @@
 
 JupyterHub has no hook for that: it makes no spawner until a user starts a server. It imports the
 spawner's class before it has an instance of itself, and before it has read its configuration. So
-our steps are added to its first step after that, which sets up the handlers. This is the only place
-where something of JupyterHub's is replaced.
+our steps are added to its first step after that, which sets up the handlers. Only here and in
+web/request_language.py something of JupyterHub's is replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..web import of_hub
+from ..errors import InvalidJobError
+from ..web import of_hub, request_language
 from ..web import routes as of_web
 from ..web.bookkeeping import load_users_with_servers
 from ..web.server_status import WithStatus
@@ -36,6 +37,7 @@ def add_to_hub() -> None:
     @functools.wraps(original)
     def init_handlers(hub: Any) -> None:
         check_configuration(hub)
+        _set_up_languages(hub)
         state_copies.restore(hub)
         _mend_states(hub)
         _revoke_tokens(hub)
@@ -46,6 +48,15 @@ def add_to_hub() -> None:
         endings.resume(hub)
 
     hub_class.init_handlers = init_handlers
+
+
+def _set_up_languages(hub: Any) -> None:
+    """Let the Hub answer in its readers' languages; end it if a catalogue is wrong."""
+    try:
+        request_language.set_up(hub)
+    except InvalidJobError as error:
+        hub.log.critical("The configuration of unispawner is wrong: %s", error)
+        hub.exit(1)
 
 
 def _mend_states(hub: Any) -> None:

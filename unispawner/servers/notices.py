@@ -19,10 +19,13 @@ from tornado import web
 from .. import tasks
 from ..errors import InvalidJobError, UniSpawnerError
 from ..settings.mail import MailSettings, is_address, read_settings
+from ..texts import Text, say, say_count
 from ..web import bookkeeping, continuation
 from ..web.allowance import AllowanceByUser
 from ..web.api import Handler, check_database
 from ..web.of_hub import OfHub
+from ..web.languages import ENGLISH, Language, current
+from ..web.request_language import configured_languages
 from .database import save_soon, session_of
 from .history import Ending, StartedJob
 from .mail import MAILER, Mail
@@ -32,6 +35,8 @@ EVENTS = ("ready", "ended", "soon")
 """What a user may be told: that a server, or its second job, is ready after it had to wait; that a
 start, or a second job, failed, or a server ended without its user's doing; that its time is soon
 over."""
+_LANGUAGE = "language:"
+"""Before the language of a user's mail, which is kept with the events."""
 _WORTH_A_MAIL = 120.0
 """A server that was ready after fewer seconds causes no mail: its user still looks at the page."""
 _LOOK_AGAIN = 60.0
@@ -66,7 +71,7 @@ class _Wishes:
 
 
 def wanted(session: Any, user_name: str) -> frozenset[str]:
-    """Return for which events a user wants to get mail.
+    """Return for which events a user wants to get mail, and ``language:`` with the mail's language.
 
     Raises
     ------
@@ -123,7 +128,9 @@ def note_ready(job: StartedJob, *, again: bool = False) -> None:
     """
     waited = time.time() - job.state.submit_time
     if not again and waited >= _WORTH_A_MAIL:
-        _tell(job, "ready", "{server} is ready", "You can open it now.")
+        name = _name_of(job)
+        ready = say("Your server {name} is ready", name=name), say("Your server is ready")
+        _tell(job, "ready", ready, say("You can open it now."))
     watch_end(job)
 
 
@@ -137,23 +144,42 @@ def note_second_ready(second: RoutedJob) -> None:
     """Tell the user that the second job of a server is ready after it had to wait."""
     if time.time() - second.state.submit_time < _WORTH_A_MAIL:
         return
+    name = _name_of(second)
     if second.has_route:
-        _tell(second, "ready", "{server} is ready", continuation.MOVED)
+        ready = say("Your server {name} is ready", name=name), say("Your server is ready")
+        _tell(second, "ready", ready, continuation.MOVED)
     else:
-        _tell(second, "ready", "{server} can move to its second job", continuation.READY)
+        can_move = (
+            say("Your server {name} can move to its second job", name=name),
+            say("Your server can move to its second job"),
+        )
+        _tell(second, "ready", can_move, continuation.READY)
 
 
 def note_no_second(first: StartedJob, reason: str) -> None:
     """Tell the user that there will be no second job although they wanted one."""
-    _tell(first, "ended", "{server} has no second job", reason)
+    none = (
+        say("Your server {name} has no second job", name=_name_of(first)),
+        say("Your server has no second job"),
+    )
+    _tell(first, "ended", none, reason)
 
 
 def note_first_ended(second: StartedJob) -> None:
     """Tell the user that the first job has ended by itself, so that the second has the route."""
+    name = _name_of(second)
     if second.state.port:
-        _tell(second, "ended", "{server} has moved to its second job", continuation.MOVED)
+        moved = (
+            say("Your server {name} has moved to its second job", name=name),
+            say("Your server has moved to its second job"),
+        )
+        _tell(second, "ended", moved, continuation.MOVED)
     else:
-        _tell(second, "ended", "{server} waits for its second job", continuation.FIRST_ENDED)
+        waits = (
+            say("Your server {name} waits for its second job", name=name),
+            say("Your server waits for its second job"),
+        )
+        _tell(second, "ended", waits, continuation.FIRST_ENDED)
 
 
 def note_end(job: StartedJob, ending: Ending) -> None:
@@ -161,8 +187,17 @@ def note_end(job: StartedJob, ending: Ending) -> None:
     if ending.outcome in ("failed", "refused"):
         # A job that is ending has left its node, and its server's address is forgotten then.
         ran = job.state.port or (job.tracked is not None and job.tracked.had_server)
-        started = "has ended" if ran else "has not started"
-        _tell(job, "ended", f"{{server}} {started}", ending.reason)
+        _tell(job, "ended", _ended(_name_of(job), ran=bool(ran)), ending.reason)
+
+
+def _name_of(job: StartedJob) -> str:
+    return str(bookkeeping.outer(job.spawner).name)
+
+
+def _ended(name: str, *, ran: bool) -> _Subject:
+    if ran:
+        return say("Your server {name} has ended", name=name), say("Your server has ended")
+    return say("Your server {name} has not started", name=name), say("Your server has not started")
 
 
 async def _tell_before_end(job: Any) -> None:
@@ -172,18 +207,27 @@ async def _tell_before_end(job: Any) -> None:
         left = _LOOK_AGAIN if facts.warned_at is None else facts.warned_at - now
         if left <= 0 and facts.ends > told + _LATER:  # later than before: it was extended
             told = facts.ends
-            _tell(job, "soon", "{server} ends soon", _ends_in(facts.ends - now), until=facts.ends)
+            name = _name_of(job)
+            soon = say("Your server {name} ends soon", name=name), say("Your server ends soon")
+            _tell(job, "soon", soon, _ends_in(facts.ends - now), until=facts.ends)
         await asyncio.sleep(min(left, _LOOK_AGAIN) if left > 0 else _LOOK_AGAIN)
 
 
-def _ends_in(seconds: float) -> str:
+def _ends_in(seconds: float) -> Text:
     """Return what the user reads before the end of a server's time."""
-    minutes = max(1, round(seconds / 60))
-    words = "a minute" if minutes == 1 else f"{minutes} minutes"
-    return f"Its time is over in {words}. Save your work: everything that runs there ends, too."
+    return say_count(
+        "Its time is over in a minute. Save your work: everything that runs there ends, too.",
+        "Its time is over in {count} minutes. Save your work: everything that runs there ends, "
+        "too.",
+        max(1, round(seconds / 60)),
+    )
 
 
 def _wanted_by(job: StartedJob) -> frozenset[str]:
+    return _saved_by(job) & set(EVENTS)
+
+
+def _saved_by(job: StartedJob) -> frozenset[str]:
     session = session_of(job.spawner)
     if session is None or not job.spawner.mail:
         return frozenset()
@@ -195,7 +239,13 @@ def _wanted_by(job: StartedJob) -> frozenset[str]:
         return frozenset()
 
 
-def _tell(job: StartedJob, event: str, subject: str, body: str, *, until: float = math.inf) -> None:
+_Subject = tuple[Text, Text]
+"""What a message is about: of a server with a name, and of the server without one."""
+
+
+def _tell(
+    job: StartedJob, event: str, subjects: _Subject, body: str, *, until: float = math.inf
+) -> None:
     if event not in _wanted_by(job):
         return
     outer = bookkeeping.outer(job.spawner)
@@ -207,14 +257,30 @@ def _tell(job: StartedJob, event: str, subject: str, body: str, *, until: float 
         return
     if not settings or not address or not _ALLOWANCE.of(outer.user.settings).take(outer.user.name):
         return
-    server = f"Your server {outer.name}" if outer.name else "Your server"
     url = hub_url(outer)
-    parts = [f"{subject.format(server=server)}.", body, job.state.summary, url and f"{url}home"]
-    end = "You get this message because you asked for it. You can end it on the Hub's home page."
-    text = "\n\n".join([part for part in parts if part] + [end])
-    MAILER.of(outer.user.settings).send(
-        settings, Mail(address, subject.format(server=server), text, until)
-    )
+    subject = subjects[0] if outer.name else subjects[1]
+    parts = [
+        say("{subject}.", subject=subject),
+        body,
+        job.state.summary,
+        url and f"{url}home",
+        say(
+            "You get this message because you asked for it. You can end it on the Hub's home page."
+        ),
+    ]
+    language = _language_of(job)
+    text = "\n\n".join(language.translate(part) for part in parts if part)
+    mail = Mail(address, language.translate(subject), text, until)
+    MAILER.of(outer.user.settings).send(settings, mail)
+
+
+def _language_of(job: StartedJob) -> Language:
+    """Return the language in which the user has chosen what to be told."""
+    section = job.spawner.user.settings.get("config", {}).get("UniSpawner", {})
+    languages = configured_languages(section)
+    saved = _saved_by(job)
+    tag = next((one.removeprefix(_LANGUAGE) for one in saved if one.startswith(_LANGUAGE)), "")
+    return languages.get(tag) or languages[ENGLISH]
 
 
 def hub_url(outer: Any) -> str:
@@ -283,8 +349,9 @@ class NoticesHandler(Handler):
         known = isinstance(body, dict) and set(body) <= set(EVENTS)
         if not known or not all(isinstance(one, bool) for one in body.values()):
             raise web.HTTPError(400, f"The body must have true or false for {', '.join(EVENTS)}.")
-        events = {one for one in self._wanted(user) if one not in body}
+        events = {one for one in self._wanted(user) if one in EVENTS and one not in body}
         events |= {one for one, wish in body.items() if wish}
         with check_database(self, "save who wants mail"):
-            await keep_wanted(self.db, user.name, frozenset(events))
+            language = {f"{_LANGUAGE}{current().tag}"} if events else set()
+            await keep_wanted(self.db, user.name, frozenset(events | language))
         self.reply(self._state(user))

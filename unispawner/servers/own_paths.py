@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import InvalidJobError, UniSpawnerError
 from ..run_as.accounts import Account
 from ..run_as.client import PathProblem
+from ..texts import join, of_field
 from .as_user import find_client
 
 PATIENCE = 20.0
@@ -82,7 +83,7 @@ async def check_before_start(spawner: Any, account: Account) -> None:
 
 def join_errors(wrong: Mapping[str, str]) -> str:
     """Return the errors of some options as one message."""
-    return "; ".join(f"{name}: {words}" for name, words in wrong.items())
+    return join("; ", [of_field(name, words) for name, words in wrong.items()])
 
 
 async def find_errors(spawner: Any, paths: Iterable[OwnPath]) -> dict[str, str]:

@@ -255,6 +255,23 @@ class JobSettings(NameSettings):
         {"host": "smtp.example.org", "from": "hub@example.org", "to": "{username}@example.org"}""",
     ).tag(config=True)
 
+    languages = List(
+        Unicode(),
+        help="""The languages of this Hub's pages and mail, as ["en", "de"]. Each reader gets the
+        first of them that their browser asks for, or else English, which is always offered. Empty,
+        the default: all that have a catalogue (English, German, French, and those of catalogues).
+        JupyterHub's own texts stay as they are. Set it as c.UniSpawner.languages, not in a
+        profile.""",
+    ).tag(config=True)
+
+    catalogues = Unicode(
+        "",
+        help="""A folder with the site's own catalogues: LANGUAGE/LC_MESSAGES/unispawner.po. They
+        add languages, and replace single texts, in English (en), too. The Hub reads them when it
+        starts. Empty, the default: only those of unispawner. Set it as c.UniSpawner.catalogues,
+        not in a profile. Example: "/srv/jupyterhub/locale".""",
+    ).tag(config=True)
+
     launcher_python = Unicode(
         "python3",
         help="""The Python (3.6 or later) that runs the launcher on the nodes; it needs no

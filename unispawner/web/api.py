@@ -18,11 +18,12 @@ from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.user import User
 from sqlalchemy.exc import SQLAlchemyError
-from tornado import web
 
 from ..errors import UniSpawnerError
+from ..texts import all_as_read, say
 from . import bookkeeping
 from .availability import availability, clusters_to_dict
+from .failures import Refusal
 from .server_status import server_status
 
 ASSETS = Path(__file__).parent / "static"
@@ -42,8 +43,8 @@ def check_database(handler: BaseHandler, what: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         handler.db.rollback()
         handler.log.error("The Hub's database did not %s: %s", what, error)
-        raise web.HTTPError(
-            503, "The Hub's database does not answer at the moment. Try again later."
+        raise Refusal(
+            503, say("The Hub's database does not answer at the moment. Try again later.")
         ) from None
 
 
@@ -66,21 +67,25 @@ class Handler(APIHandler):
         """
         sender = self.current_user
         if sender is None:
-            raise web.HTTPError(403, "Log in, or send a token.")
+            raise Refusal(403, say("Log in, or send a token."))
         name = self.get_argument("user", sender.name if isinstance(sender, User) else None)
         if not name:
-            raise web.HTTPError(400, "Name the user: ?user=NAME")
+            raise Refusal(400, say("Name the user: ?user=NAME"))
         user = self.find_user(name) if self.has_scope(f"{scope}!user={name}") else None
         if user is None:
-            raise web.HTTPError(
-                404, f"There is no such user, or you do not have the scope {scope} for this user."
+            raise Refusal(
+                404,
+                say(
+                    "There is no such user, or you do not have the scope {scope} for this user.",
+                    scope=scope,
+                ),
             )
         return user
 
     def reply(self, content: dict[str, Any]) -> None:
         """Reply with JSON that no cache keeps."""
         self.set_header("Cache-Control", "no-store")
-        self.finish(json.dumps(content))
+        self.finish(json.dumps(all_as_read(content)))
 
 
 class SchemaHandler(Handler):
@@ -93,11 +98,11 @@ class SchemaHandler(Handler):
         """Reply with the schema."""
         spawner = self.find_asked_user().spawner
         if not hasattr(spawner, "options_schema"):
-            raise web.HTTPError(404, "The spawner class of this Hub has no profiles.")
+            raise Refusal(404, say("The spawner class of this Hub has no profiles."))
         try:
             self.reply(await spawner.options_schema())
         except UniSpawnerError as error:
-            raise web.HTTPError(424, str(error)) from None
+            raise Refusal(424, error.message_and_output()) from None
 
 
 class InventoryHandler(Handler):
@@ -115,7 +120,7 @@ class InventoryHandler(Handler):
             else:
                 found = [availability(spawner)]
         except UniSpawnerError as error:
-            raise web.HTTPError(424, str(error)) from None
+            raise Refusal(424, error.message_and_output()) from None
         self.reply(clusters_to_dict(found))
 
 
@@ -130,7 +135,7 @@ class ServerHandler(Handler):
         if not self._is_servers_own(user_name, server_name):
             self._check(user_name, server_name)
         if bookkeeping.find_spawner(self.find_user(user_name), server_name) is None:
-            raise web.HTTPError(404, "There is no such server, or you may not read it.")
+            raise Refusal(404, say("There is no such server, or you may not read it."))
         self._reply_status(user_name, server_name)
 
     def _reply_status(self, user_name: str, server_name: str) -> None:

@@ -14,8 +14,9 @@ from ..schedulers.estimate import StartEstimate
 from ..schedulers.fitting import Unfit, find_misfit
 from ..schedulers.free_room import estimate_by_inventory, exceeds_limits
 from ..schedulers.inventory import Inventory, Queue, Share
+from ..texts import join, say, say_count
 from ..units import as_number
-from .summary import describe_count
+from .summary import count_cores, count_gpus
 
 
 @dataclass(frozen=True)
@@ -166,23 +167,29 @@ def clusters_to_dict(found: Iterable[Availability | None]) -> dict[str, Any]:
 
 def _describe(inventory: Inventory, queue: Queue) -> str:
     if not queue.available:
-        return "This queue takes no jobs at the moment."
+        return say("This queue takes no jobs at the moment.")
     totals = inventory.totals(queue.name)
     free = [
-        f"{idle} of {describe_count(total, name)}"
-        for name, idle, total in (
-            ("core", totals.idle_cores, totals.cores),
-            ("GPU", totals.idle_gpus, totals.gpus),
-            ("whole node", totals.idle_nodes, totals.nodes),
+        say("{free} of {all}", free=idle, all=words)
+        for idle, total, words in (
+            (totals.idle_cores, totals.cores, count_cores(totals.cores)),
+            (totals.idle_gpus, totals.gpus, count_gpus(totals.gpus)),
+            (
+                totals.idle_nodes,
+                totals.nodes,
+                say_count("{count} whole node", "{count} whole nodes", totals.nodes),
+            ),
         )
         if total and idle is not None
     ]
     if free:
-        words = f"Free: {', '.join(free)}."
+        words = say("Free: {list}.", list=join(", ", free))
     elif totals.nodes:
-        words = f"There are {describe_count(totals.cores, 'core')}; how many are free is not known."
+        cores = count_cores(totals.cores)
+        words = say("There are {cores}; how many are free is not known.", cores=cores)
     else:
-        words = "No node is up at the moment."
-    if queue.waiting:  # 0 may mean that the scheduler hides others' jobs from the Hub
-        words += f" {describe_count(queue.waiting, 'job waits', 'jobs wait')}."
-    return words
+        words = say("No node is up at the moment.")
+    if not queue.waiting:  # 0 may mean that the scheduler hides others' jobs from the Hub
+        return words
+    waiting = say_count("{count} job waits.", "{count} jobs wait.", queue.waiting)
+    return join(" ", [words, waiting])

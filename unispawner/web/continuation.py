@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..errors import UniSpawnerError
+from ..texts import Text, join, say
 from .summary import describe_duration, format_moment
 
 EXTEND, SECOND_JOB = "extend", "second job"
@@ -65,63 +66,86 @@ class Continuation:
 
 # -- words ----------------------------------------------------------------------------------------
 
-NOT_OFFERED = "A server of this class can't be continued."
-NOT_RUNNING = "This server does not run, so it can't be continued."
-NO_END = "The end of this server's job is not known, so there is nothing to continue."
-TOO_EARLY = "It is too early to continue this server."
-JUST_EXTENDED = "The job was extended just now. The scheduler has not said yet when it ends."
-NEVER = "This Hub does not let servers be continued (c.UniSpawner.continue_window is 0)."
-STOPPING = "This server is being stopped."
-NOT_READY = "There is no second job that is ready. Nothing has changed."
-NOT_NOW = "The Hub can't move the server at the moment. Nothing has changed. Try again in a minute."
-WITHDRAWN = "The second job was cancelled before it was submitted."
-KEPT = (
+NOT_OFFERED = say("A server of this class can't be continued.")
+NOT_RUNNING = say("This server does not run, so it can't be continued.")
+NO_END = say("The end of this server's job is not known, so there is nothing to continue.")
+TOO_EARLY = say("It is too early to continue this server.")
+JUST_EXTENDED = say("The job was extended just now. The scheduler has not said yet when it ends.")
+NEVER = say("This Hub does not let servers be continued (c.UniSpawner.continue_window is 0).")
+STOPPING = say("This server is being stopped.")
+NOT_READY = say("There is no second job that is ready. Nothing has changed.")
+NOT_NOW = say(
+    "The Hub can't move the server at the moment. Nothing has changed. Try again in a minute."
+)
+WITHDRAWN = say("The second job was cancelled before it was submitted.")
+KEPT = say(
     "Your files are there, and the address stays the same. Running kernels, terminals and what is "
     "only in memory are not: save your notebooks first, and run them again afterwards."
 )
-READY = "The second job is ready. When you switch to it, the first job ends. " + KEPT
-SUBMITTING = "The second job is being submitted."
-MOVED = (
+READY = join(
+    " ", [say("The second job is ready. When you switch to it, the first job ends."), KEPT]
+)
+SUBMITTING = say("The second job is being submitted.")
+MOVED = say(
     "The first job has ended, and the second job has taken over. Kernels that ran in the first job "
     "have ended with it: run your notebooks again."
 )
-FIRST_ENDED = (
+FIRST_ENDED = say(
     "The first job has ended before the second job was ready. Your server is back as soon as the "
     "second job is ready. You need not do anything."
 )
-EXTENDED = "The time limit of this server's job was extended."
+EXTENDED = say("The time limit of this server's job was extended.")
 
 
-def label(seconds: float) -> str:
+_ONE = {
+    86400: say("Continue for another day"),
+    3600: say("Continue for another hour"),
+    60: say("Continue for another minute"),
+}
+
+
+def label(seconds: float) -> Text:
     """Return the text of the button that continues a server for that many seconds."""
-    words = describe_duration(timedelta(seconds=seconds))
-    one, _, unit = words.partition(" ")
-    return f"Continue for another {unit if one == '1' and ' ' not in unit else words}"
+    minutes = 60 * round(seconds / 60)
+    if minutes in _ONE:
+        return _ONE[minutes]
+    time = describe_duration(timedelta(seconds=seconds))
+    return say("Continue for another {time}", time=time)
 
 
-def waits(message: str) -> str:
+def waits(message: str) -> Text:
     """Return what is said while the second job waits or starts; the message is of its progress."""
-    return f"{message}. You go on working meanwhile."
+    return say("{progress}. You go on working meanwhile.", progress=message)
 
 
-def failed(error: UniSpawnerError) -> str:
+def failed(error: UniSpawnerError) -> Text:
     """Return why there is no second job although the user wanted one."""
-    return f"There is no second job, and this server goes on as before. {error}"
+    return say(
+        "There is no second job, and this server goes on as before. {reason}",
+        reason=error.message_and_output(),
+    )
 
 
-def no_job_left(error: UniSpawnerError) -> str:
+def no_job_left(error: UniSpawnerError) -> Text:
     """Return why there is no second job, and that the first has ended meanwhile."""
-    return f"The first job has ended, and there is no second job. {error}"
+    return say(
+        "The first job has ended, and there is no second job. {reason}",
+        reason=error.message_and_output(),
+    )
 
 
-def not_extended(reason: str) -> str:
+def not_extended(reason: str) -> Text:
     """Return that the site's hook has not extended the job."""
-    return f"The time limit was not extended: {reason} You can continue with a second job instead."
+    return say(
+        "The time limit was not extended: {reason} You can continue with a second job instead.",
+        reason=reason,
+    )
 
 
-def other_place(name: str) -> str:
+def other_place(name: str) -> Text:
     """Return that the choice leads elsewhere now."""
-    return (
-        f"This server can't be continued, because the {name} of its choice is not the same any "
-        "more. Save your work, stop the server and start it anew."
+    return say(
+        "This server can't be continued, because the {field} of its choice is not the same any "
+        "more. Save your work, stop the server and start it anew.",
+        field=name,
     )

@@ -15,10 +15,11 @@ from tornado import web
 
 from .. import tasks
 from ..errors import UniSpawnerError
+from ..texts import say
 from . import bookkeeping
 from .api import ServerHandler
 from .continuation import NOT_OFFERED
-from .failures import SpawnFailure
+from .failures import Refusal, SpawnFailure
 
 PATIENCE = 20.0
 """How long (seconds) an answer waits for the scheduler's. The page reads the status afterwards."""
@@ -57,10 +58,10 @@ class ContinueHandler(ServerHandler):
         self._check_control(user_name, server_name)
         spawner = bookkeeping.find_spawner(self.find_user(user_name), server_name)
         if spawner is None:
-            raise web.HTTPError(404, "There is no such server, or you may not start it.")
+            raise Refusal(404, say("There is no such server, or you may not start it."))
         hand_over = getattr(bookkeeping.inner(spawner), "hand_over", None)
         if hand_over is None:
-            raise web.HTTPError(409, NOT_OFFERED)
+            raise Refusal(409, NOT_OFFERED)
         return hand_over
 
     @needs_scope("servers")  # type: ignore[untyped-decorator] # JupyterHub's

@@ -22,6 +22,7 @@ from ..errors import (
     SubmitError,
     UniSpawnerError,
 )
+from ..texts import as_read, say
 
 try:
     from jupyterhub.spawner import SpawnException as _Base  # JupyterHub 6: it keeps our reason
@@ -52,6 +53,19 @@ REASON: dict[type[UniSpawnerError], str] = {
 """The ``reason`` of a failed spawn in JupyterHub 6's metrics, and of its HTTP status line."""
 
 
+class Refusal(web.HTTPError):
+    """What our API refuses: JupyterHub shows the message in the language of who has asked."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.message = message
+
+    @property
+    def jupyterhub_message(self) -> str:
+        """The message that JupyterHub sends."""
+        return as_read(self.message)
+
+
 class SpawnFailure(_Base):  # type: ignore[misc] # JupyterHub has no type information
     """What leaves a spawner: JupyterHub shows its message on the page and in the REST reply."""
 
@@ -59,17 +73,32 @@ class SpawnFailure(_Base):  # type: ignore[misc] # JupyterHub has no type inform
     """True if the server had been ready before, so that this is the reason of its end."""
 
     def __init__(self, error: UniSpawnerError) -> None:
-        message = str(error)
+        message = error.message_and_output()
         cls = next(cls for cls in type(error).__mro__ if cls in STATUS)
         # Neither the reason, which is in the status line, nor the status is foreign text.
         web.HTTPError.__init__(self, STATUS[cls], message, reason=REASON[cls])
-        self.message = self.jupyterhub_message = message
-        self.message_html = self.jupyterhub_html_message = _as_html(error)
+        self.message = message
+        self._error = error
+
+    @property
+    def jupyterhub_message(self) -> str:
+        """The message, in the language of whoever reads this page or reply."""
+        return as_read(self.message)
+
+    @property
+    def jupyterhub_html_message(self) -> str:
+        """The message as HTML, in the language of whoever reads this page."""
+        return _as_html(self._error)
+
+    @property
+    def message_html(self) -> str:
+        """The same, under the name that JupyterHub 6 has for it."""
+        return _as_html(self._error)
 
     @property
     def log_message(self) -> str:
         """The message as a format for logging, which some releases of tornado take it for."""
-        return self.jupyterhub_message.replace("%", "%%")
+        return str(self.message).replace("%", "%%")
 
     @log_message.setter
     def log_message(self, value: str | None) -> None:
@@ -77,15 +106,15 @@ class SpawnFailure(_Base):  # type: ignore[misc] # JupyterHub has no type inform
 
     def get_message(self) -> str:
         """Return the message for the log, and for a reply of the API."""
-        return self.jupyterhub_message
+        return str(self.message)
 
     def __str__(self) -> str:
-        return self.jupyterhub_message
+        return str(self.message)
 
 
 def _as_html(error: UniSpawnerError) -> str:
     """Return the error as HTML; all of it is escaped, because users write logs and output."""
-    parts = [f"<p>{html.escape(error.message)}</p>"]
+    parts = [f"<p>{html.escape(as_read(error.message))}</p>"]
     if error.output and error.output not in error.message:
         parts.append(f'<pre class="text-start">{html.escape(error.output)}</pre>')
     return "".join(parts)
@@ -135,5 +164,6 @@ def failures_of_start(
         raise failure(error) from error
     except Exception as error:  # a bug, in our code or in the configuration's: not a bare 500
         log.exception("%s: the start failed", name)
-        message = f"The start failed: {type(error).__name__}: {error}"
+        problem = f"{type(error).__name__}: {error}"
+        message = say("The start failed: {problem}", problem=problem)
         raise failure(UniSpawnerError(message)) from error

@@ -5,10 +5,10 @@ A form asks it for the choices of options with ``"choices": "mine"``: see docs/p
 
 from __future__ import annotations
 
-from tornado import web
-
 from ..errors import InvalidJobError, UniSpawnerError
+from ..texts import say
 from .api import Handler
+from .failures import Refusal
 
 
 class MineHandler(Handler):
@@ -22,10 +22,10 @@ class MineHandler(Handler):
         """Reply at once with what is known; the scheduler is asked in the background."""
         spawner = self.find_asked_user("servers").spawner
         if not hasattr(spawner, "mine"):
-            raise web.HTTPError(404, "The spawner class of this Hub has no profiles.")
+            raise Refusal(404, say("The spawner class of this Hub has no profiles."))
         try:
             self.reply(await spawner.mine(self.get_argument("profile", "")))
         except InvalidJobError as error:
-            raise web.HTTPError(404, str(error)) from None
+            raise Refusal(404, error.message_and_output()) from None
         except UniSpawnerError as error:
-            raise web.HTTPError(424, str(error)) from None
+            raise Refusal(424, error.message_and_output()) from None

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tornado import web
-
 from ..errors import UniSpawnerError
+from ..texts import say
 from .api import Handler, check_database
+from .failures import Refusal
 
 
 class _PresetsHandler(Handler):
@@ -24,7 +24,7 @@ class _PresetsHandler(Handler):
         """
         spawner = self.find_asked_user(scope).spawner
         if not hasattr(spawner, "kept_choices"):
-            raise web.HTTPError(404, "The spawner class of this Hub has no profiles.")
+            raise Refusal(404, say("The spawner class of this Hub has no profiles."))
         return spawner
 
 
@@ -45,12 +45,12 @@ class PresetHandler(_PresetsHandler):
         spawner = self._keeping_spawner("servers")
         options = self.get_json_body()
         if not isinstance(options, dict):
-            raise web.HTTPError(400, 'The body must be an object, such as {"profile": "gpu"}.')
+            raise Refusal(400, say('The body must be an object, such as {"profile": "gpu"}.'))
         try:
             with check_database(self, "save a preset"):
                 await spawner.keep_preset(name, options)
         except UniSpawnerError as error:
-            raise web.HTTPError(400, str(error)) from None
+            raise Refusal(400, error.message_and_output()) from None
         self.set_status(204)
 
     async def delete(self, name: str) -> None:
@@ -58,5 +58,5 @@ class PresetHandler(_PresetsHandler):
         with check_database(self, "delete a preset"):
             found = await self._keeping_spawner("servers").delete_preset(name)
         if not found:
-            raise web.HTTPError(404, "There is no preset of this name.")
+            raise Refusal(404, say("There is no preset of this name."))
         self.set_status(204)

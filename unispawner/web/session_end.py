@@ -12,6 +12,7 @@ from typing import Any
 from jupyterhub.handlers.base import BaseHandler
 from tornado import web
 
+from ..texts import as_read, say
 from . import bookkeeping
 from .server_status import ServerStatus, server_status
 
@@ -49,13 +50,13 @@ def describe_end(status: ServerStatus) -> str:
     """
     if status.state == "running":
         return ""
-    reason, _, more = status.message.partition("\n")
-    reason = reason or _STATES.get(status.state, "")
+    reason, _, more = as_read(status.message).partition("\n")
+    reason = reason or as_read(_STATES.get(status.state, ""))
     return f"{reason[:REASON_LIMIT]} …" if more or len(reason) > REASON_LIMIT else reason
 
 
 _STATES = {
-    "stopped": "It was stopped, or it has ended by itself.",
-    "stopping": "It is being stopped.",
+    "stopped": say("It was stopped, or it has ended by itself."),
+    "stopping": say("It is being stopped."),
 }
 """What is said of a server about which there is no message."""

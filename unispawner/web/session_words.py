@@ -5,58 +5,89 @@ Each text is one whole sentence or label, with places for amounts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from ..texts import Text, number, say, say_count
 from .summary import describe_memory
 
 _ENDINGS = {
-    "": "Waits or runs",
-    "stopped": "Stopped",
-    "ended": "Ended by itself",
-    "failed": "Failed",
-    "refused": "Refused",
-    "unknown": "Ended while the Hub did not run",
+    "": say("Waits or runs"),
+    "stopped": say("Stopped"),
+    "ended": say("Ended by itself"),
+    "failed": say("Failed"),
+    "refused": say("Refused"),
+    "unknown": say("Ended while the Hub did not run"),
 }
 _CAUSES = {
-    "time_limit": "Reached its time limit",
-    "memory": "Used more memory than it had",
-    "preempted": "Had to make room for another job",
-    "cancelled": "Cancelled on the cluster, not on the Hub",
-    "node": "Its node failed",
+    "time_limit": say("Reached its time limit"),
+    "memory": say("Used more memory than it had"),
+    "preempted": say("Had to make room for another job"),
+    "cancelled": say("Cancelled on the cluster, not on the Hub"),
+    "node": say("Its node failed"),
 }
 _STOPPED_BY = {
-    "service": "Stopped by a service of the Hub, most likely because nobody used it",
-    "administrator": "Stopped by an administrator of the Hub",
+    "service": say("Stopped by a service of the Hub, most likely because nobody used it"),
+    "administrator": say("Stopped by an administrator of the Hub"),
 }
-_USED = {
-    "memory": ("Memory: {used} of {requested}", "Memory: {used}"),
-    "cores": ("Cores: {used} of {requested} on average", "Cores: {used} on average"),
-    "gpus": ("GPUs: {used} of {requested} on average", "GPUs: {used} on average"),
-    "gpu_memory": ("Memory of GPUs: {used} of {requested}", "Memory of GPUs: {used}"),
-    "seconds": ("Time: {used} of {requested}", "Time: {used}"),
-}
-"""What a session used of each kind: with and without what it had asked for."""
-_HINTS = {
+_Used = Callable[[str, str], Text]
+_USED: dict[str, tuple[_Used, _Used]] = {
     "memory": (
-        "Your last session of this profile used {used} of {requested} of memory.",
-        "Your last {count} sessions of this profile used at most {used} of {requested} of memory.",
+        lambda used, whole: say("Memory: {used} of {requested}", used=used, requested=whole),
+        lambda used, _: say("Memory: {used}", used=used),
     ),
     "cores": (
+        lambda used, whole: say(
+            "Cores: {used} of {requested} on average", used=used, requested=whole
+        ),
+        lambda used, _: say("Cores: {used} on average", used=used),
+    ),
+    "gpus": (
+        lambda used, whole: say(
+            "GPUs: {used} of {requested} on average", used=used, requested=whole
+        ),
+        lambda used, _: say("GPUs: {used} on average", used=used),
+    ),
+    "gpu_memory": (
+        lambda used, whole: say(
+            "Memory of GPUs: {used} of {requested}", used=used, requested=whole
+        ),
+        lambda used, _: say("Memory of GPUs: {used}", used=used),
+    ),
+    "seconds": (
+        lambda used, whole: say("Time: {used} of {requested}", used=used, requested=whole),
+        lambda used, _: say("Time: {used}", used=used),
+    ),
+}
+"""What a session used of each kind: with and without what it had asked for."""
+_HINTS: dict[str, Callable[[int, dict[str, str]], Text]] = {
+    "memory": lambda count, amounts: say_count(
+        "Your last session of this profile used {used} of {requested} of memory.",
+        "Your last {count} sessions of this profile used at most {used} of {requested} of memory.",
+        count,
+        **amounts,
+    ),
+    "cores": lambda count, amounts: say_count(
         "Your last session of this profile used {used} of {requested} cores on average.",
         "Your last {count} sessions of this profile used at most {used} of {requested} cores on "
         "average.",
+        count,
+        **amounts,
     ),
-    "gpus": (
+    "gpus": lambda count, amounts: say_count(
         "Your last session of this profile used {used} of {requested} GPUs on average.",
         "Your last {count} sessions of this profile used at most {used} of {requested} GPUs on "
         "average.",
+        count,
+        **amounts,
     ),
-    "seconds": (
+    "seconds": lambda count, amounts: say_count(
         "Your last session of this profile ran for {used} of {requested}.",
         "Your last {count} sessions of this profile ran for at most {used} of {requested}.",
+        count,
+        **amounts,
     ),
 }
-"""The hint beside a field: about one session, and about several."""
+"""The hint beside a field, about one session or several."""
 
 
 def describe_ending(outcome: str, cause: str) -> str:
@@ -68,21 +99,20 @@ def describe_ending(outcome: str, cause: str) -> str:
     return _ENDINGS[outcome]
 
 
-def describe_used(requested: Mapping[str, float], used: Mapping[str, float]) -> list[str]:
+def describe_used(requested: Mapping[str, float], used: Mapping[str, float]) -> list[Text]:
     """Return what a session used of each kind; nothing where that is not known."""
-    found = []
+    found: list[Text] = []
     for kind, (of, alone) in _USED.items():
         if kind in used:
             amount, whole = describe_part(kind, used[kind], requested.get(kind))
-            found.append((of if whole else alone).format(used=amount, requested=whole))
+            found.append((of if whole else alone)(amount, whole))
     return found
 
 
 def describe_hint(kind: str, used: float, requested: float, count: int) -> str:
     """Return what the last sessions used at most, for the field in which a user asks for it."""
     amount, whole = describe_part(kind, used, requested)
-    one, several = _HINTS[kind]
-    return (one if count == 1 else several).format(used=amount, requested=whole, count=count)
+    return _HINTS[kind](count, {"used": amount, "requested": whole})
 
 
 HINTS = frozenset(_HINTS)
@@ -98,17 +128,19 @@ def describe_part(kind: str, used: float, requested: float | None) -> tuple[str,
         if not requested:
             return amount, ""
         whole = describe_memory(max(1, int(requested)))
-        number, _, unit = amount.partition(" ")
-        return (number if whole.endswith(f" {unit}") else amount), whole
-    return f"{round(used, 1):g}", "" if requested is None else f"{round(requested, 1):g}"
+        same_unit = amount.message == whole.message
+        return (amount.values["number"] if same_unit else amount), whole
+    return number(round(used, 1)), "" if requested is None else number(round(requested, 1))
 
 
 def describe_time(seconds: float) -> str:
     """Return a length of time: "45 s", "12 min", "1 h 10 min", "8 h"."""
     if seconds < 60:
-        return f"{round(seconds)} s"
+        return say("{seconds} s", seconds=round(seconds))
     minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
     if not hours:
-        return f"{minutes} min"
-    return f"{hours} h {rest} min" if rest else f"{hours} h"
+        return say("{minutes} min", minutes=minutes)
+    if not rest:
+        return say("{hours} h", hours=hours)
+    return say("{hours} h {minutes} min", hours=hours, minutes=rest)

@@ -12,12 +12,13 @@ from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.user import User
-from tornado import web
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..schedulers.estimate import StartEstimate
+from ..texts import all_as_read, say
 from .allowance import AllowanceByUser
 from .of_hub import OfHub
+from .failures import Refusal
 from .summary import format_moment
 
 REQUESTS = OfHub(lambda: AllowanceByUser(at_once=30, pause=1.0))
@@ -109,37 +110,37 @@ class StartTimeHandler(APIHandler):
             elif isinstance(name := body.get("server"), str):
                 answer = await self._about_server(user, name)
             else:
-                raise web.HTTPError(
-                    400, 'The body must be {"user_options": {…}} or {"server": "NAME"}.'
+                raise Refusal(
+                    400, say('The body must be {"user_options": {…}} or {"server": "NAME"}.')
                 )
         except InvalidJobError as error:
-            raise web.HTTPError(400, str(error)) from None
+            raise Refusal(400, error.message_and_output()) from None
         except UniSpawnerError as error:
-            raise web.HTTPError(424, str(error)) from None
+            raise Refusal(424, error.message_and_output()) from None
         self.set_header("Cache-Control", "no-store")
-        self.finish(json.dumps(answer.to_dict()))
+        self.finish(json.dumps(all_as_read(answer.to_dict())))
 
     def _find_sender(self) -> Any:
         sender = self.current_user
         if not isinstance(sender, User):
-            raise web.HTTPError(403, "Log in, or send a token of the user.")
+            raise Refusal(403, say("Log in, or send a token of the user."))
         if self.get_argument("user", sender.name) != sender.name:
-            raise web.HTTPError(403, "Users can ask this only for themselves.")
+            raise Refusal(403, say("Users can ask this only for themselves."))
         if not self.has_scope(f"servers!user={sender.name}"):
-            raise web.HTTPError(403, "The token needs the scope 'servers' of its user.")
+            raise Refusal(403, say("The token needs the scope 'servers' of its user."))
         if not REQUESTS.of(self.settings).take(sender.name):
-            raise web.HTTPError(429, "Too many requests. Ask again in a few seconds.")
+            raise Refusal(429, say("Too many requests. Ask again in a few seconds."))
         return sender
 
     async def _about_choice(self, spawner: Any, options: dict[str, Any]) -> StartAnswer:
         if not hasattr(spawner, "find_start_time"):
-            raise web.HTTPError(404, "The spawner class of this Hub can't estimate a start.")
+            raise Refusal(404, say("The spawner class of this Hub can't estimate a start."))
         answer: StartAnswer = await spawner.find_start_time(options)
         return answer
 
     async def _about_server(self, user: Any, name: str) -> StartAnswer:
         spawner = user.spawners.get(name)
         if spawner is None or not spawner.active or not hasattr(spawner, "find_sooner_start"):
-            raise web.HTTPError(404, "There is no such server, or it does not wait.")
+            raise Refusal(404, say("There is no such server, or it does not wait."))
         answer: StartAnswer = await spawner.find_sooner_start()
         return answer

@@ -5,68 +5,86 @@ static/form.js does the same in a form. Our API has moments in the form of :func
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 from ..job import JobSpec
+from ..texts import Text, join, moment, number, say, say_count
 from ..units import MEMORY_UNITS, WHOLE
 
-_UNITS = (*((f"{letter}iB", MEMORY_UNITS[letter]) for letter in "TGMK"), ("bytes", 1))
+_UNITS: tuple[tuple[Callable[[Text], Text], int], ...] = (
+    (lambda number: say("{number} TiB", number=number), MEMORY_UNITS["T"]),
+    (lambda number: say("{number} GiB", number=number), MEMORY_UNITS["G"]),
+    (lambda number: say("{number} MiB", number=number), MEMORY_UNITS["M"]),
+    (lambda number: say("{number} KiB", number=number), MEMORY_UNITS["K"]),
+    (lambda number: say("{number} bytes", number=number), 1),
+)
 
 
-def describe_job(spec: JobSpec) -> str:
+def describe_job(spec: JobSpec) -> Text:
     """Return what a job requests; empty if it leaves all of it to the scheduler."""
     asked = spec.resources
-    parts = []
+    parts: list[Text] = []
     if asked.nodes > 1:
-        parts.append(describe_count(asked.nodes, "node"))
+        parts.append(count_nodes(asked.nodes))
     if asked.cpu_cores_per_process:
-        parts.append(describe_count(asked.cpu_cores_per_process * asked.processes, "core"))
+        parts.append(count_cores(asked.cpu_cores_per_process * asked.processes))
     elif asked.processes > 1:
-        parts.append(describe_count(asked.processes, "process", "processes"))
+        parts.append(say_count("{count} process", "{count} processes", asked.processes))
     if asked.gpu_cores_per_process:
-        gpus = describe_count(asked.gpu_cores_per_process * asked.processes, "GPU")
-        parts.append(f"{gpus} ({asked.gpu_type})" if asked.gpu_type else gpus)
+        gpus = count_gpus(asked.gpu_cores_per_process * asked.processes)
+        typed = say("{gpus} ({type})", gpus=gpus, type=asked.gpu_type)
+        parts.append(typed if asked.gpu_type else gpus)
     if asked.memory == WHOLE:
-        parts.append("all memory")
+        parts.append(say("all memory"))
     elif asked.memory:
         parts.append(describe_memory(asked.memory))
     if asked.exclusive_node_use:
-        parts.append("whole nodes")
+        parts.append(say("whole nodes"))
     if asked.constraint:
-        parts.append(f"nodes with {asked.constraint}")
+        parts.append(say("nodes with {features}", features=asked.constraint))
     if spec.duration:
         parts.append(describe_duration(spec.duration))
-    return ", ".join(parts)
+    return join(", ", parts)
 
 
-def describe_count(number: int, singular: str, plural: str = "") -> str:
-    """Return a number and what it counts."""
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+def count_nodes(count: int) -> Text:
+    """Return a number of nodes in words."""
+    return say_count("{count} node", "{count} nodes", count)
 
 
-def describe_memory(size: int) -> str:
+def count_cores(count: int) -> Text:
+    """Return a number of cores in words."""
+    return say_count("{count} core", "{count} cores", count)
+
+
+def count_gpus(count: int) -> Text:
+    """Return a number of GPUs in words."""
+    return say_count("{count} GPU", "{count} GPUs", count)
+
+
+def describe_memory(size: int) -> Text:
     """Return a number of bytes in the largest unit that fits into it, rounded to a tenth."""
-    unit, factor = next((unit, factor) for unit, factor in _UNITS if size >= factor)
-    return f"{round(size / factor, 1):g} {unit}"
+    in_words, factor = next((one, factor) for one, factor in _UNITS if size >= factor)
+    return in_words(number(round(size / factor, 1)))
 
 
-def format_moment(moment: float) -> str:
+def format_moment(seconds: float) -> str:
     """Return seconds since the epoch for JSON, as JupyterHub writes them: 2026-11-27T14:20:00Z."""
-    then = datetime.fromtimestamp(moment, timezone.utc)
+    then = datetime.fromtimestamp(seconds, timezone.utc)
     return then.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def describe_moment(moment: float) -> str:
-    """Return seconds since the epoch as local time of the Hub's host, with the day if not today."""
-    then, today = time.localtime(moment), time.localtime()
-    same_day = then[:3] == today[:3]
-    return time.strftime("%H:%M %Z" if same_day else "%a %d %b, %H:%M %Z", then)
+describe_moment = moment
 
 
-def describe_duration(length: timedelta) -> str:
+def describe_duration(length: timedelta) -> Text:
     """Return a length of time, rounded to minutes: "1 day 12 hours"."""
     minutes = max(1, round(length.total_seconds() / 60))
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    parts = [(days, "day"), (hours, "hour"), (minutes, "minute")]
-    return " ".join(describe_count(number, unit) for number, unit in parts if number)
+    parts = (
+        say_count("{count} day", "{count} days", days) if days else None,
+        say_count("{count} hour", "{count} hours", hours) if hours else None,
+        say_count("{count} minute", "{count} minutes", minutes) if minutes else None,
+    )
+    return join(" ", [one for one in parts if one is not None])

@@ -12,20 +12,22 @@ from typing import Any
 
 from ..errors import UniSpawnerError
 from ..job import JobInfo, JobState
-from ..monitor.tracked_job import SlowStart, TrackedJob
+from ..monitor.tracked_job import TrackedJob
 from ..schedulers.reading import NEVER
+from ..texts import Text, join, number, say
 from .summary import describe_moment
 
 # -- while it starts ----------------------------------------------------------------------------
 
-_STATES = {
-    JobState.SUSPENDED: "is suspended",
-    JobState.COMPLETED: "has ended",
-    JobState.FAILED: "has failed",
-    JobState.CANCELED: "was cancelled",
-    JobState.UNKNOWN: "is in an unknown state",
-}
-"""What is said of a job that neither waits nor runs."""
+
+def _in_state(job_id: str, state: JobState) -> Text:
+    """Return what is said of a job that neither waits nor runs."""
+    return {
+        JobState.SUSPENDED: say("Job {job} is suspended", job=job_id),
+        JobState.COMPLETED: say("Job {job} has ended", job=job_id),
+        JobState.FAILED: say("Job {job} has failed", job=job_id),
+        JobState.CANCELED: say("Job {job} was cancelled", job=job_id),
+    }.get(state, say("Job {job} is in an unknown state", job=job_id))
 
 
 def progress_event(
@@ -44,103 +46,178 @@ def progress_event(
     title
         The scheduler's name for people.
     """
+    progress, message = _progress(job, title)
+    if problem is not None and job is not None and job.info is not None and not _is_sure(job):
+        message = say(
+            "{message} ({scheduler} does not answer at the moment; this is its last answer)",
+            message=message,
+            scheduler=title,
+        )
+    if job is not None and job.slow_start is not None and progress == _STARTING:
+        message = _with_log(message, job)
+    return {"progress": progress, "message": message}
+
+
+_STARTING = 60
+
+
+def _is_sure(job: TrackedJob) -> bool:
+    """Return whether what is said is right also if the scheduler's last answer is an old one."""
+    info = job.info
+    if info is None or info.state in (JobState.QUEUED, JobState.HELD):
+        return False
+    if info.state is JobState.RUNNING:
+        return job.reported and not job.server_ended and not job.refusal
+    return True
+
+
+def _progress(job: TrackedJob | None, title: str) -> tuple[int, Text]:
+    """Return how far a start is, in percent, and the sentence for it."""
     if job is None:
-        return {"progress": 5, "message": f"Submitting the job to {title}"}
+        return 5, say("Submitting the job to {scheduler}", scheduler=title)
     info = job.info
     if info is None:
-        return {"progress": 10, "message": f"Job {job.job_id} is submitted to {title}"}
-    old = f" ({title} does not answer at the moment; this is its last answer)" if problem else ""
+        return 10, say("Job {job} is submitted to {scheduler}", job=job.job_id, scheduler=title)
     if info.state in (JobState.QUEUED, JobState.HELD):
-        if job.has_begun:
-            return {"progress": 40, "message": _begun(job) + old}
-        return {"progress": 20, "message": _waiting(job, info) + old}
-    if info.state is JobState.RUNNING:
-        if job.server_ended:
-            message = f"The server on {info.exec_host} has ended, as its job {job.job_id} reports"
-            return {"progress": 90, "message": message + old}
-        if job.reported and job.refusal:
-            message = f"The server on {info.exec_host} can't be reached: {job.refusal}"
-            return {"progress": 90, "message": message + old}
-        if job.reported:
-            return {"progress": 90, "message": f"The server is ready on {info.exec_host}"}
-        where = f" on {info.exec_host}" if info.exec_host else ""
-        if job.refusal:
-            message = f"Job {job.job_id} is running{where}; {_refused(job)}"
-            return {"progress": 60, "message": message + old}
-        if job.slow_start is not None:
-            return {"progress": 60, "message": _slow(job, where, job.slow_start, old)}
-        message = f"Job {job.job_id} is running{where}; waiting for the server to start"
-        return {"progress": 60, "message": message + old}
-    reason = f": {info.message}" if info.message else ""
-    return {"progress": 60, "message": f"Job {job.job_id} {_STATES[info.state]}{reason}"}
+        return (40, _begun(job)) if job.has_begun else (20, _waiting(job, info))
+    if info.state is not JobState.RUNNING:
+        return _STARTING, _with_reason(_in_state(job.job_id, info.state), info.message)
+    values = {"host": info.exec_host, "job": job.job_id, "reason": job.refusal}
+    if job.server_ended:
+        return 90, say("The server on {host} has ended, as its job {job} reports", **values)
+    if job.reported and job.refusal:
+        return 90, say("The server on {host} can't be reached: {reason}", **values)
+    if job.reported:
+        return 90, say("The server is ready on {host}", **values)
+    return _STARTING, _starting(job, info.exec_host)
 
 
-def _begun(job: TrackedJob) -> str:
-    return f"Job {job.job_id} reports that it runs; waiting for the scheduler to confirm it"
+def _starting(job: TrackedJob, host: str) -> Text:
+    """Return what is said of a job that runs, and whose server has not reported."""
+    values: dict[str, Any] = {"job": job.job_id, "host": host, "reason": job.refusal}
+    if job.refusal and host:
+        return say(
+            "Job {job} is running on {host}; its server has reported, but the Hub did not accept "
+            "the report: {reason}",
+            **values,
+        )
+    if job.refusal:
+        return say(
+            "Job {job} is running; its server has reported, but the Hub did not accept the "
+            "report: {reason}",
+            **values,
+        )
+    if job.slow_start is not None:
+        values = {**values, "seconds": job.slow_start.seconds, "limit": job.slow_start.limit}
+        if host:
+            return say(
+                "Job {job} on {host} runs for {seconds} s of {limit}; the server is not up yet",
+                **values,
+            )
+        return say("Job {job} runs for {seconds} s of {limit}; the server is not up yet", **values)
+    if host:
+        return say("Job {job} is running on {host}; waiting for the server to start", **values)
+    return say("Job {job} is running; waiting for the server to start", **values)
 
 
-def looking_for(error: UniSpawnerError) -> str:
+def _with_log(message: Text, job: TrackedJob) -> Text:
+    """Return a message with the end of the log of a job that starts slowly."""
+    running = job.info is not None and job.info.state is JobState.RUNNING
+    log = job.slow_start.log_end if job.slow_start and running and not job.refusal else ""
+    if not log:
+        return message
+    return say("{message}. The end of its log:\n{log}", message=message, log=log)
+
+
+def _with_reason(message: Text, reason: str) -> Text:
+    return join(": ", [message, reason]) if reason else message
+
+
+def _begun(job: TrackedJob) -> Text:
+    return say(
+        "Job {job} reports that it runs; waiting for the scheduler to confirm it", job=job.job_id
+    )
+
+
+def looking_for(error: UniSpawnerError) -> Text:
     """Return what is said while it is not known whether a submission has made a job."""
-    return (
+    return say(
         "The submission has no answer, and there may be a job all the same. The Hub looks for it: "
-        f"if there is one, the start goes on. What failed: {error.message}"
+        "if there is one, the start goes on. What failed: {reason}",
+        reason=error.message,
     )
 
 
-def _slow(job: TrackedJob, where: str, start: SlowStart, old: str) -> str:
-    message = (
-        f"Job {job.job_id}{where} runs for {start.seconds} s of {start.limit}; the server is not "
-        f"up yet{old}"
-    )
-    return f"{message}. The end of its log:\n{start.log_end}" if start.log_end else message
-
-
-def _refused(job: TrackedJob) -> str:
-    return f"its server has reported, but the Hub did not accept the report: {job.refusal}"
-
-
-def _waiting(job: TrackedJob, info: JobInfo) -> str:
-    word = "held" if info.state is JobState.HELD else "queued"
-    parts = [f"Job {job.job_id} is {word}"]
-    if info.queue_position is not None:
-        parts.append(f"number {info.queue_position} in its queue")
-    message = ", ".join(parts)
-    if info.message:
-        message += f": {info.message}"
+def _waiting(job: TrackedJob, info: JobInfo) -> Text:
+    values = {"job": job.job_id, "place": info.queue_position}
+    if info.state is JobState.HELD:
+        message = say("Job {job} is held", **values)
+        if info.queue_position is not None:
+            message = say("Job {job} is held, number {place} in its queue", **values)
+    else:
+        message = say("Job {job} is queued", **values)
+        if info.queue_position is not None:
+            message = say("Job {job} is queued, number {place} in its queue", **values)
+    message = _with_reason(message, info.message)
     if info.estimated_start is not None:
-        message += f". Estimated start: {describe_moment(info.estimated_start)}"
-    elif job.misfit and not info.message.endswith(NEVER):
-        message += (
-            f". It will never start as it is, because {job.misfit}. Cancel it and change the choice"
+        start = describe_moment(info.estimated_start)
+        return say("{message}. Estimated start: {time}", message=message, time=start)
+    if job.misfit and not info.message.endswith(NEVER):
+        return say(
+            "{message}. It will never start as it is, because {reason}. Cancel it and change the "
+            "choice",
+            message=message,
+            reason=job.misfit,
         )
     return message
 
 
 # -- why there is no server ---------------------------------------------------------------------
 
-STOPPED_BEFORE_SUBMISSION = "The start was stopped before the job was submitted."
-CANCELLED = "The start was cancelled."
-RESTARTED_BEFORE_SUBMISSION = "the Hub was restarted before the job was submitted"
-DATABASE_REFUSES = "The Hub's database takes no changes at the moment. Try again in a minute."
+STOPPED_BEFORE_SUBMISSION = say("The start was stopped before the job was submitted.")
+CANCELLED = say("The start was cancelled.")
+RESTARTED_BEFORE_SUBMISSION = say("the Hub was restarted before the job was submitted")
+DATABASE_REFUSES = say("The Hub's database takes no changes at the moment. Try again in a minute.")
 
 
-def job_ended(job: TrackedJob, title: str) -> str:
+def job_ended(job: TrackedJob, title: str) -> Text:
     """Return why a job has ended, or why it can never run."""
     info = job.info
-    words = f"{title} says {info.native_state}" if info and info.native_state else "It is gone"
-    reason = f": {info.message}" if info and info.message else ""
-    if info and info.stuck:
-        return f"The job {job.job_id} can't run. {words}{reason}."
-    when = (
-        "" if job.reported or job.had_server or job.server_ended else " before its server was ready"
-    )
-    ended = f"The job {job.job_id} ended{when}. {words}{reason}."
-    if not (info and info.native_state) and job.server_ended and job.server_status:
-        return f"{ended} Its server ended with status {job.server_status}, as the job reports."
-    return ended
+    said = info is not None and bool(info.native_state)
+    parts = [_end_of(job), _scheduler_says(info, title)]
+    if not said and job.server_ended and job.server_status and not (info and info.stuck):
+        parts.append(
+            say(
+                "Its server ended with status {status}, as the job reports.",
+                status=job.server_status,
+            )
+        )
+    return join(" ", parts)
 
 
-def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
+def _end_of(job: TrackedJob) -> Text:
+    if job.info and job.info.stuck:
+        return say("The job {job} can't run.", job=job.job_id)
+    if job.reported or job.had_server or job.server_ended:
+        return say("The job {job} ended.", job=job.job_id)
+    return say("The job {job} ended before its server was ready.", job=job.job_id)
+
+
+def _scheduler_says(info: JobInfo | None, title: str) -> Text:
+    """Return the scheduler's own words about the end of a job."""
+    values = {
+        "scheduler": title,
+        "state": info.native_state if info else "",
+        "reason": info.message if info else "",
+    }
+    if values["state"] and values["reason"]:
+        return say("{scheduler} says {state}: {reason}.", **values)
+    if values["state"]:
+        return say("{scheduler} says {state}.", **values)
+    return say("It is gone: {reason}.", **values) if values["reason"] else say("It is gone.")
+
+
+def never_reported(job: TrackedJob, seconds: float, url: str) -> Text:
     """Return what to look at when a job has run for some seconds and its server is silent.
 
     Parameters
@@ -150,59 +227,79 @@ def never_reported(job: TrackedJob, seconds: float, url: str) -> str:
     """
     host = job.info.exec_host if job.info else ""
     if job.refusal:
-        return f"The job {job.job_id} has run on {host} for {seconds:g} s; {_refused(job)}"
-    return (
-        f"The job {job.job_id} has run on {host} for {round(seconds)} s, but its server has not "
-        f"reported. Check whether the nodes can reach the Hub at {url} (c.JupyterHub.hub_ip, "
+        return say(
+            "The job {job} has run on {host} for {seconds} s; its server has reported, but the "
+            "Hub did not accept the report: {reason}",
+            job=job.job_id,
+            host=host,
+            seconds=number(seconds),
+            reason=job.refusal,
+        )
+    return say(
+        "The job {job} has run on {host} for {seconds} s, but its server has not "
+        "reported. Check whether the nodes can reach the Hub at {url} (c.JupyterHub.hub_ip, "
         "c.Spawner.hub_connect_url). If the server needs more time, raise "
-        "c.UniSpawner.report_timeout."
+        "c.UniSpawner.report_timeout.",
+        job=job.job_id,
+        host=host,
+        seconds=round(seconds),
+        url=url,
     )
 
 
-def not_in_time(seconds: float, job: TrackedJob | None = None) -> str:
+def not_in_time(seconds: float, job: TrackedJob | None = None) -> Text:
     """Return that ``start_timeout`` is over, and what the job was doing, as far as it is known."""
-    over = f"The server did not start within {seconds:g} s (c.Spawner.start_timeout)."
-    return over if job is None else f"{_job_state(job)}. {over}"
+    over = say(
+        "The server did not start within {seconds} s (c.Spawner.start_timeout).",
+        seconds=number(seconds),
+    )
+    return over if job is None else join(". ", [_job_state(job), over])
 
 
-def _job_state(job: TrackedJob) -> str:
+def _job_state(job: TrackedJob) -> Text:
     info = job.info
     if info is None:
-        return f"Job {job.job_id} is submitted"
+        return say("Job {job} is submitted", job=job.job_id)
     if info.state is JobState.RUNNING:
-        return f"Job {job.job_id} runs on {info.exec_host}, but its server has not reported"
+        return say(
+            "Job {job} runs on {host}, but its server has not reported",
+            job=job.job_id,
+            host=info.exec_host,
+        )
     if info.state in (JobState.QUEUED, JobState.HELD):
         return _waiting(job, info)
-    return f"Job {job.job_id} {_STATES[info.state]}"
+    return _in_state(job.job_id, info.state)
 
 
-def no_answer(seconds: float) -> str:
+def no_answer(seconds: float) -> Text:
     """Return that ``http_timeout`` is over."""
-    return (
+    return say(
         "The server has reported where it listens, but it did not answer the Hub within "
-        f"{seconds:g} s (c.Spawner.http_timeout)."
+        "{seconds} s (c.Spawner.http_timeout).",
+        seconds=number(seconds),
     )
 
 
-def start_broke_off(error: Exception) -> str:
+def start_broke_off(error: Exception) -> Text:
     """Return that a start which a restart interrupted met an unexpected error."""
-    return f"The start could not be continued: {type(error).__name__}: {error}"
+    problem = f"{type(error).__name__}: {error}"
+    return say("The start could not be continued: {problem}", problem=problem)
 
 
-def no_log(error: UniSpawnerError) -> str:
+def no_log(error: UniSpawnerError) -> Text:
     """Return what is shown in place of the end of the job's log."""
-    return f"(The job's log can't be read: {error.message})"
+    return say("(The job's log can't be read: {reason})", reason=error.message)
 
 
 # -- why a report is not taken ------------------------------------------------------------------
 
-STILL_SUBMITTING = "The job is still being submitted. Report again."
-REPORT_UNDER_CHECK = "Another report of this server is being checked. Report again."
-HOST_UNKNOWN = "The scheduler has not said yet on which host this job runs. Report again."
-JOB_MOVED = "The job has just moved to another host. Report again."
-ENDING = "The job is being ended, so its server gets no certificate."
-OTHER_JOB = "mark: this job is not a job of the server any more."
-TOO_MANY_CERTIFICATES = "This server has been given many certificates just now. Report again."
+STILL_SUBMITTING = say("The job is still being submitted. Report again.")
+REPORT_UNDER_CHECK = say("Another report of this server is being checked. Report again.")
+HOST_UNKNOWN = say("The scheduler has not said yet on which host this job runs. Report again.")
+JOB_MOVED = say("The job has just moved to another host. Report again.")
+ENDING = say("The job is being ended, so its server gets no certificate.")
+OTHER_JOB = say("mark: this job is not a job of the server any more.")
+TOO_MANY_CERTIFICATES = say("This server has been given many certificates just now. Report again.")
 REPORT_LATER = {
     STILL_SUBMITTING,
     REPORT_UNDER_CHECK,
@@ -212,7 +309,7 @@ REPORT_LATER = {
 }
 """Answers to a report that only comes too early: there is nothing that a user should do."""
 
-LISTENS_NO_MORE = (
+LISTENS_NO_MORE = say(
     "it no longer listens on its port. If it does not come back, stop it and start it again."
 )
 """Why the route of a server that was ready leads nowhere."""

@@ -3,11 +3,7 @@
 "use strict";
 
 window.unispawnerContinuation = (() => {
-  const headers = { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" };
-
-  function setText(element, text) {
-    if (element && element.textContent !== text) element.textContent = text;
-  }
+  const { ask: askHub, say, setText } = window.unispawnerPage;
 
   function show(place, status) {
     const part = place.querySelector("[data-continuation]");
@@ -45,10 +41,9 @@ window.unispawnerContinuation = (() => {
       continue: ["POST", "continue"], switch: ["POST", "switch"], withdraw: ["DELETE", "continue"],
     }[button.dataset.do];
     button.disabled = true;
-    setText(message, part.dataset.working);
+    setText(message, say("Please wait …"));
     try {
-      const answer = await fetch(`${place.dataset.server.replace(/\/$/, "")}/${action}`, { method, headers });
-      if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message ?? answer.statusText);
+      await askHub(`${place.dataset.server.replace(/\/$/, "")}/${action}`, { method });
       await ask(place);
     } catch (error) {
       await ask(place); // the first job's way may have failed, so that another one is offered

@@ -6,6 +6,7 @@
 (() => {
   const form = document.getElementById("unispawner-form");
   if (!form) return;
+  const { request, say, sayCount, setText, showDuration, showList, showMemory, showMoment } = window.unispawnerPage;
   const baseUrl = form.dataset.baseUrl;
   const cards = [...form.querySelectorAll("[data-profile]")].map(readCard);
   let inventory = {};
@@ -67,34 +68,13 @@
   }
 
   const WRONG = {
-    count: "must be a whole number",
-    memory: "must be an amount of memory with its unit, like 4G",
-    duration: "must be a length of time, like 08:00:00",
+    count: () => say("must be a whole number"),
+    memory: () => say("must be an amount of memory with its unit, like 4G"),
+    duration: () => say("must be a length of time, like 08:00:00"),
   };
-
-  const plural = (number, one, several) => `${number} ${number === 1 ? one : (several ?? `${one}s`)}`;
-
-  function showMemory(bytes) {
-    const [unit, factor] = [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10], ["bytes", 1]]
-      .find(([, one]) => bytes >= one);
-    return `${Math.round((bytes / factor) * 10) / 10} ${unit}`;
-  }
-
-  function showDuration(seconds) {
-    const minutes = Math.max(1, Math.round(seconds / 60));
-    const parts = [[Math.floor(minutes / 1440), "day"], [Math.floor(minutes / 60) % 24, "hour"], [minutes % 60, "minute"]];
-    return parts.filter(([number]) => number).map(([number, unit]) => plural(number, unit)).join(" ");
-  }
 
   const show = (kind, value) =>
     kind === "memory" ? showMemory(value) : kind === "duration" ? showDuration(value) : String(value);
-
-  function showUntil(seconds) {
-    const then = new Date(Date.now() + seconds * 1000);
-    const today = then.toDateString() === new Date().toDateString();
-    const time = { hour: "2-digit", minute: "2-digit" };
-    return then.toLocaleString(undefined, today ? time : { weekday: "short", day: "numeric", month: "short", ...time });
-  }
 
   // -- what a card asks for ------------------------------------------------------------------------
 
@@ -139,20 +119,25 @@
     const nodes = asked.node_count ?? 1;
     const processes = asked.process_count ?? nodes * (asked.processes_per_node ?? 1);
     const parts = [];
-    if (nodes > 1) parts.push(plural(nodes, "node"));
-    if (asked.cpu_cores_per_process) parts.push(plural(asked.cpu_cores_per_process * processes, "core"));
-    else if (processes > 1) parts.push(plural(processes, "process", "processes"));
+    if (nodes > 1) parts.push(sayCount("{count} node", "{count} nodes", nodes));
+    if (asked.cpu_cores_per_process) {
+      parts.push(sayCount("{count} core", "{count} cores", asked.cpu_cores_per_process * processes));
+    } else if (processes > 1) {
+      parts.push(sayCount("{count} process", "{count} processes", processes));
+    }
     if (asked.gpu_cores_per_process) {
-      const gpus = plural(asked.gpu_cores_per_process * processes, "GPU");
-      parts.push(asked.gpu_type ? `${gpus} (${asked.gpu_type})` : gpus);
+      const gpus = sayCount("{count} GPU", "{count} GPUs", asked.gpu_cores_per_process * processes);
+      parts.push(asked.gpu_type ? say("{gpus} ({type})", { gpus, type: asked.gpu_type }) : gpus);
     }
     const perCore = (asked.memory_per_core ?? 0) * processes * (asked.cpu_cores_per_process ?? 1);
-    if (asked.memory === 0) parts.push("all memory");
+    if (asked.memory === 0) parts.push(say("all memory"));
     else if (asked.memory || perCore) parts.push(showMemory(asked.memory || perCore));
-    if (asked.exclusive_node_use) parts.push("whole nodes");
-    if (asked.constraint) parts.push(`nodes with ${asked.constraint}`);
-    if (asked.duration) parts.push(`until ${showUntil(asked.duration)} if it starts now`);
-    return parts.join(", ") || "the cluster's defaults";
+    if (asked.exclusive_node_use) parts.push(say("whole nodes"));
+    if (asked.constraint) parts.push(say("nodes with {features}", { features: asked.constraint }));
+    if (asked.duration) {
+      parts.push(say("until {time} if it starts now", { time: showMoment(Date.now() + asked.duration * 1000) }));
+    }
+    return showList(parts) || say("the cluster's defaults");
   }
 
   function queueOf(card) {
@@ -185,15 +170,18 @@
     if (!(option.kind in WRONG) || option.control.tagName === "SELECT") return "";
     if (!text && !option.control.validity.badInput) return "";
     const value = read(option.kind, text);
-    if (Number.isNaN(value)) return WRONG[option.kind];
+    if (Number.isNaN(value)) return WRONG[option.kind]();
     const { step } = option.numbers;
     const { min, max, ofQueue } = boundsOf(card, option);
-    if (min !== undefined && value < min) return `must be at least ${show(option.kind, min)}`;
+    const inWords = (bound) => show(option.kind, bound);
+    if (min !== undefined && value < min) return say("must be at least {bound}", { bound: inWords(min) });
     if (max !== undefined && value > max) {
-      return `must be at most ${show(option.kind, max)}${ofQueue ? ", the queue's limit" : ""}`;
+      const bound = inWords(max);
+      return ofQueue ? say("must be at most {bound}, the queue's limit", { bound }) : say("must be at most {bound}", { bound });
     }
     if (step && (value - (min ?? 0)) % step) {
-      return `must be in steps of ${show(option.kind, step)}${min ? ` from ${show(option.kind, min)}` : ""}`;
+      const words = { step: inWords(step), min: inWords(min ?? 0) };
+      return min ? say("must be in steps of {step} from {min}", words) : say("must be in steps of {step}", words);
     }
     return "";
   }
@@ -297,12 +285,12 @@
     const cluster = inventory[card.element.dataset.cluster];
     if (!card.free || !cluster) return;
     const queue = queueOf(card);
-    let words = queue ? queue.words : "What is free is not known at the moment.";
+    let words = queue ? queue.words : say("What is free is not known at the moment.");
     if (queue && cluster.stale) {
-      const time = new Date(cluster.as_of * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
-      words += ` As of ${time}; there are no newer figures.`;
+      const time = showMoment(cluster.as_of * 1000);
+      words += ` ${say("As of {time}; there are no newer figures.", { time })}`;
     }
-    if (card.free.textContent !== words) card.free.textContent = words;
+    setText(card.free, words);
   }
 
   async function refresh() {
@@ -310,7 +298,7 @@
     if (!document.hidden) {
       try {
         const url = `${baseUrl}api/unispawner/inventory?user=${encodeURIComponent(form.dataset.user)}`;
-        const answer = await fetch(url, { headers: { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" } });
+        const answer = await request(url);
         if (answer.ok) {
           inventory = (await answer.json()).clusters;
           pause = Math.min(60, ...Object.values(inventory).map((cluster) => cluster.refresh_in));
@@ -363,14 +351,14 @@
     const card = cards.find((one) => one.slug === profile);
     const status = form.querySelector("[data-link-status]");
     if (!card) {
-      status.textContent = `The link names the profile ${profile}, which is not offered to you.`;
+      status.textContent = say("The link names the profile {profile}, which is not offered to you.", { profile });
       return;
     }
     card.radio.checked = true;
     const unknown = fill(card, options);
     status.textContent = unknown.length
-      ? `The link names options that are not offered: ${unknown.join(", ")}.`
-      : "The form shows the choice of the link. Nothing has been started.";
+      ? say("The link names options that are not offered: {options}.", { options: showList(unknown) })
+      : say("The form shows the choice of the link. Nothing has been started.");
   }
 
   // -- for the other scripts of this form ----------------------------------------------------------
@@ -431,10 +419,10 @@
     const status = form.querySelector("[data-link-status]");
     try {
       await navigator.clipboard.writeText(url);
-      status.textContent = "Copied. The link fills this form and starts nothing.";
+      status.textContent = say("Copied. The link fills this form and starts nothing.");
     } catch {
       window.history.replaceState(null, "", `#${hash}`);
-      status.textContent = "The address of this page is now the link.";
+      status.textContent = say("The address of this page is now the link.");
     }
   }
 

@@ -6,6 +6,7 @@
 (() => {
   const form = document.getElementById("unispawner-form");
   if (!form?.unispawner) return;
+  const { request, say, showDuration, showMoment } = window.unispawnerPage;
   const FIELDS = ["account", "queue_name", "qos", "reservation_id"];
   const MOST_QUESTIONS = 60; // about one profile, while the scheduler does not answer
   const cards = new Map();
@@ -21,30 +22,20 @@
 
   // -- words; profiles/form.py has the same --------------------------------------------------------
 
-  function showMoment(seconds) {
-    const then = new Date(seconds * 1000);
-    const today = then.toDateString() === new Date().toDateString();
-    const time = { hour: "2-digit", minute: "2-digit" };
-    return then.toLocaleString(undefined, today ? time : { weekday: "short", day: "numeric", month: "short", ...time });
-  }
-
-  function showLength(seconds) {
-    const minutes = Math.max(1, Math.round(seconds / 60));
-    const parts = [[Math.floor(minutes / 1440), "day"], [Math.floor(minutes / 60) % 24, "hour"], [minutes % 60, "minute"]];
-    return parts.filter(([number]) => number).map(([number, unit]) => `${number} ${unit}${number === 1 ? "" : "s"}`).join(" ");
-  }
-
   function labelEntry({ name, begins, ends }) {
     const now = Date.now() / 1000;
     if (ends === null) return name;
-    if (begins !== null && begins > now) return `${name} (from ${showMoment(begins)} until ${showMoment(ends)})`;
-    return `${name} (${showLength(ends - now)} left, until ${showMoment(ends)})`;
+    const until = showMoment(ends * 1000);
+    if (begins !== null && begins > now) {
+      return say("{name} (from {begin} until {end})", { name, begin: showMoment(begins * 1000), end: until });
+    }
+    return say("{name} ({left} left, until {end})", { name, left: showDuration(ends - now), end: until });
   }
 
   function labelNone(name, answer) {
-    if (name === "reservation_id") return "No reservation";
+    if (name === "reservation_id") return say("No reservation");
     const standard = answer.configured[name] || defaultOf(answer, name);
-    return standard ? `Your default: ${standard}` : "The scheduler's default";
+    return standard ? say("Your default: {name}", { name: standard }) : say("The scheduler's default");
   }
 
   // -- what goes together; schedulers/usable.py has the same ----------------------------------------
@@ -89,7 +80,10 @@
       const lost = value && menu.value !== value;
       if (menu.selectedIndex < 0) menu.value = "";
       if (menu !== control) form.unispawner.replaceControl(slug, name, menu);
-      if (lost) card.status.textContent = `${labelOf(option)}: ${value} was left out, because you may not use it.`;
+      if (lost) {
+        card.status.textContent = say(
+          "{field}: {value} was left out, because you may not use it.", { field: labelOf(option), value });
+      }
     }
   }
 
@@ -112,9 +106,10 @@
           const possible = [...menu.options].find((entry) => !entry.disabled);
           if (possible) {
             menu.value = possible.value;
-            card.status.textContent =
-              `${labelOf(option)}: ${before || "the default"} does not go together with the rest of the choice. ` +
-              `It is now: ${possible.text}.`;
+            const words = { field: labelOf(option), before, now: possible.text };
+            card.status.textContent = before
+              ? say("{field}: {before} does not go together with the rest of the choice. It is now: {now}.", words)
+              : say("{field}: the default does not go together with the rest of the choice. It is now: {now}.", words);
           }
         }
       }
@@ -131,9 +126,7 @@
     let again = 10;
     try {
       const query = new URLSearchParams({ profile: slug, user: form.dataset.user });
-      const answer = await fetch(`${form.dataset.baseUrl}api/unispawner/mine?${query}`, {
-        headers: { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" },
-      });
+      const answer = await request(`${form.dataset.baseUrl}api/unispawner/mine?${query}`);
       if (answer.ok) {
         card.answer = await answer.json();
         again = card.answer.refresh_in;

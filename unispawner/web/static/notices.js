@@ -5,7 +5,7 @@
 (() => {
   const places = document.querySelectorAll("[data-notices]");
   const KEY = "unispawner notices";
-  const headers = { "Content-Type": "application/json", "X-XSRFToken": window.jhdata?.xsrf_token ?? "" };
+  const { ask, asSentence, say } = window.unispawnerPage;
   const possible = "Notification" in window && window.isSecureContext;
   const wanted = () => possible && Notification.permission === "granted" && window.localStorage.getItem(KEY) === "on";
 
@@ -21,7 +21,7 @@
     const part = place.querySelector("[data-notify]");
     const [button, status] = [part.querySelector("button"), part.querySelector("[role=status]")];
     const show = () => {
-      button.textContent = wanted() ? "Stop this browser's notices" : "Let this browser notify me";
+      button.textContent = wanted() ? say("Stop this browser's notices") : say("Let this browser notify me");
       button.setAttribute("aria-pressed", String(wanted()));
     };
     part.hidden = !possible;
@@ -32,9 +32,9 @@
         status.textContent = "";
       } else if ((await Notification.requestPermission()) === "granted") {
         window.localStorage.setItem(KEY, "on");
-        status.textContent = "The browser tells you when the server is ready or has ended, while this page is open.";
+        status.textContent = say("The browser tells you when the server is ready or has ended, while this page is open.");
       } else {
-        status.textContent = "The browser does not allow notices from this page. You can change that in its settings.";
+        status.textContent = say("The browser does not allow notices from this page. You can change that in its settings.");
       }
       show();
     });
@@ -50,22 +50,18 @@
       for (const box of boxes) box.checked = events[box.dataset.event];
     };
     try {
-      const answer = await fetch(place.dataset.notices, { headers });
-      if (answer.ok) show(await answer.json());
+      show(await ask(place.dataset.notices));
     } catch (error) {
       console.warn("Can't get what is sent by mail:", error);
     }
     for (const box of boxes) {
       box.addEventListener("change", async () => {
         try {
-          const body = JSON.stringify({ [box.dataset.event]: box.checked });
-          const answer = await fetch(place.dataset.notices, { method: "PUT", headers, body });
-          if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message ?? answer.statusText);
-          show(await answer.json());
-          status.textContent = "Saved.";
+          show(await ask(place.dataset.notices, { method: "PUT", body: { [box.dataset.event]: box.checked } }));
+          status.textContent = say("Saved.");
         } catch (error) {
           box.checked = !box.checked;
-          status.textContent = `This was not saved: ${error.message}. Try again.`;
+          status.textContent = say("This was not saved: {reason} Try again.", { reason: asSentence(error.message) });
         }
       });
     }

@@ -5,6 +5,7 @@
 (() => {
   const form = document.getElementById("unispawner-form");
   if (!form) return;
+  const { say } = window.unispawnerPage;
 
   function matches(pattern, text) {
     try {
@@ -17,8 +18,8 @@
   function findError(control) {
     const text = control.value;
     if (!text) return "";
-    if (/[{}]/.test(text)) return "must have no braces";
-    if (text.startsWith("/") && text.split("/").includes("..")) return "must have no '..'";
+    if (/[{}]/.test(text)) return say("must have no braces");
+    if (text.startsWith("/") && text.split("/").includes("..")) return say("must have no '..'");
     return matches(control.dataset.text, text) ? "" : control.dataset.rule;
   }
 

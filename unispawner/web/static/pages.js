@@ -3,24 +3,23 @@
 "use strict";
 
 (() => {
-  const headers = { "X-XSRFToken": window.jhdata?.xsrf_token ?? "" };
+  const { ask: askHub, asSentence, request, say, setText, showDuration, showMoment } = window.unispawnerPage;
   const MINUTE = 60;
 
-  function showTime(element, moment) {
-    const then = new Date(moment);
-    const time = { hour: "2-digit", minute: "2-digit" };
-    const today = then.toDateString() === new Date().toDateString();
-    element.textContent = then.toLocaleString(
-      undefined, today ? time : { weekday: "short", day: "numeric", month: "short", ...time });
-  }
+  const showTime = (element, moment) => setText(element, showMoment(moment));
 
-  function showLeft(seconds) {
-    const minutes = Math.floor(seconds / MINUTE);
-    if (minutes < 1) return "less than a minute";
-    const parts = [[Math.floor(minutes / 1440), "day"], [Math.floor(minutes / 60) % 24, "hour"], [minutes % 60, "minute"]];
-    return parts.filter(([number]) => number).slice(0, 2)
-      .map(([number, unit]) => `${number} ${unit}${number === 1 ? "" : "s"}`).join(" ");
-  }
+  // What is said of a server's state in one or two words.
+  const STATES = {
+    stopped: () => say("stopped"),
+    failed: () => say("failed"),
+    submitting: () => say("submitting"),
+    queued: () => say("queued"),
+    held: () => say("held"),
+    starting: () => say("starting"),
+    running: () => say("running"),
+    suspended: () => say("suspended"),
+    stopping: () => say("stopping"),
+  };
 
   function showFact(place, name, value) {
     const hasValue = value !== null && value !== "" && value !== undefined;
@@ -41,21 +40,21 @@
   function showStatus(place, status) {
     const waits = ["queued", "held"].includes(status.state);
     const scheduler = status.cluster ? `${status.scheduler} (${status.cluster})` : status.scheduler;
-    const job = status.job_id && status.scheduler ? `${status.job_id} on ${scheduler}` : status.job_id;
+    const job = status.job_id && status.scheduler ? say("{job} on {scheduler}", { job: status.job_id, scheduler }) : status.job_id;
     const facts = { ...status, job_id: job, profile_name: status.profile_name || status.profile };
     for (const fact of place.querySelectorAll("[data-fact]")) {
       const name = fact.dataset.fact;
       showFact(place, name, name === "reason" && !waits ? "" : facts[name]);
     }
     const state = place.querySelector("[data-state]");
-    if (state) state.textContent = status.state;
+    setText(state, STATES[status.state]?.() ?? status.state);
     const stale = place.querySelector("[data-unheard]");
     if (stale) stale.hidden = status.heard;
     place.endsAt = status.time_left === null ? null : Date.now() + status.time_left * 1000;
     window.unispawnerContinuation?.show(place, status);
     const warning = place.querySelector("[data-warning]");
     if (warning) {
-      if (status.ending_soon && warning.hidden) window.unispawnerNotify?.("Your server ends soon", status.name);
+      if (status.ending_soon && warning.hidden) window.unispawnerNotify?.(say("Your server ends soon"), status.name);
       warning.hidden = !status.ending_soon;
     }
     tick(place);
@@ -64,17 +63,29 @@
   function tick(place) {
     if (place.endsAt === undefined) return;
     const left = place.endsAt === null ? null : Math.max(0, (place.endsAt - Date.now()) / 1000);
-    for (const [selector, before, after] of [["[data-time-left]", ", ", " left"], ["[data-left]", "", ""]]) {
-      const element = place.querySelector(selector);
-      const words = left === null ? "" : `${before}${showLeft(left)}${after}`;
-      if (element && element.textContent !== words) element.textContent = words;
+    setText(place.querySelector("[data-time-left]"), left === null ? "" : showLeft(left));
+    const warning = place.querySelector("[data-ends-soon]");
+    if (warning && left !== null) setText(warning, warnOfEnd(warning.dataset.endsSoon, left));
+  }
+
+  // Whole minutes that are surely left, in at most two units.
+  const surely = (seconds) => showDuration(Math.floor(seconds / MINUTE) * MINUTE, 2);
+
+  function showLeft(seconds) {
+    return seconds < MINUTE ? say("less than a minute left") : say("{time} left", { time: surely(seconds) });
+  }
+
+  function warnOfEnd(name, seconds) {
+    if (seconds < MINUTE) {
+      return name ? say("Your server {name} ends in less than a minute.", { name }) : say("Your server ends in less than a minute.");
     }
+    const words = { name, time: surely(seconds) };
+    return name ? say("Your server {name} ends soon: {time} left.", words) : say("Your server ends soon: {time} left.", words);
   }
 
   async function ask(place) {
     try {
-      const answer = await fetch(place.dataset.server, { headers });
-      if (answer.ok) showStatus(place, await answer.json());
+      showStatus(place, await askHub(place.dataset.server));
     } catch (error) {
       console.warn("Can't get the server's status:", error); // the last one stays
     }
@@ -104,7 +115,7 @@
       if (event.failed) bar.classList.add("bg-danger");
       if (event.ready || event.failed) {
         events.close();
-        window.unispawnerNotify?.(event.ready ? "Your server is ready" : "Your server has not started", words);
+        window.unispawnerNotify?.(event.ready ? say("Your server is ready") : say("Your server has not started"), words);
         window.location.reload(); // the Hub leads to the server, or shows why there is none
       } else if (isNew) {
         ask(place);
@@ -115,13 +126,12 @@
   async function cancel(place, button) {
     const status = place.querySelector("[data-cancel-status]");
     place.cancelled = button.disabled = true;
-    status.textContent = "Cancelling …";
+    status.textContent = say("Cancelling …");
     try {
-      const answer = await fetch(place.dataset.cancel, { method: "DELETE", headers });
-      if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message ?? answer.statusText);
+      await askHub(place.dataset.cancel, { method: "DELETE" });
       window.location = place.dataset.home;
     } catch (error) {
-      status.textContent = `The server could not be cancelled: ${error.message}. Try again.`;
+      status.textContent = say("The server could not be cancelled: {reason} Try again.", { reason: asSentence(error.message) });
       place.cancelled = button.disabled = false;
     }
   }
@@ -132,15 +142,15 @@
     while (place.open) {
       if (!document.hidden) {
         try {
-          const answer = await fetch(place.dataset.log, { headers });
+          const answer = await request(place.dataset.log);
           const { log, message } = await answer.json();
           if (answer.ok && text.textContent !== log) text.textContent = log;
-          const words = answer.ok ? (log ? "" : "The log is empty.") : message;
+          const words = answer.ok ? (log ? "" : say("The log is empty.")) : message;
           // Asked too often, the page keeps what it shows.
-          if (answer.status !== 429 && problem.textContent !== words) problem.textContent = words;
+          if (answer.status !== 429) setText(problem, words);
         } catch (error) {
           console.warn("Can't get the log:", error);
-          problem.textContent = "The Hub does not answer.";
+          problem.textContent = say("The Hub does not answer.");
         }
       }
       await new Promise((later) => window.setTimeout(later, 5000));

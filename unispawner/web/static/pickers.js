@@ -5,6 +5,7 @@
 (() => {
   const form = document.getElementById("unispawner-form");
   if (!form?.unispawner) return;
+  const { say } = window.unispawnerPage;
   const GIB = 2 ** 30;
   const HOUR = 3600;
   const USUAL = {
@@ -34,7 +35,7 @@
     const ofOption = element.querySelector("label");
     ofOption.id ||= `${input.id}-label`;
     menu.setAttribute("aria-describedby", ofOption.id);
-    const label = Object.assign(document.createElement("label"), { htmlFor: menu.id, textContent: "Usual values" });
+    const label = Object.assign(document.createElement("label"), { htmlFor: menu.id, textContent: say("Usual values") });
     label.className = "visually-hidden";
     const group = document.createElement("div");
     group.className = "input-group";
@@ -43,7 +44,7 @@
     const show = () => {
       const values = USUAL[kind].filter((value) => fits(value, form.unispawner.bounds(element)));
       const entries = values.map((value) => new Option(form.unispawner.show(kind, value), WRITE[kind](value)));
-      menu.replaceChildren(new Option("Usual", ""), ...entries);
+      menu.replaceChildren(new Option(say("Usual"), ""), ...entries);
       menu.hidden = !values.length;
     };
     show();

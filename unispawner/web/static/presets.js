@@ -6,6 +6,7 @@
   const form = document.getElementById("unispawner-form");
   const box = form?.querySelector("[data-presets]");
   if (!box || !form.unispawner) return;
+  const { request, say, showList } = window.unispawnerPage;
   const menu = form.querySelector("#unispawner-preset");
   const menuBox = form.querySelector("[data-preset-menu]");
   const name = form.querySelector("#unispawner-preset-name");
@@ -16,7 +17,7 @@
   function showMenu(selected = "") {
     const names = [...presets.keys()].sort((one, other) => one.localeCompare(other));
     menu.replaceChildren(
-      ...["", ...names].map((one) => new Option(one || "Choose a preset", one, false, one === selected)),
+      ...["", ...names].map((one) => new Option(one || say("Choose a preset"), one, false, one === selected)),
     );
     deleting.disabled = !selected;
     menuBox.hidden = !names.length;
@@ -30,11 +31,13 @@
     name.value = menu.value;
     const unknown = form.unispawner.choose(preset);
     if (unknown === null) {
-      status.textContent = `The preset is for the profile ${preset.profile}, which is not offered to you any more.`;
+      status.textContent = say(
+        "The preset is for the profile {profile}, which is not offered to you any more.", { profile: preset.profile });
     } else if (unknown.length) {
-      status.textContent = `The form shows the preset without what is not offered any more: ${unknown.join(", ")}.`;
+      status.textContent = say(
+        "The form shows the preset without what is not offered any more: {options}.", { options: showList(unknown) });
     } else {
-      status.textContent = "The form shows the preset. Nothing has been started.";
+      status.textContent = say("The form shows the preset. Nothing has been started.");
     }
   }
 
@@ -42,17 +45,13 @@
     const query = new URLSearchParams({ user: form.dataset.user });
     const url = `${form.dataset.baseUrl}api/unispawner/presets/${encodeURIComponent(preset)}?${query}`;
     try {
-      const answer = await fetch(url, {
-        method,
-        body: body && JSON.stringify(body),
-        headers: { "Content-Type": "application/json", "X-XSRFToken": window.jhdata?.xsrf_token ?? "" },
-      });
+      const answer = await request(url, { method, body });
       if (answer.ok) return "";
       const { message } = await answer.json();
-      return message || `The Hub refused this with status ${answer.status}.`;
+      return message || say("The Hub refused this with status {status}.", { status: answer.status });
     } catch (error) {
       console.warn("The Hub does not answer:", error);
-      return "The Hub does not answer. Try again later.";
+      return say("The Hub does not answer. Try again later.");
     }
   }
 
@@ -60,7 +59,7 @@
     const chosen = form.unispawner.choice();
     const wanted = name.value.trim();
     if (!wanted) {
-      saveStatus.textContent = "A preset needs a name.";
+      saveStatus.textContent = say("A preset needs a name.");
       name.focus();
       return;
     }
@@ -69,7 +68,9 @@
       presets.set(wanted, chosen);
       showMenu(wanted);
     }
-    saveStatus.textContent = problem ? `The preset was not saved. ${problem}` : `The preset ${wanted} is saved.`;
+    saveStatus.textContent = problem
+      ? say("The preset was not saved. {problem}", { problem })
+      : say("The preset {name} is saved.", { name: wanted });
   }
 
   async function deletePreset() {
@@ -80,7 +81,9 @@
       showMenu();
       (presets.size ? menu : name).focus();
     }
-    status.textContent = problem ? `The preset was not deleted. ${problem}` : `The preset ${wanted} is deleted.`;
+    status.textContent = problem
+      ? say("The preset was not deleted. {problem}", { problem })
+      : say("The preset {name} is deleted.", { name: wanted });
   }
 
   showMenu();

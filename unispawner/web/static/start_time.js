@@ -3,28 +3,29 @@
 "use strict";
 
 (() => {
+  const { request, say, setText, showMoment } = window.unispawnerPage;
+
   // All that users read. `time` is a clock time, and `less` what is smaller: "4 cores", "2 hours".
   const WORDS = {
-    now: () => "It can start now.",
-    later: (time) => `It starts at about ${time}.`,
-    refused: (scheduler, reason) => `${scheduler} can't start it now: ${reason}.`,
-    estimatedNow: () => "Estimate: enough is free for it to start now.",
-    estimatedPerhaps: () => "Estimate: enough is free for it, but other jobs wait, too.",
-    estimatedNotNow: () => "Estimate: not enough is free for it to start now.",
-    soonerNow: (less) => `It starts sooner with ${less}: now.`,
-    soonerLater: (less, time) => `It starts sooner with ${less}: at about ${time}.`,
-    soonerEstimated: (less) => `Estimate: with ${less} it can start now.`,
-    change: (less) => `Change to ${less}`,
-    waitingNow: (less) => `With ${less} your server could start now.`,
-    waitingLater: (less, time) => `With ${less} your server could start at about ${time}.`,
-    waitingEstimated: (less) => `Estimate: with ${less} your server could start now.`,
-    placeIsLost: () => "If you cancel, your place in the queue is lost. Nothing starts until you say so in the form.",
-    cancelAndChange: (less) => `Cancel, and open the form with ${less}`,
-    cancelling: () => "Cancelling …",
-    notCancelled: () => "The server could not be cancelled. Try again.",
+    now: () => say("It can start now."),
+    later: (time) => say("It starts at about {time}.", { time }),
+    refused: (scheduler, reason) => say("{scheduler} can't start it now: {reason}.", { scheduler, reason }),
+    estimatedNow: () => say("Estimate: enough is free for it to start now."),
+    estimatedPerhaps: () => say("Estimate: enough is free for it, but other jobs wait, too."),
+    estimatedNotNow: () => say("Estimate: not enough is free for it to start now."),
+    soonerNow: (less) => say("It starts sooner with {less}: now.", { less }),
+    soonerLater: (less, time) => say("It starts sooner with {less}: at about {time}.", { less, time }),
+    soonerEstimated: (less) => say("Estimate: with {less} it can start now.", { less }),
+    change: (less) => say("Change to {less}", { less }),
+    waitingNow: (less) => say("With {less} your server could start now.", { less }),
+    waitingLater: (less, time) => say("With {less} your server could start at about {time}.", { less, time }),
+    waitingEstimated: (less) => say("Estimate: with {less} your server could start now.", { less }),
+    placeIsLost: () => say("If you cancel, your place in the queue is lost. Nothing starts until you say so in the form."),
+    cancelAndChange: (less) => say("Cancel, and open the form with {less}", { less }),
+    cancelling: () => say("Cancelling …"),
+    notCancelled: () => say("The server could not be cancelled. Try again."),
   };
 
-  const headers = { "Content-Type": "application/json", "X-XSRFToken": window.jhdata?.xsrf_token ?? "" };
   const SECOND = 1000;
   const AFTER_TYPING = 0.8 * SECOND;
   const LONGEST_LOOK = 600 * SECOND; // a form that nobody touches for so long is not kept up to date
@@ -32,20 +33,13 @@
   const WAITING_FIRST = 10 * SECOND;
   const WAITING_AGAIN = 120 * SECOND;
 
-  function clock(moment) {
-    const then = new Date(moment);
-    const time = { hour: "2-digit", minute: "2-digit" };
-    const today = then.toDateString() === new Date().toDateString();
-    return then.toLocaleString(undefined, today ? time : { weekday: "short", day: "numeric", month: "short", ...time });
-  }
-
   // What is known about a choice, as a sentence; empty if nothing is.
   function describe(answer) {
     if (answer.by_inventory) {
       return { now: WORDS.estimatedNow, perhaps: WORDS.estimatedPerhaps, not_now: WORDS.estimatedNotNow }[answer.outlook]?.() ?? "";
     }
     if (answer.outlook === "now") return WORDS.now();
-    if (answer.outlook === "later" && answer.start) return WORDS.later(clock(answer.start));
+    if (answer.outlook === "later" && answer.start) return WORDS.later(showMoment(answer.start));
     if (answer.outlook === "refused" && answer.reason) return WORDS.refused(answer.scheduler, answer.reason.replace(/\.$/, ""));
     return "";
   }
@@ -53,7 +47,7 @@
   function describeSooner(sooner, now, later, estimated) {
     if (!sooner) return "";
     if (sooner.outlook === "now") return (sooner.by_inventory ? estimated : now)(sooner.words);
-    return sooner.outlook === "later" && sooner.start ? later(sooner.words, clock(sooner.start)) : "";
+    return sooner.outlook === "later" && sooner.start ? later(sooner.words, showMoment(sooner.start)) : "";
   }
 
   const asTexts = (options) => Object.fromEntries(Object.entries(options).map(([name, value]) => [name, String(value)]));
@@ -61,13 +55,9 @@
   // Return the answer; null if there is none now. It throws if there never will be any.
   async function ask(baseUrl, user, body, signal) {
     const url = `${baseUrl}api/unispawner/start-time?user=${encodeURIComponent(user)}`;
-    const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal });
+    const answer = await request(url, { method: "POST", body, signal });
     if ([403, 404].includes(answer.status)) throw new Error("The Hub doesn't say when this server starts.");
     return answer.ok ? answer.json() : null;
-  }
-
-  function setText(element, words) {
-    if (element.textContent !== words) element.textContent = words;
   }
 
   // -- the form ------------------------------------------------------------------------------------
@@ -166,7 +156,7 @@
     // The form of this server opens only when the server has stopped.
     async function hasStopped() {
       for (let attempt = 0; attempt < 60; attempt += 1) {
-        const answer = await fetch(place.dataset.server, { headers });
+        const answer = await request(place.dataset.server);
         if (answer.ok && ["stopped", "failed"].includes((await answer.json()).state)) return;
         await new Promise((resolve) => window.setTimeout(resolve, SECOND));
       }
@@ -177,7 +167,7 @@
       place.cancelled = button.disabled = true; // pages.js leaves the page alone
       setText(words, WORDS.cancelling());
       try {
-        const answer = await fetch(place.dataset.cancel, { method: "DELETE", headers });
+        const answer = await request(place.dataset.cancel, { method: "DELETE" });
         if (!answer.ok) throw new Error(answer.statusText);
         await hasStopped();
         window.location = target;

@@ -1,0 +1,66 @@
+"""Gives each request of the Hub the language of its reader, as its ``Accept-Language`` says.
+
+JupyterHub's own handlers render our templates, stream our progress and show our errors, and there
+is no hook that sees each request. So the step that each handler takes first, ``prepare``, is
+extended here. The language is kept in the context of the request's task, and ends with it.
+
+A program that sends no ``Accept-Language`` gets English.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from jupyterhub.handlers.base import BaseHandler
+
+from .languages import Language, choose, page_texts, read_languages, use
+
+
+def configured_languages(section: Mapping[str, Any]) -> Mapping[str, Language]:
+    """Return the languages that a Hub offers.
+
+    Parameters
+    ----------
+    section
+        What is configured as ``c.UniSpawner``.
+
+    Raises
+    ------
+    InvalidJobError
+        If a catalogue can't be read, or there is none for a language that is offered.
+    """
+    folder, offered = section.get("catalogues"), section.get("languages")
+    return read_languages(
+        folder if isinstance(folder, str) else "",
+        tuple(offered) if isinstance(offered, list | tuple) else (),
+    )
+
+
+def language_of(handler: Any) -> Language:
+    """Return the language of the reader of a handler's reply."""
+    section = handler.settings.get("config", {}).get("UniSpawner", {})
+    return choose(handler.request.headers.get("Accept-Language", ""), configured_languages(section))
+
+
+def set_up(hub: Any) -> None:
+    """Let a Hub answer each request in its reader's language. Called when the Hub starts.
+
+    Raises
+    ------
+    InvalidJobError
+        As :func:`configured_languages`.
+    """
+    configured_languages(hub.config.get("UniSpawner", {}))
+    hub.template_vars = {**page_texts(), **hub.template_vars}
+    original = BaseHandler.prepare
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    async def prepare(handler: Any) -> None:
+        use(language_of(handler))
+        await original(handler)
+
+    BaseHandler.prepare = prepare
