@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from babel.messages.catalog import Message
 from support import CHECKOUT
 
 
@@ -62,6 +63,29 @@ def test_the_reference_is_up_to_date() -> None:
     assert pages
     for page, made in pages.items():
         assert made(page.read_text()) == page.read_text(), f"run ci/reference for {page.name}"
+
+
+def test_the_catalogues_are_complete() -> None:
+    """Each text of the code has a translation in each catalogue, with the same names of values,
+    and no catalogue has a text that the code does not have any more."""
+    catalogues = load("catalogues")
+    assert {"de", "fr"} <= {language for language, _ in catalogues.catalogues()}
+    assert [] == catalogues.check(catalogues.extract())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no translation"),
+        ("Job {jop} wartet", "has the names ['job'], 'Job {jop} wartet' has others"),
+        ("Job {job} wartet ", "begins or ends with a blank"),
+    ],
+)
+def test_what_is_wrong_in_a_catalogue(text: str, words: str) -> None:
+    """A translation that is missing, or has other names of values, is named."""
+    message = Message("Job {job} is queued", text)
+    found = list(load("catalogues").problems("de", message))
+    assert [f"de: 'Job {{job}} is queued' {words}"] == found
 
 
 def test_the_page_of_threats_is_up_to_date() -> None:

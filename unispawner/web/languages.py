@@ -206,7 +206,7 @@ def choose(header: str, languages: Mapping[str, Language]) -> Language:
             continue
     wishes.sort(key=lambda wish: -wish[0])
     for weight, tag in wishes:
-        if weight <= 0:
+        if not weight > 0:  # also what is not a number
             continue
         # "de-AT" is served with "de".
         for name in (negotiate_locale([tag], list(languages), sep="-"), tag.split("-")[0].lower()):
