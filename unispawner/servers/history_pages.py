@@ -19,8 +19,8 @@ from ..errors import UniSpawnerError
 from ..texts import say
 from ..web import bookkeeping
 from ..web.api import ASSETS, Handler, check_database
-from ..web.session_words import describe_ending, describe_used
 from ..web.failures import Refusal
+from ..web.session_words import describe_ending, describe_used
 from . import history
 from .job import ServerJob
 from .live_log import LIVE_LOGS, ReadLater
