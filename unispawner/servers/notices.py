@@ -23,8 +23,8 @@ from ..texts import Text, say, say_count
 from ..web import bookkeeping, continuation
 from ..web.allowance import AllowanceByUser
 from ..web.api import Handler, check_database
-from ..web.of_hub import OfHub
 from ..web.languages import ENGLISH, Language, current
+from ..web.of_hub import OfHub
 from ..web.request_language import configured_languages
 from .database import save_soon, session_of
 from .history import Ending, StartedJob

@@ -17,8 +17,8 @@ from ..errors import InvalidJobError, UniSpawnerError
 from ..schedulers.estimate import StartEstimate
 from ..texts import all_as_read, say
 from .allowance import AllowanceByUser
-from .of_hub import OfHub
 from .failures import Refusal
+from .of_hub import OfHub
 from .summary import format_moment
 
 REQUESTS = OfHub(lambda: AllowanceByUser(at_once=30, pause=1.0))
