@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from unispawner.profiles import usage_hints
 from unispawner.profiles.form import FormContext, form_profiles, render_form
 from unispawner.profiles.reading import read_profiles
 from unispawner.profiles.usage_hints import LEAST_SECONDS, make_hints
@@ -54,6 +59,25 @@ def test_sessions_of_another_kind() -> None:
     assert "Your last session of this profile used 3 of 64 GiB of memory." == hints["memory"]
     same = make_hints([session(3, options={"memory": "32G"}), session(5)])
     assert "used at most 5 of 64 GiB" in same["memory"]
+
+
+def test_without_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form opens without hints, and the log says why."""
+
+    def refuse(*_: Any) -> None:
+        raise OperationalError("SELECT", {}, Exception("locked"))
+
+    undone: list[bool] = []
+    warnings: list[str] = []
+    session = SimpleNamespace(rollback=lambda: undone.append(True))
+    log = SimpleNamespace(warning=lambda text, *_: warnings.append(text))
+    spawner = SimpleNamespace(user=SimpleNamespace(name="ada"), log=log)
+    monkeypatch.setattr(usage_hints, "session_of", lambda _: session)
+    monkeypatch.setattr(usage_hints, "read_sessions", refuse)
+    assert {} == usage_hints.read_hints(spawner)
+    assert ([True], 1) == (undone, len(warnings))
+    monkeypatch.setattr(usage_hints, "session_of", lambda _: None)
+    assert {} == usage_hints.read_hints(spawner)
 
 
 def render(used: dict[str, str]) -> str:

@@ -164,9 +164,16 @@ async def test_what_a_server_has_used(hub: Hub, server: Server) -> None:
     assert {} == session_facts.read(hub.app.db, "ada")
 
 
-async def test_a_time_limit(hub: Hub, server: Server) -> None:
-    """The scheduler's word for it is its cause, whatever else the accounting says later."""
+async def test_a_time_limit(hub: Hub, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """The scheduler's word for it is its cause, whatever else the accounting says later. While the
+    job ends (COMPLETING), the log does not say that it has moved."""
     await ready(hub, server)
+    caplog.set_level("INFO", server.spawner.log.name)
+    end(server, JobState.RUNNING, ending=True)
+    while server.spawner.server_job.state.port:
+        await server.spawner.monitor().refresh(PATIENCE)
+    assert "this run of the job is ending" in caplog.text
+    assert "no longer where its server was" not in caplog.text
     measured(server, Accounting(Usage(seconds=1.0, cause="cancelled")), requested={})
     fake = server.spawner.monitor().scheduler
     end(server, JobState.FAILED, native_state="TIMEOUT", message="the job reached its time limit")

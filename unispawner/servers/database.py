@@ -146,16 +146,18 @@ async def save_soon(session: Any, write: Write) -> None:
     await saved
 
 
-def save_later(spawner: Any, write: Write, what: str) -> None:
+def save_later(spawner: Any, write: Write, what: str, session: Any = None) -> None:
     """Save a change by :func:`save_soon` in the background; log why if the database refuses.
 
     Parameters
     ----------
     what
         What is saved, for the log: "what was chosen".
+    session
+        The database's session. Default: the spawner's of now.
     """
 
-    session = session_of(spawner)  # a named server that is deleted has none any more
+    session = session or session_of(spawner)  # a named server that is deleted has none any more
     if session is None:
         return
 

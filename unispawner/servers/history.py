@@ -208,7 +208,7 @@ def note_ready(job: StartedJob) -> None:
 
 def note_end(job: StartedJob, ending: Ending) -> None:
     """Save that the Hub forgets the server, and why; a reason that is saved stays."""
-    if not job.state.mark or job.spawner.history_days <= 0:
+    if not job.state.mark or job.spawner.history_days <= 0 or session_of(job.spawner) is None:
         return
     values = {**_what_ran(job), **ending.of_row(), "ended": time.time()}
     facts = {"requested": _requested(job), "cause": ending.cause}
@@ -244,7 +244,8 @@ def _saver_of_usage(job: StartedJob) -> used.Save:
                 facts["cause"] = cause
             _write_facts(session, row, **facts)
 
-        save_later(job.spawner, write, "what a job has used")
+        # A named server may have been deleted meanwhile, and its session stays.
+        save_later(job.spawner, write, "what a job has used", session)
 
     return save
 
