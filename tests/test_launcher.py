@@ -879,7 +879,17 @@ def test_the_job_s_events(hub: Hub, launch: Launch, tmp_path: Path) -> None:
     begun, ready = hub.events[:2]
     assert {"event": "begun", "host": "node7"} == begun
     assert "ready" == ready["event"]
-    assert [{**ready, "event": "ended", "status": 7}] == hub.events[2:]
+    assert [{**ready, "event": "ended", "status": 7, "signalled": True}] == hub.events[2:]
+
+
+def test_server_that_ends_by_itself(hub: Hub, launch: Launch) -> None:
+    """The Hub can tell the end of a server that nobody has asked to end by a signal."""
+    job = launch(python(LISTENING))
+    job.wait_for_output("(reported )")
+    wait_for(lambda: len(hub.events) == 2, "the second event")
+    os.kill(job.server_pid(), signal.SIGTERM)
+    assert 7 == job.status()
+    assert [{**hub.events[1], "event": "ended", "status": 7}] == hub.events[2:]
 
 
 def test_server_that_ends_before_it_listens(hub: Hub, launch: Launch) -> None:

@@ -34,7 +34,7 @@ from itertools import islice
 
 TYPE_CHECKING = False  # importing typing would take 2 to 14 ms
 if TYPE_CHECKING:
-    from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
+    from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 USAGE = (
     "usage: python3 -I - [--host HOW] [--ports LOW-HIGH] [--ending SIGNAL@SECONDS] [--] "
@@ -745,6 +745,13 @@ class Server:
         left = descendants()
         return bool(set(listeners(self.port)) & open_files(left) if self.listens else left)
 
+    def ending(self) -> "Dict[str, Any]":
+        """Return what the Hub should know of the server's end.
+
+        A server that gets SIGTERM from the scheduler ends in order, as after its user's shutdown.
+        """
+        return dict(status=self.status or 0, **({"signalled": True} if self.end_requested else {}))
+
     def kill(self, number: int) -> None:
         pids = descendants() if self.forked else [self.pid]
         kill_all([p for p in pids if expects(p, number)] if number in WARNING else pids, number)
@@ -993,7 +1000,7 @@ def run(how: str, allowed: range, command: "List[str]", announcement: Announceme
     if not port:
         where = " in the range of --ports (c.UniSpawner.port_range)" if allowed else ""
         raise Problem("no port is free" + where)
-    await_answer(server, Report(hub, "ended", host=host, status=server.status), HOLD_UNREPORTED)
+    await_answer(server, Report(hub, "ended", host=host, **server.ending()), HOLD_UNREPORTED)
     return server.status or 0
 
 
@@ -1010,7 +1017,7 @@ def see_through(server: Server, ready: Report, service: Url) -> int:
             break
     ready.withdrawn.set()
     held = hold_port(service, server.port)
-    ended = Report(ready.hub, "ended", ready, status=server.status or 0, **ready.facts)
+    ended = Report(ready.hub, "ended", ready, **dict(ready.facts, **server.ending()))
     server.sweep()
     held = held or hold_port(service, server.port)
     await_answer(server, ended, HOLD_LONGEST if ready.accepted else HOLD_UNREPORTED)

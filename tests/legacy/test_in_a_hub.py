@@ -114,12 +114,24 @@ async def test_a_failed_query_after_a_job_that_is_gone(spawner: Dummy) -> None:
     assert (NODE, 4000) == await soon(start)
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, ""), (1, f"The job {JOB} of this server")])
+@pytest.mark.parametrize(
+    ("status", "signalled", "expected"),
+    [
+        (0, False, ""),
+        (1, False, f"The job {JOB} of this server"),
+        (0, True, f"The job {JOB} of this server"),
+    ],
+)
 async def test_why_a_ready_server_is_gone(
-    spawner: Dummy, monkeypatch: pytest.MonkeyPatch, status: int, expected: str
+    spawner: Dummy,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    signalled: bool,
+    expected: str,
 ) -> None:
     """If the job of a ready server is gone, JupyterHub's pages say so. batchspawner says nothing. A
-    server that has ended in order, because its user shut it down, is not a failure."""
+    server that has ended in order is not a failure if its user shut it down; after a cancellation
+    at the command line, or at the end of its time, the user is told."""
 
     async def move_route(host: str, port: int) -> None:
         """There is no proxy."""
@@ -129,7 +141,7 @@ async def test_why_a_ready_server_is_gone(
     spawner.batch_query_cmd = RUNS
     await spawner.take_report(Report(4000))
     assert (NODE, 4000) == await soon(start)
-    await spawner.take_end(ServerEnd(HOST, 4000, status))
+    await spawner.take_end(ServerEnd(HOST, 4000, status, signalled=signalled))
     spawner.batch_query_cmd = "echo"
     assert 1 == await soon(spawner.poll())
     spawner.server = None

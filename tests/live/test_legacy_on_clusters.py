@@ -171,12 +171,17 @@ async def test_a_job_whose_id_is_not_known(
 async def test_cancelled_at_the_command_line(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
-    """If the job is cancelled at the command line, the Hub notices at its next poll, and nothing is
-    left."""
+    """If the job is cancelled at the command line, the Hub notices at its next poll, its user is
+    told, and nothing is left."""
     await start(alice, "cancelled")
     state = await hub.state("alice", "cancelled")
     cluster.cancel(state["job_id"], "alice")
     await server_gone(alice, "cancelled", 30)
+    status = await hub.api("GET", "unispawner/servers/alice/cancelled")
+    assert ("failed", True) == (
+        status["state"],
+        "Someone may have cancelled it" in status["message"],
+    )
     await until(lambda: not private_folder(state).exists(), "its private files are gone")
 
 

@@ -303,7 +303,9 @@ def find_listener(target: str) -> Listener | None:
         sockets = _listening(namespace[0], parts.port)
         for pid in namespace if sockets else ():
             if sockets & _sockets(pid):
-                return _identify(pid)
+                found = _identify(pid)
+                if found.server or _has_program(pid):
+                    return found
     return None
 
 
@@ -360,6 +362,15 @@ def environment_of(pid: int) -> dict[str, str]:
     """Return the variables that a process was started with; empty if it has ended."""
     lines = _read(pid, "environ").decode(errors="replace").split("\0")
     return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _has_program(pid: int) -> bool:
+    """Return whether a process still runs: one that was just killed has no environment to read,
+    while the kernel closes its sockets."""
+    try:
+        return bool(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return False
 
 
 def _identify(pid: int) -> Listener:

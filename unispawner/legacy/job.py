@@ -379,9 +379,12 @@ class BatchJob(ServerJob[BatchState]):
     # -- the end ---------------------------------------------------------------------------------
 
     async def take_end(self, end: ServerEnd) -> None:
-        """Send users to the dead address, and take note of a server that has ended in order."""
+        """Send users to the dead address, and take note of a server that its user has shut down.
+
+        Slurm's scancel, and the end of a job's time, let a server end in order, too.
+        """
         await super().take_end(end)
-        self._ended_well = end.status == 0
+        self._ended_well = end.status == 0 and not end.signalled
 
     def show_end(self) -> None:
         """Show on JupyterHub's pages that the job of a ready server is gone.

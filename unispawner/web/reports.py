@@ -76,12 +76,15 @@ class ServerEnd:
         The server's exit status; None if the job does not say.
     mark
         See :class:`Report`.
+    signalled
+        Whether a signal had asked the job to end before: then its user has not shut it down.
     """
 
     host: str
     port: int | None = None
     status: int | None = None
     mark: str = ""
+    signalled: bool = False
 
 
 class TakesReports(Protocol):
@@ -193,8 +196,8 @@ class ReportHandler(_Handler):
     ``{"event": "begun", "host": …}`` as soon as it runs, answered with a ``certificate`` where
     ``internal_ssl`` is on; ``{"event": "ready", "host": …, "port": …}`` when its server listens
     (jobs of older versions send no event); ``{"event": "ended", "host": …, "port": …, "status":
-    …}`` when the server has ended, without a port if it never listened. Each may have the ``mark``
-    of its job.
+    …}`` when the server has ended, without a port if it never listened, and with ``"signalled":
+    true`` if a signal had asked for that. Each may have the ``mark`` of its job.
 
     Answers 200; 503 with Retry-After while the scheduler has not said yet where the job runs; 400
     for a body that makes no sense; 409 for a host that is not the job's; 429 for too many reports.
@@ -212,7 +215,8 @@ class ReportHandler(_Handler):
             port = self._read_port(body) if body.get("port") is not None else None
             status = body.get("status")
             status = status if type(status) is int and 0 <= status <= 255 else None
-            await spawner.take_end(ServerEnd(host, port, status, mark))
+            signalled = body.get("signalled") is True
+            await spawner.take_end(ServerEnd(host, port, status, mark, signalled))
             self.finish("{}")
         elif event == "ready":
             report = Report(self._read_port(body), host, self._from_here(), self._peer(), mark)
