@@ -88,6 +88,12 @@ def test_what_is_wrong_in_a_catalogue(text: str, words: str) -> None:
     assert [f"de: 'Job {{job}} is queued' {words}"] == found
 
 
+def test_the_dashboard_is_up_to_date() -> None:
+    """deploy/monitoring/dashboard.json is what ci/dashboard writes."""
+    made = load("dashboard")
+    assert made.dashboard() == made.FILE.read_text(), "run ci/dashboard"
+
+
 def test_the_page_of_threats_is_up_to_date() -> None:
     """docs/threats.md is what the markers on the tests say, and the markers are right."""
     done = subprocess.run(

@@ -76,7 +76,10 @@ c.JupyterHub.load_roles = [
     {{
         "name": "tests",
         "services": ["tests"],
-        "scopes": ["admin:users", "admin:servers", "admin:server_state", "tokens", "proxy"],
+        "scopes": [
+            *("admin:users", "admin:servers", "admin:server_state", "tokens", "proxy"),
+            "read:metrics",
+        ],
     }}
 ]
 c.UniSpawner.cmd = [{singleuser!r}]

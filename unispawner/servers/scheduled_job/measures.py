@@ -11,6 +11,7 @@ from ...web import bookkeeping
 from ..history import Ending
 from ..second_job import PairedJob
 
+_OUTCOMES = ("stopped", "ended", "failed", "refused")
 _RUNS = (JobState.RUNNING, JobState.SUSPENDED)
 
 
@@ -30,6 +31,8 @@ class JobMeasures:
     def note_start(self) -> None:
         """Take note that the start begins."""
         self._since = time.monotonic()
+        for outcome in _OUTCOMES:  # Prometheus sees the first one only if there was a 0 before it
+            metrics.ENDS.labels(*self._labels, outcome, "")
 
     def note_submitted(self, queue_name: str) -> None:
         """Take note that the scheduler has the job."""
