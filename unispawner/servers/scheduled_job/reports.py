@@ -67,12 +67,7 @@ class JobReports:
     async def take_report(self, report: Report) -> None:
         """Save where the server listens.
 
-        Raises
-        ------
-        SchedulerUnavailable
-            If it is not known yet where the job runs: the job should report again.
-        InvalidJobError
-            If the host is not the job's.
+        It raises what :meth:`unispawner.web.reports.TakesReports.take_report` says.
         """
         job = self._job.tracked
         if job is None:
