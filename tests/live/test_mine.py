@@ -41,13 +41,23 @@ c.ProfilesSpawner.profiles = [
     },
 ]
 """
-ADD = [
-    "qos test-long",
-    "account test-chem organization=ci qos=normal,test-long defaultqos=normal",
-    "account test-bio organization=ci qos=normal",
-    "user alice account=test-chem partition=long qos=test-long defaultqos=test-long",
-    "user bob account=test-bio",
-]
+ADD = """\
+add qos test-long
+add account test-chem organization=ci qos=normal,test-long defaultqos=normal
+add account test-bio organization=ci qos=normal
+add user alice account=test-chem partition=long qos=test-long defaultqos=test-long
+add user bob account=test-bio
+"""
+REMOVE = """\
+delete account test-chem,test-bio
+delete qos test-long
+"""
+
+
+async def set_up() -> None:
+    """Restart the Slurm of ci/slurm with accounting, and make what the tests ask for."""
+    await bring_up("--accounting", "--enforce")
+    await asyncio.to_thread(make_accounts)
 
 
 async def bring_up(*options: str) -> None:
@@ -59,8 +69,7 @@ async def bring_up(*options: str) -> None:
 
 
 def make_accounts() -> None:
-    for words in ADD:
-        run("sacctmgr", "-iQ", "add", *words.split(), check=False)
+    run("sacctmgr", "-iQ", stdin=ADD, check=False)
     run("scontrol", "create", "partitionname=test-bio", "nodes=node1", "allowaccounts=test-bio")
     for name, user in (("test-course", "alice"), ("test-bobs", "bob")):
         what = [f"reservationname={name}", f"users={user}", "nodes=node4", "flags=overlap"]
@@ -71,8 +80,7 @@ def remove_accounts() -> None:
     for name in ("test-course", "test-bobs"):
         run("scontrol", "delete", f"reservationname={name}", check=False)
     run("scontrol", "delete", "partitionname=test-bio", check=False)
-    run("sacctmgr", "-iQ", "delete", "account", "test-chem,test-bio", check=False)
-    run("sacctmgr", "-iQ", "delete", "qos", "test-long", check=False)
+    run("sacctmgr", "-iQ", stdin=REMOVE, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +89,9 @@ async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
         pytest.skip(f"no Hub or no browser: {reason}")
     if "UNISPAWNER_SLURM_HUB_IP" not in os.environ:
         pytest.skip('this Slurm is not known to be that of ci/slurm: eval "$(ci/slurm/up)"')
-    await bring_up("--accounting", "--enforce")
     running = RunningHub(slurm, config=CONFIG)
     try:
-        await asyncio.to_thread(make_accounts)
-        await running.start()
+        await asyncio.gather(set_up(), running.start())  # the Hub asks Slurm for nothing yet
         yield running
     finally:
         await running.close()

@@ -14,7 +14,7 @@ import pytest
 from support.browser import open_browser, sign_in, why_no_browser
 from support.clusters import Slurm, run
 from support.hub import RunningHub, running_hub, until
-from support.lab import install_lab, why_no_lab
+from support.lab import install_lab, wait_for_text, why_no_lab
 
 if not (reason := why_no_browser()):
     from playwright.async_api import Error, expect
@@ -61,7 +61,7 @@ async def test_time_left_in_jupyterlab(hub: RunningHub, slurm: Slurm) -> None:
         await expect(count).to_have_attribute("aria-label", re.compile("This session ends at "))
         warning = page.get_by_role("alert").filter(has_text="Save your work")
         await expect(warning).to_contain_text(re.compile(r"ends at \d\d:\d\d \([123] min left\)"))
-        await page.locator(".cm-content").click()
+        await page.locator(".jp-FileEditor .cm-content").click()
         await page.keyboard.type("written in the last minutes ")
         await page.get_by_role("button", name="Save all").click()
         await until(lambda: "written in the last" in notes.read_text(), "the file is saved")
@@ -74,11 +74,11 @@ async def test_time_left_in_jupyterlab(hub: RunningHub, slurm: Slurm) -> None:
         # As Slurm itself does with --signal=B:USR1@30. Jupyter's server would die of it.
         run("scancel", "--batch", "--signal=USR1", job)
         announced = page.get_by_role("alert").filter(has_text="The scheduler has announced")
-        await expect(announced).to_contain_text("Less than 1 min left", timeout=LAB_SECONDS)
+        await wait_for_text(page, announced, "Less than 1 min left")
         assert "B:USR1@30" in slurm.run("scontrol", "write", "batch_script", job, "-")
         slurm.cancel(job, user="root")
         ended = page.get_by_role("alert").filter(has_text="connection to this session is lost")
-        await expect(ended).to_contain_text("CANCELLED", timeout=LAB_SECONDS)
+        await wait_for_text(page, ended, "CANCELLED")
 
 
 async def whole(answer: Any) -> tuple[str, bytes]:
