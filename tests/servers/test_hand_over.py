@@ -792,8 +792,8 @@ def told(server: Running, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     """Give what the user is told: for each message the event, the subject and the text."""
     found: list[tuple[str, str, str]] = []
 
-    def note(job: Any, event: str, subject: str, body: str, **_: Any) -> None:
-        found.append((event, subject, body))
+    def note(job: Any, event: str, subject: tuple[Any, Any], body: Any, **_: Any) -> None:
+        found.append((event, str(subject[1]), str(body)))
 
     monkeypatch.setattr(notices, "_tell", note)
     monkeypatch.setattr(notices, "_WORTH_A_MAIL", 0.0)
@@ -808,7 +808,7 @@ async def test_the_user_is_told_that_the_second_job_is_ready(
     await server.second_ready()
     await killed(server)
     await server.spawner.hand_over.switch()
-    assert [("ready", "{server} can move to its second job", continuation.READY)] == told
+    assert [("ready", "Your server can move to its second job", str(continuation.READY))] == told
 
 
 async def test_the_user_is_told_that_there_is_no_second_job(
@@ -824,14 +824,17 @@ async def test_the_user_is_told_that_there_is_no_second_job(
     await until(lambda: server.job.second.job is None, "it has ended", PATIENCE)
     await server.go_on()
     await server.spawner.hand_over.give_up()
-    assert [("ended", "{server} has no second job")] * 2 == [one[:2] for one in told]
+    assert [("ended", "Your server has no second job")] * 2 == [one[:2] for one in told]
     assert "no such queue" in told[0][2]
     assert "NODE_FAIL" in told[1][2]
 
 
 @pytest.mark.parametrize(
     ("ready", "subject"),
-    [(True, "{server} has moved to its second job"), (False, "{server} waits for its second job")],
+    [
+        (True, "Your server has moved to its second job"),
+        (False, "Your server waits for its second job"),
+    ],
 )
 async def test_the_user_is_told_that_the_first_job_has_ended(
     server: Running,
@@ -855,4 +858,4 @@ async def test_the_user_is_told_that_the_first_job_has_ended(
         await server.refresh()
         await server.report(second, OTHER, SECOND_PORT)
         await until(lambda: len(told) == 2, "the user is told that it is ready", PATIENCE)
-        assert ("ready", "{server} is ready") == told[1][:2]
+        assert ("ready", "Your server is ready") == told[1][:2]
