@@ -57,7 +57,7 @@ async def sign_in(browser: Any, hub: RunningHub, user: str, **options: Any) -> A
 
     Its `problems` are the errors of scripts on the Hub's pages, and requests to other hosts.
     """
-    context = await browser.new_context(locale="en-GB", timezone_id="UTC", **options)
+    context = await browser.new_context(**{"locale": "en-GB", "timezone_id": "UTC", **options})
     context.set_default_timeout(TIMEOUT)
     page = await context.new_page()
     page.problems = []

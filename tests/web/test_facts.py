@@ -8,7 +8,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 
 import unispawner
-from unispawner.texts import say
+from unispawner.web.languages import PAGE_TEXTS
 from unispawner.web.server_status import ServerStatus
 
 
@@ -24,7 +24,7 @@ def test_a_job_and_its_cluster(cluster: str, job_id: str, words: str) -> None:
     """A job is shown with its scheduler, and with its cluster's name if it has one: another cluster
     may have a job of the same id."""
     environment = Environment(loader=FileSystemLoader(unispawner.template_path), autoescape=True)
-    environment.globals["say"] = say
+    environment.globals.update(PAGE_TEXTS)
     page = environment.from_string(
         '{% from "unispawner_server.html" import facts %}{{ facts(status) }}'
     )

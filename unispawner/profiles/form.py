@@ -18,7 +18,7 @@ from ..schedulers.usable import Entry
 from ..texts import join, moment, say
 from ..units import as_number
 from ..web.availability import Availability
-from ..web.languages import current
+from ..web.languages import PAGE_TEXTS
 from ..web.summary import describe_duration
 from .by_option import ByOption
 from .fields import FIELDS, Value, read
@@ -487,7 +487,6 @@ def render_form(
         base_url=base_url,
         user=user,
         presets=as_text,
-        reader_language=current(),
     )
 
 
@@ -522,5 +521,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"say": say, "moment": moment}
+    environment.globals.update(PAGE_TEXTS)
     return environment

@@ -19,6 +19,7 @@ from ..run_as.client import AgentClient
 from ..settings.continuing import ContinuationSettings
 from ..settings.job import JobSettings
 from ..settings.names import fill_folder
+from ..texts import all_as_read
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
 from ..web.start_time import StartAnswer
@@ -142,13 +143,13 @@ class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
         while True:
             job, tracked = self.server_job, self.server_job.tracked
             if tracked is None:  # which scheduler "auto" is may not be known yet
-                event = words.progress_event(None, None, "the cluster")
+                event = words.progress_event(None, None, "")
                 if job.lost is not None:
                     event["message"] = words.looking_for(job.lost)
             else:
                 event = words.progress_event(tracked, job.monitor.problem, job.title)
             if event != last:
-                yield event
+                yield all_as_read(event)
             last = event
             if tracked is None:
                 await asyncio.sleep(0.1)

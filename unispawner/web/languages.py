@@ -25,7 +25,7 @@ from babel.messages.pofile import PoFileError, read_po
 from babel.numbers import format_decimal
 
 from ..errors import InvalidJobError
-from ..texts import Text, fill, say, say_count, set_reader
+from ..texts import Text, fill, moment, say, say_count, set_reader
 from .summary import describe_duration
 
 ENGLISH = "en"
@@ -236,14 +236,11 @@ def _duration(seconds: float) -> Text:
     return describe_duration(timedelta(seconds=seconds))
 
 
-def page_texts() -> dict[str, Any]:
-    """Return what our templates need, as ``c.JupyterHub.template_vars`` takes it.
-
-    JupyterHub calls these functions with the page's user for each page.
-    """
-    return {
-        "say": lambda _user: say,
-        "say_count": lambda _user: say_count,
-        "duration": lambda _user: _duration,
-        "reader_language": lambda _user: current(),
-    }
+PAGE_TEXTS: Mapping[str, Any] = {
+    "say": say,
+    "say_count": say_count,
+    "duration": _duration,
+    "moment": moment,
+    "reader_language": current,
+}
+"""What our templates call."""

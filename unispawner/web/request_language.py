@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyterhub.handlers.base import BaseHandler
 
-from .languages import Language, choose, page_texts, read_languages, use
+from .languages import PAGE_TEXTS, Language, choose, read_languages, use
 
 
 def configured_languages(section: Mapping[str, Any]) -> Mapping[str, Language]:
@@ -53,7 +53,8 @@ def set_up(hub: Any) -> None:
         As :func:`configured_languages`.
     """
     configured_languages(hub.config.get("UniSpawner", {}))
-    hub.template_vars = {**page_texts(), **hub.template_vars}
+    for name in ("jinja2_env", "jinja2_env_sync"):
+        hub.tornado_settings[name].globals.update(PAGE_TEXTS)
     original = BaseHandler.prepare
     if hasattr(original, "__wrapped__"):
         return

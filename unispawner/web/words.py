@@ -44,7 +44,7 @@ def progress_event(
     problem
         Why the scheduler does not answer; None while it does.
     title
-        The scheduler's name for people.
+        The scheduler's name for people; empty if it is not known yet.
     """
     progress, message = _progress(job, title)
     if problem is not None and job is not None and job.info is not None and not _is_sure(job):
@@ -73,6 +73,8 @@ def _is_sure(job: TrackedJob) -> bool:
 
 def _progress(job: TrackedJob | None, title: str) -> tuple[int, Text]:
     """Return how far a start is, in percent, and the sentence for it."""
+    if job is None and not title:  # it is not known yet
+        return 5, say("Submitting the job to the cluster")
     if job is None:
         return 5, say("Submitting the job to {scheduler}", scheduler=title)
     info = job.info

@@ -104,7 +104,7 @@
         bar.style.width = `${event.progress}%`;
         document.getElementById("sr-progress").textContent = `${event.progress}%`;
       }
-      const words = event.message ?? "";
+      const words = event.message === "Server requested" ? say("Server requested") : (event.message ?? "");
       const isNew = words !== message.textContent; // a legacy class repeats it once a second
       if (isNew) {
         message.textContent = words;
