@@ -41,7 +41,7 @@ PROFILES = [
     {"display_name": "Notebook", "slug": "notebook", "spawner": FakeSpawner, "options": OPTIONS},
     {"display_name": "Other", "slug": "other", "spawner": FakeSpawner},
 ]
-KNOWN = ["Notebook", "Other", "sv-user", "ar-user", "The fake scheduler", "default", "GiB"]
+KNOWN = ["Notebook", "Other", "sv-user", "ar-user", "The fake scheduler", "default", "8G"]
 """What is not ours to translate: names, and the scheduler's words."""
 DIRECTION = "getComputedStyle(document.querySelector('[lang]:not(html)')).direction"
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}}

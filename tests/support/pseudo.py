@@ -63,7 +63,7 @@ FIND_OVERFLOW = r"""
   if (one.closest(mayStandOut) || !one.getClientRects().length) return false;
   const box = one.getBoundingClientRect();
   return box.width && (box.left < -1 || box.right > document.documentElement.clientWidth + 1);
-}).map((one) => one.outerHTML.slice(0, 120))
+}).map((one) => `${JSON.stringify(one.getBoundingClientRect())} ${one.outerHTML.slice(0, 160)}`)
 """
 """JavaScript: the elements of ours that stand out of the page at its sides."""
 

@@ -76,7 +76,7 @@ class Ending:
 
     def of_row(self) -> dict[str, str]:
         """Return what the table of sessions has of it; the cause is in that of facts."""
-        return {"outcome": self.outcome, "reason": self.reason, "log": self.log}
+        return {"outcome": self.outcome, "reason": str(self.reason), "log": self.log}
 
 
 @dataclass(frozen=True)
@@ -173,10 +173,11 @@ def note_submitted(job: StartedJob) -> None:
     if session is None or job.spawner.history_days <= 0:
         return
     values, requested = _values_of_start(job), dict(job.state.requested)
+    summary = session_facts.text_to_json(job.state.summary)
 
     def write() -> None:
         _insert(session, values)
-        _write_facts(session, values, requested=requested)
+        _write_facts(session, values, requested=requested, summary=summary)
 
     save_later(job.spawner, write, "a start in the history")
 
@@ -189,7 +190,12 @@ def note_failed_start(job: StartedJob, ending: Ending) -> None:
     values = {**_values_of_start(job), **_what_ran(job), **ending.of_row(), "ended": time.time()}
     if ending.outcome == "refused":
         values["mark"] = token_hex(8)
-    facts = {"requested": dict(job.state.requested), "cause": ending.cause}
+    facts = {
+        "requested": dict(job.state.requested),
+        "cause": ending.cause,
+        "summary": session_facts.text_to_json(job.state.summary),
+        "reason": session_facts.text_to_json(ending.reason),
+    }
 
     def write() -> None:
         _insert(session, values)
@@ -211,7 +217,11 @@ def note_end(job: StartedJob, ending: Ending) -> None:
     if not job.state.mark or job.spawner.history_days <= 0 or session_of(job.spawner) is None:
         return
     values = {**_what_ran(job), **ending.of_row(), "ended": time.time()}
-    facts = {"requested": _requested(job), "cause": ending.cause}
+    facts = {
+        "requested": _requested(job),
+        "cause": ending.cause,
+        "reason": session_facts.text_to_json(ending.reason),
+    }
     _change(job, values, _TABLE.c.ended.is_(None), facts=facts)
     used.ask_later(job, _saver_of_usage(job))
 
@@ -321,7 +331,8 @@ def failed_start(job: StartedJob, error: UniSpawnerError) -> Ending:
 
 def _cut(text: str) -> str:
     """Return the end of a text, which says why, without what some databases can't keep."""
-    return _NOT_KEPT.sub("\ufffd", text[-_LONGEST_TEXT:])
+    cut = _NOT_KEPT.sub("\ufffd", text[-_LONGEST_TEXT:])
+    return text if cut == text else cut
 
 
 # -- the table -----------------------------------------------------------------------------------
@@ -421,7 +432,13 @@ def _read(row: dict[str, Any], running: set[str], facts: Facts) -> Session:
     if not row["outcome"] and row["mark"] not in running:
         row["outcome"] = "unknown"
     found = {one.name: row[one.name] for one in fields(Session) if one.name in row}
-    return Session(**found, **vars(facts))
+    found |= {
+        name: value for name, value in vars(facts).items() if name not in ("summary", "reason")
+    }
+    for name in ("summary", "reason"):  # the same texts, which can be shown in other languages
+        if getattr(facts, name) == row[name]:
+            found[name] = getattr(facts, name)
+    return Session(**found)
 
 
 async def delete_sessions(session: Any, user_name: str, mark: str = "") -> bool:

@@ -14,8 +14,11 @@ from typing import Any
 from sqlalchemy import Column, Float, String, Text, select
 
 from ..job import JobSpec
+from ..texts import from_data, to_data
 from .user_tables import make_table, user_table
 
+_LONGEST_TEXT = 32_000
+"""How many characters of JSON a text may have; a longer one is kept in English only."""
 AMOUNTS = ("seconds", "cores", "memory", "gpus", "gpu_memory")
 """The keys of what a job was given and has used: seconds of wall time, numbers of cores and of GPUs
 (busy on average, for what was used), bytes of memory, and bytes of the GPUs' memory."""
@@ -26,6 +29,9 @@ TABLE = user_table(
     Column("requested", Text, nullable=False),
     Column("used", Text, nullable=False),
     Column("cause", String(32), nullable=False),
+    # The history's texts as texts.to_data has them: each reader gets them in their language.
+    Column("summary", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 Amounts = Mapping[str, float]
@@ -42,11 +48,15 @@ class Facts:
     cause
         Why it ended: one of :data:`unispawner.schedulers.usage.CAUSES`, or ``administrator`` or
         ``service`` if such a one has stopped it.
+    summary, reason
+        The history's texts; they can be shown in other languages. Empty if they are not known.
     """
 
     requested: Amounts = field(default_factory=dict)
     used: Amounts = field(default_factory=dict)
     cause: str = ""
+    summary: str = ""
+    reason: str = ""
 
 
 def measure(spec: JobSpec) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def write(session: Any, user_name: str, mark: str, expires: float, **values: Any
     if session.execute(select(TABLE.c.mark).where(*one)).first() is not None:
         session.execute(TABLE.update().where(*one).values(texts))
         return
-    empty = {"requested": "{}", "used": "{}", "cause": ""}
+    empty = {"requested": "{}", "used": "{}", "cause": "", "summary": '""', "reason": '""'}
     keys = {"user_name": user_name, "mark": mark, "expires": expires}
     session.execute(TABLE.insert().values({**empty, **texts, **keys}))
 
@@ -90,7 +100,13 @@ def read(session: Any, user_name: str) -> dict[str, Facts]:
     make_table(session, TABLE)
     rows = session.execute(TABLE.select().where(TABLE.c.user_name == user_name)).all()
     return {
-        row.mark: Facts(_read_amounts(row.requested), _read_amounts(row.used), row.cause)
+        row.mark: Facts(
+            _read_amounts(row.requested),
+            _read_amounts(row.used),
+            row.cause,
+            _read_text(row.summary),
+            _read_text(row.reason),
+        )
         for row in rows
     }
 
@@ -99,6 +115,19 @@ def delete(session: Any, *which: Any) -> None:
     """Delete some rows."""
     make_table(session, TABLE)
     session.execute(TABLE.delete().where(*which))
+
+
+def text_to_json(text: str) -> str:
+    """Return a text of the history as its column has it."""
+    found = json.dumps(to_data(text))
+    return found if len(found) <= _LONGEST_TEXT else '""'
+
+
+def _read_text(text: str) -> str:
+    try:
+        return from_data(json.loads(text))
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _read_amounts(text: str) -> dict[str, float]:
