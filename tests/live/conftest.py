@@ -26,6 +26,7 @@ from support.lanes import Lanes, rank_of
 from support.sites import STARTED
 from xdist.workermanage import WorkerController
 
+from unispawner.admin.hub_client import HubClient
 from unispawner.schedulers import NAMES
 
 EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS]
@@ -149,3 +150,9 @@ async def hub(request: pytest.FixtureRequest, slurm: Slurm) -> AsyncIterator[Run
     """Give a Hub on Slurm, once for each module, with the module's HUB as its arguments."""
     async with running_hub(slurm, **getattr(request.module, "HUB", {})) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+async def alice(hub: RunningHub) -> HubClient:
+    """Give alice's browser, once for each module and its Hub."""
+    return await hub.client("alice")

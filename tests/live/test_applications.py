@@ -61,11 +61,6 @@ async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
 
 
 @pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
-@pytest.fixture(scope="module")
 def own() -> Iterator[Path]:
     """An environment of alice's, whose path has blanks and quotes."""
     account = pwd.getpwnam("alice")

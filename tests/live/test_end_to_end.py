@@ -57,11 +57,6 @@ async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
 
 
 @pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
-@pytest.fixture(scope="module")
 async def bob(hub: RunningHub) -> HubClient:
     return await hub.client("bob")
 

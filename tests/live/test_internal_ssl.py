@@ -69,11 +69,6 @@ async def hub(cluster: Cluster) -> AsyncIterator[EncryptedHub]:
         yield running
 
 
-@pytest.fixture(scope="module")
-async def alice(hub: EncryptedHub) -> HubClient:
-    return await hub.client("alice")
-
-
 @dataclass
 class Files:
     """A job's private files, read by root."""

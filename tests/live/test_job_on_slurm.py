@@ -77,11 +77,6 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
-@pytest.fixture(scope="module")
 async def notebook(hub: RunningHub, alice: HubClient) -> AsyncIterator[dict[str, Any]]:
     """Give the state of a server that several tests look at; it has GPUs and no time limit."""
     hub.set(

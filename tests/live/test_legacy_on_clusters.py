@@ -96,11 +96,6 @@ async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
     cluster.cancel_named("legacy")
 
 
-@pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
 def private_folder(state: dict[str, Any]) -> Path:
     return Path("/home/alice/.unispawner/legacy/jobs", state["unispawner"]["mark"])
 

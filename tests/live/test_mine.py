@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import html
-import os
 import re
-import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from support import CHECKOUT
 from support.browser import open_browser, sign_in, why_no_browser
 from support.clusters import Slurm, run
 from support.hub import RunningHub, post_form, until, why_no_hub
+from support.slurm_options import bring_up, its_usual_options_afterwards
 
 from unispawner.admin.hub_client import HubClientError
 
@@ -22,7 +20,6 @@ if not (reason := why_no_browser()):
     from playwright.async_api import expect
 
 pytestmark = [pytest.mark.slurm, pytest.mark.browser]
-UP = CHECKOUT / "ci" / "slurm" / "up"
 CONFIG = """
 c.JupyterHub.spawner_class = "unispawner.ProfilesSpawner"
 c.JupyterHub.init_spawners_timeout = 1
@@ -60,14 +57,6 @@ async def set_up() -> None:
     await asyncio.to_thread(make_accounts)
 
 
-async def bring_up(*options: str) -> None:
-    """Restart the Slurm of ci/slurm with these options."""
-    done = await asyncio.to_thread(
-        lambda: subprocess.run([UP, *options], capture_output=True, text=True, timeout=300)
-    )
-    assert 0 == done.returncode, done.stderr
-
-
 def make_accounts() -> None:
     run("sacctmgr", "-iQ", stdin=ADD, check=False)
     run("scontrol", "create", "partitionname=test-bio", "nodes=node1", "allowaccounts=test-bio")
@@ -87,17 +76,15 @@ def remove_accounts() -> None:
 async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
     if reason := why_no_hub() or why_no_browser():
         pytest.skip(f"no Hub or no browser: {reason}")
-    if "UNISPAWNER_SLURM_HUB_IP" not in os.environ:
-        pytest.skip('this Slurm is not known to be that of ci/slurm: eval "$(ci/slurm/up)"')
-    running = RunningHub(slurm, config=CONFIG)
-    try:
-        await asyncio.gather(set_up(), running.start())  # the Hub asks Slurm for nothing yet
-        yield running
-    finally:
-        await running.close()
-        slurm.cancel_named(running.job_name)
-        await asyncio.to_thread(remove_accounts)
-        await bring_up()
+    async with its_usual_options_afterwards():
+        running = RunningHub(slurm, config=CONFIG)
+        try:
+            await asyncio.gather(set_up(), running.start())  # the Hub asks Slurm for nothing yet
+            yield running
+        finally:
+            await running.close()
+            slurm.cancel_named(running.job_name)
+            await asyncio.to_thread(remove_accounts)
 
 
 @pytest.fixture(scope="module")

@@ -87,11 +87,6 @@ async def browser() -> AsyncIterator[Any]:
 
 
 @pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
-@pytest.fixture(scope="module")
 async def signed_in(hub: RunningHub, browser: Any) -> Any:
     """Give alice's page."""
     return await sign_in(browser, hub, "alice")

@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import AsyncIterator
 
 import pytest
-from support import CHECKOUT
 from support.clusters import Slurm, run
-from support.hub import RunningHub, until, why_no_hub
+from support.hub import RunningHub, running_hub, until, why_no_hub
+from support.slurm_options import bring_up, its_usual_options_afterwards
 
 pytestmark = pytest.mark.slurm
-
-UP = CHECKOUT / "ci" / "slurm" / "up"
-
-
-async def bring_up(*options: str) -> None:
-    """Restart the Slurm of ci/slurm with these options."""
-    done = await asyncio.to_thread(
-        lambda: subprocess.run([UP, *options], capture_output=True, text=True, timeout=300)
-    )
-    assert 0 == done.returncode, done.stderr
 
 
 @pytest.fixture(scope="module")
 async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
     if reason := why_no_hub():
         pytest.skip(f"no Hub: {reason}")
-    if "UNISPAWNER_SLURM_HUB_IP" not in os.environ:
-        pytest.skip('this Slurm is not known to be that of ci/slurm: eval "$(ci/slurm/up)"')
-    await bring_up("--accounting", "--private-data")
-    running = RunningHub(slurm)
-    try:
-        await running.start()
-        yield running
-    finally:
-        await running.close()
-        slurm.cancel_named(running.job_name)
-        await bring_up()
+    async with its_usual_options_afterwards():
+        await bring_up("--accounting", "--private-data")
+        async with running_hub(slurm) as running:
+            yield running
 
 
 async def test_a_hidden_job_is_served(hub: RunningHub, slurm: Slurm) -> None:

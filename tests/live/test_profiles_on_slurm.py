@@ -41,11 +41,6 @@ async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
         yield running
 
 
-@pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
 async def child_state(hub: RunningHub, name: str) -> dict[str, Any]:
     return dict((await hub.state("alice", name)).get("child_state") or {})
 

@@ -43,11 +43,6 @@ async def hub(slurm: Slurm) -> AsyncIterator[RunningHub]:
 
 
 @pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
-@pytest.fixture(scope="module")
 async def nearly_full(slurm: Slurm) -> AsyncIterator[str]:
     """Fill the only node of the partition "small" but for two cores; give the job's id."""
     words = ("-p", "small", "-c", "6", "--mem=100", "-t", "9", "-J", "filler", "-o", "/dev/null")

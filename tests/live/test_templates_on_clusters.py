@@ -49,11 +49,6 @@ async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
         yield running
 
 
-@pytest.fixture(scope="module")
-async def alice(hub: RunningHub) -> HubClient:
-    return await hub.client("alice")
-
-
 async def answers(hub: RunningHub, cluster: Cluster, alice: HubClient, name: str) -> dict[str, Any]:
     """Start a server, wait for its kernel's answer, and return the server's state."""
     await start(alice, name)
