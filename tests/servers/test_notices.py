@@ -82,12 +82,17 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ser
         yield found
 
 
-async def put(hub: Hub, body: Any, user: str = "ada", sender: str = "") -> int:
+async def put(
+    hub: Hub, body: Any, user: str = "ada", sender: str = "", language: str = "en"
+) -> int:
     answer = await AsyncHTTPClient().fetch(
         f"{hub.url}/unispawner/notices?user={user}",
         method="PUT",
         body=json.dumps(body),
-        headers={"Authorization": f"token {hub.user(sender or user).new_api_token()}"},
+        headers={
+            "Authorization": f"token {hub.user(sender or user).new_api_token()}",
+            "Accept-Language": language,
+        },
         raise_error=False,
     )
     return int(answer.code)
@@ -194,6 +199,26 @@ async def test_a_start_that_fails(hub: Hub, server: Server, inbox: Inbox) -> Non
     await until(lambda: inbox.found, "the mail has arrived", PATIENCE)
     await asyncio.sleep(0.2)
     assert ["Your server has not started"] == [one["Subject"] for _, one in inbox.found]
+
+
+async def test_in_the_users_language(hub: Hub, server: Server, inbox: Inbox) -> None:
+    """Mail is in the language in which the user has asked for it; the scheduler's words stay."""
+    await put(hub, {"ended": True}, language="de-AT")
+    assert {"ready": False, "ended": True, "soon": False} == (await read(hub))["events"]
+    await server.submitted()
+    FakeSpawner.fake.change(
+        server.spawner.server_job.state.job_id, JobState.FAILED, native_state="NODE_FAIL"
+    )
+    with pytest.raises(Exception, match="ended before its server was ready"):
+        await server.start
+    await until(lambda: inbox.found, "the mail has arrived", PATIENCE)
+    ((_, message),) = inbox.found
+    assert "Ihr Server ist nicht gestartet" == message["Subject"]
+    assert isinstance(message, EmailMessage)
+    body = message.get_content()
+    assert "hat geendet, bevor sein Server bereit war" in body
+    assert "meldet NODE_FAIL." in body
+    assert "weil Sie darum gebeten haben" in body
 
 
 @pytest.mark.threat(
