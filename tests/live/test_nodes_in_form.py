@@ -35,7 +35,7 @@ c.ProfilesSpawner.profiles = [
             },
             "duration": {"max": "00:10:00", "default": "00:05:00"},
         },
-        "limits": {"staff": {"duration": {"max": "01:00:00"}}},
+        "limits": {"staff": {"duration": {"max": "04:00:00"}}},
     },
 ]
 """
@@ -91,9 +91,9 @@ async def test_a_bound_follows_the_other_option(page: Any, hub: RunningHub) -> N
     await expect(error).to_have_text("must be at most 2")
     await feature.select_option("milan")
     await expect(error).to_have_text("")
-    await page.get_by_label("Time", exact=True).fill("02:00:00")
+    await page.get_by_label("Time", exact=True).fill("05:00:00")
     error = page.locator('[data-option="duration"] [data-error]')
-    await expect(error).to_have_text("must be at most 1 hour")
+    await expect(error).to_have_text("must be at most 4 hours")
 
 
 async def test_what_no_node_can_do(page: Any, hub: RunningHub, slurm: Slurm) -> None:
@@ -104,6 +104,19 @@ async def test_what_no_node_can_do(page: Any, hub: RunningHub, slurm: Slurm) -> 
     await start(page)
     words = "no node of the queue debug has"
     await expect(page.locator("[data-error]", has_text=words)).to_be_visible()
+    assert not slurm.active(name=hub.job_name)
+
+
+async def test_more_time_than_the_queue_allows(page: Any, hub: RunningHub, slurm: Slurm) -> None:
+    """A time that the option allows and the queue does not is refused beside the field: this Slurm
+    would accept the job, and it would wait for ever."""
+    await to_form(page, hub)
+    await page.get_by_label("Time", exact=True).fill("03:00:00")
+    await start(page)
+    error = page.locator('[data-option="duration"] [data-error]')
+    words = "the queue debug allows at most 02:00:00, and the job asks for 03:00:00"
+    await expect(error).to_contain_text(words)
+    await expect(page.get_by_label("Time", exact=True)).to_have_value("03:00:00")
     assert not slurm.active(name=hub.job_name)
 
 
