@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from jinja2 import TemplateNotFound, meta
 from jupyterhub import orm
 from jupyterhub.apihandlers import default_handlers as of_api
 from jupyterhub.apihandlers import users
@@ -20,6 +21,7 @@ from sqlalchemy.schema import CreateTable
 from support.hub import until
 from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, Server, hub_app, starting_server
 from tornado.httpclient import AsyncHTTPClient
+from tornado.web import create_signed_value
 
 from unispawner.job import JobState
 from unispawner.monitor.usage_collector import UsageCollector
@@ -443,6 +445,41 @@ async def test_the_page(hub: Hub, server: Server) -> None:
         hub.url.replace("/api", "/unispawner/history"), raise_error=False, follow_redirects=False
     )
     assert 302 == page.code
+
+
+async def test_the_page_as_a_browser_gets_it(hub: Hub, server: Server) -> None:
+    """It has the session, in the reader's language."""
+    await ready(hub, server)
+    name, secret = hub.app.hub.cookie_name, hub.app.cookie_secret
+    cookie = create_signed_value(secret, name, hub.user("ada").orm_user.cookie_id).decode()
+    page = await AsyncHTTPClient().fetch(
+        hub.url.replace("/api", "/unispawner/history"),
+        headers={"Cookie": f"{name}={cookie}", "Accept-Language": "de"},
+        raise_error=False,
+    )
+    assert 200 == page.code
+    text = page.body.decode()
+    assert server.spawner.server_job.state.mark in text
+    assert 'lang="de"' in text
+
+
+@pytest.mark.parametrize("kind", ["jinja2_env", "jinja2_env_sync"])
+async def test_the_page_without_template_paths(hub: Hub, kind: str) -> None:
+    """A Hub without template_paths has the page, and each template that it refers to."""
+    plain = hub.app.tornado_settings[kind]
+    environment = history_pages.add_our_templates(plain)
+    waiting, found = ["unispawner_history.html"], set()
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        environment.get_template(name)
+        assert environment.loader
+        source, _, _ = environment.loader.get_source(environment, name)
+        named = meta.find_referenced_templates(environment.parse(source))
+        waiting += [one for one in named if one and one not in found]
+    assert {"page.html", "unispawner_language.html"} <= found
+    with pytest.raises(TemplateNotFound):
+        plain.get_template("unispawner_language.html")
 
 
 def test_a_choice_becomes_the_fields_of_a_form() -> None:

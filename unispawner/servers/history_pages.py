@@ -7,10 +7,9 @@ the page ``/hub/unispawner/history``: see docs/pages.md.
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, Template
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, Template
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.user import User
 from tornado import web
@@ -110,9 +109,12 @@ class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type i
         self.finish(page)
 
     def get_template(self, name: str, sync: bool = False) -> Template:
-        """Return our page, which a Hub without ``template_paths`` has, too."""
+        """Return our page, which a Hub without ``template_paths`` has, too; or an error page."""
+        if name != _PAGE.name:
+            template: Template = super().get_template(name, sync)
+            return template
         environment = self.settings["jinja2_env_sync" if sync else "jinja2_env"]
-        return _read_template(environment, _PAGE)
+        return add_our_templates(environment).get_template(name)
 
 
 def _as_fields(session: history.Session) -> dict[str, str]:
@@ -126,5 +128,7 @@ def _as_fields(session: history.Session) -> dict[str, str]:
 
 
 @cache
-def _read_template(environment: Environment, path: Path) -> Template:
-    return environment.from_string(path.read_text(encoding="utf-8"))
+def add_our_templates(environment: Environment) -> Environment:
+    """Return an environment that also has our templates, behind those of the Hub and the site."""
+    loaders = [environment.loader, FileSystemLoader(_PAGE.parent)]
+    return environment.overlay(loader=ChoiceLoader([one for one in loaders if one is not None]))
