@@ -110,6 +110,16 @@ def test_a_job_that_runs_after_all(tmp_path: Path) -> None:
     assert "" == waiting.look()
 
 
+def test_a_bug_costs_no_start(tmp_path: Path) -> None:
+    """An unexpected error in this advice does not reach the start."""
+    waiting = Waiting(tmp_path, inventory(2))
+    logged: list[str] = []
+    waiting.spawner.log = SimpleNamespace(exception=logged.append)
+    waiting.spawner.monitor = lambda: 1 / 0
+    assert "" == waiting.look()
+    assert 1 == len(logged)
+
+
 def test_nobody_wonders_too_early(tmp_path: Path) -> None:
     """A job that has just begun to wait is not looked at, nor is one whose site does not want it,
     and an inventory that nobody knows is asked for."""

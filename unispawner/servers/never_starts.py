@@ -36,19 +36,26 @@ class NeverStarts:
             return
         if not spawner.check_nodes or time.time() - waiting_since < PATIENCE:
             return
+        try:
+            misfit = self._compare(spawner, job.misfit)
+        except UniSpawnerError:  # a setting has changed since
+            return
+        except Exception:  # it is advice: no start may fail for it
+            spawner.log.exception("Whether a job can ever start could not be found out")
+            return
+        if misfit != job.misfit:
+            job.misfit = misfit
+            job.notify()
+
+    def _compare(self, spawner: Any, before: str) -> str:
+        """Return why the job can't start, if there is an inventory to compare it with."""
         cache, lifetime = spawner.monitor().inventory, spawner.inventory_interval
         # With a form open the inventory is at hand. Without one it is asked for, but seldom.
         inventory = cache.recent(lifetime) or cache.peek(lifetime)
         if inventory is None or inventory is self._compared_with:
-            return
-        if self._compared_with is not None and not job.misfit:
-            return
+            return before
+        if self._compared_with is not None and not before:
+            return before
         self._compared_with = inventory
-        try:
-            unfit = find_misfit_of(spawner, spawner.job_spec("", environment={}))
-        except UniSpawnerError:  # a setting has changed since
-            return
-        misfit = unfit.message if unfit else ""
-        if misfit != job.misfit:
-            job.misfit = misfit
-            job.notify()
+        unfit = find_misfit_of(spawner, spawner.job_spec("", environment={}))
+        return unfit.message if unfit else ""
