@@ -118,12 +118,16 @@ async def test_a_server_that_its_user_stops(hub: Hub, server: Server) -> None:
 
 
 async def test_a_server_that_fails(hub: Hub, server: Server) -> None:
-    """The reason is the scheduler's, in the words that the user read."""
+    """The reason is the scheduler's, in the words that the user read. The end of the log stays,
+    also if it was read before the Hub forgets the server."""
     await ready(hub, server)
+    job = server.spawner.server_job
+    history.note_log(job, job.state.mark, "the last words")
     end(server, JobState.FAILED, native_state="TIMEOUT", message="the time limit was reached")
     await over(server)
     session = await wait_for(hub, "failed")
     assert "TIMEOUT: the time limit was reached" in session["reason"]
+    assert "the last words" == session["log"]
 
 
 def measured(server: Server, *answers: Accounting, requested: dict[str, Any]) -> None:

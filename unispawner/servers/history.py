@@ -75,8 +75,13 @@ class Ending:
     cause: str = ""
 
     def of_row(self) -> dict[str, str]:
-        """Return what the table of sessions has of it; the cause is in that of facts."""
-        return {"outcome": self.outcome, "reason": str(self.reason), "log": self.log}
+        """Return what the table of sessions has of it; the cause is in that of facts.
+
+        Without a log it leaves the one that is saved: the log may be read before the Hub forgets
+        the server.
+        """
+        log = {"log": self.log} if self.log else {}
+        return {"outcome": self.outcome, "reason": str(self.reason), **log}
 
 
 @dataclass(frozen=True)
