@@ -14,6 +14,7 @@ together with ``say`` or :func:`join`.
 from __future__ import annotations
 
 import html
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -198,7 +199,8 @@ def from_data(data: Any, depth: int = 0) -> str:
 def _is_message(kind: Any, message: Any, plural: Any, values: dict[str, Any]) -> bool:
     if not isinstance(message, str) or not isinstance(plural, str):
         return False
-    needed = {"count": "count", "moment": "moment", "number": "number"}.get(str(kind))
-    if needed is not None:
-        return isinstance(values.get(needed), int | float)
+    if kind == "count":
+        return type(values.get("count")) is int
+    if kind in ("moment", "number"):
+        return type(values.get(kind)) in (int, float) and math.isfinite(values[kind])
     return kind in ("say", "join")

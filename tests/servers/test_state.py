@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
 from unispawner.run_as.accounts import Account
 from unispawner.servers.state import VERSION, ServerState
+from unispawner.texts import say_count
 
 FULL = ServerState(
     scheduler="slurm",
@@ -80,3 +82,15 @@ def test_no_secret_can_be_kept() -> None:
     """The only fields about a token are its id, and when it was made."""
     found = {name for name in asdict(FULL) if "token" in name or "secret" in name}
     assert {"token_id", "token_created"} == found
+
+
+def test_texts_after_a_restart() -> None:
+    """A saved text can still be shown in other languages, and damaged data costs only that."""
+    state = ServerState(mark="m", summary=say_count("{count} core", "{count} cores", 2))
+    saved = json.loads(json.dumps(state.to_dict()))
+    found = ServerState.from_dict(saved)
+    assert ("2 cores", "{count} core") == (found.summary, getattr(found.summary, "message", ""))
+    cases: list[Any] = [[], {"summary": 1}, {"summary": {"text": "other"}}, {"other": "2 cores"}]
+    for damaged in cases:
+        plain = ServerState.from_dict({**saved, "texts": damaged})
+        assert ("2 cores", str) == (plain.summary, type(plain.summary))

@@ -103,6 +103,15 @@ def test_a_damaged_catalogue(tmp_path: Path, content: bytes) -> None:
         read_languages(str(tmp_path))
 
 
+def test_plural_forms_that_are_no_rule(tmp_path: Path) -> None:
+    """The header of a catalogue says which form a number has; what is no such rule is named."""
+    path = tmp_path / "nl" / "LC_MESSAGES" / "unispawner.po"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'{HEAD}"Plural-Forms: nplurals=2; plural=(n @ 1);\\n"\n')
+    with pytest.raises(InvalidJobError, match=r"unispawner.po: Plural-Forms|can't be read"):
+        read_languages(str(tmp_path))
+
+
 def test_an_unknown_language(tmp_path: Path) -> None:
     """A folder that is not named after a language is named."""
     path = tmp_path / "klingon-!" / "LC_MESSAGES" / "unispawner.po"

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from ..run_as.accounts import Account
+from ..texts import Text, from_data, to_data
 
 VERSION = 1
 DEAD_ADDRESS = ("127.0.0.1", 1)
@@ -65,7 +66,14 @@ class SavedState:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved; nothing if there is no server."""
-        return {"version": VERSION, **asdict(self)} if self.mark else {}
+        if not self.mark:
+            return {}
+        texts = {
+            one.name: to_data(value)
+            for one in fields(self)
+            if isinstance(value := getattr(self, one.name), Text)
+        }
+        return {"version": VERSION, **asdict(self), **({_TEXTS: texts} if texts else {})}
 
     @classmethod
     def from_dict(cls: type[State], data: object) -> State:
@@ -76,13 +84,21 @@ class SavedState:
         """
         if not isinstance(data, Mapping) or data.get("version") != VERSION:
             return cls()
-        return cls(
-            **{
-                one.name: data[one.name]
-                for one in fields(cls)
-                if one.name in data and _has_type(data[one.name], one.type)
-            }
-        )
+        values = {
+            one.name: data[one.name]
+            for one in fields(cls)
+            if one.name in data and _has_type(data[one.name], one.type)
+        }
+        texts = data.get(_TEXTS)
+        for name, one in texts.items() if isinstance(texts, Mapping) else ():
+            if values.get(name) == (text := from_data(one)):
+                values[name] = text
+        return cls(**values)
+
+
+_TEXTS = "texts"
+"""The key of what a state has in English once more, as :func:`unispawner.texts.to_data` has it: it
+can be shown in other languages, also after a restart."""
 
 
 def _has_type(value: object, annotation: object) -> bool:

@@ -9,7 +9,7 @@ one Hub answers readers of many languages at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -138,10 +138,10 @@ def _find(folder: Path) -> dict[str, Path]:
     return {path.parent.parent.name.replace("_", "-"): path for path in found}
 
 
-def _read_language(tag: str, paths: Iterable[Path]) -> Language:
+def _read_language(tag: str, found: Sequence[Path]) -> Language:
     messages: dict[str, str | tuple[str, ...]] = {}
     for_scripts: set[str] = set()
-    catalogues = [_read_catalogue(path, tag) for path in paths]
+    catalogues = [_read_catalogue(path, tag) for path in found]
     for catalogue in catalogues:
         for one in catalogue:
             if not one.id or one.fuzzy:
@@ -152,7 +152,7 @@ def _read_language(tag: str, paths: Iterable[Path]) -> Language:
             text = one.string if isinstance(one.string, str) else tuple(one.string or ())
             if text and all(text):
                 messages[key] = text
-    plural = _plural_of(catalogues[0]) if catalogues else None
+    plural = _plural_of(catalogues[0], found[0]) if catalogues else None
     try:
         locale = Locale.parse(tag, sep="-")
     except (UnknownLocaleError, ValueError) as error:
@@ -160,9 +160,12 @@ def _read_language(tag: str, paths: Iterable[Path]) -> Language:
     return Language(tag, locale, messages, plural, frozenset(for_scripts))
 
 
-def _plural_of(catalogue: Catalog) -> Any:
+def _plural_of(catalogue: Catalog, path: Path) -> Any:
     """Return the function that says which form a number has, as the catalogue's header has it."""
-    return c2py(catalogue.plural_expr)
+    try:
+        return c2py(catalogue.plural_expr)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJobError(f"c.UniSpawner.catalogues: {path}: Plural-Forms: {error}") from None
 
 
 @cache
@@ -197,6 +200,8 @@ def read_languages(folder: str = "", offered: tuple[str, ...] = ()) -> Mapping[s
 
 def choose(header: str, languages: Mapping[str, Language]) -> Language:
     """Return the language that fits a request's ``Accept-Language`` best; English if none does."""
+    if not header:
+        return languages[ENGLISH]
     wishes: list[tuple[float, str]] = []
     for one in header.split(",")[:_MOST_WISHES]:
         tag, _, quality = one.strip().partition(";q=")
