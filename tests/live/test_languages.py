@@ -6,7 +6,10 @@ taken through the catalogues is found. One of them is written from right to left
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +23,7 @@ from traitlets.config import Config
 import unispawner
 from unispawner import ProfilesSpawner
 from unispawner.job import JobState
+from unispawner.monitor import rhythm
 
 if not (reason := why_no_browser()):
     from playwright.async_api import expect
@@ -58,7 +62,16 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
     config.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
     config.ProfilesSpawner.profiles = PROFILES
     config.UniSpawner.catalogues = str(folder)
-    async with hub_app(tmp_path_factory.mktemp("hub"), config) as found:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rhythm, "FAST_INTERVAL", 0.1)
+        patch.setattr(rhythm, "LARGEST_SHARE", 1.0)
+        async with running_hub(tmp_path_factory.mktemp("hub"), config) as found:
+            yield found
+
+
+@asynccontextmanager
+async def running_hub(folder: Path, config: Config) -> AsyncIterator[Any]:
+    async with hub_app(folder, config) as found:
         await found.get("unispawner/inventory", found.user("ada").new_api_token())
         yield SimpleNamespace(url=found.url.removesuffix("hub/api"), app=found)
 
@@ -116,7 +129,7 @@ async def test_all_texts_are_in_the_readers_language(hub: Any, browser: Any, lan
     server = hub.app.user(user).spawners[""].child_spawner.server_job
     job_id = server.state.job_id
     await page.goto(f"{hub.url}hub/home")
-    await expect(page.locator("[data-state]")).to_contain_text("⟦queued⟧")
+    await expect(page.locator("[data-state]")).to_have_text(re.compile("⟦(queued|submitting)⟧"))
     await check(page, language)
     await page.goto(f"{hub.url}hub/spawn-pending/{user}")
     FakeSpawner.fake.change(job_id, JobState.FAILED)
