@@ -108,6 +108,16 @@ async def is_ready(hub: RunningHub) -> None:
     await until(ready, "the server is up", 60)
 
 
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        pytest.param("slurm", marks=pytest.mark.slurm),
+        pytest.param("gridengine", marks=pytest.mark.gridengine),
+        pytest.param("htcondor", marks=[pytest.mark.htcondor, pytest.mark.long]),
+    ],
+    indirect=True,
+    scope="module",
+)
 async def test_a_server_moves_from_job_to_job(
     hub: RunningHub, cluster: Cluster, alice: HubClient
 ) -> None:
