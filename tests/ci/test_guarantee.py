@@ -122,6 +122,13 @@ GOOD: dict[str, Callable[[], History]] = {
             ),
         ],
     ),
+    "a start that is refused while a stop has no answer": lambda: History(
+        starts=[Start(0, ALICE, 1, 500), Start(3, ALICE, 4, 400)],
+        stops=[Stop(2, ALICE, 5, 500)],
+        sightings=[
+            see(at, jobs=[WAITS], routes={}, pending=[ALICE], tokens=[TOKEN]) for at in (7, 30, 45)
+        ],
+    ),
     "a start without an answer that left nothing": lambda: History(
         starts=[Start(0, ALICE, 1, 0)], sightings=[see_nothing(2), see_nothing(12)]
     ),

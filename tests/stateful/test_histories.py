@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from support.simulated_cluster import AGENT_FAULTS
+from support.simulated_cluster import AGENT_FAULTS, NODES
 from support.simulation import SERVERS, Simulation, simulation
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
@@ -271,3 +271,58 @@ def test_a_saved_state_that_is_damaged(damaged: str) -> None:
         assert {"/user/bob/"} == site.cluster.routes.keys() - {"/"}
         assert [ALICE] == [told.server for told in site.history.told]
         assert "has lost what it knew of this server" in site.history.told[0].text
+
+
+def test_a_second_job_that_runs_again_on_its_node_while_there_is_no_hub() -> None:
+    """A second job is run again on its node while the Hub is down, and another user's server gets
+    the old port. The next Hub knows by the start time that this is another run: when the first job
+    ends, nobody is sent to the old port."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        [first] = site.cluster.jobs
+        site.job_begins(first)
+        site.wait(20.0)
+        site.continue_server(ALICE)
+        site.wait(1.1)
+        second = site.cluster.jobs[1]
+        site.job_begins(second, NODES[1])
+        site.wait(20.0)
+        [old] = second.places
+        site.hub_is_killed()
+        site.network_is_cut(300.0)
+        site.job_is_requeued(second)
+        site.ports_are_taken()
+        site.job_begins(second, NODES[1])
+        site.wait(5.0)
+        site.hub_starts()
+        site.wait(20.0)
+        site.job_dies(first)
+        site.wait(20.0)
+        assert old not in site.cluster.led_to()
+        site.settle()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("what", ["switch", "cancel_second", "stop"])
+def test_what_ends_a_hand_over(what: str, killed: bool) -> None:
+    """A user switches to the second job, cancels it or stops the server, and the Hub may be killed
+    in the middle of that: one job is left, or none, and its server can be reached."""
+    with simulation(profiles=True) as site:
+        site.start(ALICE)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(10.0)
+        site.continue_server(ALICE)
+        site.wait(1.1)
+        site.job_begins(site.cluster.jobs[1], NODES[1])
+        site.wait(10.0)
+        assert 2 == len(site.cluster.alive())
+        getattr(site, what)(ALICE)
+        site.wait(0.003 if killed else 40.0)
+        if killed:
+            site.hub_is_killed()
+        else:
+            left = {"switch": ["2"], "cancel_second": ["1"], "stop": []}[what]
+            assert left == [job.job_id for job in site.cluster.alive()]
+        site.settle()

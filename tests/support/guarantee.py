@@ -315,6 +315,10 @@ class _Life:
     def is_over(self) -> bool:
         return self.stop is not None or self.told is not None or self.accepted is False
 
+    def is_surely_over(self) -> bool:
+        stopped = self.stop is not None and _is_sure(self.stop)
+        return stopped or self.told is not None or self.accepted is False
+
     def moments(self) -> Iterator[float]:
         """Yield when something was decided about it."""
         yield self.answered
@@ -392,10 +396,16 @@ class _Lives:
         self.all = [life for lives in self._by_server.values() for life in lives]
 
     def of(self, mark: str) -> _Life | None:
-        """Return the life that a mark belongs to: the last one that was asked for before it."""
+        """Return the life that a mark belongs to: the last one that was asked for before it.
+
+        A request that was refused because of what was there, while nobody knows whether that was
+        stopped, has no job of its own.
+        """
         lives = self._by_server.get(self._servers.get(mark, Server("")), [])
         seen = self._first_seen.get(mark, FOREVER)
         before = [life for life in lives if life.began <= seen]
+        while len(before) > 1 and before[-1].accepted is False and not before[-2].is_surely_over():
+            before.pop()
         return before[-1] if before else None
 
     def jobs(self, life: _Life, sighting: Sighting) -> list[Job]:
@@ -425,16 +435,17 @@ def _foreign_routes(history: History) -> Iterator[Violation]:
 
 def _doubled_jobs(history: History, lives: _Lives, within: float) -> Iterator[Violation]:
     """A start never has two jobs, except while a hand-over is under way that its user asked for;
-    and that has never more than two."""
+    and that has never more than two. The first job of a hand-over that is over may still be being
+    ended when the next one begins."""
     for sighting in history.sightings:
         for life in lives.all:
             jobs = lives.jobs(life, sighting)
-            second = any(
+            seconds = sum(
                 one.server == life.server
                 and one.at <= sighting.at <= _settled(history, sighting.at, one.over) + within
                 for one in history.hand_overs
             )
-            if len(jobs) > 1 + second:
+            if len(jobs) > 1 + seconds:
                 ids = ", ".join(sorted(job.job_id for job in jobs))
                 yield Violation(Kind.DOUBLED, sighting.at, life.server, f"jobs {ids}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from support.simulated_time import PROCESS, SimulatedLoop
+from support.simulated_time import EPOCH, PROCESS, SimulatedLoop
 from unispawner.command import Finished
 from unispawner.errors import (
     AgentError,
@@ -31,6 +31,9 @@ NODES = ("192.0.2.10", "192.0.2.11")  # RFC 5737: addresses that no host has
 FIRST_PORT, PORTS = 20_000, 3
 REUSED = 60.0
 """After how long (seconds) a port may be another server's."""
+TIME_LIMIT = 7200.0
+"""The time limit (seconds) of all jobs: half of it is over when a job begins, so that its server
+can be continued at once."""
 Place = tuple[str, int]
 FOREIGN = "another user's server"
 HELD = "the launcher, which holds the port of a server that has ended"
@@ -57,6 +60,8 @@ class Job:
         True once its owner has had it cancelled.
     run
         The run on a node; None while there is none.
+    continues
+        The mark of the job whose server it was submitted for as the second one.
     """
 
     number: int
@@ -65,6 +70,8 @@ class Job:
     server: str
     mark: str
     token: str
+    continues: str = ""
+    submitted: float = 0.0
     over: bool = False
     cancelled: bool = False
     runs: int = 0
@@ -97,6 +104,11 @@ class SimulatedScheduler(FakeScheduler):
 
     def _write(self, name: str, text: str) -> None:
         self.files[name] = text
+
+    @property
+    def hides(self) -> bool:
+        """True if it shows some jobs to their own users only, or has forgotten some."""
+        return bool(self._hidden)
 
     def lose_state(self) -> None:
         """Forget all jobs, and begin with the first id again."""
@@ -151,17 +163,17 @@ class Cluster:
 
     # -- jobs ----------------------------------------------------------------------------------
 
-    def add(self, owner: str, spec: Mapping[str, Any]) -> Job:
-        """Take a submission."""
+    def add(self, owner: str, spec: Mapping[str, Any], continues: str = "") -> Job:
+        """Take a submission; a second job gets the environment of the one that it continues."""
         environment = spec["environment"]
-        job = Job(
-            len(self.jobs) + 1,
-            self.scheduler.submit(owner, spec["mark"]),
-            environment["JUPYTERHUB_USER"],
-            environment["JUPYTERHUB_SERVER_NAME"],
-            spec["mark"],
-            environment["JUPYTERHUB_API_TOKEN"],
-        )
+        if continues:
+            first = next(job for job in self.jobs if job.mark == continues)
+            who = first.user, first.server, spec["mark"], first.token
+        else:
+            user, server = environment["JUPYTERHUB_USER"], environment["JUPYTERHUB_SERVER_NAME"]
+            who = user, server, spec["mark"], environment["JUPYTERHUB_API_TOKEN"]
+        job_id = self.scheduler.submit(owner, spec["mark"])
+        job = Job(len(self.jobs) + 1, job_id, *who, continues, self.loop.time())
         self.jobs.append(job)
         self.files.add(job.mark)
         self.see()
@@ -183,7 +195,9 @@ class Cluster:
         """Run a job that waits."""
         job.runs += 1
         job.run = run = Run(job, host, boot)
-        self._change(job, JobState.RUNNING, exec_host=host, start_time=self.loop.time())
+        began = EPOCH + self.loop.time()
+        times = {"start_time": began, "estimated_end": began + TIME_LIMIT / 2}
+        self._change(job, JobState.RUNNING, exec_host=host, **times)
         run.task = self.start(Launcher(self, run).work())
 
     def finish(self, job: Job, state: JobState, **fields: Any) -> None:
@@ -196,7 +210,7 @@ class Cluster:
     def requeue(self, job: Job) -> None:
         """Send a running job back to the queue, without a word to its launcher."""
         self._end_run(job)
-        waits = {"exec_host": "", "start_time": None, "ending": False}
+        waits = {"exec_host": "", "start_time": None, "estimated_end": None, "ending": False}
         self._change(job, JobState.QUEUED, **waits)
 
     def hold(self, job: Job, *, stuck: bool = False, message: str = "") -> None:
@@ -374,9 +388,16 @@ class Launcher:
             pause = min(2 * pause, 30.0)
 
 
-async def send_report(cluster: Cluster, job: Job, body: Mapping[str, Any]) -> int:
-    """Send one report with a job's token; return the status, 0 if no answer came."""
+async def send_report(
+    cluster: Cluster, job: Job, body: Mapping[str, Any], *, marked: bool = True
+) -> int:
+    """Send one report with a job's token; return the status, 0 if no answer came.
+
+    An older launcher does not name the job's mark, and has no second job.
+    """
     await asyncio.sleep(0.005)
+    if marked or job.continues:
+        body = {**body, "mark": job.mark}
     if cluster.hub is None or not cluster.network:
         return 0
     path = "unispawner/report"
@@ -492,7 +513,12 @@ class Agents(FakeUserSide):
         return getattr(self, f"_{request['action']}")(owner, request)
 
     def _submit(self, owner: str, request: Mapping[str, Any]) -> dict[str, str]:
-        return {"job_id": self.cluster.add(owner, request["spec"]).job_id}
+        before = request.get("environment_of", "")
+        if before and before not in self.cluster.files:
+            error = AgentError("The environment of the running server can't be copied.")
+            error.unsent = True
+            raise error
+        return {"job_id": self.cluster.add(owner, request["spec"], before).job_id}
 
     def _cancel(self, owner: str, request: Mapping[str, Any]) -> dict[str, str]:
         info = self.scheduler.jobs.get(request["job_id"])

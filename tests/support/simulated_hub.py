@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import sqlite3
 import time
 from datetime import datetime, timezone
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import jupyterhub.objects
+import jupyterhub.traitlets
 import pytest
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
 from jupyterhub.proxy import Proxy
-from sqlalchemy import event
+from sqlalchemy import dialects, event
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.orm import close_all_sessions
 from tornado import httputil
 from tornado.httpserver import HTTPServer
@@ -24,6 +28,7 @@ from traitlets import Enum
 from traitlets.config import Config
 
 from support.simulated_cluster import (
+    TIME_LIMIT,
     Agents,
     Cluster,
     SimulatedHost,
@@ -108,6 +113,32 @@ class SimulatedProxy(Proxy):
             raise asyncio.CancelledError
 
 
+class SimulatedDialect(SQLiteDialect_pysqlite):
+    """SQLite, in which a statement that one Hub has compiled is the next one's, too."""
+
+    supports_statement_cache = True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SimulatedDialect)
+
+    def __hash__(self) -> int:
+        return hash(SimulatedDialect)
+
+
+dialects.registry.register("sqlite.simulated", __name__, "SimulatedDialect")
+
+
+class _Compiled(dict[Any, Any]):
+    """Statements that were compiled: to do that anew takes a Hub long when it starts."""
+
+    def __deepcopy__(self, _: object) -> _Compiled:
+        """Return itself: traitlets copies what a configuration has."""
+        return self
+
+
+_COMPILED = _Compiled()
+
+
 hub_start.add_to_hub()  # an import of a spawner before JupyterHub's application adds nothing
 
 
@@ -179,7 +210,8 @@ class SimulatedHub:
         c.JupyterHub.proxy_class = SimulatedProxy
         c.Proxy.should_start = False
         c.JupyterHub.authenticator_class = "dummy"
-        c.JupyterHub.db_url = f"sqlite:///{self.database}"
+        c.JupyterHub.db_url = f"sqlite+simulated:///{self.database}"
+        c.JupyterHub.db_kwargs = {"execution_options": {"compiled_cache": _COMPILED}}
         c.JupyterHub.cookie_secret = b"x" * 32
         c.JupyterHub.cleanup_servers = False
         c.JupyterHub.concurrent_spawn_limit = 0
@@ -196,6 +228,7 @@ class SimulatedHub:
         c.PeriodicMetricsCollector.event_loop_interval_enabled = False
         c.Authenticator.allow_all = True
         c.UniSpawner.hub_id = "01234567"  # otherwise it is in a file of this folder
+        c.UniSpawner.duration = TIME_LIMIT
         c.Spawner.hub_connect_url = "http://192.0.2.1:8081"
         c.SimulatedProfiles.profiles = [
             ("One", "one", SimulatedSpawner, {}),
@@ -295,10 +328,11 @@ class SimulatedHub:
         """Return its monitors."""
         return list(monitor_module._monitors.values())
 
-    def server_tokens(self) -> list[orm.APIToken]:
-        """Return the tokens of servers in the database."""
-        found = self.app.db.query(orm.APIToken).filter(orm.APIToken.note.startswith("Server at"))
-        return list(found)
+    def server_tokens(self) -> list[Any]:
+        """Return the id, the note and the hash of each server's token in the database."""
+        known = orm.APIToken
+        columns = self.app.db.query(known.id, known.note, known.hashed)
+        return list(columns.filter(known.note.startswith("Server at")))
 
 
 def _reset_process() -> None:
@@ -317,6 +351,7 @@ class Installed:
     def install(self) -> None:
         """Replace it."""
         self._patch.setattr(jupyterhub.objects, "wait_for_http_server", _wait_for_server)
+        self._patch.setattr(jupyterhub.traitlets, "entry_points", _find_entry_points)
         self._patch.setattr(HTTPServer, "listen", lambda *_, **__: None)
         # Its default was made of the real clock's function when it was imported.
         self._patch.setattr(monitor_module, "Followed", _follow)
@@ -326,6 +361,12 @@ class Installed:
         """Bring it back."""
         self._patch.undo()
         event.remove(orm.APIToken, "before_insert", _note_created)
+
+
+@functools.cache
+def _find_entry_points(**chosen: str) -> Any:
+    """Read what is installed once, and not for each Hub."""
+    return entry_points(**chosen)
 
 
 def _note_created(_mapper: object, _connection: object, token: orm.APIToken) -> None:

@@ -11,13 +11,28 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jupyterhub.utils import compare_token
+
 from support import guarantee
-from support.guarantee import Fault, History, Listener, Server, Sighting, Start, Stop, Token, Told
+from support.guarantee import (
+    FOREVER,
+    Fault,
+    HandOver,
+    History,
+    Listener,
+    Server,
+    Sighting,
+    Start,
+    Stop,
+    Token,
+    Told,
+)
 from support.simulated_cluster import (
     FOREIGN,
     HELD,
@@ -25,7 +40,9 @@ from support.simulated_cluster import (
     AgentFault,
     Cluster,
     Job,
+    Place,
     QueryFault,
+    jobs_of,
     place_of,
     send_report,
 )
@@ -69,7 +86,7 @@ class Simulation:
         self._installed = Installed()
         self._seen_failures: set[int] = set()
         self._kept: list[Any] = []
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[str, list[Job]] = {}
         self._token_numbers: dict[str, int] = {}
 
     def open(self) -> None:
@@ -150,6 +167,72 @@ class Simulation:
         self.history.stops.append(Stop(at, server, self.now, status, str(text)))
         self.history.stops.sort(key=lambda one: one.at)
 
+    def continue_server(self, server: Server) -> None:
+        """Have a user continue a server with a second job; the answer comes later."""
+        if self.hub is not None:
+            self.cluster.start(self._continue(self.hub, server))
+
+    async def _continue(self, hub: SimulatedHub, server: Server) -> None:
+        if self._hand_over(server) is None:
+            self.history.hand_overs.append(HandOver(self.now, server))
+        status, _ = await hub.request("POST", _continuation(server, "continue"))
+        if 400 <= status < 500 and not self._seconds(server):
+            self._end_hand_over(server)
+
+    def switch(self, server: Server) -> None:
+        """Have a user switch to the second job of a server; the answer comes later."""
+        if self.hub is not None:
+            self.cluster.start(self._switch(self.hub, server))
+
+    async def _switch(self, hub: SimulatedHub, server: Server) -> None:
+        before = self._routes().get(server)
+        status, _ = await hub.request("POST", _continuation(server, "switch"))
+        if status == 200:
+            self._end_hand_over(server)
+            after = self._routes().get(server)
+            if before and after and before.mark == after.mark:
+                self.problems.bugs.append(f"{server} was switched, and its route did not change")
+
+    def cancel_second(self, server: Server) -> None:
+        """Have a user cancel the second job of a server; the answer comes later."""
+        if self.hub is not None:
+            self.cluster.start(self._cancel_second(self.hub, server))
+
+    async def _cancel_second(self, hub: SimulatedHub, server: Server) -> None:
+        status, _ = await hub.request("DELETE", _continuation(server, "continue"))
+        if 200 <= status < 300:
+            self._end_hand_over(server)
+
+    def _hand_over(self, server: Server) -> HandOver | None:
+        """Return the hand-over of a server that is under way."""
+        known = self.history.hand_overs
+        return next((one for one in known if one.server == server and one.over == FOREVER), None)
+
+    def _end_hand_over(self, server: Server) -> None:
+        if (open_ := self._hand_over(server)) is not None:
+            known = self.history.hand_overs
+            known[known.index(open_)] = replace(open_, over=self.now)
+
+    def _seconds(self, server: Server) -> list[Job]:
+        """Return the jobs that were submitted as second ones in the hand-over under way."""
+        open_ = self._hand_over(server)
+        return [
+            job
+            for job in jobs_of(self.cluster.jobs, server.user, server.name)
+            if open_ is not None and job.continues and job.submitted >= open_.at
+        ]
+
+    def _note_hand_overs(self) -> None:
+        """Take note of hand-overs that are over because one of the two jobs is."""
+        for server in {one.server for one in self.history.hand_overs}:
+            left = [
+                job
+                for job in jobs_of(self.cluster.alive(), server.user, server.name)
+                if not job.cancelled
+            ]
+            if len(left) < 2 and self._seconds(server):
+                self._end_hand_over(server)
+
     # -- the Hub -------------------------------------------------------------------------------
 
     def hub_is_killed(self) -> None:
@@ -227,9 +310,12 @@ class Simulation:
 
     def scheduler_forgets(self) -> None:
         """Let the scheduler forget all jobs that have ended."""
-        for job_id, info in self.cluster.scheduler.jobs.items():
-            if info.state.final and info.owner:
-                self.cluster.scheduler.forget(job_id)
+        self.cluster.scheduler.forget(*self.ended_jobs())
+
+    def ended_jobs(self) -> list[str]:
+        """Return the ids of the jobs that have ended and that the scheduler still knows."""
+        jobs = self.cluster.scheduler.jobs
+        return [job_id for job_id, info in jobs.items() if info.state.final and info.owner]
 
     def scheduler_loses_state(self) -> None:
         """Let the scheduler lose all jobs, and other users get their ids."""
@@ -242,10 +328,14 @@ class Simulation:
         They can take only ports that are free, and that no route leads to: a launcher holds a port
         until the Hub knows.
         """
-        for job in self.cluster.jobs:
-            for place in set(job.places) - self.cluster.led_to() - set(self.cluster.listening):
-                self.cluster.listening[place] = FOREIGN
+        for place in self.free_places():
+            self.cluster.listening[place] = FOREIGN
         self.see()
+
+    def free_places(self) -> set[Place]:
+        """Return where servers of this Hub have listened and anybody may listen now."""
+        places = {place for job in self.cluster.jobs for place in job.places}
+        return places - self.cluster.led_to() - set(self.cluster.listening)
 
     def ports_are_left(self) -> None:
         """End the other user's servers."""
@@ -259,9 +349,48 @@ class Simulation:
         """Let the next request for an action go wrong."""
         self.cluster.agents.faults.setdefault(action, []).append(AgentFault(kind, delay))
 
-    def queries_fail(self, kind: str, delay: float = 0.0) -> None:
+    def queries_fail(self, kind: str, delay: float = 0.0, lasts: float = FOREVER) -> None:
         """Let queries go wrong from now on."""
-        self.cluster.query = QueryFault(kind, delay)
+        self.cluster.query = fault = QueryFault(kind, delay)
+
+        def work_again() -> None:
+            if self.cluster.query is fault:
+                self.cluster.query = None
+
+        self._later(lasts, work_again)
+
+    def broker_dies(self, with_children: bool, stays_down: float) -> None:
+        """Kill the broker, and the agents at work; nobody starts it again for some seconds."""
+        agents = self.cluster.agents
+        agents.die(with_children=with_children)
+        agents.down = stays_down > 0
+        self._later(stays_down, lambda: setattr(agents, "down", False))
+
+    def cancelled_jobs_go_late(self, delay: float, lasts: float) -> None:
+        """Let a cancellation take effect late."""
+        agents = self.cluster.agents
+        agents.take_down_delay = delay
+        self._later(lasts, lambda: setattr(agents, "take_down_delay", 0.0))
+
+    def network_is_cut(self, lasts: float) -> None:
+        """Let no report of a job arrive."""
+        self.cluster.network = False
+        self._later(lasts, lambda: setattr(self.cluster, "network", True))
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        async def act() -> None:
+            await asyncio.sleep(seconds)
+            action()
+
+        if seconds < FOREVER:
+            self.cluster.start(act())
+
+    @property
+    def is_faulty(self) -> bool:
+        """True while something does not work."""
+        agents, cluster = self.cluster.agents, self.cluster
+        broken = agents.down or agents.take_down_delay or any(agents.faults.values())
+        return bool(broken or cluster.query or not cluster.network or cluster.scheduler.hides)
 
     def clear_faults(self) -> None:
         """Let everything work again."""
@@ -271,7 +400,9 @@ class Simulation:
         self.cluster.query, self.cluster.network = None, True
         self.cluster.scheduler.show(*self.cluster.scheduler.jobs)
 
-    def stray_report(self, job: Job, body: dict[str, Any], delay: float) -> None:
+    def stray_report(
+        self, job: Job, body: dict[str, Any], delay: float, *, marked: bool = True
+    ) -> None:
         """Have a report of a job arrive that its launcher does not send now.
 
         A job that reports another one's server, or the end of one that runs, harms only its own
@@ -283,7 +414,7 @@ class Simulation:
             there = self.cluster.listening.get((str(body["host"]), int(body["port"])))
             own = job.run is not None and there is job.run
             if body["event"] == "begun" or there is None or own == (body["event"] == "ready"):
-                await send_report(self.cluster, job, body)
+                await send_report(self.cluster, job, body, marked=marked)
 
         self.cluster.start(send())
 
@@ -292,6 +423,7 @@ class Simulation:
     def see(self) -> None:
         """Take note of all that there is."""
         hub = self.hub
+        self._note_hand_overs()
         if hub is not None:
             self._note_failures(hub)
         self.history.sightings.append(
@@ -357,12 +489,24 @@ class Simulation:
             user, _, name = path.partition("/")
             known = str(token.hashed)
             number = self._token_numbers.setdefault(known, len(self._token_numbers) + 1)
-            if known not in self._tokens:
-                marks = [job.mark for job in self.cluster.jobs if token.match(job.token)]
-                if marks:
-                    self._tokens[known] = marks[0]
-            tokens.append(Token(number, Server(user, name), self._tokens.get(known, "")))
+            tokens.append(Token(number, Server(user, name), self._mark_of(known)))
         return tokens
+
+    def _mark_of(self, token: str) -> str:
+        """Return the mark of the job that has a token; of two, of one that is not over."""
+        jobs = self._tokens.get(token, [])
+        if not jobs:
+            secrets = {job.token for job in self.cluster.jobs}
+            mine = next((one for one in secrets if compare_token(token, one)), None)
+            if mine is None:
+                return ""
+            self._tokens[token] = jobs = [job for job in self.cluster.jobs if job.token == mine]
+        else:
+            jobs += [
+                job for job in self.cluster.jobs[jobs[-1].number :] if job.token == jobs[0].token
+            ]
+        needed = [job for job in jobs if not (job.over or job.cancelled)]
+        return (needed or jobs)[0].mark
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -374,7 +518,9 @@ class Simulation:
         self.see()
         self.history.faults.append(Fault("this history", self.began, self.now))
         self._let_jobs_wait()
+        self._check_owners()
         self._let_jobs_run()
+        self._requeue_all()
         self.ports_are_taken()
         self._let_jobs_run(120.0)
         self.check()
@@ -401,6 +547,22 @@ class Simulation:
                 self.job_begins(job, NODES[node % len(NODES)])
             self.wait(50.0)
 
+    def _requeue_all(self) -> None:
+        """Let all jobs wait again for longer than T: no route may stay where it was."""
+        for job in self.cluster.in_state(JobState.RUNNING):
+            self.job_is_requeued(job)
+        self._let_jobs_wait()
+
+    def _check_owners(self) -> None:
+        """The Hub knows each job that is there: as a server's first or second, or to be ended."""
+        assert self.hub is not None
+        known = {row.mark for row in endings.read_raw(self.hub.app.db)}
+        for _, spawner in self._spawners(self.hub):
+            if job := getattr(bookkeeping.inner(spawner), "server_job", None):
+                known |= {state.mark for state in job.states()}
+        unknown = [job for job in self.cluster.alive() if job.mark not in known]
+        assert not unknown, f"the Hub does not know {unknown}"
+
     def check(self) -> None:
         """Hold the guarantee over all that has happened."""
         wrong = [str(one) for one in guarantee.check(self.history, WITHIN)]
@@ -414,7 +576,7 @@ class Simulation:
             "routes": [path for path in self.cluster.routes if path != "/"],
             "tokens": self._server_tokens(self.hub),
             "private files": sorted(self.cluster.files - self.cluster.agents.unswept),
-            "endings": endings.read_all(self.hub.app.db),
+            "endings": endings.read_raw(self.hub.app.db),
             "followed": [job.job_id for one in self.hub.monitors() for job in one.jobs],
         }
         assert {} == {what: found for what, found in left.items() if found}
@@ -465,6 +627,11 @@ def _path(server: Server) -> str:
     if not server.name:
         return f"users/{server.user}/server"
     return START_PATH.format(server.user, server.name)
+
+
+def _continuation(server: Server, action: str) -> str:
+    path = f"unispawner/servers/{server.user}"
+    return f"{path}/{server.name}/{action}" if server.name else f"{path}/{action}"
 
 
 def _fastest_folder() -> str | None:

@@ -74,7 +74,7 @@ class TrackedJob:
         The host of a running job that only its user's side names, although the scheduler does not
         say that it hides jobs: only a report that comes from that host counts.
     on_change
-        Called with the job and its previous ``info`` after ``info`` has changed.
+        Called with the job and its previous ``info`` after ``info`` or ``run_start`` has changed.
     """
 
     job_id: str
@@ -170,11 +170,12 @@ class TrackedJob:
         if (message, native_state) != (info.message, info.native_state):
             info = replace(info, message=message, native_state=native_state)
         before, self.info, self.asked_at = self.info, info, asked_at
+        known_run = self.run_start
         if asked_at >= self._begun_at:
             self.has_begun = False
         if self.reported and self.run_start is None and asked_at > self.reported_at:
             self.run_start = info.start_time
-        if info == before:
+        if info == before and self.run_start == known_run:
             return
         if info.state is not JobState.RUNNING or (before and before.exec_host != info.exec_host):
             self.refusal = ""  # it was about an earlier run

@@ -46,6 +46,9 @@ class SavedState:
         Where the server has reported to listen; 0 means that it has not reported yet.
     reported_host
         The host in that report, in the job's own words; empty if it had none.
+    run_start
+        When the run of the job began that has reported, in the scheduler's words; None if that is
+        not known. Another start time means another run, whose server has another port.
     stopping
         True from when the job's end was asked for until it is confirmed.
     failure
@@ -61,6 +64,7 @@ class SavedState:
     waiting_since: float = 0.0
     port: int = 0
     reported_host: str = ""
+    run_start: float | None = None
     stopping: bool = False
     failure: str = ""
 

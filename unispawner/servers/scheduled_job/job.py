@@ -141,6 +141,7 @@ class ScheduledJob(PairedJob):
         """Follow the job from now on; ``submitted`` means that it was submitted just now."""
         self.tracked = TrackedJob(job_id, client, on_change=self._news.take)
         self.tracked.reported = self.tracked.had_server = bool(self.state.port)
+        self.tracked.run_start = self.state.run_start if self.state.port else None
         self.monitor.track(self.tracked, submitted=submitted)
 
     def note_submitted(self, spec: JobSpec) -> None:

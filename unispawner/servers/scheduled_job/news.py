@@ -40,6 +40,7 @@ class JobNews:
         now = job.info
         if not self._job.is_current() or job is not self._job.tracked or now is None:
             return
+        self._keep_run(job)
         self._measures.note_state(now)
         if not self._job.has_route:
             self._take_of_second(job, before, now)
@@ -52,6 +53,16 @@ class JobNews:
                 self._measures.note_requeue()
             self._job.forget_address(ending=now.ending)
             self._start(self._job.second.take_over_if_ready(), "second job")
+
+    def _keep_run(self, job: TrackedJob) -> None:
+        """Save which run has reported: the job may be run again while there is no Hub."""
+        state = self._job.state
+        if state.port and job.run_start is not None and state.run_start != job.run_start:
+            state.run_start = job.run_start
+            self._start(self._save(), "run")
+
+    async def _save(self) -> None:
+        await self._job.commit_soon()
 
     def _take_of_second(self, job: TrackedJob, before: JobInfo | None, now: JobInfo) -> None:
         """Take note of what has become of a second job, to which no user is sent yet."""

@@ -108,7 +108,7 @@ class JobReports:
         """Save the address, and have users sent to it."""
         state = self._job.state
         state.host, state.port = address, report.port
-        state.reported_host = report.host or ""
+        state.reported_host, state.run_start = report.host or "", None
         job.server_ended, job.had_server = False, True
         job.reported, job.reported_at, job.run_start = True, time.monotonic(), None
         job.refusal = ""
