@@ -8,6 +8,7 @@ changed: lines dropped, doubled and cut, words swapped, odd characters and huge 
 ``mutations``     changes of a text
 ``clusters``      the dialogues with each scheduler: jobs, accounting, nodes, queues, versions
 ``messages``      what the agent, the broker and the Hub say to each other, and reports of jobs
+``journey``       what the Hub keeps for users, mail, and what JupyterLab's extension is answered
 ``over_http``     reports of jobs as bytes on a connection
 ``people``        what users and administrators write: options, amounts, times, names of hosts
 ================  ==============================================================================
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import clusters, messages, over_http, people
+from . import clusters, journey, messages, over_http, people
 from .target import SECRET, Target, check
 
 TARGETS: Mapping[str, Target] = {
     one.name: one
-    for one in (*clusters.TARGETS, *messages.TARGETS, *over_http.TARGETS, *people.TARGETS)
+    for part in (clusters, journey, messages, over_http, people)
+    for one in part.TARGETS
 }
 
 __all__ = ["SECRET", "TARGETS", "Target", "check"]

@@ -20,7 +20,10 @@ from unispawner.legacy.job_id import NoJobId, read_id
 from unispawner.schedulers import Scheduler, get_scheduler
 from unispawner.schedulers.base import Dialogue, Reply, advance
 from unispawner.schedulers.estimate import StartEstimate
+from unispawner.schedulers.plain import decode as decode_plain
+from unispawner.schedulers.plain import encode as encode_plain
 from unispawner.schedulers.questions import DIALOGUES, converse, decode, encode
+from unispawner.schedulers.usage import EndedJob
 from unispawner.testing import read_saved_reply
 from unispawner.web.start_time import StartAnswer
 
@@ -128,12 +131,16 @@ def _estimate(scheduler: Scheduler) -> Dialogue[StartEstimate]:
     return scheduler.read_estimate((yield command)) if command else StartEstimate()
 
 
+_ENDED = EndedJob("12", "alice", "0123456789abcdef", 1.5e9, 1.5e9 + 3600, 1.5e9 + 60)
+
 QUESTIONS: Mapping[str, Ask] = {
     **{name: _of_hub(name) for name in DIALOGUES},
     "agent: status": lambda scheduler: scheduler.query(IDS[:3]),
     "agent: marks": lambda scheduler: scheduler.find_marks("alice"),
     "agent: jobs": lambda scheduler: scheduler.find_jobs("0123456789abcdef", "alice"),
     "agent: estimate": _estimate,
+    "agent: usable": lambda scheduler: scheduler.usable("alice", ("users", "gpu")),
+    "agent: usage": lambda scheduler: scheduler.usage(_ENDED),
 }
 """What the Hub asks, and what the agent asks as the user."""
 
@@ -151,6 +158,9 @@ def run(value: dict[str, Any]) -> None:
         assert json.dumps({key: info.to_dict() for key, info in result.items()})
     elif name == "agent: marks":
         assert all(scheduler.job_id.fullmatch(one) for one in result.values())
+    elif name in ("agent: usable", "agent: usage"):
+        sent = json.loads(json.dumps(encode_plain(result)))
+        assert decode_plain(type(result), sent) is not NotImplemented
     elif name == "agent: estimate":
         assert StartAnswer(result).to_dict()
     else:

@@ -25,12 +25,15 @@ from unispawner.command import Finished
 from unispawner.errors import AgentError, UniSpawnerError, clean_output
 from unispawner.job import JobSpec
 from unispawner.legacy.status import for_log
+from unispawner.profiles.mine import Mine, find_errors, mine_to_dict
+from unispawner.profiles.option import Option
 from unispawner.run_as import get_run_as
 from unispawner.run_as.accounts import Account
 from unispawner.run_as.client import AgentClient
 from unispawner.schedulers import get_scheduler, plain
 from unispawner.schedulers.questions import RESULTS, Notice, Question, decode
 from unispawner.schedulers.reading import first_of_each_kind, quote_lines
+from unispawner.schedulers.usage import Accounting, EndedJob, Usage
 from unispawner.submit_host.broker_process import KEPT, BrokenConnection, BrokerProcess
 from unispawner.submit_host.connection import Connection
 from unispawner.submit_host.host import SubmitHost
@@ -142,6 +145,13 @@ _RESULTS: Mapping[str, Any] = {
     "stage": {"wrapper": f"/home/alice/.unispawner/jobs/{MARK}/wrapper"},
     "missing": {"missing": ["/bin/x"]},
     "check": {"account": "alice"},
+    "usable": {
+        "entries": {"account": [{"name": "ml", "default": True, "begins": None, "ends": None}]},
+        "rules": [[{"account": ["ml"], "queue_name": ["gpu"]}]],
+        "partial": False,
+    },
+    "usage": plain.encode(Accounting(Usage())),
+    "estimate": {"outlook": "later", "start": 1.5e9, "reason": "Priority"},
 }
 _ERROR = {
     "type": "SubmitError",
@@ -149,6 +159,12 @@ _ERROR = {
     "command": ["sbatch", "x"],
     "exit_status": 1,
     "output": "no",
+}
+
+
+_OWN = {
+    name: Option.model_validate({"name": name, "choices": "mine"})
+    for name in ("account", "queue_name")
 }
 
 
@@ -191,6 +207,9 @@ def run_reply(value: list[str]) -> None:
         "stage": lambda: client.stage(MARK, {}, python="python3", options=[]),
         "missing": lambda: client.missing(["/bin/x"]),
         "check": client.check,
+        "usable": client.usable,
+        "usage": lambda: client.usage(EndedJob("12", "alice", MARK)),
+        "estimate": lambda: client.estimate(JobSpec(mark=MARK), "/bin/sh"),
     }
     result = _finish(calls[name]())
     if name == "status":
@@ -200,6 +219,12 @@ def run_reply(value: list[str]) -> None:
             info.owner.encode()
     elif name in ("submit", "find"):
         assert result == "" or scheduler.job_id.fullmatch(result)
+    elif name == "usable":
+        shown = mine_to_dict({}, Mine(result))
+        json.dumps(shown, allow_nan=False).encode()
+        find_errors(_OWN, _OWN, {"account": "ml", "queue_name": "gpu"}, Mine(result))
+    elif name in ("usage", "estimate"):
+        json.dumps(plain.encode(result), allow_nan=False).encode()
     elif name == "log_end":
         clean_output(result[0]).encode()
 

@@ -301,6 +301,9 @@ def run_state(value: Any) -> None:
     assert isinstance(state.url, str)
     found = state.saved_account(1000, "")
     assert found is None or isinstance(found, Account)
+    second = ServerState.from_dict(state.next)  # a server may have a second job
+    assert isinstance(second.mark, str)
+    json.dumps(second.to_dict())
     assert isinstance(_read_state(json.dumps(value)[:100]), dict)
 
 
