@@ -145,10 +145,10 @@ FAULTS: list[Callable[[Patch], None]] = [
     token_outlives_job,
     restarted_hub_submits_again,
     route_stays_after_requeue,
+    endings_are_forgotten,
 ]
 UNCERTAIN: list[Callable[[Patch], None]] = [
     missing_job_counts_as_gone,
-    endings_are_forgotten,
     first_job_stays_after_switch,
     restart_forgets_second_job,
     stop_leaves_second_job,
