@@ -255,7 +255,8 @@ class ServerJob(abc.ABC, Generic[State]):
 
     def note_failure(self, error: UniSpawnerError) -> None:
         """Keep why there is no server, in case that this Hub ends before its user can read it."""
-        self.state.failure = error.message[:_LONGEST_FAILURE]
+        long = len(error.message) > _LONGEST_FAILURE
+        self.state.failure = error.message[:_LONGEST_FAILURE] if long else error.message
 
     def _explain_loss(self) -> None:
         """Show why a server of an earlier Hub is gone that JupyterHub has not found up again.

@@ -21,6 +21,7 @@ from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import selectinload
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..texts import Text
 from .failures import SpawnFailure
 
 PRIVATE_TRAITS = {"_callbacks", "_poll_callback"}
@@ -304,8 +305,11 @@ async def make_draft(spawner: Any) -> Any:
     except UniSpawnerError:
         raise
     except Exception as error:  # of the site's own hooks, or what JupyterHub would show
-        message = getattr(error, "jupyterhub_message", "") or f"{type(error).__name__}: {error}"
-        raise InvalidJobError(str(message)) from error
+        message = getattr(error, "message", "")
+        if not isinstance(message, Text):  # ours is for every reader, and not only for this one
+            message = getattr(error, "jupyterhub_message", "") or f"{type(error).__name__}: {error}"
+            message = str(message)
+        raise InvalidJobError(message) from error
     return inner(draft)
 
 
