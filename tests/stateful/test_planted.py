@@ -146,11 +146,11 @@ FAULTS: list[Callable[[Patch], None]] = [
     restarted_hub_submits_again,
     route_stays_after_requeue,
     endings_are_forgotten,
+    first_job_stays_after_switch,
+    restart_forgets_second_job,
 ]
 UNCERTAIN: list[Callable[[Patch], None]] = [
     missing_job_counts_as_gone,
-    first_job_stays_after_switch,
-    restart_forgets_second_job,
     stop_leaves_second_job,
     second_job_does_not_take_over,
     switch_does_not_move_route,
