@@ -82,6 +82,7 @@ async def job(done: list[str], monkeypatch: pytest.MonkeyPatch) -> FakeJob:
         ready=True,
         http_timeout=120,
         routes=routes,
+        route_lock=asyncio.Lock(),
         user=SimpleNamespace(settings={"proxy": SimpleNamespace(add_user=add_user)}),
         server=SimpleNamespace(ip="192.0.2.1", port=3000, base_url="/user/ada/"),
         log=logging.getLogger("JupyterHub.test"),
