@@ -512,6 +512,8 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
         "unispawner.schedulers.inventory",
         "unispawner.schedulers.reading",
         "unispawner.schedulers.usable",
+        "unispawner.schedulers.usage",
+        "unispawner.texts",
     }
 
 

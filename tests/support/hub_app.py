@@ -110,6 +110,7 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     config = Config()
     config.JupyterHub.spawner_class = FakeSpawner
     config.FakeSpawner.min_query_interval = 0.0
+    config.FakeSpawner.status_interval = 1.0  # nobody waits for the next question in vain
     config.FakeSpawner.account_name = lambda _: ordinary_account().pw_name
     config.JupyterHub.authenticator_class = "dummy"
     config.JupyterHub.db_url = "sqlite:///:memory:"
