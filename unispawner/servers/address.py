@@ -149,9 +149,11 @@ def has_moved(job: TrackedJob, before: JobInfo | None, now: JobInfo) -> bool:
 
     A run of a job is known by its start time. ``job.run_start`` is that of the run that has
     reported. It is taken from the scheduler's answers after the report, because an earlier answer
-    may be about an earlier run.
+    may be about an earlier run. It is saved, so that a restarted Hub knows it, too. Only a later
+    start means another run: no scheduler runs a job earlier than it did.
     """
     waits = now.state in (JobState.QUEUED, JobState.HELD)
     elsewhere = bool(before and before.exec_host and now.exec_host not in ("", before.exec_host))
-    anew = job.run_start is not None and now.start_time not in (None, job.run_start)
+    known, start = job.run_start, now.start_time
+    anew = known is not None and start is not None and start > known
     return waits or elsewhere or anew or now.ending
