@@ -74,7 +74,8 @@ async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     monkeypatch.setattr(as_user, "find_account", find_account)
     monkeypatch.setattr(accounts_module, "find_account", find_account)
     monkeypatch.setattr(accounts_module, "_PAUSE", 0.01)
-    monkeypatch.setattr(FakeSpawner, "get_host", lambda _: FakeHost())
+    host = FakeHost()  # one, because a monitor belongs to a host
+    monkeypatch.setattr(FakeSpawner, "get_host", lambda _: host)
     async with hub_app(tmp_path, config) as found:
         found.user("alice")
         found.user("bob")
