@@ -55,6 +55,14 @@ def test_sentences_numbers_and_plurals() -> None:
     assert "plain" == DE.translate("plain")
 
 
+@pytest.mark.parametrize("value", [10**30, -(10**400), 1e308, float("inf"), float("nan")])
+def test_numbers_beyond_all_measure(value: float) -> None:
+    """A message about what a user has typed is shown as well, whatever the number is."""
+    assert f"{value} x" == DE.translate(say("{number} x", number=value))
+    if isinstance(value, float):
+        assert f"{value:g}" == DE.translate(number(value))
+
+
 def test_moments() -> None:
     """A moment is a clock time as the language writes it, with the day if it is another one."""
     assert "Jan" in DE.translate(moment(86400 * 3.5))

@@ -34,6 +34,9 @@ DOMAIN = "unispawner"
 _MOST_WISHES = 20
 """How many languages of a request's header are looked at."""
 
+_LARGEST = 1e15
+"""From here on numbers look the same in all languages."""
+
 
 @dataclass(frozen=True)
 class Language:
@@ -71,7 +74,7 @@ class Language:
         if text.kind == "moment":
             return str(text) if self.tag == ENGLISH else self._moment(text.values["moment"])
         if text.kind == "number":
-            return str(format_decimal(text.values["number"], locale=self.locale))
+            return self._number(text.values["number"], str(text))
         values = {name: self._value(one) for name, one in text.values.items()}
         if text.kind == "join":
             return text.message.join(values.values())
@@ -81,7 +84,12 @@ class Language:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return self.translate(value) if isinstance(value, str) else str(value)
         # Without points between thousands: a number may be a job's, or a port.
-        return str(format_decimal(value, locale=self.locale, group_separator=False))
+        return self._number(value, str(value), grouped=False)
+
+    def _number(self, value: float, english: str, *, grouped: bool = True) -> str:
+        if not abs(value) < _LARGEST:  # babel fails; a user may have typed it into a field
+            return english
+        return str(format_decimal(value, locale=self.locale, group_separator=grouped))
 
     def _form(self, text: Text) -> str:
         found = self.messages.get(text.message)
