@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from unispawner.errors import AgentError
+from unispawner.monitor import turns
 from unispawner.monitor import usable_cache as module
 from unispawner.monitor.usable_cache import UsableCache
 from unispawner.schedulers.usable import Entry, Usable, make_usable
@@ -79,7 +80,7 @@ async def test_only_a_few_users_are_asked_about_at_a_time(cache: UsableCache) ->
 )
 async def test_homes_that_hang(cache: UsableCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many questions as may run at a time hang, and another user is answered all the same."""
-    monkeypatch.setattr(module, "LONGEST_TURN", 0.02)
+    monkeypatch.setattr(turns, "LONGEST_TURN", 0.02)
     hanging = Scheduler(ONE)
     hanging.gate.clear()
     tasks = [asyncio.create_task(cache.get(str(n), hanging)) for n in range(module.AT_ONCE)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from unispawner.errors import AgentError
-from unispawner.monitor import usage_collector
+from unispawner.monitor import turns, usage_collector
 from unispawner.monitor.usage_collector import SILENT_USERS, UsageCollector
 from unispawner.schedulers.usage import NO_ACCOUNTING, NOT_YET, Accounting, Usage
 
@@ -103,8 +103,38 @@ async def test_many_jobs_that_end_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         running -= 1
         return Accounting(USED)
 
-    asks = collector()
     monkeypatch.setattr(usage_collector, "AT_ONCE", 2)
+    asks = collector()
     found = await asyncio.gather(*(asks.collect(str(number), ask) for number in range(5)))
     assert [USED, USED, USED, None, None] == found
     assert 2 == most
+
+
+@pytest.mark.threat(
+    who="user",
+    tries="The jobs of one user end while their home hangs, so that nobody else sees any usage.",
+    stopped_by="A user has one question at a time, which keeps its turn only for a short time, and "
+    "few jobs that wait.",
+)
+async def test_a_user_whose_side_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others' questions go on; of the user's own, one runs at a time, and few jobs wait."""
+    monkeypatch.setattr(turns, "LONGEST_TURN", 0.02)
+    monkeypatch.setattr(usage_collector, "AT_ONCE", 1)
+    monkeypatch.setattr(usage_collector, "MOST_OF_USER", 3)
+    first, over, began = asyncio.Event(), asyncio.Event(), 0
+
+    async def hang() -> Accounting:
+        nonlocal began
+        began += 1
+        first.set()
+        await over.wait()
+        return Accounting(USED)
+
+    asks = collector()
+    hanging = [asyncio.ensure_future(asks.collect("mallory", hang)) for _ in range(5)]
+    await first.wait()
+    assert USED == await asks.collect("alice", Answers(Accounting(USED)))
+    assert 1 == began
+    over.set()
+    assert [USED, USED, USED, None, None] == await asyncio.gather(*hanging)
+    assert USED == await asks.collect("mallory", Answers(Accounting(USED)))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
 from .. import tasks
 from ..errors import UniSpawnerError
 from ..schedulers.usable import Usable
+from .turns import Turns
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
@@ -24,9 +24,6 @@ MOST_USERS = 5_000
 """How many users' answers are kept: those that were needed last."""
 AT_ONCE = 8
 """How many users' questions run at a time. Each takes several commands of the scheduler's."""
-LONGEST_TURN = 10.0
-"""How long (seconds) a question keeps other users waiting: it may hang in its user's home. It goes
-on, and nobody asks about this user anew meanwhile."""
 LONGEST_PAUSE = 600.0
 """After each further failure, PAUSE is twice as long for this user, up to this."""
 
@@ -63,7 +60,7 @@ class UsableCache:
 
     def __init__(self) -> None:
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
-        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._turns = Turns(AT_ONCE)
 
     def peek(self, user: Hashable, ask: Ask, lifetime: float = LIFETIME) -> Usable | None:
         """Return the last answer without waiting, and ask for a new one if it is old.
@@ -112,7 +109,7 @@ class UsableCache:
         return answer.task
 
     async def _ask(self, answer: _Answer, ask: Ask) -> None:
-        async with self._turn():
+        async with self._turns.take():
             began = time.monotonic()
             try:
                 answer.last = await ask()
@@ -122,24 +119,6 @@ class UsableCache:
                 ours = isinstance(error, UniSpawnerError)
                 log.warning("What a user may use is not known: %s", error, exc_info=not ours)
                 answer.failed_at, answer.failures = time.monotonic(), answer.failures + 1
-
-    @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Hold one of all users' turns, but not for long."""
-        turns = self._all_turns()
-        with contextlib.ExitStack() as held:
-            await turns.acquire()
-            held.callback(turns.release)
-            over = asyncio.get_running_loop().call_later(LONGEST_TURN, held.close)
-            held.callback(over.cancel)
-            yield
-
-    def _all_turns(self) -> asyncio.Semaphore:
-        """Return the semaphore of the running event loop."""
-        loop = asyncio.get_running_loop()
-        if self._turns is None or self._turns[0] is not loop:
-            self._turns = loop, asyncio.Semaphore(AT_ONCE)
-        return self._turns[1]
 
 
 def _is_running(answer: _Answer) -> bool:

@@ -10,9 +10,11 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from ..errors import UniSpawnerError
 from ..schedulers.usage import Accounting, Usage
+from .turns import Turns
 
 log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
@@ -23,13 +25,24 @@ REST = 4 * 3600.0
 SILENT_USERS = 3
 """The jobs of so many users without an answer, one after the other, mean that there is none."""
 AT_ONCE = 4
-"""How many questions run at a time."""
+"""How many questions run at a time, of different users."""
+MOST_OF_USER = 20
+"""How many jobs of a user wait for their turn: their own side may hang at each question."""
 MOST_WAITING = 500
 """How many jobs wait for their turn; what more jobs have used remains unknown."""
 MOST_USERS = 5_000
 
 Ask = Callable[[], Awaitable[Accounting]]
 """Asks the accounting as the user; it may raise a UniSpawnerError."""
+
+
+@dataclass(eq=False)
+class _Questions:
+    """The questions about the jobs of one user."""
+
+    jobs: int = 0
+    """How many jobs there are questions about."""
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class UsageCollector:
@@ -42,7 +55,8 @@ class UsageCollector:
     def __init__(self, pauses: Sequence[float] = PAUSES) -> None:
         self.pauses = pauses
         self._waiting = 0
-        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._turns = Turns(AT_ONCE)
+        self._of_user: dict[str, _Questions] = {}
         self._rests: OrderedDict[str, float] = OrderedDict()
         self._silent: set[str] = set()
         self._has_answered = False
@@ -50,22 +64,26 @@ class UsageCollector:
 
     async def collect(self, user: str, ask: Ask) -> Usage | None:
         """Return what a job of a user has used; None if that can't be known. It takes minutes."""
-        if self._rests_now(user) or self._waiting >= MOST_WAITING:
+        mine = self._of_user.get(user) or _Questions()
+        if self._rests_now(user) or self._waiting >= MOST_WAITING or mine.jobs >= MOST_OF_USER:
             return None
-        self._waiting += 1
+        self._of_user[user] = mine
+        self._waiting, mine.jobs = self._waiting + 1, mine.jobs + 1
         try:
-            return await self._collect(user, ask)
+            return await self._collect(user, mine, ask)
         finally:
-            self._waiting -= 1
+            self._waiting, mine.jobs = self._waiting - 1, mine.jobs - 1
+            if not mine.jobs:
+                del self._of_user[user]
 
-    async def _collect(self, user: str, ask: Ask) -> Usage | None:
+    async def _collect(self, user: str, mine: _Questions, ask: Ask) -> Usage | None:
         answered = False
         for pause in self.pauses:
             await asyncio.sleep(pause)
             if self._rests_now(user):
                 return None
             try:
-                async with self._all_turns():
+                async with mine.one_at_a_time, self._turns.take():
                     found = await ask()
             except UniSpawnerError as error:  # it may answer about the next job
                 log.debug("What a job of %s has used is not known yet: %s", user, error)
@@ -100,10 +118,3 @@ class UsageCollector:
             self._all_rest_until = until
             hours = REST / 3600
             log.info("The accounting says nothing about jobs; it is asked again in %g h", hours)
-
-    def _all_turns(self) -> asyncio.Semaphore:
-        """Return the semaphore of the running event loop."""
-        loop = asyncio.get_running_loop()
-        if self._turns is None or self._turns[0] is not loop:
-            self._turns = loop, asyncio.Semaphore(AT_ONCE)
-        return self._turns[1]
