@@ -31,7 +31,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import psutil
 import pytest
@@ -132,7 +132,7 @@ async def post_form(client: HubClient, path: str, fields: Mapping[str, str | Seq
     A field may have several values, as a ``<select multiple>`` has.
     """
     await client.request("GET", path)
-    xsrf = client._cookies.get("_xsrf", urlsplit(client.url("hub/")).path)
+    xsrf = client._cookies.get("_xsrf", client.url("hub/"))
     body = urlencode({**fields, "_xsrf": xsrf}, doseq=True)
     return await client.request("POST", path, body=body, follow=False)
 

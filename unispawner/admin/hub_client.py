@@ -64,32 +64,47 @@ class CellError(HubClientError):
         self.name = name
 
 
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Return what must be the same for a secret to be sent: scheme, host and port."""
+    parts = urlsplit(url)
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    return scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(scheme)
+
+
 class _Cookies:
-    """Cookies by path: ``_xsrf`` has different values at /hub/ and at each user's server."""
+    """Cookies by path: ``_xsrf`` has different values at /hub/ and at each user's server.
+
+    They go back only to where they are from. A Hub with a subdomain for each user sets its cookies
+    there anew.
+    """
 
     def __init__(self) -> None:
-        self._morsels: dict[tuple[str, str], Morsel[str]] = {}
+        self._morsels: dict[tuple[tuple[str, str, int | None], str, str], Morsel[str]] = {}
 
-    def update(self, headers: HTTPHeaders) -> None:
+    def update(self, url: str, headers: HTTPHeaders) -> None:
         for line in headers.get_list("Set-Cookie"):
             try:
                 parsed = SimpleCookie(line)
             except CookieError:
                 continue
             for name, morsel in parsed.items():
-                self._morsels[morsel["path"] or "/", name] = morsel
+                self._morsels[_origin(url), morsel["path"] or "/", name] = morsel
 
-    def _matching(self, path: str) -> list[Morsel[str]]:
-        """Return the cookies that a browser would send to a path, the most specific first."""
-        found = [(at, morsel) for (at, _), morsel in self._morsels.items() if path.startswith(at)]
+    def _matching(self, url: str) -> list[Morsel[str]]:
+        """Return the cookies that a browser would send to an address, the most specific first."""
+        found = [
+            (path, morsel)
+            for (origin, path, _), morsel in self._morsels.items()
+            if origin == _origin(url) and urlsplit(url).path.startswith(path)
+        ]
         found.sort(key=lambda item: -len(item[0]))
         return [morsel for _, morsel in found if morsel.value]  # a deleted cookie has no value
 
-    def header(self, path: str) -> str:
-        return "; ".join(f"{m.key}={m.coded_value}" for m in self._matching(path))
+    def header(self, url: str) -> str:
+        return "; ".join(f"{m.key}={m.coded_value}" for m in self._matching(url))
 
-    def get(self, name: str, path: str) -> str:
-        return next((m.value for m in self._matching(path) if m.key == name), "")
+    def get(self, name: str, url: str) -> str:
+        return next((m.value for m in self._matching(url) if m.key == name), "")
 
 
 class HubClient:
@@ -156,9 +171,8 @@ class HubClient:
         options.setdefault("request_timeout", self._request_timeout)
         headers = options.pop("headers", {})
         for _ in range(20):
-            path = urlsplit(url).path
-            xsrf = self._cookies.get("_xsrf", path)
-            sent = {"Cookie": self._cookies.header(path), "X-XSRFToken": xsrf, **headers}
+            xsrf = self._cookies.get("_xsrf", url)
+            sent = {"Cookie": self._cookies.header(url), "X-XSRFToken": xsrf, **headers}
             request = HTTPRequest(
                 url,
                 method,
@@ -171,7 +185,7 @@ class HubClient:
                 response = await self._http.fetch(request, raise_error=False)
             except HTTPClientError as error:
                 raise HubClientError(f"{method} {url}", error.code, error.message) from error
-            self._cookies.update(response.headers)
+            self._cookies.update(url, response.headers)
             location = response.headers.get("Location")
             if not (follow and response.code in {301, 302, 303, 307, 308} and location):
                 return response
@@ -206,7 +220,7 @@ class HubClient:
         """Fill in and send the login form; HubClientError is raised if the Hub refuses."""
         page = self.url("hub/login")
         await self.request("GET", page)
-        xsrf = self._cookies.get("_xsrf", urlsplit(page).path)
+        xsrf = self._cookies.get("_xsrf", page)
         form = urlencode({"username": user, "password": password, "_xsrf": xsrf})
         response = await self.request("POST", page, body=form, follow=False)
         if response.code != 302:
@@ -224,9 +238,7 @@ class HubClient:
 
     def _authorization_for(self, url: str) -> dict[str, str]:
         """Return the header with the token, for an address of the Hub and for no other."""
-        ours, its = urlsplit(self.base_url), urlsplit(url)
-        same = (ours.hostname, ours.port) == (its.hostname, its.port)
-        return self._authorization if same else {}
+        return self._authorization if _origin(url) == _origin(self.base_url) else {}
 
     def _server_path(self, server_name: str) -> str:
         user = f"users/{quote(self.user, safe='')}"
@@ -376,11 +388,11 @@ class HubClient:
                 await self._json("DELETE", f"{kernels}/{kernel['id']}")
 
     async def _channels(self, server: str, kernel_id: str) -> WebSocketClientConnection:
-        xsrf = self._cookies.get("_xsrf", urlsplit(server).path)
+        xsrf = self._cookies.get("_xsrf", server)
         query = urlencode({"session_id": kernel_id, "_xsrf": xsrf})
         url = urljoin(server, f"api/kernels/{kernel_id}/channels?{query}")
         headers = {
-            "Cookie": self._cookies.header(urlsplit(url).path),
+            "Cookie": self._cookies.header(url),
             "Sec-Fetch-Mode": "websocket",
         }
         ws_url = "ws" + url.removeprefix("http")
