@@ -11,6 +11,7 @@ from unispawner.job import JobSpec, ResourceSpec
 from unispawner.schedulers import get_scheduler
 from unispawner.schedulers.fitting import find_misfit, option_of
 from unispawner.schedulers.inventory import Inventory, Node, Queue
+from unispawner.web.languages import read_languages
 
 HOUR = timedelta(hours=1)
 QUEUES = (
@@ -118,6 +119,25 @@ def test_a_job_that_may_go_to_several_queues() -> None:
     assert ("", "") == unfit("gridengine", (one, two), duration=2 * HOUR)
     assert ("", "") == unfit("gridengine", (one, two, Queue("free")), duration=3 * HOUR)
     assert ("", "") == unfit("gridengine", (), duration=3 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("queues", "expected"),
+    [
+        (
+            QUEUES[1:2],
+            "die Warteschlange long erlaubt höchstens 8 Kerne, und der Job verlangt 9 Kerne",
+        ),
+        (
+            (Queue("one", max_cores=1), Queue("two", max_cores=1)),
+            "die Warteschlangen erlauben höchstens 1 Kern, und der Job verlangt 9 Kerne",
+        ),
+    ],
+)
+def test_the_message_in_another_language(queues: tuple[Queue, ...], expected: str) -> None:
+    """A user reads in their own language what a queue allows."""
+    _, message = unfit("gridengine", queues, resources={"cpu_cores_per_process": 9})
+    assert expected == read_languages()["de"].translate(message)
 
 
 def test_memory_that_is_counted_otherwise() -> None:

@@ -18,12 +18,16 @@ from support.accounts import ordinary_account
 from support.hub import until
 from support.hub_app import NODE, PATIENCE, FakeSpawner, Hub, hub_app
 
-from unispawner.errors import AgentError
+from unispawner.errors import AgentError, InvalidJobError
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
 from unispawner.run_as.client import AgentClient
+from unispawner.schedulers.fitting import Unfit
+from unispawner.servers import submission
 from unispawner.servers.scheduled_job import restart
 from unispawner.servers.state import ServerState
+from unispawner.texts import say
+from unispawner.web.languages import read_languages
 from unispawner.web.reports import Report
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
@@ -280,3 +284,16 @@ async def test_a_hub_that_was_killed_after_a_stop(restored: Restored, row: orm.S
     assert "" == spawner.server_job.state.mark
     assert await until(lambda: spawner.side.asked("cleanup"), "its private files are removed")
     spawner.server = None
+
+
+async def test_a_choice_that_can_never_run_is_refused_in_the_readers_language(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start is refused before the submission, and its message can still be translated."""
+    problem = say("the queues allow at most {most}, and the job asks for {asked}", most=1, asked=2)
+    monkeypatch.setattr(submission, "find_misfit_of", lambda *_: Unfit("duration", problem))
+    with pytest.raises(InvalidJobError) as refused:
+        await submission.prepare(hub.user("ada").spawners[""].server_job)
+    german = read_languages()["de"].translate(refused.value.message)
+    expected = "duration: die Warteschlangen erlauben höchstens 1, und der Job verlangt 2"
+    assert expected == german

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..job import JobSpec, ResourceSpec
+from ..texts import say, say_count
 from ..units import WHOLE, format_duration, format_memory
 from .base import Scheduler
 from .inventory import Inventory, Queue
@@ -58,13 +59,19 @@ def find_excess(scheduler: Scheduler, spec: JobSpec, inventory: Inventory) -> Ex
             continue
         most = max(limits)
         if amount.asked > most:
-            where = f"the queue {queues[0].name} allows" if len(queues) == 1 else "the queues allow"
-            return Excess(
-                amount.field,
-                f"{where} at most {amount.write(most)}, and the job asks for "
-                f"{amount.write(amount.asked)}",
-            )
+            return Excess(amount.field, _explain(queues, amount, most))
     return None
+
+
+def _explain(queues: Sequence[Queue], amount: _Amount, most: Any) -> str:
+    values = {"most": amount.write(most), "asked": amount.write(amount.asked)}
+    if len(queues) > 1:
+        return say("the queues allow at most {most}, and the job asks for {asked}", **values)
+    return say(
+        "the queue {queue} allows at most {most}, and the job asks for {asked}",
+        queue=queues[0].name,
+        **values,
+    )
 
 
 def _possible_queues(spec: JobSpec, inventory: Inventory) -> Sequence[Queue]:
@@ -79,9 +86,9 @@ def _amounts(scheduler: Scheduler, spec: JobSpec) -> list[_Amount]:
     gpus = asked.processes * (asked.gpu_cores_per_process or 0)
     memory = None if asked.memory in (None, WHOLE) else asked.memory
     amounts = [
-        _Amount("node_count", asked.nodes, lambda one: one.max_nodes, _count("node")),
-        _Amount(_field_of_cores(asked), asked.cores, lambda one: one.max_cores, _count("core")),
-        _Amount("gpu_cores_per_process", gpus, lambda one: one.max_gpus, _count("GPU")),
+        _Amount("node_count", asked.nodes, lambda one: one.max_nodes, _count_nodes),
+        _Amount(_field_of_cores(asked), asked.cores, lambda one: one.max_cores, _count_cores),
+        _Amount("gpu_cores_per_process", gpus, lambda one: one.max_gpus, _count_gpus),
     ]
     if scheduler.node_memory_counts:
         amounts.append(_Amount("memory", memory, lambda one: one.max_memory, format_memory))
@@ -106,5 +113,13 @@ def _field_of_cores(asked: ResourceSpec) -> str:
     return "cpu_cores_per_process" if most else "process_count"
 
 
-def _count(word: str) -> Callable[[int], str]:
-    return lambda number: f"{number} {word if number == 1 else word + 's'}"
+def _count_nodes(number: int) -> str:
+    return say_count("{count} node", "{count} nodes", number)
+
+
+def _count_cores(number: int) -> str:
+    return say_count("{count} core", "{count} cores", number)
+
+
+def _count_gpus(number: int) -> str:
+    return say_count("{count} GPU", "{count} GPUs", number)

@@ -18,6 +18,7 @@ from ..errors import (
 from ..job import JobSpec, make_mark
 from ..run_as.accounts import Account
 from ..run_as.client import AgentClient
+from ..texts import of_field
 from ..web import words
 from ..web.availability import find_misfit_of
 from ..web.hosts import is_loopback
@@ -71,7 +72,7 @@ async def prepare(
     environment = {} if copies_environment else _environment(spawner)
     spec: JobSpec = spawner.job_spec(mark, environment, account.name)
     if unfit := find_misfit_of(spawner, spec):
-        raise InvalidJobError(f"{unfit.field}: {unfit.message}")
+        raise InvalidJobError(of_field(unfit.field, unfit.message))
     identity = certificates.make_identity(spawner) if spawner.needs_identity else None
     job.state = _first_state(spawner, account, spec)
     job.state.public_key = identity.public_key if identity else ""
