@@ -20,6 +20,7 @@ from unispawner.web.availability import (
     clusters_to_dict,
     name_apart,
 )
+from unispawner.web.languages import read_languages
 
 
 def availability_of(inventory: Inventory | None, queue: str = "") -> Availability:
@@ -50,6 +51,21 @@ def test_in_words(inventory: Inventory | None, queue: str, words: str) -> None:
     queue, and invents nothing that is not known. It does not say that no job waits, because the
     scheduler may hide others' jobs."""
     assert words == availability_of(inventory).describe(queue)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("de", "Frei: 67 von 72 Kernen, 4 von 4 GPUs, 1 von 2 ganzen Knoten."),
+        (
+            "fr",
+            "Disponibles\N{NO-BREAK SPACE}: 67 sur 72 cœurs, 4 sur 4 GPU, 1 sur 2 nœuds entiers.",
+        ),
+    ],
+)
+def test_what_is_free_in_other_languages(language: str, words: str) -> None:
+    """Each number of things is a phrase of its own, so that a language can put it into its case."""
+    assert words == read_languages()[language].translate(availability_of(QUEUES).describe(""))
 
 
 # -- as JSON ------------------------------------------------------------------------------------

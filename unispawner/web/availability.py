@@ -13,10 +13,10 @@ from ..schedulers import Scheduler
 from ..schedulers.estimate import StartEstimate
 from ..schedulers.fitting import Unfit, find_misfit
 from ..schedulers.free_room import estimate_by_inventory, exceeds_limits
-from ..schedulers.inventory import Inventory, Queue, Share
-from ..texts import join, say, say_count
+from ..schedulers.inventory import Inventory, Queue, Share, Totals
+from ..texts import Text, join, say, say_count
 from ..units import as_number
-from .summary import count_cores, count_gpus
+from .summary import count_cores
 
 
 @dataclass(frozen=True)
@@ -169,19 +169,7 @@ def _describe(inventory: Inventory, queue: Queue) -> str:
     if not queue.available:
         return say("This queue takes no jobs at the moment.")
     totals = inventory.totals(queue.name)
-    free = [
-        say("{free} of {all}", free=idle, all=words)
-        for idle, total, words in (
-            (totals.idle_cores, totals.cores, count_cores(totals.cores)),
-            (totals.idle_gpus, totals.gpus, count_gpus(totals.gpus)),
-            (
-                totals.idle_nodes,
-                totals.nodes,
-                say_count("{count} whole node", "{count} whole nodes", totals.nodes),
-            ),
-        )
-        if total and idle is not None
-    ]
+    free = _describe_free(totals)
     if free:
         words = say("Free: {list}.", list=join(", ", free))
     elif totals.nodes:
@@ -193,3 +181,27 @@ def _describe(inventory: Inventory, queue: Queue) -> str:
         return words
     waiting = say_count("{count} job waits.", "{count} jobs wait.", queue.waiting)
     return join(" ", [words, waiting])
+
+
+def _describe_free(totals: Totals) -> list[Text]:
+    """Return how many of each thing are free, as far as that is known."""
+    cores, gpus, nodes = totals.idle_cores, totals.idle_gpus, totals.idle_nodes
+    free: list[Text] = []
+    if totals.cores and cores is not None:
+        free.append(
+            say_count("{free} of {count} core", "{free} of {count} cores", totals.cores, free=cores)
+        )
+    if totals.gpus and gpus is not None:
+        free.append(
+            say_count("{free} of {count} GPU", "{free} of {count} GPUs", totals.gpus, free=gpus)
+        )
+    if totals.nodes and nodes is not None:
+        free.append(
+            say_count(
+                "{free} of {count} whole node",
+                "{free} of {count} whole nodes",
+                totals.nodes,
+                free=nodes,
+            )
+        )
+    return free
