@@ -159,11 +159,16 @@ async def test_choose_start_and_see_it_run(
     await expect(fact(page, "summary")).to_have_text("2 cores, 500 MiB, 10 minutes")
     await expect(page.locator("[data-state]")).to_have_text("running")
     await expect(page.locator("[data-time-left]")).to_have_text(re.compile("^[89] minutes left$"))
-    await expect(page.locator("[data-warning]")).to_contain_text(re.compile("[89] minutes left"))
+    await expect(page.locator("[data-warning]")).to_be_hidden()
     status = await alice.api("GET", "unispawner/servers/alice")
     assert "00:10:00" == slurm.job(status["job_id"])["TimeLimit"]
-    assert ("running", True) == (status["state"], status["ending_soon"])
+    assert ("running", False) == (status["state"], status["ending_soon"])
     assert 400 < status["time_left"] <= 600
+    run("scontrol", "update", f"JobId={status['job_id']}", "TimeLimit=4")
+    await page.reload()
+    await expect(page.locator("[data-warning]")).to_contain_text(
+        re.compile("[23] minutes left"), timeout=30_000
+    )
 
 
 @pytest.mark.hub
