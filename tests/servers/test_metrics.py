@@ -99,8 +99,8 @@ async def test_reports_that_are_refused(hub: Hub, server: Server) -> None:
     assert value(before, name, **what) + 1 == value(after, name, **what)
 
 
-async def test_how_servers_end(hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that fails before its server is ready is counted as failed; a stop as stopped."""
+async def test_a_start_that_fails(hub: Hub, server: Server) -> None:
+    """A job that ends before its server is ready is counted as failed."""
     await server.running()
     before = await scrape(hub)
     server.spawner.fake.change(server.spawner.server_job.state.job_id, JobState.FAILED)
@@ -108,6 +108,19 @@ async def test_how_servers_end(hub: Hub, server: Server, monkeypatch: pytest.Mon
         await server.start
     after = await scrape(hub)
     what = {"outcome": "failed", "cause": ""}
+    assert value(before, "ends_total", **what) + 1 == value(after, "ends_total", **what)
+
+
+async def test_a_stop(hub: Hub, server: Server) -> None:
+    """A server that its user stops is counted as stopped."""
+    await server.running()
+    assert 200 == (await hub.post({"host": NODE, "port": 50123}, server.token)).code
+    await server.start
+    before = await scrape(hub)
+    await server.spawner.stop()
+    server.spawner.clear_state()
+    after = await scrape(hub)
+    what = {"outcome": "stopped", "cause": ""}
     assert value(before, "ends_total", **what) + 1 == value(after, "ends_total", **what)
 
 
