@@ -94,5 +94,5 @@ def test_the_metrics_can_be_read_by_prometheus() -> None:
     [([], False), ([Step("login")], True), ([Step("login"), Step("stop", error="no")], False)],
 )
 def test_what_is_a_success(steps: list[Step], ok: bool) -> None:
-    """All steps must have worked, and there must be a step."""
+    """A probe is a success if there is a step, and all steps have worked."""
     assert ok is result(*steps).ok

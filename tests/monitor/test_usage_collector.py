@@ -36,7 +36,7 @@ def collector() -> UsageCollector:
 
 
 async def test_a_record_that_comes_late() -> None:
-    """It is asked for again, also after an error."""
+    """A job whose record is not there yet is asked for again, also after an error."""
     ask = Answers(NOT_YET, ERROR, Accounting(USED))
     assert USED == await collector().collect("alice", ask)
     assert 3 == ask.asked
@@ -117,7 +117,8 @@ async def test_many_jobs_that_end_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     "few jobs that wait.",
 )
 async def test_a_user_whose_side_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others' questions go on; of the user's own, one runs at a time, and few jobs wait."""
+    """While the questions of a user hang, those of others go on. Of the user's own, one runs at a
+    time, and few jobs wait."""
     monkeypatch.setattr(turns, "LONGEST_TURN", 0.02)
     monkeypatch.setattr(usage_collector, "AT_ONCE", 1)
     monkeypatch.setattr(usage_collector, "MOST_OF_USER", 3)

@@ -76,7 +76,8 @@ READ_ONCE = [
 
 @pytest.mark.parametrize(("commands", "reader"), READ_AGAIN)
 def test_commands_that_read_it_once_more(commands: str, reader: str) -> None:
-    """The message names the program, and says what to write instead."""
+    """A text that a program would read as commands ends in an error that names the program and says
+    what to write instead."""
     with pytest.raises(ValueError, match="can't stand in what ") as caught:
         check_commands(commands)
     message = str(caught.value)
@@ -96,7 +97,7 @@ def test_commands_that_read_it_once(commands: str) -> None:
     stopped_by="The Hub does not start with a text in such a place; as an argument it is data.",
 )
 def test_what_the_message_advises() -> None:
-    """The way that the message advises hands over any text as it is."""
+    """The way that the error advises hands over any text as it is."""
     text = "$(echo bad); `id` '\"\\ x"
     commands = fill_commands("bash -c 'printf %s \"$1\"' bash {value}", text)
     done = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=20)

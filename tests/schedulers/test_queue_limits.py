@@ -85,7 +85,8 @@ def unfit(
     ],
 )
 def test_a_job_against_its_queue(fields: dict[str, Any], expected: tuple[str, str]) -> None:
-    """The message names what the queue allows and what the job asks for."""
+    """A job that is beyond a limit of its queue is found, and the message names the limit and what
+    the job asks for."""
     assert expected == unfit(**fields)
 
 

@@ -146,13 +146,14 @@ def test_a_slurm_job_whose_steps_still_end() -> None:
 
 @pytest.mark.parametrize("name", ["sacct-usage-running", "sacct-usage-unknown"])
 def test_a_slurm_job_without_a_record_of_its_end(name: str) -> None:
-    """The record comes later: it is asked for again."""
+    """A job whose record has no end yet is asked for again, because the record comes later."""
     job = EndedJob("5", "alice", "", 1795806150, 1795806200)
     assert NOT_YET == ask(Slurm(), job, saved("slurm", name))
 
 
 def test_a_slurm_without_accounting() -> None:
-    """It says so, and nobody need ask again; a database that is down is another matter."""
+    """A Slurm without accounting says so, and nobody asks again; a database that is down is asked
+    again."""
     assert NO_ACCOUNTING == ask(Slurm(), ONE, saved("slurm", "sacct-usage-no-accounting"))
     with pytest.raises(SchedulerUnavailable, match="Problem talking to the database"):
         ask(Slurm(), ONE, saved("slurm", "sacct-usage-dbd-down"))
@@ -255,7 +256,8 @@ def test_an_htcondor_job_of_another_mark() -> None:
 
 
 def test_an_htcondor_job_that_was_removed() -> None:
-    """Its processor time is 0, which is not a fact; our own rule for the time limit has words."""
+    """A job that was removed has a processor time of 0, which is not a fact. A removal by our own
+    rule for the time limit is recognised by its words."""
     reply = saved("htcondor", "condor_history-usage-removed")
     job = replace(HT_ONE, job_id="2", mark="")
     expected = Usage(seconds=9, memory=308, cause="cancelled")
@@ -302,7 +304,7 @@ def test_a_pbs_job_of_another_mark() -> None:
 
 
 def test_a_pbs_without_history() -> None:
-    """It is known from the setting, or from what qstat prints."""
+    """That a PBS keeps no history is known from the setting, or from what qstat prints."""
     text = (
         "qstat: PBS is not configured to maintain job history: job_history_enable is set to false"
     )
@@ -369,7 +371,7 @@ def test_no_size(text: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "template"])
 @given(text=st.text(max_size=200))
 def test_any_text(name: str, text: str) -> None:
-    """No text of a command is an error of another kind, or the usage of a job."""
+    """Whatever a command prints, no other error than ours is raised, and no usage is made up."""
     scheduler = get_scheduler(name)
     try:
         found = _ask_with(scheduler, text)

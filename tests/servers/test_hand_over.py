@@ -803,8 +803,8 @@ def told(server: Running, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
 async def test_the_user_is_told_that_the_second_job_is_ready(
     server: Running, told: list[tuple[str, str, str]]
 ) -> None:
-    """Once, and not again by a Hub that was started since; a switch that the user wants is no
-    news."""
+    """The user gets one mail when the second job is ready, and none from a Hub that was started
+    since. A switch that the user wants causes no mail."""
     await server.second_ready()
     await killed(server)
     await server.spawner.hand_over.switch()
@@ -814,7 +814,8 @@ async def test_the_user_is_told_that_the_second_job_is_ready(
 async def test_the_user_is_told_that_there_is_no_second_job(
     server: Running, told: list[tuple[str, str, str]]
 ) -> None:
-    """Because it was refused, or ended before it was ready; not because the user gave it up."""
+    """The user gets mail if the second job is refused, or ends before it is ready; not if the user
+    gives it up."""
     FakeSpawner.side.error = SubmitError("no such queue")
     with pytest.raises(UniSpawnerError):
         await server.go_on()
@@ -843,7 +844,8 @@ async def test_the_user_is_told_that_the_first_job_has_ended(
     ready: bool,
     subject: str,
 ) -> None:
-    """The server is in the second job then, or waits for it; the user also learns of its end."""
+    """The user gets mail when the first job ends: the server is then in the second job, or waits
+    for it. The user also learns of its end."""
     watched: list[Any] = []
     monkeypatch.setattr(notices, "watch_end", watched.append)
     first = server.job

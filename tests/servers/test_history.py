@@ -148,8 +148,8 @@ async def used(hub: Hub) -> dict[str, Any]:
 
 
 async def test_what_a_server_has_used(hub: Hub, server: Server) -> None:
-    """It is asked as the user after the end, with what tells the job from others, and kept beside
-    what the job was given; deleting the session deletes it."""
+    """After the end of a job, its user's side is asked what it has used. The answer is kept beside
+    what the job was given, and deleted with the session."""
     await ready(hub, server)
     measured(
         server,
@@ -204,7 +204,7 @@ async def test_an_accounting_that_nobody_asks(hub: Hub, server: Server, setting:
 async def test_a_session_that_is_deleted_before_its_usage_is_known(
     hub: Hub, server: Server
 ) -> None:
-    """Nothing of it comes back."""
+    """A session that its user deletes does not come back when its usage is known."""
     await ready(hub, server)
     measured(server, Accounting(Usage(seconds=1.0)), requested={})
     server.spawner.monitor().usage.pauses = (0.3,)
@@ -218,7 +218,8 @@ async def test_a_session_that_is_deleted_before_its_usage_is_known(
 
 
 async def test_rows_of_the_previous_version(hub: Hub, server: Server) -> None:
-    """They have no row of facts, and load as before; a damaged row of facts costs nothing else."""
+    """Rows of the previous version have no row of facts, and load as before; a damaged row of facts
+    costs nothing else."""
     await server.submitted()
     session = await wait_for(hub, "")
     session_facts.delete(hub.app.db)
@@ -452,7 +453,7 @@ async def test_the_page(hub: Hub, server: Server) -> None:
 
 
 async def test_the_page_as_a_browser_gets_it(hub: Hub, server: Server) -> None:
-    """It has the session, in the reader's language."""
+    """The page of earlier sessions shows a session in the reader's language."""
     await ready(hub, server)
     name, secret = hub.app.hub.cookie_name, hub.app.cookie_secret
     cookie = create_signed_value(secret, name, hub.user("ada").orm_user.cookie_id).decode()

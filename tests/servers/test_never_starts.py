@@ -103,7 +103,7 @@ def test_a_limit_that_is_raised(tmp_path: Path) -> None:
 
 
 def test_a_job_that_runs_after_all(tmp_path: Path) -> None:
-    """Nothing of it stays once the job runs."""
+    """The reason why a job can't start is forgotten once the job runs."""
     waiting = Waiting(tmp_path, inventory(2))
     waiting.look()
     waiting.job.info = JobInfo("alice", JobState.RUNNING)

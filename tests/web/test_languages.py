@@ -36,7 +36,8 @@ HEAD = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n'
     ],
 )
 def test_the_language_of_a_request(header: str, tag: str) -> None:
-    """The best wish for which there is a catalogue counts; nonsense is English."""
+    """A reader gets the language that they wish most and for which there is a catalogue; a header
+    that makes no sense means English."""
     assert tag == choose(header, LANGUAGES).tag
 
 

@@ -69,7 +69,7 @@ def test_two_amounts(
 
 
 def test_a_hint() -> None:
-    """It is one sentence, about one session or about several."""
+    """A hint is one sentence, about one session or about several."""
     assert (
         "Your last 5 sessions of this profile used at most 3 of 64 GiB of memory."
         == describe_hint("memory", 3 * GIB, 64 * GIB, 5)

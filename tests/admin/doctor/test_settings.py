@@ -79,7 +79,8 @@ def test_settings_without_a_contradiction(doctor: Doctor) -> None:
     ],
 )
 def test_settings_that_contradict_each_other(doctor: Doctor, line: str, text: str) -> None:
-    """The line names the settings and says what to do; the Hub starts all the same."""
+    """doctor names the settings that contradict each other and says what to do; the Hub starts all
+    the same."""
     _, lines = doctor(f"{BASE}\n{line}")
     found = line_of(lines, "settings")
     assert found.startswith("look at ")
@@ -110,7 +111,8 @@ def run(doctor: Doctor, password: object, more: str = "") -> tuple[int, str]:
 
 
 def test_mail_that_can_be_sent(doctor: Doctor, password: Path) -> None:
-    """The line names the mail server, and does not promise more than was looked at."""
+    """doctor's line about mail names the mail server, and does not promise more than was looked
+    at."""
     expected = "ok      mail: by smtp.example.org; whether it takes mail was not tried"
     assert (0, expected) == run(doctor, password)
 
@@ -128,7 +130,8 @@ def test_mail_that_can_be_sent(doctor: Doctor, password: Path) -> None:
     ],
 )
 def test_mail_that_can_not_be_sent(doctor: Doctor, password: Path, more: str, text: str) -> None:
-    """The line says why no mail can be sent, and what to do. A named pipe holds nothing up."""
+    """doctor's line about mail says why none can be sent, and what to do. A named pipe does not
+    make it wait."""
     os.mkfifo(f"{password}.fifo")
     status, line = run(doctor, password, more)
     assert (1, "WRONG   mail: ") == (status, line[:14])
@@ -146,7 +149,8 @@ def test_mail_that_can_not_be_sent(doctor: Doctor, password: Path, more: str, te
     ],
 )
 def test_mail_that_is_doubtful(doctor: Doctor, password: Path, more: str, text: str) -> None:
-    """The line says what an administrator should look at; mail is sent all the same."""
+    """doctor's line about mail says what an administrator should look at; mail is sent all the
+    same."""
     status, line = run(doctor, password, more)
     assert (0, "look at mail: ") == (status, line[:14])
     assert text in line
