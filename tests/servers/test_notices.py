@@ -31,7 +31,7 @@ from unispawner.servers import mail, notices
 from unispawner.servers.history import Ending
 from unispawner.settings.mail import is_address, read_settings
 from unispawner.web.allowance import AllowanceByUser
-from unispawner.web.of_hub import OfHub
+from unispawner.web.per_hub import PerHub
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -230,7 +230,7 @@ async def test_a_user_whose_starts_all_fail(
     hub: Hub, server: Server, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such a user gets a few messages; another user gets theirs."""
-    monkeypatch.setattr(notices, "_ALLOWANCE", OfHub(lambda: AllowanceByUser(2, 600.0)))
+    monkeypatch.setattr(notices, "_ALLOWANCE", PerHub(lambda: AllowanceByUser(2, 600.0)))
     await put(hub, {"ended": True})
     await put(hub, {"ended": True}, "bob")
     await server.submitted()

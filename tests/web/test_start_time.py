@@ -21,7 +21,7 @@ from unispawner.schedulers.estimate import Outlook, StartEstimate
 from unispawner.schedulers.inventory import Inventory, Node, Queue
 from unispawner.web import start_time as web_start_time
 from unispawner.web.allowance import AllowanceByUser
-from unispawner.web.of_hub import OfHub
+from unispawner.web.per_hub import PerHub
 from unispawner.web.start_time import Sooner, StartAnswer
 
 pytestmark = [
@@ -59,9 +59,9 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
         yield found
 
 
-def requests(at_once: int, pause: float) -> OfHub[AllowanceByUser]:
+def requests(at_once: int, pause: float) -> PerHub[AllowanceByUser]:
     """Return what a Hub allows its users instead."""
-    return OfHub(lambda: AllowanceByUser(at_once, pause))
+    return PerHub(lambda: AllowanceByUser(at_once, pause))
 
 
 @pytest.fixture(autouse=True)

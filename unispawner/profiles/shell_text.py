@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .read_again import find_in_script, find_in_words
+from .nested_commands import find_in_script, find_in_words
 
 VALUE = "{value}"
 """What stands for the user's text."""

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import InvalidJobError
-from ..web import of_hub, request_language
+from ..web import per_hub, request_language
 from ..web import routes as of_web
 from ..web.bookkeeping import load_users_with_servers
 from ..web.server_status import WithStatus
@@ -43,7 +43,7 @@ def add_to_hub() -> None:
         _revoke_tokens(hub)
         _load_users(hub)
         hub_id.set_up(hub)
-        of_hub.set_up(hub)
+        per_hub.set_up(hub)
         original(hub)
         endings.resume(hub)
 

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from .. import tasks
 from ..web.allowance import AllowanceByUser
-from ..web.of_hub import OfHub
+from ..web.per_hub import PerHub
 from .scheduled_job import ScheduledJob
 
 LINES = 100
@@ -92,4 +92,4 @@ class LiveLogs:
         return reading
 
 
-LIVE_LOGS = OfHub(LiveLogs)
+LIVE_LOGS = PerHub(LiveLogs)

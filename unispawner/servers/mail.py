@@ -22,7 +22,7 @@ from pathlib import Path
 
 from .. import tasks
 from ..settings.mail import MailSettings
-from ..web.of_hub import OfHub
+from ..web.per_hub import PerHub
 
 _TIMEOUT = 20.0
 """How long (seconds) a step of the dialogue with the mail server may take."""
@@ -157,4 +157,4 @@ def deliver(settings: MailSettings, mail: Mail) -> None:
         smtp.send_message(message)
 
 
-MAILER = OfHub(Mailer)
+MAILER = PerHub(Mailer)

@@ -24,7 +24,7 @@ from ..web import bookkeeping, continuation
 from ..web.allowance import AllowanceByUser
 from ..web.api import Handler, check_database
 from ..web.languages import ENGLISH, Language, current
-from ..web.of_hub import OfHub
+from ..web.per_hub import PerHub
 from ..web.request_language import configured_languages
 from .database import save_soon, session_of
 from .history import Ending, StartedJob
@@ -43,7 +43,7 @@ _LOOK_AGAIN = 60.0
 """How long (seconds) until the end of a server is looked at again: its limit may have changed."""
 _LATER = 60.0
 """An end that is so many seconds later than the one that was told has another message."""
-_ALLOWANCE = OfHub(lambda: AllowanceByUser(at_once=20, pause=300.0))
+_ALLOWANCE = PerHub(lambda: AllowanceByUser(at_once=20, pause=300.0))
 """How many messages a user gets. Somebody whose starts fail all day must not hold up the messages
 to others."""
 _TABLE = user_table("unispawner_notices", Column("events", String(64), nullable=False))

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable
 from ..errors import UniSpawnerError
 from ..web import own_host, words
 from ..web.hosts import is_own_address, own_addresses
-from ..web.of_hub import OfHub
 from ..web.own_host import Address, OwnServer, Place
+from ..web.per_hub import PerHub
 from ..web.reports import Report
 from .job import ServerJob
 from .state import DEAD_ADDRESS, ServerState
 
 ELSEWHERE_LASTS = 600.0
 """How long (seconds) an address is taken for another host's once it has been found to be that."""
-_ELSEWHERE: OfHub[dict[str, float]] = OfHub(dict)
+_ELSEWHERE: PerHub[dict[str, float]] = PerHub(dict)
 """Until when (time.monotonic) addresses of nodes are known not to be of this host. All servers
 share it: after a restart each of thousands would ask for itself."""
 

@@ -18,7 +18,7 @@ from .. import tasks
 from ..errors import UniSpawnerError, clean_output
 from ..monitor.tracked_job import SlowStart, TrackedJob
 from ..settings.job import JobSettings
-from ..web.of_hub import OfHub
+from ..web.per_hub import PerHub
 
 FIRST_LOOK = 15.0
 """How long (seconds) a job runs before its log is read: most servers are up by then."""
@@ -93,7 +93,7 @@ class LogLooks:
             self.accounts.discard(account)
 
 
-LOOKS = OfHub(LogLooks)
+LOOKS = PerHub(LogLooks)
 
 
 class StartWatch:

@@ -20,7 +20,7 @@ from ..errors import UniSpawnerError
 from ..job import JobSpec
 from ..schedulers.estimate import StartEstimate
 from ..web.availability import availability
-from ..web.of_hub import OfHub
+from ..web.per_hub import PerHub
 from .as_user import find_account_of
 from .question_queue import QuestionQueue
 
@@ -173,7 +173,7 @@ class StartTimes:
         return self._failing.setdefault(cluster, _Failing())
 
 
-START_TIMES = OfHub(StartTimes)
+START_TIMES = PerHub(StartTimes)
 
 
 async def estimate_start(spawner: Any, start_times: StartTimes | None = None) -> StartEstimate:

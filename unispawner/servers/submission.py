@@ -22,7 +22,7 @@ from ..texts import of_field
 from ..web import words
 from ..web.availability import find_misfit_of
 from ..web.hosts import is_loopback
-from ..web.of_hub import OfHub
+from ..web.per_hub import PerHub
 from ..web.summary import describe_job
 from . import certificates, database, history, own_paths
 from .as_user import find_account_of
@@ -219,7 +219,7 @@ def _give_up(job: ScheduledJob) -> None:
     job.commit()
 
 
-_WARNED: OfHub[set[str]] = OfHub(set)
+_WARNED: PerHub[set[str]] = PerHub(set)
 """The addresses of the Hub's API that the log has a warning about."""
 
 

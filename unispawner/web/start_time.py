@@ -18,10 +18,10 @@ from ..schedulers.estimate import StartEstimate
 from ..texts import all_as_read, say
 from .allowance import AllowanceByUser
 from .failures import Refusal
-from .of_hub import OfHub
+from .per_hub import PerHub
 from .summary import format_moment
 
-REQUESTS = OfHub(lambda: AllowanceByUser(at_once=30, pause=1.0))
+REQUESTS = PerHub(lambda: AllowanceByUser(at_once=30, pause=1.0))
 """How many requests a user may send: each takes some milliseconds of the event loop."""
 ASK_AGAIN = 60.0
 """After how many seconds it is worth asking the same again."""

@@ -12,7 +12,7 @@ from ...monitor.tracked_job import TrackedJob
 from ...run_as.client import AgentClient
 from ...submit_host.host import LONGEST_WAIT
 from ...web import bookkeeping, words
-from ...web.of_hub import OfHub
+from ...web.per_hub import PerHub
 from ..second_job import PairedJob
 from ..state import ServerState
 
@@ -22,7 +22,7 @@ _SUBMIT_MARGIN = 30.0
 """Seconds that a submission may take longer than ``agent_timeout`` allows."""
 _LONGEST_PAUSE = 60.0
 """Seconds between attempts to find a job after a restart."""
-_RETURNS = OfHub(lambda: tasks.Turnstile(50))
+_RETURNS = PerHub(lambda: tasks.Turnstile(50))
 """A restarted Hub asks for all servers in the same turn of the event loop."""
 
 

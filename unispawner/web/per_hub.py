@@ -1,4 +1,4 @@
-"""What lives as long as the Hub, and is shared by all its servers: it is kept in its settings."""
+"""What each Hub has one of, shared by all its servers: it is kept in the settings of the Hub."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def set_up(hub: Any) -> None:
     hub.tornado_settings.setdefault(_SETTING, {})
 
 
-class OfHub(Generic[Kept]):
+class PerHub(Generic[Kept]):
     """Something of which each Hub has one.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Finds a user's text in what a program reads as commands once more. Pure.
+"""Finds a user's text in commands within commands, such as the word of ``bash -c``. Pure.
 
 In ``bash -c "ls {value}"`` the text is quoted rightly for the script's shell, and the second shell
 reads it as commands all the same. What is found here ends the Hub's start. What hides behind a
