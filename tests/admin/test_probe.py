@@ -71,6 +71,16 @@ def test_metrics_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--metrics-file: " in capsys.readouterr().err
 
 
+def test_nothing_stays_of_metrics_that_cannot_be_written(tmp_path: Path) -> None:
+    """A probe that can't replace the file of metrics leaves no other file beside it."""
+    secret, folder = tmp_path / "secret", tmp_path / "probe.prom"
+    secret.write_text("opensesame")
+    folder.mkdir()
+    arguments = ["--password-file", str(secret), "--metrics-file", str(folder)]
+    assert 1 == main([*AWAY, *arguments])
+    assert [folder, secret] == sorted(tmp_path.iterdir())
+
+
 def test_the_metrics_can_be_read_by_prometheus() -> None:
     """Prometheus' own parser reads each step, and whether all of it worked."""
     text = result(Step("login", 0.25), Step("start", 1.5, "no node")).metrics()

@@ -193,7 +193,7 @@ class _Probe:
         step = Step(name)
         began = time.monotonic()
         try:
-            async with _deadline(self._left()):
+            async with _time_limit(self._left()):
                 yield
         except asyncio.CancelledError:
             step.error = "the probe was ended by a signal"
@@ -250,7 +250,7 @@ def _describe(error: Exception, options: argparse.Namespace) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
     """Cancel the caller's task after some time, and raise TimeoutError in its place.
 
     ``asyncio.timeout`` does the same from Python 3.11 on.
@@ -297,6 +297,7 @@ def _replace(path: Path, text: str) -> None:
     InvalidJobError
         If it can't be written.
     """
+    name = ""
     try:
         descriptor, name = tempfile.mkstemp(prefix=".probe-", dir=path.parent)
         with os.fdopen(descriptor, "w") as file:
@@ -304,6 +305,8 @@ def _replace(path: Path, text: str) -> None:
             file.write(text)
         os.replace(name, path)
     except OSError as error:
+        if name:  # cron would leave one more each time, on a disk that is full already
+            Path(name).unlink(missing_ok=True)
         raise InvalidJobError(
             f"--metrics-file: {path} can't be written: {error.strerror}"
         ) from None
