@@ -58,6 +58,8 @@ def test_what_a_session_used() -> None:
         ("memory", 300 * 1024**2, 64.0 * GIB, ("300 MiB", "64 GiB")),
         ("memory", 0.0, 64.0 * GIB, ("1 bytes", "64 GiB")),
         ("seconds", 45.0, 600.0, ("45 s", "10 min")),
+        ("seconds", 59.7, 3599.0, ("1 min", "1 h")),
+        ("seconds", 3900.0, None, ("1 h 5 min", "")),
         ("seconds", 7200.0, None, ("2 h", "")),
     ],
 )

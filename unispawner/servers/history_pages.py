@@ -19,7 +19,7 @@ from ..texts import say
 from ..web import bookkeeping
 from ..web.api import ASSETS, Handler, check_database
 from ..web.failures import Refusal
-from ..web.session_words import describe_ending, describe_used
+from ..web.session_words import describe_ending, describe_time, describe_used
 from . import history
 from .job import ServerJob
 from .live_log import LIVE_LOGS, ReadLater
@@ -103,6 +103,7 @@ class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type i
             user=user,
             as_fields=_as_fields,
             describe_ending=describe_ending,
+            describe_time=describe_time,
             describe_used=describe_used,
         )
         self.set_header("Cache-Control", "no-store")

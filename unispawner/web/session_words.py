@@ -135,7 +135,7 @@ def describe_part(kind: str, used: float, requested: float | None) -> tuple[str,
 
 def describe_time(seconds: float) -> str:
     """Return a length of time: "45 s", "12 min", "1 h 10 min", "8 h"."""
-    if seconds < 60:
+    if round(seconds) < 60:
         return say("{seconds} s", seconds=round(seconds))
     minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
