@@ -1,6 +1,7 @@
-"""Tells users by mail what became of their servers, as far as they want to know.
+"""Sends users mail about what became of their servers, as far as they want to know.
 
-``GET`` and ``PUT /hub/api/unispawner/notices``: what a user wants to be told. See docs/pages.md.
+``GET`` and ``PUT /hub/api/unispawner/notices``: for which events a user gets mail. See
+docs/pages.md.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from .mail import MAILER, Mail
 from .user_tables import make_table, user_table
 
 EVENTS = ("ready", "ended", "soon")
-"""What a user may be told: that a server, or its second job, is ready after it had to wait; that a
+"""For what a user may get mail: that a server, or its second job, is ready after it had to wait; that a
 start, or a second job, failed, or a server ended without its user's doing; that its time is soon
 over."""
 _LANGUAGE = "language:"
@@ -42,7 +43,7 @@ _WORTH_A_MAIL = 120.0
 _LOOK_AGAIN = 60.0
 """How long (seconds) until the end of a server is looked at again: its limit may have changed."""
 _LATER = 60.0
-"""An end that is so many seconds later than the one that was told has another message."""
+"""How many seconds later than the announced end a new end must be to be announced."""
 _ALLOWANCE = PerHub(lambda: AllowanceByUser(at_once=20, pause=300.0))
 """How many messages a user gets. Somebody whose starts fail all day must not hold up the messages
 to others."""
@@ -54,7 +55,7 @@ _KNOWN_FOR = 60.0
 
 @dataclass
 class _Wishes:
-    """What all users want to be told, as one database has said last."""
+    """For which events all users want mail, as the database of one Hub has said last."""
 
     asked: float = -_KNOWN_FOR
     by_user: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -88,7 +89,7 @@ def wanted(session: Any, user_name: str) -> frozenset[str]:
 
 
 async def keep_wanted(session: Any, user_name: str, events: frozenset[str]) -> None:
-    """Keep which events a user wants to be told.
+    """Save for which events a user wants mail.
 
     Raises
     ------
@@ -201,12 +202,12 @@ def _ended(name: str, *, ran: bool) -> _Subject:
 
 
 async def _tell_before_end(job: Any) -> None:
-    told = 0.0
+    announced = 0.0
     while job.has_route and not job.over and not job.state.stopping:
         facts, now = job.facts(), time.time()
         left = _LOOK_AGAIN if facts.warned_at is None else facts.warned_at - now
-        if left <= 0 and facts.ends > told + _LATER:  # later than before: it was extended
-            told = facts.ends
+        if left <= 0 and facts.ends > announced + _LATER:  # later than before: it was extended
+            announced = facts.ends
             name = _name_of(job)
             soon = say("Your server {name} ends soon", name=name), say("Your server ends soon")
             _tell(job, "soon", soon, _ends_in(facts.ends - now), until=facts.ends)
@@ -275,7 +276,7 @@ def _tell(
 
 
 def _language_of(job: StartedJob) -> Language:
-    """Return the language in which the user has chosen what to be told."""
+    """Return the language of the page on which the user chose to get mail."""
     section = job.spawner.user.settings.get("config", {}).get("UniSpawner", {})
     languages = configured_languages(section)
     saved = _saved_by(job)
@@ -343,7 +344,10 @@ class NoticesHandler(Handler):
         self.reply(self._state(self.find_asked_user()))
 
     async def put(self) -> None:
-        """Change which events the user is told: ``{EVENT: bool}``. Needs the scope ``servers``."""
+        """Change for which events the user gets mail: ``{EVENT: bool}``.
+
+        It needs the scope ``servers``.
+        """
         user = self.find_asked_user("servers")
         body = self.get_json_body()
         known = isinstance(body, dict) and set(body) <= set(EVENTS)

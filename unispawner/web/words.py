@@ -21,7 +21,7 @@ from .summary import describe_moment
 
 
 def _in_state(job_id: str, state: JobState) -> Text:
-    """Return what is said of a job that neither waits nor runs."""
+    """Return the text about a job that neither waits nor runs."""
     return {
         JobState.SUSPENDED: say("Job {job} is suspended", job=job_id),
         JobState.COMPLETED: say("Job {job} has ended", job=job_id),
@@ -62,7 +62,7 @@ _STARTING = 60
 
 
 def _is_sure(job: TrackedJob) -> bool:
-    """Return whether what is said is right also if the scheduler's last answer is an old one."""
+    """Return whether the text is right although the scheduler's last answer is an old one."""
     info = job.info
     if info is None or info.state in (JobState.QUEUED, JobState.HELD):
         return False
@@ -95,7 +95,7 @@ def _progress(job: TrackedJob | None, title: str) -> tuple[int, Text]:
 
 
 def _starting(job: TrackedJob, host: str) -> Text:
-    """Return what is said of a job that runs, and whose server has not reported."""
+    """Return the text about a job that runs, and whose server has not reported."""
     values: dict[str, Any] = {"job": job.job_id, "host": host, "reason": job.refusal}
     if job.refusal and host:
         return say(
@@ -142,7 +142,7 @@ def _begun(job: TrackedJob) -> Text:
 
 
 def looking_for(error: UniSpawnerError) -> Text:
-    """Return what is said while it is not known whether a submission has made a job."""
+    """Return the text while it is not known whether a submission has made a job."""
     return say(
         "The submission has no answer, and there may be a job all the same. The Hub looks for it: "
         "if there is one, the start goes on. What failed: {reason}",

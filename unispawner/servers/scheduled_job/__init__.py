@@ -7,7 +7,7 @@
 ``news``     what the scheduler says: the job has ended, or runs again elsewhere
 ``end``      cancels the job until the scheduler has confirmed its end
 ``restart``  finds the job again after a restart of the Hub
-``record``   what the user's history keeps of it, and what the user is told by mail
+``record``   what the user's history keeps of it, and which mail the user gets
 ``measures`` what /hub/metrics learns of it
 ``log``      the job's log, read as the user
 ===========  ======================================================================================

@@ -1,4 +1,4 @@
-"""What is kept and told of a server's job: the user's history, and mail to the user."""
+"""Keeps a server's job in its user's history, and sends the user mail about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .measures import JobMeasures
 
 
 class JobRecord:
-    """Tells the history and the user what becomes of a job, each of it once."""
+    """Notes each thing that becomes of a job once: in the history, in mail and in the metrics."""
 
     def __init__(self, job: PairedJob, measures: JobMeasures) -> None:
         self._job = job
