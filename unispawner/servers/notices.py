@@ -33,9 +33,9 @@ from .mail import MAILER, Mail
 from .user_tables import make_table, user_table
 
 EVENTS = ("ready", "ended", "soon")
-"""For what a user may get mail: that a server, or its second job, is ready after it had to wait; that a
-start, or a second job, failed, or a server ended without its user's doing; that its time is soon
-over."""
+"""For what a user may get mail: that a server, or its second job, is ready after it had to wait;
+that a start, or a second job, failed, or a server ended without its user's doing; that its time is
+soon over."""
 _LANGUAGE = "language:"
 """Before the language of a user's mail, which is kept with the events."""
 _WORTH_A_MAIL = 120.0
