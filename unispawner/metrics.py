@@ -2,12 +2,15 @@
 
 The metrics are in prometheus_client's own registry, as JupyterHub's are, so that one page has both.
 No label has the name of a user or the id of a job: Prometheus keeps a series for each value. A
-queue and a profile become labels when a scheduler has run a job with them, so that users can't make
-up values. docs/watch.md lists all metrics.
+queue and a profile become labels when a scheduler has run a job with them. One queue may have many
+names, such as ``a,b`` and ``b,a`` in Slurm, or ``all.q@node1`` in Grid Engine, and a profile may
+let users type the name; so the names that become labels have a number. docs/watch.md lists all
+metrics.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +18,8 @@ from contextlib import contextmanager
 from prometheus_client import REGISTRY, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+log = logging.getLogger("JupyterHub.unispawner")  # with the Hub's own handlers
 
 _MINUTE, _HOUR = 60.0, 3600.0
 QUEUE_BUCKETS = (
@@ -80,6 +85,21 @@ BROKER_STARTS = Counter(
     "unispawner_broker_starts", "How often a broker was started, here or at the end of ssh."
 )
 
+MOST_QUEUES = 100
+"""How many queues of all clusters have labels of their own; what comes later is OTHER_QUEUES."""
+OTHER_QUEUES = "(other)"
+_queues: set[tuple[str, str, str]] = set()
+
+
+def queue_label(scheduler: str, cluster: str, queue: str) -> str:
+    """Return the label of a queue in which a job has run."""
+    one = (scheduler, cluster, queue)
+    # A page with half a character could not be sent, and no other metric either.
+    sound = queue.isprintable()
+    if sound and one not in _queues and len(_queues) < MOST_QUEUES:
+        _queues.add(one)
+    return queue if one in _queues else OTHER_QUEUES
+
 
 @contextmanager
 def measured(histogram: Histogram, *labels: str) -> Iterator[None]:
@@ -103,7 +123,10 @@ class _OfScrapes(Collector):
 
     def collect(self) -> Iterable[Metric]:
         for source in self.sources:
-            yield from source()
+            try:
+                yield from list(source())
+            except Exception:  # a bug here must not take all other metrics from the page
+                log.exception("Some metrics of /hub/metrics could not be computed")
 
 
 _SCRAPES = _OfScrapes()

@@ -50,8 +50,8 @@ class JobMeasures:
         waited, self._queue = time.monotonic() - self._queue, None
         self._end_phase("queue")
         profile = str(getattr(bookkeeping.outer(self._job.spawner), "child_profile", "") or "")
-        labels = (*self._labels, self._queue_name, profile)
-        metrics.QUEUE_WAIT.labels(*labels).observe(waited)
+        queue = metrics.queue_label(*self._labels, self._queue_name)
+        metrics.QUEUE_WAIT.labels(*self._labels, queue, profile).observe(waited)
 
     def note_reported(self) -> None:
         """Take note that the server has reported where it listens."""
