@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
 
 from unispawner.admin.cli import main
 from unispawner.admin.probe import Result, Step
@@ -106,3 +113,51 @@ def test_the_metrics_can_be_read_by_prometheus() -> None:
 def test_what_is_a_success(steps: list[Step], ok: bool) -> None:
     """A probe is a success if there is a step, and all steps have worked."""
     assert ok is result(*steps).ok
+
+
+class _Waits(RequestHandler):
+    """The API of a Hub whose server waits in the queue for ever."""
+
+    def get(self, path: str) -> None:
+        self.write({"name": "ann", "servers": {}})
+
+    def post(self, path: str) -> None:
+        self.set_status(202)
+
+    def delete(self, path: str) -> None:
+        self.set_status(204)
+
+
+class _Progress(RequestHandler):
+    async def get(self) -> None:
+        with contextlib.suppress(StreamClosedError):
+            while True:
+                self.write('data: {"progress": 20, "message": "Job 1 is queued"}\n\n')
+                await self.flush()
+                await asyncio.sleep(0.05)
+
+
+async def test_no_traceback_if_the_time_is_over(tmp_path: Path) -> None:
+    """A server that waits too long is a step that failed, and nothing else is written: a monitor
+    would mail it."""
+    routes = [(r"/hub/api/users/ann/server/progress", _Progress), (r"/hub/api/(.*)", _Waits)]
+    server = HTTPServer(Application(routes))
+    (socket,) = bind_sockets(0, "127.0.0.1")
+    server.add_socket(socket)
+    secret = tmp_path / "secret"
+    secret.write_text("opensesame")
+    url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+    program = "import sys; from unispawner.admin.cli import main; sys.exit(main(sys.argv[1:]))"
+    options = [
+        *("probe", "--url", url, "--user", "ann", "--token-file", str(secret)),
+        *("--timeout", "1"),
+    ]
+    probe = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = (text.decode() for text in await probe.communicate())
+    server.stop()
+    assert (1, "") == (probe.returncode, errors)
+    assert "WRONG   ready: nothing came within the 1 s" in output

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import tempfile
@@ -103,6 +104,9 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.ca_file and not os.access(options.ca_file, os.R_OK):
         raise InvalidJobError(f"--ca-file: {options.ca_file} can't be read")
+    # Tornado logs tracebacks when the probe leaves a stream of progress because its time is over. A
+    # monitor would mail them; the result has the step that failed.
+    logging.getLogger("tornado").addHandler(logging.NullHandler())
     result = asyncio.run(_Probe(options, secret, by_token).run())
     if options.metrics_file:
         _replace(Path(options.metrics_file), result.metrics())
