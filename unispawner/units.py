@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from .errors import InvalidJobError
-from .texts import Text, of_field, say
+from .texts import Text, of_field, say, say_count
 
 AmountT = TypeVar("AmountT", int, timedelta)
 
@@ -184,3 +184,18 @@ def whole_seconds(value: timedelta) -> int:
 def divide_up(amount: AmountT, unit: AmountT) -> int:
     """Return how many whole units an amount takes: the quotient, rounded up."""
     return -int(-amount // unit)
+
+
+def count_nodes(count: int) -> Text:
+    """Return a number of nodes in words."""
+    return say_count("{count} node", "{count} nodes", count)
+
+
+def count_cores(count: int) -> Text:
+    """Return a number of cores in words."""
+    return say_count("{count} core", "{count} cores", count)
+
+
+def count_gpus(count: int) -> Text:
+    """Return a number of GPUs in words."""
+    return say_count("{count} GPU", "{count} GPUs", count)

@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import InvalidJobError
 from ..job import PER_CORE
 from ..texts import say
-from ..units import as_number
-from ..web.summary import count_cores, count_gpus, count_nodes, describe_duration, describe_memory
+from ..units import as_number, count_cores, count_gpus, count_nodes
+from ..web.summary import describe_duration, describe_memory
 from .fields import FIELDS, MEASURED, Value, read
 from .option import Option
 from .profile import Chosen

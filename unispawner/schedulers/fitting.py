@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..errors import InvalidJobError
 from ..job import JobSpec, ResourceSpec
 from ..texts import join, say, say_count
-from ..units import WHOLE, divide_up, format_memory
+from ..units import WHOLE, count_gpus, divide_up, format_memory
 from . import constraints
 from .base import Scheduler
 from .inventory import Inventory, Node
@@ -162,7 +162,7 @@ def _needs(scheduler: Scheduler, asked: ResourceSpec, inventory: Inventory) -> l
         needs.append(_Need("memory", words, _has_memory(share), _memory))
     gpus, kind = processes * (asked.gpu_cores_per_process or 0), asked.gpu_type
     if gpus and any(node.gpus or node.gpu_types for node, _ in inventory.kinds_of_nodes()):
-        words = say_count("{count} GPU", "{count} GPUs", gpus)
+        words = count_gpus(gpus)
         if kind:
             words = say_count("{count} GPU of {type}", "{count} GPUs of {type}", gpus, type=kind)
         needs.append(_gpu_need(gpus, kind, words))

@@ -12,8 +12,15 @@ from datetime import timedelta
 from typing import Any
 
 from ..job import JobSpec, ResourceSpec
-from ..texts import say, say_count
-from ..units import WHOLE, format_duration, format_memory
+from ..texts import say
+from ..units import (
+    WHOLE,
+    count_cores,
+    count_gpus,
+    count_nodes,
+    format_duration,
+    format_memory,
+)
 from .base import Scheduler
 from .inventory import Inventory, Queue
 
@@ -86,9 +93,9 @@ def _amounts(scheduler: Scheduler, spec: JobSpec) -> list[_Amount]:
     gpus = asked.processes * (asked.gpu_cores_per_process or 0)
     memory = None if asked.memory in (None, WHOLE) else asked.memory
     amounts = [
-        _Amount("node_count", asked.nodes, lambda one: one.max_nodes, _count_nodes),
-        _Amount(_field_of_cores(asked), asked.cores, lambda one: one.max_cores, _count_cores),
-        _Amount("gpu_cores_per_process", gpus, lambda one: one.max_gpus, _count_gpus),
+        _Amount("node_count", asked.nodes, lambda one: one.max_nodes, count_nodes),
+        _Amount(_field_of_cores(asked), asked.cores, lambda one: one.max_cores, count_cores),
+        _Amount("gpu_cores_per_process", gpus, lambda one: one.max_gpus, count_gpus),
     ]
     if scheduler.node_memory_counts:
         amounts.append(_Amount("memory", memory, lambda one: one.max_memory, format_memory))
@@ -111,15 +118,3 @@ def _field_of_cores(asked: ResourceSpec) -> str:
     """Return the field to which a job owes most of its cores."""
     most = (asked.cpu_cores_per_process or 1) >= asked.processes
     return "cpu_cores_per_process" if most else "process_count"
-
-
-def _count_nodes(number: int) -> str:
-    return say_count("{count} node", "{count} nodes", number)
-
-
-def _count_cores(number: int) -> str:
-    return say_count("{count} core", "{count} cores", number)
-
-
-def _count_gpus(number: int) -> str:
-    return say_count("{count} GPU", "{count} GPUs", number)

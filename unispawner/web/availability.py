@@ -15,8 +15,7 @@ from ..schedulers.fitting import Unfit, find_misfit
 from ..schedulers.free_room import estimate_by_inventory, exceeds_limits
 from ..schedulers.inventory import Inventory, Queue, Share, Totals
 from ..texts import Text, join, say, say_count
-from ..units import as_number
-from .summary import count_cores
+from ..units import as_number, count_cores
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from ..job import JobSpec
 from ..texts import Text, join, moment, number, say, say_count
-from ..units import MEMORY_UNITS, WHOLE
+from ..units import MEMORY_UNITS, WHOLE, count_cores, count_gpus, count_nodes
 
 _UNITS: tuple[tuple[Callable[[Text], Text], int], ...] = (
     (lambda number: say("{number} TiB", number=number), MEMORY_UNITS["T"]),
@@ -46,21 +46,6 @@ def describe_job(spec: JobSpec) -> Text:
     if spec.duration:
         parts.append(describe_duration(spec.duration))
     return join(", ", parts)
-
-
-def count_nodes(count: int) -> Text:
-    """Return a number of nodes in words."""
-    return say_count("{count} node", "{count} nodes", count)
-
-
-def count_cores(count: int) -> Text:
-    """Return a number of cores in words."""
-    return say_count("{count} core", "{count} cores", count)
-
-
-def count_gpus(count: int) -> Text:
-    """Return a number of GPUs in words."""
-    return say_count("{count} GPU", "{count} GPUs", count)
 
 
 def describe_memory(size: int) -> Text:
