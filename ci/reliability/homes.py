@@ -24,15 +24,20 @@ def _away(cell: Cell) -> Path:
 
 async def take_away(cell: Cell) -> None:
     """Rename the home, as if its file system were not mounted."""
-    _home(cell).rename(_away(cell))
+    await _move(_home(cell), _away(cell))
 
 
 async def give_back(cell: Cell) -> None:
     """Give the home its name again; what was made in its place meanwhile is kept beside it."""
     home = _home(cell)
     if home.exists():
-        home.rename(home.with_name(f"{home.name}.meanwhile-{os.getpid()}"))
-    _away(cell).rename(home)
+        await _move(home, home.with_name(f"{home.name}.meanwhile-{os.getpid()}"))
+    await _move(_away(cell), home)
+
+
+async def _move(source: Path, target: Path) -> None:
+    """Rename a folder; in a lane, one of the machine itself has to be copied."""
+    await _run("mv", "-T", str(source), str(target))
 
 
 async def mount_read_only(cell: Cell) -> None:

@@ -28,7 +28,8 @@ def say(text: str) -> None:
 
 def say_log(log: str) -> None:
     """Print the Hub's log of a trial that was not in order: nothing else is left of its lane."""
-    for line in log.splitlines()[-LINES:]:
+    lines = [line for line in log.splitlines() if not line.startswith("[D ")]
+    for line in lines[-LINES:]:
         print(f"    {line[:1000]}", file=sys.stderr)
     sys.stderr.flush()
 

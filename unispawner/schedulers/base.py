@@ -244,6 +244,9 @@ class Scheduler(ABC):
     may_hide_jobs: ClassVar[bool] = False
     """True if a site can make the scheduler hide users' jobs from the Hub's account. Only the
     user's own side can report a hidden job, and it may report anything."""
+    silent_without_jobs: ClassVar[bool] = False
+    """True if the status command prints nothing at all where there is no job. Then ``check_no_jobs``
+    says whether that is so."""
     estimates_start: ClassVar[bool] = False
     """True if a command of the scheduler prints when a job would start, without submitting it."""
     script_opens_log: ClassVar[bool] = False
@@ -424,7 +427,8 @@ class Scheduler(ABC):
         """Ask the status command, and return the jobs with the reply.
 
         If nothing can be read, ask whether there is no such job at all: a site's wrapper may print
-        a notice also where the scheduler itself prints nothing.
+        a notice also where the scheduler itself prints nothing. An answer that is empty is no
+        better where ``silent_without_jobs``: a wrapper that does nothing prints nothing, too.
 
         Raises
         ------
@@ -433,9 +437,14 @@ class Scheduler(ABC):
         """
         reply = yield self.status_command(job_ids)
         try:
-            return self.read_status(reply), reply
+            jobs = self.read_status(reply)
         except SchedulerUnavailable as error:
             unreadable = error
+        else:
+            says_nothing = not (reply.exit_status or reply.stdout.strip())
+            if jobs or not (self.silent_without_jobs and says_nothing):
+                return jobs, reply
+            unreadable = self.unreadable_error(reply)
         if reply.exit_status or not (yield from self.check_no_jobs(job_ids)):
             raise unreadable
         reply.passed_over.extend(reply.stdout.splitlines())

@@ -81,6 +81,7 @@ class HTCondor(Scheduler):
     name = "htcondor"
     title = "HTCondor"
     commands = ("condor_submit", "condor_q", "condor_history", "condor_rm", "condor_status")
+    silent_without_jobs = True
     identify_command = ("condor_version",)
     identity = r"^\$CondorVersion: "
     # The number of an HTCondor cluster: a server is the first and only process in its cluster.

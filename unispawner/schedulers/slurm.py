@@ -158,6 +158,7 @@ class Slurm(Scheduler):
     commands = ("sbatch", "squeue", "scancel")
     identify_command = ("squeue", "--version")
     may_hide_jobs = True
+    silent_without_jobs = True
     estimates_start = True
     replaces_needs: ClassVar = frozenset(
         (
