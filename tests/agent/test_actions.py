@@ -408,7 +408,8 @@ OTHER_CLUSTERS: dict[str, dict[str, Any]] = {
 def test_files_of_another_cluster_are_not_swept(agent: Agent, name: str) -> None:
     """A cluster that knows no job of an id says nothing of another cluster's job of that id: its
     private files stay, and the same cluster's are removed."""
-    folder = agent.fake_command("squeue", "true")
+    heading = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME"
+    folder = agent.fake_command("squeue", f"case $1 in -h) ;; *) echo '{heading}';; esac")
     agent.fake_command("sbatch", "echo 1")
     slurm = {"scheduler": "slurm", "scheduler_path": [folder]}
     for mark, more in (("a" * 16, {}), ("b" * 16, OTHER_CLUSTERS[name])):

@@ -289,7 +289,7 @@ def test_a_schedd_elsewhere() -> None:
     assert "-totals" in commands[1]
     assert ["condor_history", *options] == elsewhere.history_command(["7"])[:5]
     for question in (elsewhere.find_marks("AD\\ada"), elsewhere.find_jobs("0" * 16, "AD\\ada")):
-        _, commands = hold(question, ("", "", 0))
+        _, commands = hold(question, ("[]", "", 0))
         assert ["condor_q", *options] == commands[0][:5]
         assert ["-allusers", "-constraint", 'Owner == "AD\\ada"'] == commands[0][-3:]
     assert elsewhere.query_key != HTCondor(htcondor_pool="cm").query_key
@@ -604,7 +604,18 @@ def test_all_jobs_are_one_question() -> None:
     jobs, commands = hold(HTCONDOR.query(), saved("condor_q-states"), NOWHERE)
     assert [" ".join(QUERY), WHERE] == [" ".join(command) for command in commands]
     assert 15 == len(jobs)
-    assert ({}, [list(QUERY)]) == hold(HTCONDOR.query(), saved("condor_q-empty"))
+
+
+def test_an_empty_answer_is_confirmed() -> None:
+    """Of no job condor_q prints nothing, and so does a wrapper that does nothing: the totals count,
+    and without them nothing is known."""
+    empty, totals = saved("condor_q-empty"), saved("condor_q-totals-empty")
+    assert {} == hold(HTCONDOR.query(), empty, totals)[0]
+    assert {} == hold(HTCONDOR.find_marks("ada"), empty, totals)[0]
+    silent = Reply(("condor_q",), 0, "")
+    for dialogue in (HTCONDOR.query(), HTCONDOR.query(["1"]), HTCONDOR.find_marks("ada")):
+        with pytest.raises(SchedulerUnavailable):
+            hold(dialogue, silent, silent)
 
 
 def slot(machine: str, job_id: str, owner: str) -> dict[str, str]:
@@ -680,7 +691,10 @@ def test_jobs_that_have_left_the_queue() -> None:
 def test_an_end_that_nobody_knows() -> None:
     """A job that is neither in the queue nor in the history is missing from the result."""
     jobs, _ = hold(
-        HTCONDOR.query(["999999"]), saved("condor_q-unknown"), saved("condor_history-unknown")
+        HTCONDOR.query(["999999"]),
+        saved("condor_q-unknown"),
+        saved("condor_q-totals-empty"),
+        saved("condor_history-unknown"),
     )
     assert {} == jobs
 

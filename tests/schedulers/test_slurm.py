@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import support
+from support.dialogues import hold
 from support.jobs import MARK, full_job
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
@@ -518,3 +519,20 @@ def test_a_log_whose_path_has_a_backslash() -> None:
     assert "#SBATCH --output=/dev/null" in SLURM.directives(spec)
     assert ["exec >>'/scratch/AD\\ada/x.log' 2>&1"] == SLURM.preamble(spec)
     assert [] == SLURM.preamble(JobSpec(stdout_path="/scratch/ada/x.log"))
+
+
+def test_an_empty_answer_is_confirmed() -> None:
+    """Of no job squeue -h prints nothing, and so does a wrapper that does nothing: the heading of a
+    second squeue counts, and without it nothing is known."""
+    silent = Reply(("squeue",), 0, "")
+    heading = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME\n"
+    for question, words in (
+        (SLURM.query, heading),
+        (lambda: SLURM.query(["1"]), heading),
+        (lambda: SLURM.find_marks("ada"), "JOBID COMMENT\n"),
+    ):
+        answer, commands = hold(question(), silent, Reply(("squeue",), 0, words))
+        assert {} == answer
+        assert [True, False] == ["-h" in command for command in commands]
+        with pytest.raises(SchedulerUnavailable):
+            hold(question(), silent, silent)

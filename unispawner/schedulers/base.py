@@ -245,8 +245,8 @@ class Scheduler(ABC):
     """True if a site can make the scheduler hide users' jobs from the Hub's account. Only the
     user's own side can report a hidden job, and it may report anything."""
     silent_without_jobs: ClassVar[bool] = False
-    """True if the status command prints nothing at all where there is no job. Then ``check_no_jobs``
-    says whether that is so."""
+    """True if the status command prints nothing at all where there is no job. ``check_no_jobs``
+    then says whether that is so."""
     estimates_start: ClassVar[bool] = False
     """True if a command of the scheduler prints when a job would start, without submitting it."""
     script_opens_log: ClassVar[bool] = False
@@ -436,6 +436,7 @@ class Scheduler(ABC):
             If the scheduler does not answer, or its answer can't be read.
         """
         reply = yield self.status_command(job_ids)
+        unreadable: UniSpawnerError
         try:
             jobs = self.read_status(reply)
         except SchedulerUnavailable as error:
@@ -525,7 +526,32 @@ class Scheduler(ABC):
         SchedulerUnavailable
             If the scheduler does not answer, or its answer can't be read.
         """
-        return self.read_marks((yield self.mark_command()))
+        return (yield from self.ask_marks(self.mark_command()))
+
+    def ask_marks(self, command: list[str]) -> Dialogue[dict[str, str]]:
+        """Ask for marks with a command, and if it prints nothing, whether there is no job at all.
+
+        Raises
+        ------
+        SchedulerUnavailable
+            If the scheduler does not answer, or its answer can't be read.
+        """
+        reply = yield command
+        marks = self.read_marks(reply)
+        if marks or reply.stdout.strip() or not self.silent_without_jobs:
+            return marks
+        if reply.exit_status or not (yield from self.check_no_own_jobs(command)):
+            raise self.unreadable_error(reply)
+        return {}
+
+    def check_no_own_jobs(self, command: list[str]) -> Dialogue[bool]:
+        """Ask whether a command for marks has printed nothing because its user has no job.
+
+        A failure, or no answer, is False. A subclass with ``silent_without_jobs`` overrides it if
+        that command prints nothing, too.
+        """
+        yield from ()  # makes this a dialogue
+        return False
 
     def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
         """Ask for the calling user's own jobs that show a mark anywhere; return their ids.

@@ -340,7 +340,10 @@ class HTCondor(Scheduler):
 
     def check_no_jobs(self, job_ids: Collection[str] | None) -> Dialogue[bool]:
         """Ask condor_q for its totals: of no job it prints nothing in JSON."""
-        command = self.status_command(job_ids)
+        return (yield from self.check_no_own_jobs(self.status_command(job_ids)))
+
+    def check_no_own_jobs(self, command: list[str]) -> Dialogue[bool]:
+        """Ask for the totals of the jobs that a condor_q is about."""
         at = command.index("-json")
         reply = yield [*command[:at], "-totals", *command[at + 3 :]]  # without -attributes
         total = re.search(r"^Total for query: 0 jobs\b", reply.stdout, re.MULTILINE)
@@ -352,7 +355,7 @@ class HTCondor(Scheduler):
 
     def find_marks(self, owner: str) -> Dialogue[dict[str, str]]:
         """Ask for the caller's own marks, even where CONDOR_Q_ONLY_MY_JOBS is off."""
-        return self.read_marks((yield [*self.mark_command(), *_of_owner(owner)]))
+        return (yield from self.ask_marks([*self.mark_command(), *_of_owner(owner)]))
 
     def read_marks(self, reply: Reply) -> dict[str, str]:
         """Read the marks from the JSON of condor_q."""
