@@ -11,8 +11,11 @@ from .commands import Commands
 
 AGENT_TIMEOUT = 15
 """Seconds, of which T is made: see docs/reliability.md."""
+PROXY_CHECK = 30
+"""Seconds between two looks of JupyterHub at the routes of its proxy, which must be less than T."""
 COMMON = f"""
 c.JupyterHub.init_spawners_timeout = 1
+c.JupyterHub.proxy_check_interval = {PROXY_CHECK}
 c.UniSpawner.agent_timeout = {AGENT_TIMEOUT}
 c.UniSpawner.use_drmaa = False
 """
