@@ -15,7 +15,7 @@ PROXY_CHECK = 30
 """Seconds between two looks of JupyterHub at the routes of its proxy, which must be less than T."""
 COMMON = f"""
 c.JupyterHub.init_spawners_timeout = 1
-c.JupyterHub.proxy_check_interval = {PROXY_CHECK}
+c.JupyterHub.last_activity_interval = {PROXY_CHECK}
 c.UniSpawner.agent_timeout = {AGENT_TIMEOUT}
 c.UniSpawner.use_drmaa = False
 """
