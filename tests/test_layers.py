@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "__init__": {"_version"},
     "texts": set(),
-    "errors": {"texts"},
+    "reasons": {"texts"},
+    "errors": {"reasons", "texts"},
     "launcher": set(),
     "units": {"errors", "texts"},
     "tasks": {"errors"},
@@ -30,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "slow_patterns": set(),
     "metrics": set(),
     "job": {"errors", "units"},
-    "schedulers": {"errors", "texts", "units", "job"},
+    "schedulers": {"errors", "reasons", "texts", "units", "job"},
     "command": {"errors", "schedulers"},
     "script": {"errors", "job", "schedulers", "launcher"},
     "agent": {"command", "errors", "units", "job", "schedulers", "script"},
@@ -39,13 +40,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "submit_host": {"_version", "command", "errors", "frames", "metrics", "schedulers"},
     "run_as": {"errors", "job", "metrics", "schedulers", "submit_host", "tasks"},
     "monitor": {
-        *("errors", "job", "metrics", "schedulers", "submit_host", "run_as", "tasks", "texts"),
+        *("errors", "job", "metrics", "reasons", "schedulers", "submit_host", "run_as", "tasks"),
+        "texts",
     },
     "settings": {
         *("errors", "job", "units", "schedulers", "script", "submit_host", "run_as", "tasks"),
         "slow_patterns",
     },
-    "web": {"errors", "texts", "job", "units", "schedulers", "monitor", "tasks"},
+    "web": {"errors", "reasons", "texts", "job", "units", "schedulers", "monitor", "tasks"},
     "servers": {
         *("errors", "job", "schedulers", "submit_host", "run_as", "monitor", "settings", "web"),
         *("metrics", "tasks", "texts"),
@@ -69,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 PURE = {
     *("_version", "errors", "frames", "launcher", "texts", "units", "job", "schedulers", "script"),
-    "slow_patterns",
+    *("reasons", "slow_patterns"),
 }
 """Rooms that need no package but the standard library; a template may be Jinja's."""
 NO_JUPYTERHUB = {

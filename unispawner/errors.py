@@ -19,7 +19,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .texts import Text, join
+from .reasons import recognise
+from .texts import Text, english, join
 
 OUTPUT_LIMIT = 4000
 """How many characters of a command's output an error keeps: the last, which hold the reason."""
@@ -192,8 +193,9 @@ def error_from_dict(data: Mapping[str, Any]) -> UniSpawnerError:
     exit_status = data.get("exit_status")
     command = data.get("command")
     cls = _BY_NAME.get(str(data.get("type")), AgentError)
+    message = str(data.get("message") or english("The agent failed and gave no reason."))
     error = cls(
-        str(data.get("message") or "The agent failed and gave no reason.")[:OUTPUT_LIMIT],
+        recognise(message[:OUTPUT_LIMIT]),
         command=[str(word)[:500] for word in command[:50]] if isinstance(command, list) else (),
         exit_status=exit_status if isinstance(exit_status, int) else None,
         output=str(data.get("output") or ""),

@@ -6,9 +6,9 @@ A text is written once, as a whole sentence in English with names for what it is
 
 The result is a string: the English text, which logs, the database and programs get. It remembers
 the message and its values, so that whoever shows it to a reader can show it in their language
-(:mod:`unispawner.web.languages`). ``say`` and ``say_count`` are also what ``ci/catalogues`` looks
-for. Anything that makes a new string of a text, such as an f-string, is English only: put texts
-together with ``say`` or :func:`join`.
+(:mod:`unispawner.web.languages`). ``say``, ``say_count`` and ``english`` are also what
+``ci/catalogues`` looks for. Anything that makes a new string of a text, such as an f-string, is
+English only: put texts together with ``say`` or :func:`join`.
 """
 
 from __future__ import annotations
@@ -103,6 +103,11 @@ def names_in(message: str) -> set[str]:
 def say(message: str, /, **values: Any) -> Text:
     """Return a message; each ``{name}`` in it stands for the value of this name."""
     return Text(fill(message, values), "say", message, "", values)
+
+
+def english(message: str) -> str:
+    """Return a message as it is, a plain string: see :func:`unispawner.reasons.recognise`."""
+    return message
 
 
 def say_count(message: str, plural: str, number: int, /, **values: Any) -> Text:

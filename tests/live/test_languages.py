@@ -24,6 +24,7 @@ import unispawner
 from unispawner import ProfilesSpawner
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
+from unispawner.reasons import never_starts
 
 if not (reason := why_no_browser()):
     from playwright.async_api import expect
@@ -128,6 +129,11 @@ async def test_all_texts_are_in_the_readers_language(hub: Any, browser: Any, lan
     await check(page, language)
     server = hub.app.user(user).spawners[""].child_spawner.server_job
     job_id = server.state.job_id
+    reason = never_starts("no node has what the job asks for")
+    FakeSpawner.fake.change(job_id, JobState.QUEUED, message=reason)
+    await expect(page.locator("#progress-message")).to_contain_text("⟦no node has")
+    await expect(page.locator('[data-fact="reason"]')).to_contain_text("⟦no node has")
+    await check(page, language)
     await page.goto(f"{hub.url}hub/home")
     await expect(page.locator("[data-state]")).to_have_text(re.compile("⟦(queued|submitting)⟧"))
     await check(page, language)

@@ -12,11 +12,11 @@ from support.jobs import MARK, full_job
 
 from unispawner.errors import CancelError, InvalidJobError, SchedulerUnavailable, SubmitError
 from unispawner.job import JobInfo, JobSpec, JobState, ResourceSpec
+from unispawner.reasons import never_starts
 from unispawner.schedulers.base import Meaning, Reply
 from unispawner.schedulers.inventory import Node, Queue
 from unispawner.schedulers.pbs import Pbs
 from unispawner.schedulers.pbs_job import read_duration, read_size, read_time
-from unispawner.schedulers.reading import NEVER
 from unispawner.script.rendering import render_script
 from unispawner.testing import read_saved_reply
 
@@ -338,7 +338,7 @@ def test_a_job_that_is_taken_down() -> None:
     ("word", "attributes", "expected"),
     [
         ("Q", {"comment": "Not Running: Not enough free nodes"}, "Not enough free nodes"),
-        ("Q", {"comment": "Can Never Run: too much"}, f"Can Never Run: too much{NEVER}"),
+        ("Q", {"comment": "Can Never Run: too much"}, never_starts("Can Never Run: too much")),
         ("Q", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
         ("R", {"comment": "Job run at Sun Nov 22 at 19:32 on (x)"}, ""),
         ("H", {"Hold_Types": "u"}, "you hold the job (qrls releases it)"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.reasons import reasons_of_schedulers
 
 from unispawner.errors import InvalidJobError
+from unispawner.reasons import recognise
 from unispawner.texts import join, moment, number, say, say_count
-from unispawner.web.languages import choose, read_languages
+from unispawner.web.languages import Language, choose, read_languages
 from unispawner.web.summary import describe_memory
 
 LANGUAGES = read_languages()
@@ -138,3 +140,12 @@ def test_names_in_a_sites_translation_are_only_names(tmp_path: Path) -> None:
     path.write_text(f'{HEAD}\nmsgid "Job {{job}} is queued"\nmsgstr "{text}"\n')
     german = read_languages(str(tmp_path))["de"]
     assert "{job.__class__} {other} 7" == german.translate(say("Job {job} is queued", job=7))
+
+
+@pytest.mark.parametrize("language", [DE, FR], ids=["de", "fr"])
+def test_each_reason_of_each_scheduler_has_a_translation(language: Language) -> None:
+    """No reason that a scheduler's table has in plain words is shown in English."""
+    reasons = reasons_of_schedulers()
+    assert len(reasons) > 90
+    texts = {one: language.translate(recognise(one)) for one in reasons}
+    assert [] == [one for one, text in texts.items() if one == text or one[:20] in text]

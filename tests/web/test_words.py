@@ -1,15 +1,19 @@
 """What a waiting user reads, from the submission to the server's start."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pseudo import write_pseudo_catalogue
+from support.reasons import reasons_of_schedulers
 
 from unispawner.errors import SchedulerUnavailable
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor.tracked_job import SlowStart, TrackedJob
 from unispawner.testing import FakeScheduler, fake_client
+from unispawner.web.languages import read_languages
 from unispawner.web.words import job_ended, never_reported, not_in_time, progress_event
 
 DOWN = SchedulerUnavailable("down")
@@ -194,3 +198,16 @@ def test_a_start_that_takes_too_long(
     message = not_in_time(600, make_job(state, **fields))
     assert message.startswith(expected)
     assert message.endswith("did not start within 600 s (c.Spawner.start_timeout).")
+
+
+def test_the_message_of_a_job_that_waits_has_no_english(tmp_path: Path, make_job: Any) -> None:
+    """In a language in which each message stands in brackets, all that is said of a job that waits
+    is in brackets, for each reason of each scheduler."""
+    write_pseudo_catalogue(tmp_path, "sv")
+    language = read_languages(str(tmp_path))["sv"]
+    for reason in reasons_of_schedulers():
+        job = make_job(JobState.QUEUED, message=reason, queue_position=3)
+        rest = language.translate(progress_event(job, None, "Slurm")["message"])
+        while rest != (shorter := re.sub("⟦[^⟦⟧]*⟧", "", rest)):
+            rest = shorter
+        assert ": " == rest, reason

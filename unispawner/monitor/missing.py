@@ -10,8 +10,10 @@ from dataclasses import replace
 from .. import tasks
 from ..errors import UniSpawnerError
 from ..job import JobInfo, JobState
+from ..reasons import SOMEBODY_ELSES, UNKNOWN_JOB
 from ..run_as.client import AgentClient
 from ..schedulers import Scheduler
+from ..texts import fill
 from .followed import Followed
 from .inventory_cache import InventoryCache
 from .tracked_job import TrackedJob
@@ -193,7 +195,7 @@ class MissingJobs:
         return JobInfo(
             owner=job.client.account.name,
             state=JobState.COMPLETED,
-            message=f"{self._scheduler.title} does not know the job any more",
+            message=fill(UNKNOWN_JOB, {"scheduler": self._scheduler.title}),
         )
 
     def _check(self, one: Followed, info: JobInfo) -> JobInfo | None:
@@ -211,7 +213,7 @@ class MissingJobs:
                 info.owner,
                 owner,
             )
-            message = f"{title} says that job {job.job_id} is somebody else's"
+            message = fill(SOMEBODY_ELSES, {"scheduler": title, "job": job.job_id})
             return JobInfo(owner=owner, state=JobState.FAILED, message=message)
         if info.state.final:
             return info

@@ -21,6 +21,7 @@ from ..schedulers.base import QUERY_LIMIT
 from ..schedulers.questions import Survey, Tracked
 from ..submit_host.host import SubmitHost
 from ..submit_host.names import Remembered
+from ..texts import english
 from .followed import Followed
 from .inventory_cache import InventoryCache
 from .missing import MissingJobs
@@ -435,7 +436,7 @@ class Monitor:
             one.asking = False
         if job not in self._jobs or job.info is not before:
             return  # it was cancelled, or somebody mended it, meanwhile
-        message = reason or "the scheduler gives no reason"
+        message = reason or english("the scheduler gives no reason")
         one.update(replace(info, message=message), asked_at)
 
 

@@ -25,6 +25,8 @@ from ..errors import (
     UniSpawnerError,
 )
 from ..job import MARK, JobInfo, JobSpec, JobState, ResourceSpec
+from ..reasons import ACCEPTS_NO_JOBS, CANT_CANCEL, NO_ANSWER, NOT_CANCELLED, REFUSED
+from ..texts import fill
 from ..units import WHOLE
 from .estimate import StartEstimate
 from .inventory import Inventory
@@ -702,9 +704,7 @@ class Scheduler(ABC):
     def check_answered(self, reply: Reply) -> None:
         """Raise SchedulerUnavailable unless a query succeeded."""
         if reply.exit_status != 0:
-            raise self._error(
-                SchedulerUnavailable, f"{self.title} did not answer a question about jobs:", reply
-            )
+            raise self._error(SchedulerUnavailable, NO_ANSWER, reply)
 
     def unreadable_error(self, reply: Reply) -> UniSpawnerError:
         """Return the error for an answer that is not what the command should print."""
@@ -721,14 +721,10 @@ class Scheduler(ABC):
     def submit_error(self, reply: Reply) -> UniSpawnerError:
         """Return the error for a failed submission."""
         if self.meaning(reply) is Meaning.UNAVAILABLE:
-            error = self._error(
-                SchedulerUnavailable,
-                f"{self.title} accepts no jobs at the moment:",
-                reply,
-            )
+            error = self._error(SchedulerUnavailable, ACCEPTS_NO_JOBS, reply)
             error.unsent = _NOT_REACHED.search(reply.text) is not None
             return error
-        return self._error(SubmitError, f"{self.title} refused the job:", reply)
+        return self._error(SubmitError, REFUSED, reply)
 
     def cancel_error(self, reply: Reply) -> UniSpawnerError | None:
         """Return the error for a failed cancellation; None if the job has ended anyway."""
@@ -736,10 +732,8 @@ class Scheduler(ABC):
         if meaning is Meaning.GONE:
             return None
         if meaning is Meaning.UNAVAILABLE:
-            return self._error(
-                SchedulerUnavailable, f"{self.title} can't cancel jobs at the moment:", reply
-            )
-        return self._error(CancelError, f"{self.title} did not cancel the job:", reply)
+            return self._error(SchedulerUnavailable, CANT_CANCEL, reply)
+        return self._error(CancelError, NOT_CANCELLED, reply)
 
     def check_supported(self, spec: JobSpec) -> None:
         """Refuse a job that asks for something unsupported, so that nothing is left out silently.
@@ -822,12 +816,12 @@ class Scheduler(ABC):
                 "True; otherwise write an amount, like '4G'"
             )
 
-    @staticmethod
-    def _error(cls: type[UniSpawnerError], message: str, reply: Reply) -> UniSpawnerError:
+    def _error(self, cls: type[UniSpawnerError], message: str, reply: Reply) -> UniSpawnerError:
         # An error keeps the end of its output. A long list must not push out what went wrong.
         errors = reply.stderr.strip()[-OUTPUT_LIMIT:]
         rest = reply.stdout.strip()[-max(OUTPUT_LIMIT - len(errors) - 1, 1) :]
         output = "\n".join(filter(None, (errors, rest)))
+        message = fill(message, {"scheduler": self.title})
         return cls(message, command=reply.command, exit_status=reply.exit_status, output=output)
 
 

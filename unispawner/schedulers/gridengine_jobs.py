@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 
 from ..job import MARK, JobInfo, JobState
+from ..reasons import EXIT_STATUS
+from ..texts import english, fill
 from .reading import NOT_XML, cut_document, number_waiting, read_iso_time
 
 STATES: Mapping[str, JobState] = {
@@ -31,8 +33,8 @@ The first letter of this table that a word has decides. R, for a rescheduled job
 
 # accounting(5) and sge_status(5): codes with which a job can end after it has begun to run.
 _FAILED = {
-    "37": "the job reached a limit: time (h_rt), memory (h_vmem) or processor time",
-    "100": "the job was killed by a signal",
+    "37": english("the job reached a limit: time (h_rt), memory (h_vmem) or processor time"),
+    "100": english("the job was killed by a signal"),
 }
 CAUSES: Mapping[str, str] = {_FAILED["37"]: "limit"}
 _LIMIT = r"h_rt|h_cpu|h_vmem|limit"
@@ -91,7 +93,7 @@ def _info(entry: ElementTree.Element, word: str) -> JobInfo:
     return JobInfo(
         owner=find_text(entry, "JB_owner"),
         state=state,
-        message="the job is held (qrls releases it)" if held else "",
+        message=english("the job is held (qrls releases it)") if held else "",
         exec_host=host,
         start_time=read_iso_time(find_text(entry, "JAT_start_time")) if host else None,
         native_state=word,
@@ -168,12 +170,12 @@ def read_accounting(text: str) -> JobInfo | None:
     status = int(read_number(last.get("exit_status", "0").partition(" ")[0]))
     state, message = "done", ""
     if last.get("deleted_by", "NONE") not in ("NONE", "") or "qdel" in words:
-        state, message = "deleted", "the job was deleted"
+        state, message = "deleted", english("the job was deleted")
     elif code != "0":
         limit = status > 128 and re.search(_LIMIT, words)
         state, message = "failed", _FAILED["37"] if limit else _FAILED.get(code, words)
     elif status:
-        state, message = "failed", f"the job ended with exit status {status}"
+        state, message = "failed", fill(EXIT_STATUS, {"number": status})
     return JobInfo(
         owner=last.get("owner", ""),
         state=STATES[state],

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..job import Attribute, JobInfo, JobSpec, JobState, is_mark
+from ..reasons import EXIT_STATUS, KILLED
+from ..texts import english, fill
 from ..units import divide_up, whole_seconds
 from . import htcondor_usage
 from .base import Dialogue, Meaning, Reply, Scheduler, ask_optionally, setting
@@ -52,10 +54,10 @@ _OURS = frozenset(f"{prefix}{MARK_ATTRIBUTE}".lower() for prefix in ("+", "MY.")
 
 _SPOOLING = frozenset(("spool", "remote"))
 
-_TIME_IS_UP = "the job reached its time limit"
+_TIME_IS_UP = english("the job reached its time limit")
 _WAITS = {
-    "": "waiting for a machine",
-    "no match found": "no machine has what the job asks for, or none is free",
+    "": english("waiting for a machine"),
+    "no match found": english("no machine has what the job asks for, or none is free"),
 }
 
 
@@ -431,16 +433,16 @@ class HTCondor(Scheduler):
             signal = as_int(row.get("ExitSignal"))
             state = JobState.FAILED
             message = (
-                f"the job was killed by signal {signal}"
+                fill(KILLED, {"number": signal})
                 if row.get("ExitBySignal")
-                else f"the job ended with exit status {exit_code}"
+                else fill(EXIT_STATUS, {"number": exit_code})
             )
         elif state is JobState.CANCELED:
             message = str(row.get("RemoveReason") or "")
             # The job stays in the queue, and has a host, until its processes have ended.
             state = JobState.RUNNING if row.get("RemoteHost") and not gone else state
         elif state is JobState.HELD:
-            message = str(row.get("HoldReason") or "HTCondor gives no reason")
+            message = str(row.get("HoldReason") or english("HTCondor gives no reason"))
         elif state is JobState.QUEUED:
             reason = str(row.get("LastRejMatchReason") or "").strip()
             message = _WAITS.get(reason, reason)

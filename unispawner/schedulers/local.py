@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError
 from ..job import MARK, MARK_VARIABLE, JobInfo, JobSpec, JobState
+from ..texts import english
 from .base import Dialogue, Meaning, Reply, Scheduler
 from .inventory import Inventory, Node
 
@@ -28,7 +29,7 @@ class Local(Scheduler):
     """Processes on this host; no job has limits, and no job waits."""
 
     name = "local"
-    title = "The local host"
+    title = english("The local host")
     commands = ()
     job_id = re.compile(r"\d{1,10}\.\d{1,20}", re.ASCII)
     supports: ClassVar = frozenset()

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..job import MARK, JobInfo, JobState
+from ..texts import english
 from .reading import cut_json, keep_unique, number_waiting, split_rows
 
 State = Callable[[str], JobState]
@@ -42,27 +43,27 @@ _BY_OWNER = {"TERM_OWNER", "TERM_ADMIN", "TERM_FORCE_OWNER", "TERM_FORCE_ADMIN"}
 _NO_HOST = {"", "-"}
 
 REASONS = {
-    "TERM_ADMIN": "an administrator cancelled the job",
-    "TERM_CPULIMIT": "the job used more processor time than allowed",
-    "TERM_CWD_NOTEXIST": "the job's directory does not exist on its host",
-    "TERM_DEADLINE": "the job's deadline has passed",
-    "TERM_EXTERNAL_SIGNAL": "the job was killed by a signal, not by LSF",
-    "TERM_FORCE_ADMIN": "an administrator cancelled the job",
-    "TERM_FORCE_OWNER": "the job was cancelled",
-    "TERM_LOAD": "the load of the job's host was too high",
-    "TERM_MEMLIMIT": "the job used more memory than allowed",
-    "TERM_OWNER": "the job was cancelled",
-    "TERM_PREEMPT": "the job had to make room for another",
-    "TERM_PROCESSLIMIT": "the job had more processes than allowed",
-    "TERM_RC_RECLAIM": "the job's host was taken back by its provider",
-    "TERM_REMOVE_HUNG_JOB": "the job's host does not answer",
-    "TERM_RUNLIMIT": "the job reached its time limit",
-    "TERM_SWAP": "the job used more swap space than allowed",
-    "TERM_THREADLIMIT": "the job had more threads than allowed",
-    "TERM_UNKNOWN": "LSF does not know why the job was terminated",
-    "TERM_WINDOW": "the queue's run window closed",
-    "TERM_ZOMBIE": "the job ended while LSF had lost contact with its host",
-    "New job is waiting for scheduling": "the scheduler has not looked at the job yet",
+    "TERM_ADMIN": english("an administrator cancelled the job"),
+    "TERM_CPULIMIT": english("the job used more processor time than allowed"),
+    "TERM_CWD_NOTEXIST": english("the job's directory does not exist on its host"),
+    "TERM_DEADLINE": english("the job's deadline has passed"),
+    "TERM_EXTERNAL_SIGNAL": english("the job was killed by a signal, not by LSF"),
+    "TERM_FORCE_ADMIN": english("an administrator cancelled the job"),
+    "TERM_FORCE_OWNER": english("the job was cancelled"),
+    "TERM_LOAD": english("the load of the job's host was too high"),
+    "TERM_MEMLIMIT": english("the job used more memory than allowed"),
+    "TERM_OWNER": english("the job was cancelled"),
+    "TERM_PREEMPT": english("the job had to make room for another"),
+    "TERM_PROCESSLIMIT": english("the job had more processes than allowed"),
+    "TERM_RC_RECLAIM": english("the job's host was taken back by its provider"),
+    "TERM_REMOVE_HUNG_JOB": english("the job's host does not answer"),
+    "TERM_RUNLIMIT": english("the job reached its time limit"),
+    "TERM_SWAP": english("the job used more swap space than allowed"),
+    "TERM_THREADLIMIT": english("the job had more threads than allowed"),
+    "TERM_UNKNOWN": english("LSF does not know why the job was terminated"),
+    "TERM_WINDOW": english("the queue's run window closed"),
+    "TERM_ZOMBIE": english("the job ended while LSF had lost contact with its host"),
+    "New job is waiting for scheduling": english("the scheduler has not looked at the job yet"),
 }
 """Why a job ended or waits, in plain words (LSF's "Termination reasons").
 
@@ -70,9 +71,9 @@ Other reasons are shown in LSF's own words.
 """
 
 _STATE_REASONS = {
-    "PSUSP": "the job is held (bresume releases it)",
-    "UNKWN": "LSF has lost contact with the job's host",
-    "ZOMBI": "the job was cancelled, but LSF has lost contact with its host",
+    "PSUSP": english("the job is held (bresume releases it)"),
+    "UNKWN": english("LSF has lost contact with the job's host"),
+    "ZOMBI": english("the job was cancelled, but LSF has lost contact with its host"),
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..job import JobSpec, JobState
+from ..texts import english
 from ..units import format_duration
 from . import pbs_inventory, pbs_output, pbs_usable
 from .base import ALL_FIELDS, Dialogue, Reply, setting
@@ -94,14 +95,14 @@ class Pbs(PbsFamily):
         -4: HOST_RESTARTED,
         -5: HOST_RESTARTED,
         -6: HOST_RESTARTED,
-        -10: "the job's account does not exist on its host",
-        -13: "the job's password is wrong",
-        -14: "a host of the job failed",
-        -20: "the job's first host failed",
-        -21: "the job's account is not allowed on its host",
-        -24: "the job used more processors than it asked for",
-        -25: "the job used more processors than it asked for",
-        -26: "the job used more virtual memory than it asked for",
+        -10: english("the job's account does not exist on its host"),
+        -13: english("the job's password is wrong"),
+        -14: english("a host of the job failed"),
+        -20: english("the job's first host failed"),
+        -21: english("the job's account is not allowed on its host"),
+        -24: english("the job used more processors than it asked for"),
+        -25: english("the job used more processors than it asked for"),
+        -26: english("the job used more virtual memory than it asked for"),
         -27: TOO_MUCH_MEMORY,
         -28: TOO_MUCH_PROCESSOR_TIME,
         -29: TIME_IS_UP,

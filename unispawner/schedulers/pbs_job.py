@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 
 from ..job import MARK_VARIABLE, JobInfo, JobState, is_mark
+from ..reasons import ENDED_WITH_CODE, KILLED, never_starts
+from ..texts import english, fill
 from ..units import MEMORY_UNITS
-from .reading import NEVER, keep_unique
+from .reading import keep_unique
 
 Row = Mapping[str, str]
 """A job's attributes by name; those of resources have names like ``Resource_List.walltime``."""
 
-TIME_IS_UP = "the job reached its time limit"
-TOO_MUCH_MEMORY = "the job used more memory than it asked for"
-COULD_NOT_START = "the job could not be started on its host"
-HOST_RESTARTED = "the job's host was restarted"
-TOO_MUCH_PROCESSOR_TIME = "the job used more processor time than allowed"
+TIME_IS_UP = english("the job reached its time limit")
+TOO_MUCH_MEMORY = english("the job used more memory than it asked for")
+COULD_NOT_START = english("the job could not be started on its host")
+HOST_RESTARTED = english("the job's host was restarted")
+TOO_MUCH_PROCESSOR_TIME = english("the job used more processor time than allowed")
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _QDEL = 256 + 15
@@ -25,10 +27,10 @@ _QDEL = 256 + 15
 _RERUN = {"60", "61", "62", "63"}
 """Substates (job.h) of a job that is ended in order to run again."""
 _HOLDS = (
-    ("u", "you hold the job (qrls releases it)"),
-    ("o", "an operator holds the job"),
-    ("s", "the system holds the job"),
-    ("p", "the job is held because of a wrong password"),
+    ("u", english("you hold the job (qrls releases it)")),
+    ("o", english("an operator holds the job")),
+    ("s", english("the system holds the job")),
+    ("p", english("the job is held because of a wrong password")),
 )
 
 
@@ -156,15 +158,15 @@ def _end(row: Row, exit_codes: Mapping[int, str]) -> tuple[JobState, str, int | 
     if code == 0:
         return JobState.COMPLETED, "", 0
     if code < 0:
-        return JobState.FAILED, exit_codes.get(code, f"the job was ended (code {code})"), None
+        return JobState.FAILED, exit_codes.get(code, fill(ENDED_WITH_CODE, {"number": code})), None
     signal = code - 256 if code > 256 else code - 128 if 128 < code <= 192 else 0
     if not signal:
-        return JobState.FAILED, "the job ended with an error", code
+        return JobState.FAILED, english("the job ended with an error"), code
     if _used_up(row):
         return JobState.FAILED, TIME_IS_UP, 128 + signal
     if code == _QDEL:
         return JobState.CANCELED, "", None
-    return JobState.FAILED, f"the job was killed by signal {signal}", 128 + signal
+    return JobState.FAILED, fill(KILLED, {"number": signal}), 128 + signal
 
 
 def _used_up(row: Row) -> bool:
@@ -183,10 +185,10 @@ def _reason(row: Row, word: str, stuck: bool) -> str:
         holds = row.get("Hold_Types", "")
         return comment or next((words for letter, words in _HOLDS if letter in holds), "")
     if word == "W":
-        return comment or "the job's earliest start time has not come"
+        return comment or english("the job's earliest start time has not come")
     if word == "M":
-        return "the job has moved to another server"
-    return comment + NEVER if comment.startswith("Can Never Run") else comment
+        return english("the job has moved to another server")
+    return never_starts(comment) if comment.startswith("Can Never Run") else comment
 
 
 def _first_host(text: str) -> str:

@@ -16,8 +16,6 @@ T = TypeVar("T")
 
 NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Characters that XML does not allow, and that a job's attribute may contain all the same."""
-NEVER = ". It will never start as it is: cancel it and change the choice"
-"""The end of the reason of a job that waits and that only another request would let start."""
 LINES_LOOKED_AT = 1000
 """How many lines are looked at, of those that can't be read."""
 LINES_QUOTED, LINE_QUOTED = 5, 200

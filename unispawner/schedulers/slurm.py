@@ -9,12 +9,14 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError
 from ..job import Attribute, JobInfo, JobSpec, JobState
+from ..reasons import is_never, never_starts
+from ..texts import english
 from ..units import WHOLE, divide_up, format_duration, whole_seconds
 from . import slurm_estimate, slurm_inventory, slurm_usable, slurm_usage
 from .base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler, ask_optionally, open_log, setting
 from .estimate import StartEstimate
 from .inventory import Inventory
-from .reading import NEVER, number_waiting, read_local_time, split_rows
+from .reading import number_waiting, read_local_time, split_rows
 from .usable import Usable
 from .usage import NO_ACCOUNTING, Accounting, EndedJob
 
@@ -51,79 +53,109 @@ _HELD_REASONS = {
 }
 
 _NEVER_STARTS = {
-    "AccountNotAllowed": "the partition does not take jobs of this account",
-    "AssocMaxBBPerJob": "the job asks for a larger burst buffer than your account may have",
-    "AssocMaxCpuMinutesPerJobLimit": "the job asks for more core minutes than your account may use "
-    "in one job",
-    "AssocMaxCpuPerJobLimit": "the job asks for more cores than your account may use in one job",
-    "AssocMaxGRESPerJob": "the job asks for more GPUs, or the like, than your account may use in "
-    "one job",
-    "AssocMaxMemPerJob": "the job asks for more memory than your account may use in one job",
-    "AssocMaxNodePerJobLimit": "the job asks for more nodes than your account may use in one job",
-    "AssocMaxWallDurationPerJobLimit": "the job asks for more time than your account may use in "
-    "one job",
-    "BadConstraints": "no node has what the job asks for",
-    "MaxMemPerLimit": "the job asks for more memory than the partition allows",
-    "PartitionConfig": "the job asks for more than the partition allows",
-    "PartitionNodeLimit": "the job asks for more nodes than the partition allows",
-    "PartitionTimeLimit": "the job asks for more time than the partition allows",
-    "QOSMaxCpuMinutesPerJobLimit": "the job asks for more core minutes than the quality of service "
-    "allows",
-    "QOSMaxCpuPerJobLimit": "the job asks for more cores than the quality of service allows",
-    "QOSMaxCpuPerNode": "the job asks for more cores of a node than the quality of service allows",
-    "QOSMaxGRESPerJob": "the job asks for more GPUs, or the like, than the quality of service "
-    "allows",
-    "QOSMaxGRESPerNode": "the job asks for more GPUs, or the like, of a node than the quality of "
-    "service allows",
-    "QOSMaxMemoryPerJob": "the job asks for more memory than the quality of service allows",
-    "QOSMaxMemoryPerNode": "the job asks for more memory of a node than the quality of service "
-    "allows",
-    "QOSMaxNodePerJobLimit": "the job asks for more nodes than the quality of service allows",
-    "QOSMaxWallDurationPerJobLimit": "the job asks for more time than the quality of service "
-    "allows",
-    "QOSMinCpuNotSatisfied": "the job asks for fewer cores than the quality of service requires",
-    "QOSMinGRES": "the job asks for fewer GPUs, or the like, than the quality of service requires",
-    "QOSMinMemory": "the job asks for less memory than the quality of service requires",
-    "QOSMinNode": "the job asks for fewer nodes than the quality of service requires",
-    "QOSNotAllowed": "the partition does not take jobs of this quality of service",
-    "QOSTimeLimit": "the job asks for more time than the quality of service allows",
+    "AccountNotAllowed": english("the partition does not take jobs of this account"),
+    "AssocMaxBBPerJob": english(
+        "the job asks for a larger burst buffer than your account may have"
+    ),
+    "AssocMaxCpuMinutesPerJobLimit": english(
+        "the job asks for more core minutes than your account may use in one job"
+    ),
+    "AssocMaxCpuPerJobLimit": english(
+        "the job asks for more cores than your account may use in one job"
+    ),
+    "AssocMaxGRESPerJob": english(
+        "the job asks for more GPUs, or the like, than your account may use in one job"
+    ),
+    "AssocMaxMemPerJob": english(
+        "the job asks for more memory than your account may use in one job"
+    ),
+    "AssocMaxNodePerJobLimit": english(
+        "the job asks for more nodes than your account may use in one job"
+    ),
+    "AssocMaxWallDurationPerJobLimit": english(
+        "the job asks for more time than your account may use in one job"
+    ),
+    "BadConstraints": english("no node has what the job asks for"),
+    "MaxMemPerLimit": english("the job asks for more memory than the partition allows"),
+    "PartitionConfig": english("the job asks for more than the partition allows"),
+    "PartitionNodeLimit": english("the job asks for more nodes than the partition allows"),
+    "PartitionTimeLimit": english("the job asks for more time than the partition allows"),
+    "QOSMaxCpuMinutesPerJobLimit": english(
+        "the job asks for more core minutes than the quality of service allows"
+    ),
+    "QOSMaxCpuPerJobLimit": english(
+        "the job asks for more cores than the quality of service allows"
+    ),
+    "QOSMaxCpuPerNode": english(
+        "the job asks for more cores of a node than the quality of service allows"
+    ),
+    "QOSMaxGRESPerJob": english(
+        "the job asks for more GPUs, or the like, than the quality of service allows"
+    ),
+    "QOSMaxGRESPerNode": english(
+        "the job asks for more GPUs, or the like, of a node than the quality of service allows"
+    ),
+    "QOSMaxMemoryPerJob": english(
+        "the job asks for more memory than the quality of service allows"
+    ),
+    "QOSMaxMemoryPerNode": english(
+        "the job asks for more memory of a node than the quality of service allows"
+    ),
+    "QOSMaxNodePerJobLimit": english(
+        "the job asks for more nodes than the quality of service allows"
+    ),
+    "QOSMaxWallDurationPerJobLimit": english(
+        "the job asks for more time than the quality of service allows"
+    ),
+    "QOSMinCpuNotSatisfied": english(
+        "the job asks for fewer cores than the quality of service requires"
+    ),
+    "QOSMinGRES": english(
+        "the job asks for fewer GPUs, or the like, than the quality of service requires"
+    ),
+    "QOSMinMemory": english("the job asks for less memory than the quality of service requires"),
+    "QOSMinNode": english("the job asks for fewer nodes than the quality of service requires"),
+    "QOSNotAllowed": english("the partition does not take jobs of this quality of service"),
+    "QOSTimeLimit": english("the job asks for more time than the quality of service allows"),
 }
 """Reasons that only another request takes away: what the job asks for is never possible."""
 REASONS = {
-    **{reason: words + NEVER for reason, words in _NEVER_STARTS.items()},
+    **{reason: never_starts(words) for reason, words in _NEVER_STARTS.items()},
     "None": "",
-    "AssocGrpCpuLimit": "your account has reached its limit of cores",
-    "AssocMaxJobsLimit": "your account has reached its limit of running jobs",
-    "AssociationJobLimit": "your account has reached its limit of running jobs",
-    "BeginTime": "the job's earliest start time has not come",
-    "Dependency": "the job waits for another job",
-    "InvalidAccount": "the account is not valid",
-    "InvalidQOS": "the quality of service is not valid",
-    "JobArrayTaskLimit": "the array has reached its limit of running tasks",
-    "JobHeldAdmin": "an administrator holds the job",
-    "JobHeldUser": "you hold the job (`scontrol release` releases it)",
-    "JobHoldMaxRequeue": "the job was restarted too often and is held",
-    "Licenses": "the job waits for a licence",
-    "MaxCpuPerAccount": "your account has reached its limit of cores",
-    "NodeDown": "a node the job needs is down",
-    "PartitionDown": "the partition is down",
-    "PartitionInactive": "the partition does not accept jobs now",
-    "Priority": "other jobs come before this one in the queue",
-    "Prolog": "the node is being prepared",
-    "QOSMaxJobsPerUserLimit": "you have reached your limit of running jobs",
-    "QOSJobLimit": "the quality of service has reached its limit of running jobs",
-    "ReqNodeNotAvail": "a node the job needs is not available, or is reserved for maintenance",
-    "Reservation": "the job waits for its reservation",
-    "ReservationDeleted": "the reservation no longer exists, and the job is held",
-    "Resources": "waiting for resources to become free",
-    "WaitingForScheduling": "the scheduler has not looked at the job yet",
-    "JobLaunchFailure": "the job could not be launched",
-    "launch failed requeued held": "the job could not be launched and is held",
-    "NonZeroExitCode": "the job ended with an error",
-    "OutOfMemory": "the job used more memory than it asked for",
-    "RaisedSignal": "the job was killed by a signal",
-    "SystemFailure": "the cluster failed",
-    "TimeLimit": "the job reached its time limit",
+    "AssocGrpCpuLimit": english("your account has reached its limit of cores"),
+    "AssocMaxJobsLimit": english("your account has reached its limit of running jobs"),
+    "AssociationJobLimit": english("your account has reached its limit of running jobs"),
+    "BeginTime": english("the job's earliest start time has not come"),
+    "Dependency": english("the job waits for another job"),
+    "InvalidAccount": english("the account is not valid"),
+    "InvalidQOS": english("the quality of service is not valid"),
+    "JobArrayTaskLimit": english("the array has reached its limit of running tasks"),
+    "JobHeldAdmin": english("an administrator holds the job"),
+    "JobHeldUser": english("you hold the job (`scontrol release` releases it)"),
+    "JobHoldMaxRequeue": english("the job was restarted too often and is held"),
+    "Licenses": english("the job waits for a licence"),
+    "MaxCpuPerAccount": english("your account has reached its limit of cores"),
+    "NodeDown": english("a node the job needs is down"),
+    "PartitionDown": english("the partition is down"),
+    "PartitionInactive": english("the partition does not accept jobs now"),
+    "Priority": english("other jobs come before this one in the queue"),
+    "Prolog": english("the node is being prepared"),
+    "QOSMaxJobsPerUserLimit": english("you have reached your limit of running jobs"),
+    "QOSJobLimit": english("the quality of service has reached its limit of running jobs"),
+    "ReqNodeNotAvail": english(
+        "a node the job needs is not available, or is reserved for maintenance"
+    ),
+    "Reservation": english("the job waits for its reservation"),
+    "ReservationDeleted": english("the reservation no longer exists, and the job is held"),
+    "Resources": english("waiting for resources to become free"),
+    "WaitingForScheduling": english("the scheduler has not looked at the job yet"),
+    "JobLaunchFailure": english("the job could not be launched"),
+    "launch failed requeued held": english("the job could not be launched and is held"),
+    "NonZeroExitCode": english("the job ended with an error"),
+    "OutOfMemory": english("the job used more memory than it asked for"),
+    "RaisedSignal": english("the job was killed by a signal"),
+    "SystemFailure": english("the cluster failed"),
+    "TimeLimit": english("the job reached its time limit"),
 }
 """Reasons in plain words (squeue(1), JOB REASON CODES); others are shown in Slurm's words."""
 
@@ -463,7 +495,7 @@ class Slurm(Scheduler):
         A job beyond a limit of one job does not start at all, and a smaller one does.
         """
         waits = ("", REASONS["Resources"], REASONS["Priority"])
-        return info.message in waits or info.message.endswith(NEVER)
+        return info.message in waits or is_never(info.message)
 
     def usable(self, owner: str, groups: Sequence[str]) -> Dialogue[Usable]:
         """Ask for the user's associations, and which partitions and reservations are open to it."""

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import JobInfo, JobSpec, JobState
+from ..texts import english
 from .base import Dialogue, Meaning, Reply, Scheduler, ends_of, setting
 from .inventory import Inventory
 from .reading import keep_unique
@@ -34,7 +35,7 @@ class Template(Scheduler):
     )
 
     name = "template"
-    title = "The scheduler"
+    title = english("The scheduler")
     # In many schedulers: a number, with a server's name or some letters around it.
     job_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@\[\]-]{0,199}", re.ASCII)
     supports: ClassVar = frozenset()  # depends on the set: see supported()
@@ -243,7 +244,7 @@ class Template(Scheduler):
         return JobInfo(
             owner=_group(patterns.get("owner", ""), text),
             state=self.state(word),
-            message="the scheduler holds the job" if word == "stuck" else "",
+            message=english("the scheduler holds the job") if word == "stuck" else "",
             exec_host=_group(patterns.get("exec_host", ""), text) if running else "",
             native_state=word,
             stuck=word == "stuck",

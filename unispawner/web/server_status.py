@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from ..job import JobInfo, JobState
+from ..reasons import recognise
 from . import bookkeeping
 from .continuation import Continuation
 from .summary import format_moment
@@ -34,7 +35,7 @@ class ServerStatus:
     scheduler, cluster, job_id
         The scheduler and the cluster that have the job, and its id there.
     reason
-        Why the job waits, in the scheduler's words.
+        Why the job waits or has ended, in plain words or in the scheduler's.
     queue_position
         The job's place in its queue; 1 starts next.
     exec_host
@@ -185,7 +186,7 @@ def server_status(spawner: Any) -> ServerStatus:
         scheduler=facts.scheduler,
         cluster=facts.cluster,
         job_id=facts.job_id,
-        reason=info.message,
+        reason=recognise(info.message),
         queue_position=info.queue_position,
         exec_host=info.exec_host,
         waiting_since=None if runs else facts.waiting_since,

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import UniSpawnerError
 from ..job import JobInfo, JobState
 from ..monitor.tracked_job import TrackedJob
-from ..schedulers.reading import NEVER
+from ..reasons import is_never, recognise
 from ..texts import Text, join, number, say
 from .summary import describe_moment
 
@@ -132,7 +132,7 @@ def _with_log(message: Text, job: TrackedJob) -> Text:
 
 
 def _with_reason(message: Text, reason: str) -> Text:
-    return join(": ", [message, reason]) if reason else message
+    return join(": ", [message, recognise(reason)]) if reason else message
 
 
 def _begun(job: TrackedJob) -> Text:
@@ -164,7 +164,7 @@ def _waiting(job: TrackedJob, info: JobInfo) -> Text:
     if info.estimated_start is not None:
         start = describe_moment(info.estimated_start)
         return say("{message}. Estimated start: {time}", message=message, time=start)
-    if job.misfit and not info.message.endswith(NEVER):
+    if job.misfit and not is_never(info.message):
         return say(
             "{message}. It will never start as it is, because {reason}. Cancel it and change the "
             "choice",
@@ -210,7 +210,7 @@ def _scheduler_says(info: JobInfo | None, title: str) -> Text:
     values = {
         "scheduler": title,
         "state": info.native_state if info else "",
-        "reason": info.message if info else "",
+        "reason": recognise(info.message) if info else "",
     }
     if values["state"] and values["reason"]:
         return say("{scheduler} says {state}: {reason}.", **values)
