@@ -149,6 +149,38 @@ async def test_why_a_ready_server_is_gone(
     assert bool(expected) == bool(bookkeeping.failure(spawner))
 
 
+@pytest.mark.parametrize(("shut_down", "cancellations"), [(False, 3), (True, 0)])
+async def test_a_job_that_only_a_query_lacks(
+    spawner: Dummy,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    shut_down: bool,
+    cancellations: int,
+) -> None:
+    """A job that a query lacks is cancelled at once and twice later, since the query may be wrong,
+    or its pattern may not know a state. A server that its user has shut down needs none of that."""
+
+    async def move_route(host: str, port: int) -> None:
+        """There is no proxy."""
+
+    monkeypatch.setattr(job_module, "_LATER_CANCELS", (0.01, 0.01))
+    start = await started(spawner)
+    monkeypatch.setattr(spawner.server_job, "move_route", move_route)
+    spawner.batch_query_cmd = RUNS
+    await spawner.take_report(Report(4000))
+    await soon(start)
+    if shut_down:
+        await spawner.take_end(ServerEnd(HOST, 4000, 0))
+    cancelled = tmp_path / "cancelled"
+    cancelled.touch()
+    spawner.batch_cancel_cmd = f"echo {{job_id}} >> {cancelled}"
+    spawner.batch_query_cmd = "echo STRANGE"
+    assert 1 == await soon(spawner.poll())
+    expected = [str(JOB)] * cancellations
+    await until(lambda: expected == cancelled.read_text().split(), "it is cancelled")
+    spawner.server = None
+
+
 async def test_a_stop_before_the_private_files_are_written(
     spawner: Dummy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

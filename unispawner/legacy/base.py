@@ -185,6 +185,8 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
             return None  # a late answer: JupyterHub would stop the next server for it
         if status is JobStatus.NOTFOUND:
             job.show_end()
+            if not job.state.stopping:
+                await job.cancel_unseen()
             job.state.stopping = False
             self.clear_state()
             return 1

@@ -302,10 +302,19 @@ class BatchCommands(TakesOptions):
         RuntimeError
             If it fails, with what it wrote to standard error.
         """
-        subvars = {**self.get_req_subvars(), "job_id": self._quoted_job_id()}
-        cmd = self.fill_line("batch_cancel_cmd", subvars)
+        cmd = self._cancel_line()
         self.log.info("Cancelling job %s: %s", self.job_id, cmd)
         await self.run_command(cmd)
+
+    def cancel_line_for_later(self) -> str:
+        """Return the cancel command for the job, as a shell line that may run when this is not the
+        spawner's job any more; empty if a subclass cancels in its own way."""
+        own = type(self).cancel_batch_job is not BatchCommands.cancel_batch_job
+        return "" if own else self._cancel_line()
+
+    def _cancel_line(self) -> str:
+        subvars = {**self.get_req_subvars(), "job_id": self._quoted_job_id()}
+        return self.fill_line("batch_cancel_cmd", subvars)
 
     # -- what a subclass writes or calls ---------------------------------------------------------
 

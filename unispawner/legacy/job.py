@@ -30,6 +30,8 @@ _QUERY_PAUSE = 5.0
 """How long (seconds) to wait between queries of a running job whose server has not reported."""
 _HOST_TRIES = 20
 """How many queries in a row may report a running job without its host."""
+_LATER_CANCELS = (20.0, 40.0)
+"""The pauses (seconds) before each further cancellation of a job that a query lacked."""
 _SUBMIT_COMMANDS = ("exec_prefix", "batch_submit_cmd")
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 60.0
@@ -341,7 +343,7 @@ class BatchJob(ServerJob[BatchState]):
         output = output if len(output) < LONGEST_SHOWN else ""
         # The id, the site's query or its pattern may be wrong.
         if spawner.in_hub and not await self.end_lost():
-            await self._cancel_once()
+            await self.cancel_unseen()
         spawner.clear_state()
         return JobEndedError(words.LEGACY_DISAPPEARED, output=output)
 
@@ -411,6 +413,34 @@ class BatchJob(ServerJob[BatchState]):
             )
             return JobStatus.UNKNOWN
         return status
+
+    async def cancel_unseen(self) -> None:
+        """Cancel a job that only a query says is gone, at once and twice later; raise nothing.
+
+        A query that prints nothing or nonsense looks like one about a job that has ended, and so
+        does a state that the site's patterns do not know. The cancel command may then fail in the
+        same way, and nobody else would look after the job.
+        """
+        spawner = self.spawner
+        if not (spawner.in_hub and spawner.job_id) or self._ended_well:
+            return
+        await self._cancel_once()
+        try:
+            line = spawner.cancel_line_for_later()
+        except Exception as error:  # a template's, or of a subclass's own code
+            spawner.log.debug("Job %s can't be cancelled later: %r", spawner.job_id, error)
+            return
+        if line:
+            name = f"end of job {spawner.job_id} that was not listed"
+            tasks.start(self._cancel_later(line), name)
+
+    async def _cancel_later(self, line: str) -> None:
+        for pause in _LATER_CANCELS:
+            await asyncio.sleep(pause)
+            try:
+                await self.spawner.run_command(line)
+            except Exception as error:  # the job has ended, as was to be expected
+                self.spawner.log.debug("%s: %r", line, error)
 
     async def _cancel_once(self) -> None:
         """Run the cancel command for a job that should not exist; raise nothing."""
