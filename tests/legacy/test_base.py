@@ -207,10 +207,10 @@ async def test_the_submit_commands_error_is_shown(new_spawner: Any) -> None:
     spawner.batch_submit_cmd = "echo 'qsub: no such queue <b>x</b>' >&2; exit 2"
     with pytest.raises(RuntimeError, match="no such queue") as raised:
         await soon(spawner.start())
-    error: Any = raised.value
-    assert isinstance(error, web.HTTPError)
-    assert 400 == error.status_code
-    assert "&lt;b&gt;" in error.jupyterhub_html_message
+    assert isinstance(raised.value, web.HTTPError)
+    assert 400 == raised.value.status_code
+    shown: Any = raised.value
+    assert "&lt;b&gt;" in shown.jupyterhub_html_message
     assert {} == spawner.get_state()
 
 
