@@ -717,7 +717,10 @@ async def _start_time(spawner: UniSpawner, name: str) -> str:
 
 async def _mine(spawner: UniSpawner, name: str, fields: list[str]) -> str:
     await _need_way(spawner)
-    return await mine.check_mine(spawner, name, fields)
+    words, doubt = await mine.check_mine(spawner, name, fields)
+    if doubt:
+        raise Doubt(f"{words}. {doubt}")
+    return words
 
 
 async def _account(spawner: UniSpawner, name: str) -> str:

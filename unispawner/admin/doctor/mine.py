@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...errors import AgentError
 from ...profiles.fields import FIELDS
 from ...profiles.reading import Profile
 from ...run_as.accounts import find_account
@@ -20,13 +19,13 @@ def find_fields(profiles: Iterable[Profile]) -> list[str]:
     return list(dict.fromkeys(option.name for option in options if option.mine))
 
 
-async def check_mine(spawner: UniSpawner, name: str, fields: Iterable[str]) -> str:
-    """Ask the scheduler, as the account, what it may use.
+async def check_mine(spawner: UniSpawner, name: str, fields: Iterable[str]) -> tuple[str, str]:
+    """Return what the account may use, as the scheduler says, and what to look at.
 
     Raises
     ------
     UniSpawnerError
-        If there is no answer, or if it says nothing about one of the fields.
+        If there is no answer.
     """
     account = await find_account(name, spawner.min_uid, host=spawner.get_host())
     found = await spawner.agent_client(account).usable()
@@ -41,9 +40,9 @@ async def check_mine(spawner: UniSpawner, name: str, fields: Iterable[str]) -> s
     title = spawner.get_scheduler().title
     words = f"{title} lets {name} use " + "; ".join(known) if known else f"{title} says nothing"
     if not unknown:
-        return words
-    raise AgentError(
-        f"{words}. It says nothing about {', '.join(unknown)} for {name}, so the form has a text "
-        "field there, and the scheduler decides: give the option choices or a pattern, or leave it "
-        "out"
+        return words, ""
+    return words, (
+        f"It says nothing about {', '.join(unknown)} for {name}, so the form has a text field "
+        "there, and the scheduler decides. That works; the option may also have choices or a "
+        "pattern, or be left out"
     )
