@@ -7,6 +7,7 @@ import contextlib
 import json
 import stat
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from unispawner.admin.cli import main
-from unispawner.admin.probe import Result, Step
+from unispawner.admin.hub_client import HubClientError
+from unispawner.admin.probe import Result, Step, _describe
 
 AWAY = ["probe", "--url", "http://127.0.0.1:9", "--user", "ann"]
 """A probe of a place where nothing listens."""
@@ -113,6 +115,23 @@ def test_the_metrics_can_be_read_by_prometheus() -> None:
 def test_what_is_a_success(steps: list[Step], ok: bool) -> None:
     """A probe is a success if there is a step, and all steps have worked."""
     assert ok is result(*steps).ok
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"status": 400, "message": "duration: must be at most 8 hours"}', "duration: must be at"),
+        ('{"status": 400, "message": ""}', 'POST /hub/api/users/ann/server: 400 {"status"'),
+        ("<html>Bad gateway</html>", "POST /hub/api/users/ann/server: 400 <html>"),
+        ("[" * 100_000, "[[["),
+        ('{"message": "a\\u001b[2Jb"}', "a\N{REPLACEMENT CHARACTER}[2Jb"),
+    ],
+)
+def test_only_the_message_of_a_refusal(body: str, words: str) -> None:
+    """Of what the Hub refuses, its message is shown and no JSON; another answer is shown as it is,
+    without what could move a terminal's cursor."""
+    error = HubClientError("POST /hub/api/users/ann/server", 400, body)
+    assert _describe(error, Namespace()).startswith(words)
 
 
 class _Waits(RequestHandler):

@@ -233,9 +233,19 @@ class _Probe:
             print(f"        {event.get('progress', 0):3}% {message}", flush=True)
 
 
+def _message_of(error: Exception) -> str:
+    """Return what an error says; of the Hub's answer, which is JSON, only its message."""
+    if isinstance(error, HubClientError) and error.body:
+        with contextlib.suppress(ValueError, RecursionError):
+            answer = json.loads(error.body)
+            if isinstance(answer, dict) and isinstance(answer.get("message"), str):
+                return answer["message"] or str(error)
+    return str(error)
+
+
 def _describe(error: Exception, options: argparse.Namespace) -> str:
     """Return what failed, and what to do if we know it."""
-    words = clean_output(str(error))[:_SHOWN]
+    words = clean_output(_message_of(error))[:_SHOWN]
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return (
             f"nothing came within the {options.timeout:g} s of --timeout; look at the Hub's log, "
@@ -245,8 +255,8 @@ def _describe(error: Exception, options: argparse.Namespace) -> str:
         return words
     if isinstance(error, HubClientError) and error.status in (401, 403):
         return (
-            f"{words}. Look at the password or the token; a token needs the scopes "
-            "access:servers, servers and read:users of its own user"
+            f"{words.removesuffix('.')}. Look at the password or the token; a token needs the "
+            "scopes access:servers, servers and read:users of its own user"
         )
     if isinstance(error, OSError):
         return f"{options.url} can't be reached: {words}"
