@@ -57,6 +57,19 @@ def test_a_queued_job(make_job: Any) -> None:
     assert clock in message
 
 
+def test_an_estimated_start_can_be_shown_in_the_readers_zone(make_job: Any) -> None:
+    """An event of progress has the moment that is in its message, for the page's script; an event
+    whose message has no moment has none."""
+    start = 1795806123.0
+    job = make_job(JobState.QUEUED, estimated_start=start)
+    (one,) = progress_event(job, None, "Slurm")["moments"]
+    assert "2026-11-27T19:02:03Z" == one["moment"]
+    assert one["words"] in words(job)
+    job.has_begun = True
+    assert "moments" not in progress_event(job, None, "Slurm")
+    assert "moments" not in progress_event(make_job(JobState.QUEUED), None, "Slurm")
+
+
 def test_a_start_on_another_day_has_its_day(make_job: Any) -> None:
     """An estimated start on another day is shown with its date."""
     start = time.time() + 3 * 86400

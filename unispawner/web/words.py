@@ -15,7 +15,7 @@ from ..job import JobInfo, JobState
 from ..monitor.tracked_job import TrackedJob
 from ..reasons import is_never, recognise
 from ..texts import Text, join, number, say
-from .summary import describe_moment
+from .summary import describe_moment, format_moment
 
 # -- while it starts ----------------------------------------------------------------------------
 
@@ -35,7 +35,9 @@ def progress_event(
 ) -> dict[str, Any]:
     """Return one event of JupyterHub's progress stream; equal as long as nothing has changed.
 
-    There is no ``html_message``, which JupyterHub would put into the page as it is.
+    There is no ``html_message``, which JupyterHub would put into the page as it is. ``moments``
+    are the moments that the message has in the time zone of the Hub's host, each with the moment
+    for a page that shows it in the reader's zone.
 
     Parameters
     ----------
@@ -55,7 +57,18 @@ def progress_event(
         )
     if job is not None and job.slow_start is not None and progress == _STARTING:
         message = _with_log(message, job)
-    return {"progress": progress, "message": message}
+    start = _estimated_start(job)
+    if start is None:
+        return {"progress": progress, "message": message}
+    moments = [{"words": describe_moment(start), "moment": format_moment(start)}]
+    return {"progress": progress, "message": message, "moments": moments}
+
+
+def _estimated_start(job: TrackedJob | None) -> float | None:
+    """Return the estimated start, if the sentence about a job has it."""
+    info = job.info if job is not None and not job.has_begun else None
+    waits = info is not None and info.state in (JobState.QUEUED, JobState.HELD)
+    return info.estimated_start if info is not None and waits else None
 
 
 _STARTING = 60

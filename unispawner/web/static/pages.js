@@ -104,7 +104,9 @@
         bar.style.width = `${event.progress}%`;
         document.getElementById("sr-progress").textContent = `${event.progress}%`;
       }
-      const words = event.message === "Server requested" ? say("Server requested") : (event.message ?? "");
+      let words = event.message === "Server requested" ? say("Server requested") : (event.message ?? "");
+      // The Hub writes moments in its own time zone, and the facts below are in the browser's.
+      for (const one of event.moments ?? []) words = words.replace(one.words, () => showMoment(one.moment));
       const isNew = words !== message.textContent; // a legacy class repeats it once a second
       if (isNew) {
         message.textContent = words;
