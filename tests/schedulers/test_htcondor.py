@@ -610,10 +610,11 @@ def test_an_empty_answer_is_confirmed() -> None:
     """Of no job condor_q prints nothing, and so does a wrapper that does nothing: the totals count,
     and without them nothing is known."""
     empty, totals = saved("condor_q-empty"), saved("condor_q-totals-empty")
-    assert {} == hold(HTCONDOR.query(), empty, totals)[0]
+    history = saved("condor_history-unknown")
+    assert {} == hold(HTCONDOR.query(["1"]), empty, totals, history)[0]
     assert {} == hold(HTCONDOR.find_marks("ada"), empty, totals)[0]
     silent = Reply(("condor_q",), 0, "")
-    for dialogue in (HTCONDOR.query(), HTCONDOR.query(["1"]), HTCONDOR.find_marks("ada")):
+    for dialogue in (HTCONDOR.query(["1"]), HTCONDOR.query_few(["1"]), HTCONDOR.find_marks("ada")):
         with pytest.raises(SchedulerUnavailable):
             hold(dialogue, silent, silent)
 

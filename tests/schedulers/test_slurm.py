@@ -527,7 +527,6 @@ def test_an_empty_answer_is_confirmed() -> None:
     silent = Reply(("squeue",), 0, "")
     heading = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME\n"
     for question, words in (
-        (SLURM.query, heading),
         (lambda: SLURM.query(["1"]), heading),
         (lambda: SLURM.find_marks("ada"), "JOBID COMMENT\n"),
     ):

@@ -429,8 +429,9 @@ class Scheduler(ABC):
         """Ask the status command, and return the jobs with the reply.
 
         If nothing can be read, ask whether there is no such job at all: a site's wrapper may print
-        a notice also where the scheduler itself prints nothing. An answer that is empty is no
-        better where ``silent_without_jobs``: a wrapper that does nothing prints nothing, too.
+        a notice also where the scheduler itself prints nothing. An answer about certain jobs that
+        is empty is no better where ``silent_without_jobs``: a wrapper that does nothing prints
+        nothing, too, and the jobs would count as gone.
 
         Raises
         ------
@@ -445,7 +446,7 @@ class Scheduler(ABC):
             unreadable = error
         else:
             says_nothing = not (reply.exit_status or reply.stdout.strip())
-            if jobs or not (self.silent_without_jobs and says_nothing):
+            if not (job_ids is not None and self.silent_without_jobs and says_nothing):
                 return jobs, reply
             unreadable = self.unreadable_error(reply)
         if reply.exit_status or not (yield from self.check_no_jobs(job_ids)):

@@ -112,7 +112,9 @@ def run_preset_name(value: list[Any]) -> None:
 def sessions(draw: DrawFn) -> dict[str, Any]:
     """Make a row of the history, with the facts beside it; something of it is damaged."""
     options = draw(st.sampled_from(('{"cores": 4}', "[]", "{", "")) | changed(st.just('{"a": 1}')))
-    texts = {name: draw(_WORDS) for name in ("mark", "server", "profile", "reason", "log")}
+    texts = {
+        name: draw(_WORDS) for name in ("mark", "server", "profile", "summary", "reason", "log")
+    }
     moments = {name: draw(st.none() | st.floats()) for name in ("started", "ready", "ended")}
     outcome = draw(st.sampled_from(("", "ended", "failed", "stopped", "x")))
     amounts = st.sampled_from(('{"memory": 4e9, "cores": 2}', "{", "[1]", "NaN"))
