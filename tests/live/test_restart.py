@@ -100,6 +100,11 @@ async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: 
     """A running server outlives the Hub: it has the same job and URL, and a kernel answers."""
     await alice.start()
     await alice.wait_ready(timeout=60)
+
+    async def run_is_known() -> bool:
+        return (await hub.state("alice"))["run_start"] is not None
+
+    await until(run_is_known, "the Hub knows when the job began to run")
     before = await hub.state("alice")
 
     await restart(hub)

@@ -154,6 +154,10 @@ async def test_the_connection_breaks(
 ) -> None:
     """While sshd is down, a running server answers and a start stays pending and says why; a stop
     stays pending. All of it goes on when sshd is back, also if the Hub was restarted meanwhile."""
+
+    async def checked() -> bool:
+        return not (await hub.server("alice"))["pending"]
+
     job_id = await queued(hub, alice)
     before = login.log().count("Accepted publickey")
     assert login.cut()
@@ -178,6 +182,7 @@ async def test_the_connection_breaks(
     hub.kill()
     await hub.start()
     assert "42" == await alice.run_cell("6*7")
+    await until(checked, "JupyterHub has looked at the server")  # it stops none meanwhile
     stopping = asyncio.ensure_future(alice.api("DELETE", "users/alice/server"))
     stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
     await asyncio.sleep(2)
