@@ -513,6 +513,7 @@ def test_importing_a_scheduler_is_cheap(name: str) -> None:
         "unispawner.schedulers.reading",
         "unispawner.schedulers.usable",
         "unispawner.schedulers.usage",
+        "unispawner.reasons",
         "unispawner.texts",
     }
 
