@@ -15,7 +15,7 @@ import pytest
 from support.clusters import Slurm, run
 from support.folders import commands_folder
 from support.hub import RunningHub, started, until, why_no_hub
-from support.journey import HELD, browser_of, queued
+from support.journey import HELD, browser_of, queued, state_of_run
 
 from unispawner.admin.hub_client import HubClient, HubClientError
 
@@ -100,12 +100,7 @@ async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: 
     """A running server outlives the Hub: it has the same job and URL, and a kernel answers."""
     await alice.start()
     await alice.wait_ready(timeout=60)
-
-    async def run_is_known() -> bool:
-        return (await hub.state("alice"))["run_start"] is not None
-
-    await until(run_is_known, "the Hub knows when the job began to run")
-    before = await hub.state("alice")
+    before = await state_of_run(hub, "alice")
 
     await restart(hub)
 

@@ -29,6 +29,7 @@ from support.journey import (
     queued,
     requeue,
     start,
+    state_of_run,
 )
 
 from unispawner.admin.hub_client import HubClient
@@ -87,7 +88,7 @@ async def test_a_servers_whole_life(
 
     await start(alice)
 
-    state = await hub.state("alice")
+    state = await state_of_run(hub, "alice")
     host, uid = json.loads(await alice.run_cell(WHERE_AM_I))
     assert ("alice", host) == slurm.owner_and_host(state["job_id"])
     assert pwd.getpwnam("alice").pw_uid == uid

@@ -87,6 +87,18 @@ def log_of(state: dict[str, Any]) -> str:
     return os.path.join(home, ".unispawner/logs", f"{state['mark']}.log")
 
 
+async def state_of_run(hub: RunningHub, user: str) -> dict[str, Any]:
+    """Return a server's saved state once it has the start time of the job's run, which comes with
+    the scheduler's next answer."""
+
+    async def find() -> dict[str, Any] | None:
+        state = await hub.state(user)
+        return state if state.get("run_start") is not None else None
+
+    found: dict[str, Any] = await until(find, "the Hub knows when the job began to run", PATIENCE)
+    return found
+
+
 async def nothing_left(cluster: Cluster, state: dict[str, Any]) -> None:
     """Wait until a job neither waits nor runs and its private files are gone."""
     job = f"job {state['job_id']}"
