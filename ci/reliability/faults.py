@@ -61,7 +61,7 @@ def commands(name: str, title: str, mode: str, seconds: float, why: str = "") ->
 
 LEGACY_GIVES_UP = (
     "batchspawner's patterns can't tell such an answer from the end of a job, so the server is "
-    "given up. In this run nobody ended its job; now it is cancelled."
+    "given up, and its job is cancelled."
 )
 
 
@@ -74,8 +74,7 @@ COMMANDS = [
         "all commands print nothing, with exit status 0",
         "nothing",
         seconds=8,
-        why="In this run an empty answer about a job counted as its end. Now a second question "
-        f"has to confirm it. Legacy classes: {LEGACY_GIVES_UP}",
+        why=LEGACY_GIVES_UP,
     ),
     commands(
         "garbled",
@@ -176,8 +175,6 @@ PROCESSES = [
         moments=("running", "submitted"),
         seconds=2,
         spares=True,
-        why="In this run JupyterHub looked at the routes every 300 s (last_activity_interval), "
-        "which is longer than T. Now ci/faults sets 30 s.",
     ),
     Fault(
         "sudo",
@@ -387,8 +384,8 @@ JOBS = [
         moments=("running",),
         seconds=8,
         spares=True,
-        why="batchspawner's patterns do not know this state, so the server is given up. In this "
-        "run nobody ended its job; now it is cancelled.",
+        why="batchspawner's patterns do not know this state, so the server is given up, and its "
+        "job is cancelled.",
     ),
     Fault(
         "time",
