@@ -125,7 +125,7 @@ def test_htcondor() -> None:
         {"ClusterId": 6, "Environment": f"UNISPAWNER_MARK={MARK} A=1"},
     ]
     assert ["3", "5", "6"] == find("htcondor", json.dumps(rows))[0]
-    assert [] == find("htcondor", "")[0]
+    assert [] == find("htcondor", "", "Total for query: 0 jobs; 0 completed\n")[0]
 
 
 def test_grid_engine() -> None:

@@ -613,8 +613,14 @@ def test_an_empty_answer_is_confirmed() -> None:
     history = saved("condor_history-unknown")
     assert {} == hold(HTCONDOR.query(["1"]), empty, totals, history)[0]
     assert {} == hold(HTCONDOR.find_marks("ada"), empty, totals)[0]
+    assert [] == hold(HTCONDOR.find_jobs("0" * 16, "ada"), empty, totals)[0]
     silent = Reply(("condor_q",), 0, "")
-    for dialogue in (HTCONDOR.query(["1"]), HTCONDOR.query_few(["1"]), HTCONDOR.find_marks("ada")):
+    for dialogue in (
+        HTCONDOR.query(["1"]),
+        HTCONDOR.query_few(["1"]),
+        HTCONDOR.find_marks("ada"),
+        HTCONDOR.find_jobs("0" * 16, "ada"),
+    ):
         with pytest.raises(SchedulerUnavailable):
             hold(dialogue, silent, silent)
 

@@ -529,9 +529,10 @@ def test_an_empty_answer_is_confirmed() -> None:
     for question, words in (
         (lambda: SLURM.query(["1"]), heading),
         (lambda: SLURM.find_marks("ada"), "JOBID COMMENT\n"),
+        (lambda: SLURM.find_jobs(MARK, "ada"), "JOBID\n"),
     ):
         answer, commands = hold(question(), silent, Reply(("squeue",), 0, words))
-        assert {} == answer
+        assert not answer
         assert [True, False] == ["-h" in command for command in commands]
         with pytest.raises(SchedulerUnavailable):
             hold(question(), silent, silent)

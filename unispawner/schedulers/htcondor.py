@@ -371,8 +371,11 @@ class HTCondor(Scheduler):
     def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
         """Ask for the commands and environments of the caller's own jobs."""
         command = self.at_schedd("condor_q", "-json", "-attributes", ",".join(_TEXTS))
-        reply = yield [*command, *_of_owner(owner)]
+        command = [*command, *_of_owner(owner)]
+        reply = yield command
         self.check_answered(reply)
+        if not (reply.stdout.strip() or (yield from self.check_no_own_jobs(command))):
+            raise self.unreadable_error(reply)
         return [
             str(row["ClusterId"])
             for row in self.read_rows(reply)

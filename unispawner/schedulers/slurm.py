@@ -24,7 +24,6 @@ from .usage import NO_ACCOUNTING, Accounting, EndedJob
 _FIELDS = ("%i", "%u", "%T", "%r", "%B", "%P", "%Q", "%S", "%e")
 _HEADING = "JOBID|USER|STATE|REASON|EXEC_HOST|PARTITION|PRIORITY|START_TIME|END_TIME"
 """squeue's heading. It distinguishes a list without a job from a mere notice of the site's."""
-_MARKS_HEADING = ["JOBID", "COMMENT"]
 # A number, an owner, a state of one word, and six further fields.
 _ROW = re.compile(r"[0-9]{1,10}(?:[^0-9|][^|]*)?\|[^|]+\|[^|\s]*(?:\|[^|]*){6}")
 _EPOCH = re.compile(r"[0-9]{1,11}")
@@ -531,12 +530,14 @@ class Slurm(Scheduler):
         """Ask for the list with its heading, which a list without a job has as well."""
         reply = yield [word for word in command if word != "-h"]
         lines = [line.split() for line in self._without_heading(reply).splitlines()]
-        return not reply.exit_status and _MARKS_HEADING in lines
+        return not reply.exit_status and any(line[:1] == ["JOBID"] for line in lines)
 
     def find_jobs(self, mark: str, owner: str) -> Dialogue[list[str]]:
         """Ask for the scripts of the caller's last jobs: Slurm gives a script to its owner only."""
-        reply = yield self.at_cluster("squeue", "-h", "-a", "--me", "-o", "%i")
+        reply = yield (command := self.at_cluster("squeue", "-h", "-a", "--me", "-o", "%i"))
         self.check_answered(reply)
+        if not (reply.stdout.strip() or (yield from self.check_no_own_jobs(command))):
+            raise self.unreadable_error(reply)
         words = self._without_heading(reply).split()
         own = [word for word in words if self.job_id.fullmatch(word)]
         found = []
