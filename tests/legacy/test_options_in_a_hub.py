@@ -13,7 +13,7 @@ import pytest
 from support.accounts import ordinary_account
 from support.batch_dummy import Dummy
 from support.hub import post_form
-from support.hub_app import Hub, hub_app
+from support.hub_app import Hub, answer_when_started, hub_app
 from tornado.httputil import url_concat
 from traitlets import Unicode
 from traitlets.config import Config
@@ -184,6 +184,7 @@ async def site(
         return fake_client(scheduler, self.state.account, Side(scheduler))
 
     monkeypatch.setattr(job_module.BatchJob, "client", client)
+    answer_when_started(monkeypatch)
     async with hub_app(tmp_path, config) as hub, HubClient(hub.url[: -len("hub/api")]) as browser:
         name = ordinary_account().pw_name
         hub.user(name)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
+from jupyterhub.handlers import pages
 from jupyterhub.roles import assign_default_roles
 from sqlalchemy.orm import close_all_sessions
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
@@ -39,6 +40,25 @@ from unispawner.testing import FakeScheduler, FakeUserSide
 # RFC 5737: addresses for documentation, which no host has.
 NODE, OTHER = "192.0.2.10", "192.0.2.11"
 PATIENCE = 60.0
+
+
+class _PatientAsyncio:
+    """asyncio for JupyterHub's pages, with PATIENCE instead of a time of theirs."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def wait(self, futures: Any, timeout: float) -> Any:
+        return await asyncio.wait(futures, timeout=max(timeout, PATIENCE))
+
+
+def answer_when_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the spawn page's form answer when the start has succeeded or failed.
+
+    After a second JupyterHub answers with the page of pending starts instead, and on a loaded
+    machine a start that fails takes longer than that.
+    """
+    monkeypatch.setattr(pages, "asyncio", _PatientAsyncio())
 
 
 class FakeSpawner(UniSpawner):
