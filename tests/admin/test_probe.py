@@ -59,6 +59,7 @@ def test_a_hub_that_is_away(
     """Where nothing listens, the first step has failed, and the secret is not shown."""
     secret, metrics = tmp_path / "secret", tmp_path / "probe.prom"
     secret.write_text("opensesame\n")
+    secret.chmod(0o600)
     arguments = [*AWAY, option, str(secret), "--json", "--metrics-file", str(metrics)]
     assert 1 == main(arguments)
     text = capsys.readouterr().out
@@ -75,6 +76,7 @@ def test_metrics_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
     """A folder that is not there is named with the option."""
     secret = tmp_path / "secret"
     secret.write_text("opensesame")
+    secret.chmod(0o600)
     arguments = ["--password-file", str(secret), "--metrics-file", str(tmp_path / "no" / "x.prom")]
     assert 1 == main([*AWAY, *arguments])
     assert "--metrics-file: " in capsys.readouterr().err
@@ -84,6 +86,7 @@ def test_nothing_stays_of_metrics_that_cannot_be_written(tmp_path: Path) -> None
     """A probe that can't replace the file of metrics leaves no other file beside it."""
     secret, folder = tmp_path / "secret", tmp_path / "probe.prom"
     secret.write_text("opensesame")
+    secret.chmod(0o600)
     folder.mkdir()
     arguments = ["--password-file", str(secret), "--metrics-file", str(folder)]
     assert 1 == main([*AWAY, *arguments])
@@ -165,6 +168,7 @@ async def test_no_traceback_if_the_time_is_over(tmp_path: Path) -> None:
     server.add_socket(socket)
     secret = tmp_path / "secret"
     secret.write_text("opensesame")
+    secret.chmod(0o600)
     url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     program = "import sys; from unispawner.admin.cli import main; sys.exit(main(sys.argv[1:]))"
     options = [

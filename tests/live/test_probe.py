@@ -28,6 +28,7 @@ def password_file(hub: RunningHub, tmp_path: Path) -> Path:
     """Give a file with the password of all users."""
     file = tmp_path / "password"
     file.write_text(f"{PASSWORD}\n")
+    file.chmod(0o600)
     return file
 
 
@@ -74,6 +75,7 @@ async def test_with_a_token_and_a_named_server(hub: RunningHub, tmp_path: Path) 
     made = await alice.api("POST", "users/alice/tokens", {"note": "probe"})
     token = tmp_path / "token"
     token.write_text(made["token"])
+    token.chmod(0o600)
     status, out = await probe(hub, "--token-file", token, "--server", "probed")
     assert 0 == status, out
     assert [f"ok      {name}" for name in STEPS] == [

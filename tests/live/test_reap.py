@@ -45,6 +45,7 @@ async def reap(
     words = ["reap", "-f", str(hub.folder / "jupyterhub_config.py"), "--json", *options]
     command = [sys.executable, "-c", LATER, str(later), *words]
     (hub.folder / "token").write_text(hub.api_token)
+    (hub.folder / "token").chmod(0o600)
     done = await asyncio.to_thread(
         subprocess.run,
         ["setpriv", f"--reuid={hub.account}", "--clear-groups", f"--regid={hub.account}", *command],

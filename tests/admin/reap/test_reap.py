@@ -82,6 +82,7 @@ async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         port = found.url.split(":")[2].partition("/")[0]
         (tmp_path / "config.py").write_text(CONFIG.format(folder=tmp_path, port=port))
         (tmp_path / "token").write_text(token_of("reaper"))
+        (tmp_path / "token").chmod(0o600)
         yield found
 
 
