@@ -149,6 +149,27 @@ async def test_why_a_ready_server_is_gone(
     assert bool(expected) == bool(bookkeeping.failure(spawner))
 
 
+@pytest.mark.parametrize(("knows_id", "expected"), [(True, f"The job {JOB}"), (False, "The Hub")])
+async def test_why_a_server_of_an_earlier_hub_is_gone(
+    spawner: Dummy, knows_id: bool, expected: str
+) -> None:
+    """JupyterHub only logs that a server has ended while there was no Hub. Its user reads why, also
+    if the Hub was killed before the submit command had printed the job's id."""
+    start = await started(spawner)
+    if knows_id:
+        await spawner.take_report(Report(4000))
+        await soon(start)
+    state = saved(spawner)
+    if not knows_id:
+        spawner.server.ip, spawner.server.port = DEAD_ADDRESS
+        state = {"unispawner": {**state["unispawner"], "job_words": []}}
+    after = await restarted(spawner, start)
+    after.load_state(state)
+    after.batch_query_cmd = "echo"
+    await soon(after.user.stop(""))
+    assert str(bookkeeping.failure(after) or "").startswith(expected)
+
+
 @pytest.mark.parametrize(("shut_down", "cancellations"), [(False, 3), (True, 0)])
 async def test_a_job_that_only_a_query_lacks(
     spawner: Dummy,

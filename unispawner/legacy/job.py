@@ -389,18 +389,22 @@ class BatchJob(ServerJob[BatchState]):
         self._ended_well = end.status == 0 and not end.signalled
 
     def show_end(self) -> None:
-        """Show on JupyterHub's pages that the job of a ready server is gone.
+        """Show on JupyterHub's pages that the job of a server is gone.
 
-        batchspawner says nothing then. No scheduler is asked for the reason: the site's own query
-        prints only whether there is a job.
+        JupyterHub says nothing if the server was ready, and only logs it if it was there when the
+        Hub ended. batchspawner says nothing either. No scheduler is asked for the reason: the
+        site's own query prints only whether there is a job.
         """
         spawner = self.spawner
-        shown = not spawner.job_id  # an earlier poll has forgotten it
+        lost = self.restored and bool(self.state.mark)  # its Hub died before it knew the job's id
+        shown = not (spawner.job_id or lost)  # an earlier poll has forgotten it
         if shown or self._ended_well or self.state.stopping or not spawner.in_hub:
             return
+        error = JobEndedError(words.legacy_ended(spawner.job_id))
         if bookkeeping.outer(spawner).ready:
-            error = JobEndedError(words.legacy_ended(spawner.job_id))
             bookkeeping.report_ended_server(spawner, error)
+        elif self.restored and self.resumption is None:
+            bookkeeping.report_failed_start(spawner, error)
 
     async def ask(self) -> JobStatus:
         """Query the job and raise nothing: JupyterHub takes an error for the end of the server."""

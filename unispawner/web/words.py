@@ -355,7 +355,18 @@ def legacy_no_job_id(cls: str, command: str, output: str, reason: str = "") -> s
 
 
 def legacy_ended(job_id: str) -> str:
-    """Return that the job of a server that was ready is gone."""
+    """Return that the job of a server is gone.
+
+    Parameters
+    ----------
+    job_id
+        Empty if the Hub was stopped before the submit command had printed it.
+    """
+    if not job_id:
+        return (
+            "The Hub was stopped while it submitted the job of this server, and does not know the "
+            "job's id. Start the server again: the lost job is cancelled, or ends by itself."
+        )
     return (
         f"The job {job_id} of this server has ended: its scheduler does not list it any more. "
         "Someone may have cancelled it, its time may be over, or the server itself has ended."
