@@ -10,13 +10,14 @@ import pytest
 TOP = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     path.relative_to(TOP).as_posix()
-    for pattern in ("*.md", "docs/*.md", "ci/*/README.md", "legacy_templates/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "ci/*/README.md", "legacy_templates/*.md")
     for path in TOP.glob(pattern)
 )
 # A file or folder, as opposed to a setting, a command or a path on somebody's host.
 PATH = re.compile(
     r"[\w-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|toml|cfg|ini|svg))|(?:ci|tests|docs)/[\w./-]+"
 )
+PICTURE = re.compile(r"!\[([^]]*)\]\(([^)\s]+)\)")
 OF_A_CONTRIBUTOR = {"fastq"}
 """Folders and files that an example has a contributor make."""
 OF_PYTHON = {"pyvenv.cfg"}
@@ -63,6 +64,14 @@ def test_links_between_the_documents_resolve() -> None:
     found = [(page, target) for page in PAGES for target in links(page)]
     assert found
     assert [] == [link for link in found if not leads_somewhere(*link)]
+
+
+def test_pictures_have_a_text_in_their_place() -> None:
+    """Each picture has a text for those who can't see it."""
+    found = [(page, *one) for page in PAGES for one in PICTURE.findall(without_code(read(page)))]
+    assert found
+    assert [] == [(page, target) for page, text, target in found if len(text.split()) < 3]
+    assert [] == [page for page in PAGES if "<img" in without_code(read(page))]
 
 
 @pytest.mark.parametrize(
