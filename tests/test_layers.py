@@ -61,8 +61,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("errors", "job", "schedulers", "script", "submit_host", "run_as", "web", "servers"),
         "tasks",
     },
-    # A fake scheduler for other people's tests.
-    "testing": {"errors", "job", "schedulers", "submit_host", "run_as"},
+    # For other people's tests: a fake scheduler, and the conformance suite, which goes to a cluster
+    # by the Hub's own way.
+    "testing": {
+        *("errors", "job", "schedulers", "script", "submit_host", "run_as", "settings", "servers"),
+        "admin",
+    },
     # The commands: everything but the user's side, which they start as a process.
     "admin": {
         *("_version", "errors", "job", "units", "tasks", "schedulers", "script", "submit_host"),

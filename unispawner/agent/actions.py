@@ -26,7 +26,7 @@ from ..schedulers import Scheduler, get_scheduler, plain
 from ..schedulers.base import CommandNotFound
 from ..schedulers.reading import find_mentioned, quote_lines
 from ..schedulers.usage import NO_ACCOUNTING, EndedJob
-from ..script.from_template import launcher_options, writes_log
+from ..script.from_template import launcher_options, runs_launcher, writes_log
 from ..script.rendering import launcher_source, render_environment, render_script
 from ..script.variables import READER, render_reader, render_variables
 from .commands import hold_dialogue
@@ -86,7 +86,8 @@ def submit(request: Request, account: Account) -> dict[str, str]:
         )
         if (dialect := scheduler.dialect) is not None:  # then the site's script runs a wrapper
             log = "" if writes_log(dialect) else spec.stdout_path
-            write_wrapper(directory, spec.executable, launcher_options(spec)[0], log=log)
+            options = launcher_options(spec)[0] if runs_launcher(spec) else None
+            write_wrapper(directory, spec.executable, options, log=log)
         job_id = _executor(scheduler).submit_script(spec, script, directory)
     except OSError as error:
         state.remove_job(spec.mark)

@@ -26,11 +26,13 @@ _TEXT = """\
 unset {read}
 [ "$PWD" != / ] || cd
 case ${{1-}} in */{name}) if [ -x "$1" ]; then exec "$@"; fi; shift;; esac
-exec {python} -I {launcher} {options} -- "$@"
+exec {start}"$@"
 """
 
 
-def write_wrapper(directory: Path, python: str, options: Sequence[str], *, log: str = "") -> Path:
+def write_wrapper(
+    directory: Path, python: str, options: Sequence[str] | None, *, log: str = ""
+) -> Path:
     """Write the wrapper and the launcher into a job's folder, and return the wrapper's path.
 
     Parameters
@@ -40,20 +42,22 @@ def write_wrapper(directory: Path, python: str, options: Sequence[str], *, log: 
     python
         The Python on the node: a name on the job's PATH, or a path.
     options
-        The launcher's options. The server's command comes from the wrapper's arguments.
+        The launcher's options. The server's command comes from the wrapper's arguments. None: the
+        job has no launcher, and the command runs as it is.
     log
         The file for the output of the launcher and the server; empty if the script redirects it.
     """
     launcher, wrapper = directory / "launcher.py", directory / NAME
-    write_private(launcher, launcher_source())
+    start = ""
+    if options is not None:
+        write_private(launcher, launcher_source())
+        start = f"{shlex.join([python, '-I', str(launcher), *options, '--'])} "
     text = _TEXT.format(
         name=NAME,
         read=READ_VARIABLE,
         log=f"exec >>{shlex.quote(log)} 2>&1\n" if log else "",
         environment=shlex.quote(str(directory / "environment")),
-        python=shlex.quote(python),
-        launcher=shlex.quote(str(launcher)),
-        options=shlex.join(options),
+        start=start,
     )
     write_private(wrapper, text)
     wrapper.chmod(0o700)

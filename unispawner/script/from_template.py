@@ -37,8 +37,21 @@ class Place:
     homedir: str
 
 
+def runs_launcher(spec: JobSpec) -> bool:
+    """Return whether a job's command is the launcher, which is read from standard input.
+
+    A server's always is; the jobs of the conformance suite are small shell commands.
+    """
+    return spec.arguments[:2] == ("-I", "-")
+
+
 def launcher_options(spec: JobSpec) -> tuple[list[str], list[str]]:
-    """Return the launcher's options and the server's command, from ``-I - OPTIONS -- COMMAND``."""
+    """Return the launcher's options and the server's command, from ``-I - OPTIONS -- COMMAND``.
+
+    A job without the launcher has no options, and its command is its own.
+    """
+    if not runs_launcher(spec):
+        return [], [spec.executable, *spec.arguments]
     at = spec.arguments.index("--") if "--" in spec.arguments else len(spec.arguments)
     return list(spec.arguments[2:at]), list(spec.arguments[at + 1 :])
 
@@ -142,6 +155,7 @@ __all__ = [
     "job_fields",
     "launcher_options",
     "render_template",
+    "runs_launcher",
     "submit_command",
     "writes_log",
 ]

@@ -1,21 +1,4 @@
-"""Test without a cluster: a fake scheduler whose queue a test controls, and a fake agent.
-
-unispawner's own tests use it, and so can those of a site's configuration or of an extension::
-
-    from unispawner import JobSpec, JobState
-    from unispawner.monitor.monitor import Monitor
-    from unispawner.monitor.tracked_job import TrackedJob
-    from unispawner.submit_host.host import SubmitHost
-    from unispawner.testing import FakeScheduler, fake_client
-
-    scheduler = FakeScheduler(tmp_path)
-    client = fake_client(scheduler, "alice")
-    monitor = Monitor(scheduler, SubmitHost(), {}, 15.0)
-    job = TrackedJob(await client.submit(JobSpec(), "/bin/sh"), client)
-    monitor.track(job, submitted=True)
-    scheduler.change(job.job_id, JobState.RUNNING, exec_host="node1")
-    await monitor.refresh(10)
-"""
+"""The fake scheduler, and the fake agent that answers from it."""
 
 from __future__ import annotations
 
@@ -29,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .errors import AgentError, CancelError, SchedulerUnavailable, UniSpawnerError
-from .job import JobInfo, JobSpec, JobState
-from .run_as import RunAs
-from .run_as.accounts import Account
-from .run_as.client import AgentClient
-from .schedulers import plain
-from .schedulers.base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler
-from .schedulers.inventory import Inventory, Node, Queue
-from .schedulers.usable import Usable
-from .schedulers.usage import NO_ACCOUNTING, Accounting
-from .submit_host.host import SubmitHost
+from ..errors import AgentError, CancelError, SchedulerUnavailable, UniSpawnerError
+from ..job import JobInfo, JobSpec, JobState
+from ..run_as import RunAs
+from ..run_as.accounts import Account
+from ..run_as.client import AgentClient
+from ..schedulers import plain
+from ..schedulers.base import ALL_FIELDS, Dialogue, Meaning, Reply, Scheduler
+from ..schedulers.inventory import Inventory, Node, Queue
+from ..schedulers.usable import Usable
+from ..schedulers.usage import NO_ACCOUNTING, Accounting
+from ..submit_host.host import SubmitHost
 
 
 class FakeScheduler(Scheduler):
@@ -161,11 +144,12 @@ class FakeScheduler(Scheduler):
         return self
 
     def directives(self, spec: JobSpec) -> list[str]:
-        """Return a line for each field and each attribute that ``spec`` sets."""
+        """Return a line for each field and each attribute that ``spec`` sets, and for its mark."""
         values = {**spec.resources.__dict__, **spec.__dict__}
         lines = [f"#FAKE {name}={values[name]}" for name in sorted(self.supports) if values[name]]
         more = [f"#FAKE {key}={value}" for key, value in spec.attributes_for(self.name)]
-        return [f"#FAKE name={spec.name}", *lines, *more]
+        mark = [f"#FAKE mark={spec.mark}"] if spec.mark else []
+        return [f"#FAKE name={spec.name}", *lines, *more, *mark]
 
     def status_command(self, job_ids: Collection[str] | None = None) -> list[str]:
         """Return the command that runs the script with the answer."""
@@ -344,32 +328,4 @@ def fake_client(
     )
 
 
-def read_saved_reply(path: str | os.PathLike[str]) -> Reply:
-    """Return the reply of a real command that was saved in a file, as input for a parser's tests.
-
-    The file has a line ``$ command`` and the command's standard output. If the command wrote to
-    standard error, a line ``--- stderr`` and that text follow. The last line is
-    ``--- exit status N``.
-
-    Raises
-    ------
-    ValueError
-        If the file does not have this form.
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    match = re.fullmatch(
-        r"\$ (?P<command>.*)\n(?P<stdout>(?s:.*?))"
-        r"(?:^--- stderr\n(?P<stderr>(?s:.*?)))?^--- exit status (?P<status>\d+)\n?",
-        text,
-        re.MULTILINE,
-    )
-    if match is None:
-        raise ValueError(
-            f"{path} is not the saved output of a command: it must begin with a line '$ command' "
-            "and end with a line '--- exit status N'"
-        )
-    words = tuple(match["command"].split(" "))
-    return Reply(words, int(match["status"]), match["stdout"], match["stderr"] or "")
-
-
-__all__ = ["FakeScheduler", "FakeUserSide", "fake_client", "read_saved_reply"]
+__all__ = ["FakeScheduler", "FakeUserSide", "fake_client"]
