@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from handbook.scheduler_pages import config_text, without_settings
 from support.cluster_agent import ClusterAgent
 from support.clusters import Cluster, run
 from support.hub import RunningHub, running_hub, until
@@ -36,11 +37,23 @@ REFUSED = {
 """Accounts that a scheduler itself refuses, and its words. (Grid Engine never starts a job of an
 account with a blank.)"""
 
+OF_THE_SITE = {
+    *("c.JupyterHub.hub_ip", "c.JupyterHub.authenticator_class", "c.UniSpawner.cmd"),
+    *("c.UniSpawner.scheduler_path", "c.UniSpawner.sge_root", "c.UniSpawner.job_name"),
+    *("c.UniSpawner.queue_name",),
+}
+"""What a page's configuration has of another site."""
+QUEUES = {"slurm": "long", "gridengine": "all.q"}
+"""Queues of ci/ that allow the time limit of the pages."""
+
 
 @pytest.fixture(scope="module")
 async def hub(cluster: Cluster) -> AsyncIterator[RunningHub]:
-    """Give a Hub on each scheduler in turn."""
-    async with running_hub(cluster) as running:
+    """Give a Hub on each scheduler in turn, with the configuration of its page in the documents."""
+    config = without_settings(config_text(cluster.name), OF_THE_SITE)
+    if queue := QUEUES.get(cluster.name):
+        config += f"c.UniSpawner.queue_name = {queue!r}\n"
+    async with running_hub(cluster, config=config) as running:
         yield running
 
 
