@@ -165,7 +165,6 @@ PROCESSES = [
         seconds=0,
         spares=True,
         spawners=OURS,
-        why="A stop was confirmed after 91 s, 1 s later than T, at a load of 17.",
     ),
     Fault(
         "proxy-kill",
@@ -577,7 +576,6 @@ OTHERS = [
         set_clock(0),
         seconds=8,
         spares=True,
-        why="Not understood yet: a start of a legacy class ended without a word to its user.",
     ),
     Fault(
         "clock-behind",
@@ -586,7 +584,6 @@ OTHERS = [
         set_clock(0),
         seconds=8,
         spares=True,
-        why="Not understood yet: a start of a legacy class ended without a word to its user.",
     ),
 ]
 

@@ -75,14 +75,20 @@ async def test_a_job_that_goes_on_is_cancelled_again(job: TrackedJob) -> None:
     await asyncio.wait_for(ending, PATIENCE)
 
 
-async def test_a_cancellation_that_fails_is_tried_again(job: TrackedJob) -> None:
-    """It needs no answer about the job."""
+async def test_a_cancellation_that_fails_is_tried_again(
+    job: TrackedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no answer about the job. Each time a connection that is broken is tried again soon,
+    because the user waits."""
+    hurries: list[SubmitHost] = []
+    monkeypatch.setattr(SubmitHost, "hurry", lambda host: hurries.append(host))
     monitor = Monitor(job.client.scheduler, SubmitHost(), {}, NEVER, NEVER)
     assert isinstance(job.client.run_as, FakeUserSide)
     job.client.run_as.error = CancelError("the scheduler is down")
     monitor.track(job)
     ending = asyncio.ensure_future(cancel.cancel_until_ended(job, monitor))
     await until(lambda: cancels(job) >= 3, "it is tried again", PATIENCE)
+    assert len(hurries) >= 3
     ending.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await ending

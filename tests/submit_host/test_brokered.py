@@ -67,7 +67,7 @@ async def test_questions_are_bounded() -> None:
 
 @pytest.mark.parametrize(("problem", "expected"), [("", []), ("It ended.", ["hurry"])])
 async def test_a_user_who_waits(problem: str, expected: list[str]) -> None:
-    """A start has the connection tried again soon, if it is broken."""
+    """A start or a stop has the connection tried again soon, if it is broken."""
     calls: list[str] = []
 
     class Broken:

@@ -23,6 +23,7 @@ async def cancel_until_ended(job: TrackedJob, monitor: Monitor) -> None:
     pause, attempts = FIRST_PAUSE, 0
     while not job.over:
         began = time.monotonic()
+        job.client.host.hurry()  # a user waits for the end of a server as for its start
         try:
             await job.client.cancel(job.job_id, force=attempts >= GENTLE_ATTEMPTS)
             job.cancelled = True
