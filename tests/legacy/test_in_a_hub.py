@@ -16,6 +16,7 @@ from support.hub import until
 from support.hub_app import NODE, Hub, hub_app
 from traitlets.config import Config
 
+from unispawner.errors import SchedulerUnavailable, UniSpawnerError
 from unispawner.legacy import job as job_module
 from unispawner.run_as.client import AgentClient
 from unispawner.servers.state import DEAD_ADDRESS
@@ -200,6 +201,32 @@ async def test_a_job_that_only_a_query_lacks(
     expected = [str(JOB)] * cancellations
     await until(lambda: expected == cancelled.read_text().split(), "it is cancelled")
     spawner.server = None
+
+
+async def test_a_job_that_disappears_while_answers_are_cut_off(
+    spawner: Dummy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes the query of a start wrong makes the search for its job wrong, too, by an error or
+    by an answer without the job: it is searched for again, until it is found and cancelled."""
+    answers: list[list[str] | UniSpawnerError] = [SchedulerUnavailable("cut off"), [], [JOB]]
+
+    async def search_client(self: job_module.BatchJob) -> AgentClient:
+        return await self.client()
+
+    async def cancel_jobs(client: AgentClient, mark: str) -> list[str]:
+        answer = answers.pop(0)
+        if isinstance(answer, UniSpawnerError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(job_module, "_LATER_CANCELS", (0.01, 0.01))
+    monkeypatch.setattr(job_module.BatchJob, "_search_client", search_client)
+    monkeypatch.setattr(job_module, "cancel_jobs", cancel_jobs)
+    start = await started(spawner)
+    spawner.batch_query_cmd = "echo"
+    await asyncio.wait({start}, timeout=20)
+    assert "has disappeared" in str(start.exception())
+    await until(lambda: not answers, "it is found")
 
 
 async def test_a_stop_before_the_private_files_are_written(

@@ -31,7 +31,8 @@ _QUERY_PAUSE = 5.0
 _HOST_TRIES = 20
 """How many queries in a row may report a running job without its host."""
 _LATER_CANCELS = (20.0, 40.0)
-"""The pauses (seconds) before each further cancellation of a job that a query lacked."""
+"""The pauses (seconds) before each further cancellation of a job, or search for one, that a query
+lacked."""
 _SUBMIT_COMMANDS = ("exec_prefix", "batch_submit_cmd")
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 60.0
@@ -189,7 +190,9 @@ class BatchJob(ServerJob[BatchState]):
 
     # -- a job whose id is not known -------------------------------------------------------------
 
-    async def end_lost(self, pauses: Sequence[float] = (), output: str | None = None) -> bool:
+    async def end_lost(
+        self, pauses: Sequence[float] | None = None, output: str | None = None
+    ) -> bool:
         """Begin to find the job by its mark, and to cancel it; return False if nobody can.
 
         This does not wait: the user sees at once why a start has failed.
@@ -197,7 +200,8 @@ class BatchJob(ServerJob[BatchState]):
         Parameters
         ----------
         pauses
-            How long (seconds) to wait before each further search, if the job is not found.
+            How long (seconds) to wait before each further search, if the job is not found. Default:
+            twice, because what made a query wrong may make the first search wrong, too.
         output
             What the submit command has printed; None to log nothing if there is no job.
         """
@@ -209,6 +213,7 @@ class BatchJob(ServerJob[BatchState]):
         except Exception as error:  # of a template, or of a directory service that is down, too
             reason = str(error)
         if client is not None:
+            pauses = _LATER_CANCELS if pauses is None else pauses
             search = self._cancel_marked(client, mark, pauses, output)
             tasks.start(search, f"lost job of {self.name}")
         elif output is not None:
