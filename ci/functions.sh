@@ -10,7 +10,7 @@
 
 min_node=20 # configurable-http-proxy 5 needs it
 # The files from which the package is built.
-sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE unispawner legacy_templates
+sources=(pyproject.toml setup.cfg MANIFEST.in README.md LICENSE THIRD-PARTY.md unispawner legacy_templates
     psij-descriptors scripts unispawner-lab)
 
 say() { echo "${0##*/}: $*"; }
