@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # by the Hub's own way.
     "testing": {
         *("errors", "job", "schedulers", "script", "submit_host", "run_as", "settings", "servers"),
-        "admin",
+        *("admin", "command"),
     },
     # The commands: everything but the user's side, which they start as a process.
     "admin": {
