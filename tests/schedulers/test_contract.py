@@ -27,6 +27,7 @@ EVERY = [name for name in NAMES if name != "template"]
 SETS = [f"template {name}" for name in dialect.NAMES]
 
 SAVED = {
+    "flux": "flux/jobs-all",
     "gridengine": "gridengine/qstat-xml-states",
     "htcondor": "htcondor/condor_q-states",
     "lsf": "openlava/bjobs-a-w-all-users",
@@ -36,7 +37,8 @@ SAVED = {
     "template gridengine": "gridengine/qstat-xml-states",
     "template torque": "torque/qstat-x-all",
 }
-"""A real answer about the jobs of all users, by the scheduler that reads it."""
+"""A real answer about the jobs of all users, by the scheduler that reads it; that of Flux is made
+from its manual page."""
 LISTS = {
     "template slurm": "11 alice RUNNING node1\n12 bob PENDING n/a\n",
     "template htcondor": "11 alice 2 slot1@node1\n12 bob 1 undefined\n",
@@ -44,6 +46,7 @@ LISTS = {
     "template pbs": "Job Id: 11.lab|Job_Owner=alice@lab|job_state=R|exec_host=node1/0\n",
 }
 ODD_ROWS = {
+    "flux": "4711|alice|RUN|16|node",
     "slurm": "4711|ali",
     "lsf": "4711 alice",
     "template slurm": "4711",

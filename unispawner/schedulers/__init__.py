@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InvalidJobError
 from .base import Scheduler
 
-NAMES = ("gridengine", "htcondor", "local", "lsf", "pbs", "slurm", "template", "torque")
+NAMES = ("flux", "gridengine", "htcondor", "local", "lsf", "pbs", "slurm", "template", "torque")
 """All schedulers, by the names that ``c.UniSpawner.scheduler`` takes."""
 
 

@@ -40,16 +40,22 @@ def _make_traits() -> dict[str, TraitType[Any, Any]]:
     return {name: _make_trait(*found) for name, found in settings.items()}
 
 
+def _named() -> str:
+    """Return the names of all real schedulers, for a help text."""
+    names = [f'"{name}"' for name in NAMES if name not in ("local", "template")]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 class SchedulerSettings(_Base):
     """The traits that name the scheduler, its commands and its own settings."""
 
     scheduler = Enum(
         ("auto", *NAMES),
         default_value="auto",
-        help="""The scheduler that runs the servers: "gridengine", "htcondor", "lsf", "pbs",
-        "slurm" or "torque"; "local" runs them as processes on the Hub's own host; "template" uses a
-        set of templates (see template). "auto" (the default): the one scheduler whose commands this
-        host has and which answers. The Hub does not start if there is none, or more than one.""",
+        help=f"""The scheduler that runs the servers: {_named()}; "local" runs them as processes on
+        the Hub's own host; "template" uses a set of templates (see template). "flux" was not tried
+        with a real Flux. "auto" (the default): the one scheduler whose commands this host has and
+        which answers. The Hub does not start if there is none, or more than one.""",
     ).tag(config=True)
 
     cluster = Unicode(

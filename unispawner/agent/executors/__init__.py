@@ -7,6 +7,8 @@ runs the set's commands.
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -28,13 +30,14 @@ class ScriptExecutor(Protocol):
         """Return in a few words what the executor works with; raise AgentError if it can't work."""
 
 
-PRELOADED = ("gridengine", "local", "lsf", "pbs", "slurm", "torque")
+_LOADED_LATE = {"htcondor", "template"}
+PRELOADED = tuple(name for name in NAMES if name not in _LOADED_LATE)
 """Executors that can be loaded before a process becomes its user: see :func:`preload`."""
-_WITHOUT_PSIJ = {"gridengine", "template"}
 
 
-def load_psij() -> None:
-    """Import PSI/J without its search for plugins.
+@contextmanager
+def without_plugins() -> Iterator[None]:
+    """Keep PSI/J, if it is imported meanwhile, from its search for plugins.
 
     PSI/J would run every ``psij-descriptors/*.py`` on ``sys.path``, to learn of classes that our
     executors do not need: each names its class of PSI/J's itself.
@@ -42,9 +45,15 @@ def load_psij() -> None:
     search = pkgutil.iter_modules
     pkgutil.iter_modules = lambda *_, **__: iter(())
     try:
-        import_module("psij")
+        yield
     finally:
         pkgutil.iter_modules = search
+
+
+def load_psij() -> None:
+    """Import PSI/J without its search for plugins."""
+    with without_plugins():
+        import_module("psij")
 
 
 def preload() -> None:
@@ -57,9 +66,8 @@ def preload() -> None:
 
 
 def get_executor(scheduler: Scheduler) -> ScriptExecutor:
-    """Return the executor for a scheduler; only this imports PSI/J."""
-    if scheduler.name not in _WITHOUT_PSIJ:
-        load_psij()
-    module = import_module(f".{scheduler.name}", __name__)
+    """Return the executor for a scheduler; only this imports PSI/J, where the executor needs it."""
+    with without_plugins():
+        module = import_module(f".{scheduler.name}", __name__)
     executor: ScriptExecutor = module.Executor(scheduler)
     return executor
