@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent
-sys.path.insert(0, str(TOP))
-
-from unispawner._version import __version__ as release  # noqa: E402 (it need not be installed)
 
 project = "unispawner"
 author = copyright = "The unispawner developers"
-version = release
+_VERSION = (TOP / "unispawner" / "_version.py").read_text(encoding="utf-8")
+version = release = re.findall(r'^__version__ = "(.+)"', _VERSION, re.M)[0]
 
 extensions = ["myst_parser", "jupyterhub_sphinx_theme"]
 myst_enable_extensions = ["colon_fence", "deflist"]
