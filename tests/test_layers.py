@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "profiles": {
         *("errors", "job", "schedulers", "servers", "slow_patterns", "texts", "units", "web"),
+        *("metrics", "submit_host", "tasks"),
     },
     # What batchspawner has under this name.
     "api": {"web"},

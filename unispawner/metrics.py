@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -83,6 +83,12 @@ AGENT = Histogram(
 )
 BROKER_STARTS = Counter(
     "unispawner_broker_starts", "How often a broker was started, here or at the end of ssh."
+)
+PROFILES_FILE = Gauge(
+    "unispawner_profiles_file_ok",
+    "Whether c.ProfilesSpawner.profiles_file was right when it was last read: 1, or 0 while the "
+    "Hub goes on with the profiles of before.",
+    ("file",),
 )
 
 MOST_QUEUES = 100

@@ -160,6 +160,21 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
     app.db.get_bind().dispose()
 
 
+@asynccontextmanager
+async def profiles_hub(folder: Path, profiles: Any = None, **settings: Any) -> AsyncIterator[Hub]:
+    """Give a Hub whose users choose among profiles; ``settings`` are ProfilesSpawner's."""
+    from unispawner import ProfilesSpawner
+
+    config = Config()
+    config.JupyterHub.spawner_class = ProfilesSpawner
+    config.ProfilesSpawner = Config(settings)
+    if profiles is not None:
+        config.ProfilesSpawner.profiles = profiles
+    config.JupyterHub.db_url = f"sqlite:///{folder}/hub.sqlite"
+    async with hub_app(folder, config) as found:
+        yield found
+
+
 async def _close_http_client() -> None:
     """Close the client that JupyterHub 6 opens for its proxy and does not close itself."""
     if find_spec("jupyterhub.httpclient"):

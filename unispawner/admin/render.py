@@ -188,12 +188,8 @@ async def _of_profile(
         names = ", ".join(one.slug for one in profiles)
         print(f"This is profile {slug!r}. Choose one with --profile: {names}", file=sys.stderr)
     profile = find_profile(profiles, {PROFILE: slug})
+    await _check(profile, spawner)
     try:
-        try:
-            # The script does not depend on what this host's scheduler answers.
-            await check_profile(profile, spawner, ask=False)
-        except SchedulerUnavailable:
-            pass
         child = ChildFactory(profile, spawner).make_spawner({**dict(options), PROFILE: slug})
         if isinstance(child, BatchSpawnerBase):
             return await _of_legacy_class(child, options)
@@ -204,9 +200,20 @@ async def _of_profile(
         raise InvalidJobError(f"profile {slug!r}: {error.message}") from None
 
 
+async def _check(profile: Profile, spawner: ProfilesSpawner) -> None:
+    """Check a profile; an error has its line if it is in a file."""
+    try:
+        await check_profile(profile, spawner, ask=False)
+    except SchedulerUnavailable:
+        pass  # the script does not depend on what this host's scheduler answers
+    except InvalidJobError as error:
+        named = InvalidJobError(f"profile {profile.slug!r}: {error.message}")
+        raise spawner.with_place(named) from None
+
+
 async def _profiles(spawner: ProfilesSpawner) -> list[Profile]:
     """Return all profiles, whichever user is offered them."""
-    given = spawner.profiles
+    given = spawner.refresh_profiles()
     if callable(given):
         try:
             given = await maybe_future(given(spawner))
@@ -215,4 +222,7 @@ async def _profiles(spawner: ProfilesSpawner) -> list[Profile]:
                 "c.ProfilesSpawner.profiles: the function fails for a spawner without a user: "
                 f"{type(error).__name__}: {error}"
             ) from None
-    return read_some_profiles(given)
+    try:
+        return read_some_profiles(given)
+    except InvalidJobError as error:
+        raise spawner.with_place(error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -116,13 +117,14 @@ async def _check_profile(factory: ChildFactory, ask: bool) -> None:
     if isinstance(child, UniSpawner):
         await child.find_scheduler()
         _check_support(profile, child)
-        _check_variants(factory)
+        await _check_variants(factory)
         for group in profile.limits:
-            _check_variants(ChildFactory(profile.for_groups([group]), factory.wrapper))
+            await _check_variants(ChildFactory(profile.for_groups([group]), factory.wrapper))
 
 
-def _check_variants(factory: ChildFactory) -> None:
+async def _check_variants(factory: ChildFactory) -> None:
     for user_options in factory.profile.variants():
+        await asyncio.sleep(0)  # a Hub that reads a file anew answers its users meanwhile
         variant = factory.make_spawner(user_options)
         variant.job_spec("0" * 16, environment={})
         _check_placeholders(variant)

@@ -25,7 +25,7 @@ from .fields import FIELDS, Value, read
 from .mine import Mine
 from .option import QUEUE, Option
 from .profile import FindMisfit, Known
-from .reading import PROFILE, Profile, read_form
+from .reading import PROFILE, VERSION, Profile, read_form
 
 _FIELD = re.compile(
     r"""<(?:input|select|textarea|button)\b[^>]*?\sname\s*=\s*["']?(?=[^"'\s>])""", re.I
@@ -466,6 +466,7 @@ def render_form(
     base_url: str,
     user: str,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    version: str = "",
 ) -> str:
     """Return the form's HTML, without the ``<form>`` that JupyterHub puts around it.
 
@@ -479,6 +480,8 @@ def render_form(
         The user's name.
     presets
         The ``user_options`` of the user's presets, by their names.
+    version
+        Of which version of the file of profiles it is made; empty without a file.
     """
     template = _environment().get_template("profiles.html")
     as_text = {name: as_fields(options) for name, options in (presets or {}).items()}
@@ -487,6 +490,8 @@ def render_form(
         base_url=base_url,
         user=user,
         presets=as_text,
+        version=version,
+        version_field=VERSION,
     )
 
 

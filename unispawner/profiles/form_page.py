@@ -32,14 +32,14 @@ class FormPage:
         self._offer = offer
 
     def render_now(self) -> str | None:
-        """Return the form; None if anything in it needs time.
+        """Return the form; None if anything in it needs time, such as a look at a file.
 
         Raises
         ------
         UniSpawnerError
             If the profiles can't be right.
         """
-        if not isinstance(self._spawner.profiles, list):
+        if self._spawner.profiles_file or not isinstance(self._spawner.profiles, list):
             return None
         offered = self._offer.get()
         if not isinstance(offered, list):
@@ -79,7 +79,13 @@ class FormPage:
         )
         base_url = spawner.hub.base_url if spawner.hub else "/hub/"
         user = spawner.user.name if spawner.user else ""
-        return render_form(rows, base_url=base_url, user=user, presets=before.presets)
+        return render_form(
+            rows,
+            base_url=base_url,
+            user=user,
+            presets=before.presets,
+            version=spawner.profiles_version,
+        )
 
 
 def _contexts(

@@ -14,12 +14,13 @@ from jupyterhub.utils import maybe_future
 
 from ..errors import InvalidJobError, UniSpawnerError
 from ..servers.own_paths import OwnPath, find_errors, join_errors
+from ..texts import say
 from ..web.failures import SpawnFailure
 from ..web.user_options import GuardsOptions
 from .children import ChildFactory
 from .offer import Offer
 from .own_value import refuse_link
-from .reading import PROFILE, Chosen, Profile, read_form
+from .reading import PROFILE, VERSION, Chosen, Profile, read_form
 
 _typed_form: ContextVar[Mapping[str, Any] | None] = ContextVar("typed_form", default=None)
 """The fields of the request's form. After an error JupyterHub has the form rendered by the spawner
@@ -64,7 +65,8 @@ class FormReader:
         """Return what was chosen in a form, checked, as JSON for the database.
 
         The result is an awaitable only if the profiles, or the options of a spawner's own form, are
-        awaitables, or if the scheduler or the user's own side has to be asked about the choice.
+        awaitables, if the profiles are in a file, or if the scheduler or the user's own side has to
+        be asked about the choice.
 
         Raises
         ------
@@ -74,6 +76,8 @@ class FormReader:
         _typed_form.set(formdata)
         _wrong_paths.set({})
         link = _by_link.get()
+        if self._spawner.profiles_file:
+            return self._choose_later(self._offer_of_file(), formdata, link)
         try:
             offered = self._offer.get()
             if isinstance(offered, list):
@@ -81,6 +85,22 @@ class FormReader:
         except UniSpawnerError as error:
             raise SpawnFailure(error) from None
         return self._choose_later(offered, formdata, link)
+
+    async def _offer_of_file(self) -> list[Profile]:
+        await self._spawner.look_at_file()
+        offered: list[Profile] = await maybe_future(self._offer.get())
+        return offered
+
+    def _explain(self, error: UniSpawnerError, formdata: Mapping[str, Any]) -> UniSpawnerError:
+        """Add to an error that the form was made of other profiles than those of now."""
+        shown = formdata.get(VERSION)
+        if not shown or shown == [self._spawner.profiles_version]:
+            return error
+        problem = say(
+            "{reason}. The profiles have changed since this form was opened.",
+            reason=error.message_and_output(),
+        )
+        return InvalidJobError(problem)
 
     async def _choose_later(
         self, offered: Awaitable[list[Profile]], formdata: dict[str, Any], link: bool
@@ -90,7 +110,7 @@ class FormReader:
                 self._choose(await offered, formdata, link)
             )
         except UniSpawnerError as error:
-            raise SpawnFailure(error) from None
+            raise SpawnFailure(self._explain(error, formdata)) from None
         return options
 
     def _choose(self, offered: list[Profile], formdata: dict[str, Any], link: bool) -> Any:

@@ -15,9 +15,11 @@ from .reading import Profile, read_profiles
 class OffersProfiles(Protocol):
     """What an offer reads from its spawner."""
 
-    profiles: Any
     user: Any
     log: Any
+
+    def refresh_profiles(self) -> Any:
+        """Return the profiles as they are configured now: a list, or a function."""
 
 
 class Offer:
@@ -61,7 +63,7 @@ class Offer:
 
     def _read(self) -> Any:
         """Return the setting, or what its function returns: this may be an awaitable."""
-        profiles = self._spawner.profiles
+        profiles = self._spawner.refresh_profiles()
         try:
             return profiles(self._spawner) if callable(profiles) else profiles
         except Exception as error:  # the administrator's own function: whatever it raises

@@ -14,6 +14,9 @@ from .option import Choice, Option
 from .own_value import OwnValue
 from .profile import PROFILE, Chosen, Profile, one_value
 
+VERSION = "profiles-version"
+"""The field of a form that has the version of the file of profiles which the form was made of."""
+
 _MUST_BE = {
     "dict_type": "a dictionary",
     "model_type": "a dictionary",
@@ -140,9 +143,9 @@ def read_form(
     return profile, {
         name.removeprefix(own): value
         for name, value in fields.items()
-        if name not in (PROFILE, "_xsrf")
+        if name not in (PROFILE, VERSION, "_xsrf")
         and (name.startswith(own) or not name.startswith(prefixes))
     }
 
 
-__all__ = ["PROFILE", "Chosen", "Profile", "find_profile", "read_form", "read_profiles"]
+__all__ = ["PROFILE", "VERSION", "Chosen", "Profile", "find_profile", "read_form", "read_profiles"]

@@ -23,10 +23,12 @@ from .answers import ProfileAnswers
 from .check import check_profiles
 from .children import ChildFactory
 from .choices import CheckedChoice, Choices
+from .file_content import Definition
 from .form import as_fields
 from .form_page import FORM, INPUT, FormPage
 from .form_reading import FormReader, fields_of_link
 from .offer import Offer
+from .profiles_file import PATIENCE, find_file
 from .reading import PROFILE, find_profile
 from .server_limits import count_server
 from .sharing import copy_data
@@ -46,6 +48,14 @@ class ProfilesSpawner(WrapSpawner):
         docs/profiles.md. Example:
         [{"display_name": "Large", "config": {"queue_name": "long"}, "options": {"memory": {"max":
         "64G", "default": "8G"}}}]""",
+    ).tag(config=True)
+
+    profiles_file = Unicode(
+        help="""The path of a file with the profiles, instead of c.ProfilesSpawner.profiles: YAML
+        (.yaml, .yml) or Python (.py). It is read anew when it changes, and on SIGHUP, while the Hub
+        runs; a file that is wrong is refused, and the profiles of before stay. Servers that wait
+        or run keep what they were started with. See docs/profiles.md. Example:
+        "/etc/jupyterhub/profiles.yaml". Default: empty, there is no such file.""",
     ).tag(config=True)
 
     form_template = Unicode(
@@ -90,6 +100,9 @@ class ProfilesSpawner(WrapSpawner):
         self._slug = ""
         self.counted_profile = ""  # see count_server()
         self.checked_options: set[str] = set()
+        self._of_file: Definition | None = None
+        if self.profiles_file and find_file(self.profiles_file).is_loaded:
+            self.refresh_profiles()  # code of a subclass may read them at any time
         if self.apply_user_options is None:  # type: ignore[has-type] # JupyterHub's
             self.apply_user_options = _apply_nothing  # or JupyterHub warns that options are unused
 
@@ -102,14 +115,67 @@ class ProfilesSpawner(WrapSpawner):
         Raises
         ------
         InvalidJobError, SchedulerUnavailable
-            As :func:`.check.check_profiles`.
+            As :func:`.check.check_profiles`, and if the file of profiles can't be right.
         """
         try:
             spawner = cls(config=config)
         except TraitError as error:
             raise InvalidJobError(str(error)) from None
-        if isinstance(spawner.profiles, list):
-            await check_profiles(spawner.profiles, spawner)
+        if spawner.profiles_file:
+            find_file(spawner.profiles_file).load()
+        try:
+            if isinstance(found := spawner.refresh_profiles(), list):
+                await check_profiles(found, spawner)
+        except InvalidJobError as error:
+            raise spawner.with_place(error) from None
+
+    @classmethod
+    def set_up_hub(cls, hub: Any) -> None:
+        """Begin to look after the file of profiles, if there is one. Called when the Hub starts."""
+        try:
+            spawner = cls(config=hub.config)
+        except TraitError:
+            return  # the check of the configuration has reported it
+        if spawner.profiles_file:
+
+            async def check(profiles: Any) -> None:
+                await check_profiles(profiles, cls(config=hub.config))
+
+            find_file(spawner.profiles_file).watch(check)
+
+    def refresh_profiles(self) -> Any:
+        """Return the profiles as they are now: the setting, or what its file holds.
+
+        Raises
+        ------
+        InvalidJobError
+            If both are set, or the file can't be right and there are none of before.
+        """
+        if not self.profiles_file:
+            return self.profiles
+        if any("profiles" in self.config.get(one.__name__, {}) for one in type(self).__mro__):
+            raise InvalidJobError(
+                "c.ProfilesSpawner.profiles: this is set, and so is profiles_file; remove the one "
+                "or the other"
+            )
+        found = find_file(self.profiles_file).get()
+        if found is not self._of_file:
+            self.profiles, self._of_file = copy_data(found.profiles), found
+        return self.profiles
+
+    @property
+    def profiles_version(self) -> str:
+        """A text that differs for each content of the file of profiles; empty without a file."""
+        return self._of_file.version if self._of_file else ""
+
+    def with_place(self, error: InvalidJobError) -> InvalidJobError:
+        """Return an error about the profiles, with its line if they are in a file."""
+        return find_file(self.profiles_file).with_place(error) if self.profiles_file else error
+
+    async def look_at_file(self) -> None:
+        """Have the file of profiles read anew if it has changed; wait for that, but not long."""
+        if self.profiles_file:
+            await find_file(self.profiles_file).look(PATIENCE)
 
     # -- what is chosen ------------------------------------------------------------------------
 
@@ -117,7 +183,8 @@ class ProfilesSpawner(WrapSpawner):
         """Return what was chosen in a form, checked, as JSON for the database.
 
         The result is an awaitable only if the profiles, or the options of a spawner's own form, are
-        awaitables, or if the scheduler or the user's own side has to be asked about the choice.
+        awaitables, if the profiles are in a file, or if the scheduler or the user's own side has to
+        be asked about the choice.
         """
         return self._reader.read(formdata)
 
@@ -128,6 +195,7 @@ class ProfilesSpawner(WrapSpawner):
 
     async def run_pre_spawn_hook(self) -> None:
         """Check the choice, whoever has written it where, and then run the hook."""
+        await self.look_at_file()
         try:
             offered = await maybe_future(self.offer.get())
             # A subclass that selects profiles itself may know some that we don't.
@@ -182,6 +250,7 @@ class ProfilesSpawner(WrapSpawner):
         """
         if self._has_other_form():
             return str(await super().get_options_form())
+        await self.look_at_file()
         try:
             return await self._page.render()
         except UniSpawnerError as error:

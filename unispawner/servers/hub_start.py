@@ -37,6 +37,7 @@ def add_to_hub() -> None:
     @functools.wraps(original)
     def init_handlers(hub: Any) -> None:
         check_configuration(hub)
+        _set_up_spawner_class(hub)
         _set_up_languages(hub)
         state_copies.restore(hub)
         _mend_states(hub)
@@ -48,6 +49,13 @@ def add_to_hub() -> None:
         endings.resume(hub)
 
     hub_class.init_handlers = init_handlers
+
+
+def _set_up_spawner_class(hub: Any) -> None:
+    """Let a class of spawners begin what each Hub does once for all its servers."""
+    set_up = getattr(hub.spawner_class, "set_up_hub", None)
+    if set_up is not None:
+        set_up(hub)
 
 
 def _set_up_languages(hub: Any) -> None:

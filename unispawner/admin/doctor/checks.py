@@ -428,9 +428,13 @@ def _has_queues(spawner: UniSpawner) -> bool:
 
 
 async def _profiles(spawner: ProfilesSpawner) -> str:
-    if not isinstance(spawner.profiles, list):
-        return "a function; its result depends on the user and is checked at each start"
-    return ", ".join(one.slug for one in read_some_profiles(spawner.profiles))
+    try:
+        given = spawner.refresh_profiles()
+        if not isinstance(given, list):
+            return "a function; its result depends on the user and is checked at each start"
+        return ", ".join(one.slug for one in read_some_profiles(given))
+    except InvalidJobError as error:
+        raise spawner.with_place(error) from None
 
 
 async def _templates(spawner: BatchSpawnerBase) -> str:
@@ -471,6 +475,9 @@ async def _profile(spawner: ProfilesSpawner, profile: Profile) -> str:
         why = await _why_no_scheduler(profile, spawner)
         if why and (error.message == why or error.message.startswith("scheduler: ")):
             raise Skipped(_NEEDS_SCHEDULER) from None
+        if isinstance(error, InvalidJobError) and spawner.profiles_file:
+            named = InvalidJobError(f"profile {profile.slug!r}: {error.message}")
+            raise spawner.with_place(named) from None
         raise
     cls = ChildFactory(profile, spawner).spawner_class
     name = cls.__name__

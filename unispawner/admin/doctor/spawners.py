@@ -28,7 +28,7 @@ def listed_profiles(spawner: Any) -> list[Profile]:
     if not isinstance(spawner, ProfilesSpawner):
         return []
     try:
-        given = spawner.profiles
+        given = spawner.refresh_profiles()
         return read_profiles(given) if isinstance(given, list) else []
     except Exception:  # code of the site may need a user; the check of the profiles reports it
         return []

@@ -69,7 +69,7 @@ async def find_places(spawner: Any, problems: list[Problem], notes: list[str]) -
 
 async def _call_function_of_profiles(spawner: Any, problems: list[Problem]) -> None:
     """Replace a function that returns profiles by what it returns for a spawner of nobody."""
-    if not isinstance(spawner, ProfilesSpawner) or not callable(spawner.profiles):
+    if not isinstance(spawner, ProfilesSpawner) or not callable(spawner.refresh_profiles()):
         return
     try:
         found = spawner.profiles(spawner)
