@@ -80,8 +80,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_doctor(commands: _Commands) -> None:
     about = "check on this host whether a Hub's configuration can work"
-    sub = commands.add_parser("doctor", help=about, description=_sentence(about))
+    sub = commands.add_parser(
+        "doctor",
+        help=about,
+        description=_sentence(about),
+        epilog="Exit status: 0 if nothing is wrong; 1 if something is wrong, or could not be read; "
+        "2 for a wrong option and, with --strict, if something should be looked at or was skipped; "
+        "130 if a signal has ended it.",
+    )
     _add_config(sub)
+    _add_doctors_probe(sub)
+    _add_doctors_output(sub)
     sub.add_argument(
         "--account",
         metavar="NAME",
@@ -104,6 +113,60 @@ def _add_doctor(commands: _Commands) -> None:
         help="with --sudoers: the account that the Hub runs as (default: your own)",
     )
     sub.set_defaults(command=doctor)
+
+
+def _add_doctors_probe(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--probe",
+        metavar="ACCOUNT",
+        help="also submit a real job of this account, which reports what it finds on its node; the "
+        "job is always removed (default: no job is submitted)",
+    )
+    sub.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_positive(float),
+        default=300.0,
+        help="with --probe: how long the job may take, with its time in the queue (default: "
+        "%(default)g)",
+    )
+    sub.add_argument(
+        "--profile",
+        metavar="SLUG",
+        help="with --probe: the profile whose job is submitted (default: the one that the form "
+        "shows first)",
+    )
+    sub.add_argument(
+        "--option",
+        metavar="KEY=VALUE",
+        type=_option,
+        action="append",
+        default=[],
+        help="with --probe: a choice for an option of the profile; may be repeated (default: the "
+        "option's own default)",
+    )
+
+
+def _add_doctors_output(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print JSON, and no lines")
+    sub.add_argument(
+        "--strict",
+        action="store_true",
+        help="have exit status 2 if something should be looked at or was skipped (default: these "
+        "count as all right)",
+    )
+    sub.add_argument(
+        "--bundle",
+        metavar="FILE.tar.gz",
+        help="also write what somebody who helps needs to know, without secrets: versions, the "
+        "configuration, the results, the scheduler (default: no file)",
+    )
+    sub.add_argument(
+        "--log",
+        metavar="FILE",
+        help="with --bundle: the Hub's log, whose end goes into the bundle, without secrets "
+        "(default: no log)",
+    )
 
 
 def _add_render(commands: _Commands) -> None:

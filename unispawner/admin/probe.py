@@ -12,10 +12,9 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 from ..errors import InvalidJobError, clean_output
 from .hub_client import CellError, Event, HubClient, HubClientError, StartError
 from .secret_files import read_secret
+from .signals import cancelled_by_signals
 
 TOKEN = "JUPYTERHUB_API_TOKEN"  # noqa: S105 (the name of a variable)
 PASSWORD = "UNISPAWNER_PROBE_PASSWORD"  # noqa: S105 (the name of a variable)
@@ -133,7 +133,7 @@ class _Probe:
             self._options.url, request_timeout=timeout, ca_file=self._options.ca_file
         ) as client:
             task = asyncio.ensure_future(self._use_server(client))
-            with _cancelled_by_signals(task):
+            with cancelled_by_signals(task):
                 try:
                     await task
                 except ProbeError:
@@ -287,20 +287,6 @@ async def _time_limit(seconds: float) -> AsyncIterator[None]:
         raise
     finally:
         timer.cancel()
-
-
-@contextlib.contextmanager
-def _cancelled_by_signals(task: asyncio.Future[None]) -> Iterator[None]:
-    """End a task by SIGINT and SIGTERM, so that what it has started can be stopped."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _replace(path: Path, text: str) -> None:

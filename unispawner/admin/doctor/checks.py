@@ -83,7 +83,9 @@ It raises a UniSpawnerError, Doubt or Skipped otherwise.
 """
 
 
-def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[Check]:
+def list_checks(
+    spawner: Any, spawners: list[Any], account: str | None, note: Callable[[str], None] = print
+) -> list[Check]:
     """Return the checks that a configuration needs.
 
     Parameters
@@ -94,6 +96,8 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
         The spawners that run servers, from :func:`.spawners.find_spawners`.
     account
         The account to try to act as; None to leave that out.
+    note
+        Takes a line for people that is no result.
     """
     ours: list[Any] = [one for one in spawners if isinstance(one, UniSpawner)]
     of_batch: list[Any] = [one for one in spawners if isinstance(one, BatchSpawnerBase)]
@@ -129,7 +133,7 @@ def list_checks(spawner: Any, spawners: list[Any], account: str | None) -> list[
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch) if one not in far)
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
-        result += [_check("account", _with_scheduler, _account, one, account) for one in ours]
+        result += [_check("account", _with_scheduler, _account, one, account, note) for one in ours]
         result += [
             _check("start time", _with_scheduler, _start_time, one, account)
             for one in ours
@@ -730,9 +734,9 @@ async def _mine(spawner: UniSpawner, name: str, fields: list[str]) -> str:
     return words
 
 
-async def _account(spawner: UniSpawner, name: str) -> str:
+async def _account(spawner: UniSpawner, name: str, note: Callable[[str], None]) -> str:
     if os.getuid() == 0 and not spawner.submit_host:
-        print("        (you are root; as the Hub's account, this checks what sudo allows it)")
+        note("        (you are root; as the Hub's account, this checks what sudo allows it)")
     await _need_way(spawner)
     account = await find_account(name, spawner.min_uid, host=spawner.get_host())
     facts = await spawner.agent_client(account).check()

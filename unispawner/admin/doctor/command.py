@@ -11,9 +11,11 @@ import os
 import pwd
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
+
+from traitlets.config import Config
 
 from ...errors import InvalidJobError, UniSpawnerError
 from ...legacy import BatchSpawnerBase
@@ -23,53 +25,110 @@ from ...run_as.sudo import Sudo
 from ...servers.spawner import UniSpawner
 from ...submit_host.ssh import parse_destination
 from ..configured_spawner import class_or_unispawner, load_config, spawner_for_nobody
-from . import batchspawner
+from . import batchspawner, bundle, probing
 from .checks import Doubt, Skipped, list_checks
+from .results import Outcome, Result, Results
 from .spawners import find_spawners
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run all checks and print a line for each; return 1 if any has failed."""
+    """Run all checks and report each; return the exit status that ``--help`` explains."""
     # What the monitor and the spawners would log is also in the result of a check.
     for logger in ("JupyterHub.unispawner", "traitlets"):
         logging.getLogger(logger).addHandler(logging.NullHandler())
-    config = load_config(options.config)
+    if options.sudoers:
+        return _sudoers(options)
+    _check_options(options)
+    options.account = options.probe or options.account
+    results = Results(quiet=options.json)
+    config = Config()
+    spawners: list[Any] = []
+    try:
+        config = load_config(options.config)
+        if (spawner := _make_spawner(options, config, results)) is not None:
+            spawners = find_spawners(spawner)
+            _check(options, spawner, spawners, results)
+    except UniSpawnerError as error:
+        if not (options.bundle or options.json):
+            raise
+        results.add(Result("config", "config", Outcome.WRONG, str(error)))
+    status = results.status(strict=options.strict)
+    if options.json:
+        print(results.to_json(strict=options.strict))
+    if options.bundle:
+        bundle.write(options, config, spawners, results.all, status)
+    return status
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse options that contradict each other, or that have no effect."""
+    if options.probe and options.account and options.probe != options.account:
+        raise InvalidJobError("--probe and --account: name the same account, or only --probe")
+    if (options.profile is not None or options.option) and not options.probe:
+        raise InvalidJobError("--profile and --option: they are for --probe ACCOUNT; add it")
+    if options.log and not options.bundle:
+        raise InvalidJobError("--log: it is for --bundle FILE; add it")
+    if options.bundle:
+        bundle.check_path(options.bundle)
+
+
+def _make_spawner(options: argparse.Namespace, config: Config, results: Results) -> Any:
+    """Return the Hub's spawner; None if there is no class for it, which is then a result."""
     try:
         cls = class_or_unispawner(config)
-    except InvalidJobError as error:
-        print(f"WRONG   hub: {error}")
-        return 1  # nothing else that is said here would be about this Hub
-    spawner = spawner_for_nobody(cls, config, options.config)
+    except InvalidJobError as error:  # nothing else that is said here would be about this Hub
+        results.add(Result("hub", "hub", Outcome.WRONG, str(error)))
+        return None
+    return spawner_for_nobody(cls, config, options.config)
+
+
+def _sudoers(options: argparse.Namespace) -> int:
+    """Print the lines for sudoers."""
+    config = load_config(options.config)
+    spawner = _make_spawner(options, config, Results())
+    if spawner is None:
+        return 1
     spawners = find_spawners(spawner)
-    if options.sudoers and not spawners and isinstance(spawner, ProfilesSpawner):
+    if not spawners and isinstance(spawner, ProfilesSpawner):
         print("WRONG   profiles: none of them makes a server; `unispawner doctor` says why")
         return 1
-    if options.sudoers:
-        group = options.group or _group_of(spawners)
-        hub_account = options.hub_account or _account_of(spawners)
-        print_sudoers(spawners, hub_account, group)
-        if not any(map(_elsewhere, spawners)):
-            print_notes(hub_account, group)
-        print_other_groups(spawners, group)
-        return 0
+    group = options.group or _group_of(spawners)
+    hub_account = options.hub_account or _account_of(spawners)
+    print_sudoers(spawners, hub_account, group)
+    if not any(map(_elsewhere, spawners)):
+        print_notes(hub_account, group)
+    print_other_groups(spawners, group)
+    return 0
+
+
+def _check(
+    options: argparse.Namespace, spawner: Any, spawners: list[Any], results: Results
+) -> None:
+    """Do all checks of a configuration, and the probe if that is asked for."""
     if not options.account:
-        print("not checked: acting as a user (--account NAME checks it)")
-    status = 0
-    for name, check in list_checks(spawner, spawners, options.account):
-        try:
-            print(f"ok      {name}: {asyncio.run(check())}")  # type: ignore[arg-type] # a coroutine
-        except Doubt as doubt:
-            print(f"look at {name}: {doubt}")
-        except Skipped as skipped:
-            print(f"skipped {name}: {skipped}")
-        except UniSpawnerError as error:
-            status = 1
-            print(f"WRONG   {name}: {str(error).removeprefix(f'{name}: ')}")
-        except Exception as error:  # code of a site's own class may need a user, or be wrong
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-            print(f"look at {name}: this could not be checked: {what}")
-    return status
+        results.note("not checked: acting as a user (--account NAME checks it)")
+    elif not options.probe:
+        results.note("not checked: a real job, and the network (--probe NAME checks them)")
+    for name, check in list_checks(spawner, spawners, options.account, results.note):
+        results.add(_do_check(results.unique_id(name), name, check))
+    if options.probe:
+        probing.run(options, spawner, results)
+
+
+def _do_check(check_id: str, name: str, check: Callable[[], Awaitable[str]]) -> Result:
+    try:
+        text: str = asyncio.run(check())  # type: ignore[arg-type] # a coroutine
+        return Result(check_id, name, Outcome.OK, text)
+    except Doubt as doubt:
+        return Result(check_id, name, Outcome.LOOK, str(doubt))
+    except Skipped as skipped:
+        return Result(check_id, name, Outcome.SKIPPED, str(skipped))
+    except UniSpawnerError as error:
+        return Result(check_id, name, Outcome.WRONG, str(error).removeprefix(f"{name}: "))
+    except Exception as error:  # code of a site's own class may need a user, or be wrong
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        return Result(check_id, name, Outcome.LOOK, f"this could not be checked: {what}")
 
 
 def print_notes(hub_account: str, group: str) -> None:

@@ -96,7 +96,20 @@ def is_fixed(version: tuple[int, ...]) -> bool:
 
 async def _check_proxy(hub: Config) -> str:
     """Return what is wrong with the proxy that JupyterHub starts by default."""
-    if "proxy_class" in hub or (path := shutil.which(_PROXY)) is None:
+    if "proxy_class" in hub:
+        return ""
+    version = read_version(await find_proxy_version())
+    if version is None or version >= PROXY_FIXED:
+        return ""
+    return (
+        f"{_PROXY} {'.'.join(map(str, version))} breaks under some hundreds of people whose "
+        f"browsers have left their connections open; npm install -g {_PROXY}@5"
+    )
+
+
+async def find_proxy_version() -> str:
+    """Return what JupyterHub's default proxy says of its version; empty if it says nothing."""
+    if (path := shutil.which(_PROXY)) is None:
         return ""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -110,13 +123,7 @@ async def _check_proxy(hub: Config) -> str:
         process.kill()
         await process.wait()
         return ""
-    version = read_version(output[:100].decode("utf-8", "replace"))
-    if version is None or version >= PROXY_FIXED:
-        return ""
-    return (
-        f"{_PROXY} {'.'.join(map(str, version))} breaks under some hundreds of people whose "
-        f"browsers have left their connections open; npm install -g {_PROXY}@5"
-    )
+    return output[:100].decode("utf-8", "replace").strip()
 
 
 def read_version(text: str) -> tuple[int, ...] | None:
