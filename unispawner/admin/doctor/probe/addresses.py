@@ -13,7 +13,7 @@ from traitlets.config import Config
 
 from ....errors import InvalidJobError
 
-_WILDCARDS = ("", "*", "0.0.0.0", "::")  # noqa: S104 (only compared with)
+WILDCARDS = ("", "*", "0.0.0.0", "::")  # noqa: S104 (only compared with)
 _DEFAULT_PORT = 8081
 
 
@@ -46,7 +46,7 @@ class HubAddress:
         """Return the same host with another port, which nodes reach without a web server."""
         parts = urlsplit(self.url)
         name = parts.hostname or ""
-        if self.host not in _WILDCARDS and parts.port != self.port:
+        if self.host not in WILDCARDS and parts.port != self.port:
             name = self.host  # the URL is that of a web server before the Hub
         host = f"[{name}]" if ":" in name else name
         return replace(self, port=port, url=f"{parts.scheme}://{host}:{port}{parts.path}")
@@ -73,7 +73,7 @@ def find_hub(config: Config, spawner: Any) -> HubAddress:
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORT
     prefix = url_path_join("/", str(hub.get("base_url", "/")), "hub", "api")
     name = str(hub.get("hub_connect_ip", "")) or host
-    name = socket.gethostname() if name in _WILDCARDS else name
+    name = socket.gethostname() if name in WILDCARDS else name
     shown = hub.get("hub_connect_port", 0) or port
     url = f"{scheme}://{f'[{name}]' if ':' in name else name}:{shown}{prefix}"
     if other := hub.get("hub_connect_url"):
@@ -105,7 +105,7 @@ def listen(hub: HubAddress) -> tuple[socket.socket, bool]:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    address = None if host in _WILDCARDS else host
+    address = None if host in WILDCARDS else host
     entries = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # Where the Hub listens everywhere, tornado takes IPv4, too; the name leads there in any case.
     family, kind, _, _, where = min(entries, key=lambda entry: entry[0] != socket.AF_INET)

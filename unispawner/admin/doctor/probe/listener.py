@@ -41,7 +41,7 @@ class Listener:
             (f"{path}/unispawner/report", _Report, {"listener": self, "token": token}),
             (".*", _Later),
         ]
-        self._server = httpserver.HTTPServer(
+        self._http = httpserver.HTTPServer(
             web.Application(routes, log_function=lambda _: None),
             ssl_options=tls,
             max_buffer_size=2 * LARGEST,
@@ -53,12 +53,12 @@ class Listener:
 
     def start(self, listening: socket.socket) -> None:
         """Begin to answer on a socket that listens."""
-        self._server.add_socket(listening)
+        self._http.add_socket(listening)
 
     async def close(self) -> None:
         """Stop listening, and close the connections."""
-        self._server.stop()
-        await self._server.close_all_connections()
+        self._http.stop()
+        await self._http.close_all_connections()
 
 
 class _Handler(web.RequestHandler):

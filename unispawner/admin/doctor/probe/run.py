@@ -147,7 +147,7 @@ class _Run:
 
     async def _ask_running_hub(self, hub: addresses.HubAddress, default: str) -> str:
         """Report that the Hub's port is taken; return the version of the Hub that has it."""
-        host = "127.0.0.1" if hub.host in ("", "*", "0.0.0.0", "::") else hub.host  # noqa: S104
+        host = "127.0.0.1" if hub.host in addresses.WILDCARDS else hub.host
         url = f"http://{f'[{host}]' if ':' in host else host}:{hub.port}{hub.path}/"
         version = ""
         if hub.scheme == "http":
@@ -183,7 +183,7 @@ class _Run:
             **drop_unsettable(plain, spawner.log),
             "JUPYTERHUB_API_URL": doctor.url,
             "JUPYTERHUB_API_TOKEN": self._token,
-            "JUPYTERHUB_SERVICE_URL": f"{scheme}://{spawner.ip or '0.0.0.0'}:{spawner.port}/",  # noqa: S104
+            "JUPYTERHUB_SERVICE_URL": f"{scheme}://{spawner.ip}:{spawner.port}/",
             on_node.HUB: hub.url,
             on_node.SECONDS: str(int(self._timeout) + 30),
             on_node.HOME_FILE: self._home_file.rpartition("/")[2],
