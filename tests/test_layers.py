@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frames": set(),
     "slow_patterns": set(),
     "metrics": set(),
+    "events": set(),
     "job": {"errors", "units"},
     "schedulers": {"errors", "reasons", "texts", "units", "job"},
     "command": {"errors", "schedulers"},
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"errors", "reasons", "texts", "job", "units", "schedulers", "monitor", "tasks"},
     "servers": {
         *("errors", "job", "schedulers", "submit_host", "run_as", "monitor", "settings", "web"),
-        *("metrics", "tasks", "texts"),
+        *("events", "metrics", "tasks", "texts"),
     },
     "profiles": {
         *("errors", "job", "schedulers", "servers", "slow_patterns", "texts", "units", "web"),
@@ -76,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 PURE = {
     *("_version", "errors", "frames", "launcher", "texts", "units", "job", "schedulers", "script"),
-    *("reasons", "slow_patterns"),
+    *("events", "reasons", "slow_patterns"),
 }
 """Rooms that need no package but the standard library; a template may be Jinja's."""
 NO_JUPYTERHUB = {

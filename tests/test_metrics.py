@@ -17,25 +17,26 @@ from unispawner import metrics
     "a series for each.",
     stopped_by="A limited number of queues have labels of their own.",
 )
-def test_a_queue_with_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_queue_with_many_names() -> None:
     """The first names are labels, and all others share one."""
-    monkeypatch.setattr(metrics, "_queues", set())
+    found = metrics.LimitedNames()
     names = [",".join(["short"] * number) for number in range(1, 1000)]
-    labels = {metrics.queue_label("slurm", "", name) for name in names}
-    assert metrics.MOST_QUEUES + 1 == len(labels)
-    assert "short" == metrics.queue_label("slurm", "", "short")
-    assert metrics.OTHER_QUEUES == metrics.queue_label("slurm", "", "new")
+    labels = {found.label(name, "slurm", "") for name in names}
+    assert metrics.MOST_NAMES + 1 == len(labels)
+    assert "short" == found.label("short", "slurm", "")
+    assert metrics.OTHER == found.label("new", "slurm", "")
+    assert metrics.OTHER == found.label("short", "slurm", "another cluster")
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\nb"])
 def test_a_queue_with_a_name_that_cannot_be_sent(name: str) -> None:
     """It has no label of its own: the page of the metrics would be refused as a whole."""
-    assert metrics.OTHER_QUEUES == metrics.queue_label("slurm", "", name)
+    assert metrics.OTHER == metrics.LimitedNames().label(name, "slurm", "")
 
 
 def test_a_job_without_a_queue() -> None:
     """Its label is empty."""
-    assert "" == metrics.queue_label("slurm", "", "")
+    assert "" == metrics.LimitedNames().label("", "slurm", "")
 
 
 def test_metrics_that_cannot_be_computed(

@@ -4,8 +4,8 @@ The metrics are in prometheus_client's own registry, as JupyterHub's are, so tha
 No label has the name of a user or the id of a job: Prometheus keeps a series for each value. A
 queue and a profile become labels when a scheduler has run a job with them. One queue may have many
 names, such as ``a,b`` and ``b,a`` in Slurm, or ``all.q@node1`` in Grid Engine, and a profile may
-let users type the name; so the names that become labels have a number. docs/watch.md lists all
-metrics.
+let users type the name. A function of the site may make other profiles for each user. So only a
+limited number of names become labels. docs/watch.md lists all metrics.
 """
 
 from __future__ import annotations
@@ -91,20 +91,31 @@ PROFILES_FILE = Gauge(
     ("file",),
 )
 
-MOST_QUEUES = 100
-"""How many queues of all clusters have labels of their own; what comes later is OTHER_QUEUES."""
-OTHER_QUEUES = "(other)"
-_queues: set[tuple[str, str, str]] = set()
+MOST_NAMES = 100
+"""How many queues of all clusters, and how many profiles, have labels of their own; what comes
+later is OTHER."""
+OTHER = "(other)"
 
 
-def queue_label(scheduler: str, cluster: str, queue: str) -> str:
-    """Return the label of a queue in which a job has run."""
-    one = (scheduler, cluster, queue)
-    # A page with half a character could not be sent, and no other metric either.
-    sound = queue.isprintable()
-    if sound and one not in _queues and len(_queues) < MOST_QUEUES:
-        _queues.add(one)
-    return queue if one in _queues else OTHER_QUEUES
+class LimitedNames:
+    """The names of one kind that are labels: the first ones that are asked for."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, ...]] = set()
+
+    def label(self, name: str, *within: str) -> str:
+        """Return the label of a name, which is unique within some others."""
+        one = (*within, name)
+        # A page with half a character could not be sent, and no other metric either.
+        if name.isprintable() and one not in self._known and len(self._known) < MOST_NAMES:
+            self._known.add(one)
+        return name if one in self._known else OTHER
+
+
+QUEUES = LimitedNames()
+"""The queues in which jobs have run."""
+PROFILES = LimitedNames()
+"""The profiles with which jobs have run."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from jupyterhub.spawner import Spawner
 from tornado import web
 
 from ..errors import SubmitError
+from ..servers import event_log
 from ..servers.job_spawner import JobSpawner
 from ..web import bookkeeping, words
 from ..web.failures import BatchFailure, failures_of_start
@@ -134,8 +135,10 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
             self.server_job.server.port = self.port
         # Of a class that is not complete, and what a subclass has for JupyterHub to show.
         unchanged = (AssertionError, NotImplementedError, web.HTTPError)
-        with failures_of_start(self.log, bookkeeping.log_name(self), BatchFailure, unchanged):
-            return await self._start(self.server_job)
+        job, name = self.server_job, bookkeeping.log_name(self)
+        failures = failures_of_start(self.log, name, BatchFailure, unchanged)
+        with failures, event_log.start_noted(job):
+            return await self._start(job)
 
     async def _start(self, job: BatchJob) -> tuple[str, int]:
         cls = type(self).__name__
@@ -166,6 +169,8 @@ class BatchSpawnerBase(JobSpawner, BatchCommands, Spawner):
             await job.discard(printed, again=not ended)
         if self.in_hub:
             job.state.job_words = list(self._id.words) if self.job_id == str(self._id) else []
+            if self.job_id:
+                event_log.note_submitted(job)
             job.commit()
         return result
 

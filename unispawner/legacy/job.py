@@ -13,7 +13,7 @@ from ..errors import JobEndedError, UniSpawnerError
 from ..job import MARK_VARIABLE, SEARCH_PATHS, JobInfo, JobState
 from ..run_as.accounts import Account, find_account
 from ..run_as.client import AgentClient
-from ..servers import database
+from ..servers import database, event_log
 from ..servers.job import ServerJob
 from ..servers.search_paths import drop_hubs_paths, drop_unsettable
 from ..servers.state import DEAD_ADDRESS, SavedState
@@ -130,6 +130,7 @@ class BatchJob(ServerJob[BatchState]):
         token = database.find_token(spawner)
         self.state = BatchState(
             mark=secrets.token_hex(8),
+            last_event=self.state.last_event,
             account=(await self._account()).name,
             state_dir=spawner.state_dir,
             token_id=token.id,
@@ -186,7 +187,7 @@ class BatchJob(ServerJob[BatchState]):
             await self.end_lost(SEARCH_PAUSES if again else (), output)
         await self.clean_up()
         self._submitted = None
-        self.state = BatchState()
+        self.state = BatchState(last_event=self.state.last_event)
 
     # -- a job whose id is not known -------------------------------------------------------------
 
@@ -313,6 +314,7 @@ class BatchJob(ServerJob[BatchState]):
             status = await spawner.query_job_status()
             if status is JobStatus.RUNNING:
                 if host := spawner.state_gethost():
+                    event_log.note_started(self, str(host))
                     return str(host)
                 tries += 1
                 if tries >= _HOST_TRIES:
@@ -349,6 +351,7 @@ class BatchJob(ServerJob[BatchState]):
         # The id, the site's query or its pattern may be wrong.
         if spawner.in_hub and not await self.end_lost():
             await self.cancel_unseen()
+        event_log.note_end(self, "failed", words.LEGACY_DISAPPEARED)
         spawner.clear_state()
         return JobEndedError(words.LEGACY_DISAPPEARED, output=output)
 
@@ -382,6 +385,7 @@ class BatchJob(ServerJob[BatchState]):
             )
             return
         await self.move_route(host, self.spawner.port)
+        event_log.note_ready(self)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -410,6 +414,14 @@ class BatchJob(ServerJob[BatchState]):
             bookkeeping.report_ended_server(spawner, error)
         elif self.restored and self.resumption is None:
             bookkeeping.report_failed_start(spawner, error)
+
+    def forget(self) -> bool:
+        """Let go of the job: see the base class. Why it has ended is known only of a stop."""
+        if not super().forget():
+            return False
+        well = "ended" if self._ended_well else "unknown"
+        event_log.note_end(self, "stopped" if self.stop_asked else well, cause=self.stopped_by)
+        return True
 
     async def ask(self) -> JobStatus:
         """Query the job and raise nothing: JupyterHub takes an error for the end of the server."""

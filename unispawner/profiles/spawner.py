@@ -13,6 +13,7 @@ from traitlets import Bool, List, TraitError, Unicode, Union
 from traitlets.config import Config
 
 from ..errors import InvalidJobError, UniSpawnerError
+from ..servers import event_log
 from ..servers.spawner import UniSpawner
 from ..web import bookkeeping
 from ..web.availability import Availability
@@ -204,6 +205,7 @@ class ProfilesSpawner(WrapSpawner):
                 self._checked = await self._choices.check_at_start(profile, self.user_options)
                 count_server(self, profile)
         except UniSpawnerError as error:
+            event_log.note_refused_choice(self, error.message)
             raise SpawnFailure(error) from None
         if self._checked and self._checked.chosen:
             saved_choices.keep_last(self, self._checked.chosen.user_options)

@@ -24,7 +24,7 @@ from jupyterhub.utils import maybe_future
 from traitlets import Dict, Instance, TraitError, Type
 
 from ..errors import InvalidJobError, UniSpawnerError
-from ..servers import hub_start
+from ..servers import event_log, hub_start
 from ..servers.database import find_spare_token, revoke_token
 from ..web import bookkeeping
 from ..web.failures import SpawnFailure
@@ -251,8 +251,10 @@ class WrapSpawner(GuardsOptions, WithStatus, Spawner):
         try:
             return self.make_child()
         except UniSpawnerError as error:
+            event_log.note_refused_choice(self, error.message)
             raise SpawnFailure(error) from error
         except TraitError as error:
+            event_log.note_refused_choice(self, str(error))
             raise SpawnFailure(InvalidJobError(str(error))) from error
 
     async def _start(self, child: Spawner) -> Any:

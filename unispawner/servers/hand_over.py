@@ -23,7 +23,7 @@ from ..texts import number, say
 from ..web import bookkeeping, continuation
 from ..web.continuation import EXTEND, SECOND_JOB, Continuation
 from ..web.server_status import JobFacts
-from . import notices, submission
+from . import event_log, notices, submission
 from .certificates import Identity
 from .scheduled_job import ScheduledJob
 from .second_job import PairedJob
@@ -171,6 +171,8 @@ class HandOver:
             if self._withdrawn or job.state.stopping or not job.has_route:
                 raise InvalidJobError(continuation.WITHDRAWN)
             second = job.second.make(state)
+            event_log.note_asked(second, continues=job.state.mark)
+            event_log.note_accepted(second, spec, state.requested)
             assert isinstance(second, ScheduledJob)
             work = submission.submit(second, spec, identity, environment_of=job.state.mark)
             await second.submit(work)
@@ -195,6 +197,8 @@ class HandOver:
     async def _take_failure(self, job: ScheduledJob, error: UniSpawnerError) -> None:
         """Note why there is no second job, or that there is no server any more."""
         second, job.second.job = job.second.job, None
+        if second is not None:
+            event_log.note_end(second, "refused", error.message)
         routed = self._spawner.server_job
         # The first job may have ended meanwhile, so that this one was the server's.
         gone = second is None and routed is not job and not routed.state.mark

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from .. import events
 from ..errors import InvalidJobError
 from ..web import per_hub, request_language
 from ..web import routes as of_web
@@ -45,6 +46,7 @@ def add_to_hub() -> None:
         _load_users(hub)
         hub_id.set_up(hub)
         per_hub.set_up(hub)
+        events.register(hub.eventlog, hub.log)
         original(hub)
         endings.resume(hub)
 

@@ -25,7 +25,7 @@ from ..web import bookkeeping, words
 from ..web.allowance import Allowance
 from ..web.reports import REPORTS_AT_ONCE, Report, ServerEnd
 from ..web.server_status import JobFacts
-from . import database
+from . import database, event_log
 from .resume import Resumption
 from .state import DEAD_ADDRESS, SavedState, State
 
@@ -314,6 +314,8 @@ class ServerJob(abc.ABC, Generic[State]):
         ending
             True if the job's run is ending, as every run does, and has not moved.
         """
+        if not ending:
+            event_log.note_requeue(self)
         if ending:
             self.spawner.log.info(
                 "%s: this run of the job is ending, so its server's route leads nowhere; if the "
@@ -368,6 +370,9 @@ class ServerJob(abc.ABC, Generic[State]):
 
     def note_ready(self) -> None:
         """Take note that JupyterHub has found the server up."""
+        if self.restored and self.resumption is None:
+            event_log.note_resumed(self, "server")
+        event_log.note_ready(self)
         self.restored = self._was_saved = False
         if self.resumption is not None:
             self.resumption.note_ready()
@@ -375,6 +380,7 @@ class ServerJob(abc.ABC, Generic[State]):
     def resume(self) -> Resumption:
         """Make the start that a restart has interrupted a pending spawn, if it is not one yet."""
         if self.resumption is None:
+            event_log.note_resumed(self, "start")
             self.resumption = Resumption(self)
         return self.resumption
 
@@ -390,6 +396,11 @@ class ServerJob(abc.ABC, Generic[State]):
         if self.resumption is not None:
             await self.resumption.join_stops()
         await asyncio.shield(self.start_stop())
+
+    @property
+    def stop_asked(self) -> bool:
+        """True once this Hub has begun to end the job because somebody has asked for that."""
+        return self._stop is not None
 
     @property
     def stop_under_way(self) -> bool:

@@ -28,7 +28,7 @@ from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..run_as.client import AgentClient
 from ..web import bookkeeping, continuation
-from . import endings, history, notices
+from . import endings, event_log, history, notices
 from .database import session_of
 from .job import ServerJob
 from .state import DEAD_ADDRESS, SavedState, ServerState
@@ -196,6 +196,7 @@ class SecondJob:
                 job.end_early(error)
         else:
             history.note_ready(job)
+            event_log.note_ready(job)
             if not was_ready:
                 notices.note_second_ready(job)
             await self._take_over_from_nobody()
@@ -278,7 +279,7 @@ class SecondJob:
             return False
         first.recorded = saved and ends is not None
         first.state.stopping = first.state.stopping or not first.over
-        history.note_end(first, history.find_ending(first))
+        _note_end(first)
         _adopt(first, job)
         if not wanted:
             notices.note_first_ended(job)
@@ -333,7 +334,7 @@ class SecondJob:
         self.job = None
         job.recorded = first.commit(ends) and ends is not None
         job.state.stopping = job.state.stopping or not self.problem
-        history.note_end(job, history.find_ending(job))
+        _note_end(job)
 
     def leave_and_end(self) -> None:
         """End the job of a server that is being forgotten."""
@@ -348,6 +349,13 @@ class SecondJob:
         alone = {**own, **job.state.to_dict()}
         whole = _replace(bookkeeping.outer(spawner).get_state(), own, alone)
         return endings.writer(spawner, job.state.mark, whole)
+
+
+def _note_end(job: PairedJob) -> None:
+    """Take note of how one of the two jobs has ended, or is ended, while the server goes on."""
+    ending = history.find_ending(job)
+    event_log.note_end(job, ending.outcome, ending.reason, ending.cause)
+    history.note_end(job, ending)
 
 
 def _replace(state: Any, old: dict[str, Any], new: dict[str, Any]) -> Any:

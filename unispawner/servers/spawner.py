@@ -23,7 +23,7 @@ from ..texts import all_as_read
 from ..web import bookkeeping, words
 from ..web.failures import failures_of_start
 from ..web.start_time import StartAnswer
-from . import start_time, submission
+from . import event_log, start_time, submission
 from .hand_over import HandOver
 from .job_spawner import JobSpawner
 from .scheduled_job import ScheduledJob
@@ -112,6 +112,7 @@ class UniSpawner(JobSpawner, JobSettings, ContinuationSettings, Spawner):
         job = self.server_job
         with failures_of_start(self.log, job.name), job.start_under_way():
             spec, identity = await submission.prepare(job)
+            event_log.note_accepted(job, spec, job.state.requested)
             try:
                 await job.submit(submission.submit(job, spec, identity))
             except SubmitError:  # maybe an account or a queue is no longer the user's

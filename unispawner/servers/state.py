@@ -54,6 +54,9 @@ class SavedState:
     failure
         Why there is no server, until its user can read it: the next Hub shows it if this one ends
         before the job's end is confirmed. Empty if its user has asked for the end.
+    last_event
+        The last event of the event log about this start: see :mod:`.event_log`. Empty in the state
+        of an older release, about which the log has its end only.
     """
 
     mark: str = ""
@@ -67,6 +70,7 @@ class SavedState:
     run_start: float | None = None
     stopping: bool = False
     failure: str = ""
+    last_event: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved; nothing if there is no server."""

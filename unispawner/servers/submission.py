@@ -24,7 +24,7 @@ from ..web.availability import find_misfit_of
 from ..web.hosts import is_loopback
 from ..web.per_hub import PerHub
 from ..web.summary import describe_job
-from . import certificates, database, history, own_paths
+from . import certificates, database, event_log, history, own_paths
 from .as_user import find_account_of
 from .certificates import Identity
 from .hub_id import find_hub_id
@@ -172,6 +172,7 @@ async def submit(
     job.track(client, job_id, submitted=True)
     job.note_submitted(spec)
     job.state.job_id = job_id
+    event_log.note_submitted(job)
     history.note_submitted(
         job
     )  # by itself: if the database refuses it, the id is saved all the same

@@ -16,6 +16,7 @@ from ...run_as.client import AgentClient
 from ...web import bookkeeping, words
 from ...web.reports import Report, ServerEnd
 from ...web.server_status import JobFacts
+from .. import event_log
 from ..resume import Resumption
 from ..second_job import PairedJob
 from ..state import ServerState
@@ -131,6 +132,7 @@ class ScheduledJob(PairedJob):
         """Mark the job as starting meanwhile, and have it known if the start raises an error."""
         self.starting, self._start.began = True, time.monotonic()
         self._measures.note_start()
+        event_log.note_asked(self)
         try:
             with self._record.failure_noted():
                 yield

@@ -27,6 +27,7 @@ class JobMeasures:
         self._since: float | None = None
         self._queue: float | None = None
         self._queue_name = ""
+        self._run_ends = False
 
     def note_start(self) -> None:
         """Take note that the start begins."""
@@ -43,6 +44,8 @@ class JobMeasures:
         """Take note of an answer of the scheduler's."""
         if info.state in _RUNS:
             self._note_runs()
+        if self._run_ends and not (info.ending or info.state.final):
+            self.note_requeue()
 
     def _note_runs(self) -> None:
         if self._queue is None:
@@ -50,7 +53,8 @@ class JobMeasures:
         waited, self._queue = time.monotonic() - self._queue, None
         self._end_phase("queue")
         profile = str(getattr(bookkeeping.outer(self._job.spawner), "child_profile", "") or "")
-        queue = metrics.queue_label(*self._labels, self._queue_name)
+        queue = metrics.QUEUES.label(self._queue_name, *self._labels)
+        profile = metrics.PROFILES.label(profile)
         metrics.QUEUE_WAIT.labels(*self._labels, queue, profile).observe(waited)
 
     def note_reported(self) -> None:
@@ -71,7 +75,12 @@ class JobMeasures:
 
     def note_requeue(self) -> None:
         """Take note that the job of a server is run again."""
+        self._run_ends = False
         metrics.REQUEUES.labels(*self._labels).inc()
+
+    def note_run_end(self) -> None:
+        """Take note that a run of the job is ending; the scheduler may run it again."""
+        self._run_ends = True
 
     def note_refused(self, error: UniSpawnerError) -> None:
         """Take note of a report that was not accepted."""

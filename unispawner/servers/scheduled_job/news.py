@@ -10,6 +10,7 @@ from ...errors import JobEndedError
 from ...job import JobInfo
 from ...monitor.tracked_job import TrackedJob
 from ...web import bookkeeping, words
+from .. import event_log
 from ..address import has_moved
 from ..second_job import PairedJob
 from .log import JobLog
@@ -42,6 +43,7 @@ class JobNews:
             return
         self._keep_run(job)
         self._measures.note_state(now)
+        event_log.note_info(self._job, now)
         if not self._job.has_route:
             self._take_of_second(job, before, now)
         elif now.state.final:
@@ -49,9 +51,12 @@ class JobNews:
         elif now.stuck and self._job.state.port and not job.stopping:
             self._end_stuck(job)
         elif self._job.state.port and not job.stopping and has_moved(job, before, now):
-            if not now.ending:
+            if now.ending:
+                self._measures.note_run_end()
+            else:
                 self._measures.note_requeue()
             self._job.forget_address(ending=now.ending)
+            event_log.note_info(self._job, now)  # it may run elsewhere already
             self._start(self._job.second.take_over_if_ready(), "second job")
 
     def _keep_run(self, job: TrackedJob) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...errors import UniSpawnerError
-from .. import history, notices
+from .. import event_log, history, notices
 from ..second_job import PairedJob
 from .measures import JobMeasures
 
 
 class JobRecord:
-    """Notes each thing that becomes of a job once: in the history, in mail and in the metrics."""
+    """Notes what becomes of a job, once: in the history, in mail, in metrics and in events."""
 
     def __init__(self, job: PairedJob, measures: JobMeasures) -> None:
         self._job = job
@@ -40,6 +40,7 @@ class JobRecord:
             self._job.note_failure(error)
             ending = history.failed_start(self._job, error)
             self._measures.note_end(ending)
+            event_log.note_end(self._job, ending.outcome, ending.reason, ending.cause)
             history.note_failed_start(self._job, ending)
             notices.note_end(self._job, ending)
             self._knows_end = True
@@ -50,8 +51,10 @@ class JobRecord:
         if self._job.state.mark and not self._knows_end:
             ending = history.find_ending(self._job)
             self._measures.note_end(ending)
+            event_log.note_end(self._job, ending.outcome, ending.reason, ending.cause)
             history.note_end(self._job, ending)
             notices.note_end(self._job, ending)
+        event_log.note_end(self._job, "refused")  # of a start that was cancelled before its job
 
     def note_log(self, mark: str, log: str) -> None:
         """Keep the end of the log of a job that has failed."""

@@ -9,6 +9,7 @@ from ...errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from ...monitor.tracked_job import TrackedJob
 from ...web import bookkeeping, words
 from ...web.reports import Report, ServerEnd
+from .. import event_log
 from ..address import ask_for_host, check_address, find_exec_host
 from ..node_certificates import NodeCertificates
 from ..own_place import OwnPlace
@@ -84,6 +85,7 @@ class JobReports:
         finally:
             job.being_reported = False
         self._measures.note_reported()
+        event_log.note_started(self._job)
         await self._lead_to(job, address, report)
 
     async def _check(self, job: TrackedJob, report: Report) -> str:
@@ -115,6 +117,7 @@ class JobReports:
         job.notify()
         if self._job.has_route and bookkeeping.outer(self._job.spawner).ready:
             await self._job.move_route(address, report.port)
+            event_log.note_ready(self._job)
             return
         await self._job.commit_soon()  # before the launcher believes that it has reported
         routed = self._job.spawner.server_job

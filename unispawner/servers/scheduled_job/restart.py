@@ -13,6 +13,7 @@ from ...run_as.client import AgentClient
 from ...submit_host.host import LONGEST_WAIT
 from ...web import bookkeeping, words
 from ...web.per_hub import PerHub
+from .. import event_log
 from ..second_job import PairedJob
 from ..state import ServerState
 
@@ -95,6 +96,8 @@ class JobRestart:
         if not state.job_id:
             state.job_id = await client.find(state.mark)
             if self._job.is_current():
+                if state.job_id:
+                    event_log.note_submitted(self._job)
                 self._job.commit()
 
     def _note_no_job(self, client: AgentClient) -> None:
