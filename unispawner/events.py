@@ -38,6 +38,11 @@ def register(eventlog: Any, log: Any) -> None:
         log.warning("The schema of unispawner's events was not registered: %s", error)
 
 
+def has_readers(eventlog: Any) -> bool:
+    """Return whether a Hub's event log has a destination; it may be None where there is no Hub."""
+    return bool(getattr(eventlog, "handlers", None))
+
+
 def emit(
     eventlog: Any, log: Any, event: str, whose: str, make: Callable[[], Mapping[str, Any]]
 ) -> bool:

@@ -26,6 +26,7 @@ from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
 from support.accounts import ordinary_account
+from support.openapi import check_answer
 from unispawner.job import JobInfo, JobState
 from unispawner.monitor import monitor as monitor_module
 from unispawner.monitor import rhythm
@@ -106,9 +107,11 @@ class Hub:
 
     async def get(self, path: str, token: str | None) -> HTTPResponse:
         headers = {} if token is None else {"Authorization": f"token {token}"}
-        return await AsyncHTTPClient().fetch(
+        response = await AsyncHTTPClient().fetch(
             f"{self.url}/{path}", headers=headers, raise_error=False
         )
+        check_answer("GET", response)
+        return response
 
     async def post(
         self, body: Any, token: str | None, path: str = "unispawner/report", **headers: str
@@ -116,9 +119,11 @@ class Hub:
         if token is not None:
             headers["Authorization"] = f"token {token}"
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await AsyncHTTPClient().fetch(
+        response = await AsyncHTTPClient().fetch(
             f"{self.url}/{path}", method="POST", body=raw, headers=headers, raise_error=False
         )
+        check_answer("POST", response)
+        return response
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
 """What the Hub's event log learns of a server's job: each step once, also over a restart.
 
 The last event is part of the job's saved state (``last_event``), so that a restarted Hub goes on
-where the earlier one was. An event is written first and the state is saved then: a Hub that is
-killed between the two writes the event once more, and never loses it.
+where the earlier one was; it is empty in a Hub without a handler of events. An event is written
+first and the state is saved then: a Hub that is killed between the two writes the event once more,
+and never loses it.
 """
 
 from __future__ import annotations
@@ -175,7 +176,12 @@ def note_refused_choice(spawner: Any, reason: str) -> None:
 
 
 def _write(job: LoggedJob, event: str, make: Make = dict, *, step: bool = True) -> None:
-    """Write an event, and save the step of the job's life, if it is one."""
+    """Write an event, and save the step of the job's life, if it is one.
+
+    Without a reader nothing is changed, so that nothing has to be saved for it.
+    """
+    if not events.has_readers(_eventlog_of(job.spawner)):
+        return
     if step:
         job.state.last_event = event
 
@@ -192,11 +198,16 @@ async def _save(job: LoggedJob) -> None:
 
 
 def _emit(spawner: Any, event: str, make: Make) -> bool:
-    settings = getattr(getattr(spawner, "user", None), "settings", None) or {}
-    eventlog = settings.get("eventlog")
-    if eventlog is None:
+    eventlog = _eventlog_of(spawner)
+    if not events.has_readers(eventlog):
         return False
     return events.emit(eventlog, spawner.log, event, bookkeeping.log_name(spawner), make)
+
+
+def _eventlog_of(spawner: Any) -> Any:
+    """Return the Hub's event log; None where there is no Hub."""
+    settings = getattr(getattr(spawner, "user", None), "settings", None)
+    return settings.get("eventlog") if settings else None
 
 
 def _names_of(spawner: Any) -> dict[str, str]:

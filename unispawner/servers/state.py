@@ -55,8 +55,8 @@ class SavedState:
         Why there is no server, until its user can read it: the next Hub shows it if this one ends
         before the job's end is confirmed. Empty if its user has asked for the end.
     last_event
-        The last event of the event log about this start: see :mod:`.event_log`. Empty in the state
-        of an older release, about which the log has its end only.
+        The last event of the event log about this start: see :mod:`.event_log`. Empty where there
+        was no event log, or an older release: then the log has the end only.
     """
 
     mark: str = ""
