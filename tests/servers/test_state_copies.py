@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from jupyterhub import orm
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from unispawner.servers import database, state_copies
 
@@ -64,6 +64,17 @@ def test_a_server_that_is_forgotten_has_no_copy(spawner: Any) -> None:
     assert database.commit(spawner)
     database.remove_copy(spawner)
     assert {} == found_by_the_next_hub(spawner, "{}")
+
+
+def test_no_statement_fails_while_there_is_no_table(spawner: Any) -> None:
+    """Before the first start of a new Hub there is nothing to remove. A statement that fails would
+    undo the transaction of JupyterHub's on PostgreSQL, and so each start."""
+    session = database.session_of(spawner)
+    failed: list[Any] = []
+    event.listen(session.get_bind(), "handle_error", failed.append)
+    database.remove_copy(spawner)
+    assert [] == failed
+    session.commit()
 
 
 def test_a_server_that_does_not_run_stays_so(spawner: Any) -> None:

@@ -96,6 +96,7 @@ def _load_users(hub: Any) -> None:
     try:
         users = load_users_with_servers(hub)
     except SQLAlchemyError as error:  # without them the Hub asks for each by itself
+        hub.db.rollback()
         hub.log.warning("The users with running servers could not be loaded together: %s", error)
         return
     # The Hub looks for the servers in the next turn of its event loop, and then keeps the users.

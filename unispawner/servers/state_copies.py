@@ -31,7 +31,7 @@ def write(session: Any, row: orm.Spawner, state: Any) -> None:
     """Replace the copy of a server's state, with the row of that; this commits nothing."""
     with session.no_autoflush:  # one flush, at the commit, saves what many have changed
         make_table(session, _TABLE)
-        remove(session, row)
+        _remove(session, row)
         if state:
             names = {"user_name": row.user.name, "server_name": row.name}
             session.execute(_TABLE.insert().values(**names, state=json.dumps(state)))
@@ -40,7 +40,14 @@ def write(session: Any, row: orm.Spawner, state: Any) -> None:
 def remove(session: Any, row: orm.Spawner) -> None:
     """Remove the copy of a server's state, because it is forgotten; this commits nothing."""
     with session.no_autoflush:
-        chosen = (_TABLE.c.user_name == row.user.name) & (_TABLE.c.server_name == row.name)
+        # PostgreSQL refuses all that follows in a transaction of which a statement has failed.
+        if not inspect(session.connection()).has_table(_TABLE.name):
+            return
+        _remove(session, row)
+
+
+def _remove(session: Any, row: orm.Spawner) -> None:
+    chosen = (_TABLE.c.user_name == row.user.name) & (_TABLE.c.server_name == row.name)
     session.execute(_TABLE.delete().where(chosen))
 
 
