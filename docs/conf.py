@@ -32,14 +32,16 @@ suppress_warnings = ["epub.unknown_project_files"]
 html_theme = "jupyterhub_sphinx_theme"
 html_title = f"unispawner {release}"
 html_static_path: list[str] = []
+templates_path = ["_templates"]
+html_sidebars = {"**": ["all-pages"]}
 html_copy_source = False
 html_theme_options = {
     "navigation_with_keys": False,
-    "show_nav_level": 1,
+    # The menu of all pages is beside each page.
+    "navbar_center": [],
     # Nothing of another host is loaded: a site may be read on a closed network.
     "icon_links": [],
     "logo": {"text": "unispawner"},
-    "header_links_before_dropdown": 6,
 }
 # Without an address there is nothing to say for social networks, and no font to draw pictures with.
 ogp_enable_meta_description = False
