@@ -27,7 +27,7 @@ from support.sites import STARTED
 from xdist.workermanage import WorkerController
 
 from unispawner.admin.hub_client import HubClient
-from unispawner.schedulers import NAMES
+from unispawner.schedulers import NAMES, scheduler_class
 
 EVERY_CLUSTER = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in CLUSTERS]
 
@@ -90,7 +90,7 @@ def live_or_saved(name: str) -> str:
         live = [one for one in CLUSTERS if not why_not(one)]
         return f"live with the sets {', '.join(live)}; saved output" if live else "saved output"
     if name not in CLUSTERS:
-        return "saved output"
+        return "saved output" if scheduler_class(name).tried else "never run: its manual only"
     reason = why_not(name)
     return f"saved output only: {reason}" if reason else "live, and saved output"
 

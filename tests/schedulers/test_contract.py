@@ -4,10 +4,9 @@ The checks themselves are public, in ``unispawner.testing.conformance``: sites r
 they are run for every scheduler that unispawner knows, on saved output of real ones.
 """
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from unispawner.schedulers import NAMES, get_scheduler
 from unispawner.schedulers import template_dialect as dialect
 from unispawner.schedulers.base import Reply, Scheduler
 from unispawner.testing import FakeScheduler, read_saved_reply
-from unispawner.testing.conformance.samples import MARK, Nothing, ShowMarks, show_lines
+from unispawner.testing.conformance.samples import LISTINGS, MARK, Nothing, ShowMarks, show_lines
 from unispawner.testing.conformance.test_dialect import *  # noqa: F403 (each check is run here)
 
 EVERY = [name for name in NAMES if name != "template"]
@@ -64,45 +63,6 @@ def whole_answer(name: str) -> str:
 def scheduler_of(name: str) -> Scheduler:
     kind, _, template = name.partition(" ")
     return get_scheduler(kind, {"template": template} if template else {})
-
-
-def show_contexts(jobs: Sequence[tuple[str, str]]) -> str:
-    return "".join(
-        f"{'=' * 62}\njob_number:   {job_id}\ncontext:      unispawner={mark}\n"
-        for job_id, mark in jobs
-    )
-
-
-def show_class_ads(jobs: Sequence[tuple[str, str]]) -> str:
-    return json.dumps([{"ClusterId": job_id, "UnispawnerMark": mark} for job_id, mark in jobs])
-
-
-def show_scripts(jobs: Sequence[tuple[str, str]]) -> str:
-    return "".join(f"Job <{job_id}>, Command <# unispawner:{mark};>\n" for job_id, mark in jobs)
-
-
-def show_json(jobs: Sequence[tuple[str, str]]) -> str:
-    rows = {job_id: {"Variable_List": {"UNISPAWNER_MARK": mark}} for job_id, mark in jobs}
-    return json.dumps({"timestamp": 1, "pbs_version": "1", "Jobs": rows})
-
-
-def show_xml(jobs: Sequence[tuple[str, str]]) -> str:
-    rows = (
-        f"<Job><Job_Id>{job_id}</Job_Id><Variable_List>UNISPAWNER_MARK={mark}</Variable_List></Job>"
-        for job_id, mark in jobs
-    )
-    return f"<Data>{''.join(rows)}</Data>"
-
-
-LISTINGS: dict[str, ShowMarks] = {
-    "gridengine": show_contexts,
-    "htcondor": show_class_ads,
-    "lsf": show_scripts,
-    "pbs": show_json,
-    "torque": show_xml,
-}
-"""How the output of a scheduler's `mark_command` shows jobs' ids and marks, if its `read_marks` is
-its own."""
 
 
 @pytest.fixture(params=[*EVERY, *SETS, "fake"])

@@ -88,6 +88,16 @@ def test_a_zombie_has_ended() -> None:
         assert JobState.COMPLETED is LOCAL.read_status(ask(LOCAL.status_command()))[job_id].state
 
 
+def test_a_zombie_with_an_exit_code_has_failed() -> None:
+    """A job that ended with an error is not shown as completed while nobody has waited for it."""
+    process = subprocess.Popen(["sh", "-c", "exit 3"], start_new_session=True)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    job_id = f"{process.pid}.{start_time(process.pid)}"
+    found = LOCAL.read_status(ask(LOCAL.status_command([job_id])))
+    process.wait()
+    assert (JobState.FAILED, "F") == (found[job_id].state, found[job_id].native_state)
+
+
 def test_a_session_that_is_gone_is_missing() -> None:
     """A session that has ended is missing, even if its process id has been reused."""
     with session() as (job_id, process):

@@ -135,14 +135,16 @@ def test_slurm_tells_what_has_ended() -> None:
     slurm = Template(template="slurm")
     assert ("-t", "all") == tuple(slurm.status_command()[3:5])
     jobs = slurm.read_status(Reply(("list",), 0, of_slurm("slurm/squeue-after-cancel")))
-    assert (JobState.COMPLETED, "alice") == (jobs["141"].state, jobs["141"].owner)
+    assert (JobState.FAILED, "alice") == (jobs["141"].state, jobs["141"].owner)
     assert JobState.RUNNING == jobs["17"].state  # COMPLETING: its processes are still there
     words = [word for word, state in Slurm.states.items() if state.final]
     rows = "".join(f"{number} ada {word} node1\n" for number, word in enumerate(words))
     found = slurm.read_status(Reply(("list",), 0, rows))
-    assert dict.fromkeys(words, True) == {
-        word: found[str(number)].state.final for number, word in enumerate(words)
+    failed = {word for word in words if Slurm.states[word] is JobState.FAILED}
+    assert {word: word in failed for word in words} == {
+        word: found[str(number)].state is JobState.FAILED for number, word in enumerate(words)
     }
+    assert all(info.state.final for info in found.values())
 
 
 def test_grid_engines_error_state_is_stuck() -> None:

@@ -239,6 +239,8 @@ class Scheduler(ABC):
     replaces_duration: ClassVar[frozenset[str]] = frozenset()
     """Custom attributes that may replace a job's time limit, or what its queue allows, in small
     letters."""
+    tried: ClassVar[bool] = True
+    """False if it was never run with the real scheduler: the docs say so."""
     loopback: ClassVar[bool] = False
     """True if jobs run on the Hub's own host, so that loopback addresses are right."""
     refused: ClassVar[frozenset[str]] = frozenset()

@@ -61,6 +61,7 @@ class Flux(Scheduler):
 
     name = "flux"
     title = "Flux"
+    tried = False
     commands = ("flux",)
     identify_command = ("flux", "version")
     identity = r"^libflux-core:\s+\d"

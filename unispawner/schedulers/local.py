@@ -35,7 +35,7 @@ class Local(Scheduler):
     supports: ClassVar = frozenset()
     reports: ClassVar = frozenset(("exec_host",))
     loopback = True
-    # proc(5), /proc/PID/stat, field 3. A zombie (Z) has ended.
+    # proc(5), /proc/PID/stat, field 3. A zombie (Z) has ended; F is ours: with an error.
     states: ClassVar = {
         "R": JobState.RUNNING,
         "S": JobState.RUNNING,
@@ -44,6 +44,7 @@ class Local(Scheduler):
         "T": JobState.SUSPENDED,
         "t": JobState.SUSPENDED,
         "Z": JobState.COMPLETED,
+        "F": JobState.FAILED,
         "X": JobState.COMPLETED,
     }
     errors = ((r"No such process", Meaning.GONE), (r"not permitted", Meaning.DENIED))
@@ -132,7 +133,16 @@ def sessions() -> Iterator[tuple[str, str, str]]:
             continue  # the process has just ended, or its uid has no account
         state, session, start = fields[0], fields[3], fields[19]
         if session == pid:
-            yield f"{pid}.{start}", owner, state
+            failed = state == "Z" and _exit_code(fields[49]) > 0
+            yield f"{pid}.{start}", owner, "F" if failed else state
+
+
+def _exit_code(status: str) -> int:
+    """Return the exit code in a wait status; 0 for a process that a signal has ended.
+
+    The kernel shows 0 to those who may not look into the process (proc(5), exit_code).
+    """
+    return int(status) >> 8 if int(status) & 0x7F == 0 else 0
 
 
 def _read_mark(job_id: str) -> str:

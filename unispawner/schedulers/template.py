@@ -43,6 +43,7 @@ class Template(Scheduler):
     refused = RESERVED | {"name", "prologue", "epilogue"}
     # The first match counts, because a pattern may match too much ([QH] is pending, H is held).
     states: ClassVar = {
+        "failed": JobState.FAILED,
         "ended": JobState.COMPLETED,
         "stuck": JobState.HELD,
         "held": JobState.HELD,

@@ -24,7 +24,7 @@ from ..errors import InvalidJobError
 NAMES = ("torque", "moab", "pbs", "slurm", "gridengine", "htcondor", "lsf")
 """The sets that come with unispawner."""
 
-_STATES = ("pending", "running", "held", "stuck", "ended")
+_STATES = ("pending", "running", "held", "stuck", "failed", "ended")
 _PATTERNS = ("submitted", "owner", *_STATES, "exec_host", "unknown", "not_found")
 _ALL_JOBS = ("answer", "row", "job_id", "owner", *_STATES, "exec_host")
 _KEYS = {

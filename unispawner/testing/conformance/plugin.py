@@ -116,8 +116,12 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def names_suite(arguments: list[str]) -> bool:
-    """Return whether a command line runs the suite, or a part of it."""
-    return any(word == SUITE or word.startswith((f"{SUITE}.", f"{SUITE}:")) for word in arguments)
+    """Return whether a command line runs the suite, or a part of it.
+
+    After -p, the name is a plugin's: this one's.
+    """
+    words = (two for one, two in zip(["", *arguments], arguments, strict=False) if one != "-p")
+    return any(word == SUITE or word.startswith((f"{SUITE}.", f"{SUITE}:")) for word in words)
 
 
 def pytest_load_initial_conftests(

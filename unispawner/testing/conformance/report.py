@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
+from ...errors import InvalidJobError
 from .fixtures import LEFT, SITE, choice_of
+from .site import make_spawner
 
 _DOC = "doc"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the options before anything runs."""
-    choice_of(config)
+    """Check the options, and the settings that they mean, before anything runs."""
+    try:
+        spawner = make_spawner(choice_of(config))
+        if spawner.scheduler != "auto":
+            spawner.scheduler_named(spawner.scheduler).check_set_up()
+    except InvalidJobError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

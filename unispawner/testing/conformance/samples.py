@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
@@ -57,6 +58,50 @@ def sample_id(scheduler: Scheduler, number: int = 11) -> str:
 def show_lines(jobs: Sequence[tuple[str, str]]) -> str:
     """Return the output of a command for marks that ``Scheduler.read_marks`` itself reads."""
     return "\n".join(f"{job_id} unispawner:{mark}" for job_id, mark in jobs)
+
+
+def show_contexts(jobs: Sequence[tuple[str, str]]) -> str:
+    """Return marks as qstat -j prints them."""
+    return "".join(
+        f"{'=' * 62}\njob_number:   {job_id}\ncontext:      unispawner={mark}\n"
+        for job_id, mark in jobs
+    )
+
+
+def show_class_ads(jobs: Sequence[tuple[str, str]]) -> str:
+    """Return marks as condor_q -json prints them."""
+    return json.dumps([{"ClusterId": job_id, "UnispawnerMark": mark} for job_id, mark in jobs])
+
+
+def show_scripts(jobs: Sequence[tuple[str, str]]) -> str:
+    """Return marks as bjobs -l prints them."""
+    return "".join(f"Job <{job_id}>, Command <# unispawner:{mark};>\n" for job_id, mark in jobs)
+
+
+def show_json(jobs: Sequence[tuple[str, str]]) -> str:
+    """Return marks as qstat -f -F json prints them."""
+    rows = {job_id: {"Variable_List": {"UNISPAWNER_MARK": mark}} for job_id, mark in jobs}
+    return json.dumps({"timestamp": 1, "pbs_version": "1", "Jobs": rows})
+
+
+def show_xml(jobs: Sequence[tuple[str, str]]) -> str:
+    """Return marks as qstat -x prints them."""
+    rows = (
+        f"<Job><Job_Id>{job_id}</Job_Id><Variable_List>UNISPAWNER_MARK={mark}</Variable_List></Job>"
+        for job_id, mark in jobs
+    )
+    return f"<Data>{''.join(rows)}</Data>"
+
+
+LISTINGS: dict[str, ShowMarks] = {
+    "gridengine": show_contexts,
+    "htcondor": show_class_ads,
+    "lsf": show_scripts,
+    "pbs": show_json,
+    "torque": show_xml,
+}
+"""How the output of a scheduler's ``mark_command`` shows jobs' ids and marks, if its ``read_marks``
+is its own."""
 
 
 def reads_lines(scheduler: Scheduler) -> bool:

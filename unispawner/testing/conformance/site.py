@@ -148,6 +148,7 @@ class Site:
         name = self.choice.account or getpass.getuser()
         self.account = await find_account(name, self.spawner.min_uid, host=self.host)
         self.client = self.spawner.agent_client(self.account)
+        self.make_spec("true")  # so that a setting that no job can have ends the run at once
 
     def run(self, work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:
         """Run a coroutine to its end."""

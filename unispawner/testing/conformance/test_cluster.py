@@ -291,7 +291,7 @@ def test_a_hub_that_restarts_finds_the_job(site: Site, running: Job, saw: Saw) -
 
 
 def test_a_cancelled_job_ends(site: Site, running: Job, saw: Saw) -> None:
-    """A cancelled job ends soon, and the scheduler does not say that it failed by itself.
+    """A cancelled job ends soon, and cancelling it once more is no error.
 
     Why: Stop is confirmed only when the scheduler says that the job has ended.
     """
