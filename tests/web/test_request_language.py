@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import jupyterhub
 import pytest
+from jupyterhub.handlers.base import BaseHandler
 from support.hub_app import Hub, hub_app
 from tornado.httpclient import AsyncHTTPClient
 from traitlets.config import Config
 
 from unispawner import ProfilesSpawner
+from unispawner.web import request_language
 
 errors_of_the_api = pytest.mark.skipif(
     jupyterhub.version_info < (6,), reason="JupyterHub 5 sends the errors of its API in English"
@@ -83,3 +87,29 @@ async def test_nothing_of_a_header_comes_back(hub: Hub) -> None:
         answer = await send(hub, header, "DELETE", "unispawner/presets/none")
         message = json.loads(answer.body)["message"]
         assert message in NOT_THERE.values()
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_somebody_else_has_extended_the_same_step(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, marked: bool
+) -> None:
+    """The log says once that another package has extended the step, and ours is added to it. If
+    theirs has ours in it, there is nothing to do."""
+
+    async def theirs(handler: Any) -> None:
+        """Do nothing."""
+
+    theirs.__wrapped__ = BaseHandler.prepare  # type: ignore[attr-defined] # as functools.wraps does
+    if marked:
+        setattr(theirs, request_language._OURS, True)
+    monkeypatch.setattr(BaseHandler, "prepare", theirs)
+    pages = SimpleNamespace(globals={})
+    hub = SimpleNamespace(
+        config=Config(),
+        log=logging.getLogger("the hub"),
+        tornado_settings={"jinja2_env": pages, "jinja2_env_sync": pages},
+    )
+    for _ in range(2):
+        request_language.set_up(hub)
+    assert marked == (BaseHandler.prepare is theirs)
+    assert int(not marked) == caplog.text.count("has extended JupyterHub's BaseHandler.prepare")

@@ -14,8 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.utils import maybe_future
 
 from .languages import PAGE_TEXTS, Language, choose, read_languages, use
+
+_OURS = "unispawner_language"
+"""The attribute that marks our step."""
 
 
 def configured_languages(section: Mapping[str, Any]) -> Mapping[str, Language]:
@@ -56,12 +60,19 @@ def set_up(hub: Any) -> None:
     for name in ("jinja2_env", "jinja2_env_sync"):
         hub.tornado_settings[name].globals.update(PAGE_TEXTS)
     original = BaseHandler.prepare
+    if hasattr(original, _OURS):
+        return  # with what others have added since: functools.wraps copies attributes
     if hasattr(original, "__wrapped__"):
-        return
+        hub.log.warning(
+            "Something else than unispawner has extended JupyterHub's BaseHandler.prepare (%s): if "
+            "pages are not in their readers' languages, look there",
+            getattr(original, "__module__", "?"),
+        )
 
     @functools.wraps(original)
     async def prepare(handler: Any) -> None:
         use(language_of(handler))
-        await original(handler)
+        await maybe_future(original(handler))
 
+    setattr(prepare, _OURS, True)
     BaseHandler.prepare = prepare
