@@ -17,17 +17,28 @@ from jupyterhub.objects import Server as ServerRow
 from support.hub import until
 from support.hub_app import NODE, OTHER, PATIENCE, FakeSpawner, Hub, Server, hub_app
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.web import create_signed_value
 
 from unispawner.errors import InvalidJobError, SubmitError, UniSpawnerError
 from unispawner.job import JobState
 from unispawner.monitor import rhythm
 from unispawner.run_as.accounts import Account
-from unispawner.servers import address, endings, hand_over, notices, starts
+from unispawner.servers import (
+    address,
+    endings,
+    hand_over,
+    history,
+    notices,
+    session_ties,
+    starts,
+)
 from unispawner.servers.hand_over import HandOver
 from unispawner.servers.scheduled_job import ScheduledJob, restart
 from unispawner.servers.state import DEAD_ADDRESS, ServerState
 from unispawner.submit_host.host import SubmitHost
 from unispawner.web import continuation
+from unispawner.web.allowance import AllowanceByUser
+from unispawner.web.per_hub import PerHub
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 PORT, SECOND_PORT = 2000, 3000
@@ -135,6 +146,7 @@ async def server(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run
     monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
     monkeypatch.setattr(address, "REPORT_WAITS", 0.2)
     monkeypatch.setattr(restart, "_FIRST_ANSWER", 0.5)
+    monkeypatch.setattr(hand_over, "PACE", PerHub(lambda: AllowanceByUser(10, 3600.0)))
     spawner: FakeSpawner = hub.user("ada").spawners[""]
     found = Running(hub, spawner)
 
@@ -215,6 +227,56 @@ async def test_a_second_click_begins_no_third_job(server: Running) -> None:
     await asyncio.wait_for(asyncio.gather(*both), PATIENCE)
     await server.spawner.hand_over.go_on()
     assert 2 == len(server.alive())
+
+
+async def test_continuing_and_giving_up_in_a_loop(server: Running) -> None:
+    """A user who does it again and again submits a few jobs, and then reads that it was too often.
+    The server goes on."""
+    token = server.spawner.user.new_api_token(scopes=["servers!user"])
+    url = f"{server.hub.url}/unispawner/servers/ada/continue"
+    headers = {"Authorization": f"token {token}"}
+    codes, before = [], len(server.spawner.side.asked("submit"))
+    for _ in range(12):
+        answer = await AsyncHTTPClient().fetch(
+            url, method="POST", body="", headers=headers, raise_error=False
+        )
+        codes.append(answer.code)
+        await server.spawner.hand_over.give_up()
+    assert 10 * [200] + 2 * [429] == codes
+    assert "60" == answer.headers["Retry-After"]
+    assert continuation.TOO_OFTEN == json.loads(answer.body)["message"]
+    assert before + 10 == len(server.spawner.side.asked("submit"))
+    assert {server.job.state.job_id} == server.alive()
+
+
+async def test_the_history_ties_both_jobs(server: Running) -> None:
+    """The session of the second job names the one that it continues, in the API and on the page,
+    before and after the switch."""
+    first, second = server.job.state, (await server.second_ready()).state
+    user = server.spawner.user
+    token = user.new_api_token()
+
+    async def ties() -> dict[str, str]:
+        answer = await server.hub.get("unispawner/history", token)
+        sessions = json.loads(answer.body)["sessions"]
+        return {one["mark"]: one["continues"] for one in sessions}
+
+    async def is_tied() -> bool:
+        return (await ties()).get(second.mark) == first.mark
+
+    await until(is_tied, "the sessions are tied", PATIENCE)
+    await server.spawner.hand_over.switch()
+    assert (True, "") == (await is_tied(), (await ties())[first.mark])
+    user.cookie_id = user.cookie_id or "a cookie"
+    server.hub.app.db.commit()
+    cookie = create_signed_value(b"x" * 32, "jupyterhub-hub-login", user.cookie_id).decode()
+    page = await AsyncHTTPClient().fetch(
+        server.hub.url.removesuffix("api") + "unispawner/history",
+        headers={"Cookie": f"jupyterhub-hub-login={cookie}"},
+    )
+    assert 1 == page.body.decode().count(f"Continued the server of job {first.job_id}")
+    assert await history.delete_sessions(server.hub.app.db, "ada", second.mark)
+    assert second.mark not in session_ties.read(server.hub.app.db, "ada")
 
 
 async def test_a_second_job_that_is_given_up(server: Running) -> None:

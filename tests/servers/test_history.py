@@ -26,7 +26,7 @@ from tornado.web import create_signed_value
 from unispawner.job import JobState
 from unispawner.monitor.usage_collector import UsageCollector
 from unispawner.schedulers.usage import Accounting, Usage
-from unispawner.servers import history, history_pages, notices, session_facts, stops
+from unispawner.servers import history, history_pages, live_log, notices, session_facts, stops
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
 
@@ -222,7 +222,7 @@ async def test_rows_of_the_previous_version(hub: Hub, server: Server) -> None:
     costs nothing else."""
     await server.submitted()
     session = await wait_for(hub, "")
-    session_facts.delete(hub.app.db)
+    hub.app.db.execute(session_facts.TABLE.delete())
     [before] = await read(hub)
     assert ({}, {}, "") == (before["requested"], before["used"], before["cause"])
     session_facts.write(
@@ -438,6 +438,20 @@ async def test_the_log_of_a_server_that_starts(hub: Hub, server: Server) -> None
     answer = await hub.get(path, ada)
     assert 200 == answer.code
     assert "log" in json.loads(answer.body)
+
+
+async def test_a_log_that_is_asked_for_too_often(
+    hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer 429 says after how many seconds to ask again."""
+
+    async def refuse(*_: Any) -> str:
+        raise live_log.ReadLater(7)
+
+    await server.running()
+    monkeypatch.setattr(live_log.LIVE_LOGS.of(hub.app.tornado_settings), "read", refuse)
+    answer = await hub.get("unispawner/servers/ada//log", hub.user("ada").new_api_token())
+    assert (429, "7") == (answer.code, answer.headers["Retry-After"])
 
 
 async def test_the_page(hub: Hub, server: Server) -> None:

@@ -21,7 +21,9 @@ from ..errors import InvalidJobError, SchedulerUnavailable, UniSpawnerError
 from ..job import JobInfo, JobSpec, JobState
 from ..texts import number, say
 from ..web import bookkeeping, continuation
-from ..web.continuation import EXTEND, SECOND_JOB, Continuation
+from ..web.allowance import AllowanceByUser
+from ..web.continuation import EXTEND, SECOND_JOB, Continuation, TooOften
+from ..web.per_hub import PerHub
 from ..web.server_status import JobFacts
 from . import event_log, notices, submission
 from .certificates import Identity
@@ -33,6 +35,8 @@ HOOK_SECONDS = 60.0
 """How long (seconds) the site's hook may take."""
 EARLIEST = 0.5
 """The part of its time after which a server can be continued at the earliest."""
+PACE = PerHub(lambda: AllowanceByUser(at_once=10, pause=60.0))
+"""How often a user may continue servers: each time is a job, which the user may give up at once."""
 _ANSWER_SECONDS = 10.0
 """How long (seconds) the user waits until the scheduler has said when an extended job ends."""
 _SAME = (
@@ -136,7 +140,8 @@ class HandOver:
         Raises
         ------
         InvalidJobError
-            If that is not offered now, or the choice is not offered any more.
+            If that is not offered now, or the choice is not offered any more, or the user has done
+            it too often (TooOften).
         UniSpawnerError
             If the hook, or the scheduler, refuses it.
         """
@@ -145,6 +150,9 @@ class HandOver:
         if not self._begins:
             if why_not := self._why_not(self._job)[0]:
                 raise InvalidJobError(why_not)
+            outer = bookkeeping.outer(self._spawner)
+            if not PACE.of(outer.user.settings).take(outer.user.name):
+                raise TooOften
             work = self._extend if self.status().way == EXTEND else self._begin
             self._withdrawn = self.counted = False
             self._beginning = tasks.start(work(self._job), f"second job of {self._job.name}")

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, fields
 from secrets import token_hex
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import Column, Float, String, Text, Unicode, select
+from sqlalchemy import Column, Float, String, Table, Text, Unicode, select
 
 from ..errors import UniSpawnerError
 from ..monitor.monitor import Monitor
 from ..monitor.tracked_job import TrackedJob
 from ..web import bookkeeping, words
 from ..web.summary import format_moment
-from . import session_facts, used
+from . import session_facts, session_ties, used
 from .database import save_later, save_soon, session_of
 from .session_facts import Amounts, Facts
 from .state import ServerState
@@ -61,6 +61,8 @@ _TABLE = user_table(
     Column("reason", Text, nullable=False),
     Column("log", Text, nullable=False),
 )
+_BESIDE = (session_facts.TABLE, session_ties.TABLE)
+"""What is known of sessions beside their rows."""
 _MOMENTS = ("asked", "started", "ready", "ended")
 
 
@@ -108,6 +110,8 @@ class Session:
     cause, requested, used
         Why it ended before its time, in a word, and what the job was given and has used: see
         :class:`.session_facts.Facts`.
+    continues
+        The mark of the session with whose server it went on: its job was that server's second one.
     """
 
     mark: str
@@ -130,6 +134,7 @@ class Session:
     cause: str = ""
     requested: Amounts = field(default_factory=dict)
     used: Amounts = field(default_factory=dict)
+    continues: str = ""
 
     @property
     def waited(self) -> float | None:
@@ -178,10 +183,11 @@ def note_submitted(job: StartedJob) -> None:
     if session is None or job.spawner.history_days <= 0:
         return
     values, requested = _values_of_start(job), dict(job.state.requested)
-    summary = session_facts.text_to_json(job.state.summary)
+    summary, first = session_facts.text_to_json(job.state.summary), session_ties.find_first(job)
 
     def write() -> None:
         _insert(session, values)
+        _write_tie(session, values, first)
         _write_facts(session, values, requested=requested, summary=summary)
 
     save_later(job.spawner, write, "a start in the history")
@@ -201,9 +207,11 @@ def note_failed_start(job: StartedJob, ending: Ending) -> None:
         "summary": session_facts.text_to_json(job.state.summary),
         "reason": session_facts.text_to_json(ending.reason),
     }
+    first = session_ties.find_first(job)
 
     def write() -> None:
         _insert(session, values)
+        _write_tie(session, values, first)
         _write_facts(session, values, **facts)
 
     save_later(spawner, write, "a start in the history")
@@ -267,6 +275,10 @@ def _saver_of_usage(job: StartedJob) -> used.Save:
 
 def _write_facts(session: Any, row: Mapping[str, Any], **facts: Any) -> None:
     session_facts.write(session, row["user_name"], row["mark"], row["expires"], **facts)
+
+
+def _write_tie(session: Any, row: Mapping[str, Any], first: str) -> None:
+    session_ties.write(session, row["user_name"], row["mark"], row["expires"], first)
 
 
 def _values_of_start(job: StartedJob) -> dict[str, Any]:
@@ -361,7 +373,13 @@ class _Sweeper:
             return
         self.last = time.monotonic()
         session.execute(_TABLE.delete().where(_TABLE.c.expires < time.time()))
-        session_facts.delete(session, session_facts.TABLE.c.expires < time.time())
+        for table in _BESIDE:
+            _delete(session, table, table.c.expires < time.time())
+
+
+def _delete(session: Any, table: Table, *which: Any) -> None:
+    make_table(session, table)
+    session.execute(table.delete().where(*which))
 
 
 def _insert(session: Any, values: dict[str, Any]) -> None:
@@ -377,9 +395,9 @@ def _insert(session: Any, values: dict[str, Any]) -> None:
     surplus = ended.order_by(_TABLE.c.asked.desc()).offset(_MOST).limit(_MOST)
     if marks := session.execute(surplus).scalars().all():
         session.execute(_TABLE.delete().where(mine, _TABLE.c.mark.in_(marks)))
-        facts = session_facts.TABLE.c
-        mine = facts.user_name == values["user_name"]
-        session_facts.delete(session, mine, facts.mark.in_(marks))
+        for table in _BESIDE:
+            of_user = table.c.user_name == values["user_name"]
+            _delete(session, table, of_user, table.c.mark.in_(marks))
     _Sweeper.of(session).sweep(session)
 
 
@@ -425,7 +443,9 @@ def read_sessions(session: Any, user_name: str, running: set[str]) -> list[Sessi
     mine = _TABLE.select().where(_TABLE.c.user_name == user_name, _TABLE.c.expires >= time.time())
     rows = session.execute(mine.order_by(_TABLE.c.asked.desc()).limit(_MOST)).mappings().all()
     facts = session_facts.read(session, user_name)
-    return [_read(dict(row), running, facts.get(row["mark"], Facts())) for row in rows]
+    ties = session_ties.read(session, user_name)
+    found = [{**row, "continues": ties.get(row["mark"], "")} for row in rows]
+    return [_read(row, running, facts.get(row["mark"], Facts())) for row in found]
 
 
 def _read(row: dict[str, Any], running: set[str], facts: Facts) -> Session:
@@ -454,17 +474,18 @@ async def delete_sessions(session: Any, user_name: str, mark: str = "") -> bool:
     SQLAlchemyError
         If the database refuses.
     """
-    which, facts = (
-        [columns.user_name == user_name, *([columns.mark == mark] if mark else [])]
-        for columns in (_TABLE.c, session_facts.TABLE.c)
-    )
+
+    def which(table: Table) -> list[Any]:
+        return [table.c.user_name == user_name, *([table.c.mark == mark] if mark else [])]
+
     found = 0
 
     def write() -> None:
         nonlocal found
         make_table(session, _TABLE)
-        found = session.execute(_TABLE.delete().where(*which)).rowcount
-        session_facts.delete(session, *facts)
+        found = session.execute(_TABLE.delete().where(*which(_TABLE))).rowcount
+        for table in _BESIDE:
+            _delete(session, table, *which(table))
 
     await save_soon(session, write)
     return found > 0

@@ -82,8 +82,7 @@ class LogHandler(Handler):
         try:
             self.reply({"log": await LIVE_LOGS.of(self.settings).read(job, user_name)})
         except ReadLater as error:
-            self.set_header("Retry-After", str(error.seconds))
-            raise web.HTTPError(429, str(error)) from None
+            raise Refusal(429, str(error), retry_after=error.seconds) from None
         except UniSpawnerError as error:
             raise Refusal(503, error.message_and_output()) from None
 
@@ -97,9 +96,11 @@ class HistoryPage(BaseHandler):  # type: ignore[misc] # JupyterHub has no type i
         user = self.current_user
         if not isinstance(user, User):
             raise Refusal(403, say("A service has no sessions."))
+        sessions = _sessions(self, user)
         page = await self.render_template(
             _PAGE.name,
-            sessions=_sessions(self, user),
+            sessions=sessions,
+            by_mark={one.mark: one for one in sessions},
             user=user,
             as_fields=_as_fields,
             describe_ending=describe_ending,

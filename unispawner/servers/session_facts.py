@@ -111,12 +111,6 @@ def read(session: Any, user_name: str) -> dict[str, Facts]:
     }
 
 
-def delete(session: Any, *which: Any) -> None:
-    """Delete some rows."""
-    make_table(session, TABLE)
-    session.execute(TABLE.delete().where(*which))
-
-
 def text_to_json(text: str) -> str:
     """Return a text of the history as its column has it."""
     found = json.dumps(to_data(text))

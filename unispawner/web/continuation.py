@@ -9,13 +9,20 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from ..errors import UniSpawnerError
+from ..errors import InvalidJobError, UniSpawnerError
 from ..texts import Text, join, say
 from .summary import describe_duration, format_moment
 
 EXTEND, SECOND_JOB = "extend", "second job"
 """The ways: a longer time limit for the same job, or a second job."""
 _MOMENTS = ("estimated_start", "ends", "offered_from")
+
+
+class TooOften(InvalidJobError):
+    """A user continues servers, and gives up the second jobs, faster than anybody needs to."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_OFTEN)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,10 @@ NOT_RUNNING = say("This server does not run, so it can't be continued.")
 NO_END = say("The end of this server's job is not known, so there is nothing to continue.")
 TOO_EARLY = say("It is too early to continue this server.")
 JUST_EXTENDED = say("The job was extended just now. The scheduler has not said yet when it ends.")
+TOO_OFTEN = say(
+    "You have continued servers very often just now. This server goes on as before. Try again in a "
+    "minute."
+)
 NEVER = say("This Hub does not let servers be continued (c.UniSpawner.continue_window is 0).")
 STOPPING = say("This server is being stopped.")
 NOT_READY = say("There is no second job that is ready. Nothing has changed.")

@@ -18,7 +18,7 @@ from ..errors import UniSpawnerError
 from ..texts import say
 from . import bookkeeping
 from .api import ServerHandler
-from .continuation import NOT_OFFERED
+from .continuation import NOT_OFFERED, TooOften
 from .failures import Refusal, SpawnFailure
 
 PATIENCE = 20.0
@@ -30,7 +30,7 @@ class ContinueHandler(ServerHandler):
 
     The server's own token does not have it: a job must not prolong itself. Answers 200 when that is
     done, 202 while it is under way, and with the status as ``GET …/servers/{user}[/{name}]`` does;
-    400, 409 or 424 with the reason if it is refused.
+    400, 409 or 424 with the reason if it is refused, and 429 if the user does it too often.
     """
 
     def get(self, user_name: str, server_name: str | None = "", action: str = "") -> None:
@@ -75,6 +75,8 @@ class ContinueHandler(ServerHandler):
         if task.done():
             try:
                 task.result()
+            except TooOften as error:
+                raise Refusal(429, error.message, retry_after=60) from None
             except UniSpawnerError as error:
                 raise SpawnFailure(error) from None
         self.set_status(200 if task.done() else 202)

@@ -54,11 +54,19 @@ REASON: dict[type[UniSpawnerError], str] = {
 
 
 class Refusal(web.HTTPError):
-    """What our API refuses: JupyterHub shows the message in the language of who has asked."""
+    """What our API refuses: JupyterHub shows the message in the language of who has asked.
 
-    def __init__(self, status: int, message: str) -> None:
+    Parameters
+    ----------
+    retry_after
+        After how many seconds it may be tried again; 0 says nothing about that.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: int = 0) -> None:
         super().__init__(status, message)
         self.message = message
+        # JupyterHub sends them. Those that a handler has set are cleared before an error is sent.
+        self.headers = {"Retry-After": str(retry_after)} if retry_after else {}
 
     @property
     def jupyterhub_message(self) -> str:
