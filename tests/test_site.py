@@ -7,7 +7,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from handbook.scheduler_pages import blocks
+from jupyterhub.app import JupyterHub
+from jupyterhub.scopes import scope_definitions
 from support import CHECKOUT
+from traitlets.config import Config
 
 DOCS = CHECKOUT / "docs"
 
@@ -68,6 +72,22 @@ def test_each_page_is_in_one_menu(conf: ModuleType) -> None:
     assert "not-written-yet" not in lines
     for path in DOCS.glob("*.md"):
         assert (0 if path.stem == "index" else 1) == lines.count(path.stem), path
+
+
+def test_the_configurations_for_operating_set_what_there_is() -> None:
+    """Each setting in the configurations of docs/operating.md exists, and has a value of its
+    type; the scopes that a service gets are scopes of JupyterHub's."""
+    config = Config()
+    text = (DOCS / "operating.md").read_text(encoding="utf-8")
+    found = blocks(text, "python")
+    assert found
+    for code in found:
+        exec(code, {"c": config})
+    assert {"JupyterHub"} == set(config)
+    assert set(config.JupyterHub) <= set(JupyterHub.class_trait_names(config=True))
+    JupyterHub(config=config)  # raises if a value has another type
+    for role in config.JupyterHub.load_roles:
+        assert set(role["scopes"]) <= set(scope_definitions)
 
 
 def test_each_page_of_a_scheduler_is_in_its_menu() -> None:
