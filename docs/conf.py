@@ -48,9 +48,9 @@ ogp_enable_meta_description = False
 ogp_social_cards = {"enable": False}
 
 # Only with the builder "linkcheck": ci/docs --external.
-linkcheck_timeout = 20
+linkcheck_timeout = 10
 linkcheck_retries = 2
-linkcheck_workers = 4
+linkcheck_workers = 8
 linkcheck_anchors = False  # pages that are made by scripts have them only in a browser
 linkcheck_ignore = [
     r"https?://(127\.0\.0\.1|localhost)",

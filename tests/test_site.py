@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 from handbook.scheduler_pages import blocks
@@ -96,3 +97,16 @@ def test_each_page_of_a_scheduler_is_in_its_menu() -> None:
     for path in sorted(Path(DOCS / "schedulers").glob("*.md")):
         assert f"(schedulers/{path.name})" in text
         assert f"\nschedulers/{path.stem}\n" in text
+
+
+@pytest.mark.parametrize("name", ["broker", "way-of-a-spawn", "who-asks-whom"])
+def test_drawn_pictures_are_readable_by_everybody(name: str) -> None:
+    """A picture that is drawn by hand has a title and a description for those who can't see it,
+    a ground of its own, and other colours where the page is dark."""
+    text = (DOCS / "images" / f"{name}.svg").read_text(encoding="utf-8")
+    top = ElementTree.fromstring(text)
+    named = {one.get("id"): one.text for one in top if one.get("id")}
+    assert top.get("aria-labelledby", "").split() == ["title", "description"]
+    assert named["title"] and len(named["description"] or "") > 80
+    assert "prefers-color-scheme: dark" in text
+    assert 'class="paper"' in text
