@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 
 from unispawner.errors import InvalidJobError
+from unispawner.profiles import nested_commands
 from unispawner.profiles.reading import read_profiles
 from unispawner.profiles.shell_text import check_commands, check_words, fill_commands
 
@@ -48,6 +50,36 @@ READ_AGAIN = [
     ("awk '{ print \"{value}\" }'", "awk"),
     ("trap 'rm {value}' EXIT", "trap"),
     ("ssh node1 ls {value}", "ssh"),
+    ("sudo -u ada nice -n 5 nohup timeout 5 setsid sh -c 'ls {value}'", "sh -c"),
+    ("find . -exec sh -c 'ls {value}' ';'", "sh -c"),
+    ("echo x | xargs -I% sh -c 'ls {value}'", "sh -c"),
+    ("echo {value} | xargs -I% sh -c 'ls %'", "xargs sh"),
+    ("echo {value} | xargs -n 1 ssh node1 ls", "xargs ssh"),
+    ("env -S 'ls {value}'", "env -S"),
+    ("env --split-string='ls {value}'", "env --split-string"),
+    ("sbatch --wrap='ls {value}'", "sbatch --wrap"),
+    ("bsub -q short ls {value}", "bsub"),
+    ("watch ls {value}", "watch"),
+    ("timeout 9 watch ls {value}", "watch"),
+    ("parallel ls ::: {value}", "parallel"),
+    ("sg staff 'ls {value}'", "sg"),
+    ("su ada --command 'ls {value}'", "su --command"),
+    ("tmux new-session -d 'ls {value}'", "tmux"),
+    ("pdsh -w node1 ls {value}", "pdsh"),
+    ("scp x node1:{value}", "scp"),
+    ("rsync -a -e 'ssh {value}' x y", "rsync -e"),
+    ("tar -x --to-command='ls {value}' -f x", "tar --to-command"),
+    ("alias l='ls {value}'", "alias"),
+    ("if true; then at now <<< 'ls {value}'; fi", "at, which reads commands from its input"),
+    ("echo ls {value} | batch", "batch, which reads commands from its input"),
+    ("echo ls {value} | bash -s x y", "bash, which reads commands from its input"),
+    ("echo ls {value} | bash /dev/stdin", "bash, which reads commands from its input"),
+    ("echo ls {value} | sh -", "sh, which reads commands from its input"),
+    ("source /dev/stdin <<< 'ls {value}'", "source, which reads commands from its input"),
+    ("source <(echo ls {value})", "source <(…)"),
+    ("bash <(echo ls {value})", "bash <(…)"),
+    ("vim -c 'e {value}' -c q", "vim -c"),
+    ("gnuplot -e 'x = \"{value}\"'", "gnuplot -e"),
 ]
 READ_ONCE = [
     "bash -c 'exec \"$1\"/bin/start' bash {value}",
@@ -71,6 +103,15 @@ READ_ONCE = [
     "source {value}/bin/activate",
     "cat <<< {value} | sort",
     'x=$(ls {value}); echo "$x"',
+    "echo what to watch: {value}",
+    "sudo -u ada ls {value}",
+    "env A={value} bash x.sh",
+    "timeout 5 nice ls {value}",
+    "echo {value} | xargs ls",
+    "scp {value} node1:x",
+    "rsync -a {value} node1:x",
+    "sbatch --chdir={value} job.sh",
+    "tar -C {value} -xf x",
 ]
 
 
@@ -89,6 +130,51 @@ def test_commands_that_read_it_once_more(commands: str, reader: str) -> None:
 def test_commands_that_read_it_once(commands: str) -> None:
     """A text that is an argument, or the name of a file, is allowed."""
     check_commands(commands)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "sh -o ",
+        "bash -x ",
+        "su ",
+        "python3 -W ",
+        "awk -v ",
+        "ssh-x -c ",
+        "xargs ",
+        "env -S x ",
+        "true | ",
+        "sh | ",
+        "# x\n",
+        "rsync ",
+    ],
+)
+def test_each_word_is_looked_at_a_few_times(part: str) -> None:
+    """Ten thousand words or commands are read in time that grows with their number, and without a
+    deep recursion."""
+
+    long = part * 10_000 + "true"
+    script = f"true {{value}}; {long}"
+    reads = 0
+    original = nested_commands._Words._has
+
+    def count(words: Any, place: int) -> bool:
+        nonlocal reads
+        reads += 1
+        return original(words, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nested_commands._Words, "_has", count)
+        nested_commands.find_in_script(script, "{value}")
+        nested_commands.find_in_script(f"{long} {{value}}", "{value}")
+        nested_commands.find_in_words([*long.split(), "{value}"], "{value}")
+    assert reads < 200_000
+
+
+def test_brackets_without_end() -> None:
+    """Brackets in brackets in thousands are an error, and not a traceback."""
+    with pytest.raises(ValueError, match="nested so deeply"):
+        check_commands("ls {value} " + 5000 * "$(" + 5000 * ")")
 
 
 @pytest.mark.threat(

@@ -50,7 +50,11 @@ def check_commands(text: str) -> None:
     *_, last = _read(text)
     if last != (len(text), _PLAIN):
         raise ValueError(f"{VALUE} can't stand in commands with a quote or a bracket left open")
-    _refuse(find_in_script(text, VALUE))
+    try:
+        reader = find_in_script(text, VALUE)
+    except RecursionError:
+        raise ValueError(f"{VALUE} can't stand in brackets that are nested so deeply") from None
+    _refuse(reader)
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -115,7 +119,8 @@ def _read(text: str) -> Iterator[tuple[int, str]]:
             place, word_begins = place + 2, text[place + 1] == "("
             continue
         if not quoted and character == "#" and word_begins:
-            place = (text + "\n").index("\n", place)
+            end = text.find("\n", place)
+            place = len(text) if end < 0 else end
             continue
         if state == _SINGLE:
             if character == "'":
