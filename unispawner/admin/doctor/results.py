@@ -62,7 +62,8 @@ class Result:
 
     def line(self) -> str:
         """Return the result for people."""
-        end = f". {self.cure[:1].upper()}{self.cure[1:]}" if self.cure else ""
+        gap = "\n        " if "\n" in self.text else ". "  # after what a command has printed
+        end = f"{gap}{self.cure[:1].upper()}{self.cure[1:]}" if self.cure else ""
         return f"{_LABELS[self.outcome]} {self.name}: {self.text}{end}"
 
     def to_dict(self) -> dict[str, str]:

@@ -141,7 +141,7 @@ def _judge_beginning(journey: Journey) -> Result | None:
     if info is None or info.state in (JobState.QUEUED, JobState.HELD):
         return None
     status = "" if info.exit_code is None else f" with status {info.exit_code}"
-    message = f" ({info.message})" if info.message else ""
+    message = f" ({info.message})" if info.message and status else ""
     end = f"ended{status}{message}" if info.state.final else "still runs, and has said nothing"
     if answers.get("shell"):
         words = _quote([*answers.between, *answers.after])
