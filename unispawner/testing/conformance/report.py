@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from ...errors import InvalidJobError
+from ...errors import InvalidJobError, clean_output
 from .fixtures import LEFT, SITE, choice_of
 from .site import make_spawner
 
 _DOC = "doc"
+_LONGEST = 500
+"""How many characters are shown of what was seen."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,14 +97,15 @@ def _doc(report: Any) -> str:
 
 
 def _saw(report: Any) -> str:
-    return _property(report, "saw")
+    """Return what a check has seen, which may be the words of a scheduler or of a job."""
+    return " ".join(clean_output(_property(report, "saw"), _LONGEST).split())
 
 
 def _crash(report: Any) -> str:
     """Return the first line of a failure."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash else str(report.longrepr)
-    return str(text.strip().splitlines()[0])[:300] if text.strip() else "see above"
+    return clean_output(text.strip().splitlines()[0], _LONGEST) if text.strip() else "see above"
 
 
 def _by_reason(reports: list[Any]) -> dict[str, list[str]]:

@@ -318,8 +318,16 @@ class Site:
         if not seen.holds:
             return [f"job {job.job_id}: {seen}"]
         self.run(self.client.cleanup(job.mark))
+        self._remove_log(job)
         job.ended = True
         return []
+
+    def _remove_log(self, job: Job) -> None:
+        """Remove a job's log, which a Hub would keep; only the account itself can do that."""
+        if self.account.uid == os.getuid() and self.host.here:
+            folder = self.client.log_dir or f"{self.client.state_dir}/logs"
+            path = Path(re.sub("^~(?=/)", self.account.home, folder)) / f"{job.mark}.log"
+            path.unlink(missing_ok=True)
 
     async def _end(self, job: Job) -> None:
         if job.ended:
