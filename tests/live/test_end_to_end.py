@@ -35,6 +35,7 @@ from support.journey import (
     nothing_new,
     pending_page,
     private_files,
+    refused_start,
     server_gone,
     start,
 )
@@ -158,17 +159,11 @@ REFUSED = [
 async def test_refused_submission(
     hub: RunningHub, cluster: Cluster, alice: HubClient, name: str
 ) -> None:
-    """If the scheduler refuses the job, its own words are in the REST reply, with status 400, and
-    on the page; no job and no file is left."""
+    """If the scheduler refuses the job, its user reads its own words, by the API and on the page;
+    no job and no file is left."""
     settings, words = cluster.refused[name]
     hub.set("alice", name, **settings)
-    try:
-        await alice.start(name)
-    except HubClientError as refused:
-        assert 400 == refused.status
-        assert words in json.loads(refused.body)["message"]
-    else:  # under load it takes longer than slow_spawn_timeout, after which the answer is "pending"
-        assert words in (await failed_event(alice, name))["message"]
+    assert words in await refused_start(alice, name)
     await alice.request("GET", f"hub/spawn/alice/{name}")  # the page starts the server once more
 
     async def page_shows_words() -> bool:
@@ -287,9 +282,7 @@ async def test_job_that_dies_early(hub: RunningHub, cluster: Cluster, alice: Hub
 async def test_user_without_an_account(hub: RunningHub) -> None:
     """A user without a system account reads so, and what an administrator can do."""
     nobody = await hub.client("unispawner-stranger")
-    with pytest.raises(HubClientError) as refused:
-        await nobody.start()
-    message = json.loads(refused.value.body)["message"]
+    message = await refused_start(nobody)
     assert "There is no account 'unispawner-stranger' on the Hub's host" in message
     assert "c.UniSpawner.account_name" in message
     page = html.unescape(await pending_page(nobody, ""))
@@ -305,9 +298,7 @@ async def test_system_account(hub: RunningHub) -> None:
     """root and system accounts can't run servers, even if the Hub's authenticator lets them in."""
     for name in ("root", "daemon"):
         client = await hub.client(name)
-        with pytest.raises(HubClientError) as refused:
-            await client.start()
-        message = json.loads(refused.value.body)["message"]
+        message = await refused_start(client)
         assert f"The account {name} has uid {pwd.getpwnam(name).pw_uid}" in message
 
 

@@ -299,7 +299,9 @@ def test_cancel_ends_all_processes(alice: ClusterAgent) -> None:
     alice.ask("cancel", job_id=job.job_id)
     info = alice.status(job)
     assert info is not None
-    assert ("RUNNING", True) == (info["state"], info["ending"])
+    # On a loaded machine the time to end may be over before the scheduler answers.
+    expected = ("CANCELED", False) if info["state"] == "CANCELED" else ("RUNNING", True)
+    assert expected == (info["state"], info["ending"])
     assert ["via condor_rm (by user alice)"] == [info["message"]]
     alice.ask("cancel", job_id=job.job_id)
     info = alice.wait_state(job, "CANCELED")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import html
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from support.clusters import Slurm, run
 from support.hub import RunningHub, post_form, running_hub, until
+from support.journey import refused_start
 
-from unispawner.admin.hub_client import HubClient, HubClientError
+from unispawner.admin.hub_client import HubClient
 
 pytestmark = pytest.mark.slurm
 PATIENCE = 60
@@ -103,10 +103,7 @@ async def test_what_is_not_offered(
 ) -> None:
     """The API refuses a choice that is not offered with 400 and the reason, both when it is sent
     with the start and when it was saved before."""
-    with pytest.raises(HubClientError) as refused:
-        await alice.start("wrong", options)
-    assert 400 == refused.value.status
-    assert words in json.loads(refused.value.body)["message"]
+    assert words in await refused_start(alice, "wrong", options)
 
 
 async def test_a_member_of_the_group(hub: RunningHub) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pwd
 from collections.abc import AsyncIterator
@@ -59,6 +60,22 @@ async def failing_start(client: HubClient, server_name: str) -> Event:
     except HubClientError as error:  # it failed within JupyterHub's slow_spawn_timeout
         assert error.status < 500, error
     return await failed_event(client, server_name)
+
+
+async def refused_start(
+    client: HubClient, server_name: str = "", options: dict[str, Any] | None = None
+) -> str:
+    """Start a server that must be refused; return the message.
+
+    It is in the REST reply, with status 400, or on a loaded machine in the last event of the
+    progress, because JupyterHub does not wait long for a start.
+    """
+    try:
+        await client.start(server_name, options)
+    except HubClientError as error:
+        assert 400 == error.status, error
+        return str(json.loads(error.body)["message"])
+    return str((await failed_event(client, server_name))["message"])
 
 
 async def failed_event(client: HubClient, server_name: str) -> Event:

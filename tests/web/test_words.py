@@ -111,7 +111,13 @@ def test_other_states(make_job: Any, state: JobState, expected: str) -> None:
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.HELD, JobState.RUNNING])
 def test_a_scheduler_that_does_not_answer(make_job: Any, state: JobState) -> None:
     """While the scheduler does not answer, the message says that it shows the last answer."""
-    assert "Slurm does not answer at the moment" in words(make_job(state), DOWN)
+    assert "Slurm does not answer at the moment; this is its last" in words(make_job(state), DOWN)
+
+
+def test_a_scheduler_that_has_not_answered_yet(make_job: Any) -> None:
+    """If the scheduler has not answered since the submission, the message says so."""
+    expected = "Job 17 is submitted to Slurm (Slurm does not answer at the moment)"
+    assert expected == words(make_job(None), DOWN)
 
 
 def test_progress_only_grows(make_job: Any) -> None:

@@ -229,7 +229,8 @@ class _Probe:
 
     def _print_event(self, event: Event) -> None:
         if not self._options.json:
-            message = clean_output(str(event.get("message", "")))
+            message = clean_output(str(event.get("message", "")))  # it may have lines of the log
+            message = message.replace("\n", "\n             ")
             print(f"        {event.get('progress', 0):3}% {message}", flush=True)
 
 

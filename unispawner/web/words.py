@@ -49,7 +49,13 @@ def progress_event(
         The scheduler's name for people; empty if it is not known yet.
     """
     progress, message = _progress(job, title)
-    if problem is not None and job is not None and job.info is not None and not _is_sure(job):
+    if problem is not None and job is not None and job.info is None:
+        message = say(
+            "{message} ({scheduler} does not answer at the moment)",
+            message=message,
+            scheduler=title,
+        )
+    elif problem is not None and job is not None and not _is_sure(job):
         message = say(
             "{message} ({scheduler} does not answer at the moment; this is its last answer)",
             message=message,
