@@ -48,7 +48,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("errors", "job", "units", "schedulers", "script", "submit_host", "run_as", "tasks"),
         "slow_patterns",
     },
-    "web": {"errors", "reasons", "texts", "job", "units", "schedulers", "monitor", "tasks"},
+    "web": {
+        *("errors", "job", "metrics", "monitor", "reasons", "schedulers", "tasks", "texts"),
+        "units",
+    },
     "servers": {
         *("errors", "job", "schedulers", "submit_host", "run_as", "monitor", "settings", "web"),
         *("events", "metrics", "tasks", "texts"),

@@ -28,7 +28,10 @@ QUEUE_BUCKETS = (
 )
 """Seconds that a job waits in its queue: from what nobody notices to a day."""
 COMMAND_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-PHASE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0)
+PHASE_BUCKETS = (
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, _MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE),
+    *(_HOUR, 4 * _HOUR, 24 * _HOUR),
+)
 
 QUEUE_WAIT = Histogram(
     "unispawner_queue_wait_seconds",
@@ -63,8 +66,9 @@ RESUMED = Counter(
 REPORTS_REFUSED = Counter(
     "unispawner_reports_refused",
     "How many reports of jobs were not accepted: error is InvalidJobError for one that can't be "
-    "right, such as that of a host that is not the job's, and otherwise the kind of what kept the "
-    "Hub from checking it.",
+    "right, such as that of a host that is not the job's; NotAServer (a token of no server), "
+    "BadRequest or TooOften, without a scheduler, for what is refused at once; and otherwise the "
+    "kind of what kept the Hub from checking it.",
     ("scheduler", "cluster", "error"),
 )
 QUESTIONS = Histogram(

@@ -99,6 +99,37 @@ async def test_reports_that_are_refused(hub: Hub, server: Server) -> None:
     assert value(before, name, **what) + 1 == value(after, name, **what)
 
 
+@pytest.mark.parametrize(
+    ("body", "known", "error"),
+    [({"host": NODE}, False, "NotAServer"), ({"host": NODE, "port": 1}, True, "BadRequest")],
+)
+async def test_reports_that_no_job_is_asked_about(
+    hub: Hub, server: Server, body: dict[str, object], known: bool, error: str
+) -> None:
+    """A report with a token of no server, or with a body that makes no sense, is counted, too."""
+    await server.running()
+    before = await scrape(hub)
+    token = server.token if known else hub.user("bob").new_api_token()
+    assert (await hub.post(body, token)).code in (400, 403)
+    after, what = await scrape(hub), {"scheduler": "unknown", "error": error}
+    name = "reports_refused_total"
+    assert value(before, name, **what) + 1 == value(after, name, **what)
+
+
+async def test_a_job_that_is_run_again_after_its_run_has_ended(hub: Hub, server: Server) -> None:
+    """A requeue is also counted where the scheduler says first that the run is ending."""
+    await server.running()
+    assert 200 == (await hub.post({"host": NODE, "port": 50123}, server.token)).code
+    before = await scrape(hub)
+    job_id = server.spawner.server_job.state.job_id
+    for state, ending in ((JobState.RUNNING, True), (JobState.QUEUED, False)):
+        server.spawner.fake.change(job_id, state, exec_host="", ending=ending)
+        while server.info and (server.info.state, server.info.ending) != (state, ending):
+            await server.spawner.monitor().refresh(60)
+    after = await scrape(hub)
+    assert value(before, "requeues_total") + 1 == value(after, "requeues_total")
+
+
 async def test_a_start_that_fails(hub: Hub, server: Server) -> None:
     """A job that ends before its server is ready is counted as failed."""
     await server.running()

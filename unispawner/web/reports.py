@@ -18,7 +18,7 @@ from jupyterhub import orm
 from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
-from .. import tasks
+from .. import metrics, tasks
 from ..errors import InvalidJobError, SchedulerUnavailable
 from ..job import is_mark
 from . import bookkeeping, tls
@@ -30,6 +30,8 @@ BODY_LIMIT = 4096
 LOWEST_PORT = 1024
 REPORTS_AT_ONCE = 60
 """How many reports a server may send without a pause."""
+_REFUSED = {400: "BadRequest", 403: "NotAServer", 413: "BadRequest", 429: "TooOften"}
+"""What the metrics call the reports that are refused with these statuses."""
 _PATIENCE = 120.0
 """How long (seconds) a port waits until the scheduler has said where its job runs."""
 
@@ -121,6 +123,12 @@ class TakesReports(Protocol):
 
 class _Handler(APIHandler):
     """Authenticated by a server's own token; any other token is answered with 403."""
+
+    def on_finish(self) -> None:
+        """Count a request that is refused before any job is asked about it."""
+        super().on_finish()
+        if error := _REFUSED.get(self.get_status()):
+            metrics.REPORTS_REFUSED.labels("unknown", "", error).inc()
 
     def check_xsrf_cookie(self) -> None:
         """Do nothing: only the token in the header counts, and no browser adds one by itself."""
