@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -32,7 +33,11 @@ if [ -e "$here/pretend-{name}" ]; then exit 0; fi
 while [ -e "$here/hang-{name}" ]; do sleep 0.1; done
 exit $status
 """
-CONFIG = "c.JupyterHub.init_spawners_timeout = 1\n"
+CONFIG = """\
+import logging
+c.JupyterHub.init_spawners_timeout = 1
+c.EventLogger.handlers = [logging.FileHandler("events.jsonl")]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +100,12 @@ async def events(client: HubClient, enough: str, seconds: float = 30) -> list[di
     return seen
 
 
+def event_log(hub: RunningHub) -> list[dict[str, Any]]:
+    """Return what the Hub and those before it have written into the event log."""
+    lines = (hub.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
 @pytest.mark.hub
 async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """A running server outlives the Hub: it has the same job and URL, and a kernel answers."""
@@ -116,7 +127,7 @@ async def test_running_server_is_attached(hub: RunningHub, slurm: Slurm, alice: 
 @pytest.mark.hub
 async def test_queued_start_goes_on(hub: RunningHub, slurm: Slurm, alice: HubClient) -> None:
     """A queued start keeps its place: it is pending again with its progress, and the same job is
-    served."""
+    served. The event log has each step once."""
     job_id = await queued(hub, alice)
 
     await restart(hub)
@@ -128,6 +139,13 @@ async def test_queued_start_goes_on(hub: RunningHub, slurm: Slurm, alice: HubCli
     assert "42" == await alice.run_cell("print(6*7)")
     assert job_id == (await hub.state("alice"))["job_id"]
     await alice.stop()
+    of_job = [one for one in event_log(hub) if one.get("job_id") == job_id]
+    names = [one["event"] for one in of_job]
+    assert 1 == names.count("resumed")  # before or after the first answer of the scheduler
+    names.remove("resumed")
+    assert ["submitted", "queued", "started", "ready", "ended"] == names
+    assert {"alice"} == {one["user"] for one in of_job}
+    assert ("stopped", 1) == (of_job[-1]["outcome"], len({one["mark"] for one in of_job}))
 
 
 async def test_job_that_begins_while_the_hub_is_away(

@@ -105,12 +105,13 @@ def log_of(state: dict[str, Any]) -> str:
 
 
 async def state_of_run(hub: RunningHub, user: str) -> dict[str, Any]:
-    """Return a server's saved state once it has the start time of the job's run, which comes with
-    the scheduler's next answer."""
+    """Return a ready server's saved state once it has the start time of the job's run, which comes
+    with the scheduler's next answer, and the last event if the Hub writes events."""
 
     async def find() -> dict[str, Any] | None:
         state = await hub.state(user)
-        return state if state.get("run_start") is not None else None
+        known = state.get("run_start") is not None and state["last_event"] in ("", "ready")
+        return state if known else None
 
     found: dict[str, Any] = await until(find, "the Hub knows when the job began to run", PATIENCE)
     return found
