@@ -1,8 +1,9 @@
-"""Wrappers as JupyterHub makes them, with a database and without a Hub."""
+"""Wrappers as JupyterHub makes them, with a database and without a Hub; and Hubs with profiles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from jupyterhub import orm
 from jupyterhub.objects import Hub
 from jupyterhub.user import User
 from sqlalchemy.orm import Session, close_all_sessions
+from support.hub_app import Hub as HubApp
+from support.hub_app import profiles_hub
 from support.wrapped import Child, NewWrapper
 from traitlets.config import Config
 
@@ -45,3 +48,10 @@ def new(db: Session) -> NewWrapper:
         )
 
     return make
+
+
+@pytest.fixture
+async def hub(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[HubApp]:
+    """Give a Hub's application whose users choose among the module's PROFILES."""
+    async with profiles_hub(tmp_path, request.module.PROFILES) as found:
+        yield found

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyterhub.utils import maybe_future
-from support.hub_app import FakeSpawner, Hub, hub_app
+from support.hub_app import FakeSpawner, Hub
 from tornado.httpclient import AsyncHTTPClient
-from traitlets.config import Config
 
-from unispawner import ProfilesSpawner
 from unispawner.web.failures import SpawnFailure
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `version` property of an event schema")
@@ -56,15 +52,6 @@ BAD = [
     pytest.param("$(id)", "must be an absolute path", id="command"),
     pytest.param("~root", "must be an absolute path", id="home"),
 ]
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    config = Config()
-    config.JupyterHub.spawner_class = ProfilesSpawner
-    config.ProfilesSpawner.profiles = PROFILES
-    async with hub_app(tmp_path, config) as found:
-        yield found
 
 
 def field_of(page: str, name: str) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyterhub import orm
 from jupyterhub.objects import Server
 from support.hub import until
-from support.hub_app import NODE, OTHER, PATIENCE, FakeSpawner, Hub, hub_app
-from traitlets.config import Config
+from support.hub_app import NODE, OTHER, PATIENCE, FakeSpawner, Hub
 
-from unispawner import JobState, ProfilesSpawner
+from unispawner import JobState
 from unispawner.errors import UniSpawnerError
 from unispawner.monitor import rhythm
 from unispawner.profiles.profile import Profile
@@ -36,15 +34,11 @@ PROFILES: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-async def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
+async def hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
-    config = Config()
-    config.JupyterHub.spawner_class = ProfilesSpawner
-    config.ProfilesSpawner.profiles = PROFILES
-    async with hub_app(tmp_path, config) as found:
-        monkeypatch.setattr(found.app.proxy, "add_user", _add_no_route)
-        yield found
+    monkeypatch.setattr(hub.app.proxy, "add_user", _add_no_route)
+    return hub
 
 
 async def _add_no_route(user: Any, name: str) -> None:

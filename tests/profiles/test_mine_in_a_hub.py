@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyterhub.utils import maybe_future
 from support.hub import until
-from support.hub_app import FakeSpawner, Hub, hub_app
-from traitlets.config import Config
+from support.hub_app import FakeSpawner, Hub
 
-from unispawner import ProfilesSpawner
 from unispawner.errors import AgentError, SubmitError
 from unispawner.monitor import usable_cache
 from unispawner.schedulers.usable import Entry, make_usable
@@ -53,13 +49,9 @@ USABLE = make_usable(
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    config = Config()
-    config.JupyterHub.spawner_class = ProfilesSpawner
-    config.ProfilesSpawner.profiles = PROFILES
-    async with hub_app(tmp_path, config) as found:
-        FakeSpawner.side.usable = USABLE
-        yield found
+async def hub(hub: Hub) -> Hub:
+    FakeSpawner.side.usable = USABLE
+    return hub
 
 
 def spawner_of(hub: Hub, **user_options: Any) -> Any:

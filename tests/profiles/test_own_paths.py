@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyterhub.utils import maybe_future
-from support.hub_app import FakeSpawner, Hub, hub_app
+from support.hub_app import FakeSpawner, Hub
 from support.wrapped import saved
-from traitlets.config import Config
 
-from unispawner import ProfilesSpawner
 from unispawner.errors import AgentError, SchedulerUnavailable
 from unispawner.run_as.client import AgentClient
 from unispawner.servers import own_paths
@@ -55,15 +52,6 @@ PROFILES = [
 ]
 CHOICE = {"profile": "job", "software": "own", "software_own": "/home/ada/env"}
 FORM = {name: [value] for name, value in CHOICE.items()}
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    config = Config()
-    config.JupyterHub.spawner_class = ProfilesSpawner
-    config.ProfilesSpawner.profiles = PROFILES
-    async with hub_app(tmp_path, config) as found:
-        yield found
 
 
 def spawner_of(hub: Hub) -> Any:

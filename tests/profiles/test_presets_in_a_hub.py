@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,11 +13,9 @@ from jupyterhub import orm
 from jupyterhub.utils import maybe_future
 from sqlalchemy.exc import OperationalError
 from support.hub import until
-from support.hub_app import FakeSpawner, Hub, hub_app
+from support.hub_app import FakeSpawner, Hub
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
-from traitlets.config import Config
 
-from unispawner import ProfilesSpawner
 from unispawner.profiles import saved_choices
 from unispawner.web.failures import SpawnFailure
 
@@ -34,15 +30,6 @@ PROFILES: list[Any] = [
     },
     {"display_name": "Staff", "slug": "staff", "users": ["bob"], "spawner": FakeSpawner},
 ]
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    config = Config()
-    config.JupyterHub.spawner_class = ProfilesSpawner
-    config.ProfilesSpawner.profiles = PROFILES
-    async with hub_app(tmp_path, config) as found:
-        yield found
 
 
 async def send(

@@ -192,8 +192,8 @@ def test_code_that_is_wrong(text: str, place: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("name", "mode", "words"),
     [
-        ("p.py", 0o664, "others than its owner may change it (mode 0664): `chmod go-w"),
-        ("p.py", 0o646, "others than its owner may change it (mode 0646): `chmod go-w"),
+        ("p.py", 0o664, "others than its owner may change the file (mode 0664): `chmod go-w"),
+        ("p.py", 0o646, "others than its owner may change the file (mode 0646): `chmod go-w"),
         ("p.yaml", 0o646, "everybody may change the file (mode 0646): `chmod o-w"),
         ("p.yaml", 0o664, ""),
         ("p.py", 0o644, ""),
@@ -219,13 +219,20 @@ def test_a_file_that_others_may_change(tmp_path: Path, name: str, mode: int, wor
         assert not words
 
 
-def test_a_folder_that_others_may_change(tmp_path: Path) -> None:
-    """Whoever may change the folder of a file in Python could put another file in its place."""
-    path = write(tmp_path, "profiles = []", "p.py")
-    tmp_path.chmod(0o777)
-    with pytest.raises(FileError, match="put another one in its place"):
-        file_content.open_and_read(path)
-    tmp_path.chmod(0o755)
+@pytest.mark.parametrize("name", ["p.py", "p.yaml"])
+def test_a_folder_that_others_may_change(tmp_path: Path, name: str) -> None:
+    """Whoever may change the folder could put another file in its place: the folder in which the
+    file is, and that of a link to it."""
+    real, links = tmp_path / "real", tmp_path / "links"
+    real.mkdir(mode=0o755)
+    links.mkdir(mode=0o755)
+    (links / name).symlink_to(write(real, "profiles = []", name))
+    file_content.open_and_read(str(links / name))
+    for folder in (real, links):
+        folder.chmod(0o777)
+        with pytest.raises(FileError, match=f"another file in its place .*{folder}"):
+            file_content.open_and_read(str(links / name))
+        folder.chmod(0o755)
 
 
 def test_a_file_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +241,7 @@ def test_a_file_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     tmp_path.chmod(0o755)
     found = os.stat(path)
     other = os.stat_result((*found[:4], 4711, *found[5:10]))
-    with pytest.raises(FileError, match="the owner of the file, uid 4711"):
+    with pytest.raises(FileError, match="belongs to uid 4711"):
         file_content.check_access(path, other)
 
 

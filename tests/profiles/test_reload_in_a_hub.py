@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import jupyterhub
 import pytest
 from prometheus_client import REGISTRY
 from support.hub import until
@@ -34,6 +35,8 @@ pytestmark = [
     pytest.mark.hub,
     pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
 ]
+REFUSED = 400 if jupyterhub.version_info >= (6,) else 200
+"""The status of the page that shows a form once more; JupyterHub 5 calls it right."""
 PROFILE = """\
 - display_name: {name}
   slug: {slug}
@@ -70,7 +73,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def begin(tmp_path: Path, file: Path) -> Callable[[], AbstractAsyncContextManager[Hub]]:
     """Return a function that begins a Hub with the file."""
-    return lambda: profiles_hub(tmp_path, profiles_file=str(file))
+    return lambda: profiles_hub(tmp_path, keeps=True, profiles_file=str(file))
 
 
 @pytest.fixture
@@ -151,13 +154,13 @@ async def test_a_form_that_was_opened_before_the_change(hub: Hub, file: Path) ->
     fields = {"profile": "small", "small--memory": "4G"}
     status, old = await ada.send(page, **fields)
     words = "The profiles have changed since this form was opened."
-    assert (400, True) == (status, words in old)
+    assert (REFUSED, True) == (status, words in old)
     assert "memory: '4G' must be at most 2G" in old
     status, new = await ada.send(await ada.open_form(), **fields)
-    assert (400, False) == (status, words in new)
+    assert (REFUSED, False) == (status, words in new)
     write(file, text_of("Other", "other"))
     status, gone = await ada.send(page, **fields)
-    assert (400, True) == (status, "'small' is not offered; offered profiles: other" in gone)
+    assert (REFUSED, True) == (status, "'small' is not offered; offered profiles: other" in gone)
 
 
 async def test_a_file_that_is_wrong(hub: Hub, file: Path, caplog: pytest.LogCaptureFixture) -> None:

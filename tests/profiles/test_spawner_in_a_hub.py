@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from jupyterhub.objects import Server
 from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import maybe_future
 from support.hub import until
-from support.hub_app import NODE, OTHER, PATIENCE, FakeSpawner, Hub, hub_app
-from traitlets.config import Config
+from support.hub_app import NODE, OTHER, PATIENCE, FakeSpawner, Hub, profiles_hub
 
-from unispawner import JobState, ProfilesSpawner
+from unispawner import JobState
 from unispawner.monitor import rhythm
 from unispawner.profiles.children import ChildFactory
 from unispawner.web.failures import SpawnFailure
@@ -66,19 +65,7 @@ HubWith = Callable[[Any], AbstractAsyncContextManager[Hub]]
 def hub_with(tmp_path: Path) -> HubWith:
     """Return a function that begins a Hub with some profiles."""
 
-    def begin(profiles: Any) -> AbstractAsyncContextManager[Hub]:
-        config = Config()
-        config.JupyterHub.spawner_class = ProfilesSpawner
-        config.ProfilesSpawner.profiles = profiles
-        return hub_app(tmp_path, config)
-
-    return begin
-
-
-@pytest.fixture
-async def hub(hub_with: HubWith) -> AsyncIterator[Hub]:
-    async with hub_with(PROFILES) as found:
-        yield found
+    return lambda profiles: profiles_hub(tmp_path, profiles)
 
 
 def spawner_of(hub: Hub, user: str = "ada", **user_options: Any) -> Any:

@@ -166,8 +166,13 @@ async def hub_app(folder: Path, more: Config | None = None) -> AsyncIterator[Hub
 
 
 @asynccontextmanager
-async def profiles_hub(folder: Path, profiles: Any = None, **settings: Any) -> AsyncIterator[Hub]:
-    """Give a Hub whose users choose among profiles; ``settings`` are ProfilesSpawner's."""
+async def profiles_hub(
+    folder: Path, profiles: Any = None, *, keeps: bool = False, **settings: Any
+) -> AsyncIterator[Hub]:
+    """Give a Hub whose users choose among profiles; ``settings`` are ProfilesSpawner's.
+
+    With ``keeps`` its database is a file in the folder: a second Hub finds what the first has kept.
+    """
     from unispawner import ProfilesSpawner
 
     config = Config()
@@ -175,7 +180,8 @@ async def profiles_hub(folder: Path, profiles: Any = None, **settings: Any) -> A
     config.ProfilesSpawner = Config(settings)
     if profiles is not None:
         config.ProfilesSpawner.profiles = profiles
-    config.JupyterHub.db_url = f"sqlite:///{folder}/hub.sqlite"
+    if keeps:
+        config.JupyterHub.db_url = f"sqlite:///{folder}/hub.sqlite"
     async with hub_app(folder, config) as found:
         yield found
 

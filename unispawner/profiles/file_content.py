@@ -96,36 +96,38 @@ def check_access(path: str, found: os.stat_result) -> None:
     Raises
     ------
     FileError
-        If it is not a plain file, or others may change it. A file in Python is code that the Hub
-        runs: only its owner may change it, who is root or the account of the Hub.
+        If it is not a plain file, or if everybody may change it or its folder. A file in Python is
+        code that the Hub runs: only its owner may change it and its folder, who is root or the
+        account of the Hub.
     """
     if not stat.S_ISREG(found.st_mode):
         raise FileError("this is not a plain file; name one in c.ProfilesSpawner.profiles_file")
-    mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
-    if not path.endswith(_PYTHON):
-        if found.st_mode & stat.S_IWOTH:
-            raise FileError(f"everybody may change the file ({mode}): `chmod o-w {path}`")
-        return
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    runs = path.endswith(_PYTHON)
+    others, who = (0o022, "others than its owner") if runs else (0o002, "everybody")
+    bits = "go-w" if runs else "o-w"
+    if found.st_mode & others:
         raise FileError(
-            f"the Hub would run this file, and others than its owner may change it ({mode}): "
-            f"`chmod go-w {path}`"
+            f"{who} may change the file (mode {stat.S_IMODE(found.st_mode):04o}): "
+            f"`chmod {bits} {path}`"
         )
-    _check_owner(found, f"the owner of the file, uid {found.st_uid}", f"`chown root {path}`")
-    folder = os.stat(os.path.dirname(os.path.realpath(path)))
-    if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX:
-        raise FileError(
-            "the Hub would run this file, and others may put another one in its place: "
-            f"`chmod go-w {os.path.dirname(os.path.realpath(path))}`"
-        )
-    _check_owner(folder, f"the owner of its folder, uid {folder.st_uid}", "`chown root` the folder")
+    if runs:
+        _check_owner(found, path)
+    for folder in sorted({os.path.dirname(path), os.path.dirname(os.path.realpath(path))}):
+        of_folder = os.stat(folder)
+        if of_folder.st_mode & others and not of_folder.st_mode & stat.S_ISVTX:
+            raise FileError(
+                f"{who} may put another file in its place (mode "
+                f"{stat.S_IMODE(of_folder.st_mode):04o} of {folder}): `chmod {bits} {folder}`"
+            )
+        if runs:
+            _check_owner(of_folder, folder)
 
 
-def _check_owner(found: os.stat_result, who: str, cure: str) -> None:
+def _check_owner(found: os.stat_result, path: str) -> None:
     if found.st_uid not in (0, os.geteuid()):
         raise FileError(
-            f"the Hub would run this file, and {who}, may change it, who is neither root nor the "
-            f"account of this process: {cure}"
+            f"the Hub would run this file, and {path} belongs to uid {found.st_uid}, who is "
+            f"neither root nor the account of this process: `chown root {path}`"
         )
 
 
