@@ -87,6 +87,7 @@ def clean_reason(text: str, secret: str = "") -> str:
     words = str(text)
     if secret:
         words = words.replace(secret, "(secret)")
+    words = words[: 10 * LONGEST_REASON]
     words = " ".join(_FOREIGN.sub(_without_path, words).split())
     return words if len(words) <= LONGEST_REASON else f"{words[: LONGEST_REASON - 1]}…"
 

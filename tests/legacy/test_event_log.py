@@ -90,7 +90,7 @@ async def test_a_legacy_server(spawner: Dummy) -> None:
     """A server that starts, is found again by the next Hub and is stopped has each event once."""
     starting = await start(spawner)
     await spawner.take_report(Report(4000))
-    await soon(starting)
+    spawner.server.ip, spawner.server.port = await soon(starting)  # as JupyterHub does
     spawner.start_polling()
     spawner.stop_polling()
     spawner.server_job.commit()

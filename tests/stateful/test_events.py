@@ -112,3 +112,29 @@ def test_a_hub_that_is_killed_during_a_submission(events: EventsInMemory) -> Non
         site.wait(60.0)
         site.settle()
     assert [*START[:2], "resumed:start", "submitted", "queued", "ended:stopped"] == events.names
+
+
+def test_a_server_that_is_continued_with_a_second_job(events: EventsInMemory) -> None:
+    """Each of the two jobs has its own events, also if the Hub is killed between them."""
+    with simulation() as site:
+        site.start(ALICE)
+        site.wait(10.0)
+        site.job_begins(site.cluster.jobs[0])
+        site.wait(20.0)
+        site.continue_server(ALICE)
+        site.wait(10.0)
+        restart(site)
+        site.job_begins(site.cluster.jobs[1], NODES[1])
+        site.wait(20.0)
+        site.switch(ALICE)
+        site.wait(20.0)
+        site.stop(ALICE)
+        site.wait(20.0)
+        site.settle()
+    first, second = (job.mark for job in site.cluster.jobs)
+    asked = [one for one in events.all if one["event"] == "asked"]
+    assert [None, first] == [one.get("continues") for one in asked]
+    life = [*START[1:], "queued", "started", "ready", "ended"]
+    for mark in (first, second):
+        of_job = [one["event"] for one in events.all if one["mark"] == mark]
+        assert life == [one for one in of_job if one not in ("asked", "resumed")]
