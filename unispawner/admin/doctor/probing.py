@@ -65,7 +65,7 @@ async def _choose_spawner(options: argparse.Namespace, outer: Any, results: Resu
         If there is no such profile, or its options are wrong.
     """
     if isinstance(outer, ProfilesSpawner):
-        given = outer.profiles
+        given = outer.refresh_profiles()
         profiles = read_some_profiles(
             await maybe_future(given(outer)) if callable(given) else given
         )
