@@ -266,6 +266,33 @@ async def test_a_file_system_that_hangs(
     go_on.set()
 
 
+async def test_a_check_that_takes_long(
+    hub: Hub, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a scheduler does not answer the check, forms have the profiles of before. They wait a
+    moment for the first, and not each for its own; then the new profiles are there."""
+    go_on = asyncio.Event()
+
+    async def check(_: Any) -> None:
+        await go_on.wait()
+
+    source = profiles_file.find_file(str(file))
+    monkeypatch.setattr(source, "_check", check)
+    write(file, text_of("New"))
+    await source.look(0.2)
+    turns = []
+    for _ in range(3):
+        begun = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(begun.set_result, None)
+        await source.look(0.2)
+        turns.append(begun.done())
+    assert [False, False, False] == turns  # it returned in the same turn of the loop
+    assert "Small" == hub.user("ada").spawners[""].refresh_profiles()[0]["display_name"]
+    go_on.set()
+    await source.look()
+    assert "New" == hub.user("ada").spawners[""].refresh_profiles()[0]["display_name"]
+
+
 async def test_a_server_keeps_its_profile(begin: Any, file: Path) -> None:
     """A server that was started with a profile keeps its settings when the file does not have the
     profile any more, also over a restart of the Hub. A new start needs a profile of now."""

@@ -33,7 +33,7 @@ CLOCK_TICK = 3.0
 """For how long (seconds) after a change the bytes are compared, and not only size and times: some
 file systems count whole seconds. No clock but this process' own is asked."""
 PATIENCE = 2.0
-"""How long (seconds) a form or a start waits for the news of a file. Then it goes on without."""
+"""How long (seconds) forms and starts wait for the news of a file. Then they go on without."""
 READ_SECONDS, RUN_SECONDS = 10.0, 30.0
 """How long a file system may take for the file, and the file's code for its profiles."""
 _NO_ANSWER = (
@@ -63,6 +63,7 @@ class ProfilesFile:
         self._good: Definition | None = None
         self._check: Check | None = None
         self._task: asyncio.Task[None] | None = None
+        self._began = 0.0
         self._tried = ""  # the digest of the last content, right or wrong
         self._reader = _Reader(path)
 
@@ -147,7 +148,8 @@ class ProfilesFile:
         Parameters
         ----------
         patience
-            How long (seconds) to wait for that; None waits until it is done.
+            How long (seconds) to wait for that, from when it has begun; None waits until it is
+            done. A check of many profiles takes long while their scheduler does not answer.
         """
         if self._check is None:
             return  # this is not a Hub
@@ -155,7 +157,9 @@ class ProfilesFile:
             if self._reader.hangs:
                 return
             self._task = self._begin(anew=False)
-        await asyncio.wait({self._task}, timeout=patience)
+        left = None if patience is None else self._began + patience - time.monotonic()
+        if left is None or left > 0:
+            await asyncio.wait({self._task}, timeout=left)
 
     async def reload(self) -> None:
         """Read the file anew, also if it has not changed: what its code imports may have."""
@@ -165,6 +169,7 @@ class ProfilesFile:
         await asyncio.wait({self._task})
 
     def _begin(self, *, anew: bool) -> asyncio.Task[None]:
+        self._began = time.monotonic()
         return tasks.start(self._take_change(anew), f"the reading of {self.path}")
 
     async def _take_change(self, anew: bool) -> None:
