@@ -39,7 +39,9 @@ def read_identity(spawner: Any, config: Config, folder: Path) -> tuple[Identity,
         bundles = {name: str(location / f"{name}_trust.crt") for name in (_OF_SERVERS, _OF_HUB)}
         spawner.internal_certs_location = str(location)
         spawner.internal_trust_bundles = bundles
-        context = make_ssl_context(own["key"], own["cert"], cafile=bundles[_OF_HUB])
+        context = make_ssl_context(
+            own["key"], own["cert"], cafile=bundles[_OF_HUB], purpose=ssl.Purpose.CLIENT_AUTH
+        )
         return make_identity(spawner), context
     except InvalidJobError:
         raise
