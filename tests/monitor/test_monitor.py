@@ -997,6 +997,33 @@ async def test_a_query_that_ran_out_of_time_is_not_taken_for_a_slow_scheduler(
     assert 2 * (ended - began) <= following - began < 20 * (ended - began)
 
 
+async def test_a_question_that_does_not_reach_the_scheduler(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that waited in vain for a connection to the submit host says nothing about the
+    scheduler's pace. Who waits for a job has the connection tried again soon."""
+    times: list[float] = []
+    hurries: list[Host] = []
+
+    async def fail(*_: object, **__: object) -> Any:
+        times.append(time.monotonic())
+        if len(times) == 1:
+            await asyncio.sleep(0.5)
+        error = SchedulerUnavailable("no connection")
+        error.unsent = True
+        raise error
+
+    monkeypatch.setattr(Host, "ask", fail)
+    monkeypatch.setattr(Host, "hurry", lambda host: hurries.append(host))
+    monkeypatch.setattr(rhythm, "LARGEST_SHARE_OF_FAILURES", 0.001)
+    job = lab.track(submitted=True)
+    lab.monitor.want(job)
+    await lab.eventually(lambda: len(times) == 1)
+    lab.monitor.want(job)
+    await lab.eventually(lambda: len(times) >= 2)
+    assert [lab.host] * 2 == hurries
+
+
 async def test_a_failing_scheduler_is_asked_less_and_less(lab: Lab) -> None:
     """A failing scheduler is asked at growing intervals, and often again once it answers."""
     lab.monitor.rhythm.status_interval = 0.15

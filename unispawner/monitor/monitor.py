@@ -144,6 +144,8 @@ class Monitor:
     def want(self, job: TrackedJob) -> None:
         """Ask about a job as soon as possible, alone or with all others."""
         followed = self._jobs.get(job)
+        if followed is not None:
+            self.host.hurry()  # a user waits for a start or a stop
         if followed is not None and followed.wanted_at is None:
             followed.wanted_at = time.monotonic()
             self._deciding.add(followed)
@@ -216,7 +218,8 @@ class Monitor:
                     exc_info=not ours,
                 )
             self.problem = as_unavailable(error, self.scheduler.title)
-            self.rhythm.note_all(began, time.monotonic(), failed=True)
+            arrived = not getattr(error, "unsent", False)
+            self.rhythm.note_all(began, time.monotonic(), failed=True, arrived=arrived)
             for one in self._jobs.values():
                 one.wanted_at = None  # a scheduler that is down is not asked all the time
                 one.job.notify()

@@ -78,10 +78,18 @@ class Rhythm:
         """Have all jobs asked for as soon as that is allowed."""
         self._hurried = True
 
-    def note_all(self, began: float, ended: float, *, failed: bool) -> None:
-        """Take note of a question for all jobs."""
+    def note_all(self, began: float, ended: float, *, failed: bool, arrived: bool = True) -> None:
+        """Take note of a question for all jobs.
+
+        Parameters
+        ----------
+        arrived
+            False if it has failed before it reached the scheduler, because there is no connection
+            to the submit host: then its time says nothing about the scheduler.
+        """
         self.failures = min(self.failures + 1, 10) if failed else 0
         share = LARGEST_SHARE_OF_FAILURES if failed else LARGEST_SHARE
+        began = began if arrived else ended
         self._all.note(began, ended, max(FAST_INTERVAL, self.min_query_interval), share)
 
     def begin_all(self) -> None:
