@@ -160,3 +160,30 @@ def test_each_check_says_why() -> None:
     ]
     assert 40 < len(checks)
     assert [] == [one.__name__ for one in checks if not all(words_of(one.__doc__ or ""))]
+
+
+def test_the_plugin_costs_other_tests_nothing(tmp_path: Path) -> None:
+    """Because of the entry point, pytest would rewrite the asserts of the whole package, and would
+    compile it anew in each process of an account that can't write the result: the plugin takes this
+    back."""
+    installed = tmp_path / "installed" / "planted-1.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text(f"[pytest11]\nunispawner-conformance = {PLUGIN}\n")
+    (installed / "RECORD").write_text("unispawner/__init__.py,,\nunispawner/job.py,,\n")
+    (tmp_path / "test_theirs.py").write_text(
+        "from _pytest.assertion.rewrite import AssertionRewritingHook\n"
+        "import unispawner.job\n"
+        "def test_theirs(request):\n"
+        "    assert request.config.pluginmanager.get_plugin('unispawner-conformance')\n"
+        "    assert not isinstance(unispawner.job.__loader__, AssertionRewritingHook)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_theirs.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert 0 == done.returncode, done.stdout
