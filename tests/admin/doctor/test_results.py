@@ -38,6 +38,19 @@ def test_json_of_a_configuration_that_cannot_be_read(doctor: Doctor) -> None:
     assert (1, "config", "wrong") == (status, found["id"], found["outcome"])
 
 
+def test_json_after_an_error_that_nobody_expected(doctor: Doctor) -> None:
+    """Code of the site's own that raises any error ends the checks; the results so far are printed
+    as JSON all the same, and the last says what was raised and where."""
+    config = f"{PROFILES}\nc.ProfilesSpawner.profiles = lambda spawner: spawner.user.of_the_site"
+    status, lines = doctor(config, "--probe", "nobody-here", "--json")
+    found = json.loads("\n".join(lines))
+    assert (1, 1) == (status, found["exit_status"])
+    last = found["checks"][-1]
+    assert ("doctor", "wrong") == (last["id"], last["outcome"])
+    assert "AttributeError" in last["text"]
+    assert str(doctor.config) in last["text"]
+
+
 @pytest.mark.parametrize(
     ("outcomes", "status", "strict"),
     [

@@ -10,7 +10,6 @@ import logging
 import os
 import pwd
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -27,7 +26,7 @@ from ...submit_host.ssh import parse_destination
 from ..configured_spawner import class_or_unispawner, load_config, spawner_for_nobody
 from . import batchspawner, bundle, probing
 from .checks import Doubt, Skipped, list_checks
-from .results import Outcome, Result, Results
+from .results import Outcome, Result, Results, describe_fault
 from .spawners import find_spawners
 
 
@@ -52,6 +51,11 @@ def run(options: argparse.Namespace) -> int:
         if not (options.bundle or options.json):
             raise
         results.add(Result("config", "config", Outcome.WRONG, str(error)))
+    except Exception as error:  # the command's main has words for it, but no JSON and no bundle
+        if not (options.bundle or options.json):
+            raise
+        text = f"the checks were not finished: {describe_fault(error)}"
+        results.add(Result("doctor", "doctor", Outcome.WRONG, text))
     status = results.status(strict=options.strict)
     if options.json:
         print(results.to_json(strict=options.strict))
@@ -126,9 +130,8 @@ def _do_check(check_id: str, name: str, check: Callable[[], Awaitable[str]]) -> 
     except UniSpawnerError as error:
         return Result(check_id, name, Outcome.WRONG, str(error).removeprefix(f"{name}: "))
     except Exception as error:  # code of a site's own class may need a user, or be wrong
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        return Result(check_id, name, Outcome.LOOK, f"this could not be checked: {what}")
+        text = f"this could not be checked: {describe_fault(error)}"
+        return Result(check_id, name, Outcome.LOOK, text)
 
 
 def print_notes(hub_account: str, group: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -134,3 +135,9 @@ def describe(results: Iterable[Result], status: int) -> dict[str, Any]:
     """Return results as JSON-serialisable data."""
     checks = [one.to_dict() for one in results]
     return {"version": __version__, "exit_status": status, "checks": checks}
+
+
+def describe_fault(error: Exception) -> str:
+    """Return what an error says that nobody expected, and the line of the code."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
