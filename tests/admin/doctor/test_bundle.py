@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.doctor import Doctor
+from traitlets.config import Config
 
 from unispawner.admin.cli import main
 from unispawner.admin.doctor.redaction import REDACTED, Redaction
@@ -145,3 +146,60 @@ def test_an_existing_file_stays(
 def test_what_is_no_secret_stays(text: str) -> None:
     """Ordinary lines stay as they are, so that a bundle helps."""
     assert text == Redaction().text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer zebraWithoutDigit",
+        "Authorization: Digest username=a, response=Zebra",
+        "Cookie: a=b; session=Zebra; more=Zebra",
+        "('Authorization', 'token Zebra')",
+        r"{\"client_secret\": \"Zebra\"}",
+        "{'cookie_secret': b'Zebra'}",
+        "client_secret=SecretStr('Zebra')",
+        'password="a\\"Zebra"',
+        "password='the Zebra has no end",
+        "client_secret%22%3A%22Zebra%22",
+        "export DB_PASS=Zebra",
+        "BIND_PW=Zebra",
+        "AccountKey=Zebra/a+b==;EndpointSuffix=x",
+        "X-Auth-Key: Zebra",
+        "machine h login u password Zebra1",
+        "curl -u alice:Zebra https://hub.example",
+        "sshpass -p Zebra ssh node1",
+        "https://alice:a/Zebra@hub.example/",
+        "https://alice:a@Zebra@hub.example/",
+        "https://hooks.example.org/services/T0/Zebra",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYZebraKEY12",
+        "alice:$6$rounds=5000$salt$ZebraZebra",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nZebra\n(the end is missing)",
+        "Zebra/abc=\n-----END RSA PRIVATE KEY-----\nthe log begins within a key",
+    ],
+)
+def test_secrets_in_odd_forms(text: str) -> None:
+    """Quotes, headers, URLs and keys are redacted in each form in which a log has them."""
+    found = Redaction().text(text)
+    assert (True, False) == (REDACTED in found, "zebra" in found.lower())
+
+
+def test_secrets_of_changed_settings_and_in_other_words() -> None:
+    """A setting may be changed instead of set; a log may have its secret as URLs have it."""
+    config = Config()
+    config.Spawner.environment.update({"ANYTHING": "Zebra-in-variable"})
+    config.JupyterHub.api_tokens.update({"zebrakeyofmapping": "alice"})
+    config.LDAPAuthenticator.lookup_dn_search_password = 'Zebra & "stripes"'
+    config.JupyterHub.db_url = "postgresql://hub:Zebra%2Fin-url@db/hub"
+    redaction = Redaction()
+    redaction.learn_config(config)
+    settings = redaction.value(dict(config))
+    texts = [
+        "zebrakeyofmapping",
+        "Zebra%20%26%20%22stripes%22",
+        r"Zebra & \"stripes\"",
+        "Zebra/in-url",
+        "Zebra-in-variable",
+    ]
+    found = [redaction.text(one) for one in texts]
+    assert [REDACTED] * len(texts) == found
+    assert {"update": {"ANYTHING": REDACTED}} == settings["Spawner"]["environment"]

@@ -6,16 +6,21 @@ too, and what can't be judged, such as code, is left out.
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 from traitlets.config import Config
+from traitlets.config.loader import LazyConfigValue
 
 REDACTED = "[redacted]"
 _SECRET_NAME = re.compile(
-    r"(?i)secret|token|passw|passphrase|passcode|\bpwd\b|_pwd|key|cred|cookie|salt|private|bearer"
-    r"|authorization|signature|licen[cs]e|webhook|dsn|connection_string|\bpin\b"
+    r"(?i)secret|token|passw|passphrase|passcode|pwd|key|cred|cookie|salt|private|bearer"
+    r"|authorization|signature|licen[cs]e|webhook|dsn|connection_string|kennwort|mot_de_passe"
+    r"|pass(?:$|[_\W\d])|(?:^|[_\W])(?:pw|pin|otp|sig)(?:$|[_\W\d])|(?:^|_)auth$"
 )
 _VARIABLES = frozenset(("environment", "env"))
 """Settings whose values are variables: each of them may be a secret, whatever its name."""
@@ -26,13 +31,34 @@ _SHORTEST_KEY = 12
 """A shorter key of a mapping is a word rather than a secret."""
 _DEEPEST = 20
 
-_WORD = r"[A-Za-z0-9+/_=.-]"
+_NAME = (
+    r"(?:secret|token|passw|passphrase|passcode|pwd|credential|_xsrf|kennwort|mot de passe|"
+    r"(?:api|access|account|auth|private|crypt|shared|master|signing|encryption|secret|client|"
+    r"service|session)[-_. ]?key|\bcode\b|\bstate\b|\bsig\b|\botp\b|\bpin\b|signature|"
+    r"(?<![a-z])pass(?![a-z])|(?<=[a-z])pass(?=\s?[=:])|(?:\b|_)pw\b)"
+)
+_SEPARATOR = r"\s{0,5}(?:=>|==|=|:|%3D|%3A)\s{0,5}"
+_VALUE = (
+    # What may stand around a quoted value: b'…', SecretStr('…'), ('…'; the quotes may have \.
+    r"(?:\w{0,30}[(\[{]{0,3}(?P<quote>\\{0,4}[\"'`])[^\n]{0,2000}?(?<!\\)(?P=quote)"
+    r"|\w{0,30}[(\[{]{0,3}\\{0,4}[\"'`][^\n]{1,4000}"  # its end is missing
+    r"|(?:(?!%22|\\n)[^\s&]){1,4000})"
+)
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # Keys, also without their end, and a key of which a log has only the end.
     (
         re.compile(
-            r"-----BEGIN [A-Z0-9 ]{0,40}-----.{0,20000}?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)", re.S
+            r"-----BEGIN [A-Z0-9 ]{0,40}-----[A-Za-z0-9+/=\s\\:,.-]{0,20000}"
+            r"|\A(?:[A-Za-z0-9+/=]{1,80}\r?\n){1,500}-----END [A-Z0-9 ]{0,40}-----"
         ),
-        REDACTED,
+        f"{REDACTED}\n",
+    ),
+    # Headers: to the end of the line, because cookies and schemes have blanks.
+    (
+        re.compile(
+            r"(?i)((?:authorization|cookie)[\\\"'`\]]{0,6}\s{0,5}[:=,]\s{0,5})[^\s][^\n]{0,20000}"
+        ),
+        rf"\1{REDACTED}",
     ),
     # URLs with credentials; and whole URLs of databases, whose options may have passwords, too.
     (
@@ -42,29 +68,54 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{REDACTED}",
     ),
+    # A password may have / and @ of its own; what looks like a port and a path is none.
+    (
+        re.compile(r"(//)[^\s/@:'\"<>]{0,100}:(?!\d{1,5}[/?#])[^\s'\"<>]{1,500}@(?=[\w\[])"),
+        rf"\1{REDACTED}@",
+    ),
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@'\"<>]{1,500}@"), rf"\1{REDACTED}@"),
     (
-        re.compile(r"(?i)\b(bearer|basic|digest|negotiate|token)(\s+)(?=\S*\d)[^\s'\",;]{8,4000}"),
+        re.compile(
+            r"(?i)(https?://[^\s/]{0,100}(?:hooks?\.|discord|webhook)[^\s/]{0,100}/)[^\s'\"<>]+"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        re.compile(
+            r"(?i)\b(bearer|negotiate|(?:basic|digest|token|passw\w{1,5}|passphrase)(?=(?:\s|%20)+"
+            r"(?:is\s)?\S*(?:\d|(?-i:[a-z][A-Z]|[A-Z]{8}))))((?:\s|%20)+(?:is\s+)?)"
+            r"[^\s'\",;]{5,4000}"
+        ),
         rf"\1\2{REDACTED}",
+    ),
+    # Passwords behind options without a name.
+    (
+        re.compile(r"((?:^|\s)(?:-u|--user|--proxy-user)[\s=]?[\w.@-]{1,60}:)[^\s]{1,500}", re.M),
+        rf"\1{REDACTED}",
+    ),
+    (
+        re.compile(r"\b((?:sshpass|mysql\w{0,10}|mariadb\w{0,10})\s(?:\S+\s){0,10}?-p\s?)[^\s]+"),
+        rf"\1{REDACTED}",
     ),
     # NAME=VALUE, "name": "value", name: value, --name value, and ?name=value in a URL.
     (
         re.compile(
-            r"(?i)([\w.-]{0,60}(?:secret|token|passw(?:or)?d|passphrase|pwd|api_?key|access_?key|"
-            r"private_?key|crypt_?key|credential|authorization|set-cookie|cookie|_xsrf|\bcode\b|"
-            r"\bstate\b)[\w.-]{0,60}[\"']?\]?\s{0,5}(?:=|:|%3D)\s{0,5})"
-            r"(?:\"[^\"]{1,4000}\"|'[^']{1,4000}'|[^\s&\"',;)]{1,4000})"
+            rf"(?i)({_NAME}[\w.-]{{0,60}}(?:[\\\"'`\]]{{1,6}}|%22)?{_SEPARATOR}(?:%22)?){_VALUE}"
         ),
         rf"\1{REDACTED}",
     ),
     (
+        re.compile(rf"(?i)({_NAME}[\w.-]{{0,60}}\\?[\"'],\s{{0,5}}(?=\w{{0,30}}\\?[\"'])){_VALUE}"),
+        rf"\1{REDACTED}",
+    ),
+    (
         re.compile(
-            r"(?i)(--?[\w-]{0,40}(?:secret|token|password|passwd|passphrase|api-?key|credential)"
-            r"[\w-]{0,20}\s{1,5})[^\s-][^\s]{0,4000}"
+            r"(?i)((?<![\w-])--?[\w-]{0,40}(?:secret|token|password|passwd|passphrase|api-?key|"
+            r"credential)[\w-]{0,20}\s{1,5})[^\s-][^\s]{0,4000}"
         ),
         rf"\1{REDACTED}",
     ),
-    # JSON web tokens, and the tokens of well-known services.
+    # JSON web tokens, the tokens of well-known services, and hashes of passwords.
     (re.compile(r"\beyJ[\w-]{8,2000}\.[\w-]{8,4000}(?:\.[\w-]{0,2000})?"), REDACTED),
     (
         re.compile(
@@ -73,17 +124,32 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         REDACTED,
     ),
+    (
+        re.compile(r"\$(?:[1567y]|2[abxy]|argon2\w{1,2}|scrypt|pbkdf2[\w-]*)\$[^\s'\":]{8,}"),
+        REDACTED,
+    ),
     # Random text: hexadecimal, such as JupyterHub's tokens, a UUID, or a long mixed word.
     (re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{24,4096}(?![0-9A-Za-z])"), REDACTED),
     (re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b"), REDACTED),
     (
         re.compile(
-            r"(?<![A-Za-z0-9+/_=.-])(?=[A-Za-z0-9+_=-]{0,39}\d)(?=[A-Za-z0-9+_=-]{0,39}[A-Z])"
+            r"(?<![A-Za-z0-9+/_.-])(?=[A-Za-z0-9+_=-]{0,39}\d)(?=[A-Za-z0-9+_=-]{0,39}[A-Z])"
             r"(?=[A-Za-z0-9+_=-]{0,39}[a-z])[A-Za-z0-9+_-]{32,4096}={0,2}(?![A-Za-z0-9+/_=-])"
         ),
         REDACTED,
     ),
+    # The same with the / of base 64; a path has other characters, or begins with one.
+    (
+        re.compile(
+            r"(?<![A-Za-z0-9+/_.-])(?=[A-Za-z0-9+/]{0,39}\d)(?=[A-Za-z0-9+/]{0,39}[A-Z])"
+            r"(?=[A-Za-z0-9+/]{0,39}[a-z])[A-Za-z0-9+][A-Za-z0-9+/]{39,4096}={0,2}(?![\w+/=.-])"
+        ),
+        REDACTED,
+    ),
 )
+
+
+_PASSWORD_IN_URL = re.compile(r"://[^\s/@:'\"<>]{0,100}:([^\s'\"<>@/]{4,500})@")
 
 
 def is_secret_name(name: str) -> bool:
@@ -101,10 +167,16 @@ class Redaction:
         """Take note of a secret, which may be a container of secrets."""
         if depth > _DEEPEST:
             return
+        if isinstance(value, LazyConfigValue):
+            value = value.to_dict()
         if isinstance(value, bytes):
-            self._known |= {value.hex(), value.decode("utf-8", "replace")}
-        elif isinstance(value, str):
+            self._known |= {value.hex(), base64.b64encode(value).decode(), repr(value)[2:-1]}
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, str):
             self._known |= {value, *value.split("\n")}
+            # As a URL, a header, JSON or a message has it.
+            self._known |= {quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+            self._known |= {repr(value)[1:-1], base64.b64encode(_to_bytes(value)).decode()}
         elif isinstance(value, Mapping):
             for key, one in value.items():
                 if len(str(key)) >= _SHORTEST_KEY:  # such as c.JupyterHub.api_tokens
@@ -113,6 +185,12 @@ class Redaction:
         elif isinstance(value, list | tuple | set | frozenset):
             for one in value:
                 self.learn(one, depth + 1)
+
+    def _learn_password(self, text: str) -> None:
+        """Take note of the password in a URL, which a message may have without the URL."""
+        for found in _PASSWORD_IN_URL.findall(text):
+            self.learn(found)
+            self.learn(unquote(found))
 
     def learn_variables(self, variables: Mapping[str, str]) -> None:
         """Take note of the values of variables with the names of secrets."""
@@ -133,6 +211,12 @@ class Redaction:
         if is_secret_name(name):
             self.learn(value)
             return REDACTED
+        if isinstance(value, LazyConfigValue):  # of c.Spawner.environment.update(…)
+            return {
+                str(how): self.value(one, name, depth + 1) for how, one in value.to_dict().items()
+            }
+        if isinstance(value, str):
+            self._learn_password(value)
         if _URL_SETTING.search(name) and isinstance(value, str):
             self.learn(value)
             return f"{value.partition('://')[0]}://{REDACTED}"
@@ -155,8 +239,6 @@ class Redaction:
             return self.text(value)
         if isinstance(value, type):
             return f"(class {value.__module__}.{value.__qualname__})"
-        if hasattr(value, "to_dict") and type(value).__name__ == "LazyConfigValue":
-            return self.value(value.to_dict(), "", depth + 1)
         return f"({type(value).__name__})"  # code, or an object: it may contain anything
 
     def text(self, text: str) -> str:
@@ -171,6 +253,10 @@ class Redaction:
     def lines(self, lines: Iterable[str]) -> str:
         """Return lines as one text, without secrets."""
         return self.text("\n".join(lines))
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 _HARMLESS = frozenset(("None", "True", "False", "null", "true", "false", "name", "admin", "user"))
