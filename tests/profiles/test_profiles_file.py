@@ -149,6 +149,14 @@ def test_aliases_of_aliases_end() -> None:
 # -- Python -------------------------------------------------------------------------------------
 
 
+def test_merges_of_merges_end() -> None:
+    """What is merged again and again counts each time, also if nothing comes of it."""
+    lines = ["x-a0: &a0 {cores: 1}"]
+    lines += [f"x-a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 25)]
+    with pytest.raises(FileError, match="there are more than 100000 parts"):
+        read_yaml("\n".join([*lines, "profiles:", "- <<: *a24"]))
+
+
 def test_a_file_in_python() -> None:
     """It sets the variable profiles; the places of what it writes down are known, also behind
     names."""

@@ -225,6 +225,19 @@ async def test_sighup(hub: Hub, file: Path, caplog: pytest.LogCaptureFixture) ->
     await until(lambda: spawner.refresh_profiles()[0]["display_name"] == "Large", "it is new")
 
 
+async def test_many_signals(hub: Hub, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Many signals at once cause few readings, the last of which sees the last change."""
+    caplog.set_level(logging.INFO, "JupyterHub.unispawner")
+    found = profiles_file.find_file(str(file))
+    turns = [asyncio.ensure_future(found.reload()) for _ in range(100)]
+    await asyncio.sleep(0)
+    write(file, text_of("Large"))
+    await asyncio.gather(*turns, found.reload())
+    assert 2 >= caplog.text.count("read anew, and are right")
+    spawner = hub.user("ada").spawners[""]
+    assert "Large" == spawner.refresh_profiles()[0]["display_name"]
+
+
 async def test_a_handler_of_the_sites(begin: Any) -> None:
     """A handler of SIGHUP that the site has set stays, and so does the SIG_IGN of nohup."""
     for handler in (signal.SIG_IGN, lambda *_: None):

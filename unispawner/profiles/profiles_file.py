@@ -63,6 +63,7 @@ class ProfilesFile:
         self._good: Definition | None = None
         self._check: Check | None = None
         self._task: asyncio.Task[None] | None = None
+        self._turn: asyncio.Task[None] | None = None  # of who waits for a reading anew
         self._began = 0.0
         self._tried = ""  # the digest of the last content, right or wrong
         self._reader = _Reader(path)
@@ -115,7 +116,7 @@ class ProfilesFile:
 
     def watch(self, check: Check) -> None:
         """Look after the file from now on: every few seconds, and on SIGHUP. Called in the Hub."""
-        self._check, self._task = check, None
+        self._check, self._task, self._turn = check, None, None
         self._show()
         tasks.start(self._watch(), f"the watch of {self.path}")
         self._listen()
@@ -162,9 +163,19 @@ class ProfilesFile:
             await asyncio.wait({self._task}, timeout=left)
 
     async def reload(self) -> None:
-        """Read the file anew, also if it has not changed: what its code imports may have."""
+        """Read the file anew, also if it has not changed: what its code imports may have.
+
+        Who asks for that while somebody else still waits for a turn has the same one: many signals
+        cause two readings, and not as many.
+        """
+        if self._turn is None:
+            self._turn = tasks.start(self._take_turn(), f"the next reading of {self.path}")
+        await asyncio.wait({self._turn})
+
+    async def _take_turn(self) -> None:
         while self._task is not None and not self._task.done():
             await asyncio.wait({self._task})
+        self._turn = None
         self._task = self._begin(anew=True)
         await asyncio.wait({self._task})
 

@@ -105,6 +105,7 @@ class _Builder:
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._inside: set[int] = set()
+        self._keys = 0  # those of dictionaries that are merged count each time
         self.places = Places()
 
     def build_list(self, node: Any) -> list[Any]:
@@ -160,6 +161,9 @@ class _Builder:
         merged: dict[str, tuple[Any, Any]] = {}
         own: dict[str, tuple[Any, Any]] = {}
         for key, value in node.value:
+            self._keys += 1
+            if self._keys > _MOST_PARTS:
+                raise FileError(f"there are more than {_MOST_PARTS} parts", _place(key.start_mark))
             if key.tag == _MERGE:
                 merged = {**self._merged(value), **merged}
                 continue
@@ -183,6 +187,7 @@ class _Builder:
                 raise FileError("<<: this must refer to a dictionary", _place(node.start_mark))
             result: dict[str, tuple[Any, Any]] = {}
             for one in node.value:
+                self._keys += 1  # an empty dictionary takes its time as well
                 result = {**self._merged(one), **result}  # as in YAML, the first one counts
             return result
         finally:
