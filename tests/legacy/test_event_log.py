@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyterhub import orm
-from jupyterhub.objects import Server
-from support.accounts import ordinary_account
 from support.batch_dummy import HOST, JOB, Dummy, soon
 from support.events import EventsInMemory
-from support.hub import until
-from support.hub_app import NODE, Hub, hub_app
+from support.hub_app import Hub, hub_app
+from support.legacy_in_a_hub import dummy_in, started
 from traitlets.config import Config
 
-from unispawner.legacy import job as job_module
-from unispawner.run_as.client import AgentClient
-from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
 from unispawner.web.reports import Report
 
 pytestmark = [
@@ -28,13 +21,6 @@ pytestmark = [
 ]
 HANDLER = EventsInMemory()
 RUNS, PENDING = f"echo RUN {HOST}", "echo PEND"
-
-
-class Side(FakeUserSide):
-    """The user's side, that also writes private files."""
-
-    def _stage(self, owner: str, request: Any) -> dict[str, str]:
-        return {"wrapper": f"/home/{owner}/wrapper"}
 
 
 @pytest.fixture(scope="module")
@@ -48,47 +34,18 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-def spawner(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dummy]:
-    """A user's spawner with a server's row in the database, as JupyterHub makes it for a start."""
-    scheduler = FakeScheduler(tmp_path)
-    side = Side(scheduler)
-
-    async def client(self: job_module.BatchJob) -> AgentClient:
-        return fake_client(scheduler, self.state.account, side)
-
-    async def check_exec_host(host: str, *, here: bool, asker: str) -> str:
-        return NODE
-
-    monkeypatch.setattr(job_module.BatchJob, "client", client)
-    monkeypatch.setattr(job_module, "check_exec_host", check_exec_host)
+async def spawner(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> AsyncIterator[Dummy]:
+    """A user's spawner."""
     HANDLER.lines.clear()
-    user = hub.user(ordinary_account().pw_name)
-    made: Dummy = user.spawners[""]
-    row = orm.Server(base_url=user.base_url)
-    hub.app.db.add(row)
-    hub.app.db.commit()
-    made.server = Server(orm_server=row)
-    made.api_token = user.new_api_token(scopes=["users:activity!user"])
-    yield made
-    user.spawners.pop("", None)
-    made.orm_spawner.state, made.server = {}, None
-    hub.app.db.commit()
-
-
-async def start(spawner: Dummy) -> asyncio.Task[Any]:
-    """Return a start whose job is submitted and saved."""
-    starting: asyncio.Task[Any] = asyncio.ensure_future(spawner.start())
-    await until(
-        lambda: (spawner.orm_spawner.state or {}).get("job_id") or starting.done(),
-        "the job is saved",
-        pause=0.01,
-    )
-    return starting
+    with dummy_in(hub, monkeypatch, tmp_path) as made:
+        yield made
 
 
 async def test_a_legacy_server(spawner: Dummy) -> None:
     """A server that starts, is found again by the next Hub and is stopped has each event once."""
-    starting = await start(spawner)
+    starting = await started(spawner)
     await spawner.take_report(Report(4000))
     spawner.server.ip, spawner.server.port = await soon(starting)  # as JupyterHub does
     spawner.start_polling()
@@ -111,7 +68,7 @@ async def test_a_legacy_server(spawner: Dummy) -> None:
 async def test_a_legacy_job_that_is_gone(spawner: Dummy) -> None:
     """A job that disappears before its server is ready has ended once, and failed."""
     spawner.batch_query_cmd = PENDING
-    starting = await start(spawner)
+    starting = await started(spawner)
     spawner.batch_query_cmd = "echo"
     await asyncio.wait({starting}, timeout=20)
     assert "has disappeared" in str(starting.exception())

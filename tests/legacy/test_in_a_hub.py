@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyterhub import orm
-from jupyterhub.objects import Server
-from support.accounts import ordinary_account
 from support.batch_dummy import HOST, JOB, Dummy, soon
 from support.hub import until
 from support.hub_app import NODE, Hub, hub_app
+from support.legacy_in_a_hub import dummy_in, saved, started
 from traitlets.config import Config
 
 from unispawner.errors import SchedulerUnavailable, UniSpawnerError
 from unispawner.legacy import job as job_module
 from unispawner.run_as.client import AgentClient
 from unispawner.servers.state import DEAD_ADDRESS
-from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
 from unispawner.web import bookkeeping
 from unispawner.web.reports import Report, ServerEnd
 
@@ -29,13 +26,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The `version` property of an event schema"),
 ]
 RUNS, PENDING, FAILS = f"echo RUN {HOST}", "echo PEND", "exit 7"
-
-
-class Side(FakeUserSide):
-    """The user's side, that also writes private files."""
-
-    def _stage(self, owner: str, request: Any) -> dict[str, str]:
-        return {"wrapper": f"/home/{owner}/wrapper"}
 
 
 @pytest.fixture(scope="module")
@@ -51,43 +41,9 @@ async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
 async def spawner(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[Dummy]:
-    """A user's spawner with a server's row in the database, as JupyterHub makes it for a start."""
-    scheduler = FakeScheduler(tmp_path)
-    side = Side(scheduler)
-
-    async def client(self: job_module.BatchJob) -> AgentClient:
-        return fake_client(scheduler, self.state.account, side)
-
-    async def check_exec_host(host: str, *, here: bool, asker: str) -> str:
-        return NODE
-
-    monkeypatch.setattr(job_module.BatchJob, "client", client)
-    monkeypatch.setattr(job_module, "check_exec_host", check_exec_host)
-    user = hub.user(ordinary_account().pw_name)
-    made: Dummy = user.spawners[""]
-    row = orm.Server(base_url=user.base_url)
-    hub.app.db.add(row)
-    hub.app.db.commit()
-    made.server = Server(orm_server=row)
-    made.api_token = user.new_api_token(scopes=["users:activity!user"])
-    yield made
-    user.spawners.pop("", None)
-    made.orm_spawner.state, made.server = {}, None
-    hub.app.db.commit()
-
-
-async def started(spawner: Dummy) -> asyncio.Task[Any]:
-    """Return a start whose job is submitted and saved."""
-    start: asyncio.Task[Any] = asyncio.ensure_future(spawner.start())
-    await until(
-        lambda: saved(spawner).get("job_id") or start.done(), "the job is saved", pause=0.01
-    )
-    return start
-
-
-def saved(spawner: Dummy) -> dict[str, Any]:
-    state: dict[str, Any] = spawner.orm_spawner.state or {}
-    return state
+    """A user's spawner."""
+    with dummy_in(hub, monkeypatch, tmp_path) as made:
+        yield made
 
 
 async def restarted(spawner: Dummy, start: asyncio.Task[Any]) -> Dummy:

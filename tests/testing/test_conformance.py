@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support import OUTPUTS
+from support import CHECKOUT, OUTPUTS
 
 from unispawner.errors import InvalidJobError
 from unispawner.testing.conformance.plugin import names_suite
@@ -162,15 +163,43 @@ def test_each_check_says_why() -> None:
     assert [] == [one.__name__ for one in checks if not all(words_of(one.__doc__ or ""))]
 
 
+def plant_installation(folder: Path) -> dict[str, str]:
+    """Install the entry points of setup.cfg in a folder; return the environment that has them."""
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    plugins = setup["options.entry_points"]["pytest11"]
+    info = folder / "installed" / "planted-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[pytest11]{plugins}\n")
+    (info / "RECORD").write_text("unispawner/__init__.py,,\nunispawner/job.py,,\n")
+    return {**os.environ, "PYTHONPATH": str(info.parent)}
+
+
+def run_installed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a folder, with the plugin as an installed unispawner has it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        env=plant_installation(folder),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_documented_command(tmp_path: Path) -> None:
+    """The entry point suffices: an installed unispawner needs no option that names the plugin."""
+    check = f"{SUITE}.test_dialect::test_no_job_id"
+    done = run_installed(tmp_path, "--pyargs", check, "--scheduler", "slurm", "--no-jobs")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "conformance of a scheduler" in done.stdout
+
+
 def test_the_plugin_costs_other_tests_nothing(tmp_path: Path) -> None:
     """Because of the entry point, pytest would rewrite the asserts of the whole package, and would
     compile it anew in each process of an account that can't write the result: the plugin takes this
     back."""
-    installed = tmp_path / "installed" / "planted-1.dist-info"
-    installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
-    (installed / "entry_points.txt").write_text(f"[pytest11]\nunispawner-conformance = {PLUGIN}\n")
-    (installed / "RECORD").write_text("unispawner/__init__.py,,\nunispawner/job.py,,\n")
     (tmp_path / "test_theirs.py").write_text(
         "from _pytest.assertion.rewrite import AssertionRewritingHook\n"
         "import unispawner.job\n"
@@ -178,12 +207,5 @@ def test_the_plugin_costs_other_tests_nothing(tmp_path: Path) -> None:
         "    assert request.config.pluginmanager.get_plugin('unispawner-conformance')\n"
         "    assert not isinstance(unispawner.job.__loader__, AssertionRewritingHook)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_theirs.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(installed.parent)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_installed(tmp_path, "test_theirs.py")
     assert 0 == done.returncode, done.stdout

@@ -337,7 +337,7 @@ def _wait(work: Callable[[], T], seconds: float, words: str) -> T:
     def run() -> None:
         try:
             results.append(work())
-        except Exception as error:
+        except Exception as error:  # raised where the work is waited for
             errors.append(error)
 
     thread = _start_thread(run)
@@ -356,7 +356,7 @@ async def _in_thread(work: Callable[[], T], seconds: float, words: str) -> T:
     def run() -> None:
         try:
             result.deliver(work())
-        except Exception as error:
+        except Exception as error:  # raised where the work is waited for
             result.deliver(None, error)
 
     _start_thread(run)

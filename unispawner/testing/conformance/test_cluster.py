@@ -258,7 +258,7 @@ def test_a_job_that_waits(site: Site, pytestconfig: pytest.Config, saw: Saw) -> 
     if not option:
         pytest.skip("--hold is not given, and no option is known that makes a job wait here")
     held = site.submit(SLEEP, custom_attributes={**site.spawner.custom_attributes, **option})
-    time.sleep(2)
+    time.sleep(2)  # a job that is not held may begin meanwhile
     seen = site.wait(held, lambda info: info is not None, 10)
     site.run(site.client.cancel(held.job_id))
     ended = site.wait(held, has_ended, site.choice.answer_limit)
