@@ -303,6 +303,11 @@ def is_mark(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(MARK, value) is not None
 
 
+def probe_file(mark: str) -> str:
+    """Return the name of the file that the doctor's probe makes in the home of its account."""
+    return f".unispawner-probe-{mark}"
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """A job to submit.

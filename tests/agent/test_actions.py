@@ -68,6 +68,12 @@ def test_the_life_of_a_job(agent: Agent) -> None:
     assert {f"jobs/{MARK}", f"logs/{MARK}.log"} == left(agent)
     agent.call("cleanup", mark=MARK)
     assert {f"logs/{MARK}.log"} == left(agent)
+    probe = Path(agent.account.pw_dir) / f".unispawner-probe-{MARK}"
+    probe.touch()
+    agent.call("cleanup", mark=MARK)
+    assert probe.exists()
+    agent.call("cleanup", mark=MARK, probe=True)
+    assert not probe.exists()
     assert result["log"] == str(agent.state_dir / "logs" / f"{MARK}.log")
 
 

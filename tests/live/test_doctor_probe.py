@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pwd
+import shutil
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -73,9 +77,20 @@ def wrong(results: dict[str, Any]) -> dict[str, Any]:
     return {name: one for name, one in results.items() if one["outcome"] == "wrong"}
 
 
-async def test_a_healthy_site(doctor: Doctor) -> None:
-    """Everything is right in a job of a real account, and no job is left."""
-    status, results = await doctor("")
+@pytest.fixture
+def state_dir() -> Iterator[str]:
+    """Give a folder of alice's outside of her home, which all nodes see."""
+    with TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        shutil.chown(folder, "alice")
+        yield folder
+
+
+async def test_a_healthy_site(doctor: Doctor, state_dir: str) -> None:
+    """Everything is right in a job of a real account; no job is left, and no file in the home."""
+    home = Path(pwd.getpwnam("alice").pw_dir)
+    before = set(home.iterdir())
+    status, results = await doctor(f"c.UniSpawner.state_dir = {state_dir!r}")
+    assert set() == {one for one in set(home.iterdir()) - before if "probe" in one.name}
     assert (0, {}) == (status, wrong(results))
     of_job = ("submit", "queue", "state_dir", "home", "shell", "singleuser")
     names = (*of_job, "hub", "port", "clock", "time", "removed")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AgentError, SchedulerUnavailable, UniSpawnerError
-from ..job import MARK_VARIABLE, JobInfo, JobSpec, is_mark
+from ..job import MARK_VARIABLE, JobInfo, JobSpec, is_mark, probe_file
 from ..schedulers import Scheduler, get_scheduler, plain
 from ..schedulers.base import CommandNotFound
 from ..schedulers.reading import find_mentioned, quote_lines
@@ -366,8 +366,14 @@ def log(request: Request, account: Account) -> dict[str, Any]:
 
 
 def cleanup(request: Request, account: Account) -> dict[str, str]:
-    """Remove the private files of the job with ``mark``, but not its log."""
-    _state(request).remove_job(str(request["mark"]))
+    """Remove the private files of the job with ``mark``, but not its log.
+
+    With ``probe``, also the file that the doctor's probe has left in the home.
+    """
+    mark = str(request["mark"])
+    _state(request).remove_job(mark)
+    if request.get("probe"):
+        (Path(account.pw_dir) / probe_file(mark)).unlink(missing_ok=True)
     return {}
 
 

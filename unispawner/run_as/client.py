@@ -273,9 +273,12 @@ class AgentClient:
         size = result.get("size")
         return tail, size if type(size) is int else len(tail)
 
-    async def cleanup(self, mark: str) -> None:
-        """Remove the private files of a job that has ended; its log stays."""
-        await self._call("cleanup", mark=mark)
+    async def cleanup(self, mark: str, *, probe: bool = False) -> None:
+        """Remove the private files of a job that has ended; its log stays.
+
+        With ``probe``, also the file in the home that the doctor's probe has made.
+        """
+        await self._call("cleanup", mark=mark, **({"probe": True} if probe else {}))
 
     async def check(self) -> dict[str, Any]:
         """Return what ``unispawner doctor`` shows about the agent: account, umask, commands, …"""

@@ -21,7 +21,7 @@ from tornado.httpclient import AsyncHTTPClient
 
 from .... import tasks
 from ....errors import InvalidJobError, UniSpawnerError
-from ....job import JobSpec, JobState, make_mark
+from ....job import JobSpec, JobState, make_mark, probe_file
 from ....monitor.tracked_job import TrackedJob
 from ....run_as.accounts import find_account
 from ....run_as.client import AgentClient
@@ -176,7 +176,7 @@ class _Run:
         mark = make_mark("", time.time())
         state_dir = fill_folder(spawner.state_dir_text(), account)
         if state_dir != "~" and not state_dir.startswith(("~/", f"{home.rstrip('/')}/")):
-            self._home_file = f"{home}/.unispawner-probe-{mark}"
+            self._home_file = f"{home}/{probe_file(mark)}"
         plain = {k: v for k, v in spawner.environment.items() if isinstance(v, str)}
         scheme = "https" if hub.scheme == "https" else "http"
         environment = {
@@ -353,7 +353,7 @@ class _Run:
             self._emit(
                 Result("probe.removed", "probe removed", Outcome.OK, f"job {job_id} is ended")
             )
-        await client.cleanup(spec.mark)
+        await client.cleanup(spec.mark, probe=bool(self._home_file))
 
     async def _find_job(self, client: AgentClient, spec: JobSpec) -> str:
         """Return the id of the job; empty if there is certainly none."""
