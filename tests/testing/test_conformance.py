@@ -14,9 +14,9 @@ import pytest
 from support import CHECKOUT, OUTPUTS
 
 from unispawner.errors import InvalidJobError
+from unispawner.testing.conformance.choice import Choice, make_spawner, read_literal, template_of
 from unispawner.testing.conformance.plugin import names_suite
 from unispawner.testing.conformance.report import words_of
-from unispawner.testing.conformance.site import Choice, make_spawner, read_literal, template_of
 
 SUITE = "unispawner.testing.conformance"
 PLUGIN = f"{SUITE}.plugin"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -16,54 +15,18 @@ from ...errors import SchedulerUnavailable, UniSpawnerError
 from ...schedulers import get_scheduler
 from ...schedulers.base import Reply, Scheduler
 from ..saved import read_saved_reply
+from .choice import Choice, make_spawner, read_choice
 from .samples import LISTINGS, Nothing, ShowMarks, reads_lines, reply, show_lines
-from .site import LONGEST_JOB, Choice, Job, Site, is_running, make_spawner, read_literal
+from .site import LONGEST_JOB, Job, Site, is_running
 
 Saw = Callable[[object], None]
 """Notes for the report what a check has seen."""
 
 
-def choice_of(config: pytest.Config) -> Choice:
-    """Return what the command line says about the site.
-
-    Raises
-    ------
-    pytest.UsageError
-        If an option is wrong, or the scheduler is missing.
-    """
-    option = config.getoption
-    if not option("scheduler") and not option("hub_config"):
-        raise pytest.UsageError("--scheduler: name the scheduler, or a configuration: --hub-config")
-    settings: dict[str, Any] = {}
-    for text in option("set"):
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise pytest.UsageError(f"--set: {text!r} must be TRAIT=VALUE")
-        settings[name.strip()] = read_literal(value)
-    if option("queue"):
-        settings["queue_name"] = option("queue")
-    environment = {}
-    for text in option("environment"):
-        name, equals, value = text.partition("=")
-        if not equals and name not in os.environ:
-            raise pytest.UsageError(f"--environment: your shell has no variable {name}")
-        environment[name] = value if equals else os.environ[name]
-    return Choice(
-        scheduler=option("scheduler") or "",
-        template=option("template_file") or "",
-        config=option("hub_config") or "",
-        account=option("account") or "",
-        settings=settings,
-        environment=environment,
-        start_limit=option("start_limit"),
-        answer_limit=option("answer_limit"),
-    )
-
-
 @pytest.fixture(scope="session")
 def choice(pytestconfig: pytest.Config) -> Choice:
     """Give what the command line says about the site."""
-    return choice_of(pytestconfig)
+    return read_choice(pytestconfig)
 
 
 # -- the dialect ---------------------------------------------------------------------------------

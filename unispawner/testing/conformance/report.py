@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ...errors import InvalidJobError, clean_output
-from .fixtures import LEFT, SITE, choice_of
-from .site import make_spawner
+from .choice import make_spawner, read_choice
+from .fixtures import LEFT, SITE
 
 _DOC = "doc"
 _LONGEST = 500
@@ -19,7 +19,7 @@ _LONGEST = 500
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, and the settings that they mean, before anything runs."""
     try:
-        spawner = make_spawner(choice_of(config))
+        spawner = make_spawner(read_choice(config))
         if spawner.scheduler != "auto":
             spawner.scheduler_named(spawner.scheduler).check_set_up()
     except InvalidJobError as error:

@@ -5,7 +5,6 @@ Everything goes the Hub's own way: its settings, its broker, its agent, its ques
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import getpass
 import os
@@ -18,19 +17,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from traitlets.config import Config
-
-from ...admin.configured_spawner import load_config, spawner_for_nobody
 from ...command import Finished
-from ...errors import AgentError, InvalidJobError, SchedulerUnavailable, UniSpawnerError
+from ...errors import AgentError, SchedulerUnavailable, UniSpawnerError
 from ...job import JobInfo, JobSpec, JobState, hub_of_mark, make_mark, start_of_mark
 from ...run_as.accounts import find_account
 from ...schedulers.base import QUERY_ENVIRONMENT, QUERY_LIMIT, QUERY_TIMEOUT
 from ...schedulers.questions import converse
-from ...servers.spawner import UniSpawner
 from ...submit_host.brokered import BrokeredHost
 from ...submit_host.dialogue import hold_dialogue
 from ...submit_host.host import HOST
+from .choice import Choice, make_spawner
 
 T = TypeVar("T")
 HUB = "conformance"
@@ -41,21 +37,6 @@ _LEFT_OVER = 1800.0
 """The age (seconds) at which a job of an earlier run counts as left behind."""
 _PAUSE = 1.0
 SECRET = "UNISPAWNER_CONFORMANCE_SECRET"  # noqa: S105 (the name of a variable)
-SYSTEM_PATHS = ("/usr/local/bin", "/usr/bin", "/bin")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the command line says about the site."""
-
-    scheduler: str = ""
-    template: str = ""
-    config: str = ""
-    account: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    start_limit: float = 120.0
-    answer_limit: float = 60.0
 
 
 @dataclass
@@ -68,58 +49,6 @@ class Job:
     submission: asyncio.Task[str]
     job_id: str = ""
     ended: bool = False
-
-
-def read_literal(text: str) -> Any:
-    """Return the value of a Python literal; other text is itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def template_of(path: str) -> str:
-    """Return a value of c.UniSpawner.template: for a dialect.ini, the folder in which it lies."""
-    if os.sep not in path and not os.path.exists(path):
-        return path
-    found = Path(path).absolute()
-    return str(found.parent if found.is_file() else found)
-
-
-def make_spawner(choice: Choice) -> UniSpawner:
-    """Return a spawner with the Hub's configuration and what the command line adds to it.
-
-    Without a configuration, the commands of the caller's PATH are used, and the jobs run under the
-    caller's own account.
-
-    Raises
-    ------
-    InvalidJobError
-        If a setting is wrong.
-    """
-    config = load_config(choice.config) if choice.config else Config()
-    ours = config.UniSpawner
-    account = choice.account or getpass.getuser()
-    if not choice.config:
-        extra = [one for one in os.environ.get("PATH", "").split(":") if one.startswith("/")]
-        ours.scheduler_path = ":".join(one for one in extra if one not in SYSTEM_PATHS)
-        if os.getuid() and account == getpass.getuser():
-            ours.run_as = "same_user"
-    values: dict[str, Any] = dict(choice.settings)
-    if choice.scheduler:
-        values["scheduler"] = choice.scheduler
-    if choice.template:
-        values["template"] = template_of(choice.template)
-    if choice.environment:
-        known = dict(ours.get("scheduler_environment", {}))
-        values["scheduler_environment"] = {**known, **choice.environment}
-    unknown = sorted(name for name in values if not UniSpawner.class_traits(config=True).get(name))
-    if unknown:
-        raise InvalidJobError(f"--set: c.UniSpawner has no setting {unknown[0]!r}")
-    for name, value in values.items():
-        ours[name] = value
-    spawner: UniSpawner = spawner_for_nobody(UniSpawner, config, choice.config or "--set")
-    return spawner
 
 
 class Site:
@@ -411,6 +340,3 @@ def find_in_processes(secret: str) -> Collection[str]:
         if secret in text:
             found.append(text[:100])
     return found
-
-
-__all__ = ["Choice", "Job", "Seen", "Site", "make_spawner"]

@@ -16,6 +16,7 @@ import pytest
 from ...errors import AgentError, InvalidJobError, UniSpawnerError
 from ...job import Attribute, JobState
 from ...schedulers.base import Scheduler
+from .choice import read_literal
 from .fixtures import BEGUN, Saw
 from .samples import NO_JOB_IDS
 from .site import (
@@ -26,7 +27,6 @@ from .site import (
     find_in_processes,
     has_ended,
     is_running,
-    read_literal,
     runs_or_has_ended,
 )
 
