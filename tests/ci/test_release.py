@@ -105,6 +105,18 @@ def test_what_is_refused(
         release.check_sources(repository)
 
 
+def test_where_a_release_is_put(release: ModuleType, tmp_path: Path) -> None:
+    """A folder is emptied only if it has an earlier release."""
+    release.check_out(tmp_path / "new")
+    release.check_out(tmp_path)
+    (tmp_path / "work").touch()
+    for out in (tmp_path, tmp_path / "work"):
+        with pytest.raises(release.ReleaseError, match="--out: "):
+            release.check_out(out)
+    (tmp_path / "SHA256SUMS").touch()
+    release.check_out(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["new", "CHANGELOG.md"])
 def test_a_dirty_tree_is_refused(release: ModuleType, repository: Path, name: str) -> None:
     """A file that is new or changed, and not committed, is named."""
