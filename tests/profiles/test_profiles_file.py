@@ -253,6 +253,23 @@ def test_a_file_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         file_content.check_access(path, other)
 
 
+@pytest.mark.parametrize("name", ["p.py", "p.yaml"])
+def test_a_file_in_a_folder_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In a folder such as /tmp, anybody may have made the file, or the link to it."""
+    path = write(tmp_path, "profiles = []", name)
+    tmp_path.chmod(0o1777)
+    file_content.open_and_read(path)
+    found, lstat = os.stat(path), os.lstat
+    other = os.stat_result((*found[:4], 4711, *found[5:10]))
+    with pytest.raises(FileError, match="belongs to uid 4711"):
+        file_content.check_access(path, other)
+    monkeypatch.setattr(os, "lstat", lambda at: other if at == path else lstat(at))
+    with pytest.raises(FileError, match="belongs to uid 4711"):
+        file_content.check_access(path, found)
+
+
 def test_what_is_not_a_file(tmp_path: Path) -> None:
     """A folder, a pipe that nobody writes, a device and an absent file are errors, at once."""
     os.mkfifo(tmp_path / "pipe.yaml", 0o644)

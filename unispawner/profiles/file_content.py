@@ -98,7 +98,7 @@ def check_access(path: str, found: os.stat_result) -> None:
     FileError
         If it is not a plain file, or if everybody may change it or its folder. A file in Python is
         code that the Hub runs: only its owner may change it and its folder, who is root or the
-        account of the Hub.
+        account of the Hub. In a folder such as /tmp, that also holds for a file in YAML.
     """
     if not stat.S_ISREG(found.st_mode):
         raise FileError("this is not a plain file; name one in c.ProfilesSpawner.profiles_file")
@@ -121,12 +121,15 @@ def check_access(path: str, found: os.stat_result) -> None:
             )
         if runs:
             _check_owner(of_folder, folder)
+        if of_folder.st_mode & others:  # such as /tmp, where anybody may be the first to make it
+            _check_owner(found, path)
+            _check_owner(os.lstat(path), path)
 
 
 def _check_owner(found: os.stat_result, path: str) -> None:
     if found.st_uid not in (0, os.geteuid()):
         raise FileError(
-            f"the Hub would run this file, and {path} belongs to uid {found.st_uid}, who is "
+            f"the Hub would obey this file, and {path} belongs to uid {found.st_uid}, who is "
             f"neither root nor the account of this process: `chown root {path}`"
         )
 
