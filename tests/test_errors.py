@@ -102,4 +102,5 @@ def test_a_commands_output_moves_no_cursor() -> None:
 
 def test_lines_of_a_terminal() -> None:
     """A line that ends as on a terminal, like ssh's own, ends without a strange character."""
+    assert 3 * "\N{REPLACEMENT CHARACTER}" == clean_output("\u202a\u202e\u2066")
     assert "one\ntwo\N{REPLACEMENT CHARACTER}three" == clean_output("one\r\ntwo\rthree\r\n")

@@ -28,8 +28,9 @@ OUTPUT_LIMIT = 4000
 MESSAGE_LIMIT = 8000
 """How many characters of a message an error keeps: a message may quote what somebody has sent."""
 
-# Control characters in foreign text can move a terminal's cursor or imitate lines of the log.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Control characters in foreign text can move a terminal's cursor or imitate lines of the log, and
+# those of writing from right to left change the order in which a line is shown.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def clean_output(text: str, limit: int = OUTPUT_LIMIT) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -53,8 +54,9 @@ async def test_the_version(listener: tuple[Listener, str]) -> None:
 @pytest.mark.threat(
     who="node",
     tries="It sends reports without the probe's token to the doctor that listens in the Hub's "
-    "place, or huge ones.",
-    stopped_by="Without the token nothing is taken, and a report has a largest size.",
+    "place, or huge ones, or opens many connections.",
+    stopped_by="Without the token nothing is taken, a report has a largest size, and the number of "
+    "connections is limited.",
 )
 @pytest.mark.parametrize(
     ("path", "token", "body"),
@@ -86,3 +88,32 @@ async def test_a_huge_report(listener: tuple[Listener, str]) -> None:
     answer = await post(f"{listener[1]}{PATH}/unispawner/report", {"x": "y" * LARGEST})
     assert answer.code != 200
     assert listener[0].reports.empty()
+
+
+async def test_many_connections(
+    listener: tuple[Listener, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too many connections is closed at once; when others end, there is room again."""
+    monkeypatch.setattr("unispawner.admin.doctor.probe.listener.MOST_CONNECTIONS", 3)
+    port = int(listener[1].rpartition(":")[2])
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+    assert b"" == await asyncio.wait_for(opened[3][0].read(), 10)
+    for _, writer in opened:
+        writer.close()
+    for _ in range(1000):
+        if (answer := await post(f"{listener[1]}/", {})).code == 503:
+            break
+        await asyncio.sleep(0.01)
+    assert 503 == answer.code
+
+
+async def test_nothing_of_strangers_is_printed(
+    listener: tuple[Listener, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A request that can't be read prints nothing on the administrator's terminal."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(listener[1][17:]))
+    kind = "Content-Type: multipart/form-data; boundary="
+    writer.write(f"POST /x HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: 2\r\n\r\n--".encode())
+    assert b"400" in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+    assert "" == capfd.readouterr().err

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import socket
 import ssl
 import time
@@ -18,11 +19,14 @@ from typing import Any
 
 import jupyterhub
 from tornado import httpserver, web
+from tornado.iostream import IOStream
 
 LARGEST = 64 * 1024
 """How many bytes a report may have."""
 CONNECTIONS_SECONDS = 30.0
 """How long (seconds) a request may take to come."""
+MOST_CONNECTIONS = 200
+"""How many connections may be open: the doctor needs files for its own programs, too."""
 
 
 class Listener:
@@ -41,7 +45,9 @@ class Listener:
             (f"{path}/unispawner/report", _Report, {"listener": self, "token": token}),
             (".*", _Later),
         ]
-        self._http = httpserver.HTTPServer(
+        # What a stranger sends wrong is of no interest, and tornado would print it.
+        logging.getLogger("tornado").addHandler(logging.NullHandler())
+        self._http = _Server(
             web.Application(routes, log_function=lambda _: None),
             ssl_options=tls,
             max_buffer_size=2 * LARGEST,
@@ -59,6 +65,23 @@ class Listener:
         """Stop listening, and close the connections."""
         self._http.stop()
         await self._http.close_all_connections()
+
+
+class _Server(httpserver.HTTPServer):
+    """A server that closes what is too many connections, as a host does that is overloaded."""
+
+    _open = 0
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        if self._open >= MOST_CONNECTIONS:
+            stream.close()
+            return
+        self._open += 1
+        super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: object) -> None:
+        self._open -= 1
+        super().on_close(server_conn)
 
 
 class _Handler(web.RequestHandler):
