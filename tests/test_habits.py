@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-FOLDERS = ("unispawner", "tests", "ci", "psij-descriptors")
+FOLDERS = ("unispawner", "tests", "ci", "deploy", "scripts", "psij-descriptors")
 AS_SITES_HAVE_THEM = re.compile(r"((^|/)seed_\w+|_config|/live/sites/\w+)\.py$")
 """Configurations and subclasses of sites, which no linter reads."""
 PYTHON = re.compile(r"#!.*python")
@@ -59,6 +59,15 @@ def test_each_ignored_rule_has_its_reason() -> None:
         if not has_reason(comment)
     ]
     assert [] == wrong
+
+
+def test_ruff_reads_each_program() -> None:
+    """ruff finds Python by its extension, so pyproject.toml lists the programs that have none."""
+    text = (TOP / "pyproject.toml").read_text(encoding="utf-8")
+    block = re.search(r"^extend-include = \[$(.*?)^\]$", text, re.M | re.S)
+    assert block
+    programs = {str(path.relative_to(TOP)) for path in files() if not path.suffix}
+    assert programs == set(re.findall(r'"(.+?)"', block[1]))
 
 
 def test_each_disabled_check_of_a_shell_script_has_its_reason() -> None:
