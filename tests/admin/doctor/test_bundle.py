@@ -141,6 +141,11 @@ def test_an_existing_file_stays(
         "[I 2026-11-27 10:00:00.123 JupyterHub app:3346] JupyterHub is now running at http://hub:8000/",
         "job 123456 of alice has ended: OUT_OF_MEMORY",
         "state_dir /home/alice/.unispawner",
+        "[W JupyterHub base:1386] User alice server stopped, with exit code: 1",
+        "[I JupyterHub log:192] 200 GET /hub/token (alice@127.0.0.1) 25.87ms",
+        "slurm: job 1234 in state: PENDING, reason: Priority",
+        "http://10.1.2.3:8081/hub/user/alice@example.org/",
+        "KeyError: 'queue'",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -152,6 +157,8 @@ def test_what_is_no_secret_stays(text: str) -> None:
     "text",
     [
         "Authorization: Bearer zebraWithoutDigit",
+        "GET /hub/oauth_callback?code=Zebra&state=x",
+        "Created grant {'code': 'Zebra'}",
         "Authorization: Digest username=a, response=Zebra",
         "Cookie: a=b; session=Zebra; more=Zebra",
         "('Authorization', 'token Zebra')",

@@ -34,7 +34,8 @@ _DEEPEST = 20
 _NAME = (
     r"(?:secret|token|passw|passphrase|passcode|pwd|credential|_xsrf|kennwort|mot de passe|"
     r"(?:api|access|account|auth|private|crypt|shared|master|signing|encryption|secret|client|"
-    r"service|session)[-_. ]?key|\bcode\b|\bstate\b|\bsig\b|\botp\b|\bpin\b|signature|"
+    r"service|session)[-_. ]?key|(?<=[?&\"'])(?:code|state)\b|\b(?:code|state)(?==)|"
+    r"\bsig\b|\botp\b|\bpin\b|signature|"
     r"(?<![a-z])pass(?![a-z])|(?<=[a-z])pass(?=\s?[=:])|(?:\b|_)pw\b)"
 )
 _SEPARATOR = r"\s{0,5}(?:=>|==|=|:|%3D|%3A)\s{0,5}"
@@ -84,7 +85,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(
             r"(?i)\b(bearer|negotiate|(?:basic|digest|token|passw\w{1,5}|passphrase)(?=(?:\s|%20)+"
             r"(?:is\s)?\S*(?:\d|(?-i:[a-z][A-Z]|[A-Z]{8}))))((?:\s|%20)+(?:is\s+)?)"
-            r"[^\s'\",;]{5,4000}"
+            r"(?!token\b)[^\s'\",;(\[{<][^\s'\",;]{4,4000}"
         ),
         rf"\1\2{REDACTED}",
     ),
