@@ -308,6 +308,19 @@ def _add_probe(commands: _Commands) -> None:
         help="the user to be, who should be there for the probe alone (default: there is none, so "
         "it must be given)",
     )
+    _add_login(sub)
+    _add_probed_server(sub)
+    sub.add_argument("--json", action="store_true", help="print JSON, and no lines")
+    sub.add_argument(
+        "--metrics-file",
+        metavar="FILE",
+        help="also write the result in Prometheus' text format, for the textfile collector of its "
+        "node exporter; such a file's name must end in .prom (default: no file)",
+    )
+    sub.set_defaults(command=probe)
+
+
+def _add_login(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--password-file",
         metavar="FILE",
@@ -325,15 +338,6 @@ def _add_probe(commands: _Commands) -> None:
         metavar="FILE",
         help="the certificates of the authorities to trust (default: those of this system)",
     )
-    _add_probed_server(sub)
-    sub.add_argument("--json", action="store_true", help="print JSON, and no lines")
-    sub.add_argument(
-        "--metrics-file",
-        metavar="FILE",
-        help="also write the result in Prometheus' text format, for the textfile collector of its "
-        "node exporter; such a file's name must end in .prom (default: no file)",
-    )
-    sub.set_defaults(command=probe)
 
 
 def _add_probed_server(sub: argparse.ArgumentParser) -> None:

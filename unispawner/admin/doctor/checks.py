@@ -133,15 +133,23 @@ def list_checks(
     pythons = dict.fromkeys(one.agent_python for one in (*ours, *of_batch) if one not in far)
     result += [_check("agent_python", _python, python) for python in pythons]
     if account:
-        result += [_check("account", _with_scheduler, _account, one, account, note) for one in ours]
-        result += [
-            _check("start time", _with_scheduler, _start_time, one, account)
-            for one in ours
-            if start_time.can_be_asked(one)
-        ]
-        if fields := mine.find_fields(listed_profiles(spawner)):
-            result += [_check("mine", _with_scheduler, _mine, one, account, fields) for one in ours]
+        result += _list_of_account(spawner, ours, account, note)
         result += [_check("account", batchspawner.check_account, one, account) for one in of_batch]
+    return result
+
+
+def _list_of_account(
+    spawner: Any, ours: list[Any], account: str, note: Callable[[str], None]
+) -> list[Check]:
+    """Return the checks that act as an account."""
+    result = [_check("account", _with_scheduler, _account, one, account, note) for one in ours]
+    result += [
+        _check("start time", _with_scheduler, _start_time, one, account)
+        for one in ours
+        if start_time.can_be_asked(one)
+    ]
+    if fields := mine.find_fields(listed_profiles(spawner)):
+        result += [_check("mine", _with_scheduler, _mine, one, account, fields) for one in ours]
     return result
 
 
