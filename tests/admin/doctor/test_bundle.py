@@ -159,6 +159,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
         "Authorization: Bearer zebraWithoutDigit",
         "GET /hub/oauth_callback?code=Zebra&state=x",
         "Created grant {'code': 'Zebra'}",
+        "password: |\n  Zebra\n",
         "Authorization: Digest username=a, response=Zebra",
         "Cookie: a=b; session=Zebra; more=Zebra",
         "('Authorization', 'token Zebra')",
@@ -190,6 +191,14 @@ def test_secrets_in_odd_forms(text: str) -> None:
     assert (True, False) == (REDACTED in found, "zebra" in found.lower())
 
 
+def test_a_password_that_is_the_word() -> None:
+    """A secret that is the name of secrets hides none of the others."""
+    redaction = Redaction()
+    redaction.learn(["password", "zebra-token"])
+    found = redaction.text("--password=Striped1 password: Striped2 zebra-token")
+    assert (False, False) == ("Striped" in found, "zebra" in found)
+
+
 def test_secrets_of_changed_settings_and_in_other_words() -> None:
     """A setting may be changed instead of set; a log may have its secret as URLs have it."""
     config = Config()
@@ -197,10 +206,15 @@ def test_secrets_of_changed_settings_and_in_other_words() -> None:
     config.JupyterHub.api_tokens.update({"zebrakeyofmapping": "alice"})
     config.LDAPAuthenticator.lookup_dn_search_password = 'Zebra & "stripes"'
     config.JupyterHub.db_url = "postgresql://hub:Zebra%2Fin-url@db/hub"
+    config.Services.environ = [{"name": "DB_PASSWORD", "value": "Zebra-of-pair"}]
+    config.Services.pairs = [("token", "Zebra-in-tuple")]
     redaction = Redaction()
     redaction.learn_config(config)
     settings = redaction.value(dict(config))
+    assert "Zebra" not in json.dumps(settings)
     texts = [
+        "Zebra-of-pair",
+        "Zebra-in-tuple",
         "zebrakeyofmapping",
         "Zebra%20%26%20%22stripes%22",
         r"Zebra & \"stripes\"",

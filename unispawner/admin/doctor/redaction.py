@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -41,7 +41,7 @@ _NAME = (
 _SEPARATOR = r"\s{0,5}(?:=>|==|=|:|%3D|%3A)\s{0,5}"
 _VALUE = (
     # What may stand around a quoted value: b'…', SecretStr('…'), ('…'; the quotes may have \.
-    r"(?:\w{0,30}[(\[{]{0,3}(?P<quote>\\{0,4}[\"'`])[^\n]{0,2000}?(?<!\\)(?P=quote)"
+    r"(?:[|>][-+]?\s{1,40})?(?:\w{0,30}[(\[{]{0,3}(?P<quote>\\{0,4}[\"'`])[^\n]{0,2000}?(?<!\\)(?P=quote)"
     r"|\w{0,30}[(\[{]{0,3}\\{0,4}[\"'`][^\n]{1,4000}"  # its end is missing
     r"|(?:(?!%22|\\n)[^\s&]){1,4000})"
 )
@@ -226,12 +226,12 @@ class Redaction:
                 self.learn([one for one in value.values() if _is_long(one)])
                 return {self.text(str(key)): REDACTED for key in value}
             return {
-                self.text(str(key)): self.value(one, str(key), depth + 1)
+                self.text(str(key)): self.value(one, _name_of(str(key), value), depth + 1)
                 for key, one in value.items()
             }
         if isinstance(value, list | tuple | set | frozenset):
             return [
-                self.value(one, _flag(before), depth + 1)
+                self.value(one, _flag(before, value), depth + 1)
                 for before, one in zip([None, *value], value, strict=False)
             ]
         if isinstance(value, int | float):
@@ -244,16 +244,24 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Return a text without known secrets, and without what looks like one."""
-        for known in sorted(self._known, key=len, reverse=True):
-            if len(known.strip()) >= _SHORTEST and known not in _HARMLESS:
-                text = text.replace(known, REDACTED)
+        # A password may be "password": without that word, other secrets would not be found.
+        names = {one for one in self._known if is_secret_name(one)}
+        text = _without(self._known - names, text)
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
-        return text
+        return _without(names, text)
 
     def lines(self, lines: Iterable[str]) -> str:
         """Return lines as one text, without secrets."""
         return self.text("\n".join(lines))
+
+
+def _without(secrets: set[str], text: str) -> str:
+    """Return a text without known secrets; the longest first, because it may contain others."""
+    for one in sorted(secrets, key=len, reverse=True):
+        if len(one.strip()) >= _SHORTEST and one not in _HARMLESS:
+            text = text.replace(one, REDACTED)
+    return text
 
 
 def _to_bytes(text: str) -> bytes:
@@ -263,10 +271,20 @@ def _to_bytes(text: str) -> bytes:
 _HARMLESS = frozenset(("None", "True", "False", "null", "true", "false", "name", "admin", "user"))
 
 
-def _flag(before: object) -> str:
-    """Return the name of an option if the next word of a command is its value; else nothing."""
+def _flag(before: object, words: Collection[Any]) -> str:
+    """Return the name of an option if the next word of a command is its value; else nothing.
+
+    A pair may be a name and its value as well.
+    """
     flag = isinstance(before, str) and before.startswith("-") and "=" not in before
-    return str(before) if flag else ""
+    pair = isinstance(before, str) and len(words) == 2
+    return str(before) if flag or pair else ""
+
+
+def _name_of(key: str, mapping: Mapping[Any, Any]) -> str:
+    """Return the name of a value: of {"name": …, "value": …}, the name that stands there."""
+    named = mapping.get("name", mapping.get("key")) if key == "value" else None
+    return named if isinstance(named, str) else key
 
 
 def _is_long(value: object) -> bool:
