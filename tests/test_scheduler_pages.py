@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from handbook.scheduler_pages import PAGES, config_text, read_config, without_settings
+from handbook.scheduler_pages import DOCS, PAGES, blocks, config_text, read_config, without_settings
 
 from unispawner.admin.cli import main
 from unispawner.schedulers import NAMES
@@ -50,6 +50,19 @@ def test_doctor_finds_the_settings_of_a_page_right(
     ]
     about_the_page = [one for one in found if one[0] not in OF_THE_SITE]
     assert [("security", "ok"), ("settings", "ok"), ("job", "ok")] == about_the_page, lines
+
+
+def test_the_first_configuration_is_complete() -> None:
+    """README's configuration sets what the Slurm page's does, so that doctor has nothing to add."""
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    first, *_ = blocks(readme, "python")
+    assert set() == _settings(config_text("slurm")) - _settings(first) - {"c.UniSpawner.job_name"}
+
+
+def _settings(code: str) -> set[str]:
+    return {line.partition(" = ")[0] for line in code.splitlines() if " = " in line} | {
+        line for line in code.splitlines() if line.startswith("import ")
+    }
 
 
 def test_settings_of_a_site_can_be_left_out() -> None:

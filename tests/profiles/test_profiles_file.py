@@ -61,6 +61,38 @@ async def error_of(path: str, **more: Any) -> str:
     return caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("display_name: GPU", "displayname: GPU", "unknown key"),
+        ("- display_name: GPU session\n  slug", "- slug", "display_name: this key is required"),
+    ],
+)
+async def test_a_key_that_is_missing(tmp_path: Path, old: str, new: str, words: str) -> None:
+    """The error is about the profile, not about a key of this name inside; and a misspelt key is
+    named."""
+    path = write(tmp_path, GOOD.replace(old, new))
+    assert f"line 2, column 3: profiles[0] (gpu): {words}" in await error_of(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"run_as": "root"}, "c.UniSpawner: The 'run_as' trait"),
+        ({"resources": {"memory": "4 gigs"}}, "c.UniSpawner: memory: '4 gigs'"),
+    ],
+)
+async def test_a_fault_that_is_not_in_the_file(
+    tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    """A wrong setting of c.UniSpawner is called that; no line of the file is blamed."""
+    config = config_of(write(tmp_path, "- {display_name: A, slug: a}"))
+    config.UniSpawner.update(settings)
+    with pytest.raises(InvalidJobError) as caught:
+        await ProfilesSpawner.check_config(config)
+    assert caught.value.message.startswith(words), caught.value.message
+
+
 # -- YAML ---------------------------------------------------------------------------------------
 
 

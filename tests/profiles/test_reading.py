@@ -325,8 +325,12 @@ def test_the_queues_limit() -> None:
             r"memory: unknown key 'maximum'; known keys: choices, .*, max, min, override",
         ),
         (
-            {"options": {"own": {"choices": {"a": {"title": "A"}}}}},
+            {"options": {"own": {"choices": {"a": {}}}}},
             r"own\.choices\.a\.display_name: this key is required",
+        ),
+        (
+            {"options": {"own": {"choices": {"a": {"title": "A"}}}}},
+            r"own\.choices\.a: unknown key 'title'; known keys: description, display_name, ",
         ),
         (
             {"options": {"own": {"choices": {"a": {"display_name": "A", "title": "A"}}}}},

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 Part = tuple[str | int, ...]
 """The way to a part of the file: the number of its profile, then keys and numbers of items."""
 
+REQUIRED = "this key is required"
+"""The end of a message about a key that is missing: it is nowhere, also if others have its name."""
+
 _PROFILE = re.compile(r"^(?:profiles\[(?P<number>\d+)\]|profile '(?P<slug>[^']*)')")
 _WORDS = re.compile(r"[^\s,;:'\"()\[\]{}=?]+")
 
@@ -63,7 +66,8 @@ class Places:
         number = int(found["number"]) if slug is None else list(slugs).index(slug)
         words = _WORDS.findall(message[message.find(": ") + 1 :])
         way = self._follow((number,), words[0].split(".") if words else ())
-        way = self._search(way, words)
+        if not message.endswith(REQUIRED):
+            way = self._search(way, words)
         return self.of_parts.get(way, self.whole)
 
     def _follow(self, way: Part, names: Sequence[str]) -> Part:

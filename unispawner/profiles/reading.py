@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ..errors import InvalidJobError
 from ..texts import of_field, say
 from .fields import shorten
+from .file_places import REQUIRED
 from .option import Choice, Option
 from .own_value import OwnValue
 from .profile import PROFILE, Chosen, Profile, one_value
@@ -67,14 +68,22 @@ def _read_tuple(one: Sequence[Any], where: str) -> dict[str, Any]:
 
 
 def _first(error: ValidationError) -> str:
-    """Return the first of pydantic's errors, with its place, in an administrator's words."""
-    found = error.errors(include_url=False)[0]
+    """Return the first of pydantic's errors, with its place, in an administrator's words.
+
+    A misspelt key is both missing and unknown; the unknown one is what stands in the file.
+    """
+    errors = error.errors(include_url=False)
+    found = errors[0]
+    if found["type"] == "missing":
+        where = found["loc"][:-1]
+        unknown = (one for one in errors if one["type"] == "extra_forbidden")
+        found = next((one for one in unknown if one["loc"][:-1] == where), found)
     loc = [str(part) for part in found["loc"]]
     kind = found["type"]
     if kind == "extra_forbidden":
         return _unknown_key(loc)
     if kind == "missing":
-        words = "this key is required"
+        words = REQUIRED
     elif kind in _MUST_BE:
         words = f"must be {_MUST_BE[kind]}, not {shorten(found['input'])}"
     else:

@@ -128,6 +128,7 @@ class ProfilesSpawner(WrapSpawner):
             if isinstance(found := spawner.refresh_profiles(), list):
                 await check_profiles(found, spawner)
         except InvalidJobError as error:
+            await _check_without_profiles(config, error)
             raise spawner.with_place(error) from None
 
     @classmethod
@@ -412,3 +413,14 @@ async def _get_form_later(spawner: ProfilesSpawner) -> str:
 
 def _apply_nothing(spawner: Spawner, user_options: dict[str, Any]) -> None:
     """Do nothing: what was chosen is applied when the child is made."""
+
+
+async def _check_without_profiles(config: Config, error: InvalidJobError) -> None:
+    """Raise the error as one of ``c.UniSpawner`` if it does not come from the profile it names."""
+    try:
+        await UniSpawner.check_config(config)
+    except InvalidJobError as own:
+        if error.message.endswith(own.message):
+            raise InvalidJobError(f"c.UniSpawner: {own.message}") from None
+    except UniSpawnerError:
+        return  # the scheduler does not answer, so nobody can tell

@@ -165,8 +165,9 @@ def _judge_beginning(journey: Journey) -> Result | None:
         f"the job {end}, and there is no output of it in {journey.log_path or 'its log'} on this "
         "side",
         "Set c.UniSpawner.state_dir, and log_dir if it is set, to a folder that the nodes and the "
-        "submit host share, and that the account can write on both; if it is shared, ask the "
-        "scheduler why the job's script could not begin",
+        "submit host share, and that the account can write on both; if it is shared, look whether "
+        "the nodes have c.UniSpawner.job_shell, and ask the scheduler why the job's script could "
+        "not begin",
     )
 
 
