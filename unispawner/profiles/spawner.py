@@ -421,6 +421,6 @@ async def _check_without_profiles(config: Config, error: InvalidJobError) -> Non
         await UniSpawner.check_config(config)
     except InvalidJobError as own:
         if error.message.endswith(own.message):
-            raise InvalidJobError(f"c.UniSpawner: {own.message}") from None
+            raise InvalidJobError(f"c.UniSpawner, also without profiles: {own.message}") from None
     except UniSpawnerError:
         return  # the scheduler does not answer, so nobody can tell
