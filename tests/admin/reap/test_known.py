@@ -126,12 +126,26 @@ def test_an_address_that_must_be_named(settings: dict[str, Any]) -> None:
         find_url(hub_with(**settings))
 
 
+class Visitors:
+    """What a server does with its only visitor: it ends the connection."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    async def send_away(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        await writer.wait_closed()
+        self.gone.set()
+
+
 async def test_a_hub_that_speaks_no_http() -> None:
     """A Hub with internal_ssl, or one too busy to answer, is found: it listens, which is enough."""
-    other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    visitors = Visitors()
+    other = await asyncio.start_server(visitors.send_away, "127.0.0.1", 0)
     port = other.sockets[0].getsockname()[1]
     hub = hub_with(internal_ssl=True, hub_ip="", hub_port=port)
     assert f"127.0.0.1:{port}" == await find_listener(hub)
+    await visitors.gone.wait()
     other.close()
     await other.wait_closed()
     assert "" == await find_listener(hub)
@@ -142,8 +156,10 @@ async def test_a_hub_on_a_socket(tmp_path: Path) -> None:
     path = tmp_path / "hub.sock"
     hub = hub_with(hub_bind_url="http+unix://" + quote(str(path), safe=""))
     assert "" == await find_listener(hub)
-    listening = await asyncio.start_unix_server(lambda _, writer: writer.close(), path)
+    visitors = Visitors()
+    listening = await asyncio.start_unix_server(visitors.send_away, path)
     assert str(path) == await find_listener(hub)
+    await visitors.gone.wait()
     listening.close()
     await listening.wait_closed()
 
