@@ -183,6 +183,11 @@ class _Connection(httputil.HTTPConnection):
         """Do nothing: nobody closes it."""
 
 
+def hub_database(folder: Path, number: int) -> Path:
+    """Return the database of one of a site's Hubs, which are numbered from 0."""
+    return folder / f"hub-{number}.sqlite"
+
+
 class SimulatedHub:
     """A Hub, from its start to its end.
 
@@ -243,7 +248,7 @@ class SimulatedHub:
 
     @property
     def database(self) -> Path:
-        return self.folder / f"hub-{self.number}.sqlite"
+        return hub_database(self.folder, self.number)
 
     async def boot(self) -> None:
         """Start the Hub; it must run in the Hub's own process."""
@@ -261,7 +266,7 @@ class SimulatedHub:
 
     def end(self) -> Path:
         """Kill the Hub; return the database as it was committed at this moment."""
-        after = self.folder / f"hub-{self.number + 1}.sqlite"
+        after = hub_database(self.folder, self.number + 1)
         with sqlite3.connect(self.database) as source, sqlite3.connect(after) as target:
             source.backup(target)
         source.close()

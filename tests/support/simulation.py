@@ -8,8 +8,10 @@ history (support/guarantee.py).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -46,7 +48,7 @@ from support.simulated_cluster import (
     place_of,
     send_report,
 )
-from support.simulated_hub import Installed, SimulatedHub
+from support.simulated_hub import Installed, SimulatedHub, hub_database
 from support.simulated_time import Clock, SimulatedLoop
 from unispawner.job import JobState
 from unispawner.servers import endings
@@ -326,7 +328,7 @@ class Simulation:
         """Let another user's servers listen where servers of this Hub have listened.
 
         They can take only ports that are free, and that no route leads to: a launcher holds a port
-        until the Hub knows.
+        until the Hub knows. If there is no Hub, the next one makes the routes that are saved.
         """
         for place in self.free_places():
             self.cluster.listening[place] = FOREIGN
@@ -335,7 +337,14 @@ class Simulation:
     def free_places(self) -> set[Place]:
         """Return where servers of this Hub have listened and anybody may listen now."""
         places = {place for job in self.cluster.jobs for place in job.places}
-        return places - self.cluster.led_to() - set(self.cluster.listening)
+        return places - self.cluster.led_to() - self._saved_places() - set(self.cluster.listening)
+
+    def _saved_places(self) -> set[Place]:
+        """Return where the next Hub will take servers to be; nowhere while there is a Hub."""
+        if self.hub is not None or not self._databases:
+            return set()
+        with contextlib.closing(sqlite3.connect(hub_database(self.folder, self._databases))) as db:
+            return set(db.execute("SELECT ip, port FROM servers"))
 
     def ports_are_left(self) -> None:
         """End the other user's servers."""
