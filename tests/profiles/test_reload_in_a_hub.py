@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiles_file, "INTERVAL", 3600.0)
     monkeypatch.setattr(profiles_file, "SETTLE", 0.02)
     monkeypatch.setattr(profiles_file, "PATIENCE", PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def default_sighup() -> Iterator[None]:
+    """Let SIGHUP have its default, also if the tests run below nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ..job import JobInfo, JobSpec, JobState
 from ..texts import number, say
 from ..web import bookkeeping, continuation
 from ..web.allowance import AllowanceByUser
-from ..web.continuation import EXTEND, SECOND_JOB, Continuation, TooOften
+from ..web.continuation import EXTEND, SECOND_JOB, TOO_OFTEN, Continuation, TooOften
 from ..web.per_hub import PerHub
 from ..web.server_status import JobFacts
 from . import event_log, notices, submission
@@ -152,7 +152,7 @@ class HandOver:
                 raise InvalidJobError(why_not)
             outer = bookkeeping.outer(self._spawner)
             if not PACE.of(outer.user.settings).take(outer.user.name):
-                raise TooOften
+                raise TooOften(TOO_OFTEN)
             work = self._extend if self.status().way == EXTEND else self._begin
             self._withdrawn = self.counted = False
             self._beginning = tasks.start(work(self._job), f"second job of {self._job.name}")

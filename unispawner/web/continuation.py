@@ -21,9 +21,6 @@ _MOMENTS = ("estimated_start", "ends", "offered_from")
 class TooOften(InvalidJobError):
     """A user continues servers, and gives up the second jobs, faster than anybody needs to."""
 
-    def __init__(self) -> None:
-        super().__init__(TOO_OFTEN)
-
 
 @dataclass(frozen=True)
 class Continuation:
