@@ -164,8 +164,8 @@ def _add_doctors_output(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--log",
         metavar="FILE",
-        help="with --bundle: the Hub's log, whose end goes into the bundle, without secrets "
-        "(default: no log)",
+        help="with --bundle: the Hub's log, whose end goes into the bundle, without secrets; - "
+        "means the standard input, as from journalctl (default: no log)",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import tarfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from support.doctor import Doctor
 from traitlets.config import Config
 
 from unispawner.admin.cli import main
+from unispawner.admin.doctor import bundle
 from unispawner.admin.doctor.redaction import REDACTED, Redaction
 
 HEX = "4f3c2b1a" * 8
@@ -80,6 +82,33 @@ def packed(
     with tarfile.open(path) as archive:
         files = {one.name: archive.extractfile(one).read().decode() for one in archive}  # type: ignore[union-attr] # all are files
     return path, files, "\n".join(lines[-8:])
+
+
+@pytest.mark.parametrize("source", ["file", "pipe", "standard input"])
+@pytest.mark.parametrize("lines", [3, 100])
+def test_the_end_of_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, lines: int
+) -> None:
+    """Only whole lines of the log's end are taken, from a file, a pipe or the standard input."""
+    monkeypatch.setattr(bundle, "LOG_BYTES", 95)
+    text = "".join(f"line {number:04}\n" for number in range(lines))
+    path = str(tmp_path / "hub.log")
+    kept = os.dup(0)
+    if source == "file":
+        Path(path).write_text(text)
+    else:
+        read, write = os.pipe()
+        os.write(write, text.encode())
+        os.close(write)
+        os.dup2(read, 0)
+        path = "/dev/fd/0" if source == "pipe" else "-"
+        os.close(read)
+    try:
+        found = bundle._read_end(path)
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+    assert text[-90:] == found
 
 
 def test_no_planted_secret_is_in_a_bundle(packed: tuple[Path, dict[str, str], str]) -> None:

@@ -6,6 +6,9 @@ import pytest
 from support import OUTPUTS
 from support.doctor import Doctor
 
+from unispawner.admin.doctor.queues import compare
+from unispawner.job import JobSpec, ResourceSpec
+from unispawner.schedulers.inventory import Inventory, Node
 from unispawner.testing import read_saved_reply
 
 QUEUES = """
@@ -134,3 +137,10 @@ def test_jobs_that_no_node_can_run(doctor: Doctor, slurm: str, line: str, text: 
     assert text in found
     assert "so a start is refused; offer less, or another queue" in found
     assert 0 == status
+
+
+def test_a_cluster_without_queues() -> None:
+    """Where there are no queues, as with HTCondor, the limit is that of the cluster."""
+    spec = JobSpec(resources=ResourceSpec(cpu_cores_per_process=16))
+    expected = "cpu_cores_per_process: 16 is more than the limit of the cluster, 8"
+    assert [expected] == compare(spec, Inventory(nodes=(Node("node1", cores=8),)))

@@ -159,20 +159,30 @@ async def _ask_schedulers(spawners: Iterable[UniSpawner]) -> list[dict[str, Any]
 def _read_end(path: str) -> str:
     """Return the end of the Hub's log, from the beginning of a line on.
 
+    Parameters
+    ----------
+    path
+        A file, a pipe such as the shell's ``<(journalctl …)``, or ``-`` for the standard input.
+
     Raises
     ------
     InvalidJobError
         If it can't be read.
     """
+    end, cut_off = b"", False
     try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - LOG_BYTES))
-            text = file.read(LOG_BYTES).decode("utf-8", "replace")
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            if file.seekable():
+                cut_off = file.seek(0, os.SEEK_END) > LOG_BYTES
+                file.seek(-LOG_BYTES if cut_off else 0, os.SEEK_END if cut_off else os.SEEK_SET)
+            while part := file.read(LOG_BYTES):
+                cut_off = cut_off or len(end + part) > LOG_BYTES
+                end = (end + part)[-LOG_BYTES:]
     except OSError as error:
         raise InvalidJobError(f"--log: {path} can't be read: {error.strerror}") from None
+    text = end.decode("utf-8", "replace")
     # The beginning of the first line may be missing, and with it the name of a secret.
-    return text.partition("\n")[2] if size > LOG_BYTES else text
+    return text.partition("\n")[2] if cut_off else text
 
 
 def _pack(path: str, files: dict[str, str]) -> None:

@@ -28,6 +28,8 @@ def compare(spec: JobSpec, inventory: Inventory) -> list[str]:
             return []
         return [f"queue_name: the scheduler has no queue {name!r}; its queues: {names}"]
     queue = f"queue {name}" if name else "the default queue"
+    if not any(one.name for one in inventory.queues):  # as with HTCondor
+        queue = "the cluster"
     messages = []
     memory = spec.resources.memory
     if memory and memory < LEAST_MEMORY:
