@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from support import CHECKOUT
+from support.hub import free_ports
 
 UNITS = CHECKOUT / "deploy" / "systemd"
 SERVER = """
@@ -39,20 +39,14 @@ c.JupyterHub.log_level = "INFO"
 """
 
 
-def free_ports() -> dict[str, str]:
-    """Return a free port for each port that the files of deploy/systemd name."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    ports = [str(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return dict(zip(("8000", "8001", "8081"), ports, strict=True))
-
-
 class Services:
     """The Hub and the proxy, each started by the command of its unit."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.ports = folder, free_ports()
+        self.folder = folder
+        # One for each port that the files of deploy/systemd name.
+        free = map(str, free_ports("127.0.0.1", 3))
+        self.ports = dict(zip(("8000", "8001", "8081"), free, strict=True))
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {**os.environ, "CONFIGPROXY_AUTH_TOKEN": "t" * 64}
         (folder / "server.py").write_text(SERVER)

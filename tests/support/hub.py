@@ -20,6 +20,7 @@ import contextlib
 import json
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -138,12 +139,18 @@ async def post_form(client: HubClient, path: str, fields: Mapping[str, str | Seq
 
 
 def free_ports(address: str, count: int) -> list[int]:
-    """Return different ports on which nothing listens at the moment."""
-    sockets = [socket.create_server((address, 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Return different ports on which nothing listens at the moment.
+
+    They are below those that Linux gives to connections (ip_local_port_range). Otherwise, while a
+    Hub restarts, a connection of somebody who asks for it may get its port, even to itself.
+    """
+    ports: list[int] = []
+    for port in random.sample(range(20000, 32000), 1000):
+        with contextlib.suppress(OSError), socket.create_server((address, port)):
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise AssertionError(f"{address} has no free ports")
 
 
 def find_program(name: str) -> str | None:
