@@ -10,7 +10,10 @@ from support.clusters import GridEngine, cluster_of, run
 from support.hub import RunningHub, running_hub, until
 
 pytestmark = pytest.mark.gridengine
+# The Hub does not ask meanwhile: it takes the route away when Grid Engine says that it deletes the
+# job, although the server has time left.
 CONFIG = """
+c.UniSpawner.status_interval = 120
 c.UniSpawner.signal_before_end = 60
 c.UniSpawner.duration = "00:20:00"
 """

@@ -258,7 +258,7 @@ async def test_a_hub_that_is_killed(
 async def test_more_time_for_the_same_job(hub: RunningHub, slurm: Slurm, commands: Path) -> None:
     """With the hook of docs/hand-over.md the job's own time limit is raised."""
     sudoers = Path("/etc/sudoers.d/unispawner-test-extend")
-    sudoers.write_text(example("sudoers").replace(PROGRAM, str(commands / "extend-job")))
+    sudoers.write_text(example("text").replace(PROGRAM, str(commands / "extend-job")))
     sudoers.chmod(0o440)
     try:
         async with browser_of(hub, EXTENDED) as client:

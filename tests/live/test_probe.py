@@ -88,12 +88,14 @@ async def test_what_the_hub_refuses(hub: RunningHub, tmp_path: Path, password_fi
     """A wrong password, a token of another user and a server that is there: each is said."""
     wrong = tmp_path / "wrong"
     wrong.write_text("wrong")
+    wrong.chmod(0o600)
     status, out = await probe(hub, "--password-file", wrong)
     assert (1, True) == (status, out.startswith("WRONG   login: the Hub refused the login"))
 
     bob = await hub.client("bob")
     token = tmp_path / "bobs"
     token.write_text((await bob.api("POST", "users/bob/tokens", {}))["token"])
+    token.chmod(0o600)
     status, out = await probe(hub, "--token-file", token)
     assert (1, True) == (status, "the token belongs to bob, and not to alice" in out)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -46,6 +47,7 @@ async def reap(
     command = [sys.executable, "-c", LATER, str(later), *words]
     (hub.folder / "token").write_text(hub.api_token)
     (hub.folder / "token").chmod(0o600)
+    shutil.chown(hub.folder / "token", hub.account)
     done = await asyncio.to_thread(
         subprocess.run,
         ["setpriv", f"--reuid={hub.account}", "--clear-groups", f"--regid={hub.account}", *command],

@@ -48,7 +48,7 @@ async def restored(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[R
     """Return a function that makes a spawner with the saved state of an earlier Hub's server."""
     monkeypatch.setattr(rhythm, "FAST_INTERVAL", 0.02)
     monkeypatch.setattr(rhythm, "LARGEST_SHARE", 1.0)
-    monkeypatch.setattr(restart, "_FIRST_ANSWER", 0.5)
+    monkeypatch.setattr(restart, "_FIRST_ANSWER", PATIENCE)
     account = ordinary_account().pw_name
     user, made = hub.user("ada"), []
 
@@ -159,8 +159,11 @@ async def test_a_stop_that_was_interrupted(restored: Restored) -> None:
     assert JobState.CANCELED is spawner.fake.jobs[job_id].state
 
 
-async def test_a_scheduler_that_does_not_answer(restored: Restored) -> None:
+async def test_a_scheduler_that_does_not_answer(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While the scheduler does not answer, the server stays, and the Hub does not wait for long."""
+    monkeypatch.setattr(restart, "_FIRST_ANSWER", 0.5)
     spawner = restored(host=NODE, port=3000)
     spawner.fake.answer(stderr="does not answer", exit_status=1)
     try:
@@ -170,8 +173,11 @@ async def test_a_scheduler_that_does_not_answer(restored: Restored) -> None:
         spawner.fake.recover()
 
 
-async def test_a_user_side_that_refuses(restored: Restored) -> None:
+async def test_a_user_side_that_refuses(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While the job can't be looked up, the server stays, and the look-up is repeated."""
+    monkeypatch.setattr(restart, "_FIRST_ANSWER", 0.5)
     spawner = restored()
     spawner.server_job.state.job_id = ""
     spawner.side.error = AgentError("sudo refuses")

@@ -67,13 +67,13 @@ async def refused_start(
 ) -> str:
     """Start a server that must be refused; return the message.
 
-    It is in the REST reply, with status 400, or on a loaded machine in the last event of the
+    It is in the REST reply, with status 400 or 424, or on a loaded machine in the last event of the
     progress, because JupyterHub does not wait long for a start.
     """
     try:
         await client.start(server_name, options)
     except HubClientError as error:
-        assert 400 == error.status, error
+        assert error.status in (400, 424), error
         return str(json.loads(error.body)["message"])
     return str((await failed_event(client, server_name))["message"])
 

@@ -204,7 +204,7 @@ def test_the_plugin_costs_other_tests_nothing(tmp_path: Path) -> None:
         "from _pytest.assertion.rewrite import AssertionRewritingHook\n"
         "import unispawner.job\n"
         "def test_theirs(request):\n"
-        "    assert request.config.pluginmanager.get_plugin('unispawner-conformance')\n"
+        f"    assert request.config.pluginmanager.get_plugin('{SUITE}.plugin')\n"
         "    assert not isinstance(unispawner.job.__loader__, AssertionRewritingHook)\n"
     )
     done = run_installed(tmp_path, "test_theirs.py")
