@@ -73,6 +73,10 @@ class Stop:
     text: str = ""
 
 
+FROM_INSIDE = "from inside"
+"""The text of a stop that is the end of the server itself, and no request to the Hub."""
+
+
 @dataclass(frozen=True)
 class HandOver:
     """A request to continue a server with a second job: two jobs are right until it is over.
@@ -360,6 +364,8 @@ class _Lives:
             if _answer(event.status):
                 last.accepted = True
                 last.answered = max(last.answered, event.answered)
+        elif last and last.told is None and last.stop and _still_there(last.stop, event):
+            last.stop = None  # nobody knows whether it goes on
         else:
             life = _Life(event.server, event.at, event.answered, _answer(event.status))
             if last:
@@ -415,6 +421,13 @@ class _Lives:
 def _answer(status: int) -> bool | None:
     """Return whether the Hub said yes; None if nobody knows."""
     return None if status == 0 or status >= BROKEN else status < 400
+
+
+def _still_there(stop: Stop, start: Start) -> bool:
+    """Return whether a server that was shut down from inside is still there: the scheduler may have
+    run its job again, and then a request for another one is refused."""
+    refused = _answer(start.status) is False and "is already running" in start.text
+    return refused and stop.text == FROM_INSIDE
 
 
 def _is_sure(stop: Stop) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ from jupyterhub.utils import compare_token
 from support import guarantee
 from support.guarantee import (
     FOREVER,
+    FROM_INSIDE,
     Fault,
     HandOver,
     History,
@@ -284,7 +286,7 @@ class Simulation:
         if status == 0 and not job.run.over.is_set() and job.run.port:
             # Its user has ended it.
             server = Server(job.user, job.server)
-            self.history.stops.append(Stop(self.now, server, self.now, 204, "from inside"))
+            self.history.stops.append(Stop(self.now, server, self.now, 204, FROM_INSIDE))
         job.run.status = status
         job.run.over.set()
 
@@ -328,7 +330,8 @@ class Simulation:
         """Let another user's servers listen where servers of this Hub have listened.
 
         They can take only ports that are free, and that no route leads to: a launcher holds a port
-        until the Hub knows. If there is no Hub, the next one makes the routes that are saved.
+        until the Hub knows. Nor do they take what is saved: a Hub that has been started makes these
+        routes again.
         """
         for place in self.free_places():
             self.cluster.listening[place] = FOREIGN
@@ -340,11 +343,14 @@ class Simulation:
         return places - self.cluster.led_to() - self._saved_places() - set(self.cluster.listening)
 
     def _saved_places(self) -> set[Place]:
-        """Return where the next Hub will take servers to be; nowhere while there is a Hub."""
-        if self.hub is not None or not self._databases:
-            return set()
-        with contextlib.closing(sqlite3.connect(hub_database(self.folder, self._databases))) as db:
-            return set(db.execute("SELECT ip, port FROM servers"))
+        """Return where this Hub or the next one takes servers to be."""
+        number = self._databases if self.hub is None else self.hub.number
+        with contextlib.closing(sqlite3.connect(hub_database(self.folder, number))) as db:
+            rows = set(db.execute("SELECT ip, port FROM servers"))
+            states = [
+                json.loads(text) for (text,) in db.execute("SELECT state FROM spawners") if text
+            ]
+        return rows | {place for state in states for place in _places_in(state)}
 
     def ports_are_left(self) -> None:
         """End the other user's servers."""
@@ -646,3 +652,13 @@ def _continuation(server: Server, action: str) -> str:
 def _fastest_folder() -> str | None:
     """Return a folder in memory, if there is one: a Hub waits for the disk at each commit."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def _places_in(saved: Any) -> Iterator[Place]:
+    """Yield where jobs have reported from, at any depth of what a spawner has saved."""
+    if not isinstance(saved, dict):
+        return
+    if "host" in saved and "port" in saved:
+        yield str(saved["host"]), int(saved["port"] or 0)
+    for value in saved.values():
+        yield from _places_in(value)
