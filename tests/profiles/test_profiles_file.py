@@ -17,6 +17,7 @@ from unispawner.profiles import file_content, profiles_file
 from unispawner.profiles.file_places import FileError, Place
 from unispawner.profiles.python_file import read_python
 from unispawner.profiles.yaml_file import read_yaml
+from unispawner.settings import detect
 
 GOOD = """\
 # the profiles
@@ -348,6 +349,17 @@ async def test_a_file_system_that_hangs(tmp_path: Path, monkeypatch: pytest.Monk
 # -- the lines of what the check of profiles finds -------------------------------------------------
 
 
+@pytest.fixture
+def no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no scheduler: a machine may have its commands, and no cluster that answers them."""
+
+    async def check(*_: object, **__: object) -> None:
+        """Find nothing wrong."""
+
+    monkeypatch.setattr(detect, "check", check)
+
+
+@pytest.mark.usefixtures("no_question")
 async def test_a_good_file_has_the_vocabulary_of_python(tmp_path: Path) -> None:
     """Each key, wrapspawner's form and the names of classes mean what they mean in the
     configuration."""
@@ -425,6 +437,7 @@ async def test_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before == signal.getsignal(signal.SIGHUP)
 
 
+@pytest.mark.usefixtures("no_question")
 async def test_the_example_of_the_documentation(tmp_path: Path) -> None:
     """The file in docs/profiles.md is right, and has the error that the page shows if a name in it
     is misspelt."""
