@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.batch_dummy import HOST, JOB, Dummy, soon
 from support.events import EventsInMemory
-from support.hub_app import Hub, hub_app
-from support.legacy_in_a_hub import dummy_in, started
+from support.hub_app import Hub
+from support.legacy_in_a_hub import dummy_hub, dummy_in, started
 from traitlets.config import Config
 
 from unispawner.web.reports import Report
@@ -27,9 +27,7 @@ RUNS, PENDING = f"echo RUN {HOST}", "echo PEND"
 async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
     config = Config()
     config.EventLogger.handlers = [HANDLER]
-    config.JupyterHub.spawner_class = Dummy
-    config.Dummy.startup_poll_interval = 0.02
-    async with hub_app(tmp_path_factory.mktemp("hub"), config) as found:
+    async with dummy_hub(tmp_path_factory.mktemp("hub"), config) as found:
         yield found
 
 

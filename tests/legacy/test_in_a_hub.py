@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from support.batch_dummy import HOST, JOB, Dummy, soon
 from support.hub import until
-from support.hub_app import NODE, Hub, hub_app
-from support.legacy_in_a_hub import dummy_in, saved, started
-from traitlets.config import Config
+from support.hub_app import NODE, Hub
+from support.legacy_in_a_hub import dummy_hub, dummy_in, saved, started
 
 from unispawner.errors import SchedulerUnavailable, UniSpawnerError
 from unispawner.legacy import job as job_module
@@ -30,10 +29,7 @@ RUNS, PENDING, FAILS = f"echo RUN {HOST}", "echo PEND", "exit 7"
 
 @pytest.fixture(scope="module")
 async def hub(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hub]:
-    config = Config()
-    config.JupyterHub.spawner_class = Dummy
-    config.Dummy.startup_poll_interval = 0.02
-    async with hub_app(tmp_path_factory.mktemp("hub"), config) as found:
+    async with dummy_hub(tmp_path_factory.mktemp("hub")) as found:
         yield found
 
 

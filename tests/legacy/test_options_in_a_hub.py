@@ -14,6 +14,7 @@ from support.accounts import ordinary_account
 from support.batch_dummy import Dummy
 from support.hub import post_form
 from support.hub_app import Hub, answer_when_started, hub_app
+from support.legacy_in_a_hub import Side
 from tornado.httputil import url_concat
 from traitlets import Unicode
 from traitlets.config import Config
@@ -22,7 +23,7 @@ from unispawner import ProfilesSpawner, WrapSpawner
 from unispawner.admin.hub_client import HubClient
 from unispawner.legacy import job as job_module
 from unispawner.run_as.client import AgentClient
-from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
+from unispawner.testing import FakeScheduler, fake_client
 from unispawner.web import user_options
 
 pytestmark = [
@@ -173,12 +174,6 @@ async def site(
         ("Portal", "the portal", Portal, {}),
         ("Plain", "p", Plain, {}),
     ]
-
-    class Side(FakeUserSide):
-        """The user's side, that also writes private files."""
-
-        def _stage(self, owner: str, request: Any) -> dict[str, str]:
-            return {"wrapper": f"/home/{owner}/wrapper"}
 
     async def client(self: job_module.BatchJob) -> AgentClient:
         return fake_client(scheduler, self.state.account, Side(scheduler))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyterhub import orm
 from jupyterhub.objects import Server
+from traitlets.config import Config
 
 from unispawner.legacy import job as job_module
 from unispawner.run_as.client import AgentClient
@@ -19,7 +20,7 @@ from unispawner.testing import FakeScheduler, FakeUserSide, fake_client
 from .accounts import ordinary_account
 from .batch_dummy import Dummy
 from .hub import until
-from .hub_app import NODE, Hub
+from .hub_app import NODE, Hub, hub_app
 
 
 class Side(FakeUserSide):
@@ -27,6 +28,16 @@ class Side(FakeUserSide):
 
     def _stage(self, owner: str, request: Any) -> dict[str, str]:
         return {"wrapper": f"/home/{owner}/wrapper"}
+
+
+@asynccontextmanager
+async def dummy_hub(folder: Path, more: Config | None = None) -> AsyncIterator[Hub]:
+    """Give a Hub's application whose servers are Dummies; `more` is added to its configuration."""
+    config = Config() if more is None else more
+    config.JupyterHub.spawner_class = Dummy
+    config.Dummy.startup_poll_interval = 0.02
+    async with hub_app(folder, config) as found:
+        yield found
 
 
 @contextmanager
